@@ -1,0 +1,174 @@
+//! What a service registry says, in plain data: services, their instances, where each can be reached.
+//!
+//! This is the language between the three halves of the program. `format/` translates znodes into it and back, `zone/`
+//! turns it into DNS records, `announce/` starts from it. It knows nothing of ZooKeeper, DNS or JSON, and imports
+//! nothing of ours.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// A service as the registry shows it at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Service {
+    /// Path below the registry's root, elements joined by `/` and as spelled there: `api_x`, `staging/uswest2/memcache`.
+    /// Empty for a service that sits at the root itself.
+    pub path: String,
+    /// What the service's own node says for all its instances.
+    pub defaults: Defaults,
+    /// The instances, in the order of their node names. Empty for a service without any, and for an inner node.
+    pub instances: Vec<Instance>,
+}
+
+/// Service-wide values, used where an instance does not say its own.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Defaults {
+    /// Time to live of the answers, in seconds.
+    pub ttl: Option<u32>,
+    /// SRV weight.
+    pub weight: Option<u16>,
+    /// SRV priority.
+    pub priority: Option<u16>,
+    /// State of the service as a whole; anything but [`State::Up`] takes all instances out of the answers.
+    pub state: State,
+    /// Everything else the node says, as `(key, value as text)`, in the order of the keys.
+    pub metadata: Vec<(Box<str>, Box<str>)>,
+}
+
+/// One registered instance of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// Name of its node below the service, as spelled there: `192.168.0.42:8080`.
+    pub name: Box<str>,
+    /// Where it can be reached.
+    pub endpoint: Endpoint,
+    /// Transport protocol of that endpoint.
+    pub protocol: Protocol,
+    /// SRV weight, if the instance says one.
+    pub weight: Option<u16>,
+    /// SRV priority, if the instance says one.
+    pub priority: Option<u16>,
+    /// Time to live in seconds, if the instance says one.
+    pub ttl: Option<u32>,
+    /// Whether it wants traffic.
+    pub state: State,
+    /// Tags for subsets of the service.
+    pub tags: Vec<Box<str>>,
+    /// Further named endpoints: `("http", …)`.
+    pub ports: Vec<(Box<str>, Endpoint)>,
+    /// Everything else the node says, as `(key, value as text)`, in the order of the keys.
+    pub metadata: Vec<(Box<str>, Box<str>)>,
+    /// What the node says that could not be used, one sentence each; the defaults were used in their place.
+    pub remarks: Vec<String>,
+}
+
+impl Instance {
+    /// An instance that says nothing but where it is.
+    pub fn new(name: &str, endpoint: Endpoint) -> Self {
+        Self {
+            name: name.into(),
+            endpoint,
+            protocol: Protocol::Tcp,
+            weight: None,
+            priority: None,
+            ttl: None,
+            state: State::Up,
+            tags: Vec::new(),
+            ports: Vec::new(),
+            metadata: Vec::new(),
+            remarks: Vec::new(),
+        }
+    }
+}
+
+/// A host and a port.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    /// The host.
+    pub host: Host,
+    /// The port, 1–65535.
+    pub port: u16,
+}
+
+/// A host as it was registered.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Host {
+    /// An IPv4 address.
+    V4(Ipv4Addr),
+    /// An IPv6 address.
+    V6(Ipv6Addr),
+    /// A host name, in the case it was registered in and without a final dot.
+    Name(Box<str>),
+}
+
+impl Host {
+    /// The address, unless the host was registered by name.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::V4(address) => Some(IpAddr::V4(*address)),
+            Self::V6(address) => Some(IpAddr::V6(*address)),
+            Self::Name(_) => None,
+        }
+    }
+}
+
+impl From<IpAddr> for Host {
+    fn from(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(address) => Self::V4(address),
+            IpAddr::V6(address) => Self::V6(address),
+        }
+    }
+}
+
+/// `192.168.0.42:8080`, `[2001:db8::1]:8080`, `server1:22`: the usual node name.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Host::V4(address) => write!(f, "{address}:{}", self.port),
+            Host::V6(address) => write!(f, "[{address}]:{}", self.port),
+            Host::Name(name) => write!(f, "{name}:{}", self.port),
+        }
+    }
+}
+
+/// Transport protocol of an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum Protocol {
+    /// TCP, unless the instance says otherwise.
+    #[default]
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// Whether an instance, or a whole service, wants traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum State {
+    /// Takes traffic.
+    #[default]
+    Up,
+    /// Finishes what it has and wants no new traffic.
+    Drain,
+    /// Out of service.
+    Down,
+}
+
+impl State {
+    /// The word the registry uses for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Drain => "drain",
+            Self::Down => "down",
+        }
+    }
+}
+
+/// A node of the registry that could not be understood. It is skipped, counted and shown; its neighbours are served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Malformed {
+    /// Full path of the node.
+    pub path: String,
+    /// What is wrong with it, for a person.
+    pub reason: String,
+}
