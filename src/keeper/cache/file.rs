@@ -1,0 +1,370 @@
+//! The format of the cache file: bytes <-> a tree, over any writer. Nothing here opens a file.
+//!
+//! ```text
+//! "zonekeeper cache\n"  version: u32le  ensemble: text  root: text
+//! record…   in the order of the paths: the registry while it was read out
+//! record…   in any order: what changed meanwhile, and is to be applied on top
+//! END  time of truth: u64le, milliseconds since 1970  records: u64le  CRC-32 of all before it: u32le
+//!
+//! record:  KNOWN       path  data: text  czxid: number  mzxid: number  owner: number
+//!          UNREADABLE  path
+//!          GONE        path
+//! path:    bytes shared with the path before: number, the rest: text
+//! text:    length: number, bytes        number: LEB128
+//! ```
+//! Nothing of a file is read but its version before its checksum is right.
+
+use std::io::{self, Write};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::super::tree::{Entry, Known, Tree};
+use super::super::{self as keeper, Path};
+use super::checksum::Crc32;
+
+const MAGIC: &[u8] = b"zonekeeper cache\n";
+const VERSION: u32 = 1;
+
+const END: u8 = 0;
+const KNOWN: u8 = 1;
+const UNREADABLE: u8 = 2;
+const GONE: u8 = 3;
+
+/// Whose registry a file holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// The ensemble's connect string.
+    pub ensemble: String,
+    /// The mirrored root.
+    pub root: Path,
+}
+
+impl Scope {
+    /// Whether the registry of `other` can be the same: the same chroot and root, and at least one server in common, so
+    /// that a server more or less in the connect string costs no cache.
+    fn may_be(&self, other: &Self) -> bool {
+        let (servers, chroot) = split(&self.ensemble);
+        let (other_servers, other_chroot) = split(&other.ensemble);
+        self.root == other.root
+            && chroot == other_chroot
+            && servers.split(',').any(|server| other_servers.split(',').any(|other| other == server))
+    }
+}
+
+fn split(ensemble: &str) -> (&str, &str) {
+    ensemble.find('/').map_or((ensemble, ""), |slash| ensemble.split_at(slash))
+}
+
+/// Why a file's content is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// It cannot be read.
+    #[error("it cannot be read")]
+    Read(#[from] io::Error),
+    /// It does not begin as a cache file does.
+    #[error("it is not a cache file of zonekeeper")]
+    Foreign,
+    /// A later program wrote it.
+    #[error("it is of version {0}, written by a newer zonekeeper; this one reads version {VERSION}")]
+    Newer(u32),
+    /// It is the cache of another registry.
+    #[error("it holds {}{} of another registry, {}", .0.root, if .0.root.is_root() { "" } else { "/" }, .0.ensemble)]
+    Other(Scope),
+    /// It is cut off or was changed.
+    #[error("it is damaged: {0}")]
+    Damaged(&'static str),
+}
+
+/// Writes one file, record by record.
+pub(super) struct Encoder<W> {
+    out: W,
+    crc: Crc32,
+    path: String,
+    record: Vec<u8>,
+    records: u64,
+    bytes: u64,
+}
+
+impl<W: Write> Encoder<W> {
+    pub(super) fn new(out: W, scope: &Scope) -> io::Result<Self> {
+        let (path, record) = (String::new(), Vec::new());
+        let mut encoder = Self { out, crc: Crc32::new(), path, record, records: 0, bytes: 0 };
+        encoder.record.extend_from_slice(MAGIC);
+        encoder.record.extend_from_slice(&VERSION.to_le_bytes());
+        text(&mut encoder.record, scope.ensemble.as_bytes());
+        text(&mut encoder.record, scope.root.as_str().as_bytes());
+        encoder.flush_record()?;
+        Ok(encoder)
+    }
+
+    /// Adds what is known of `path`; none says that it is gone. Answers that say nothing for another session are left
+    /// out.
+    pub(super) fn put(&mut self, path: &Path, entry: Option<&Entry>) -> io::Result<()> {
+        let tag = match entry {
+            Some(Entry::Known(_)) => KNOWN,
+            Some(Entry::Unreadable(keeper::Error::NoAuth)) => UNREADABLE,
+            Some(Entry::Unreadable(_)) | None => GONE,
+        };
+        let path = path.as_str();
+        let shared = path.bytes().zip(self.path.bytes()).take_while(|(a, b)| a == b).count();
+        self.record.push(tag);
+        number(&mut self.record, shared as u64);
+        text(&mut self.record, &path.as_bytes()[shared..]);
+        if let Some(Entry::Known(known)) = entry {
+            text(&mut self.record, &known.data);
+            for value in [known.czxid, known.mzxid, known.ephemeral_owner] {
+                number(&mut self.record, value.cast_unsigned());
+            }
+        }
+        self.path.clear();
+        self.path.push_str(path);
+        self.records += 1;
+        self.flush_record()
+    }
+
+    /// Ends the file: its content was true at `when`. Gives back the writer, and how much was written.
+    pub(super) fn finish(mut self, when: SystemTime) -> io::Result<(W, u64)> {
+        self.record.push(END);
+        self.record.extend_from_slice(&millis(when).to_le_bytes());
+        self.record.extend_from_slice(&self.records.to_le_bytes());
+        self.flush_record()?;
+        let crc = self.crc.value();
+        self.out.write_all(&crc.to_le_bytes())?;
+        self.out.flush()?;
+        Ok((self.out, self.bytes + 4))
+    }
+
+    fn flush_record(&mut self) -> io::Result<()> {
+        self.crc.update(&self.record);
+        self.bytes += self.record.len() as u64;
+        self.out.write_all(&self.record)?;
+        self.record.clear();
+        Ok(())
+    }
+}
+
+/// Reads a whole file: its tree, and when that was true.
+pub(super) fn decode(bytes: &[u8], scope: &Scope) -> Result<(Tree, SystemTime), Refusal> {
+    let mut decoder = Decoder { rest: bytes.strip_prefix(MAGIC).ok_or(Refusal::Foreign)? };
+    match u32::from_le_bytes(decoder.array()?) {
+        VERSION => {}
+        other => return Err(Refusal::Newer(other)),
+    }
+    // From here on every byte is as it was written.
+    let (content, crc) = decoder.rest.split_last_chunk::<4>().ok_or(CUT_OFF)?;
+    let mut expected = Crc32::new();
+    expected.update(&bytes[..bytes.len() - crc.len()]);
+    if expected.value() != u32::from_le_bytes(*crc) {
+        return Err(Refusal::Damaged("the checksum is wrong, or it is cut off"));
+    }
+    decoder.rest = content;
+    let ensemble = decoder.str()?.to_owned();
+    let root = Path::new(decoder.str()?).map_err(|_| Refusal::Damaged("its root is no path"))?;
+    let found = Scope { ensemble, root };
+    if !found.may_be(scope) {
+        return Err(Refusal::Other(found));
+    }
+    decoder.records()
+}
+
+struct Decoder<'b> {
+    rest: &'b [u8],
+}
+
+impl<'b> Decoder<'b> {
+    fn records(mut self) -> Result<(Tree, SystemTime), Refusal> {
+        let mut nodes: Vec<(Path, Option<Entry>)> = Vec::new();
+        let mut path = Vec::new();
+        loop {
+            let tag = self.byte()?;
+            if tag == END {
+                break;
+            }
+            let shared = usize::try_from(self.number()?).unwrap_or(usize::MAX);
+            if shared > path.len() {
+                return Err(Refusal::Damaged("a path shares more than there is"));
+            }
+            path.truncate(shared);
+            path.extend_from_slice(self.text()?);
+            let text = std::str::from_utf8(&path).map_err(|_| Refusal::Damaged("a path is no text"))?;
+            // What a server told of is taken as it is, here as in the mirror: no more is asked than a slash in front.
+            let below = text.strip_prefix('/').ok_or(Refusal::Damaged("a path is no path"))?;
+            let at = if below.is_empty() { Path::root() } else { Path::root().child(below) };
+            let entry = match tag {
+                KNOWN => {
+                    let data = self.text()?.into();
+                    let mut number = || Ok::<_, Refusal>(self.number()?.cast_signed());
+                    let (czxid, mzxid, ephemeral_owner) = (number()?, number()?, number()?);
+                    Some(Entry::Known(Known { data, czxid, mzxid, ephemeral_owner }))
+                }
+                UNREADABLE => Some(Entry::Unreadable(keeper::Error::NoAuth)),
+                GONE => None,
+                _ => return Err(Refusal::Damaged("there is a record of an unknown kind")),
+            };
+            nodes.push((at, entry));
+        }
+        let when = u64::from_le_bytes(self.array()?);
+        if u64::from_le_bytes(self.array()?) != nodes.len() as u64 || !self.rest.is_empty() {
+            return Err(Refusal::Damaged("it holds more or less than it says"));
+        }
+        let when =
+            UNIX_EPOCH.checked_add(Duration::from_millis(when)).ok_or(Refusal::Damaged("its time is no time"))?;
+        Ok((Tree::from_records(nodes), when))
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Refusal> {
+        let (array, rest) = self.rest.split_first_chunk().ok_or(CUT_OFF)?;
+        self.rest = rest;
+        Ok(*array)
+    }
+
+    fn byte(&mut self) -> Result<u8, Refusal> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    fn number(&mut self) -> Result<u64, Refusal> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(number);
+            }
+        }
+        Err(Refusal::Damaged("a number does not end"))
+    }
+
+    fn text(&mut self) -> Result<&'b [u8], Refusal> {
+        let length = usize::try_from(self.number()?).unwrap_or(usize::MAX);
+        let (text, rest) = self.rest.split_at_checked(length).ok_or(CUT_OFF)?;
+        self.rest = rest;
+        Ok(text)
+    }
+
+    fn str(&mut self) -> Result<&'b str, Refusal> {
+        std::str::from_utf8(self.text()?).map_err(|_| Refusal::Damaged("its head is no text"))
+    }
+}
+
+const CUT_OFF: Refusal = Refusal::Damaged("it is cut off");
+
+fn number(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number.to_le_bytes()[0] | 0x80);
+        number >>= 7;
+    }
+    out.push(number.to_le_bytes()[0]);
+}
+
+fn text(out: &mut Vec<u8>, text: &[u8]) {
+    number(out, text.len() as u64);
+    out.extend_from_slice(text);
+}
+
+fn millis(when: SystemTime) -> u64 {
+    when.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> Path {
+        Path::new(text).unwrap()
+    }
+
+    fn scope() -> Scope {
+        Scope { ensemble: "zk1:2181,zk2:2181/prod".into(), root: path("/services") }
+    }
+
+    fn known(data: &[u8]) -> Entry {
+        Entry::Known(Known { data: data.into(), czxid: 7, mzxid: 1 << 40, ephemeral_owner: -3 })
+    }
+
+    fn when() -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(1_800_000_000_123)
+    }
+
+    fn file() -> Vec<u8> {
+        let mut encoder = Encoder::new(Vec::new(), &scope()).unwrap();
+        for (at, entry) in [
+            ("/services", known(b"")),
+            ("/services/a", known(b"{}")),
+            ("/services/a/providers", Entry::Unreadable(keeper::Error::NoAuth)),
+            ("/services/b", known(&[0xff; 300])),
+            ("/services/\u{fc}", known(b"x")),
+        ] {
+            encoder.put(&path(at), Some(&entry)).unwrap();
+        }
+        // Meanwhile one was deleted, one was created, one was changed.
+        encoder.put(&path("/services/b"), None).unwrap();
+        encoder.put(&path("/services/a/c"), Some(&known(b"new"))).unwrap();
+        encoder.put(&path("/services/a"), Some(&known(b"changed"))).unwrap();
+        encoder.finish(when()).unwrap().0
+    }
+
+    fn refusal(bytes: &[u8]) -> String {
+        decode(bytes, &scope()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_was_written_is_read_with_what_changed_meanwhile() {
+        let (tree, at) = decode(&file(), &scope()).unwrap();
+        assert_eq!(at, when());
+        let paths: Vec<_> = tree.iter().map(|(path, _)| path.to_string()).collect();
+        assert_eq!(paths, ["/services", "/services/a", "/services/a/c", "/services/a/providers", "/services/\u{fc}"]);
+        assert_eq!(tree.get("/services/a"), Some(&known(b"changed")));
+        assert_eq!(tree.get("/services/a/providers"), Some(&Entry::Unreadable(keeper::Error::NoAuth)));
+        assert_eq!(tree.bytes(), "changed".len() + "new".len() + 1);
+    }
+
+    #[test]
+    fn a_file_with_any_byte_changed_or_missing_is_refused() {
+        let good = file();
+        for at in 0..good.len() {
+            assert!(decode(&good[..at], &scope()).is_err(), "cut off at {at}");
+            for flip in [1, 0x80, 0xff] {
+                let mut bad = good.clone();
+                bad[at] ^= flip;
+                assert!(decode(&bad, &scope()).is_err(), "byte {at} ^ {flip:#x}");
+            }
+        }
+        for bad in [[&*good, b"x"].concat(), good[..good.len() - 1].to_vec()] {
+            assert_eq!(refusal(&bad), "it is damaged: the checksum is wrong, or it is cut off");
+        }
+    }
+
+    #[test]
+    fn noise_is_refused_even_under_a_right_checksum() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let good = file();
+        let mut taken = 0;
+        for _ in 0..20_000 {
+            let mut bytes = good[..rng.usize(MAGIC.len() + 4..good.len() - 4)].to_vec();
+            bytes.extend((0..rng.usize(..40)).map(|_| if rng.bool() { rng.u8(..4) } else { rng.u8(..) }));
+            let mut crc = Crc32::new();
+            crc.update(&bytes);
+            bytes.extend_from_slice(&crc.value().to_le_bytes());
+            taken += u32::from(decode(&bytes, &scope()).is_ok());
+        }
+        assert_eq!(taken, 0, "none has the right number of records at its end");
+        assert_eq!(refusal(b""), "it is not a cache file of zonekeeper");
+        assert_eq!(refusal(b"[registry.main]\nzookeeper = 1\n"), "it is not a cache file of zonekeeper");
+    }
+
+    #[test]
+    fn a_newer_file_and_another_registrys_are_told_apart() {
+        let mut newer = file();
+        newer[MAGIC.len()] = 2;
+        assert!(matches!(decode(&newer, &scope()), Err(Refusal::Newer(2))));
+        for (ensemble, root, taken) in [
+            ("zk2:2181,zk9:2181/prod", "/services", true),
+            ("zk1:2181,zk2:2181/test", "/services", false),
+            ("zk1:2181,zk2:2181", "/services", false),
+            ("zk9:2181/prod", "/services", false),
+            ("zk1:2181,zk2:2181/prod", "/", false),
+        ] {
+            let scope = Scope { ensemble: ensemble.into(), root: path(root) };
+            assert_eq!(decode(&file(), &scope).is_ok(), taken, "{ensemble} {root}");
+        }
+    }
+}

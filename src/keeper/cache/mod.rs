@@ -1,0 +1,305 @@
+//! The cache file: the last known registry on disk, so that a start while ZooKeeper is away has something to say.
+//!
+//! [`load`] reads it at the start; [`Saver`] keeps it current from a thread of its own. What is saved is one exact state:
+//! the thread reads the tree in small pieces, and what is published meanwhile is written behind them, until there is a
+//! moment at which nothing is unpublished. So neither the mirror nor DNS ever waits for a disk, and a full or broken one
+//! costs nothing but the file. The old file stands until the new one is on the disk in whole.
+//!
+//! A file is saved after the first sync, after changes at most every [`REST`] (or twenty times as long as a save takes),
+//! and now and then without any change, as its time says for how long it may be served.
+
+mod checksum;
+mod file;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter};
+use std::ops::ControlFlow;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use tracing::{debug, info, warn};
+
+use super::Path;
+use super::driver::SharedTree;
+use super::tree::{Entry, Tree};
+use file::Encoder;
+pub use file::{Refusal, Scope};
+
+/// Least time between two saves.
+const REST: Duration = Duration::from_secs(10);
+/// Share of the time that saving may take: one in this many.
+const SHARE: u32 = 20;
+/// Znodes that are read out of the tree at once, while the mirror waits: a millisecond's work.
+const PIECE: usize = 2_000;
+
+/// Reads the cache file at `path`; none when there is no such file. A file that is not taken is moved aside, to the same
+/// name with `.refused` behind it, so that it can be looked at and the next save replaces nothing unseen.
+pub fn load(path: &FilePath, scope: &Scope) -> Option<(Tree, SystemTime)> {
+    let read = match fs::read(path) {
+        Ok(bytes) => file::decode(&bytes, scope),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            debug!(file = %path.display(), "there is no cache file yet");
+            return None;
+        }
+        Err(error) => Err(Refusal::Read(error)),
+    };
+    match read {
+        Ok(read) => Some(read),
+        Err(refusal) => {
+            let aside = beside(path, ".refused");
+            let moved = fs::rename(path, &aside);
+            let aside = moved.map_or_else(|error| format!("nowhere: {error}"), |()| aside.display().to_string());
+            let source = std::error::Error::source(&refusal).map(ToString::to_string).unwrap_or_default();
+            warn!(file = %path.display(), %refusal, source, moved_to = aside, "the cache file is not taken");
+            None
+        }
+    }
+}
+
+/// How saving goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Files saved since the start.
+    pub saves: u64,
+    /// Saves that failed since the start.
+    pub failures: u64,
+    /// Bytes of the last file.
+    pub bytes: u64,
+    /// When the content of the last file was true.
+    pub saved_at: Option<SystemTime>,
+    /// Why the last save failed, until one succeeds.
+    pub trouble: Option<String>,
+}
+
+/// Keeps a cache file current. Dropping it saves what has changed since the last time, and ends the thread.
+#[derive(Debug)]
+pub struct Saver {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    moved: Condvar,
+    /// Whether the tree holds nothing that was not published. Cleared under the tree's write lock.
+    settled: AtomicBool,
+}
+
+/// What became of znodes while a save was under way; none where one went.
+type Amendments = Vec<(Path, Option<Entry>)>;
+
+#[derive(Debug, Default)]
+struct State {
+    /// What was published since the save under way began; none without one.
+    amendments: Option<Amendments>,
+    /// Something was published that no file has.
+    dirty: bool,
+    /// When the published view was last proven to be exact; none before the first time.
+    proven: Option<SystemTime>,
+    stop: bool,
+    report: Report,
+}
+
+impl Saver {
+    /// Saves `tree` to `path` whenever it is due; `refresh` is how long an unchanged file may stand.
+    ///
+    /// # Errors
+    /// When no thread can be had.
+    pub fn spawn(path: PathBuf, scope: Scope, tree: SharedTree, refresh: Duration) -> io::Result<Self> {
+        let shared =
+            Arc::new(Shared { state: Mutex::default(), moved: Condvar::new(), settled: AtomicBool::new(false) });
+        let work = Work { path, scope, tree, refresh, shared: Arc::clone(&shared) };
+        let thread = std::thread::Builder::new().name("cache file".into()).spawn(move || work.run())?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// The tree holds something that is not published. Must be called under the lock that it was changed under.
+    pub fn unsettled(&self) {
+        self.shared.settled.store(false, Ordering::SeqCst);
+    }
+
+    /// `changed` was published just now; `settled` says that nothing is left to be.
+    pub fn published<'p>(&self, tree: &Tree, changed: impl IntoIterator<Item = &'p Path>, settled: bool) {
+        let mut state = self.shared.lock();
+        let mut changed = changed.into_iter().peekable();
+        state.dirty |= changed.peek().is_some() || state.proven.is_none();
+        state.proven = Some(SystemTime::now());
+        if let Some(amendments) = &mut state.amendments {
+            amendments.extend(changed.map(|path| (path.clone(), tree.get(path.as_str()).cloned())));
+        }
+        self.shared.settled.store(settled, Ordering::SeqCst);
+        self.shared.moved.notify_one();
+    }
+
+    /// The published view is exact now.
+    pub fn proven(&self) {
+        self.shared.lock().proven = Some(SystemTime::now());
+    }
+
+    /// How saving goes.
+    pub fn report(&self) -> Report {
+        self.shared.lock().report.clone()
+    }
+}
+
+impl Drop for Saver {
+    fn drop(&mut self) {
+        self.shared.lock().stop = true;
+        self.shared.moved.notify_one();
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            warn!("the thread of the cache file panicked");
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for something to happen, for at most `time`.
+    fn wait<'s>(&self, state: MutexGuard<'s, State>, time: Duration) -> MutexGuard<'s, State> {
+        self.moved.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+/// What the thread has.
+struct Work {
+    path: PathBuf,
+    scope: Scope,
+    tree: SharedTree,
+    refresh: Duration,
+    shared: Arc<Shared>,
+}
+
+impl Work {
+    fn run(self) {
+        let mut rest_until = Instant::now();
+        while self.until_due(rest_until).is_continue() {
+            let begun = Instant::now();
+            let outcome = self.save();
+            let took = begun.elapsed();
+            rest_until = Instant::now() + REST.max(took * SHARE);
+            let mut state = self.shared.lock();
+            state.amendments = None;
+            match outcome {
+                Ok(Some((bytes, when))) => {
+                    info!(file = %self.path.display(), bytes, ?took, "cache file saved");
+                    let Report { saves, failures, .. } = state.report;
+                    state.report = Report { saves: saves + 1, failures, bytes, saved_at: Some(when), trouble: None };
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    state.dirty = true;
+                    state.report.failures += 1;
+                    if state.report.trouble.is_none() {
+                        warn!(file = %self.path.display(), %error, "cannot save the cache file; trying again");
+                    }
+                    state.report.trouble = Some(error.to_string());
+                }
+            }
+            if state.stop {
+                return;
+            }
+        }
+    }
+
+    /// Waits until a save is due, and marks it as begun; breaks when there is nothing left to do for ever.
+    fn until_due(&self, rest_until: Instant) -> ControlFlow<()> {
+        let mut state = self.shared.lock();
+        loop {
+            let aged = state.report.saved_at.zip(state.proven).is_some_and(|(saved, proven)| {
+                proven.duration_since(saved).is_ok_and(|age| age >= self.refresh) && !state.stop
+            });
+            let due = state.dirty || aged;
+            let rested = rest_until.saturating_duration_since(Instant::now());
+            if state.stop && !due {
+                return ControlFlow::Break(());
+            }
+            if due && (rested.is_zero() || state.stop) {
+                state.dirty = false;
+                state.amendments = Some(Vec::new());
+                return ControlFlow::Continue(());
+            }
+            state = self.shared.wait(state, if due { rested } else { Duration::from_secs(1) });
+        }
+    }
+
+    /// Saves once: how many bytes, and of when. None when the end came before the mirror was exact again.
+    fn save(&self) -> io::Result<Option<(u64, SystemTime)>> {
+        let temporary = beside(&self.path, ".new");
+        let saved = self.write(&temporary).and_then(|written| {
+            if written.is_some() {
+                fs::rename(&temporary, &self.path)?;
+                // The new name must be on the disk too.
+                let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+                File::open(directory.unwrap_or(FilePath::new(".")))?.sync_all()?;
+            }
+            Ok(written)
+        });
+        if !matches!(saved, Ok(Some(_))) {
+            // Whatever there is of it is of no use; that it may not be there is no trouble.
+            let _ = fs::remove_file(&temporary);
+        }
+        saved
+    }
+
+    fn write(&self, temporary: &FilePath) -> io::Result<Option<(u64, SystemTime)>> {
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(temporary)?;
+        let mut encoder = Encoder::new(BufWriter::with_capacity(1 << 18, file), &self.scope)?;
+        let mut last = None;
+        loop {
+            // Cloned under the lock, written without it: a disk may take its time.
+            let piece: Vec<(Path, Entry)> = {
+                let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner);
+                tree.range_after(last.as_ref(), PIECE).map(|(path, entry)| (path.clone(), entry.clone())).collect()
+            };
+            for (path, entry) in &piece {
+                encoder.put(path, Some(entry))?;
+            }
+            match piece.into_iter().next_back() {
+                Some((path, _)) => last = Some(path),
+                None => break,
+            }
+        }
+        let Some((amendments, when)) = self.settled() else { return Ok(None) };
+        for (path, entry) in amendments {
+            encoder.put(&path, entry.as_ref())?;
+        }
+        let (out, bytes) = encoder.finish(when)?;
+        out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        Ok(Some((bytes, when)))
+    }
+
+    /// Waits until everything in the tree is published, and takes what was published since the save began.
+    fn settled(&self) -> Option<(Amendments, SystemTime)> {
+        let mut state = self.shared.lock();
+        loop {
+            if self.shared.settled.load(Ordering::SeqCst)
+                && let Some(when) = state.proven
+            {
+                state.dirty = false;
+                return Some((state.amendments.take().unwrap_or_default(), when));
+            }
+            if state.stop {
+                return None;
+            }
+            state = self.shared.wait(state, Duration::from_secs(1));
+        }
+    }
+}
+
+/// The file beside `path` whose name has `suffix` behind it.
+fn beside(path: &FilePath, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,455 @@
+//! The mirror's I/O: does what [`super::mirror`] decides against a session, and nothing else. No decision is made here.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime};
+
+use futures_util::FutureExt;
+use futures_util::future::select_all;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::cache::{self, Saver, Scope};
+use super::mirror::{Action, Counters, Input, Limits, Mirror, Phase};
+use super::session::{Ensemble, Event, Read, Reply, Session, Watch};
+use super::tree::Tree;
+use super::{Error, Path};
+use crate::backoff::Backoff;
+
+/// The longest delay between two attempts to connect. Short, as every name must be right soon after an ensemble has come
+/// back, however long it was away; an attempt costs servers that are down nothing.
+const LONGEST_DELAY: Duration = Duration::from_millis(1500);
+
+/// Who is shown the mirrored tree.
+pub trait Observer: Send + 'static {
+    /// The tree is exact, and `changed` are the paths whose znodes are new, gone or different since the last time.
+    fn publish(&mut self, tree: &Tree, changed: &BTreeSet<Path>);
+
+    /// The tree holds what was exact once, before ZooKeeper was asked for anything: all of it is to be shown.
+    fn restore(&mut self, tree: &Tree);
+
+    /// What is to be mirrored besides the root, as of what was shown last.
+    fn outside(&self) -> Option<&BTreeSet<Path>> {
+        None
+    }
+
+    /// How fresh what was published is: called at every change of the phase and about once a second.
+    fn freshness(&mut self, freshness: Freshness);
+}
+
+/// How fresh the published view is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// Nothing was ever published.
+    Loading,
+    /// The view follows the ensemble.
+    Fresh,
+    /// The view was exact this long ago, and the connection has been lost since.
+    Stale(Duration),
+}
+
+/// The mirrored tree, for its one writer and those who look something up in it.
+pub type SharedTree = Arc<RwLock<Tree>>;
+
+/// What the driver tells about itself.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// What is mirrored: the ensemble's connect string.
+    pub ensemble: String,
+    /// Where the mirror stands.
+    pub phase: Phase,
+    /// Since when.
+    pub since: Instant,
+    /// Id of the session, while there is one.
+    pub session: Option<i64>,
+    /// When the view was last known to be exact.
+    pub fresh_at: Option<Instant>,
+    /// What was counted.
+    pub counters: Counters,
+    /// Znodes mirrored.
+    pub znodes: usize,
+    /// Bytes of znode data mirrored.
+    pub bytes: usize,
+    /// The trouble that keeps the mirror from being live.
+    pub trouble: Option<String>,
+    /// How saving the cache file goes, where there is one.
+    pub cache: Option<cache::Report>,
+}
+
+/// The driver's report, for whoever asks.
+#[derive(Debug, Clone)]
+pub struct Status(Arc<Mutex<Report>>);
+
+impl Status {
+    /// As of now.
+    pub fn report(&self) -> Report {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Drives one mirror of one ensemble's subtree.
+pub struct Driver<E: Ensemble, O> {
+    ensemble: E,
+    observer: O,
+    root: Path,
+    mirror: Mirror,
+    /// The phase that was told of last.
+    phase: Phase,
+    tree: SharedTree,
+    /// What is mirrored besides the root.
+    outside: BTreeSet<Path>,
+    status: Status,
+    connection: Option<Connection<E::Session>>,
+    tasks: JoinSet<Done<E::Session>>,
+    /// Why connecting failed, as it was logged last. Attempts go on for hours: one line for each reason.
+    refusal: Option<Error>,
+    cache: Option<Cache>,
+}
+
+/// The cache file: how it is to be kept, and who keeps it once the driver runs.
+struct Cache {
+    path: PathBuf,
+    scope: Scope,
+    /// How long an unchanged file may stand.
+    refresh: Duration,
+    saver: Option<Saver>,
+}
+
+struct Connection<S: Session> {
+    session: Arc<S>,
+    /// The armed watches, each with its path.
+    watches: Vec<(Path, S::Watch)>,
+}
+
+/// An operation that ended.
+enum Done<S: Session> {
+    Connected(Result<S, Error>),
+    Armed(u32, Result<Vec<(Path, S::Watch)>, Error>),
+    Joined(u32, Path, Result<S::Watch, Error>),
+    Synced(u32, Result<(), Error>),
+    Replied(u32, Vec<Read>, Result<Vec<Reply>, Error>),
+}
+
+impl<E: Ensemble, O: Observer> Driver<E, O> {
+    /// A driver that mirrors `root` of `ensemble` for `observer`; `session_timeout` is the one asked for.
+    pub fn new(ensemble: E, root: Path, session_timeout: Duration, observer: O) -> Self {
+        let now = Instant::now();
+        let backoff = Backoff::new(Duration::from_millis(100), LONGEST_DELAY, Duration::from_secs(30));
+        let limits = Limits::for_session(session_timeout);
+        let report = Report {
+            ensemble: ensemble.describe().to_owned(),
+            phase: Phase::Offline,
+            since: now,
+            session: None,
+            fresh_at: None,
+            counters: Counters::default(),
+            znodes: 0,
+            bytes: 0,
+            trouble: None,
+            cache: None,
+        };
+        Self {
+            ensemble,
+            observer,
+            mirror: Mirror::new(root.clone(), limits, backoff, now, fastrand::u64(..)),
+            phase: Phase::Offline,
+            root,
+            tree: SharedTree::default(),
+            outside: BTreeSet::new(),
+            status: Status(Arc::new(Mutex::new(report))),
+            connection: None,
+            tasks: JoinSet::new(),
+            refusal: None,
+            cache: None,
+        }
+    }
+
+    /// Keeps the last known tree in the file at `path`, and begins with it. An unchanged file is written again after
+    /// `refresh`.
+    pub fn with_cache(mut self, path: PathBuf, refresh: Duration) -> Self {
+        let scope = Scope { ensemble: self.ensemble.describe().to_owned(), root: self.root.clone() };
+        self.cache = Some(Cache { path, scope, refresh, saver: None });
+        self
+    }
+
+    /// The driver's report, kept current.
+    pub fn status(&self) -> Status {
+        self.status.clone()
+    }
+
+    /// The mirrored tree, kept current. Between epochs it may hold a mixture of states; what was published does not.
+    pub fn tree(&self) -> SharedTree {
+        Arc::clone(&self.tree)
+    }
+
+    /// Mirrors until `stop`. Between its waits it works for as long as the observer takes, seconds for the first sight of
+    /// a million znodes: it is to be run on a thread of its own, and its session on others.
+    pub async fn run(mut self, stop: CancellationToken) {
+        // The connect is under way while the cache is read.
+        self.act();
+        self.restore();
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // Asked first: what is done between two waits may take long, and the runtime may be ending.
+        while !stop.is_cancelled() {
+            self.act();
+            self.follow_observer();
+            self.follow_phase();
+            tokio::select! {
+                () = stop.cancelled() => return,
+                event = next_event(&mut self.connection) => self.events(event),
+                Some(done) = self.tasks.join_next() => {
+                    // What the server told before the reply comes before it: see `simulation`, "mixture".
+                    self.waiting_events();
+                    match done {
+                        Ok(done) => self.done(done),
+                        // Aborted with its session; a panic inside the client library counts as a lost session.
+                        Err(error) if error.is_panic() => self.feed(Input::Event(Event::Over(Error::SessionExpired))),
+                        Err(_) => {}
+                    }
+                }
+                _ = tick.tick() => {
+                    self.feed(Input::Tick);
+                    self.observe();
+                }
+            }
+        }
+    }
+
+    /// Takes in an event and all that wait behind it, so that a burst becomes few requests.
+    fn events(&mut self, event: Event) {
+        self.feed(Input::Event(event));
+        self.waiting_events();
+    }
+
+    fn waiting_events(&mut self) {
+        for _ in 0..10_000 {
+            match next_event(&mut self.connection).now_or_never() {
+                Some(event) => self.feed(Input::Event(event)),
+                None => break,
+            }
+        }
+    }
+
+    fn done(&mut self, done: Done<E::Session>) {
+        match done {
+            Done::Connected(Ok(session)) => {
+                info!(ensemble = self.ensemble.describe(), session = format_args!("{:#x}", session.id()), "connected");
+                self.refusal = None;
+                self.connection = Some(Connection { session: Arc::new(session), watches: Vec::new() });
+                self.feed(Input::Connected);
+            }
+            Done::Connected(Err(error)) => {
+                if self.refusal.as_ref() != Some(&error) {
+                    warn!(ensemble = self.ensemble.describe(), %error, "cannot connect to ZooKeeper; trying on and on");
+                    self.refusal = Some(error.clone());
+                }
+                self.feed(Input::ConnectFailed(error));
+            }
+            Done::Armed(epoch, armed) => {
+                let armed = armed.map(|watches| match &mut self.connection {
+                    Some(connection) if self.mirror.is_current(epoch) => connection.watches = watches,
+                    _ => drop(watches),
+                });
+                self.feed(Input::Armed(epoch, armed));
+            }
+            Done::Joined(epoch, root, joined) => {
+                let joined = joined.map(|watch| match &mut self.connection {
+                    Some(connection) if self.mirror.is_current(epoch) => connection.watches.push((root.clone(), watch)),
+                    _ => drop(watch),
+                });
+                self.feed(Input::Joined(epoch, root, joined));
+            }
+            Done::Synced(epoch, result) => self.feed(Input::Synced(epoch, result)),
+            Done::Replied(epoch, batch, result) => self.feed(Input::Replied(epoch, batch, result)),
+        }
+    }
+
+    fn feed(&mut self, input: Input) {
+        let mut tree = self.tree.write().unwrap_or_else(PoisonError::into_inner);
+        self.mirror.handle(Instant::now(), input, &mut tree);
+        if let Some(saver) = self.saver()
+            && !self.mirror.is_settled()
+        {
+            saver.unsettled();
+        }
+    }
+
+    fn saver(&self) -> Option<&Saver> {
+        self.cache.as_ref()?.saver.as_ref()
+    }
+
+    /// Begins with what the cache file holds, and keeps it current from now on.
+    fn restore(&mut self) {
+        let Some(cache) = &self.cache else { return };
+        let (path, begun) = (cache.path.clone(), Instant::now());
+        let loaded = cache::load(&path, &cache.scope);
+        match Saver::spawn(path.clone(), cache.scope.clone(), self.tree(), cache.refresh) {
+            Ok(saver) => self.cache = self.cache.take().map(|cache| Cache { saver: Some(saver), ..cache }),
+            Err(error) => warn!(file = %path.display(), %error, "no thread for the cache file: it is not kept"),
+        }
+        let Some((tree, when)) = loaded else { return };
+        // A clock that was set back makes the file look as if it were from the future: then its age is not known.
+        let age = SystemTime::now().duration_since(when).unwrap_or_default();
+        let Some(at) = begun.checked_sub(age) else { return };
+        info!(file = %path.display(), ?age, znodes = tree.len(), took = ?begun.elapsed(), "cache file read");
+        *self.tree.write().unwrap_or_else(PoisonError::into_inner) = tree;
+        self.tree.write().unwrap_or_else(PoisonError::into_inner).cover(&self.root);
+        self.mirror.restored(at);
+        self.observer.restore(&self.tree.read().unwrap_or_else(PoisonError::into_inner));
+        self.observe();
+    }
+
+    /// Mirrors besides the root what the observer found that it needs.
+    fn follow_observer(&mut self) {
+        if let Some(outside) = self.observer.outside()
+            && *outside != self.outside
+        {
+            self.outside = outside.clone();
+            self.feed(Input::Outside(self.outside.clone()));
+            self.act();
+        }
+    }
+
+    /// Tells of a new phase, once everything that led to it was published.
+    fn follow_phase(&mut self) {
+        let (before, after) = (self.phase, self.mirror.phase());
+        if before != after {
+            self.phase = after;
+            self.log(before, after);
+            self.observe();
+        }
+    }
+
+    fn act(&mut self) {
+        for action in self.mirror.poll(Instant::now()) {
+            match action {
+                Action::Connect { after } => {
+                    self.tasks.abort_all();
+                    self.connection = None;
+                    let ensemble = self.ensemble.clone();
+                    self.tasks.spawn(async move {
+                        tokio::time::sleep(after).await;
+                        Done::Connected(ensemble.connect().await)
+                    });
+                }
+                Action::Arm(epoch, roots) => {
+                    self.spawn(async move |session| Done::Armed(epoch, arm(&*session, roots).await));
+                }
+                Action::Join(epoch, root) => {
+                    self.spawn(async move |session| {
+                        let joined = match session.watch(&root).await {
+                            Ok(watch) => session.sync(&root).await.map(|()| watch),
+                            Err(error) => Err(error),
+                        };
+                        Done::Joined(epoch, root, joined)
+                    });
+                }
+                Action::Leave(root) => {
+                    if let Some(connection) = &mut self.connection {
+                        connection.watches.retain(|(path, _)| *path != root);
+                    }
+                }
+                Action::Sync(epoch) => {
+                    let root = self.root.clone();
+                    self.spawn(async move |session| Done::Synced(epoch, session.sync(&root).await));
+                }
+                Action::Read(epoch, batch) => {
+                    self.spawn(async move |session| {
+                        let replies = session.read(&batch).await;
+                        Done::Replied(epoch, batch, replies)
+                    });
+                }
+                Action::Publish(changed) => {
+                    let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner);
+                    if self.phase != Phase::Live {
+                        info!(root = %self.root, znodes = tree.len(), changed = changed.len(), "read completely");
+                    }
+                    self.observer.publish(&tree, &changed);
+                    if let Some(saver) = self.saver() {
+                        saver.published(&tree, &changed, self.mirror.is_settled());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Runs an operation on the session in a task of its own; it is aborted with the session.
+    fn spawn<F, R>(&mut self, operation: F)
+    where
+        F: FnOnce(Arc<E::Session>) -> R,
+        R: Future<Output = Done<E::Session>> + Send + 'static,
+    {
+        if let Some(connection) = &self.connection {
+            self.tasks.spawn(operation(Arc::clone(&connection.session)));
+        }
+    }
+
+    /// Tells observer and status where the mirror stands.
+    fn observe(&mut self) {
+        let now = Instant::now();
+        let freshness = match (self.mirror.age(now), self.mirror.phase()) {
+            (None, _) => Freshness::Loading,
+            (Some(Duration::ZERO), Phase::Live) => Freshness::Fresh,
+            (Some(age), _) => Freshness::Stale(age),
+        };
+        self.observer.freshness(freshness);
+        let cache = self.saver().map(|saver| {
+            if freshness == Freshness::Fresh {
+                saver.proven();
+            }
+            saver.report()
+        });
+        let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner);
+        let mut report = self.status.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if report.phase != self.mirror.phase() {
+            report.phase = self.mirror.phase();
+            report.since = now;
+        }
+        report.session = self.connection.as_ref().map(|connection| connection.session.id());
+        report.fresh_at = self.mirror.fresh_at();
+        report.counters = self.mirror.counters();
+        report.znodes = tree.len();
+        report.bytes = tree.bytes();
+        report.trouble = self.mirror.trouble().map(ToString::to_string);
+        report.cache = cache;
+    }
+
+    fn log(&self, before: Phase, after: Phase) {
+        let ensemble = self.ensemble.describe();
+        let trouble = self.mirror.trouble().map(ToString::to_string).unwrap_or_default();
+        match (before, after) {
+            (_, Phase::Live) => {
+                let znodes = self.tree.read().unwrap_or_else(PoisonError::into_inner).len();
+                info!(ensemble, root = %self.root, znodes, "the mirror is live");
+            }
+            (Phase::Live, _) => {
+                warn!(ensemble, trouble, "the mirror lost ZooKeeper; serving the last known state until it is back");
+            }
+            (_, Phase::Offline) => warn!(ensemble, trouble, "no session with ZooKeeper; trying again"),
+            _ => debug!(ensemble, trouble, "the mirror went from {} to {}", before.as_str(), after.as_str()),
+        }
+    }
+}
+
+/// Arms a watch on each of `roots`.
+async fn arm<S: Session>(session: &S, roots: Vec<Path>) -> Result<Vec<(Path, S::Watch)>, Error> {
+    let mut watches = Vec::with_capacity(roots.len());
+    for root in roots {
+        let watch = session.watch(&root).await?;
+        watches.push((root, watch));
+    }
+    Ok(watches)
+}
+
+/// The next event of any watch; never, without one.
+async fn next_event<S: Session>(connection: &mut Option<Connection<S>>) -> Event {
+    let watches = connection.as_mut().map(|connection| &mut *connection.watches).unwrap_or_default();
+    match watches {
+        [] => std::future::pending().await,
+        [(_, watch)] => watch.next().await,
+        several => select_all(several.iter_mut().map(|(_, watch)| Box::pin(watch.next()))).await.0,
+    }
+}

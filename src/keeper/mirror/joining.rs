@@ -1,0 +1,87 @@
+//! Roots besides the first: what links lead to elsewhere is mirrored as well.
+//!
+//! In an epoch that begins they are armed and scanned with the first. One that is wanted while the mirror is live joins
+//! it: it is armed and read beside everything else, counted until its last read is answered, and shown in whole then.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use super::{Action, Mirror, Phase};
+use crate::keeper::Path;
+use crate::keeper::tree::Tree;
+
+impl Mirror {
+    /// Mirrors these besides the root from now on. In a live mirror a new one is armed and read beside everything else,
+    /// and shown when it was read in whole; otherwise it is part of the next epoch.
+    pub(super) fn set_outside(&mut self, now: Instant, outside: BTreeSet<Path>, tree: &mut Tree) {
+        let before = std::mem::replace(&mut self.outside, outside);
+        for gone in before.iter().filter(|path| !self.outside.contains(*path)) {
+            self.joining.remove(gone);
+            self.actions.push(Action::Leave(gone.clone()));
+            let gone = tree.uncover(gone).into_iter().filter(|path| !self.is_mirrored(path)).collect::<Vec<_>>();
+            if !gone.is_empty() {
+                self.changed.extend(gone);
+                self.changed_since.get_or_insert(now);
+            }
+        }
+        let new: Vec<Path> = self.outside.difference(&before).cloned().collect();
+        match self.phase {
+            Phase::Live => {
+                for path in new {
+                    self.joining.insert(path.clone(), None);
+                    self.actions.push(Action::Join(self.epoch, path));
+                }
+            }
+            // An epoch that has begun has armed its watches without this one.
+            Phase::Arming | Phase::Syncing | Phase::Scanning if !new.is_empty() => self.begin_epoch(now),
+            _ => {}
+        }
+    }
+
+    /// The watch of a further root is armed: whatever is known or found below it is read after this moment.
+    pub(super) fn joined(&mut self, now: Instant, root: &Path, tree: &Tree) {
+        if self.phase != Phase::Live || !self.joining.contains_key(root.as_str()) {
+            return;
+        }
+        self.progress = now;
+        self.joining.insert(root.clone(), Some(0));
+        let known: Vec<Path> = tree.subtree(root).map(|(path, _)| path.clone()).collect();
+        self.mark(root.clone());
+        for path in known {
+            self.mark(path);
+        }
+    }
+
+    /// Counts a read that is queued, or was answered, towards the root that is being read for the first time.
+    pub(super) fn count_joining(&mut self, path: &Path, count: impl Fn(usize) -> usize) {
+        for (root, reads) in &mut self.joining {
+            if path.below(root).is_some() {
+                *reads = reads.map(&count);
+            }
+        }
+    }
+
+    pub(super) fn is_joining(&self, path: &Path) -> bool {
+        self.joining.keys().any(|root| path.below(root).is_some())
+    }
+
+    /// Roots whose last read was answered belong to the mirror from now on.
+    pub(super) fn finish_joining(&mut self, now: Instant, tree: &mut Tree) {
+        let done: Vec<Path> =
+            self.joining.iter().filter(|(_, reads)| **reads == Some(0)).map(|(root, _)| root.clone()).collect();
+        for root in done {
+            self.joining.remove(root.as_str());
+            tree.cover(&root);
+            // Somebody waits for it, even where nothing is there.
+            self.changed.insert(root);
+            self.changed_since.get_or_insert(now);
+        }
+    }
+
+    /// Takes out the changes below roots that are being read for the first time.
+    pub(super) fn take_joining(&mut self) -> BTreeSet<Path> {
+        let (joining, changed) = std::mem::take(&mut self.changed).into_iter().partition(|path| self.is_joining(path));
+        self.changed = changed;
+        joining
+    }
+}

@@ -1,0 +1,166 @@
+//! Ten thousand seeded lives of the mirror, each through storms and quiet, checked all the while.
+//!
+//! The [`world`] is a model of an ensemble; the mirror runs in it exactly as in the driver, but for the I/O. What must
+//! hold:
+//!
+//! 1. When the world is quiet, tree, published view and world are equal.
+//! 2. Readers never see a mixture: a directory shows, name for name, a state it once had as a whole. (Only while events
+//!    and replies keep the order in which the server sent them, as the driver sees to.)
+//! 3. At most one read of a path is outstanding; no batch is beyond the limits.
+//! 4. Delays between failing connects grow.
+//!
+//! `tests/run --seeds N simulation`, or `ZONEKEEPER_SEEDS=N cargo test simulation`, explores more. A failing seed is run
+//! again, cut down to the fewest steps that still fail, and printed as the list of everything that happened in it.
+
+mod world;
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::Error;
+use super::mirror::{Input, Sabotage};
+use world::World;
+
+/// What distinguishes one life from another, besides the seed.
+#[derive(Debug, Clone, Copy, Default)]
+struct Script {
+    /// A bug in the mirror.
+    sabotage: Option<Sabotage>,
+    /// One event in fifty is lost.
+    lose_events: bool,
+    /// Events and replies overtake each other on their way. The mirror must come out exact all the same, though a
+    /// directory may show a mixture for a moment.
+    overtaking: bool,
+    /// Mixtures are looked for although things overtake each other.
+    strict: bool,
+}
+
+/// What the lives of a run met.
+#[derive(Debug, Default)]
+struct Explored {
+    seeds: u64,
+    inputs: u64,
+    publishes: u64,
+    /// Mixtures in directories that were not at rest for so long that they were shown all the same.
+    forced: u64,
+    /// Digests of the states that the mirror was in.
+    states: HashSet<u64>,
+}
+
+/// Lives one life, up to `steps` steps of storm. The trace is empty unless asked for.
+fn live(seed: u64, script: Script, steps: usize, traced: bool, explored: &mut Explored) -> Result<(), String> {
+    let mut world = World::new(seed, script, traced);
+    let outcome = world.live(steps);
+    explored.seeds += 1;
+    explored.inputs += world.inputs;
+    explored.publishes += world.publishes;
+    explored.forced += world.forced;
+    explored.states.extend(world.states.drain());
+    outcome.map_err(|difference| format!("{}\n{difference}", world.trace.join("\n")))
+}
+
+/// What a failing seed has to show: the shortest storm that still fails, step by step.
+fn story(seed: u64, script: Script) -> String {
+    let fails = |steps, traced| live(seed, script, steps, traced, &mut Explored::default()).err();
+    let shortest = (1..=World::MOST_STEPS).find(|steps| fails(*steps, false).is_some());
+    let steps = shortest.unwrap_or(World::MOST_STEPS);
+    let story = fails(steps, true).unwrap_or_else(|| "it does not fail when it is run again".to_owned());
+    format!("seed {seed}, {script:?}, {steps} steps:\n{story}")
+}
+
+fn seeds() -> u64 {
+    std::env::var("ZONEKEEPER_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(10_000)
+}
+
+fn explore(script: Script) {
+    let mut explored = Explored::default();
+    for seed in 0..seeds() {
+        let outcome = live(seed, script, World::MOST_STEPS, false, &mut explored);
+        assert!(outcome.is_ok(), "{}", story(seed, script));
+    }
+    let Explored { seeds, inputs, publishes, forced, states } = explored;
+    println!(
+        "{script:?}: {seeds} seeds, {inputs} inputs, {} different states, {publishes} publishes, {forced} mixtures \
+         in directories that found no rest, no difference",
+        states.len()
+    );
+}
+
+/// The first seed that catches what the script does wrong.
+fn caught(script: Script) -> Option<u64> {
+    let seed =
+        (0..seeds()).find(|seed| live(*seed, script, World::MOST_STEPS, false, &mut Explored::default()).is_err())?;
+    println!("{script:?}: caught by seed {seed}");
+    Some(seed)
+}
+
+fn is_caught(sabotage: Sabotage) -> bool {
+    caught(Script { sabotage: Some(sabotage), ..Script::default() }).is_some()
+}
+
+#[test]
+fn the_mirror_equals_the_world_when_it_is_quiet_and_never_shows_a_mixture() {
+    explore(Script::default());
+}
+
+#[test]
+fn the_mirror_equals_the_world_when_it_is_quiet_even_if_events_and_replies_overtake_each_other() {
+    explore(Script { overtaking: true, ..Script::default() });
+}
+
+#[test]
+fn a_lost_event_would_be_caught() {
+    assert!(caught(Script { lose_events: true, ..Script::default() }).is_some());
+}
+
+#[test]
+fn a_reply_that_overtook_an_event_would_be_caught_as_a_mixture() {
+    assert!(caught(Script { overtaking: true, strict: true, ..Script::default() }).is_some());
+}
+
+#[test]
+fn a_reconnect_without_a_resync_would_be_caught() {
+    assert!(is_caught(Sabotage::NoResync));
+}
+
+#[test]
+fn removing_subtrees_would_be_caught() {
+    assert!(
+        caught(Script { sabotage: Some(Sabotage::SubtreeRemoval), overtaking: true, ..Script::default() }).is_some()
+    );
+}
+
+#[test]
+fn trusting_a_read_that_an_event_overtook_would_be_caught() {
+    assert!(is_caught(Sabotage::NoSecondRead));
+}
+
+#[test]
+fn not_verifying_what_the_scan_did_not_meet_would_be_caught() {
+    assert!(is_caught(Sabotage::NoVerify));
+}
+
+#[test]
+fn publishing_while_neighbours_are_being_read_would_be_caught() {
+    assert!(is_caught(Sabotage::PublishAtOnce));
+}
+
+#[test]
+fn a_failing_seed_tells_its_shortest_story() {
+    let script = Script { sabotage: Some(Sabotage::NoResync), ..Script::default() };
+    let seed = caught(script).unwrap();
+    let story = story(seed, script);
+    assert!(story.contains("write ") && story.contains("<- Connect") && story.contains("the world is"), "{story}");
+}
+
+#[test]
+fn delays_between_failing_connects_grow() {
+    let mut world = World::new(1, Script::default(), false);
+    for _ in 0..12 {
+        world.feed(Input::ConnectFailed(Error::Timeout));
+    }
+    // Half of each step is left to chance, so every second delay is larger for certain, up to the cap.
+    let delays = &world.delays[1..];
+    assert!(delays.windows(3).take(5).all(|three| three[2] > three[0]), "{delays:?}");
+    assert!(delays.iter().all(|delay| *delay <= Duration::from_secs(15)), "{delays:?}");
+}

@@ -1,0 +1,277 @@
+//! zc.zk's tree text: a registry as a person writes it, the seed of an in-memory ensemble.
+//!
+//! ```text
+//! # a comment
+//! /services
+//!   /api_x : api
+//!     owner = 'team'
+//!     backup -> /services/api_y
+//!     timeout => /defaults http_timeout
+//!     /providers
+//!       /192.168.0.42:8080
+//!         weight = 10
+//! ```
+//!
+//! `/name` is a znode, `: type` its property `type`; `name = literal` is a property of the znode above it, `name -> path`
+//! a link to another znode, `name => path property` a link to another znode's property, both kept as properties called
+//! `name ->` and `name =>`. What belongs to one znode has one indentation, deeper than the znode's own: by spaces or by
+//! tabs, one of them for the whole text. (zc.zk counts a tab as one space, so that a mixture nests in ways that nobody
+//! sees.) A line beginning with a slash is always a znode; zc.zk takes `/a=1` for a property.
+//!
+//! - `literal`: the values; `python` reads them. [`export()`] writes such a text.
+//!
+//! All that is wrong with a text is reported at once, by line and column.
+
+mod export;
+mod literal;
+mod python;
+
+use std::collections::HashSet;
+
+pub use self::export::{Export, export};
+pub use self::literal::Literal;
+use self::python::Fault;
+use super::Path;
+
+/// How deep znodes may nest.
+const DEPTH: usize = 100;
+
+/// A znode of a tree text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// Its path.
+    pub path: Path,
+    /// Its properties, links among them, in the order of the text.
+    pub properties: Vec<(String, Literal)>,
+}
+
+impl Node {
+    /// The znode's data as zc.zk encodes properties: a text that is called `string_value` and alone stands for itself,
+    /// everything else is compact JSON, nothing is `{}`.
+    pub fn data(&self) -> Vec<u8> {
+        match self.properties.as_slice() {
+            [(name, Literal::Text(text))] if name == STRING_VALUE => text.clone().into_bytes(),
+            properties => Literal::Dict(properties.to_vec()).to_json(),
+        }
+    }
+}
+
+/// The property that holds data which is no JSON object.
+const STRING_VALUE: &str = "string_value";
+
+/// Something wrong with a tree text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{line}:{column}: {message}")]
+pub struct Problem {
+    /// The line, from 1.
+    pub line: usize,
+    /// The character in that line, from 1.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// Reads a tree text. Parents come before their children.
+///
+/// # Errors
+/// Everything that is wrong with it, in the order of the lines.
+pub fn parse(text: &str) -> Result<Vec<Node>, Vec<Problem>> {
+    let mut reader = Reader::default();
+    for (index, line) in text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate() {
+        if let Err(Fault { at, message }) = reader.line(line) {
+            let column = line.get(..at).unwrap_or(line).chars().count() + 1;
+            reader.problems.push(Problem { line: index + 1, column, message });
+        }
+    }
+    if reader.problems.is_empty() { Ok(reader.nodes) } else { Err(reader.problems) }
+}
+
+/// What was read so far. After a problem it goes on with the likeliest meaning, to find the next one.
+#[derive(Default)]
+struct Reader {
+    nodes: Vec<Node>,
+    known: HashSet<Path>,
+    levels: Vec<Level>,
+    /// The character of the text's indentation.
+    indent: Option<char>,
+    problems: Vec<Problem>,
+}
+
+/// Lines of one indentation that belong to one znode.
+struct Level {
+    indent: usize,
+    /// Index of the znode they belong to; none at the top.
+    owner: Option<usize>,
+    /// Index of the znode that the last line is; none where it is a property.
+    last: Option<usize>,
+}
+
+/// What a line says.
+enum Line<'t> {
+    Node { name: &'t str, kind: Option<&'t str> },
+    Property { name: String, value: Literal },
+}
+
+impl Reader {
+    fn line(&mut self, line: &str) -> Result<(), Fault> {
+        let line = line.trim_end();
+        let said = line.trim_start();
+        if said.is_empty() || said.starts_with('#') {
+            return Ok(());
+        }
+        let at = line.len() - said.len();
+        let mixed = self.mixed(&line[..at]);
+        let placed = self.place(at);
+        let read = read(said).map_err(|fault| Fault { at: at + fault.at, ..fault });
+        let added = match read {
+            Ok(Line::Node { name, kind }) => self.node(name, kind).map_err(|message| fault(at, message)),
+            Ok(Line::Property { name, value }) => self.property(name, value).map_err(|message| fault(at, message)),
+            Err(fault) => Err(fault),
+        };
+        // One problem a line: a second one would mostly be a consequence.
+        mixed.and(placed.map_err(|message| fault(at, message))).and(added)
+    }
+
+    fn mixed(&mut self, indent: &str) -> Result<(), Fault> {
+        for (at, character) in indent.char_indices() {
+            if !matches!(character, ' ' | '\t') {
+                return Err(fault(at, "indent with spaces or with tabs".to_owned()));
+            }
+            if *self.indent.get_or_insert(character) != character {
+                return Err(fault(
+                    at,
+                    "this text is indented with spaces and with tabs: keep to one of them".to_owned(),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds the level of a line with this indentation.
+    fn place(&mut self, indent: usize) -> Result<(), String> {
+        let Some(top) = self.levels.last() else {
+            self.levels.push(Level { indent, owner: None, last: None });
+            return Ok(());
+        };
+        if indent > top.indent {
+            let owner = top.last;
+            self.levels.push(Level { indent, owner: owner.or(top.owner), last: None });
+            return match owner {
+                Some(_) => Ok(()),
+                None => Err("nothing can be indented below a property".to_owned()),
+            };
+        }
+        while self.levels.len() > 1 && self.levels.last().is_some_and(|level| indent < level.indent) {
+            self.levels.pop();
+        }
+        match self.levels.last() {
+            Some(level) if level.indent == indent => Ok(()),
+            _ => Err("the indentation is not that of any line above it".to_owned()),
+        }
+    }
+
+    fn node(&mut self, name: &str, kind: Option<&str>) -> Result<(), String> {
+        let owner = self.levels.last().and_then(|level| level.owner);
+        let path = owner.map_or_else(Path::root, |owner| self.nodes[owner].path.clone()).child(name);
+        let properties = kind.map(|kind| ("type".to_owned(), Literal::Text(kind.to_owned()))).into_iter().collect();
+        let new = self.known.insert(path.clone());
+        self.nodes.push(Node { path: path.clone(), properties });
+        let index = self.nodes.len() - 1;
+        if let Some(level) = self.levels.last_mut() {
+            level.last = Some(index);
+        }
+        if name.contains('/') {
+            return Err(format!("`{name}` is more than one name: put each znode on a line of its own"));
+        }
+        if let Err(error) = Path::new(&format!("/{name}")) {
+            return Err(error.to_string());
+        }
+        if self.levels.len() > DEPTH {
+            return Err(format!("znodes nest deeper than {DEPTH}"));
+        }
+        if new { Ok(()) } else { Err(format!("{path} is there already")) }
+    }
+
+    fn property(&mut self, name: String, value: Literal) -> Result<(), String> {
+        let Some(level) = self.levels.last_mut() else {
+            return Ok(());
+        };
+        level.last = None;
+        let Some(node) = level.owner.map(|owner| &mut self.nodes[owner]) else {
+            return Err(format!("`{name}` belongs to no znode: indent it below one"));
+        };
+        if node.properties.iter().any(|(other, _)| *other == name) {
+            return Err(format!("{} has a property `{name}` already", node.path));
+        }
+        node.properties.push((name, value));
+        Ok(())
+    }
+}
+
+fn fault(at: usize, message: String) -> Fault {
+    Fault { at, message }
+}
+
+/// Reads what a line says, without its indentation.
+fn read(line: &str) -> Result<Line<'_>, Fault> {
+    if let Some(node) = line.strip_prefix('/') {
+        return read_node(node).map_err(|message| fault(0, message.to_owned()));
+    }
+    let end = line.char_indices().find(|(at, c)| *c == '=' || c.is_whitespace() || line[*at..].starts_with("->"));
+    let (name, rest) = line.split_at(end.map_or(line.len(), |(at, _)| at));
+    let sign = rest.trim_start();
+    let at = line.len() - sign.len();
+    if name.is_empty() {
+        return Err(fault(0, "a name is missing before the sign".to_owned()));
+    }
+    if let Some(target) = sign.strip_prefix("=>") {
+        return read_link(name, "=>", target, 2).map_err(|message| fault(at, message));
+    }
+    if let Some(target) = sign.strip_prefix("->") {
+        return read_link(name, "->", target, 1).map_err(|message| fault(at, message));
+    }
+    let Some(value) = sign.strip_prefix('=') else {
+        let message = "neither `/znode`, `property = value`, `link -> path` nor `property => path property`";
+        return Err(fault(0, message.to_owned()));
+    };
+    match python::parse(value) {
+        Ok(value) => Ok(Line::Property { name: name.to_owned(), value }),
+        Err(Fault { at: within, message }) => Err(fault(at + 1 + within, message)),
+    }
+}
+
+/// `name`, `name : type`; colons in the name are the usual thing.
+fn read_node(node: &str) -> Result<Line<'_>, &'static str> {
+    let (word, rest) = node.split_once(char::is_whitespace).unwrap_or((node, ""));
+    let rest = rest.trim_start();
+    let (name, kind) = match rest.strip_prefix(':') {
+        _ if rest.is_empty() => (word, None),
+        Some(kind) => (word, Some(kind.trim_start())),
+        // `name: type`, where the colon is the word's last character or the type begins in the word.
+        None => match word.rfind(':') {
+            Some(colon) => (&word[..colon], Some(node[colon + 1..].trim_start())),
+            None => return Err("a znode's name has no spaces; a type stands behind a colon"),
+        },
+    };
+    match kind {
+        _ if name.is_empty() => Err("the znode's name is missing"),
+        Some("") => Err("the type is missing behind the colon"),
+        kind => Ok(Line::Node { name, kind }),
+    }
+}
+
+/// A link's target: a path, and for `=>` a property's name if it is another.
+fn read_link<'t>(name: &str, sign: &str, target: &str, most: usize) -> Result<Line<'t>, String> {
+    let words: Vec<&str> = target.split_whitespace().collect();
+    match words.len() {
+        0 => Err(format!("a path is missing behind `{sign}`")),
+        found if found > most => Err(match most {
+            1 => "a link has one path and nothing else".to_owned(),
+            _ => "a property link has a path, a property's name and nothing else".to_owned(),
+        }),
+        _ => Ok(Line::Property { name: format!("{name} {sign}"), value: Literal::Text(words.join(" ")) }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,320 @@
+//! The znodes the mirror knows, by full path.
+//!
+//! A flat, ordered map on purpose: an edit touches one path and nothing below it. A late "no such node" for a parent,
+//! applied to its whole subtree, would erase a child that was created again meanwhile. So a znode may be here for a
+//! moment without its parent; [`Tree::children`] and [`Tree::subtree`] are range scans over the order of the paths.
+
+use std::collections::btree_map::Range;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+use super::{Error, Path, Stat, Znode};
+
+/// What the mirror knows of one znode.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// It was read.
+    Known(Known),
+    /// It is there, but this session may not read it, or the server gave another such answer.
+    Unreadable(Error),
+}
+
+/// A znode that was read, as small as it goes: a registry has millions of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// Its data.
+    pub data: Box<[u8]>,
+    /// Transaction that created it.
+    pub czxid: i64,
+    /// Transaction that last changed its data.
+    pub mzxid: i64,
+    /// The session that owns it; 0 for a persistent znode.
+    pub ephemeral_owner: i64,
+}
+
+impl From<Znode> for Known {
+    fn from(Znode { data, stat }: Znode) -> Self {
+        let Stat { czxid, mzxid, ephemeral_owner, .. } = stat;
+        Self { data: data.into(), czxid, mzxid, ephemeral_owner }
+    }
+}
+
+/// The znodes below (and at) the mirrored root.
+#[derive(Debug, Clone, Default)]
+pub struct Tree {
+    nodes: BTreeMap<Path, Slot>,
+    bytes: usize,
+    /// The roots below which everything is known that there is.
+    covered: BTreeSet<Path>,
+}
+
+/// Equal trees hold the same znodes.
+impl PartialEq for Tree {
+    fn eq(&self, other: &Self) -> bool {
+        self.nodes == other.nodes
+    }
+}
+
+impl Eq for Tree {}
+
+#[derive(Debug, Clone)]
+struct Slot {
+    entry: Entry,
+    /// The epoch whose scan met the path last.
+    epoch: u32,
+}
+
+/// Epochs are bookkeeping, not content.
+impl PartialEq for Slot {
+    fn eq(&self, other: &Self) -> bool {
+        self.entry == other.entry
+    }
+}
+
+impl Eq for Slot {}
+
+impl Tree {
+    /// What is known of `path`.
+    pub fn get(&self, path: &str) -> Option<&Entry> {
+        self.nodes.get(path).map(|slot| &slot.entry)
+    }
+
+    /// The znode at `path`, if it was read.
+    pub fn known(&self, path: &str) -> Option<&Known> {
+        match self.get(path)? {
+            Entry::Known(known) => Some(known),
+            Entry::Unreadable(_) => None,
+        }
+    }
+
+    /// Whether a znode at `path` would be known if there were one.
+    pub fn covers(&self, path: &Path) -> bool {
+        self.covered.iter().any(|root| path.below(root).is_some())
+    }
+
+    /// Everything below `root` is known from now on.
+    pub(super) fn cover(&mut self, root: &Path) {
+        self.covered.insert(root.clone());
+    }
+
+    /// `root` is of no more interest, nor is what is below it, unless another root has it.
+    pub(super) fn uncover(&mut self, root: &Path) -> Vec<Path> {
+        self.covered.remove(root.as_str());
+        let below: Vec<Path> = self.subtree(root).map(|(path, _)| path.clone()).collect();
+        below.into_iter().filter(|path| !self.covers(path) && self.remove(path)).collect()
+    }
+
+    /// How many znodes are known.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether none is known.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// Bytes of znode data held.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// All znodes, in the order of their paths.
+    pub fn iter(&self) -> impl Iterator<Item = (&Path, &Entry)> {
+        self.nodes.iter().map(|(path, slot)| (path, &slot.entry))
+    }
+
+    /// `path` itself, if known, and everything known below it, in the order of the paths.
+    pub fn subtree<'t>(&'t self, path: &Path) -> impl Iterator<Item = (&'t Path, &'t Entry)> + use<'t> {
+        let itself = self.nodes.get_key_value(path.as_str());
+        let prefix = prefix(path);
+        let below = self
+            .nodes
+            .range::<str, _>((Bound::Excluded(prefix.as_str()), Bound::Unbounded))
+            .take_while(move |(found, _)| found.as_str().starts_with(&prefix));
+        itself.into_iter().chain(below).map(|(path, slot)| (path, &slot.entry))
+    }
+
+    /// The known children of `path`, in the order of their names; what lies deeper is jumped over.
+    pub fn children<'t>(&'t self, path: &Path) -> Children<'t> {
+        let prefix = prefix(path);
+        let rest = self.nodes.range::<str, _>((Bound::Excluded(prefix.as_str()), Bound::Unbounded));
+        Children { tree: self, prefix, rest, jumped: false }
+    }
+
+    /// A tree of these znodes, for the tests of those who read trees.
+    #[cfg(test)]
+    pub(crate) fn of(entries: impl IntoIterator<Item = (Path, Entry)>) -> Self {
+        let mut tree = Self::default();
+        for (path, entry) in entries {
+            tree.put(&path, entry, 1);
+        }
+        tree
+    }
+
+    /// A tree of what was written down earlier: records in the order of their paths, and behind them, in any order, those
+    /// that replace them; none says that the znode went. No epoch has met any of it.
+    pub(super) fn from_records(mut records: Vec<(Path, Option<Entry>)>) -> Self {
+        let ordered = records.windows(2).position(|pair| pair[0].0 >= pair[1].0).map_or(records.len(), |last| last + 1);
+        let amendments = records.split_off(ordered);
+        // Built in one go, the map has no room to spare.
+        let slot = |(path, entry): (Path, Option<Entry>)| Some((path, Slot { entry: entry?, epoch: 0 }));
+        let nodes: BTreeMap<Path, Slot> = records.into_iter().filter_map(slot).collect();
+        let bytes = nodes.values().map(|slot| size(&slot.entry)).sum();
+        let mut tree = Self { nodes, bytes, covered: BTreeSet::new() };
+        for (path, entry) in amendments {
+            match entry {
+                Some(entry) => tree.put(&path, entry, 0),
+                None => tree.remove(&path),
+            };
+        }
+        tree
+    }
+
+    /// At most `limit` znodes behind `after`, or from the first on, in the order of their paths.
+    pub(super) fn range_after<'t>(
+        &'t self,
+        after: Option<&'t Path>,
+        limit: usize,
+    ) -> impl Iterator<Item = (&'t Path, &'t Entry)> {
+        let from = after.map_or(Bound::Unbounded, |path| Bound::Excluded(path.as_str()));
+        self.nodes.range::<str, _>((from, Bound::Unbounded)).take(limit).map(|(path, slot)| (path, &slot.entry))
+    }
+
+    /// Puts a znode in the scan of `epoch`. Says whether anything changed.
+    pub(super) fn put(&mut self, path: &Path, entry: Entry, epoch: u32) -> bool {
+        let added = size(&entry);
+        match self.nodes.get_mut(path.as_str()) {
+            Some(slot) => {
+                slot.epoch = epoch;
+                if slot.entry == entry {
+                    return false;
+                }
+                self.bytes -= size(&slot.entry);
+                slot.entry = entry;
+            }
+            None => {
+                self.nodes.insert(path.clone(), Slot { entry, epoch });
+            }
+        }
+        self.bytes += added;
+        true
+    }
+
+    /// Takes one znode out. Says whether it was there.
+    pub(super) fn remove(&mut self, path: &Path) -> bool {
+        let removed = self.nodes.remove(path.as_str());
+        if let Some(slot) = &removed {
+            self.bytes -= size(&slot.entry);
+        }
+        removed.is_some()
+    }
+
+    /// Whether `path` is known from the scan of `epoch`.
+    pub(super) fn met(&self, path: &Path, epoch: u32) -> bool {
+        self.nodes.get(path.as_str()).is_some_and(|slot| slot.epoch == epoch)
+    }
+
+    /// The paths that the scan of `epoch` has not met.
+    pub(super) fn not_met(&self, epoch: u32) -> Vec<Path> {
+        self.nodes.iter().filter(|(_, slot)| slot.epoch != epoch).map(|(path, _)| path.clone()).collect()
+    }
+}
+
+fn size(entry: &Entry) -> usize {
+    match entry {
+        Entry::Known(known) => known.data.len(),
+        Entry::Unreadable(_) => 0,
+    }
+}
+
+fn prefix(path: &Path) -> String {
+    if path.is_root() { "/".to_owned() } else { format!("{path}/") }
+}
+
+/// See [`Tree::children`].
+pub struct Children<'t> {
+    tree: &'t Tree,
+    prefix: String,
+    rest: Range<'t, Path, Slot>,
+    jumped: bool,
+}
+
+impl Children<'_> {
+    /// Whether anything deeper was met so far.
+    pub fn jumped(&self) -> bool {
+        self.jumped
+    }
+}
+
+impl<'t> Iterator for Children<'t> {
+    type Item = (&'t Path, &'t Entry);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let (path, slot) = self.rest.next()?;
+            match path.as_str().strip_prefix(&self.prefix)?.split_once('/') {
+                None => return Some((path, &slot.entry)),
+                Some((child, _)) => {
+                    self.jumped = true;
+                    // '0' comes right after '/': this is the first path that is not below that child.
+                    let next = format!("{}{child}0", self.prefix);
+                    self.rest = self.tree.nodes.range::<str, _>((Bound::Included(next.as_str()), Bound::Unbounded));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(paths: &[&str]) -> Tree {
+        let mut tree = Tree::default();
+        for path in paths {
+            let known = Known { data: (*path).as_bytes().into(), czxid: 1, mzxid: 1, ephemeral_owner: 0 };
+            tree.put(&Path::new(path).unwrap(), Entry::Known(known), 1);
+        }
+        tree
+    }
+
+    fn children(tree: &Tree, path: &str) -> Vec<String> {
+        tree.children(&Path::new(path).unwrap()).map(|(path, _)| path.to_string()).collect()
+    }
+
+    #[test]
+    fn children_are_direct_and_neighbours_are_not_children() {
+        let tree = tree(&["/s", "/s/a", "/s/a/x", "/s/a/x/y", "/s/a-b", "/s/a0", "/s/a0/z", "/s/b", "/s2", "/s2/c"]);
+        assert_eq!(children(&tree, "/s"), ["/s/a", "/s/a-b", "/s/a0", "/s/b"]);
+        assert_eq!(children(&tree, "/s/a"), ["/s/a/x"]);
+        assert_eq!(children(&tree, "/s/b"), [""; 0]);
+        assert_eq!(children(&tree, "/"), ["/s", "/s2"]);
+    }
+
+    #[test]
+    fn a_child_without_its_parent_hides_nobody() {
+        let tree = tree(&["/s/a/x", "/s/a0", "/s/b/y", "/s/b0/z", "/s/c"]);
+        assert_eq!(children(&tree, "/s"), ["/s/a0", "/s/c"]);
+    }
+
+    #[test]
+    fn a_subtree_is_the_node_and_what_is_below_it() {
+        let tree = tree(&["/s", "/s/a", "/s/a/x", "/s/a-b", "/s/a0"]);
+        let below: Vec<_> = tree.subtree(&Path::new("/s/a").unwrap()).map(|(path, _)| path.to_string()).collect();
+        assert_eq!(below, ["/s/a", "/s/a/x"]);
+        assert_eq!(tree.subtree(&Path::root()).count(), 5);
+    }
+
+    #[test]
+    fn bytes_follow_every_edit() {
+        let mut tree = tree(&["/abc", "/de"]);
+        assert_eq!(tree.bytes(), 7);
+        assert!(tree.remove(&Path::new("/de").unwrap()));
+        assert!(!tree.remove(&Path::new("/de").unwrap()));
+        assert_eq!(tree.bytes(), 4);
+        assert!(tree.put(&Path::new("/abc").unwrap(), Entry::Unreadable(Error::NoAuth), 2));
+        assert_eq!(tree.bytes(), 0);
+        assert_eq!(tree.not_met(1), [Path::new("/abc").unwrap()]);
+    }
+}
