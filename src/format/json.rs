@@ -1,0 +1,198 @@
+//! The data of a znode: what is JSON in it, which properties have a meaning, and text for the rest.
+//!
+//! A property that cannot be used costs its own default and a sentence, never the instance. Depth is bounded by
+//! `serde_json`'s recursion limit of 128, size by [`DATA_LIMIT`].
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::{DATA_LIMIT, Error, name};
+use crate::model::{Defaults, Endpoint, Instance, Protocol, State};
+
+/// Longest time to live (RFC 2181 §8).
+const LONGEST_TTL: u32 = i32::MAX as u32;
+/// A node can be wrong in thousands of ways at once; this many are told one by one.
+const MOST_REMARKS: usize = 8;
+/// How much of a bad value is quoted, in characters.
+const QUOTED: usize = 40;
+
+/// Properties of a node's data: a JSON object as it stands, other text as `string_value`, as zc.zk reads it.
+pub(super) fn properties(data: &[u8]) -> Result<Map<String, Value>, Error> {
+    if data.len() > DATA_LIMIT {
+        return Err(Error::TooLarge(data.len()));
+    }
+    let text = std::str::from_utf8(data).map_err(|_| Error::NotText)?;
+    match text.trim() {
+        "" => Ok(Map::new()),
+        object if object.starts_with('{') => {
+            serde_json::from_str(object).map_err(|error| Error::BadJson(error.to_string()))
+        }
+        _ => Ok(Map::from_iter([("string_value".to_owned(), Value::from(text))])),
+    }
+}
+
+/// Fills in what an instance's properties say.
+pub(super) fn instance(properties: Map<String, Value>, instance: &mut Instance) {
+    let mut reader = Reader { properties, remarks: Vec::new(), more: 0 };
+    instance.weight = reader.take("weight", "a whole number from 0 to 65535", short);
+    instance.priority = reader.take("priority", "a whole number from 0 to 65535", short);
+    instance.ttl = reader.take("ttl", TTL, ttl);
+    instance.state = reader.take("state", STATE, state).unwrap_or_default();
+    instance.protocol = reader.take("protocol", "\"tcp\" or \"udp\"", protocol).unwrap_or_default();
+    instance.tags = reader.tags();
+    instance.ports = reader.ports(&instance.endpoint);
+    instance.metadata = reader.metadata();
+    instance.remarks = reader.remarks();
+}
+
+/// What a service's properties say, and the remarks.
+pub(super) fn defaults(properties: Map<String, Value>) -> (Defaults, Vec<String>) {
+    let mut reader = Reader { properties, remarks: Vec::new(), more: 0 };
+    let defaults = Defaults {
+        ttl: reader.take("ttl", TTL, ttl),
+        weight: reader.take("weight", "a whole number from 0 to 65535", short),
+        priority: reader.take("priority", "a whole number from 0 to 65535", short),
+        state: reader.take("state", STATE, state).unwrap_or_default(),
+        metadata: reader.metadata(),
+    };
+    (defaults, reader.remarks())
+}
+
+const TTL: &str = "a number of seconds or a duration such as \"30s\"";
+const STATE: &str = "\"up\", \"drain\" or \"down\"";
+
+/// Takes known properties out of a node's data; the rest is metadata.
+struct Reader {
+    properties: Map<String, Value>,
+    remarks: Vec<String>,
+    more: usize,
+}
+
+impl Reader {
+    /// The property `key`. JSON's `null`, which is how Python writes `None`, counts as not said.
+    fn take<T>(&mut self, key: &str, expected: &str, read: impl Fn(&Value) -> Option<T>) -> Option<T> {
+        let value = self.properties.remove(key).filter(|value| !value.is_null())?;
+        let read = read(&value);
+        if read.is_none() {
+            self.remark(|| format!("`{key}` is {}, not {expected}; the default is used", quote(&value)));
+        }
+        read
+    }
+
+    /// `tags`: a list of strings, or one string.
+    fn tags(&mut self) -> Vec<Box<str>> {
+        let Some(tags) = self.take("tags", "a list of strings", list) else { return Vec::new() };
+        let mut good = Vec::with_capacity(tags.len());
+        for tag in tags {
+            match tag.as_str().map(str::trim) {
+                Some(tag) if !tag.is_empty() => good.push(tag.into()),
+                _ => self.remark(|| format!("`tags` holds {}, which is no tag; it is left out", quote(&tag))),
+            }
+        }
+        good
+    }
+
+    /// `ports`: `{"http": 8080}` on the instance's own host, `{"http": "host:port"}` elsewhere.
+    fn ports(&mut self, own: &Endpoint) -> Vec<(Box<str>, Endpoint)> {
+        let Some(ports) = self.take("ports", "a table of ports by name", |value| value.as_object().cloned()) else {
+            return Vec::new();
+        };
+        let mut good = Vec::with_capacity(ports.len());
+        for (key, value) in ports {
+            match endpoint(&value, own).filter(|_| !key.is_empty()) {
+                Some(endpoint) => good.push((key.into(), endpoint)),
+                None => self.remark(|| {
+                    let (key, value) = (quote(&Value::from(key)), quote(&value));
+                    format!("`ports` holds {value} under {key}, which is no named port; it is left out")
+                }),
+            }
+        }
+        good
+    }
+
+    /// What is left, as text: strings as they are, anything else as compact JSON.
+    fn metadata(&mut self) -> Vec<(Box<str>, Box<str>)> {
+        let text = |value| match value {
+            Value::String(text) => text.into(),
+            other => other.to_string().into(),
+        };
+        std::mem::take(&mut self.properties).into_iter().map(|(key, value)| (key.into(), text(value))).collect()
+    }
+
+    fn remark(&mut self, sentence: impl FnOnce() -> String) {
+        if self.remarks.len() < MOST_REMARKS {
+            self.remarks.push(sentence());
+        } else {
+            self.more += 1;
+        }
+    }
+
+    fn remarks(mut self) -> Vec<String> {
+        if self.more > 0 {
+            self.remarks.push(format!("and {} more of this kind", self.more));
+        }
+        self.remarks
+    }
+}
+
+/// Numbers written as strings are taken too: some writers know no other values.
+fn number<T: TryFrom<i64>>(value: &Value) -> Option<T> {
+    let number = match value {
+        Value::String(text) => text.trim().parse().ok(),
+        other => other.as_i64(),
+    };
+    T::try_from(number?).ok()
+}
+
+fn short(value: &Value) -> Option<u16> {
+    number(value)
+}
+
+/// Parts of a second count as a whole one, so that a short time to live never becomes 0.
+fn ttl(value: &Value) -> Option<u32> {
+    let whole = |time: Duration| u32::try_from(time.as_secs()).ok()?.checked_add(u32::from(time.subsec_nanos() > 0));
+    let seconds = match value {
+        Value::String(text) => number(value).or_else(|| humantime::parse_duration(text.trim()).ok().and_then(whole)),
+        _ => number(value),
+    };
+    seconds.filter(|seconds| *seconds <= LONGEST_TTL)
+}
+
+fn state(value: &Value) -> Option<State> {
+    let word = value.as_str()?;
+    [State::Up, State::Drain, State::Down].into_iter().find(|state| state.as_str().eq_ignore_ascii_case(word))
+}
+
+fn protocol(value: &Value) -> Option<Protocol> {
+    match value.as_str()?.to_ascii_lowercase().as_str() {
+        "tcp" => Some(Protocol::Tcp),
+        "udp" => Some(Protocol::Udp),
+        _ => None,
+    }
+}
+
+fn list(value: &Value) -> Option<Vec<Value>> {
+    match value {
+        Value::Array(items) => Some(items.clone()),
+        Value::String(_) => Some(vec![value.clone()]),
+        _ => None,
+    }
+}
+
+fn endpoint(value: &Value, own: &Endpoint) -> Option<Endpoint> {
+    let port = |port| Endpoint { host: own.host.clone(), port };
+    match value {
+        Value::String(text) => name::port(text).map(port).or_else(|_| name::endpoint(text)).ok(),
+        other => number(other).filter(|&port| port != 0).map(port),
+    }
+}
+
+/// A value as a person may see it: its beginning, if it is long.
+fn quote(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(QUOTED) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}

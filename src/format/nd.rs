@@ -1,0 +1,47 @@
+//! `nd_service_registry` 1.x: `<service>/<host:port>` without a providers directory, at any depth; zc.zk's JSON with
+//! `created` beside `pid`.
+//!
+//! Source: `nd_service_registry/funcs.py` (`encode`, `default_data`). That library writes `created` in the local time of
+//! the host, without saying which; ours is UTC.
+
+use std::time::SystemTime;
+
+use super::{INSTANCE_ID, Place, Property, property};
+
+/// What stands at `rest` below the instance `name` of `service`.
+pub(super) fn place<'p>(service: &'p str, name: &'p str, rest: Option<&'p str>) -> Place<'p> {
+    match rest {
+        None => Place::Instance { service, name },
+        Some(_) => Place::Inside { service },
+    }
+}
+
+/// The properties, then `instance_id`, `pid` and `created`.
+pub(super) fn encode(properties: &[(String, Property)], instance_id: &str, pid: u32, created: SystemTime) -> Vec<u8> {
+    let own = [
+        (INSTANCE_ID, Property::Text(instance_id.to_owned())),
+        ("pid", Property::Integer(pid.into())),
+        ("created", Property::Text(stamp(created))),
+    ];
+    property::object(properties, &own)
+}
+
+/// `2012-12-14 21:17:50`.
+fn stamp(time: SystemTime) -> String {
+    // A clock before 1970 is a broken clock; its stamp tells so, and does not stop a registration.
+    let time = time.max(SystemTime::UNIX_EPOCH);
+    humantime::format_rfc3339_seconds(time).to_string().replace('T', " ").replace('Z', "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn the_stamp_has_the_form_of_the_library() {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1_355_519_870_700);
+        assert_eq!(stamp(time), "2012-12-14 21:17:50");
+        assert_eq!(stamp(SystemTime::UNIX_EPOCH - Duration::from_secs(1)), "1970-01-01 00:00:00");
+    }
+}

@@ -1,0 +1,20 @@
+//! zc.zk 2.x: `<service>/providers/<host:port>`, compact JSON with the registering process's `pid`.
+//!
+//! Source: `zc/zk/__init__.py` of the 2.1.0 release (`register`, `encode`, `decode`).
+
+use super::{INSTANCE_ID, Place, Property, property};
+
+/// What stands at `rest` below the providers directory of `service`.
+pub(super) fn place<'p>(service: &'p str, rest: Option<&'p str>) -> Place<'p> {
+    match rest {
+        None => Place::Directory { service },
+        Some(name) if !name.contains('/') => Place::Instance { service, name },
+        Some(_) => Place::Inside { service },
+    }
+}
+
+/// The properties, then `instance_id`, then `pid`, which zc.zk too sets last.
+pub(super) fn encode(properties: &[(String, Property)], instance_id: &str, pid: u32) -> Vec<u8> {
+    let instance_id = Property::Text(instance_id.to_owned());
+    property::object(properties, &[(INSTANCE_ID, instance_id), ("pid", Property::Integer(pid.into()))])
+}
