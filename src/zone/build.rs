@@ -1,0 +1,333 @@
+//! From a service to DNS names: what one service puts into a zone, and under what precedence. Pure.
+//!
+//! For `/services/staging/api_x` in zone `service.`:
+//!
+//! | owner | RRsets | rank |
+//! | --- | --- | --- |
+//! | `api_x.staging.service.` | SRV, A, AAAA of its instances (none: the name exists, NODATA), TXT of its own properties | real |
+//! | `_api_x._tcp.staging.service.` | SRV (RFC 2782) and PTR (RFC 6763) of the instances that speak TCP; `_udp` likewise | derived |
+//! | `<host:port>._api_x._tcp.staging.service.` | SRV, TXT of the one instance | derived |
+//! | `_services._dns-sd._udp.staging.service.` | PTR to `_api_x._tcp.staging.service.` | derived, shared |
+//! | `192-168-0-42.addr.service.` | A: the stable SRV target of an instance registered by address | derived, shared |
+//! | `20010db8…0001.addr.service.` | AAAA, likewise; 32 hexadecimal digits | derived, shared |
+//! | `server1.addr.service.` | A, AAAA of a host registered by a single label, where the zone has no `host_domain` | derived, shared |
+//! | `_http._tcp.api_x.staging.service.` | SRV of the instances' port named `http` | subset |
+//! | `canary.api_x.staging.service.` | SRV, A, AAAA of the instances with that tag ([`subset`]) | subset |
+//! | `api-x.staging.service.` | as the first: the same service by a host name ([`label`]) | alias |
+//! | `42.0.168.192.in-addr.arpa.` | PTR to the `addr` name, in a zone for it | alias |
+//!
+//! An instance whose state, or whose service's state, is not `up` is left out.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::entry::RrSet;
+use super::name::{Name, NameError};
+use super::record::rtype;
+use super::records::srv::{self, Reach};
+use super::records::{address, browse, label, subset, txt};
+use crate::model::{Endpoint, Instance, Service, State};
+
+/// What decides between the offers for one owner name: the highest that is there hides all below it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// What the zone itself has, type by type, unless anybody says otherwise.
+    Base,
+    /// Another spelling of a service's name. Of several, one is shown.
+    Alias,
+    /// A part of a service, under a name below its own. Of several, one is shown.
+    Subset,
+    /// Made from services, under a name that is not their own. Several are united.
+    Derived,
+    /// A znode of that very name.
+    Real,
+    /// Written in the zone's master file, type by type.
+    Static,
+}
+
+/// The RRsets that one service offers at one owner name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// The owner, in lower case.
+    pub owner: Name,
+    /// Its precedence.
+    pub rank: Rank,
+    /// The RRsets, in the order of their types; none for a name that merely exists.
+    pub sets: Box<[RrSet]>,
+}
+
+/// The addresses of a host that was registered by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// The addresses.
+    pub addresses: Vec<IpAddr>,
+    /// How long they may be taken for true, in seconds.
+    pub ttl: u32,
+}
+
+/// What is known of hosts that were registered by name, by that name as [`srv::wanted`] makes it.
+pub type Hosts = BTreeMap<String, Resolved>;
+
+/// What a zone adds to every service in it.
+#[derive(Debug, Clone)]
+pub struct Context<'c> {
+    /// The zone's apex, in lower case.
+    pub origin: &'c Name,
+    /// Time to live where neither instance nor service says one, in seconds.
+    pub ttl: u32,
+    /// Properties that are shown in TXT records, in their order there.
+    pub txt: &'c [String],
+    /// The domain of hosts registered by a single label, in lower case and without a final dot.
+    pub host_domain: Option<&'c str>,
+    /// What is known of hosts.
+    pub hosts: &'c Hosts,
+    /// For a zone of reverse names: the zone whose `addr` names they point to.
+    pub reverse_of: Option<&'c Name>,
+}
+
+static NO_HOSTS: Hosts = Hosts::new();
+
+impl<'c> Context<'c> {
+    /// A zone with nothing special.
+    pub fn new(origin: &'c Name, ttl: u32) -> Self {
+        Self { origin, ttl, txt: &[], host_domain: None, hosts: &NO_HOSTS, reverse_of: None }
+    }
+}
+
+/// What a service puts into a zone.
+#[derive(Debug, Default)]
+pub struct Built {
+    /// Each owner once.
+    pub offers: Vec<Offer>,
+    /// What could not be shown, a sentence each.
+    pub remarks: Vec<String>,
+}
+
+/// Everything `service` offers in a zone. `path` is its path below the zone's part of the registry.
+///
+/// # Errors
+/// When the service's path makes no domain name.
+pub fn build(context: &Context<'_>, path: &str, service: &Service) -> Result<Built, NameError> {
+    if let Some(forward) = context.reverse_of {
+        return Ok(reverse(context, forward, service));
+    }
+    let owner = owner(context.origin, path)?;
+    let mut names = Names::default();
+    let members = Member::all(context, service, &mut names);
+    add_service(&mut names, context, service, &owner, Rank::Real, &members);
+    if let Some(alias) = alias(context.origin, path) {
+        add_service(&mut names, context, service, &alias, Rank::Alias, &members);
+    }
+    add_subsets(&mut names, context, &owner, &members);
+    add_ports(&mut names, context, service, &owner, &members);
+    if owner != *context.origin
+        && let Some((domain, first)) = owner.parent().zip(owner.labels().next())
+    {
+        add_service_name(&mut names, context, (&domain, first), &members);
+    }
+    Ok(names.into_built())
+}
+
+/// An instance that is in the answers.
+struct Member<'s> {
+    instance: &'s Instance,
+    reach: Reach,
+}
+
+impl<'s> Member<'s> {
+    fn all(context: &Context<'_>, service: &'s Service, names: &mut Names) -> Vec<Self> {
+        let up = service.instances.iter().filter(|instance| is_up(service, instance));
+        up.filter_map(|instance| {
+            let reach = Reach::new(context, service, instance, &instance.endpoint);
+            let told = reach.map_err(|error| names.remark(unnamed(instance, &instance.endpoint, error)));
+            Some(Self { instance, reach: told.ok()? })
+        })
+        .collect()
+    }
+}
+
+fn unnamed(instance: &Instance, endpoint: &Endpoint, error: NameError) -> String {
+    format!("instance {}: no name can be made of its host in {endpoint}: {error}", instance.name)
+}
+
+/// What is asked for at a service's name, or at another spelling of it.
+fn add_service(
+    names: &mut Names,
+    context: &Context<'_>,
+    service: &Service,
+    owner: &Name,
+    rank: Rank,
+    members: &[Member<'_>],
+) {
+    srv::add_all(names, owner, rank, members.iter().map(|member| &member.reach), context.origin);
+    let mut too_long = Vec::new();
+    if let Some(rdata) = txt::rdata(context.txt, &service.defaults.metadata, |key| too_long.push(key.to_owned())) {
+        names.add(owner, rank, rtype::TXT, service.defaults.ttl.unwrap_or(context.ttl), rdata);
+    }
+    if rank == Rank::Real {
+        for key in too_long {
+            names.remark(too_long_for_txt("the service", &key));
+        }
+    }
+}
+
+fn too_long_for_txt(who: &str, key: &str) -> String {
+    format!("`{key}` of {who} is longer than a TXT string of 255 bytes and is left out of it")
+}
+
+/// Names of tags.
+fn add_subsets(names: &mut Names, context: &Context<'_>, owner: &Name, members: &[Member<'_>]) {
+    if members.iter().all(|member| member.instance.tags.is_empty()) {
+        return;
+    }
+    let tagged: Vec<subset::Tags> = members
+        .iter()
+        .map(|member| {
+            let bad = |tag: &str| names.remark(format!("the tag `{tag}` of {} makes no name", member.instance.name));
+            subset::labels(&member.instance.tags, bad)
+        })
+        .collect();
+    let (combinations, is_cut) = subset::combinations(&tagged);
+    for (labels, chosen) in combinations {
+        let Some(name) = subset::name(owner, &labels) else { continue };
+        srv::add_all(names, &name, Rank::Subset, chosen.iter().map(|&i| &members[i].reach), context.origin);
+    }
+    if is_cut {
+        names.remark("it has too many tags for all their combinations: not every one has a name".to_owned());
+    }
+}
+
+/// Names of named ports: `_http._tcp.<owner>`.
+fn add_ports(names: &mut Names, context: &Context<'_>, service: &Service, owner: &Name, members: &[Member<'_>]) {
+    for Member { instance, .. } in members {
+        for (port, endpoint) in &instance.ports {
+            let label = label::exact(port).ok();
+            let name = label.and_then(|label| srv::service_name(owner, &label, instance.protocol));
+            match (name, Reach::new(context, service, instance, endpoint)) {
+                (Some(name), Ok(reach)) => reach.add_srv(names, &name, Rank::Subset),
+                (None, _) => names.remark(format!("the port `{port}` of {} makes no name", instance.name)),
+                (_, Err(error)) => names.remark(unnamed(instance, endpoint, error)),
+            }
+        }
+    }
+}
+
+/// `_<service>._tcp.<domain>` and what DNS-SD has around it.
+fn add_service_name(
+    names: &mut Names,
+    context: &Context<'_>,
+    (domain, service): (&Name, &[u8]),
+    members: &[Member<'_>],
+) {
+    for Member { instance, reach } in members {
+        let Some(name) = srv::service_name(domain, service, instance.protocol) else { continue };
+        reach.add_srv(names, &name, Rank::Derived);
+        let mut too_long = Vec::new();
+        let txt = txt::rdata(context.txt, &instance.metadata, |key| too_long.push(key.to_owned()));
+        for key in too_long {
+            names.remark(too_long_for_txt(&instance.name, &key));
+        }
+        browse::add(names, (&name, domain), &instance.name, reach, txt);
+    }
+}
+
+/// The PTR records of a service's addresses, as far as they are in this zone, to their names in `forward`.
+fn reverse(context: &Context<'_>, forward: &Name, service: &Service) -> Built {
+    let mut names = Names::default();
+    for instance in service.instances.iter().filter(|instance| is_up(service, instance)) {
+        let ttl = instance.ttl.or(service.defaults.ttl).unwrap_or(context.ttl);
+        let endpoints = std::iter::once(&instance.endpoint).chain(instance.ports.iter().map(|(_, endpoint)| endpoint));
+        for address in endpoints.filter_map(|endpoint| endpoint.host.ip()) {
+            let owner = address::reverse_name(address);
+            if let Ok(target) = address::name(forward, address)
+                && owner.is_at_or_below(context.origin)
+            {
+                // Under this rank one of several shows: an address has one name, also where services of two zones share it.
+                names.add(&owner, Rank::Alias, rtype::PTR, ttl, target.wire().to_vec());
+            }
+        }
+    }
+    names.into_built()
+}
+
+/// The owner name of the service at `path`: the elements reversed below the origin. The root's own is the apex.
+///
+/// # Errors
+/// When an element makes no label, or the whole is too long.
+pub fn owner(origin: &Name, path: &str) -> Result<Name, NameError> {
+    let mut elements = path.split('/').filter(|element| !element.is_empty());
+    elements.try_fold(origin.clone(), |name, element| name.child(&label::exact(element)?))
+}
+
+/// The same service by a host name, where its own is none.
+fn alias(origin: &Name, path: &str) -> Option<Name> {
+    let mut name = origin.clone();
+    let mut differs = false;
+    for element in path.split('/').filter(|element| !element.is_empty()) {
+        let host_name = label::host_name(element);
+        differs |= host_name.is_some();
+        name = name.child(&host_name.map_or_else(|| label::exact(element), Ok).ok()?).ok()?;
+    }
+    differs.then_some(name)
+}
+
+fn is_up(service: &Service, instance: &Instance) -> bool {
+    service.defaults.state == State::Up && instance.state == State::Up
+}
+
+/// The names of one service under construction.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    names: BTreeMap<(Name, Rank), Sets>,
+    remarks: Vec<String>,
+}
+
+/// More remarks of one kind of trouble help nobody.
+const MOST_REMARKS: usize = 16;
+
+impl Names {
+    /// Makes a name exist.
+    pub(super) fn exist(&mut self, owner: &Name, rank: Rank) {
+        self.names.entry((owner.clone(), rank)).or_default();
+    }
+
+    /// Adds a record.
+    pub(super) fn add(&mut self, owner: &Name, rank: Rank, rtype: u16, ttl: u32, rdata: Vec<u8>) {
+        self.names.entry((owner.clone(), rank)).or_default().add(rtype, ttl, rdata);
+    }
+
+    fn remark(&mut self, sentence: String) {
+        if self.remarks.len() < MOST_REMARKS && !self.remarks.contains(&sentence) {
+            self.remarks.push(sentence);
+        }
+    }
+
+    /// Of one owner, what has the highest rank: the service would hide the rest itself.
+    fn into_built(self) -> Built {
+        let mut offers: Vec<Offer> = Vec::with_capacity(self.names.len());
+        for ((owner, rank), sets) in self.names {
+            offers.pop_if(|last| last.owner == owner);
+            offers.push(Offer { owner, rank, sets: sets.into_sets() });
+        }
+        Built { offers, remarks: self.remarks }
+    }
+}
+
+/// RRsets under construction, by type. Records of one set share the smallest of their times to live (RFC 2181 §5.2).
+#[derive(Debug, Default)]
+pub(super) struct Sets(BTreeMap<u16, (u32, Vec<Vec<u8>>)>);
+
+impl Sets {
+    pub(super) fn add(&mut self, rtype: u16, ttl: u32, rdata: Vec<u8>) {
+        let (least, rdatas) = self.0.entry(rtype).or_insert((ttl, Vec::new()));
+        *least = ttl.min(*least);
+        rdatas.push(rdata);
+    }
+
+    pub(super) fn into_sets(self) -> Box<[RrSet]> {
+        self.0.into_iter().map(|(rtype, (ttl, rdatas))| RrSet::new(rtype, ttl, rdatas)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! What a `[[zone]]` table says.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::name::Name;
+use super::records;
+use crate::settings::{Located, Problems, Section, Span};
+
+/// One zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Its apex, in lower case.
+    pub origin: Name,
+    /// The registry that fills it; none for a zone that is its file and nothing else.
+    pub registry: Option<String>,
+    /// The part of the registry it shows: a path below the root, without slashes at its ends; empty for all of it.
+    pub under: String,
+    /// Its master file.
+    pub file: Option<PathBuf>,
+    /// Time to live of the registry's records where nobody says another, in seconds.
+    pub ttl: u32,
+    /// Time to live of negative answers, in seconds.
+    pub negative_ttl: u32,
+    /// The forms of its names.
+    pub names: records::config::Config,
+    /// The secondaries to tell of changes.
+    pub notify: Vec<SocketAddr>,
+}
+
+/// Times to live where none is said: short, as a change must show soon, and above 0, as that is not cached at all.
+pub const DEFAULT_TTL: u32 = 5;
+
+/// RFC 2181 §8 allows more; a week is what caches keep at most.
+const MAX_TTL: Duration = Duration::from_secs(7 * 86_400);
+
+impl Config {
+    /// A zone at `origin` over all of `registry`.
+    pub fn new(origin: Name, registry: Option<String>) -> Self {
+        Self {
+            origin,
+            registry,
+            under: String::new(),
+            file: None,
+            ttl: DEFAULT_TTL,
+            negative_ttl: DEFAULT_TTL,
+            notify: Vec::new(),
+            names: records::config::Config::default(),
+        }
+    }
+
+    /// Reads a zone's table to its end, whatever is wrong with it.
+    pub fn read(section: &mut Section<'_>) -> Read {
+        let origin = section.required::<String>("origin");
+        let registry = section.located::<String>("registry");
+        let under = section.located::<String>("under").filter(|under| !under.value.is_empty());
+        let file = section.optional("file");
+        let ttl = time_to_live(section, "ttl");
+        let negative_ttl = time_to_live(section, "negative_ttl");
+        let names = records::config::Config::read(section);
+        let notify = section.optional("notify").unwrap_or_default();
+        let path = under.as_ref().map_or(String::new(), |under| read_under(under, section.problems()));
+        Read {
+            origin: origin.as_ref().map_or(section.span(), |origin| origin.span),
+            under: under.map(|under| under.span),
+            config: origin.and_then(|origin| read_origin(&origin, section.problems())).map(|origin| {
+                let registry = registry.as_ref().map(|registry| registry.value.clone());
+                Self { under: path, file, ttl, negative_ttl, notify, names, ..Self::new(origin, registry) }
+            }),
+            registry,
+        }
+    }
+}
+
+/// A zone's table as it was read, with what only the whole configuration can check.
+#[derive(Debug, Clone)]
+pub struct Read {
+    /// The zone; none when it has no usable origin.
+    pub config: Option<Config>,
+    /// Where its origin stands, or the table without one.
+    pub origin: Span,
+    /// The registry it names.
+    pub registry: Option<Located<String>>,
+    /// Where it says that it shows a part of the registry only.
+    pub under: Option<Span>,
+}
+
+fn read_origin(Located { value, span }: &Located<String>, problems: &Problems) -> Option<Name> {
+    const HELP: &str = "for example \"service.\", or \"sd.example.com.\"";
+    if !value.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let help = "a name in another script is written as in DNS: \"xn--…\"";
+        problems.add_with_help(*span, "`origin` must be made of ASCII characters, without spaces", help);
+        return None;
+    }
+    match Name::parse(value) {
+        Ok(_) if value.is_empty() => problems.add_with_help(*span, "`origin` must not be empty", HELP),
+        Ok(origin) => return Some(origin.folded()),
+        Err(error) => problems.add_with_help(*span, format!("`origin` must be a domain name: {error}"), HELP),
+    }
+    None
+}
+
+/// A path below the registry's root, without slashes at its ends.
+fn read_under(Located { value, span }: &Located<String>, problems: &Problems) -> String {
+    let path = value.trim_matches('/');
+    if path.is_empty() || path.split('/').any(|element| matches!(element, "" | "." | "..")) {
+        let help = "elements separated by single slashes, such as \"staging\"; \"\" is all of the registry";
+        problems.add_with_help(*span, "`under` must be a path below the registry's root", help);
+    }
+    path.to_owned()
+}
+
+/// A time to live: a duration of whole seconds up to a week.
+fn time_to_live(section: &mut Section<'_>, key: &'static str) -> u32 {
+    let Some(Located { value, span }) = section.located::<Duration>(key) else { return DEFAULT_TTL };
+    if value > MAX_TTL || value.subsec_nanos() != 0 {
+        section.problems().add(span, format!("`{key}` must be whole seconds, at most a week"));
+        return DEFAULT_TTL;
+    }
+    u32::try_from(value.as_secs()).unwrap_or(DEFAULT_TTL)
+}

@@ -1,0 +1,297 @@
+//! Cuts a master file (RFC 1035 §5.1) into entries and words: comments, parentheses, quotes and line ends are settled here.
+//!
+//! It knows where every word stands and leaves its escapes in place, for only the reader of a word knows whether `\.` is
+//! part of a label or of a text. It knows no directives, types or names.
+
+/// Where a word stands in its text. Bytes, so that making one is free; [`Spot::place`] counts characters when asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Spot {
+    /// The line, from 1.
+    pub line: usize,
+    /// First byte of that line.
+    line_start: usize,
+    /// First byte of the word, its quote included.
+    start: usize,
+    /// One past its last byte.
+    end: usize,
+}
+
+impl Spot {
+    /// Column, from 1, and width, both in characters of `text`, which must be the text the word was cut from.
+    pub(super) fn place(self, text: &str) -> (usize, usize) {
+        let characters = |from, to| text.get(from..to).map_or(0, |piece| piece.chars().count());
+        (characters(self.line_start, self.start) + 1, characters(self.start, self.end).max(1))
+    }
+
+    /// From the start of this word to the end of `last`, where that is on the same line.
+    pub(super) fn to(self, last: Self) -> Self {
+        if last.line == self.line { Self { end: last.end, ..self } } else { self }
+    }
+}
+
+/// What is wrong, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub spot: Spot,
+    pub message: String,
+}
+
+/// One word of an entry.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Word<'t> {
+    /// Its text, escapes as written, without the quotes.
+    pub raw: &'t str,
+    /// Whether it stood in quotes.
+    pub quoted: bool,
+    /// Whether it follows the word before it without a space, as the value in `alpn="h2"` does.
+    pub glued: bool,
+    pub spot: Spot,
+}
+
+impl Word<'_> {
+    /// A fault at this word.
+    pub(super) fn fault(&self, message: impl Into<String>) -> Fault {
+        Fault { spot: self.spot, message: message.into() }
+    }
+
+    /// The word as it can stand in a message: in backquotes, cut to a bearable length.
+    pub(super) fn shown(&self) -> String {
+        const LIMIT: usize = 40;
+        let printable = |letter: char| if letter.is_control() { char::REPLACEMENT_CHARACTER } else { letter };
+        let cut: String = self.raw.chars().take(LIMIT).map(printable).collect();
+        if self.raw.chars().nth(LIMIT).is_some() { format!("`{cut}…`") } else { format!("`{cut}`") }
+    }
+
+    /// Its bytes with the escapes resolved (RFC 1035 §5.1: `\X` and `\DDD`).
+    pub(super) fn bytes(&self) -> Result<Vec<u8>, Fault> {
+        unescape(self.raw).ok_or_else(|| self.fault(BAD_ESCAPE))
+    }
+}
+
+pub(super) const BAD_ESCAPE: &str = "a backslash is not followed by a character or by three digits up to 255";
+
+/// Resolves `\X` and `\DDD`; none where a backslash has neither behind it.
+pub(super) fn unescape(raw: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(raw.len());
+    let mut bytes = raw.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte != b'\\' {
+            out.push(byte);
+            continue;
+        }
+        let first = bytes.next()?;
+        if !first.is_ascii_digit() {
+            out.push(first);
+            continue;
+        }
+        let mut code = u16::from(first - b'0');
+        for _ in 0..2 {
+            let digit = bytes.next().filter(u8::is_ascii_digit)?;
+            code = code * 10 + u16::from(digit - b'0');
+        }
+        out.push(u8::try_from(code).ok()?);
+    }
+    Some(out)
+}
+
+/// An entry: a line, or several joined by parentheses. It has at least one word.
+#[derive(Debug)]
+pub(super) struct Entry<'t> {
+    /// Whether it begins with white space, which stands for the owner of the entry before.
+    pub indented: bool,
+    pub words: Vec<Word<'t>>,
+}
+
+/// Cuts a text into entries.
+pub(super) struct Lexer<'t> {
+    text: &'t str,
+    at: usize,
+    line: usize,
+    line_start: usize,
+}
+
+impl<'t> Lexer<'t> {
+    pub(super) fn new(text: &'t str) -> Self {
+        let at = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+        Self { text, at, line: 1, line_start: at }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn spot_from(&self, start: usize) -> Spot {
+        Spot { line: self.line, line_start: self.line_start, start, end: self.at }
+    }
+
+    fn end_line(&mut self) {
+        self.at += 1;
+        self.line += 1;
+        self.line_start = self.at;
+    }
+
+    /// The next entry, or the first fault of it; the one after it begins on a line of its own in both cases.
+    pub(super) fn next_entry(&mut self) -> Option<Result<Entry<'t>, Fault>> {
+        loop {
+            let mut entry = Entry { indented: false, words: Vec::new() };
+            self.peek()?;
+            let fault = self.entry(&mut entry);
+            if let Some(fault) = fault {
+                return Some(Err(fault));
+            }
+            if !entry.words.is_empty() {
+                return Some(Ok(entry));
+            }
+        }
+    }
+
+    fn entry(&mut self, entry: &mut Entry<'t>) -> Option<Fault> {
+        entry.indented = matches!(self.peek(), Some(b' ' | b'\t'));
+        let mut open: Vec<Spot> = Vec::new();
+        let mut fault = None;
+        let mut after_space = true;
+        while let Some(byte) = self.peek() {
+            match byte {
+                b'\n' => {
+                    self.end_line();
+                    if open.is_empty() {
+                        return fault;
+                    }
+                }
+                b' ' | b'\t' | b'\r' => self.at += 1,
+                b';' => self.skip_comment(),
+                b'(' => {
+                    self.at += 1;
+                    open.push(self.spot_from(self.at - 1));
+                }
+                b')' => {
+                    self.at += 1;
+                    if open.pop().is_none() {
+                        let spot = self.spot_from(self.at - 1);
+                        fault.get_or_insert(Fault { spot, message: "`)` without a `(` before it".into() });
+                    }
+                }
+                b'"' => match self.quoted(!after_space) {
+                    Ok(word) => entry.words.push(word),
+                    Err(unclosed) => drop(fault.get_or_insert(unclosed)),
+                },
+                _ => entry.words.push(self.bare(!after_space)),
+            }
+            after_space = matches!(byte, b'\n' | b' ' | b'\t' | b'\r' | b';' | b'(' | b')');
+        }
+        let unclosed = open.first().map(|&spot| Fault { spot, message: "`(` is never closed".into() });
+        fault.or(unclosed)
+    }
+
+    fn skip_comment(&mut self) {
+        let rest = &self.text.as_bytes()[self.at..];
+        self.at += rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
+    }
+
+    /// A word in quotes, which must close on its line.
+    fn quoted(&mut self, glued: bool) -> Result<Word<'t>, Fault> {
+        let start = self.at;
+        self.at += 1;
+        loop {
+            match self.peek() {
+                None | Some(b'\n') => {
+                    let message = "the quoted text is not closed on its line".into();
+                    return Err(Fault { spot: self.spot_from(start), message });
+                }
+                Some(b'"') => {
+                    self.at += 1;
+                    let raw = &self.text[start + 1..self.at - 1];
+                    return Ok(Word { raw, quoted: true, glued, spot: self.spot_from(start) });
+                }
+                Some(b'\\') => self.skip_escape(),
+                Some(_) => self.at += 1,
+            }
+        }
+    }
+
+    fn bare(&mut self, glued: bool) -> Word<'t> {
+        let start = self.at;
+        loop {
+            match self.peek() {
+                None | Some(b'\n' | b' ' | b'\t' | b'\r' | b';' | b'(' | b')' | b'"') => break,
+                Some(b'\\') => self.skip_escape(),
+                Some(_) => self.at += 1,
+            }
+        }
+        Word { raw: &self.text[start..self.at], quoted: false, glued, spot: self.spot_from(start) }
+    }
+
+    /// A backslash and the byte that it protects; never a line end, which no backslash can hide.
+    fn skip_escape(&mut self) {
+        self.at += 1;
+        if self.peek().is_some_and(|byte| byte.is_ascii() && !matches!(byte, b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The entries of `text` in a form to compare: `^` for an indented one, quotes kept, `~` in front of what is glued.
+    fn entries(text: &str) -> Vec<Result<String, (usize, usize, usize)>> {
+        let mut lexer = Lexer::new(text);
+        let mut found = Vec::new();
+        while let Some(entry) = lexer.next_entry() {
+            found.push(match entry {
+                Ok(entry) => {
+                    let words: Vec<_> = entry
+                        .words
+                        .iter()
+                        .map(|word| {
+                            let quote = if word.quoted { "\"" } else { "" };
+                            format!("{}{quote}{}{quote}", if word.glued { "~" } else { "" }, word.raw)
+                        })
+                        .collect();
+                    Ok(format!("{}{}", if entry.indented { "^" } else { "" }, words.join("|")))
+                }
+                Err(fault) => {
+                    let (column, width) = fault.spot.place(text);
+                    Err((fault.spot.line, column, width))
+                }
+            });
+        }
+        found
+    }
+
+    #[test]
+    fn entries_are_lines_and_parentheses_join_lines() {
+        let text = "a b ; comment ( \" \n\n  c\n; only a comment\n\t; indented comment\nd ( e ; x )\n  f\n) g\r\nh";
+        assert_eq!(
+            entries(text),
+            [Ok("a|b".to_owned()), Ok("^c".to_owned()), Ok("d|e|f|g".to_owned()), Ok("h".to_owned())]
+        );
+        assert_eq!(entries("\u{feff}a (b) c"), [Ok("a|b|c".to_owned())]);
+        assert_eq!(entries("a ((b\n) c\n) d\ne"), [Ok("a|b|c|d".to_owned()), Ok("e".to_owned())]);
+    }
+
+    #[test]
+    fn quotes_and_escapes_protect_everything_but_the_line_end() {
+        assert_eq!(entries(r#"a "b ; ( \" c" d\;e\ f"#), [Ok(r#"a|"b ; ( \" c"|d\;e\ f"#.to_owned())]);
+        assert_eq!(entries(r#"alpn="h2,h3" x" "#), [Err((1, 15, 2))]);
+        assert_eq!(entries(r#"alpn="h2,h3" x"#), [Ok(r#"alpn=|~"h2,h3"|x"#.to_owned())]);
+        assert_eq!(entries("a \\\nb"), [Ok("a|\\".to_owned()), Ok("b".to_owned())]);
+        assert_eq!(entries("a \\é"), [Ok("a|\\é".to_owned())]);
+    }
+
+    #[test]
+    fn a_broken_entry_is_reported_at_its_place_and_the_next_is_read() {
+        assert_eq!(entries("é \"b\nc"), [Err((1, 3, 2)), Ok("c".to_owned())]);
+        assert_eq!(entries("a ) b\nc"), [Err((1, 3, 1)), Ok("c".to_owned())]);
+        assert_eq!(entries("x\na ( b\nc"), [Ok("x".to_owned()), Err((2, 3, 1))]);
+    }
+
+    #[test]
+    fn escapes_are_resolved_to_bytes() {
+        assert_eq!(unescape(r"a\.b\\\032\255"), Some(b"a.b\\ \xff".to_vec()));
+        for bad in [r"\", r"\25", r"\256", r"\2x3"] {
+            assert_eq!(unescape(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Master files (RFC 1035 §5, RFC 2308 §4, RFC 3597): text to records, with every problem of the file and where it stands.
+//!
+//! [`parse`] is pure and is handed what `$INCLUDE` names; [`read`] adds the file system. Nothing here merges the records
+//! with others, makes up what the file leaves out, or decides what an error means for a zone that is being served.
+//!
+//! Stricter than other readers on purpose: records out of the zone, other classes, `$GENERATE` and the records of signed
+//! zones are errors, for an author who is told at once is better off than a client who finds out. Wider in one respect:
+//! labels take any bytes, underscores first of all.
+
+mod lexer;
+mod rdata;
+mod reader;
+mod rules;
+mod svcb;
+#[cfg(test)]
+mod tests;
+mod types;
+mod wire;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::name::Name;
+use super::record::Record;
+
+/// How much text may be read in all, in bytes: several million records.
+const MAX_TEXT: usize = 256 << 20;
+
+/// What a master file holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Parsed {
+    /// Its records, in the order of the file, owners in lower case; the records of an RRset have one TTL.
+    pub records: Vec<Record>,
+    /// What is not wrong, but was perhaps not meant.
+    pub remarks: Vec<Problem>,
+    /// The files that it includes, in the order of their first mention.
+    pub includes: Vec<PathBuf>,
+}
+
+/// One thing that is wrong with a master file, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The file. From [`parse`]: empty for the text itself, else as `$INCLUDE` names it.
+    pub path: PathBuf,
+    /// Line, from 1; 0 when it is the file as a whole.
+    pub line: usize,
+    /// Column, from 1, in characters; 0 when it is the file as a whole.
+    pub column: usize,
+    /// How many characters it takes.
+    pub width: usize,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// `file:line:column: message`.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match self.line {
+            0 => write!(f, "{path}: {}", self.message),
+            line => write!(f, "{path}:{line}:{}: {}", self.column, self.message),
+        }
+    }
+}
+
+/// Reads the master file at `path` for the zone `origin`, and the files it includes, which must lie in its directory or
+/// below; their names are relative to that directory wherever they are mentioned.
+///
+/// # Errors
+/// Every problem of the files, in the order in which they were met.
+pub fn read(path: &Path, origin: &Name) -> Result<Parsed, Vec<Problem>> {
+    let text = load(path).map_err(|problem| vec![problem])?;
+    let directory = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let full = |name: PathBuf| if name == Path::new("") { path.to_owned() } else { directory.join(name) };
+    let place = |problem: Problem| Problem { path: full(problem.path), ..problem };
+    match parse(&text, origin, &mut |name| load_inside(directory, name)) {
+        Ok(parsed) => Ok(Parsed {
+            records: parsed.records,
+            remarks: parsed.remarks.into_iter().map(place).collect(),
+            includes: parsed.includes.into_iter().map(full).collect(),
+        }),
+        Err(problems) => Err(problems.into_iter().map(place).collect()),
+    }
+}
+
+/// The text of the file `name` in `directory`, which no `..` and no symbolic link can leave.
+fn load_inside(directory: &Path, name: &str) -> Result<String, String> {
+    let directory = directory.canonicalize().map_err(|error| error.to_string())?;
+    let path = directory.join(name);
+    let file = path.canonicalize().map_err(|error| format!("{}: {error}", path.display()))?;
+    if !file.starts_with(&directory) {
+        return Err(format!("{} lies outside the zone file's directory", file.display()));
+    }
+    load(&file).map_err(|problem| problem.to_string())
+}
+
+/// The text of a file.
+fn load(path: &Path) -> Result<String, Problem> {
+    let problem = |line, column, message| Problem { path: path.to_owned(), line, column, width: line.min(1), message };
+    let whole = |message| problem(0, 0, message);
+    // Asked first, for the opening of a pipe would wait for its other end.
+    let metadata = std::fs::metadata(path).map_err(|error| whole(error.to_string()))?;
+    if !metadata.is_file() {
+        return Err(whole("is not a regular file".into()));
+    }
+    if metadata.len() > MAX_TEXT as u64 {
+        return Err(whole(TOO_LARGE.into()));
+    }
+    let bytes = std::fs::read(path).map_err(|error| whole(error.to_string()))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let (sound, bad) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
+        let sound = String::from_utf8_lossy(sound);
+        let line_start = sound.rfind('\n').map_or(0, |end| end + 1);
+        let byte = bad.first().copied().unwrap_or_default();
+        let message = format!("the byte 0x{byte:02x} is no UTF-8: write it as `\\{byte:03}`");
+        problem(sound.matches('\n').count() + 1, sound[line_start..].chars().count() + 1, message)
+    })
+}
+
+const TOO_LARGE: &str = "is larger than 256 MiB with all that it includes";
+
+/// Reads the text of a master file for the zone `origin`. `include` gives the text of a file that `$INCLUDE` names, by
+/// its name without `.` elements, or says why there is none.
+///
+/// # Errors
+/// Every problem of the text and of what it includes, in the order in which they were met.
+pub fn parse(
+    text: &str,
+    origin: &Name,
+    include: &mut dyn FnMut(&str) -> Result<String, String>,
+) -> Result<Parsed, Vec<Problem>> {
+    reader::read(text, origin, include)
+}

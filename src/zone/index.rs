@@ -1,0 +1,240 @@
+//! The names of a zone, for many readers and one writer: every reader sees one state of the whole zone, an update costs
+//! the same at any size, and neither waits for the other.
+//!
+//! Two tables take turns. Readers load the one that is live; the writer changes the spare, makes it live, and repeats
+//! the same changes in the old one the next time. A reader that still holds the old table at that time (none does
+//! between packets) costs the writer a copy of the table.
+
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry as Slot;
+use std::hash::BuildHasher;
+
+use super::name::Name;
+use super::packed::Packed;
+
+/// A change to one name: its new entry, or none when it is gone.
+pub type Edit = (Name, Option<Packed>);
+
+/// One state of a zone's names.
+#[derive(Debug, Clone, Default)]
+pub struct Table {
+    entries: HashTable<Packed>,
+    cuts: Cuts,
+    apex: Option<Packed>,
+}
+
+/// What a look-up has to watch for on its way down. Most zones have neither, and every name is found in one step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cuts {
+    /// Owners of NS records below the apex.
+    pub delegations: u32,
+    /// Owners whose first label is `*`.
+    pub wildcards: u32,
+}
+
+impl Table {
+    /// The entry of a name, given in wire form and lower case.
+    pub fn get(&self, name: &[u8]) -> Option<&Packed> {
+        self.get_hashed(hash(name), name)
+    }
+
+    /// The entry of a name whose [`hash`] is known.
+    pub fn get_hashed(&self, hash: u64, name: &[u8]) -> Option<&Packed> {
+        self.entries.find(hash, |entry| entry.name() == name)
+    }
+
+    /// The apex' entry, which every negative answer needs.
+    pub fn apex(&self) -> Option<&Packed> {
+        self.apex.as_ref()
+    }
+
+    /// What a look-up has to watch for.
+    pub fn cuts(&self) -> Cuts {
+        self.cuts
+    }
+
+    /// All entries, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Packed> {
+        self.entries.iter()
+    }
+
+    /// How many names exist.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether none exists.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    fn apply(&mut self, (name, entry): &Edit) {
+        let slot =
+            self.entries.entry(hash(name.wire()), |entry| entry.name() == name.wire(), |entry| hash(entry.name()));
+        match (slot, entry) {
+            (Slot::Occupied(mut slot), Some(entry)) => *slot.get_mut() = entry.clone(),
+            (Slot::Occupied(slot), None) => drop(slot.remove()),
+            (Slot::Vacant(slot), Some(entry)) => drop(slot.insert(entry.clone())),
+            (Slot::Vacant(_), None) => {}
+        }
+    }
+}
+
+/// The hash of a name in wire form. Names come from the registry, not from queries: a fixed seed harms nobody and keeps runs alike.
+pub fn hash(name: &[u8]) -> u64 {
+    FixedState::default().hash_one(name)
+}
+
+/// The readers' side. Cheap to share.
+#[derive(Debug, Default)]
+pub struct Index {
+    live: ArcSwap<Table>,
+}
+
+impl Index {
+    /// The live state. Hold it for one query, not longer.
+    pub fn load(&self) -> Guard<Arc<Table>> {
+        self.live.load()
+    }
+}
+
+/// Edits from this number on are not kept for the next commit where that can be avoided.
+const LARGE: usize = 10_000;
+
+/// How many times the writer lets others run before it copies a table that a reader still holds.
+const PATIENCE: usize = 64;
+
+/// The one writer.
+#[derive(Debug)]
+pub struct IndexWriter {
+    index: Arc<Index>,
+    spare: Arc<Table>,
+    /// What the live table has and the spare has not.
+    missing: Vec<Edit>,
+}
+
+impl IndexWriter {
+    /// An empty index, and its writer.
+    pub fn new() -> (Self, Arc<Index>) {
+        let index = Arc::new(Index::default());
+        (Self { index: Arc::clone(&index), spare: Arc::default(), missing: Vec::new() }, index)
+    }
+
+    /// The live state as the writer sees it.
+    pub fn live(&self) -> Guard<Arc<Table>> {
+        self.index.load()
+    }
+
+    /// Makes all the edits visible at once; `cuts` is what look-ups have to watch for, `apex` the
+    /// apex' entry.
+    pub fn commit(&mut self, edits: Vec<Edit>, cuts: Cuts, apex: Option<Packed>) {
+        if edits.is_empty() {
+            return;
+        }
+        // A reader holds a table for the time of a few packets: it is worth a moment's wait before the table is copied.
+        for _ in 0..PATIENCE {
+            if Arc::get_mut(&mut self.spare).is_some() {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        let spare = Arc::make_mut(&mut self.spare);
+        for edit in self.missing.iter().chain(&edits) {
+            spare.apply(edit);
+        }
+        spare.cuts = cuts;
+        spare.apex = apex;
+        self.spare = self.index.live.swap(Arc::clone(&self.spare));
+        self.missing = edits;
+        if self.missing.len() >= LARGE
+            && let Some(spare) = Arc::get_mut(&mut self.spare)
+        {
+            // Kept until the next time, they would take as much memory as a table.
+            for edit in std::mem::take(&mut self.missing) {
+                spare.apply(&edit);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::zone::entry::{Entry, RrSet};
+    use crate::zone::packed::Addresses;
+
+    fn entry(name: &str, ttl: u32) -> Edit {
+        let owner = Name::parse(name).unwrap();
+        let sets = [RrSet::new(1, ttl, vec![vec![127, 0, 0, 1]])].into();
+        let packed = Packed::new(&Entry { owner: owner.clone(), sets }, &mut |_| Addresses::default());
+        (owner, Some(packed))
+    }
+
+    fn ttl(index: &Index, name: &str) -> Option<u32> {
+        index.load().get(Name::parse(name).unwrap().wire()).map(|entry| entry.set(1).unwrap().ttl)
+    }
+
+    #[test]
+    fn both_tables_get_every_edit() {
+        let (mut writer, index) = IndexWriter::new();
+        for round in 0..6 {
+            writer.commit(
+                vec![entry("a.service", round), entry(&format!("b{round}.service"), round)],
+                Cuts::default(),
+                None,
+            );
+            assert_eq!(ttl(&index, "a.service"), Some(round));
+            assert_eq!(index.load().len(), 2 + round as usize);
+        }
+        writer.commit(vec![(Name::parse("a.service").unwrap(), None)], Cuts::default(), None);
+        assert_eq!(ttl(&index, "a.service"), None);
+        writer.commit(vec![entry("c.service", 1)], Cuts::default(), None);
+        assert_eq!(ttl(&index, "a.service"), None);
+        assert_eq!(index.load().len(), 7);
+    }
+
+    #[test]
+    fn a_reader_that_holds_on_keeps_its_state() {
+        let (mut writer, index) = IndexWriter::new();
+        writer.commit(vec![entry("a.service", 1)], Cuts::default(), None);
+        let held = index.load();
+        for round in 2..6 {
+            writer.commit(vec![entry("a.service", round)], Cuts::default(), None);
+            assert_eq!(ttl(&index, "a.service"), Some(round));
+        }
+        assert_eq!(held.get(Name::parse("a.service").unwrap().wire()).unwrap().set(1).unwrap().ttl, 1);
+    }
+
+    #[test]
+    fn readers_never_see_half_of_a_commit() {
+        let (mut writer, index) = IndexWriter::new();
+        writer.commit(vec![entry("a.service", 0), entry("b.service", 0)], Cuts::default(), None);
+        std::thread::scope(|scope| {
+            let readers: Vec<_> = (0..2)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let mut last = 0;
+                        while last < 20_000 {
+                            let table = index.load();
+                            let ttl = |name: &[u8]| table.get(name).map(|entry| entry.set(1).unwrap().ttl);
+                            let (a, b) = (ttl(b"\x01a\x07service\0"), ttl(b"\x01b\x07service\0"));
+                            assert_eq!(a, b);
+                            assert!(a >= Some(last), "went back in time");
+                            last = a.unwrap();
+                        }
+                    })
+                })
+                .collect();
+            for round in 1..=20_000 {
+                writer.commit(vec![entry("a.service", round), entry("b.service", round)], Cuts::default(), None);
+            }
+            for reader in readers {
+                reader.join().unwrap();
+            }
+        });
+    }
+}

@@ -1,0 +1,306 @@
+//! The last commits of a zone, bounded, from which the difference between two serials is made (RFC 1995).
+//!
+//! A commit has the entry of each changed name before and after, both shared with the tables: keeping it costs what it
+//! replaced. A difference over several commits is condensed into one step (RFC 1995 §4 allows that): what came and went
+//! in between is not in it. A serial that is not in the journal has no difference; its owner needs the whole zone.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::name::Name;
+use super::packed::{Packed, PackedSet};
+use super::record::{Record, rtype};
+use super::writer::{Change, Commit};
+
+/// How much a journal keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Records, before and after each change together; 0 keeps nothing.
+    pub records: usize,
+    /// Bytes of their packed entries, likewise.
+    pub bytes: usize,
+}
+
+impl Bounds {
+    /// For a zone that nobody transfers.
+    pub const NONE: Self = Self { records: 0, bytes: 0 };
+
+    /// Hours of ordinary change, and not a large part of what a large zone takes.
+    pub const SECONDARIES: Self = Self { records: 200_000, bytes: 32 << 20 };
+}
+
+/// The last commits of one zone, oldest first; each begins at the serial where the one before it ended.
+#[derive(Debug)]
+pub struct Journal {
+    bounds: Bounds,
+    steps: VecDeque<Step>,
+    held: Size,
+}
+
+#[derive(Debug)]
+struct Step {
+    from: u32,
+    to: u32,
+    changes: Arc<[Change]>,
+    size: Size,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Size {
+    records: usize,
+    bytes: usize,
+}
+
+/// What leads from one serial to another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The SOA to start from.
+    pub old: Record,
+    /// The SOA to arrive at.
+    pub new: Record,
+    /// Records that go, without the SOA.
+    pub removed: Vec<Record>,
+    /// Records that come, without the SOA.
+    pub added: Vec<Record>,
+}
+
+impl Journal {
+    /// An empty journal.
+    pub fn new(bounds: Bounds) -> Self {
+        Self { bounds, steps: VecDeque::new(), held: Size::default() }
+    }
+
+    /// Takes a commit in, and drops the oldest ones beyond the bounds.
+    pub fn push(&mut self, origin: &Name, commit: &Commit) {
+        if self.bounds == Bounds::NONE {
+            return;
+        }
+        let apex = commit.changes.iter().find(|change| change.owner == *origin);
+        let serial = |entry: Option<&Packed>| entry.and_then(soa).and_then(|record| record.soa_serial());
+        let ends = apex.map(|apex| (serial(apex.old.as_ref()), serial(apex.new.as_ref())));
+        let size = commit.changes.iter().map(Size::of).fold(Size::default(), Size::plus);
+        let (Some((Some(from), Some(to))), true) = (ends, size.is_within(self.bounds)) else {
+            // The beginning of the zone, or too much for differences: the whole zone is as good.
+            self.clear();
+            return;
+        };
+        if self.steps.back().is_some_and(|last| last.to != from) {
+            self.clear();
+        }
+        self.held = self.held.plus(size);
+        self.steps.push_back(Step { from, to, changes: commit.changes.as_slice().into(), size });
+        while !self.held.is_within(self.bounds) {
+            let Some(oldest) = self.steps.pop_front() else { return };
+            self.held = self.held.minus(oldest.size);
+        }
+    }
+
+    /// The changes from `serial` to the last commit; none when the journal does not reach back to it.
+    pub fn since(&self, serial: u32) -> Option<Past> {
+        let first = self.steps.iter().position(|step| step.from == serial)?;
+        Some(Past(self.steps.iter().skip(first).map(|step| Arc::clone(&step.changes)).collect()))
+    }
+
+    fn clear(&mut self) {
+        self.steps.clear();
+        self.held = Size::default();
+    }
+}
+
+/// The changes of several commits, taken out of the journal: whoever condenses them keeps nobody from writing.
+#[derive(Debug)]
+pub struct Past(Vec<Arc<[Change]>>);
+
+impl Past {
+    /// One step out of all of them.
+    pub fn condense(&self, origin: &Name) -> Option<Difference> {
+        // Each name as it was before the first and after the last of the steps that touch it.
+        let mut order: Vec<(&Name, Option<&Packed>, Option<&Packed>)> = Vec::new();
+        let mut places: HashMap<&Name, usize> = HashMap::new();
+        for change in self.0.iter().flat_map(|changes| changes.iter()) {
+            let (old, new) = (change.old.as_ref(), change.new.as_ref());
+            let place = *places.entry(&change.owner).or_insert_with(|| {
+                order.push((&change.owner, old, new));
+                order.len() - 1
+            });
+            order[place].2 = new;
+        }
+        let (_, old, new) = *order.get(*places.get(origin)?)?;
+        let (old, new) = (soa(old?)?, soa(new?)?);
+        let (mut removed, mut added) = (Vec::new(), Vec::new());
+        for (_, old, new) in order {
+            missing(old, new, &mut removed);
+            missing(new, old, &mut added);
+        }
+        Some(Difference { old, new, removed, added })
+    }
+}
+
+impl Size {
+    fn of(change: &Change) -> Self {
+        [&change.old, &change.new].into_iter().flatten().fold(Self::default(), |sum, entry| {
+            let records = entry.sets().map(|set| set.count).sum();
+            sum.plus(Self { records, bytes: entry.bytes().len() })
+        })
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self { records: self.records + other.records, bytes: self.bytes + other.bytes }
+    }
+
+    fn minus(self, other: Self) -> Self {
+        Self { records: self.records - other.records, bytes: self.bytes - other.bytes }
+    }
+
+    fn is_within(self, bounds: Bounds) -> bool {
+        self.records <= bounds.records && self.bytes <= bounds.bytes
+    }
+}
+
+/// The records, but for the SOA, that `here` has and `there` has not. Times to live belong to them.
+fn missing(here: Option<&Packed>, there: Option<&Packed>, out: &mut Vec<Record>) {
+    let Some(here) = here else { return };
+    for set in here.sets().filter(|set| set.rtype != rtype::SOA) {
+        let same = there.and_then(|there| there.set(set.rtype)).filter(|other| other.ttl == set.ttl);
+        if same.is_some_and(|same| same.body == set.body) {
+            continue;
+        }
+        let others: Vec<&[u8]> = same.into_iter().flat_map(|set| set.iter()).collect();
+        // Sets are in canonical order.
+        let news = set.iter().filter(|rdata| others.binary_search(rdata).is_err());
+        out.extend(news.map(|rdata| record(here, &set, rdata)));
+    }
+}
+
+fn record(entry: &Packed, set: &PackedSet<'_>, rdata: &[u8]) -> Record {
+    let owner = Name::from_wire(entry.name()).map_or_else(Name::root, |(name, _)| name);
+    Record { owner, rtype: set.rtype, ttl: set.ttl, rdata: rdata.into() }
+}
+
+/// The SOA record of an apex.
+pub fn soa(apex: &Packed) -> Option<Record> {
+    let set = apex.set(rtype::SOA)?;
+    Some(record(apex, &set, set.iter().next()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::zone::ZoneBuilder;
+    use crate::zone::build::{Offer, Rank};
+    use crate::zone::entry::RrSet;
+    use crate::zone::writer::ZoneWriter;
+    use std::collections::BTreeSet;
+
+    fn name(text: &str) -> Name {
+        Name::parse(text).unwrap()
+    }
+
+    fn writer(bounds: Bounds) -> ZoneWriter {
+        let mut writer = ZoneBuilder::new(name("service"), 5, 5).journal(bounds).build();
+        writer.commit(100).unwrap();
+        writer
+    }
+
+    fn put(writer: &mut ZoneWriter, owner: &str, hosts: &[u8], ttl: u32) {
+        let rdatas = hosts.iter().map(|&host| vec![10, 0, 0, host]).collect();
+        let sets = if hosts.is_empty() { Box::default() } else { [RrSet::new(rtype::A, ttl, rdatas)].into() };
+        let owner = name(&format!("{owner}.service"));
+        writer.put(&owner.to_string(), vec![Offer { owner: owner.clone(), rank: Rank::Real, sets }]);
+    }
+
+    fn hosts(records: &[Record]) -> Vec<(String, u8)> {
+        // The order of names is nobody's promise.
+        let mut hosts: Vec<_> = records.iter().map(|record| (record.owner.to_string(), record.rdata[3])).collect();
+        hosts.sort();
+        hosts
+    }
+
+    #[test]
+    fn several_steps_are_condensed_into_one() {
+        let mut writer = writer(Bounds::SECONDARIES);
+        put(&mut writer, "a", &[1, 2], 5);
+        writer.commit(101);
+        put(&mut writer, "b", &[9], 5);
+        writer.commit(102);
+        put(&mut writer, "a", &[2, 3], 5);
+        put(&mut writer, "b", &[], 5);
+        writer.commit(103);
+        let since = |serial| writer.zone().difference(serial);
+        let all = since(100).unwrap();
+        assert!(all.removed.is_empty(), "{all:?}");
+        assert_eq!(hosts(&all.added), [("a.service.".into(), 2), ("a.service.".into(), 3)]);
+        let last = since(102).unwrap();
+        assert_eq!(hosts(&last.removed), [("a.service.".into(), 1), ("b.service.".into(), 9)]);
+        assert_eq!(hosts(&last.added), [("a.service.".into(), 3)]);
+        assert_eq!((last.old.soa_serial(), last.new.soa_serial()), (Some(102), Some(103)));
+        assert_eq!(since(103), None, "nothing leads from the present");
+        assert_eq!(since(7), None);
+    }
+
+    #[test]
+    fn a_new_time_to_live_replaces_the_whole_set() {
+        let mut writer = writer(Bounds::SECONDARIES);
+        put(&mut writer, "a", &[1, 2], 5);
+        writer.commit(101);
+        put(&mut writer, "a", &[1, 2], 6);
+        writer.commit(102);
+        let difference = writer.zone().difference(101).unwrap();
+        assert_eq!((difference.removed.len(), difference.added.len()), (2, 2));
+        assert!(difference.removed.iter().all(|record| record.ttl == 5));
+    }
+
+    #[test]
+    fn the_oldest_commits_go_and_what_is_too_large_empties_it() {
+        let mut writer = writer(Bounds { records: 12, bytes: 10_000 });
+        for host in 0..20 {
+            put(&mut writer, "a", &[host], 5);
+            writer.commit(101 + u64::from(host));
+        }
+        assert_eq!(writer.zone().difference(101), None);
+        assert!(writer.zone().difference(119).is_some());
+        put(&mut writer, "b", &(0..50).collect::<Vec<_>>(), 5);
+        writer.commit(200);
+        assert_eq!(writer.zone().difference(119), None);
+        assert_eq!(writer.zone().difference(120), None);
+    }
+
+    #[test]
+    fn a_zone_that_nobody_transfers_keeps_nothing() {
+        let mut writer = writer(Bounds::NONE);
+        put(&mut writer, "a", &[1], 5);
+        writer.commit(101);
+        assert_eq!(writer.zone().difference(100), None);
+    }
+
+    /// From every serial of a random history, the difference applied to the records of that serial gives today's.
+    #[test]
+    fn every_difference_applied_gives_the_present() {
+        let mut random = fastrand::Rng::with_seed(1995);
+        let mut writer = writer(Bounds::SECONDARIES);
+        let records =
+            |writer: &ZoneWriter| -> BTreeSet<Record> { writer.live().iter().flat_map(Packed::records).collect() };
+        let mut history = vec![(writer.zone().serial(), records(&writer))];
+        for _ in 0..200 {
+            for _ in 0..random.usize(1..4) {
+                let hosts: Vec<u8> = (0..random.usize(0..4)).map(|_| random.u8(0..5)).collect();
+                put(&mut writer, &format!("s{}", random.u8(0..8)), &hosts, random.u32(5..7));
+            }
+            if writer.commit(100).is_some() {
+                history.push((writer.zone().serial(), records(&writer)));
+            }
+        }
+        let (_, present) = history.pop().unwrap();
+        assert!(history.len() > 150);
+        for (serial, mut records) in history {
+            let difference = writer.zone().difference(serial).unwrap();
+            for record in difference.removed.iter().chain([&difference.old]) {
+                assert!(records.remove(record), "{serial}: {record:?} was not there");
+            }
+            for record in difference.added.iter().chain([&difference.new]) {
+                assert!(records.insert(record.clone()), "{serial}: {record:?} was there");
+            }
+            assert_eq!(records, present, "{serial}");
+        }
+    }
+}

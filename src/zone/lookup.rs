@@ -1,0 +1,162 @@
+//! What a zone says to a question: RFC 1034 §4.3.2, as a decision without any encoding.
+
+use super::Zone;
+use super::index::{Cuts, Table};
+use super::name::Name;
+use super::packed::{Packed, PackedSet};
+use super::record::rtype;
+
+/// What a zone says.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found<'t> {
+    /// The RRset asked for.
+    Answer(PackedSet<'t>),
+    /// The name is an alias for another (step 3a); the alias record's set.
+    Alias(PackedSet<'t>),
+    /// Everything the name has, for ANY.
+    All(&'t Packed),
+    /// The name exists and has nothing of that type.
+    NoData,
+    /// The name does not exist.
+    NxDomain,
+    /// Somebody else's: the entry of the cut that has the NS records (step 3b).
+    Delegation(&'t Packed),
+}
+
+/// Looks up a name (in wire form, lower case, at or below the zone's origin).
+pub fn find<'t>(zone: &Zone, table: &'t Table, name: &[u8], rtype: u16) -> Found<'t> {
+    if table.cuts() == Cuts::default() {
+        return match table.get(name) {
+            Some(entry) => at(entry, rtype),
+            None => Found::NxDomain,
+        };
+    }
+    let apex = zone.origin().wire().len();
+    let ends: Vec<usize> = suffixes(name).filter(|start| name.len() - start >= apex).collect();
+    // From the apex down, as a cut hides everything below it. A DS question is the parent's to answer (RFC 4035 §3.1.4.1).
+    for &start in ends.iter().rev().skip(1) {
+        let entry = table.get(&name[start..]);
+        if let Some(cut) = entry.filter(|entry| entry.set(rtype::NS).is_some())
+            && !(start == 0 && rtype == rtype::DS)
+        {
+            return Found::Delegation(cut);
+        }
+    }
+    if let Some(entry) = table.get(name) {
+        return at(entry, rtype);
+    }
+    // The closest encloser's wildcard, and no other (RFC 4592 §3.3.1).
+    let encloser = ends.iter().find(|&&start| start > 0 && table.get(&name[start..]).is_some());
+    match encloser.and_then(|&start| wildcard(table, &name[start..])) {
+        Some(entry) => at(entry, rtype),
+        None => Found::NxDomain,
+    }
+}
+
+fn wildcard<'t>(table: &'t Table, encloser: &[u8]) -> Option<&'t Packed> {
+    table.get(&[b"\x01*", encloser].concat())
+}
+
+fn at(entry: &Packed, rtype: u16) -> Found<'_> {
+    match entry.set(rtype) {
+        Some(set) => Found::Answer(set),
+        None if rtype == rtype::ANY && !entry.is_empty() => Found::All(entry),
+        None => entry.set(rtype::CNAME).map_or(Found::NoData, Found::Alias),
+    }
+}
+
+/// Where each label of a name begins, the root's included.
+fn suffixes(name: &[u8]) -> impl Iterator<Item = usize> {
+    let mut next = Some(0);
+    std::iter::from_fn(move || {
+        let at = next?;
+        let length = usize::from(*name.get(at)?);
+        next = (length > 0).then_some(at + 1 + length);
+        Some(at)
+    })
+}
+
+/// The SOA of a zone, as its apex holds it.
+pub fn soa(table: &Table) -> Option<PackedSet<'_>> {
+    table.apex()?.set(rtype::SOA)
+}
+
+/// The name a CNAME, NS or other single-name record data points to.
+pub fn target(rdata: &[u8]) -> Option<Name> {
+    Name::from_wire(rdata).map(|(name, _)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::zone::ZoneBuilder;
+    use crate::zone::record::Record;
+    use crate::zone::writer::ZoneWriter;
+
+    fn name(text: &str) -> Name {
+        Name::parse(text).unwrap()
+    }
+
+    fn record(owner: &str, rtype: u16, rdata: &[u8]) -> Record {
+        Record { owner: name(owner), rtype, ttl: 5, rdata: rdata.into() }
+    }
+
+    fn zone(records: Vec<Record>) -> ZoneWriter {
+        let mut writer = ZoneBuilder::new(name("example"), 5, 5).build();
+        writer.put_static(records);
+        writer.commit(1);
+        writer
+    }
+
+    fn kind(writer: &ZoneWriter, owner: &str, rtype: u16) -> &'static str {
+        let table = writer.live();
+        match find(writer.zone(), &table, name(owner).wire(), rtype) {
+            Found::Answer(_) => "answer",
+            Found::Alias(_) => "alias",
+            Found::All(_) => "all",
+            Found::NoData => "nodata",
+            Found::NxDomain => "nxdomain",
+            Found::Delegation(_) => "delegation",
+        }
+    }
+
+    /// The example of RFC 4592 §2.2.1.
+    #[test]
+    fn rfc4592_2_2_1_wildcards() {
+        let zone = zone(vec![
+            record("*.example", rtype::TXT, b"\x01x"),
+            record("*.example", rtype::MX, b"\0\x0a\0"),
+            record("sub.*.example", rtype::TXT, b"\x01y"),
+            record("host1.example", rtype::A, &[192, 0, 2, 1]),
+            record("_ssh._tcp.host1.example", rtype::SRV, b"\0\0\0\0\0\x16\0"),
+            record("subdel.example", rtype::NS, b"\x02ns\x03com\0"),
+        ]);
+        assert_eq!(kind(&zone, "host3.example", rtype::MX), "answer");
+        assert_eq!(kind(&zone, "host3.example", rtype::A), "nodata");
+        assert_eq!(kind(&zone, "foo.bar.example", rtype::TXT), "answer");
+        assert_eq!(kind(&zone, "host1.example", rtype::MX), "nodata");
+        assert_eq!(kind(&zone, "sub.*.example", rtype::MX), "nodata");
+        assert_eq!(kind(&zone, "_telnet._tcp.host1.example", rtype::SRV), "nxdomain");
+        assert_eq!(kind(&zone, "host.subdel.example", rtype::A), "delegation");
+        assert_eq!(kind(&zone, "ghost.*.example", rtype::MX), "nxdomain");
+        assert_eq!(kind(&zone, "_tcp.host1.example", rtype::A), "nodata");
+    }
+
+    #[test]
+    fn the_parent_answers_for_ds_and_nothing_else_at_a_cut() {
+        let zone = zone(vec![record("sub.example", rtype::NS, b"\x02ns\x03com\0")]);
+        assert_eq!(kind(&zone, "sub.example", rtype::DS), "nodata");
+        assert_eq!(kind(&zone, "sub.example", rtype::NS), "delegation");
+        assert_eq!(kind(&zone, "x.sub.example", rtype::DS), "delegation");
+        assert_eq!(kind(&zone, "example", rtype::NS), "answer");
+    }
+
+    #[test]
+    fn an_alias_is_found_for_every_type_but_its_own() {
+        let zone = zone(vec![record("www.example", rtype::CNAME, b"\x04host\x07example\0")]);
+        assert_eq!(kind(&zone, "www.example", rtype::A), "alias");
+        assert_eq!(kind(&zone, "www.example", rtype::CNAME), "answer");
+        assert_eq!(kind(&zone, "www.example", rtype::ANY), "all");
+        assert_eq!(kind(&zone, "nowhere.example", rtype::A), "nxdomain");
+    }
+}

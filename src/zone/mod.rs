@@ -1,0 +1,234 @@
+//! The DNS-data half: services in, immutable zone data out. Pure, but for the reader of master files; no tokio, no
+//! sockets, and nothing of ZooKeeper.
+//!
+//! - [`name`], [`record`], [`entry`]: names, records and RRsets in wire form.
+//! - [`build`]: what one service puts into a zone.
+//! - [`writer`]: the one writer: offers in, commits out; [`serial`] numbers them.
+//! - [`journal`]: the last commits, for differences between two serials.
+//! - [`index`]: the names, for many readers at once; [`lookup`] answers from them (RFC 1034 §4.3.2).
+//! - [`mod@file`]: master files (RFC 1035 §5).
+
+pub mod build;
+pub mod config;
+pub mod entry;
+pub mod file;
+pub mod index;
+pub mod journal;
+pub mod lookup;
+pub mod name;
+pub mod packed;
+pub mod record;
+pub mod records;
+pub mod serial;
+mod slot;
+pub mod writer;
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::Guard;
+
+use build::{Offer, Rank, Sets};
+use index::{Index, IndexWriter, Table};
+use journal::{Bounds, Difference, Journal};
+use name::Name;
+use record::rtype;
+use records::address;
+use writer::{Commit, Soa, ZoneWriter};
+
+/// How far the data of a zone can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// There is none yet: SERVFAIL.
+    Loading,
+    /// It is current.
+    Fresh,
+    /// It was current once and the source cannot be reached: served, and said so (RFC 8914, Stale Answer).
+    Stale,
+    /// It is too old to be served: SERVFAIL.
+    Expired,
+}
+
+impl Freshness {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Loading, Self::Fresh, Self::Stale, Self::Expired];
+
+    /// The state's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Loading => "loading",
+            Self::Fresh => "fresh",
+            Self::Stale => "stale",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// A zone as its readers see it.
+#[derive(Debug)]
+pub struct Zone {
+    origin: Name,
+    index: Arc<Index>,
+    freshness: AtomicU8,
+    serial: AtomicU32,
+    journal: Mutex<Journal>,
+}
+
+impl Zone {
+    /// The apex, in lower case.
+    pub fn origin(&self) -> &Name {
+        &self.origin
+    }
+
+    /// One state of all names. Hold it for one query.
+    pub fn load(&self) -> Guard<Arc<Table>> {
+        self.index.load()
+    }
+
+    /// How far the data can be trusted now.
+    pub fn freshness(&self) -> Freshness {
+        Freshness::ALL[usize::from(self.freshness.load(Ordering::Relaxed)) % 4]
+    }
+
+    /// Says how far the data can be trusted from now on.
+    pub fn set_freshness(&self, freshness: Freshness) {
+        self.freshness.store(freshness as u8, Ordering::Relaxed);
+    }
+
+    /// The serial of the last commit.
+    pub fn serial(&self) -> u32 {
+        self.serial.load(Ordering::Relaxed)
+    }
+
+    /// What leads from `serial` to the last commit; none when the journal does not reach back to it.
+    pub fn difference(&self, serial: u32) -> Option<Difference> {
+        let past = self.journal.lock().unwrap_or_else(PoisonError::into_inner).since(serial)?;
+        past.condense(&self.origin)
+    }
+
+    fn record(&self, commit: &Commit) {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner).push(&self.origin, commit);
+    }
+
+    fn set_serial(&self, serial: u32) {
+        self.serial.store(serial, Ordering::Relaxed);
+    }
+}
+
+/// The zones of a server.
+#[derive(Debug, Clone, Default)]
+pub struct Zones(Vec<Arc<Zone>>);
+
+impl Zones {
+    /// These zones.
+    pub fn new(mut zones: Vec<Arc<Zone>>) -> Self {
+        // The longest match is found first.
+        zones.sort_by_key(|zone| std::cmp::Reverse(zone.origin().wire().len()));
+        Self(zones)
+    }
+
+    /// The zone that a name, in wire form and lower case, belongs to.
+    pub fn find(&self, name: &[u8]) -> Option<&Arc<Zone>> {
+        self.0.iter().find(|zone| {
+            let origin = zone.origin().wire();
+            let Some(start) = name.len().checked_sub(origin.len()) else { return false };
+            name[start..] == *origin && is_label_start(name, start)
+        })
+    }
+
+    /// The one at `index` of [`Self::iter`].
+    pub fn get(&self, index: usize) -> Option<&Arc<Zone>> {
+        self.0.get(index)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Zone>> {
+        self.0.iter()
+    }
+}
+
+/// Whether a label begins at `start` of a name in wire form.
+fn is_label_start(name: &[u8], start: usize) -> bool {
+    let mut at = 0;
+    while at < start {
+        match name.get(at) {
+            Some(&length) if length > 0 => at += 1 + usize::from(length),
+            _ => return false,
+        }
+    }
+    at == start
+}
+
+/// Makes a zone: its apex as it is before any file or registry says more.
+#[derive(Debug)]
+pub struct ZoneBuilder {
+    origin: Name,
+    ttl: u32,
+    negative_ttl: u32,
+    addresses: Vec<IpAddr>,
+    journal: Bounds,
+    resume: u32,
+}
+
+impl ZoneBuilder {
+    /// A zone at `origin` (in lower case), with the times to live of its own records and of its negative answers.
+    pub fn new(origin: Name, ttl: u32, negative_ttl: u32) -> Self {
+        Self { origin, ttl, negative_ttl, addresses: Vec::new(), journal: Bounds::NONE, resume: 0 }
+    }
+
+    /// The addresses of the name server that the zone gets unless its file says another.
+    pub fn addresses(mut self, addresses: Vec<IpAddr>) -> Self {
+        self.addresses = addresses;
+        self
+    }
+
+    /// How much of its past the zone keeps for incremental transfers: nothing, unless this says more.
+    pub fn journal(mut self, bounds: Bounds) -> Self {
+        self.journal = bounds;
+        self
+    }
+
+    /// A serial that was given out before this process began: the zone's first comes after it.
+    pub fn resume(mut self, serial: u32) -> Self {
+        self.resume = serial;
+        self
+    }
+
+    /// The zone's writer. A zone without a file gets `ns.<origin>` as its name server; one with a file says its own.
+    pub fn build(self) -> ZoneWriter {
+        let Self { origin, ttl, negative_ttl, addresses, journal, resume } = self;
+        // Names that are too long for a label more fall back to the apex itself.
+        let below = |label: &[u8]| origin.child(label).unwrap_or_else(|_| origin.clone());
+        let (ns, mailbox) = (below(b"ns"), below(b"hostmaster"));
+        let soa = Soa {
+            // A negative answer lives for the lesser of this and the minimum (RFC 2308 §5).
+            ttl: ttl.max(negative_ttl),
+            mname: ns.clone(),
+            rname: mailbox,
+            serial: resume,
+            refresh: 60,
+            retry: 10,
+            expire: 86_400,
+            minimum: negative_ttl,
+        };
+        let (index_writer, index) = IndexWriter::new();
+        let zone = Arc::new(Zone {
+            origin: origin.clone(),
+            index,
+            freshness: AtomicU8::new(Freshness::Loading as u8),
+            serial: AtomicU32::new(0),
+            journal: Mutex::new(Journal::new(journal)),
+        });
+        let mut apex = Sets::default();
+        apex.add(rtype::NS, ttl, ns.wire().to_vec());
+        let mut base = vec![Offer { owner: origin, rank: Rank::Base, sets: apex.into_sets() }];
+        let mut glue = Sets::default();
+        for address in addresses {
+            let (rtype, rdata) = address::rdata(address);
+            glue.add(rtype, ttl, rdata);
+        }
+        base.push(Offer { owner: ns, rank: Rank::Base, sets: glue.into_sets() });
+        ZoneWriter::new(zone, index_writer, soa, base)
+    }
+}

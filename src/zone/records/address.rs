@@ -1,0 +1,100 @@
+//! The names of addresses: `192-168-0-42.addr.service.`, and the reverse names that point there.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::super::name::{Name, NameError};
+use super::super::record::rtype;
+
+/// The stable name of an address in the zone at `origin`.
+///
+/// # Errors
+/// When it would be too long.
+pub fn name(origin: &Name, address: IpAddr) -> Result<Name, NameError> {
+    let label = match address {
+        IpAddr::V4(address) => address.to_string().replace('.', "-"),
+        IpAddr::V6(address) => format!("{:032x}", u128::from(address)),
+    };
+    below_addr(origin, &label)
+}
+
+/// `<label>.addr.<origin>`, which is also where hosts of one label stand.
+pub(in super::super) fn below_addr(origin: &Name, label: &str) -> Result<Name, NameError> {
+    origin.child(b"addr")?.child(label.to_ascii_lowercase().as_bytes())
+}
+
+/// The address that a name is the stable name of, in a zone at `origin`.
+pub fn address_of(origin: &Name, name: &Name) -> Option<IpAddr> {
+    let front = name.above(origin)?;
+    let [label, b"addr"] = front[..] else { return None };
+    let label = std::str::from_utf8(label).ok()?;
+    if label.len() == 32 {
+        let digits = label.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        return u128::from_str_radix(label, 16).ok().filter(|_| digits).map(|bits| IpAddr::V6(bits.into()));
+    }
+    // What is written in another way than it is made (`010-0-0-1`) is not the name of an address.
+    let address: Ipv4Addr = label.replace('-', ".").parse().ok()?;
+    (address.to_string().replace('.', "-") == label).then_some(IpAddr::V4(address))
+}
+
+/// The name whose PTR record says who has the address (RFC 1035 §3.5, RFC 3596 §2.5).
+pub fn reverse_name(address: IpAddr) -> Name {
+    let digits: Vec<String> = match address {
+        IpAddr::V4(address) => address.octets().iter().rev().map(u8::to_string).collect(),
+        IpAddr::V6(address) => {
+            let bits = u128::from(address);
+            (0..32).map(|i| format!("{:x}", (bits >> (4 * i)) & 0xf)).collect()
+        }
+    };
+    let top: [&[u8]; 2] = if address.is_ipv4() { [b"in-addr", b"arpa"] } else { [b"ip6", b"arpa"] };
+    // At most 32 labels of one digit: it is always a name.
+    Name::from_labels(digits.iter().map(String::as_bytes).chain(top)).unwrap_or_else(|_| Name::root())
+}
+
+/// Whether a zone at `origin` holds reverse names.
+pub fn is_reverse(origin: &Name) -> bool {
+    let is_below = |top: [&[u8]; 2]| Name::from_labels(top).is_ok_and(|top| origin.is_at_or_below(&top));
+    is_below([b"in-addr", b"arpa"]) || is_below([b"ip6", b"arpa"])
+}
+
+/// The type and the data of the record that says an address.
+pub(in super::super) fn rdata(address: IpAddr) -> (u16, Vec<u8>) {
+    match address {
+        IpAddr::V4(address) => (rtype::A, address.octets().to_vec()),
+        IpAddr::V6(address) => (rtype::AAAA, address.octets().to_vec()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_of_an_addr_name_is_in_it() {
+        let origin = Name::parse("service").unwrap();
+        for address in ["192.168.0.42", "2001:db8::1"] {
+            let address: IpAddr = address.parse().unwrap();
+            assert_eq!(address_of(&origin, &name(&origin, address).unwrap()), Some(address));
+        }
+        for other in ["010-0-0-1.addr.service", "1-2-3.addr.service", "x.1-2-3-4.addr.service", "1-2-3-4.service"] {
+            assert_eq!(address_of(&origin, &Name::parse(other).unwrap()), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn reverse_names_are_those_of_the_rfcs() {
+        let reverse = |address: &str| reverse_name(address.parse().unwrap()).to_string();
+        assert_eq!(reverse("192.168.0.42"), "42.0.168.192.in-addr.arpa.");
+        // The example of RFC 3596 §2.5.
+        assert_eq!(
+            reverse("4321:0:1:2:3:4:567:89ab"),
+            "b.a.9.8.7.6.5.0.4.0.0.0.3.0.0.0.2.0.0.0.1.0.0.0.0.0.0.0.1.2.3.4.ip6.arpa."
+        );
+    }
+
+    #[test]
+    fn reverse_zones_are_known_by_their_origin() {
+        let is = |origin: &str| is_reverse(&Name::parse(origin).unwrap());
+        assert!(is("in-addr.arpa") && is("168.192.in-addr.arpa") && is("8.b.d.0.1.0.0.2.ip6.arpa"));
+        assert!(!is("service") && !is("arpa") && !is("xin-addr.arpa"));
+    }
+}

@@ -1,0 +1,190 @@
+//! From an element of a registry path, which is any text, to a label, which is any 63 bytes and by custom a host name.
+//!
+//! Every element has an *exact* label: its own bytes, ASCII letters in lower case. It is what the service's own name is
+//! made of, and it can be read back: `api_x`, `com\.example\.api`, `k\195\164se`. One of more than 63 bytes is the only
+//! exception: its first bytes, a hyphen and 16 hexadecimal digits of its FNV-1a hash.
+//!
+//! Many clients cannot ask for such names, so an element has a *host name* label as well where its exact one is none:
+//! everything but letters, digits and hyphens becomes a hyphen, other scripts go through Punycode (RFC 3492) in lower
+//! case: `api-x`, `com-example-api`, `xn--kse-qla`. Two elements may have the same; the registry's own names go first.
+
+use super::super::name::NameError;
+
+/// RFC 1035 §2.3.4.
+const LONGEST: usize = 63;
+
+/// The exact label of an element.
+///
+/// # Errors
+/// [`NameError::BadElement`] for `*`, which would answer for its neighbours (RFC 4592), and for nothing at all.
+pub fn exact(element: &str) -> Result<Vec<u8>, NameError> {
+    match element {
+        "" | "*" => Err(NameError::BadElement),
+        _ if element.len() <= LONGEST => Ok(element.to_ascii_lowercase().into_bytes()),
+        _ => Ok(shortened(element.to_ascii_lowercase().as_bytes(), LONGEST)),
+    }
+}
+
+/// The label of an element that is a host name's (RFC 1123 §2.1), where the exact one is none and there is one.
+pub fn host_name(element: &str) -> Option<Vec<u8>> {
+    if element.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') && element.len() <= LONGEST {
+        return None;
+    }
+    let plain = |c: char| if c.is_ascii() && !c.is_ascii_alphanumeric() { '-' } else { c };
+    let mapped: String = element.to_lowercase().chars().map(plain).collect();
+    let mapped = mapped.trim_matches('-');
+    if mapped.is_empty() {
+        return None;
+    }
+    if mapped.is_ascii() {
+        let label =
+            if mapped.len() > LONGEST { shortened(mapped.as_bytes(), LONGEST) } else { mapped.as_bytes().to_vec() };
+        return exact(element).is_ok_and(|exact| exact != label).then_some(label);
+    }
+    let label = format!("xn--{}", punycode(mapped)?);
+    (label.len() <= LONGEST).then(|| label.into_bytes())
+}
+
+/// `_` in front of a label (RFC 2782, RFC 6763 §7), which is cut where that makes it too long.
+pub(super) fn underscored(label: &[u8]) -> Vec<u8> {
+    let cut = (label.len() >= LONGEST).then(|| shortened(label, LONGEST - 1));
+    [b"_", cut.as_deref().unwrap_or(label)].concat()
+}
+
+/// The beginning of a long label, not within a character, and what tells it from others.
+fn shortened(label: &[u8], longest: usize) -> Vec<u8> {
+    let mut end = longest - 17;
+    while end > 0 && label[end] & 0xc0 == 0x80 {
+        end -= 1;
+    }
+    [&label[..end], format!("-{:016x}", fnv(label)).as_bytes()].concat()
+}
+
+/// FNV-1a of 64 bits: fixed for ever, as names are made of it.
+fn fnv(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// RFC 3492 §6.3, with the parameters of §5. None on overflow, which no element is long enough for.
+fn punycode(text: &str) -> Option<String> {
+    let mut output: String = text.chars().filter(char::is_ascii).collect();
+    let basic = u32::try_from(output.len()).ok()?;
+    if basic > 0 {
+        output.push('-');
+    }
+    let total = u32::try_from(text.chars().count()).ok()?;
+    let (mut n, mut delta, mut bias, mut handled) = (128u32, 0u32, 72u32, basic);
+    while handled < total {
+        let next = text.chars().map(u32::from).filter(|&code| code >= n).min()?;
+        delta = delta.checked_add((next - n).checked_mul(handled + 1)?)?;
+        n = next;
+        for code in text.chars().map(u32::from) {
+            if code < n {
+                delta = delta.checked_add(1)?;
+            }
+            if code == n {
+                push_number(&mut output, delta, bias);
+                bias = adapt(delta, handled + 1, handled == basic);
+                delta = 0;
+                handled += 1;
+            }
+        }
+        delta += 1;
+        n += 1;
+    }
+    Some(output)
+}
+
+const BASE: u32 = 36;
+const T_MIN: u32 = 1;
+const T_MAX: u32 = 26;
+
+/// A number of variable length (RFC 3492 §3.3).
+fn push_number(output: &mut String, number: u32, bias: u32) {
+    let (mut rest, mut k) = (number, BASE);
+    loop {
+        let t = k.saturating_sub(bias).clamp(T_MIN, T_MAX);
+        if rest < t {
+            return output.push(digit(rest));
+        }
+        output.push(digit(t + (rest - t) % (BASE - t)));
+        rest = (rest - t) / (BASE - t);
+        k += BASE;
+    }
+}
+
+/// Punycode counts a–z, then 0–9.
+fn digit(value: u32) -> char {
+    let code = if value < 26 { u32::from(b'a') + value } else { u32::from(b'0') + value - 26 };
+    char::from_u32(code).unwrap_or_default()
+}
+
+fn adapt(delta: u32, points: u32, first: bool) -> u32 {
+    let mut delta = if first { delta / 700 } else { delta / 2 };
+    delta += delta / points;
+    let mut k = 0;
+    while delta > (BASE - T_MIN) * T_MAX / 2 {
+        delta /= BASE - T_MIN;
+        k += BASE;
+    }
+    k + (BASE - T_MIN + 1) * delta / (delta + 38)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(element: &str) -> Option<String> {
+        host_name(element).map(|label| String::from_utf8(label).unwrap())
+    }
+
+    #[test]
+    fn the_exact_label_is_the_element_itself_in_lower_case() {
+        assert_eq!(exact("API_x").unwrap(), b"api_x");
+        assert_eq!(exact("com.example.Api").unwrap(), b"com.example.api");
+        assert_eq!(exact("a b").unwrap(), b"a b");
+        assert_eq!(exact("käse").unwrap(), "käse".as_bytes());
+        assert_eq!(exact(&"x".repeat(63)).unwrap(), [b'x'; 63]);
+    }
+
+    #[test]
+    fn a_wildcard_is_no_element() {
+        assert_eq!(exact("*"), Err(NameError::BadElement));
+        assert_eq!(exact("*x").unwrap(), b"*x", "only a label that is nothing but an asterisk is one");
+    }
+
+    #[test]
+    fn long_elements_are_cut_and_told_apart() {
+        let (one, other) = (exact(&("x".repeat(63) + "1")).unwrap(), exact(&("x".repeat(63) + "2")).unwrap());
+        assert_eq!((one.len(), other.len()), (63, 63));
+        assert_ne!(one, other);
+        assert_eq!(one, exact(&("X".repeat(63) + "1")).unwrap(), "in any case");
+        assert!(std::str::from_utf8(&exact(&("x".to_owned() + &"ä".repeat(40))).unwrap()).is_ok());
+        assert_eq!(underscored(&one).len(), 63);
+        assert_ne!(underscored(&one), underscored(&other));
+        assert_eq!(underscored(&[b'x'; 62]).len(), 63);
+        assert_eq!(String::from_utf8(one).unwrap(), "x".repeat(46) + "-b96a21cbb56d574a");
+    }
+
+    #[test]
+    fn a_host_name_is_made_where_there_is_none() {
+        assert_eq!(host("api-x"), None);
+        assert_eq!(host("API2"), None);
+        assert_eq!(host("api_x").as_deref(), Some("api-x"));
+        assert_eq!(host("com.example.Api").as_deref(), Some("com-example-api"));
+        assert_eq!(host("a b@c").as_deref(), Some("a-b-c"));
+        assert_eq!(host("_x_").as_deref(), Some("x"));
+        assert_eq!(host("__"), None);
+        let long = "y".repeat(30) + "_" + &"y".repeat(40);
+        assert_eq!(host(&long).map(|label| label.len()), Some(63));
+    }
+
+    /// The first are of RFC 3492 §7.1, the last as browsers show them.
+    #[test]
+    fn other_scripts_become_punycode() {
+        assert_eq!(host("他们为什么不说中文").as_deref(), Some("xn--ihqwcrb4cv8a8dqg056pqjye"));
+        assert_eq!(host("почемужеонинеговорятпорусски").as_deref(), Some("xn--b1abfaaepdrnnbgefbadotcwatmq2g4l"));
+        assert_eq!(host("Käse").as_deref(), Some("xn--kse-qla"));
+        assert_eq!(host("bücher_x").as_deref(), Some("xn--bcher-x-n2a"));
+    }
+}

@@ -1,0 +1,122 @@
+//! Names of tags: `canary.api_x.service.` has the instances with that tag, `v2.canary.api_x.service.` those with both, in
+//! any order of the tags. A combination that no instance has is no name.
+//!
+//! The number of names grows with the power of the tags, so it is bounded: up to three tags in a name, as long as the
+//! names of one service are no more than [`MOST_NAMES`] and have no more than [`MOST_RECORDS`] instances in all; else up
+//! to two, else one; and of single tags the first [`MOST_NAMES`] in their order. What the bounds take is told.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::name::Name;
+use super::label;
+
+/// Most names of tags that one service has.
+pub const MOST_NAMES: usize = 256;
+/// Most instances in the names of several tags of one service, all names together.
+pub const MOST_RECORDS: usize = 4096;
+/// Most tags in a name.
+const DEEPEST: usize = 3;
+
+/// The tags of one instance as labels.
+pub(in super::super) type Tags = BTreeSet<Vec<u8>>;
+
+/// The labels of these tags; those that make none are left out and told.
+pub(in super::super) fn labels(tags: &[Box<str>], mut bad: impl FnMut(&str)) -> Tags {
+    tags.iter().filter_map(|tag| label::exact(tag).map_err(|_| bad(tag)).ok()).collect()
+}
+
+/// The combinations of a service: the labels in front of its name, the leftmost first, and the instances by their place
+/// in `tagged`. Also whether the bounds left something out.
+pub(in super::super) fn combinations(tagged: &[Tags]) -> (BTreeMap<Vec<&[u8]>, Vec<usize>>, bool) {
+    let most_tags = tagged.iter().map(BTreeSet::len).max().unwrap_or_default();
+    for depth in (2..=DEEPEST).rev().filter(|depth| *depth == 2 || most_tags >= *depth) {
+        if most_tags < 2 {
+            break;
+        }
+        if let Some(found) = within_bounds(tagged, depth) {
+            return (found, most_tags > depth);
+        }
+    }
+    let mut singles: BTreeMap<Vec<&[u8]>, Vec<usize>> = BTreeMap::new();
+    for (i, tags) in tagged.iter().enumerate() {
+        for tag in tags {
+            singles.entry(vec![tag]).or_default().push(i);
+        }
+    }
+    let is_cut = singles.len() > MOST_NAMES;
+    (singles.into_iter().take(MOST_NAMES).collect(), is_cut || most_tags > 1)
+}
+
+fn within_bounds(tagged: &[Tags], depth: usize) -> Option<BTreeMap<Vec<&[u8]>, Vec<usize>>> {
+    let mut found: BTreeMap<Vec<&[u8]>, Vec<usize>> = BTreeMap::new();
+    let mut records = 0;
+    for (i, tags) in tagged.iter().enumerate() {
+        let mut grown: Vec<Vec<&[u8]>> = vec![Vec::new()];
+        for _ in 0..depth {
+            grown = grown
+                .iter()
+                .flat_map(|front| {
+                    let unused = tags.iter().filter(|tag| !front.contains(&tag.as_slice()));
+                    unused.map(|tag| [front.as_slice(), &[tag.as_slice()]].concat())
+                })
+                .take(MOST_RECORDS + 1)
+                .collect();
+            for labels in &grown {
+                records += 1;
+                found.entry(labels.clone()).or_default().push(i);
+            }
+            if records > MOST_RECORDS || found.len() > MOST_NAMES {
+                return None;
+            }
+        }
+    }
+    Some(found)
+}
+
+/// The name of a combination; none where it gets too long.
+pub(in super::super) fn name(owner: &Name, labels: &[&[u8]]) -> Option<Name> {
+    labels.iter().rev().try_fold(owner.clone(), |name, label| name.child(label)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tagged(all: &[&[&str]]) -> Vec<Tags> {
+        let boxed = |tags: &&[&str]| tags.iter().map(|tag| (*tag).into()).collect::<Vec<Box<str>>>();
+        all.iter().map(|tags| labels(&boxed(tags), |tag| panic!("{tag}"))).collect()
+    }
+
+    fn shown(tagged: &[Tags]) -> Vec<(String, Vec<usize>)> {
+        let text = |labels: Vec<&[u8]>| labels.iter().map(|l| String::from_utf8_lossy(l)).collect::<Vec<_>>().join(".");
+        combinations(tagged).0.into_iter().map(|(labels, members)| (text(labels), members)).collect()
+    }
+
+    #[test]
+    fn several_tags_are_an_and_in_any_order() {
+        let tagged = tagged(&[&["canary", "v2"], &["Canary"], &[]]);
+        let expected = [("canary", vec![0, 1]), ("canary.v2", vec![0]), ("v2", vec![0]), ("v2.canary", vec![0])];
+        assert_eq!(shown(&tagged), expected.map(|(name, members)| (name.to_owned(), members)));
+        assert!(!combinations(&tagged).1);
+    }
+
+    #[test]
+    fn many_tags_cost_combinations_first_and_never_more_than_the_bound() {
+        let many: Vec<String> = (0..300).map(|i| format!("t{i:03}")).collect();
+        let tags = |count| many.iter().take(count).map(String::as_str).collect::<Vec<_>>();
+        for (count, names) in [(3, 3 + 6 + 6), (6, 6 + 30 + 120), (9, 9 + 72), (17, 17), (300, MOST_NAMES)] {
+            let tagged = tagged(&[&tags(count)]);
+            let (found, is_cut) = combinations(&tagged);
+            assert_eq!((found.len(), is_cut), (names, count > 3), "{count} tags");
+        }
+    }
+
+    #[test]
+    fn a_large_service_keeps_its_single_tags() {
+        let tagged = tagged(&vec![&["a", "b"][..]; 2000]);
+        assert_eq!(
+            shown(&tagged).into_iter().map(|(name, members)| (name, members.len())).collect::<Vec<_>>(),
+            [("a".to_owned(), 2000), ("b".to_owned(), 2000)]
+        );
+    }
+}

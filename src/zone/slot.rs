@@ -1,0 +1,222 @@
+//! What is offered at one owner name, and which of it shows.
+//!
+//! Most names are offered by one service. A few are shared by very many: `_services._dns-sd._udp` by all of a domain. So a
+//! short list becomes a map when it grows, and of what is united no more than [`MOST_UNITED`] sources are: the first in
+//! the order of their paths. What one change of one service costs does not depend on how many there are.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::build::{Rank, Sets};
+use super::entry::RrSet;
+use super::record::rtype;
+
+/// Sources that are united at one name. Twice as many records as a message over TCP holds.
+pub(super) const MOST_UNITED: usize = 4096;
+
+/// Beyond this many offers, a map.
+const FEW: usize = 16;
+
+/// What is offered at one owner.
+#[derive(Debug, Default)]
+pub(super) struct Slot {
+    offers: Offers,
+    /// Names below this one at which something is offered.
+    pub(super) below: u32,
+}
+
+type Shown = Arc<[RrSet]>;
+
+#[derive(Debug)]
+enum Offers {
+    Few(Vec<(Arc<str>, Rank, Shown)>),
+    Many(BTreeMap<(Rank, Arc<str>), Shown>),
+}
+
+impl Default for Offers {
+    fn default() -> Self {
+        Self::Few(Vec::new())
+    }
+}
+
+const RANKS: [Rank; 6] = [Rank::Base, Rank::Alias, Rank::Subset, Rank::Derived, Rank::Real, Rank::Static];
+
+impl Slot {
+    /// Whether nothing is offered.
+    pub(super) fn is_empty(&self) -> bool {
+        match &self.offers {
+            Offers::Few(offers) => offers.is_empty(),
+            Offers::Many(offers) => offers.is_empty(),
+        }
+    }
+
+    /// Replaces what `source` offers. Says whether that is different.
+    pub(super) fn put(&mut self, source: &Arc<str>, rank: Rank, sets: Box<[RrSet]>) -> bool {
+        if self.get(source).is_some_and(|(before, shown)| before == rank && **shown == *sets) {
+            return false;
+        }
+        self.remove(source);
+        // Many services on one host offer the same for it: held once.
+        let same = self.of(rank).map(|(_, shown)| shown).take(FEW).find(|shown| ***shown == *sets);
+        let sets = same.map_or_else(|| sets.into(), Arc::clone);
+        match &mut self.offers {
+            Offers::Few(offers) => {
+                if offers.is_empty() {
+                    // Nearly every name is offered by one service alone, and there are millions.
+                    offers.reserve_exact(1);
+                }
+                offers.push((Arc::clone(source), rank, sets));
+                if offers.len() > FEW {
+                    let many = std::mem::take(offers).into_iter().map(|(source, rank, sets)| ((rank, source), sets));
+                    self.offers = Offers::Many(many.collect());
+                }
+            }
+            Offers::Many(offers) => drop(offers.insert((rank, Arc::clone(source)), sets)),
+        }
+        true
+    }
+
+    /// Takes away what `source` offers.
+    pub(super) fn remove(&mut self, source: &Arc<str>) {
+        match &mut self.offers {
+            Offers::Few(offers) => offers.retain(|(other, ..)| other != source),
+            Offers::Many(offers) => {
+                for rank in RANKS {
+                    offers.remove(&(rank, Arc::clone(source)));
+                }
+            }
+        }
+    }
+
+    /// What `source` offers.
+    fn get(&self, source: &Arc<str>) -> Option<(Rank, &Shown)> {
+        match &self.offers {
+            Offers::Few(offers) => {
+                offers.iter().find(|(other, ..)| other == source).map(|(_, rank, shown)| (*rank, shown))
+            }
+            Offers::Many(offers) => {
+                RANKS.into_iter().find_map(|rank| offers.get(&(rank, Arc::clone(source))).map(|shown| (rank, shown)))
+            }
+        }
+    }
+
+    /// What is offered under `rank`, with its sources.
+    fn of(&self, rank: Rank) -> Box<dyn Iterator<Item = (&Arc<str>, &Shown)> + '_> {
+        match &self.offers {
+            Offers::Few(offers) => Box::new(
+                offers.iter().filter(move |(_, other, _)| *other == rank).map(|(source, _, shown)| (source, shown)),
+            ),
+            Offers::Many(offers) => Box::new(
+                offers
+                    .range((rank, Arc::from(""))..)
+                    .take_while(move |((other, _), _)| *other == rank)
+                    .map(|((_, source), shown)| (source, shown)),
+            ),
+        }
+    }
+
+    /// Whether anything is offered under `rank`.
+    pub(super) fn has(&self, rank: Rank) -> bool {
+        self.of(rank).next().is_some()
+    }
+
+    /// Of several that cannot be united, the one whose service is nearest: the longest path; then the first.
+    fn one_of(&self, rank: Rank) -> Option<(&Arc<str>, &Shown)> {
+        self.of(rank).min_by_key(|(source, _)| (std::cmp::Reverse(source.len()), Arc::clone(source)))
+    }
+
+    /// The RRsets that show, in no order.
+    pub(super) fn sets(&self) -> Vec<RrSet> {
+        let mut sets = if self.has(Rank::Real) {
+            united(self.of(Rank::Real))
+        } else if self.has(Rank::Derived) {
+            united(self.of(Rank::Derived))
+        } else {
+            let one = self.one_of(Rank::Subset).or_else(|| self.one_of(Rank::Alias));
+            one.map(|(_, shown)| shown.to_vec()).unwrap_or_default()
+        };
+        for set in self.of(Rank::Static).flat_map(|(_, shown)| shown.iter()) {
+            sets.retain(|other| other.rtype != set.rtype && set.rtype != rtype::CNAME);
+            sets.push(set.clone());
+        }
+        // A CNAME of the registry's stands for addresses that nobody knows.
+        if self.has(Rank::Static) && sets.iter().any(|set| matches!(set.rtype, rtype::A | rtype::AAAA)) {
+            sets.retain(|set| set.rtype != rtype::CNAME);
+        }
+        for set in self.of(Rank::Base).flat_map(|(_, shown)| shown.iter()) {
+            if !sets.iter().any(|other| other.rtype == set.rtype || other.rtype == rtype::CNAME) {
+                sets.push(set.clone());
+            }
+        }
+        sets
+    }
+}
+
+/// The union of several offers' RRsets.
+fn united<'s>(offers: impl Iterator<Item = (&'s Arc<str>, &'s Shown)>) -> Vec<RrSet> {
+    let mut offers = offers.take(MOST_UNITED).map(|(_, shown)| shown);
+    let Some(first) = offers.next() else { return Vec::new() };
+    let rest: Vec<_> = offers.filter(|other| *other != first).collect();
+    if rest.is_empty() {
+        return first.to_vec();
+    }
+    let mut sets = Sets::default();
+    for set in first.iter().chain(rest.into_iter().flat_map(|sets| sets.iter())) {
+        for rdata in set.iter() {
+            sets.add(set.rtype, set.ttl, rdata.to_vec());
+        }
+    }
+    sets.into_sets().into_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sets(last: u16) -> Box<[RrSet]> {
+        [RrSet::new(rtype::A, 5, vec![[[10, 0], last.to_be_bytes()].concat()])].into()
+    }
+
+    fn shows(slot: &Slot) -> Vec<u8> {
+        slot.sets().iter().flat_map(RrSet::iter).map(|rdata| rdata[3]).collect()
+    }
+
+    #[test]
+    fn few_and_many_are_alike() {
+        let mut slot = Slot::default();
+        let sources: Vec<Arc<str>> = (0..40).map(|i| format!("s{i:02}").into()).collect();
+        for (i, source) in (0..).zip(&sources) {
+            assert!(slot.put(source, Rank::Derived, sets(i)));
+            assert!(!slot.put(source, Rank::Derived, sets(i)), "nothing new");
+            assert_eq!(shows(&slot).len(), usize::from(i) + 1);
+        }
+        assert!(slot.put(&sources[7], Rank::Real, sets(99)), "another rank");
+        assert_eq!(shows(&slot), [99]);
+        for source in &sources {
+            assert!(!slot.is_empty());
+            slot.remove(source);
+        }
+        assert!(slot.is_empty());
+    }
+
+    #[test]
+    fn what_is_united_is_bounded_and_always_the_same() {
+        let mut slot = Slot::default();
+        for i in (0..6000_u16).rev() {
+            slot.put(&format!("s{i:04}").into(), Rank::Derived, sets(i));
+        }
+        assert_eq!(slot.sets()[0].len(), MOST_UNITED);
+        assert_eq!(slot.sets()[0].iter().next(), Some(&[10, 0, 0, 0][..]));
+    }
+
+    #[test]
+    fn of_two_aliases_the_first_shows_and_of_two_subsets_the_nearer() {
+        let mut slot = Slot::default();
+        slot.put(&"a-b_c".into(), Rank::Alias, sets(2));
+        slot.put(&"a_b_c".into(), Rank::Alias, sets(3));
+        assert_eq!(shows(&slot), [2]);
+        slot.put(&"x".into(), Rank::Subset, sets(4));
+        slot.put(&"x/y".into(), Rank::Subset, sets(5));
+        assert_eq!(shows(&slot), [5]);
+    }
+}
