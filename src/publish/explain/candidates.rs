@@ -1,0 +1,179 @@
+//! Which services a name could be of, whether or not they show it: the forms of `zone::build`, backwards.
+
+use std::net::IpAddr;
+
+use super::{Seen, View};
+use crate::format::Place;
+use crate::keeper::Path;
+use crate::model::{Instance, Protocol};
+use crate::publish::registry;
+use crate::zone::name::Name;
+use crate::zone::records::address::{address_of, reverse_name};
+use crate::zone::records::label;
+
+/// A service that the name could be of, and what it asks of the service's instances.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Candidate {
+    /// The service's path below the root, as it is spelled there.
+    pub(super) path: String,
+    /// What the name is of it.
+    pub(super) form: Form,
+}
+
+/// What a name is of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Its own name, or that as a host name.
+    Service,
+    /// A combination of tags, as labels.
+    Tags(Vec<Vec<u8>>),
+    /// The name of RFC 2782.
+    Protocol(Protocol),
+    /// A named port.
+    Port(Vec<u8>, Protocol),
+    /// One instance, in DNS-SD.
+    Instance(Vec<u8>),
+    /// The name of an address, or the reverse.
+    Address(IpAddr),
+}
+
+impl Form {
+    /// What the name is, for a person.
+    pub(super) fn describe(&self) -> String {
+        let words = |labels: &[Vec<u8>]| labels.iter().map(|l| lossy(l)).collect::<Vec<_>>().join(", ");
+        match self {
+            Self::Service => "the service itself".to_owned(),
+            Self::Tags(tags) => format!("its instances with the tags {}", words(tags)),
+            Self::Protocol(protocol) => format!("its instances that speak {}", word(*protocol)),
+            Self::Port(port, protocol) => {
+                format!("the port {} of its instances that speak {}", lossy(port), word(*protocol))
+            }
+            Self::Instance(name) => format!("its instance {}", lossy(name)),
+            Self::Address(address) => format!("its instances at {address}"),
+        }
+    }
+
+    /// Why an instance that is up is not meant; none when it is.
+    pub(super) fn refuses(&self, instance: &Instance) -> Option<String> {
+        let is = |text: &str, wanted: &[u8]| label::exact(text).is_ok_and(|label| label == wanted);
+        let speaks = |protocol| {
+            (instance.protocol != protocol)
+                .then(|| format!("it speaks {}, not {}", word(instance.protocol), word(protocol)))
+        };
+        match self {
+            Self::Service => None,
+            Self::Tags(tags) => {
+                let missing = tags.iter().find(|wanted| !instance.tags.iter().any(|tag| is(tag, wanted)))?;
+                Some(format!("tag mismatch: it has no tag {}", lossy(missing)))
+            }
+            Self::Protocol(protocol) => speaks(*protocol),
+            Self::Port(port, protocol) => {
+                let has = instance.ports.iter().any(|(name, _)| is(name, port));
+                if has { speaks(*protocol) } else { Some(format!("it has no port called {}", lossy(port))) }
+            }
+            Self::Instance(name) => (!is(&instance.name, name)).then(|| "it is another instance".to_owned()),
+            Self::Address(address) => {
+                let all =
+                    std::iter::once(&instance.endpoint).chain(instance.ports.iter().map(|(_, endpoint)| endpoint));
+                let here = all.filter_map(|endpoint| endpoint.host.ip()).any(|ip| ip == *address);
+                (!here).then(|| "it is at another address".to_owned())
+            }
+        }
+    }
+}
+
+fn lossy(label: &[u8]) -> String {
+    String::from_utf8_lossy(label).into_owned()
+}
+
+fn word(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Tcp => "TCP",
+        Protocol::Udp => "UDP",
+    }
+}
+
+fn protocol(label: &[u8]) -> Option<Protocol> {
+    match label {
+        b"_tcp" => Some(Protocol::Tcp),
+        b"_udp" => Some(Protocol::Udp),
+        _ => None,
+    }
+}
+
+/// All services that `name`, in lower case, could be of in the zone that `view` shows.
+pub(super) fn find(seen: &Seen<'_>, view: &View, name: &Name) -> Vec<Candidate> {
+    if let Some(address) = address(seen, view, name) {
+        return at(seen, address);
+    }
+    let front = name.above(view.zone.origin()).unwrap_or_default();
+    let mut found = Vec::new();
+    let mut add = |elements: &[&[u8]], form: &Form| {
+        let paths = services_at(seen, &view.under, elements);
+        found.extend(paths.into_iter().map(|path| Candidate { path, form: form.clone() }));
+    };
+    add(&front, &Form::Service);
+    for i in 0..front.len() {
+        let (before, rest) = front.split_at(i);
+        let under = |rest: &[&[u8]]| Some((rest.first()?.strip_prefix(b"_")?.to_vec(), protocol(rest.get(1)?)?));
+        if let (Some((service, protocol)), 0 | 1) = (under(rest), i) {
+            let form = before.first().map_or(Form::Protocol(protocol), |name| Form::Instance(name.to_vec()));
+            let elements = [&[service.as_slice()], &rest[2..]].concat();
+            add(&elements, &form);
+            if i == 0 && rest.len() > 2 {
+                add(&rest[2..], &Form::Port(service, protocol));
+            }
+        } else if (1..=3).contains(&i) && !before.iter().any(|label| label.starts_with(b"_")) {
+            add(rest, &Form::Tags(before.iter().map(|label| label.to_vec()).collect()));
+        }
+    }
+    found
+}
+
+/// The address that a name is made of, if it is one.
+fn address(seen: &Seen<'_>, view: &View, name: &Name) -> Option<IpAddr> {
+    if view.reverse_of.is_empty() {
+        return address_of(view.zone.origin(), name);
+    }
+    seen.services().iter().find_map(|path| {
+        let service = seen.read(path)?.service;
+        service.instances.iter().find_map(|instance| {
+            let all = std::iter::once(&instance.endpoint).chain(instance.ports.iter().map(|(_, endpoint)| endpoint));
+            all.filter_map(|endpoint| endpoint.host.ip()).find(|ip| reverse_name(*ip) == *name)
+        })
+    })
+}
+
+fn at(seen: &Seen<'_>, address: IpAddr) -> Vec<Candidate> {
+    let form = Form::Address(address);
+    let is_there = |path: &String| {
+        let reading = seen.read(path);
+        reading.is_some_and(|reading| reading.service.instances.iter().any(|one| form.refuses(one).is_none()))
+    };
+    let paths = seen.services().into_iter().filter(is_there);
+    paths.map(|path| Candidate { path, form: form.clone() }).collect()
+}
+
+/// The paths below `under` that are these labels, the last of which is the first element.
+fn services_at(seen: &Seen<'_>, under: &str, labels: &[&[u8]]) -> Vec<String> {
+    let mut paths = vec![under.to_owned()];
+    for wanted in labels.iter().rev() {
+        paths = paths.iter().flat_map(|path| children(seen, path, wanted)).collect();
+    }
+    paths.retain(|path| seen.read(path).is_some());
+    paths
+}
+
+fn children(seen: &Seen<'_>, path: &str, wanted: &[u8]) -> Vec<String> {
+    let is = |element: &str| {
+        label::exact(element).is_ok_and(|label| label == wanted)
+            || label::host_name(element).is_some_and(|l| l == wanted)
+    };
+    let child = |child: &Path| {
+        let below = child.below(&seen.layout.root)?;
+        let is_service = matches!(seen.layout.format.place(below), Place::Service { .. });
+        (is_service && is(child.name())).then(|| below.to_owned())
+    };
+    let (children, _) = registry::children(seen.tree, seen.links, &seen.layout.full(path));
+    children.iter().filter_map(|(shown, ..)| child(shown)).collect()
+}

@@ -1,0 +1,197 @@
+//! Why a name is answered as it is, for the person who is on call: which znodes it is made of, which instances are in the
+//! answer and which are not, and why not. Pure: it reads one state of the tree and one of the zone.
+
+mod candidates;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use super::registry::{Layout, Reading};
+use super::{Target, below};
+use crate::keeper::links::Links;
+use crate::keeper::tree::Tree;
+use crate::model::{Host, Instance, State};
+use crate::zone::build::{Context, Hosts, Rank, build};
+use crate::zone::lookup::{self, Found};
+use crate::zone::name::Name;
+use crate::zone::packed::PackedSet;
+use crate::zone::{Freshness, Zone, records};
+use candidates::Candidate;
+
+/// One state of a registry.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen<'r> {
+    pub(super) layout: &'r Layout,
+    pub(super) tree: &'r Tree,
+    pub(super) links: &'r Links,
+}
+
+impl Seen<'_> {
+    fn read(&self, below: &str) -> Option<Reading> {
+        self.layout.read(self.tree, self.links, below)
+    }
+
+    fn services(&self) -> BTreeSet<String> {
+        self.layout.services(self.tree, self.links)
+    }
+}
+
+/// How a zone shows a registry.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// The zone.
+    pub zone: Arc<Zone>,
+    under: String,
+    ttl: u32,
+    names: records::config::Config,
+    reverse_of: Vec<(String, Name)>,
+    hosts: Arc<Hosts>,
+}
+
+impl View {
+    pub(super) fn new(target: &Target, hosts: Arc<Hosts>) -> Self {
+        let zone = Arc::clone(target.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner).zone());
+        let Target { under, ttl, names, reverse_of, .. } = target.clone();
+        Self { zone, under, ttl, names, reverse_of, hosts }
+    }
+}
+
+/// What the zone says to a question, in a few lines. `data` writes a record's type and data.
+pub fn answer(zone: &Zone, name: &Name, rtype: u16, data: &dyn Fn(u16, &[u8]) -> String) -> String {
+    let mut text = format!("zone {}, serial {}, {}\n", zone.origin(), zone.serial(), zone.freshness().as_str());
+    match zone.freshness() {
+        Freshness::Loading => return text + "answer: SERVFAIL: the registry was not read completely yet\n",
+        Freshness::Expired => return text + "answer: SERVFAIL: ZooKeeper has been away for longer than max_stale\n",
+        Freshness::Fresh | Freshness::Stale => {}
+    }
+    let table = zone.load();
+    let mut line = |words: String| {
+        let _ = writeln!(text, "{words}");
+    };
+    let mut set = |head: String, owner: &Name, set: PackedSet<'_>| {
+        line(head);
+        set.iter().for_each(|rdata| line(format!("  {owner} {} {}", set.ttl, data(set.rtype, rdata))));
+    };
+    let mut name = name.clone();
+    // Each alias is a hop; the server follows as many.
+    for _ in 0..=8 {
+        match lookup::find(zone, &table, name.wire(), rtype) {
+            Found::Answer(found) => set(format!("answer: {} records", found.count), &name, found),
+            Found::All(entry) => {
+                let sets = entry.sets().count();
+                line(format!("answer: one of the {sets} sets of records that the name has (RFC 8482)"));
+            }
+            Found::Alias(found) => {
+                set("answer: an alias".to_owned(), &name, found);
+                let target = found.iter().next().and_then(lookup::target).map(|target| target.folded());
+                if let Some(target) = target.filter(|target| target.is_at_or_below(zone.origin())) {
+                    name = target;
+                    continue;
+                }
+            }
+            Found::NoData => line("answer: NODATA: the name exists and has nothing of that type".to_owned()),
+            Found::NxDomain => line("answer: NXDOMAIN: there is no such name".to_owned()),
+            Found::Delegation(_) => line("answer: a referral: the zone's file delegates the name to others".to_owned()),
+        }
+        break;
+    }
+    text
+}
+
+/// Where the name could come from in a registry, and what has become of each instance.
+pub(super) fn sources(seen: &Seen<'_>, view: &View, name: &Name) -> String {
+    let candidates = candidates::find(seen, view, name);
+    if candidates.is_empty() {
+        return "no znode leads to this name; it is the zone file's, the zone's own, or nobody's\n".to_owned();
+    }
+    let offers: Vec<Option<Rank>> = candidates.iter().map(|candidate| rank(seen, view, name, candidate)).collect();
+    let order = |i: &usize| (offers[*i], candidates[*i].path.len());
+    let best = (0..candidates.len()).filter(|&i| offers[i].is_some()).max_by_key(order);
+    let mut text = String::new();
+    for (i, candidate) in candidates.iter().enumerate() {
+        let full = seen.layout.full(&candidate.path);
+        let _ = writeln!(text, "{full}: {}", candidate.form.describe());
+        if let Some(best) = best.filter(|&best| best != i && hides(offers[best], offers[i])) {
+            let _ = writeln!(text, "  hidden by {}, which goes before it", seen.layout.full(&candidates[best].path));
+        }
+        if let Some(Reading { service, malformed }) = seen.read(&candidate.path) {
+            let mut instances = service.instances.iter().peekable();
+            if instances.peek().is_none() && malformed.is_empty() {
+                text.push_str("  it is there and has no instance\n");
+            }
+            for instance in instances {
+                let verdict = verdict(&service, instance, candidate, view);
+                let _ = writeln!(text, "  {:<24} {verdict}", instance.name);
+            }
+            for malformed in malformed {
+                let node = malformed.path.strip_prefix(full.as_str()).map_or("", |rest| rest.trim_start_matches('/'));
+                let is_in = service.instances.iter().any(|instance| malformed.path.ends_with(&*instance.name));
+                let kind = if is_in || node.is_empty() { "remark" } else { "OUT  malformed" };
+                let _ =
+                    writeln!(text, "  {:<24} {kind}: {}", node.rsplit('/').next().unwrap_or(node), malformed.reason);
+            }
+        }
+    }
+    text
+}
+
+/// Under what rank a candidate offers the name now, if it does.
+fn rank(seen: &Seen<'_>, view: &View, name: &Name, candidate: &Candidate) -> Option<Rank> {
+    let service = seen.read(&candidate.path)?.service;
+    let folded = candidate.path.to_ascii_lowercase();
+    let mut forward = view.reverse_of.iter().filter(|(under, _)| below(&folded, under).is_some());
+    let context = Context {
+        txt: &view.names.txt,
+        host_domain: view.names.host_domain.as_deref(),
+        reverse_of: forward.next().map(|(_, origin)| origin),
+        hosts: &view.hosts,
+        ..Context::new(view.zone.origin(), view.ttl)
+    };
+    let built = build(&context, below(&folded, &view.under)?, &service).ok()?;
+    built.offers.iter().find(|offer| offer.owner == *name).map(|offer| offer.rank)
+}
+
+/// Offers of one rank are united, but for parts and other spellings of services.
+fn hides(best: Option<Rank>, other: Option<Rank>) -> bool {
+    best > other || (best == other && matches!(best, Some(Rank::Subset | Rank::Alias)))
+}
+
+/// Whether an instance is in the answer, and why.
+fn verdict(service: &crate::model::Service, instance: &Instance, candidate: &Candidate, view: &View) -> String {
+    let state = |state: State| match state {
+        State::Up => None,
+        State::Drain => Some("drained: its state is \"drain\""),
+        State::Down => Some("down: its state is \"down\""),
+    };
+    if let Some(why) = state(service.defaults.state) {
+        return format!("OUT  the whole service is {why}");
+    }
+    if let Some(why) = state(instance.state) {
+        return format!("OUT  {why}");
+    }
+    if let Some(why) = candidate.form.refuses(instance) {
+        return format!("OUT  {why}");
+    }
+    let of = |own: bool, service: bool, zone: &'static str| match (own, service) {
+        (true, _) => "its own",
+        (_, true) => "the service's",
+        _ => zone,
+    };
+    let defaults = &service.defaults;
+    let ttl = instance.ttl.or(defaults.ttl).unwrap_or(view.ttl);
+    let ttl_of = of(instance.ttl.is_some(), defaults.ttl.is_some(), "the zone's");
+    let weight = instance.weight.or(defaults.weight).unwrap_or(records::srv::DEFAULT_WEIGHT);
+    let weight_of = of(instance.weight.is_some(), defaults.weight.is_some(), "the default");
+    let mut words = format!("IN   ttl {ttl} ({ttl_of}), weight {weight} ({weight_of})");
+    if let Host::Name(host) = &instance.endpoint.host {
+        let host = records::srv::wanted(view.names.host_domain.as_deref(), host);
+        let _ = match view.hosts.get(&host) {
+            Some(known) => write!(words, "; {host} has {} addresses", known.addresses.len()),
+            None => write!(words, "; no address is known of {host}"),
+        };
+    }
+    words
+}

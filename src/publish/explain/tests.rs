@@ -1,0 +1,113 @@
+//! Each reason for which an instance is absent, by name.
+
+use super::*;
+use crate::format;
+use crate::keeper::tree::{Entry, Known};
+use crate::keeper::{Error, Path};
+use crate::zone::ZoneBuilder;
+
+fn known(data: &str) -> Entry {
+    Entry::Known(Known { data: data.as_bytes().into(), czxid: 1, mzxid: 1, ephemeral_owner: 0 })
+}
+
+fn layout() -> Layout {
+    Layout { root: Path::new("/services").unwrap(), format: format::Config::default() }
+}
+
+fn explained(nodes: &[(&'static str, &str)], unreadable: &str, origin: &str, name: &str) -> String {
+    let path = |path: &str| Path::new(&format!("/services/{path}")).unwrap();
+    let above = |at: &'static str| at.match_indices('/').map(move |(end, _)| &at[..end]);
+    let mut entries: Vec<_> = nodes.iter().flat_map(|(at, _)| above(at)).map(|at| (path(at), known(""))).collect();
+    entries.extend(nodes.iter().map(|(at, data)| (path(at), known(data))));
+    if !unreadable.is_empty() {
+        entries.push((path(unreadable), Entry::Unreadable(Error::NoAuth)));
+    }
+    let tree = Tree::of(entries);
+    let (origin, forward) = (Name::parse(origin).unwrap(), (String::new(), Name::parse("service").unwrap()));
+    let writer = ZoneBuilder::new(origin.clone(), 5, 5).build();
+    let mut target = Target::new(5, Arc::new(std::sync::Mutex::new(writer)));
+    if records::address::is_reverse(&origin) {
+        target.reverse_of.push(forward);
+    }
+    let (layout, links) = (layout(), Links::new(Path::new("/services").unwrap()));
+    sources(
+        &Seen { layout: &layout, tree: &tree, links: &links },
+        &View::new(&target, Arc::default()),
+        &Name::parse(name).unwrap(),
+    )
+}
+
+fn line<'t>(text: &'t str, beginning: &str) -> &'t str {
+    text.lines()
+        .find(|line| line.trim_start().starts_with(beginning))
+        .unwrap_or_else(|| panic!("{beginning} in {text}"))
+}
+
+#[test]
+fn every_reason_for_an_instances_absence_is_told() {
+    let large = format!("{{\"x\": \"{}\"}}", "x".repeat(70_000));
+    let nodes = [
+        ("api_x", r#"{"ttl": 30}"#),
+        ("api_x/providers/10.0.0.1:80", r#"{"tags": ["canary"], "weight": 7}"#),
+        ("api_x/providers/10.0.0.2:80", r#"{"state": "drain"}"#),
+        ("api_x/providers/10.0.0.3:80", "{"),
+        ("api_x/providers/10.0.0.4:80", &large),
+        ("api_x/providers/10.0.0.5:80", r#"{"weight": -1}"#),
+        ("api_x/providers/nonsense", ""),
+    ];
+    let text = explained(&nodes, "api_x/providers/10.0.0.6:80", "service", "canary.api_x.service");
+    assert!(text.starts_with("/services/api_x: its instances with the tags canary\n"), "{text}");
+    assert!(line(&text, "10.0.0.1:80").contains("IN   ttl 30 (the service's), weight 7 (its own)"));
+    assert!(line(&text, "10.0.0.2:80").contains("OUT  drained"));
+    assert!(line(&text, "10.0.0.3:80").contains("OUT  malformed: its data begins like a JSON object"));
+    assert!(line(&text, "10.0.0.4:80").contains("more than 65536 are not read"));
+    assert!(line(&text, "10.0.0.5:80").contains("OUT  tag mismatch: it has no tag canary"));
+    assert!(text.contains("remark: `weight` is -1"), "{text}");
+    assert!(line(&text, "10.0.0.6:80").contains(&Error::NoAuth.to_string()));
+    assert!(line(&text, "nonsense").contains("not of the form host:port"));
+}
+
+#[test]
+fn what_a_real_node_hides_is_told() {
+    let nodes = [
+        ("a/providers/10.0.0.1:80", r#"{"tags": ["b"]}"#),
+        ("a/b/providers/10.0.0.2:80", ""),
+        ("c_d/providers/10.0.0.3:80", ""),
+        ("c-d", ""),
+    ];
+    let text = explained(&nodes, "", "service", "b.a.service");
+    assert!(text.contains("/services/a/b: the service itself\n  10.0.0.2:80"), "{text}");
+    assert!(text.contains("tags b\n  hidden by /services/a/b, which goes before it"), "{text}");
+    let text = explained(&nodes, "", "service", "c-d.service");
+    assert!(text.contains("/services/c-d: the service itself\n  it is there and has no instance"), "{text}");
+    assert!(text.contains("/services/c_d: the service itself\n  hidden by /services/c-d"), "{text}");
+}
+
+#[test]
+fn every_form_is_led_back_to_its_service() {
+    let data = r#"{"ports": {"http": 81}, "tags": ["x", "y"]}"#;
+    let nodes = [("stage/a_b/providers/10.0.0.1:80", data), ("c/providers/10.0.0.1:1", r#"{"protocol": "udp"}"#)];
+    for (name, form) in [
+        ("a_b.stage.service", "the service itself"),
+        ("a-b.stage.service", "the service itself"),
+        ("_a_b._tcp.stage.service", "its instances that speak TCP"),
+        ("_http._tcp.a_b.stage.service", "the port http of its instances that speak TCP"),
+        ("10\\.0\\.0\\.1:80._a_b._tcp.stage.service", "its instance 10.0.0.1:80"),
+        ("y.x.a_b.stage.service", "its instances with the tags y, x"),
+        ("10-0-0-1.addr.service", "its instances at 10.0.0.1"),
+    ] {
+        let text = explained(&nodes, "", "service", name);
+        assert!(
+            text.contains(&format!("/services/stage/a_b: {form}\n  10.0.0.1:80              IN ")),
+            "{name}: {text}"
+        );
+    }
+    let text = explained(&nodes, "", "service", "_c._tcp.service");
+    assert!(text.contains("OUT  it speaks UDP, not TCP"), "{text}");
+    let text = explained(&nodes, "", "in-addr.arpa", "1.0.0.10.in-addr.arpa");
+    assert!(
+        text.contains("/services/c: its instances at 10.0.0.1\n") && text.contains("/services/stage/a_b: "),
+        "{text}"
+    );
+    assert!(explained(&nodes, "", "service", "nobody.service").starts_with("no znode leads to this name"));
+}

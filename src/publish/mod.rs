@@ -1,0 +1,472 @@
+//! The only door between the two halves: changes of the mirrored tree in, commits of zones out.
+//!
+//! A batch of changed paths becomes a set of services, each is read whole from the tree and built anew, and each zone
+//! commits once. What is read and built is a function of the tree alone, so a batch may hold more than changed.
+//!
+//! A service may be seen through zc.zk's links, under several names: [`through`] knows whom a change reaches.
+//!
+//! Services whose paths differ only in case are one service in DNS: their instances are united.
+
+pub mod explain;
+mod hosts;
+pub mod registry;
+pub mod resolver;
+pub mod through;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tracing::{debug, info, warn};
+
+use crate::keeper::Path;
+use crate::keeper::driver::{Freshness, Observer};
+use crate::keeper::links::Links;
+use crate::keeper::tree::Tree;
+use crate::model::{Host, Malformed, Service};
+use crate::zone;
+use crate::zone::build::{self, Context, Offer};
+use crate::zone::name::Name;
+use crate::zone::writer::ZoneWriter;
+use explain::View;
+use hosts::Hosts;
+use registry::{Layout, Problems, Reading};
+use through::{SharedLinks, Through};
+
+/// A zone's writer, shared by the publisher and by whoever re-reads the zone's file.
+pub type SharedWriter = Arc<Mutex<ZoneWriter>>;
+
+/// A zone that is filled from a registry.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The part of the registry it shows: a path below the root, empty for all of it.
+    pub under: String,
+    /// Time to live where nobody says another, in seconds.
+    pub ttl: u32,
+    /// The forms of its names.
+    pub names: zone::records::config::Config,
+    /// For a zone of reverse names: the zones that they may point to, with the part of the registry that each shows.
+    pub reverse_of: Vec<(String, Name)>,
+    /// Its writer.
+    pub writer: SharedWriter,
+}
+
+impl Target {
+    /// A zone of all of a registry, with nothing special.
+    pub fn new(ttl: u32, writer: SharedWriter) -> Self {
+        let names = zone::records::config::Config::default();
+        Self { under: String::new(), ttl, names, reverse_of: Vec::new(), writer }
+    }
+
+    fn origin(&self) -> Name {
+        self.lock().zone().origin().clone()
+    }
+
+    /// What a service at `folded` is built with; none where the zone does not show that part of the registry.
+    fn context<'c>(&'c self, origin: &'c Name, hosts: &'c build::Hosts, folded: &str) -> Option<Context<'c>> {
+        let mut forward = self.reverse_of.iter().filter(|(under, _)| below(folded, under).is_some());
+        let reverse_of = forward.next().map(|(_, origin)| origin);
+        let is_shown = below(folded, &self.under).is_some() && (reverse_of.is_some() || self.reverse_of.is_empty());
+        is_shown.then(|| Context {
+            txt: &self.names.txt,
+            host_domain: self.names.host_domain.as_deref(),
+            hosts,
+            reverse_of,
+            ..Context::new(origin, self.ttl)
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ZoneWriter> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What one service offers.
+struct Built {
+    /// Its path in lower case.
+    folded: String,
+    exists: bool,
+    /// For each target: the offers, none where the zone does not show that part of the registry.
+    offered: Vec<Option<Vec<Offer>>>,
+    malformed: Vec<Malformed>,
+    /// The host names to look up for it.
+    wanted: BTreeSet<String>,
+}
+
+/// Services that are built in one go when there are many.
+const PIECE: usize = 256;
+
+/// Keeps the zones of one registry equal to what its tree says. Cheap to clone: the mirror's driver has one, and the
+/// resolver of host names another. Who has locked the tree may wait for it; nobody who waits for it may hold the links.
+#[derive(Debug, Clone)]
+pub struct Publisher {
+    core: Arc<Mutex<Core>>,
+    /// A copy of what is to be mirrored besides the root, for the driver.
+    outside: BTreeSet<Path>,
+}
+
+#[derive(Debug)]
+struct Core {
+    layout: Layout,
+    targets: Vec<Target>,
+    max_stale: Duration,
+    problems: Problems,
+    /// Spellings of service paths other than in lower case, by the lower case.
+    spellings: BTreeMap<String, BTreeSet<String>>,
+    through: Through,
+    hosts: Hosts,
+    /// Zones whose names are not looked up: our own.
+    own: Vec<Name>,
+    /// What is to be mirrored besides the root.
+    outside: BTreeSet<Path>,
+    /// Everything was read once, what links lead to included.
+    complete: bool,
+    /// What was said last of how fresh the view is.
+    freshness: Freshness,
+}
+
+impl Publisher {
+    /// A publisher of a registry into `targets`; answers live for `max_stale` without contact to ZooKeeper.
+    pub fn new(layout: Layout, targets: Vec<Target>, max_stale: Duration) -> Self {
+        let core = Core {
+            own: targets.iter().map(Target::origin).collect(),
+            targets,
+            max_stale,
+            problems: Problems::default(),
+            spellings: BTreeMap::new(),
+            through: Through::new(layout.root.clone()),
+            hosts: Hosts::default(),
+            outside: BTreeSet::new(),
+            complete: false,
+            freshness: Freshness::Loading,
+            layout,
+        };
+        Self { core: Arc::new(Mutex::new(core)), outside: BTreeSet::new() }
+    }
+
+    /// Also never looks up hosts in these zones, which this server answers for.
+    pub fn never_ask(self, own: impl IntoIterator<Item = Name>) -> Self {
+        self.lock().own.extend(own);
+        self
+    }
+
+    /// The registry's links, kept current.
+    pub fn links(&self) -> SharedLinks {
+        self.lock().links()
+    }
+
+    /// The registry's malformed nodes, kept current.
+    pub fn problems(&self) -> Problems {
+        self.lock().problems.clone()
+    }
+
+    /// How its zones show the registry now.
+    pub fn views(&self) -> Vec<View> {
+        let core = self.lock();
+        let hosts = Arc::new(core.hosts.known().clone());
+        core.targets.iter().map(|target| View::new(target, Arc::clone(&hosts))).collect()
+    }
+
+    /// Hosts to look up now, at most `limit`.
+    fn due(&self, now: Instant, limit: usize) -> Vec<String> {
+        self.lock().hosts.take_due(now, limit)
+    }
+
+    /// Takes the outcome of a look-up into the zones.
+    fn resolved(&self, tree: &Tree, host: &str, addresses: Option<Vec<IpAddr>>, now: Instant) {
+        let mut core = self.lock();
+        let changed = core.hosts.answered(host, addresses, now);
+        if !changed.is_empty() {
+            core.rebuild(tree, changed);
+            core.commit();
+        }
+    }
+
+    fn copy_outside(&mut self) {
+        let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.outside != core.outside {
+            self.outside.clone_from(&core.outside);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Core {
+    fn links(&self) -> SharedLinks {
+        self.through.links()
+    }
+
+    /// The services that a batch of changed paths touches, in lower case.
+    fn touched(&mut self, tree: &Tree, changed: &BTreeSet<Path>) -> BTreeSet<String> {
+        let (services, broken) = self.through.touched(&self.layout, tree, changed);
+        if let Some(broken) = broken {
+            self.report(LINKS, broken);
+            let links = self.links();
+            self.outside.clone_from(links.read().unwrap_or_else(PoisonError::into_inner).outside());
+        }
+        let mut touched = BTreeSet::new();
+        for service in services {
+            let folded = service.to_ascii_lowercase();
+            if folded != service {
+                self.spellings.entry(folded.clone()).or_default().insert(service);
+            }
+            touched.insert(folded);
+        }
+        touched
+    }
+
+    /// Reads all that DNS takes for the service `folded`; none when there is no such thing.
+    fn read(&self, tree: &Tree, links: &Links, folded: &str) -> Option<Reading> {
+        let spellings = self.spellings.get(folded).into_iter().flatten().map(String::as_str);
+        let mut readings =
+            std::iter::once(folded).chain(spellings).filter_map(|one| self.layout.read(tree, links, one));
+        let mut united = readings.next()?;
+        for other in readings {
+            let reason = format!("differs only in case from `{}`: they are one service in DNS", united.service.path);
+            united.malformed.push(Malformed { path: self.layout.full(&other.service.path).to_string(), reason });
+            united.malformed.extend(other.malformed);
+            united.service.instances.extend(other.service.instances);
+        }
+        Some(united)
+    }
+
+    /// Brings these services into every zone that shows them. What is read and built of one does not depend on the
+    /// others: for the first sight of a large registry that is done on threads, a few services ahead of the writers.
+    fn rebuild(&mut self, tree: &Tree, touched: Vec<String>) {
+        let origins: Vec<Name> = self.targets.iter().map(Target::origin).collect();
+        let links = self.links();
+        let links = links.read().unwrap_or_else(PoisonError::into_inner);
+        if touched.len() < PIECE * 2 {
+            for folded in touched {
+                let built = self.build(tree, &links, &origins, folded);
+                self.put(built);
+            }
+            return;
+        }
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let (next, pieces) = (AtomicUsize::new(0), touched.chunks(PIECE).collect::<Vec<_>>());
+        let (sender, done) = mpsc::sync_channel(threads * 2);
+        let (mut gone, mut wanted) = (Vec::new(), Vec::new());
+        std::thread::scope(|scope| {
+            let publisher = &*self;
+            for _ in 0..threads {
+                let (sender, next, pieces, links, origins) = (sender.clone(), &next, &pieces, &*links, &*origins);
+                scope.spawn(move || {
+                    while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let build = |folded: &String| publisher.build(tree, links, origins, folded.clone());
+                        if sender.send(piece.iter().map(build).collect::<Vec<_>>()).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+            drop(sender);
+            for built in done.into_iter().flatten() {
+                gone.extend((!built.exists).then(|| built.folded.clone()));
+                wanted.push((built.folded.clone(), built.wanted.clone()));
+                publisher.offer(built);
+            }
+        });
+        for folded in gone {
+            self.forget(&folded);
+        }
+        for (folded, wanted) in wanted {
+            self.want(&folded, wanted);
+        }
+    }
+
+    /// Reads one service, and builds what it offers in each zone.
+    fn build(&self, tree: &Tree, links: &Links, origins: &[Name], folded: String) -> Built {
+        let reading = self.read(tree, links, &folded);
+        let exists = reading.is_some();
+        let Reading { service, mut malformed } = reading.unwrap_or_default();
+        let mut offered = Vec::with_capacity(self.targets.len());
+        for (target, origin) in self.targets.iter().zip(origins) {
+            let context = target.context(origin, self.hosts.known(), &folded).zip(below(&folded, &target.under));
+            offered.push(context.map(|(context, path)| {
+                if !exists {
+                    return Vec::new();
+                }
+                let built = build::build(&context, path, &service).unwrap_or_else(|error| build::Built {
+                    offers: Vec::new(),
+                    remarks: vec![format!("it cannot be a name in zone {origin}: {error}")],
+                });
+                let path = self.layout.full(&folded).to_string();
+                let remark = |reason| Malformed { path: path.clone(), reason };
+                malformed.extend(built.remarks.into_iter().map(remark));
+                built.offers
+            }));
+        }
+        let wanted = self.wanted(&folded, &service);
+        Built { folded, exists, offered, malformed, wanted }
+    }
+
+    fn put(&mut self, built: Built) {
+        if !built.exists {
+            self.forget(&built.folded);
+        }
+        self.want(&built.folded, built.wanted.clone());
+        self.offer(built);
+    }
+
+    /// Hands what was built to the zones, and tells what is wrong.
+    fn offer(&self, Built { folded, offered, malformed, .. }: Built) {
+        for (target, offered) in self.targets.iter().zip(offered) {
+            if let Some(offers) = offered {
+                target.lock().put(&folded, offers);
+            }
+        }
+        self.report(&folded, malformed);
+    }
+
+    /// There is no service of that name any more, in any spelling.
+    fn forget(&mut self, folded: &str) {
+        self.through.gone(folded);
+        for spelling in self.spellings.remove(folded).into_iter().flatten() {
+            self.through.gone(&spelling);
+        }
+    }
+
+    /// Replaces what is known to be wrong with `part` of the registry, and tells what is new in it.
+    fn report(&self, part: &str, malformed: Vec<Malformed>) {
+        for Malformed { path, reason } in self.problems.replace(part, malformed) {
+            warn!(path, reason, "a registry node is malformed");
+        }
+    }
+
+    /// The host names to look up for a service.
+    fn wanted(&self, folded: &str, service: &Service) -> BTreeSet<String> {
+        let hosts = service.instances.iter().flat_map(|instance| {
+            let ports = instance.ports.iter().map(|(_, endpoint)| endpoint);
+            std::iter::once(&instance.endpoint).chain(ports).filter_map(|endpoint| match &endpoint.host {
+                Host::Name(name) => Some(name),
+                _ => None,
+            })
+        });
+        let showing = |target: &&Target| below(folded, &target.under).is_some() && target.reverse_of.is_empty();
+        let domains: BTreeSet<_> =
+            self.targets.iter().filter(showing).map(|target| target.names.host_domain.as_deref()).collect();
+        let names = hosts.flat_map(|name| domains.iter().map(|domain| zone::records::srv::wanted(*domain, name)));
+        let is_ours = |name: &Name| self.own.iter().any(|origin| name.is_at_or_below(origin));
+        names.filter(|name| Name::parse(name).is_ok_and(|name| !is_ours(&name))).collect()
+    }
+
+    /// Has these host names, and no others, looked up for a service.
+    fn want(&mut self, folded: &str, wanted: BTreeSet<String>) {
+        let beyond = self.hosts.want(folded, wanted, Instant::now());
+        let reason = || format!("{beyond} of its hosts are not looked up: there are over {}", hosts::MOST_HOSTS);
+        let malformed = || Malformed { path: self.layout.full(folded).to_string(), reason: reason() };
+        self.report(&format!("{HOSTS}{folded}"), (beyond > 0).then(malformed).into_iter().collect());
+    }
+
+    fn commit(&mut self) {
+        for target in &self.targets {
+            let mut writer = target.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(commit) = writer.commit(unix_now()) {
+                let (zone, names) = (writer.zone().origin(), commit.changes.len() - 1);
+                debug!(%zone, serial = commit.serial, names, "published");
+            }
+        }
+    }
+}
+
+impl Observer for Publisher {
+    fn publish(&mut self, tree: &Tree, changed: &BTreeSet<Path>) {
+        self.lock().publish(tree, changed);
+        self.copy_outside();
+    }
+
+    fn outside(&self) -> Option<&BTreeSet<Path>> {
+        Some(&self.outside)
+    }
+
+    fn restore(&mut self, tree: &Tree) {
+        self.lock().restore(tree);
+        self.copy_outside();
+    }
+
+    fn freshness(&mut self, freshness: Freshness) {
+        self.lock().freshness(freshness);
+    }
+}
+
+impl Core {
+    fn publish(&mut self, tree: &Tree, changed: &BTreeSet<Path>) {
+        let touched = self.touched(tree, changed).into_iter().collect();
+        self.rebuild(tree, touched);
+        self.commit();
+        // Names that are seen through links to elsewhere must not be denied before those were read.
+        if !self.complete && self.outside.iter().all(|root| tree.covers(root)) {
+            self.complete = true;
+            let malformed = self.problems.count();
+            info!(root = %self.layout.root, znodes = tree.len(), malformed, "the registry is in DNS");
+            self.freshness(self.freshness);
+        }
+    }
+
+    fn restore(&mut self, tree: &Tree) {
+        self.publish(tree, &tree.iter().map(|(path, _)| path.clone()).collect());
+        self.complete = true;
+    }
+
+    fn freshness(&mut self, freshness: Freshness) {
+        self.freshness = freshness;
+        let freshness = match freshness {
+            _ if !self.complete => zone::Freshness::Loading,
+            Freshness::Loading => zone::Freshness::Loading,
+            Freshness::Fresh => zone::Freshness::Fresh,
+            Freshness::Stale(age) if age > self.max_stale => zone::Freshness::Expired,
+            Freshness::Stale(_) => zone::Freshness::Stale,
+        };
+        for target in &self.targets {
+            let writer = target.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            let zone = writer.zone();
+            if zone.freshness() != freshness && freshness == zone::Freshness::Expired {
+                warn!(zone = %zone.origin(), "ZooKeeper has been away for longer than max_stale: answering SERVFAIL");
+            }
+            zone.set_freshness(freshness);
+        }
+    }
+}
+
+/// The part of the registry under which broken links are reported. No path of a service begins with a slash.
+const LINKS: &str = "/links";
+/// Likewise for hosts, in front of the service's path.
+const HOSTS: &str = "/hosts/";
+
+/// The path of a service below the part of the registry that a zone shows; none outside of it.
+fn below<'s>(folded: &'s str, under: &str) -> Option<&'s str> {
+    if under.is_empty() {
+        return Some(folded);
+    }
+    let head = folded.get(..under.len()).filter(|head| head.eq_ignore_ascii_case(under))?;
+    match &folded[head.len()..] {
+        "" => Some(""),
+        rest => rest.strip_prefix('/'),
+    }
+}
+
+/// Seconds since 1970, for serials.
+pub fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zone_shows_what_is_under_its_part() {
+        assert_eq!(below("staging/api", ""), Some("staging/api"));
+        assert_eq!(below("staging/api", "Staging"), Some("api"));
+        assert_eq!(below("staging", "staging"), Some(""));
+        assert_eq!(below("staging2/api", "staging"), None);
+        assert_eq!(below("api", "staging"), None);
+        assert_eq!(below("äß", "a"), None);
+    }
+}

@@ -1,0 +1,265 @@
+//! Reads services out of the mirrored tree: which znodes make one service, and what they say together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+
+use super::explain::Seen;
+use super::through::SharedLinks;
+use super::{Publisher, explain};
+use crate::format::{self, Place};
+use crate::keeper::Path;
+use crate::keeper::driver::SharedTree;
+use crate::keeper::links::Links;
+use crate::keeper::tree::{Entry, Tree};
+use crate::model::{Malformed, Service};
+use crate::zone::name::Name;
+
+/// How one registry's services are found in its tree.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// The znode below which services stand.
+    pub root: Path,
+    /// The convention they follow.
+    pub format: format::Config,
+}
+
+/// A service as read, with what in it could not be.
+#[derive(Debug, Default)]
+pub struct Reading {
+    /// The service.
+    pub service: Service,
+    /// Nodes of it that were skipped, and properties that were not used, each with its path.
+    pub malformed: Vec<Malformed>,
+}
+
+impl Layout {
+    /// The path (below the root) of the service that a changed znode belongs to; none for one that stands elsewhere.
+    pub fn service_of<'p>(&self, path: &'p Path) -> Option<&'p str> {
+        Some(match self.format.place(path.below(&self.root)?) {
+            Place::Instance { service, .. } | Place::Directory { service } | Place::Inside { service } => service,
+            Place::Service { path } => path,
+        })
+    }
+
+    /// Full path of the service at `below`.
+    pub fn full(&self, below: &str) -> Path {
+        below.split('/').filter(|element| !element.is_empty()).fold(self.root.clone(), |path, name| path.child(name))
+    }
+
+    /// Reads the service that is shown at `below`; none when no znode of it is there.
+    pub fn read(&self, tree: &Tree, links: &Links, below: &str) -> Option<Reading> {
+        let shown = self.full(below);
+        let path = links.real(&shown);
+        let mut reading = Reading::default();
+        let mut exists = false;
+        match tree.get(path.as_str()) {
+            Some(Entry::Known(known)) => {
+                exists = true;
+                let (defaults, remarks) = self.format.decode_service(&known.data);
+                reading.service.defaults = defaults;
+                for reason in remarks {
+                    reading.malformed.push(Malformed { path: path.to_string(), reason });
+                }
+            }
+            Some(Entry::Unreadable(error)) => {
+                exists = true;
+                reading.malformed.push(Malformed { path: path.to_string(), reason: error.to_string() });
+            }
+            None => {}
+        }
+        let mut directories = vec![shown.clone()];
+        if !self.format.providers.is_empty() {
+            directories.push(shown.child(&self.format.providers));
+        }
+        for directory in directories {
+            let (seen, jumped) = children(tree, links, &directory);
+            for (shown, child, entry) in seen {
+                if let Some(Place::Instance { service, name }) = shown.below(&self.root).map(|at| self.format.place(at))
+                    && service == below
+                {
+                    exists = true;
+                    self.read_instance(&child, name, entry, &mut reading);
+                    if jumped {
+                        report_below(tree, &child, &mut reading);
+                    }
+                }
+            }
+        }
+        below.clone_into(&mut reading.service.path);
+        reading.service.instances.sort_by(|a, b| a.name.cmp(&b.name));
+        exists.then_some(reading)
+    }
+
+    fn read_instance(&self, path: &Path, name: &str, entry: &Entry, reading: &mut Reading) {
+        let mut malformed = |reason: String| reading.malformed.push(Malformed { path: path.to_string(), reason });
+        match entry {
+            Entry::Unreadable(error) => malformed(error.to_string()),
+            Entry::Known(known) => match self.format.decode_instance(name, &known.data) {
+                Err(error) => malformed(error.to_string()),
+                Ok(instance) => {
+                    instance.remarks.iter().cloned().for_each(malformed);
+                    reading.service.instances.push(instance);
+                }
+            },
+        }
+    }
+
+    /// The paths (below the root) of all services. A node that only leads to others is none.
+    pub fn services(&self, tree: &Tree, links: &Links) -> BTreeSet<String> {
+        let own: BTreeSet<&str> = tree.subtree(&self.root).filter_map(|(path, _)| self.service_of(path)).collect();
+        let mut all: BTreeSet<String> = own.into_iter().map(str::to_owned).collect();
+        for (shown, real) in links.mounts() {
+            let through = tree.subtree(real).filter_map(|(path, _)| Some(joined(shown, path.below(real)?)));
+            all.extend(through.filter_map(|path| self.service_of(&path).map(str::to_owned)));
+        }
+        all.retain(|below| self.is_service(tree, links, below));
+        all
+    }
+
+    /// Whether there is a service at `below`: something of its own, or at least a node that does not lead to others.
+    fn is_service(&self, tree: &Tree, links: &Links, below: &str) -> bool {
+        let mut leads_on = below.is_empty();
+        for (child, ..) in children(tree, links, &self.full(below)).0 {
+            match child.below(&self.root).map(|at| self.format.place(at)) {
+                Some(Place::Service { .. }) => leads_on = true,
+                _ => return true,
+            }
+        }
+        !leads_on
+    }
+}
+
+/// The path `below` that of `path`, which is `path` itself where `below` is empty.
+pub(super) fn joined(path: &Path, below: &str) -> Path {
+    if below.is_empty() { path.clone() } else { path.child(below) }
+}
+
+/// What is seen right below the shown path `directory`: the path as shown, the real one, and the znode. And whether
+/// there may be anything deeper.
+pub(super) fn children<'t>(tree: &'t Tree, links: &Links, directory: &Path) -> (Vec<(Path, Path, &'t Entry)>, bool) {
+    let real = links.real(directory);
+    let mut own = tree.children(&real);
+    let mut seen: Vec<_> = own
+        .by_ref()
+        .map(|(child, entry)| {
+            let shown = if real == *directory { child.clone() } else { directory.child(child.name()) };
+            (shown, child.clone(), entry)
+        })
+        .collect();
+    let linked = links.mounts_in(directory);
+    let linked = linked.filter_map(|(shown, real)| Some((shown.clone(), real.clone(), tree.get(real.as_str())?)));
+    let before = seen.len();
+    seen.extend(linked);
+    let jumped = own.jumped() || seen.len() > before;
+    (seen, jumped)
+}
+
+/// Somebody may have put a service below an instance; they should find out why it is not served.
+fn report_below(tree: &Tree, instance: &Path, reading: &mut Reading) {
+    for (path, _) in tree.children(instance) {
+        let reason = format::Error::BelowInstance.to_string();
+        reading.malformed.push(Malformed { path: path.to_string(), reason });
+    }
+}
+
+/// The malformed nodes of a registry, by the service they belong to. Cheap to share.
+#[derive(Debug, Clone, Default)]
+pub struct Problems(Arc<Mutex<BTreeMap<String, Vec<Malformed>>>>);
+
+impl Problems {
+    /// All of them, in the order of their services.
+    pub fn all(&self) -> Vec<Malformed> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().flatten().cloned().collect()
+    }
+
+    /// The first of them, at most `limit`, in the order of their services.
+    pub fn first(&self, limit: usize) -> Vec<Malformed> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().flatten().take(limit).cloned().collect()
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().map(Vec::len).sum()
+    }
+
+    /// Replaces those of one service. Gives those that were not there before.
+    pub(super) fn replace(&self, service: &str, malformed: Vec<Malformed>) -> Vec<Malformed> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = all.remove(service).unwrap_or_default();
+        let new = malformed.iter().filter(|one| !before.contains(one)).cloned().collect();
+        if !malformed.is_empty() {
+            all.insert(service.to_owned(), malformed);
+        }
+        new
+    }
+}
+
+/// Looks services up in a registry as it is now, for people and tools rather than for DNS.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    /// Name of the registry in the config.
+    pub name: String,
+    layout: Layout,
+    tree: SharedTree,
+    /// Its malformed nodes.
+    pub problems: Problems,
+    links: SharedLinks,
+    publisher: Option<Publisher>,
+}
+
+impl Reader {
+    /// A reader of the registry called `name`.
+    pub fn new(name: &str, layout: Layout, tree: SharedTree, problems: Problems) -> Self {
+        let links = Arc::new(RwLock::new(Links::new(layout.root.clone())));
+        Self { name: name.to_owned(), layout, tree, problems, links, publisher: None }
+    }
+
+    /// Sees the registry through these links.
+    pub fn with_links(mut self, links: SharedLinks) -> Self {
+        self.links = links;
+        self
+    }
+
+    /// Also knows how zones show the registry, for [`Self::explain`].
+    pub fn shown_by(self, publisher: Publisher) -> Self {
+        Self { publisher: Some(publisher), ..self }
+    }
+
+    /// Where a name (in lower case) in the zone at `origin` comes from; none where that zone does not show the registry.
+    pub fn explain(&self, origin: &Name, name: &Name) -> Option<String> {
+        // The publisher first: it must not be waited for with the links locked.
+        let view = self.publisher.as_ref()?.views().into_iter().find(|view| view.zone.origin() == origin)?;
+        let (tree, links) = (self.tree(), self.links());
+        Some(explain::sources(&Seen { layout: &self.layout, tree: &tree, links: &links }, &view, name))
+    }
+
+    /// All services, in the order of their paths.
+    pub fn services(&self) -> Vec<Service> {
+        // The lock is taken for one service at a time: the mirror must not wait for a slow reader.
+        self.paths().iter().filter_map(|path| self.read(path)).map(|reading| reading.service).collect()
+    }
+
+    /// The paths (below the root) of all services, in order.
+    pub fn paths(&self) -> BTreeSet<String> {
+        self.layout.services(&self.tree(), &self.links())
+    }
+
+    /// The service at `below`, as it is now; none when no service is there.
+    pub fn read(&self, below: &str) -> Option<Reading> {
+        let (tree, links) = (self.tree(), self.links());
+        match self.layout.format.place(below) {
+            Place::Service { path } if self.layout.is_service(&tree, &links, path) => {
+                self.layout.read(&tree, &links, path)
+            }
+            _ => None,
+        }
+    }
+
+    fn links(&self) -> RwLockReadGuard<'_, Links> {
+        self.links.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tree(&self) -> RwLockReadGuard<'_, Tree> {
+        self.tree.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,87 @@
+//! What DNS shows through links: which services a changed znode touches besides its own, and which a changed link does.
+
+use std::collections::BTreeSet;
+use std::ops::Bound;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::registry::{Layout, joined};
+use crate::format;
+use crate::keeper::Path;
+use crate::keeper::links::Links;
+use crate::keeper::tree::Tree;
+use crate::model::Malformed;
+
+/// A registry's links, for the publisher and those who look something up.
+pub type SharedLinks = Arc<RwLock<Links>>;
+
+/// The links of one registry, and the services that are seen through them.
+#[derive(Debug)]
+pub(super) struct Through {
+    links: SharedLinks,
+    /// Paths of services that were shown through a link, to find them again when the link goes.
+    services: BTreeSet<String>,
+}
+
+impl Through {
+    pub(super) fn new(root: Path) -> Self {
+        Self { links: Arc::new(RwLock::new(Links::new(root))), services: BTreeSet::new() }
+    }
+
+    pub(super) fn links(&self) -> SharedLinks {
+        Arc::clone(&self.links)
+    }
+
+    /// Takes in the links that the changed znodes hold, and follows all anew where that is needed. Gives the services
+    /// that a batch of changes touches, by their paths as shown, and the links that cannot be followed if that changed.
+    pub(super) fn touched(
+        &mut self,
+        layout: &Layout,
+        tree: &Tree,
+        changed: &BTreeSet<Path>,
+    ) -> (BTreeSet<String>, Option<Vec<Malformed>>) {
+        let mut links = self.links.write().unwrap_or_else(PoisonError::into_inner);
+        // Paths of one service stand together: most are like the one before.
+        let mut own: Vec<&str> = changed.iter().filter_map(|path| layout.service_of(path)).collect();
+        own.dedup();
+        let mut touched: BTreeSet<String> = own.into_iter().map(str::to_owned).collect();
+        // Those seen through links as they were, then through links as they are.
+        let mut through: BTreeSet<String> = changed.iter().flat_map(|path| services_at(layout, &links, path)).collect();
+        let mut anew = false;
+        for path in changed {
+            let (held, _) = tree.known(path.as_str()).map(|known| format::links(&known.data)).unwrap_or_default();
+            let held = held.into_iter().map(|link| (link.name.into(), link.target.into())).collect();
+            anew |= links.set(path, held) || links.may_lead_elsewhere(tree, path);
+        }
+        let mut broken = None;
+        if anew {
+            for shown in links.follow(tree) {
+                let real = links.real(&shown);
+                through.extend(layout.service_of(&shown).map(str::to_owned));
+                for (path, _) in tree.subtree(&real) {
+                    let shown = path.below(&real).map(|below| joined(&shown, below));
+                    through.extend(shown.and_then(|shown| layout.service_of(&shown).map(str::to_owned)));
+                }
+                let Some(prefix) = shown.below(&layout.root) else { continue };
+                let before = self.services.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+                through.extend(before.take_while(|service| service.starts_with(prefix)).cloned());
+            }
+            through.extend(changed.iter().flat_map(|path| services_at(layout, &links, path)));
+            let malformed =
+                |(path, reason): &(Path, String)| Malformed { path: path.to_string(), reason: reason.clone() };
+            broken = Some(links.broken().iter().map(malformed).collect());
+        }
+        self.services.extend(through.iter().cloned());
+        touched.extend(through);
+        (touched, broken)
+    }
+
+    /// The service at `path` is not shown any more.
+    pub(super) fn gone(&mut self, path: &str) {
+        self.services.remove(path);
+    }
+}
+
+/// The services that show the znode at `path` through links.
+fn services_at(layout: &Layout, links: &Links, path: &Path) -> Vec<String> {
+    links.shown(path).iter().filter_map(|shown| layout.service_of(shown)).map(str::to_owned).collect()
+}
