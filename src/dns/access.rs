@@ -1,0 +1,251 @@
+//! Who may: tables of networks in which the longest one that has an address decides, and with it every exception is
+//! written as what it is: `["10.0.0.0/8", "!10.1.0.0/16"]`.
+
+use std::net::IpAddr;
+
+use crate::zone::name::Name;
+
+/// A network: an address and how many of its first bits count. A v4 address mapped into v6 is the v4 address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    is_v6: bool,
+    /// The bits that count, at the top; the others are 0.
+    bits: u128,
+    length: u8,
+}
+
+impl Network {
+    /// Reads `10.0.0.0/8`, `2001:db8::/32` or a plain address.
+    ///
+    /// # Errors
+    /// What is wrong, as the end of a sentence that begins with the setting.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (address, length) = text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
+        let expected = || format!("must be a network such as \"10.0.0.0/8\" or an address, not \"{text}\"");
+        let address: IpAddr = address.parse().map_err(|_| expected())?;
+        let all = if address.is_ipv4() { 32 } else { 128 };
+        let length = length.map_or(Ok(all), str::parse).map_err(|_| expected())?;
+        if length > all {
+            return Err(format!("has a prefix longer than the {all} bits of an address, in \"{text}\""));
+        }
+        let (is_v6, bits) = bits(address);
+        let network = Self { is_v6, bits: bits & mask(length), length };
+        if network.bits != bits {
+            return Err(format!("has bits set behind its prefix, in \"{text}\""));
+        }
+        Ok(network)
+    }
+
+    /// Both of these have every address.
+    const EVERYTHING: [Self; 2] = [Self { is_v6: false, bits: 0, length: 0 }, Self { is_v6: true, bits: 0, length: 0 }];
+
+    fn has(&self, is_v6: bool, bits: u128) -> bool {
+        self.is_v6 == is_v6 && bits & mask(self.length) == self.bits
+    }
+}
+
+/// The family, and the address at the top of 128 bits.
+fn bits(address: IpAddr) -> (bool, u128) {
+    match address.to_canonical() {
+        IpAddr::V4(address) => (false, u128::from(u32::from(address)) << 96),
+        IpAddr::V6(address) => (true, u128::from(address)),
+    }
+}
+
+fn mask(length: u8) -> u128 {
+    u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0)
+}
+
+/// A table of networks, each with what holds in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table<T>(Vec<(Network, T)>);
+
+impl<T> Table<T> {
+    /// A table of these. Of two equal networks the first counts.
+    pub fn new(mut rows: Vec<(Network, T)>) -> Self {
+        // The longest match is found first. Such tables have a handful of rows, and are looked through in nanoseconds.
+        rows.sort_by_key(|(network, _)| std::cmp::Reverse(network.length));
+        Self(rows)
+    }
+
+    /// What holds for an address: the row of the longest network that has it.
+    pub fn find(&self, address: IpAddr) -> Option<&T> {
+        let (is_v6, bits) = bits(address);
+        self.0.iter().find(|(network, _)| network.has(is_v6, bits)).map(|(_, held)| held)
+    }
+}
+
+/// Addresses that may do something, and others that may not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Networks(Table<bool>);
+
+impl Networks {
+    /// Every address.
+    pub fn everybody() -> Self {
+        Self(Table::new(Network::EVERYTHING.map(|network| (network, true)).into()))
+    }
+
+    /// Reads a list: networks and addresses, `!` before those that may not, `any` for all.
+    ///
+    /// # Errors
+    /// The index of the first bad element, and what is wrong with it.
+    pub fn parse(list: &[String]) -> Result<Self, (usize, String)> {
+        let mut rows = Vec::new();
+        for (i, element) in list.iter().enumerate() {
+            let (text, allowed) = element.strip_prefix('!').map_or((&**element, true), |rest| (rest, false));
+            let networks = networks(text.trim()).map_err(|problem| (i, problem))?;
+            rows.extend(networks.into_iter().map(|network| (network, allowed)));
+        }
+        Ok(Self(Table::new(rows)))
+    }
+
+    /// Whether the longest network that has `address` is one that may. In none: no.
+    pub fn decide(&self, address: IpAddr) -> bool {
+        self.0.find(address).copied().unwrap_or(false)
+    }
+}
+
+/// What a source address has to bring along to be let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Demand {
+    Nothing,
+    /// A request signed with one of these keys.
+    Key(Vec<Name>),
+    Impossible,
+}
+
+/// Who may transfer zones: by network, by key, or by both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transfers(Table<Demand>);
+
+impl Default for Transfers {
+    /// Nobody.
+    fn default() -> Self {
+        Self(Table::new(Vec::new()))
+    }
+}
+
+impl Transfers {
+    /// Reads a list of `"192.0.2.0/24"`, `"key NAME"` (from anywhere), `"192.0.2.0/24 key NAME"` (both needed) and
+    /// `"!192.0.2.9"`. A network that is there twice with different keys takes either.
+    ///
+    /// # Errors
+    /// The index of the first bad element, and what is wrong with it.
+    pub fn parse(list: &[String], keys: &[Name]) -> Result<Self, (usize, String)> {
+        let mut rows: Vec<(Network, Demand)> = Vec::new();
+        for (i, element) in list.iter().enumerate() {
+            let (found, demand) = rule(element, keys).map_err(|problem| (i, problem))?;
+            for network in found {
+                match (rows.iter_mut().find(|(other, _)| *other == network), &demand) {
+                    (None, _) => rows.push((network, demand.clone())),
+                    (Some((_, Demand::Key(known))), Demand::Key(more)) => known.extend_from_slice(more),
+                    (Some(_), _) => return Err((i, format!("contradicts an earlier element, at \"{element}\""))),
+                }
+            }
+        }
+        Ok(Self(Table::new(rows)))
+    }
+
+    /// Whether anybody may at all.
+    pub fn is_nobody(&self) -> bool {
+        self.0.0.iter().all(|(_, demand)| *demand == Demand::Impossible)
+    }
+
+    /// Whether a request from `address`, signed with `key` (and found good) or unsigned, may.
+    pub fn decide(&self, address: IpAddr, key: Option<&Name>) -> bool {
+        match self.0.find(address) {
+            Some(Demand::Nothing) => true,
+            Some(Demand::Key(keys)) => key.is_some_and(|key| keys.contains(key)),
+            Some(Demand::Impossible) | None => false,
+        }
+    }
+}
+
+/// One element of `allow_transfer`.
+fn rule(element: &str, keys: &[Name]) -> Result<(Vec<Network>, Demand), String> {
+    if let Some(text) = element.strip_prefix('!') {
+        return Ok((networks(text.trim())?, Demand::Impossible));
+    }
+    let words: Vec<&str> = element.split_whitespace().collect();
+    let key = |name: &str| match Name::parse(name).map(|name| name.folded()) {
+        Ok(name) if keys.contains(&name) => Ok(Demand::Key(vec![name])),
+        _ => Err(format!("names the key \"{name}\", and there is no such [[key]]")),
+    };
+    match *words {
+        ["key", name] => Ok((Network::EVERYTHING.into(), key(name)?)),
+        [network, "key", name] => Ok((networks(network)?, key(name)?)),
+        [network] => Ok((networks(network)?, Demand::Nothing)),
+        _ => Err(format!("must be a network, \"key NAME\" or \"NETWORK key NAME\", not \"{element}\"")),
+    }
+}
+
+fn networks(text: &str) -> Result<Vec<Network>, String> {
+    if text == "any" { Ok(Network::EVERYTHING.into()) } else { Ok(vec![Network::parse(text)?]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn list(elements: &[&str]) -> Vec<String> {
+        elements.iter().map(|element| (*element).to_owned()).collect()
+    }
+
+    #[test]
+    fn the_longest_network_decides_whatever_the_order() {
+        for elements in [["10.0.0.0/8", "!10.1.0.0/16", "10.1.2.3"], ["10.1.2.3", "!10.1.0.0/16", "10.0.0.0/8"]] {
+            let networks = Networks::parse(&list(&elements)).unwrap();
+            assert!(networks.decide(ip("10.2.0.1")));
+            assert!(!networks.decide(ip("10.1.0.1")));
+            assert!(networks.decide(ip("10.1.2.3")));
+            assert!(networks.decide(ip("::ffff:10.1.2.3")), "mapped");
+            assert!(!networks.decide(ip("11.0.0.1")));
+            assert!(!networks.decide(ip("a00::")), "the same bits in the other family");
+        }
+    }
+
+    #[test]
+    fn everybody_and_nobody() {
+        assert!(Networks::everybody().decide(ip("192.0.2.1")) && Networks::everybody().decide(ip("2001:db8::1")));
+        assert_eq!(Networks::parse(&list(&["any"])), Ok(Networks::everybody()));
+        assert!(!Networks::parse(&[]).unwrap().decide(ip("127.0.0.1")));
+        assert!(Networks::parse(&list(&["any", "!2001:db8::/32"])).unwrap().decide(ip("2001:db9::1")));
+        assert!(!Networks::parse(&list(&["any", "!2001:db8::/32"])).unwrap().decide(ip("2001:db8::1")));
+    }
+
+    #[test]
+    fn what_is_no_network_is_refused_with_its_place() {
+        for bad in ["10.0.0.0/33", "10.0.0.1/8", "10/8", "2001:db8::/129", "", "x", "10.0.0.0/-1"] {
+            let (index, problem) = Networks::parse(&list(&["10.0.0.0/8", bad])).unwrap_err();
+            assert_eq!(index, 1, "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_network_can_demand_a_key() {
+        let (a, b) = (Name::parse("a").unwrap(), Name::parse("b.example").unwrap());
+        let keys = [a.clone(), b.clone()];
+        let rules = ["key a", "10.0.0.0/8", "192.0.2.0/24 key b.Example.", "192.0.2.0/24 key a", "!192.0.2.9"];
+        let transfers = Transfers::parse(&list(&rules), &keys).unwrap();
+        assert!(transfers.decide(ip("10.1.1.1"), None));
+        assert!(!transfers.decide(ip("11.1.1.1"), None));
+        assert!(transfers.decide(ip("11.1.1.1"), Some(&a)));
+        assert!(!transfers.decide(ip("11.1.1.1"), Some(&b)));
+        assert!(transfers.decide(ip("192.0.2.1"), Some(&b)) && transfers.decide(ip("192.0.2.1"), Some(&a)));
+        assert!(!transfers.decide(ip("192.0.2.1"), None));
+        assert!(!transfers.decide(ip("192.0.2.9"), Some(&a)));
+        assert!(!Transfers::default().decide(ip("127.0.0.1"), Some(&a)) && Transfers::default().is_nobody());
+    }
+
+    #[test]
+    fn bad_rules_are_refused() {
+        let keys = [Name::parse("a").unwrap()];
+        for bad in [&["key b"][..], &["10.0.0.0/8 a"], &["any key a", "any"], &["key"], &["any key"]] {
+            assert!(Transfers::parse(&list(bad), &keys).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! The hot path and the handler must give the same answers: random zones, random queries, every EDNS setting, compared
+//! record by record.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::rr::Record as ProtoRecord;
+
+use super::fast::{self, Built, Loaded, MAX_TCP, MAX_UDP, MIN_UDP, Parsed, Query};
+use super::handler::Handler;
+use super::metrics::{Metrics, Transport};
+use crate::model::{Endpoint, Host, Instance, Protocol, Service};
+use crate::zone::build::{Context, build};
+use crate::zone::name::Name;
+use crate::zone::record::{Record, rtype};
+use crate::zone::{Freshness, ZoneBuilder, Zones};
+
+fn random_zone(rng: &mut fastrand::Rng) -> Zones {
+    let origin = Name::parse("service").unwrap();
+    let mut writer = ZoneBuilder::new(origin.clone(), 30, 5).addresses(vec![[127, 0, 0, 1].into()]).build();
+    for i in 0..rng.usize(1..8) {
+        let path = ["a", "a/b", "a/b/c", "API_x", "d", "e", "x/y", "long-name-of-a-service"][i];
+        let many = if rng.u8(..6) == 0 { 90 } else { 6 };
+        let instances = (0..rng.usize(..many)).map(|_| random_instance(rng)).collect();
+        let mut service = Service { path: path.into(), instances, ..Service::default() };
+        service.defaults.ttl = rng.bool().then(|| rng.u32(..100));
+        writer.put(path, build(&Context::new(&origin, 5), path, &service).unwrap().offers);
+    }
+    if rng.bool() {
+        let record = |owner: &str, rtype, rdata: &[u8]| Record {
+            owner: Name::parse(owner).unwrap(),
+            rtype,
+            ttl: 300,
+            rdata: rdata.into(),
+        };
+        let mut records = vec![record("txt.service", rtype::TXT, b"\x03abc"), record("d.service", rtype::A, &[9; 4])];
+        match rng.u8(..4) {
+            0 => records.push(record("*.w.service", rtype::A, &[8; 4])),
+            1 => records.push(record("sub.service", rtype::NS, b"\x02ns\x03sub\x07service\0")),
+            2 => records.push(record("www.service", rtype::CNAME, b"\x01a\x07service\0")),
+            _ => records.push(record("10-0-0-1.addr.service", rtype::A, &[7; 4])),
+        }
+        writer.put_static(records);
+    }
+    writer.commit(1);
+    let states = [Freshness::Fresh, Freshness::Fresh, Freshness::Stale, Freshness::Loading, Freshness::Expired];
+    writer.zone().set_freshness(states[rng.usize(..states.len())]);
+    Zones::new(vec![Arc::clone(writer.zone())])
+}
+
+fn random_instance(rng: &mut fastrand::Rng) -> Instance {
+    let host = match rng.u8(..6) {
+        0 => Host::V6(std::net::Ipv6Addr::from(u128::from(rng.u8(..9)))),
+        1 => Host::Name(["host.example.com", "a.service", "B.a.service"][rng.usize(..3)].into()),
+        _ => Host::V4([10, 0, rng.u8(..2), rng.u8(..100)].into()),
+    };
+    let endpoint = Endpoint { host, port: rng.u16(1..4) };
+    let mut instance = Instance::new(&endpoint.to_string(), endpoint);
+    instance.ttl = (rng.u8(..9) == 0).then(|| rng.u32(..50));
+    instance.weight = rng.bool().then(|| rng.u16(..));
+    instance.protocol = if rng.u8(..5) == 0 { Protocol::Udp } else { Protocol::Tcp };
+    instance
+}
+
+fn random_query(rng: &mut fastrand::Rng) -> Vec<u8> {
+    const NAMES: [&str; 20] = [
+        "service",
+        "a.service",
+        "b.a.service",
+        "c.b.a.service",
+        "api_x.service",
+        "API_X.Service",
+        "_a._tcp.service",
+        "_tcp.service",
+        "d.service",
+        "y.x.service",
+        "10-0-0-1.addr.service",
+        "10-0-1-77.addr.service",
+        "addr.service",
+        "nobody.service",
+        "x.nobody.service",
+        "example.com",
+        "service.com",
+        "www.service",
+        "h.w.service",
+        "n.sub.service",
+    ];
+    const TYPES: [u16; 10] = [1, 28, 33, 33, 33, 16, 6, 2, 255, 65];
+    let mut query = vec![rng.u8(..), rng.u8(..), rng.u8(..2), 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    query[3] = rng.u8(..2) << 4 | rng.u8(..2) << 5;
+    query.extend_from_slice(Name::parse(NAMES[rng.usize(..NAMES.len())]).unwrap().wire());
+    query.extend_from_slice(&TYPES[rng.usize(..TYPES.len())].to_be_bytes());
+    query.extend_from_slice(&[0, 1]);
+    if rng.u8(..4) > 0 {
+        query[11] = 1;
+        let size = [0, 512, 513, 700, 1232, 4096, 65_535][rng.usize(..7)];
+        let options: &[u8] = [&[][..], &[0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8], &[0, 3, 0, 0]][rng.usize(..3)];
+        query.extend_from_slice(&[0, 0, 41]);
+        query.extend_from_slice(&u16::to_be_bytes(size));
+        query.extend_from_slice(&[0, 0, rng.u8(..2) << 7, 0, 0]);
+        query.push(u8::try_from(options.len()).unwrap());
+        query.extend_from_slice(options);
+    }
+    query
+}
+
+/// A section without the order of its records.
+fn set(records: &[ProtoRecord]) -> Vec<String> {
+    let mut set: Vec<String> = records.iter().map(|record| record.to_string().to_lowercase()).collect();
+    set.sort();
+    set
+}
+
+/// Whether every record of one section is in another.
+fn is_part(part: &[ProtoRecord], whole: &[ProtoRecord]) -> bool {
+    let whole = set(whole);
+    set(part).iter().all(|record| whole.contains(record))
+}
+
+/// The handler's answer, and its length.
+fn ask(handler: &Handler, packet: &[u8], is_udp: bool) -> (Message, usize) {
+    let peer = ([127, 0, 0, 1], 53).into();
+    let answers = handler.respond_to(packet.to_vec(), peer, is_udp).now_or_never().expect("nothing to wait for");
+    (Message::from_vec(&answers[0]).unwrap(), answers[0].len())
+}
+
+/// What the client has room for.
+fn query_limit(packet: &[u8], is_udp: bool) -> usize {
+    let edns = Message::from_vec(packet).unwrap().edns;
+    match edns {
+        _ if !is_udp => MAX_TCP,
+        Some(edns) => usize::from(edns.max_payload()).clamp(MIN_UDP, MAX_UDP),
+        None => MIN_UDP,
+    }
+}
+
+/// What the handler's encoder may need more: an owner, and what its pointers save elsewhere.
+const OWNER_IN_FULL: usize = 64;
+
+fn compare(zones: &Zones, handler: &Handler, packet: &[u8], is_udp: bool) -> Option<bool> {
+    let mut query = Query::default();
+    if fast::parse(packet, &mut query) != Parsed::Plain {
+        return None;
+    }
+    let loaded = Loaded::new(zones, Vec::new());
+    let subject = loaded.find(&query);
+    let mut out = vec![0; if is_udp { MAX_UDP } else { MAX_TCP }];
+    let Built::Response { length, truncated, .. } = fast::build(&loaded, packet, &query, subject, 3, is_udp, &mut out)
+    else {
+        return None;
+    };
+    out.truncate(length);
+    let ours = Message::from_vec(&out).unwrap_or_else(|error| panic!("{error}: {out:?} to {packet:?}"));
+    let (theirs, _) = ask(handler, packet, is_udp);
+    assert_eq!(ours.metadata.response_code, theirs.metadata.response_code, "{packet:?}");
+    assert_eq!(out[2..4], theirs.to_vec().unwrap()[2..4], "flags: {ours} {theirs}");
+    assert_eq!(ours.queries, theirs.queries);
+    assert_eq!(set(&ours.authorities), set(&theirs.authorities));
+    assert_eq!(ours.edns, theirs.edns, "{packet:?}");
+    // The handler's records are a little longer: near the limit it gives up a little earlier.
+    if theirs.metadata.truncation == truncated {
+        assert_eq!(set(&ours.answers), set(&theirs.answers));
+    }
+    // Which additionals fit depends on where the rotation begins: each must be among all there are, and none may be
+    // missing where there is room for all.
+    let (whole, whole_length) = ask(handler, packet, false);
+    if !truncated {
+        assert!(is_part(&ours.additionals, &whole.additionals), "{ours} {whole}");
+        let room = query_limit(packet, is_udp);
+        if whole_length + OWNER_IN_FULL <= room {
+            assert_eq!(set(&ours.additionals), set(&whole.additionals));
+            assert_eq!(set(&theirs.additionals), set(&whole.additionals));
+        }
+    }
+    assert!(!is_udp || length <= MAX_UDP);
+    Some(ours.metadata.response_code == ResponseCode::NoError)
+}
+
+#[test]
+fn both_ways_give_the_same_answers() {
+    let (mut compared, mut positive) = (0, 0);
+    for seed in 0..400 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let zones = random_zone(&mut rng);
+        let handler = Handler::new(zones.clone(), Metrics::default().counters(Transport::Udp));
+        for _ in 0..60 {
+            let packet = random_query(&mut rng);
+            if let Some(is_positive) = compare(&zones, &handler, &packet, rng.bool()) {
+                compared += 1;
+                positive += i32::from(is_positive);
+            }
+        }
+    }
+    assert!(compared > 10_000 && positive > 3_000, "{compared} compared, {positive} of them positive");
+}
+
+/// Whatever comes, nothing panics, and what is answered is DNS.
+#[test]
+fn mutated_packets_get_valid_answers_or_none() {
+    let mut rng = fastrand::Rng::with_seed(7);
+    let zones = random_zone(&mut rng);
+    let handler = Handler::new(zones.clone(), Metrics::default().counters(Transport::Udp));
+    for _ in 0..30_000 {
+        let mut packet = random_query(&mut rng);
+        for _ in 0..rng.usize(..4) {
+            match rng.u8(..3) {
+                0 => packet.truncate(rng.usize(..=packet.len())),
+                1 => packet.push(rng.u8(..)),
+                _ if packet.is_empty() => {}
+                _ => {
+                    let at = rng.usize(..packet.len());
+                    packet[at] = rng.u8(..);
+                }
+            }
+        }
+        let is_udp = rng.bool();
+        compare(&zones, &handler, &packet, is_udp);
+        let peer = ([127, 0, 0, 1], 53).into();
+        let answers = handler.respond_to(packet.clone(), peer, is_udp).now_or_never().unwrap();
+        for answer in answers {
+            Message::from_vec(&answer).unwrap_or_else(|error| panic!("{error}: {answer:?} to {packet:?}"));
+            assert_eq!(answer[..2], packet[..2]);
+        }
+    }
+}

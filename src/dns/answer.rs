@@ -1,0 +1,442 @@
+//! The one answering function: a question and the zone's data in, the sections of the answer out. Pure; it neither reads
+//! nor writes packets, so that every transport and every encoder gives the same answers.
+//!
+//! What clients depend on (HAProxy, nginx, glibc, resolvers): no authority section on positive answers; the SOA, owned by
+//! the apex, in every negative one (RFC 2308 §3); additionals are all A, then all AAAA; additionals that do not fit are
+//! dropped without TC (RFC 2181 §9), answers that do not fit set TC and are all left out over UDP, and are a subset over
+//! TCP, where 64 KiB are all there is.
+
+use std::collections::HashSet;
+
+use crate::zone::index::Table;
+use crate::zone::lookup::{self, Found};
+use crate::zone::name::{self, Name};
+use crate::zone::packed::{Packed, PackedSet, srv_target};
+use crate::zone::record::rtype;
+use crate::zone::{Freshness, Zone};
+
+/// Response codes (IANA DNS RCODEs), those given here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Rcode {
+    /// Everything is in order, there may be no data.
+    NoError,
+    /// The question could not be read.
+    FormErr,
+    /// The data are not there, or too old.
+    ServFail,
+    /// The name does not exist.
+    NxDomain,
+    /// An operation this server does not do.
+    NotImp,
+    /// Not for this server to answer.
+    Refused,
+    /// An EDNS version this server does not know (RFC 6891 §6.1.3).
+    BadVers,
+    /// Not the server of that zone, or a signature that is not good (RFC 8945 §5.2).
+    NotAuth,
+}
+
+impl Rcode {
+    /// The four bits of it that are in the header; the others are in the OPT record.
+    pub fn low_bits(self) -> u8 {
+        match self {
+            Self::NoError | Self::BadVers => 0,
+            Self::FormErr => 1,
+            Self::ServFail => 2,
+            Self::NxDomain => 3,
+            Self::NotImp => 4,
+            Self::Refused => 5,
+            Self::NotAuth => 9,
+        }
+    }
+}
+
+/// Extended errors (RFC 8914), those given here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extended {
+    /// 3: the answer was true when ZooKeeper was last seen.
+    StaleAnswer,
+    /// 14: the registry has not been read yet.
+    NotReady,
+    /// 19: the name did not exist when ZooKeeper was last seen.
+    StaleNxDomain,
+    /// 20: not one of our zones.
+    NotAuthoritative,
+    /// 22: the registry was last seen too long ago.
+    NoReachableAuthority,
+}
+
+impl Extended {
+    /// Its info code.
+    pub fn code(self) -> u16 {
+        match self {
+            Self::StaleAnswer => 3,
+            Self::NotReady => 14,
+            Self::StaleNxDomain => 19,
+            Self::NotAuthoritative => 20,
+            Self::NoReachableAuthority => 22,
+        }
+    }
+}
+
+/// A question of class IN.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'q> {
+    /// The name in wire form and lower case.
+    pub name: &'q [u8],
+    /// The type, by number.
+    pub rtype: u16,
+}
+
+/// Who owns a record of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owner {
+    /// The name asked for, as it was spelled.
+    Question,
+    /// Another name.
+    Name(Name),
+}
+
+/// A record of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rr<'t> {
+    /// Its owner.
+    pub owner: Owner,
+    /// Its type, by number.
+    pub rtype: u16,
+    /// Time to live, in seconds.
+    pub ttl: u32,
+    /// Its data in wire form.
+    pub rdata: &'t [u8],
+}
+
+/// The sections of an answer, before EDNS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer<'t> {
+    /// The response code.
+    pub rcode: Rcode,
+    /// AA: the answer is ours to give.
+    pub authoritative: bool,
+    /// TC: ask again over TCP.
+    pub truncated: bool,
+    /// The answer section.
+    pub answers: Vec<Rr<'t>>,
+    /// The authority section.
+    pub authority: Vec<Rr<'t>>,
+    /// The additional section, without OPT.
+    pub additionals: Vec<Rr<'t>>,
+    /// An extended error, for clients that speak EDNS.
+    pub extended: Option<Extended>,
+}
+
+impl Answer<'_> {
+    /// An answer that is nothing but its code.
+    pub fn bare(rcode: Rcode, extended: Option<Extended>) -> Self {
+        Self {
+            rcode,
+            authoritative: false,
+            truncated: false,
+            answers: Vec::new(),
+            authority: Vec::new(),
+            additionals: Vec::new(),
+            extended,
+        }
+    }
+}
+
+/// How many aliases are followed within a zone.
+const MAX_ALIASES: usize = 8;
+
+/// Answers a question about a name at or below the zone's apex. `turn` says where RRsets begin: a different one for each
+/// query spreads the load.
+pub fn answer<'t>(zone: &Zone, table: &'t Table, question: Question<'_>, turn: usize) -> Answer<'t> {
+    let stale = match zone.freshness() {
+        Freshness::Loading => return Answer::bare(Rcode::ServFail, Some(Extended::NotReady)),
+        Freshness::Expired => return Answer::bare(Rcode::ServFail, Some(Extended::NoReachableAuthority)),
+        Freshness::Stale => true,
+        Freshness::Fresh => false,
+    };
+    let mut answer = Answer::bare(Rcode::NoError, stale.then_some(Extended::StaleAnswer));
+    answer.authoritative = true;
+    let (mut owner, mut name) = (Owner::Question, question.name.to_vec());
+    for _ in 0..=MAX_ALIASES {
+        match lookup::find(zone, table, &name, question.rtype) {
+            Found::Answer(set) => {
+                push(&mut answer.answers, &owner, set, turn);
+                match set.rtype {
+                    rtype::SRV => add_glue(&mut answer, set, turn),
+                    _ => add_addresses(&mut answer, table),
+                }
+            }
+            // RFC 8482 §4.1: a subset of the RRsets, which is one.
+            Found::All(entry) => entry.sets().take(1).for_each(|set| push(&mut answer.answers, &owner, set, turn)),
+            Found::Alias(set) => {
+                push(&mut answer.answers, &owner, set, 0);
+                let target = set.iter().next().and_then(lookup::target);
+                let Some(target) = target.filter(|target| target.folded().is_at_or_below(zone.origin())) else { break };
+                name = target.folded().wire().to_vec();
+                owner = Owner::Name(target);
+                continue;
+            }
+            Found::Delegation(cut) => {
+                answer.authoritative = !answer.answers.is_empty();
+                if let Some((owner, servers)) = owner_of(cut).zip(cut.set(rtype::NS)) {
+                    push(&mut answer.authority, &owner, servers, 0);
+                    add_addresses(&mut answer, table);
+                }
+            }
+            Found::NoData => add_soa(&mut answer, zone, table),
+            Found::NxDomain => {
+                answer.rcode = Rcode::NxDomain;
+                answer.extended = stale.then_some(Extended::StaleNxDomain);
+                add_soa(&mut answer, zone, table);
+            }
+        }
+        break;
+    }
+    answer
+}
+
+fn push<'t>(section: &mut Vec<Rr<'t>>, owner: &Owner, set: PackedSet<'t>, turn: usize) {
+    section.extend(set.rotated(turn).map(|rdata| Rr { owner: owner.clone(), rtype: set.rtype, ttl: set.ttl, rdata }));
+}
+
+/// The SOA with the time to live of a negative answer: the lesser of its own and its minimum (RFC 2308 §5).
+fn add_soa<'t>(answer: &mut Answer<'t>, zone: &Zone, table: &'t Table) {
+    let Some(set) = lookup::soa(table) else { return };
+    for rdata in set.iter() {
+        let minimum = rdata.last_chunk::<4>().map_or(set.ttl, |minimum| u32::from_be_bytes(*minimum));
+        let owner = Owner::Name(zone.origin().clone());
+        answer.authority.push(Rr { owner, rtype: rtype::SOA, ttl: set.ttl.min(minimum), rdata });
+    }
+}
+
+fn owner_of(entry: &Packed) -> Option<Owner> {
+    Name::from_wire(entry.name()).map(|(name, _)| Owner::Name(name))
+}
+
+/// The addresses of the hosts that SRV records name, as they were packed with them.
+fn add_glue<'t>(answer: &mut Answer<'t>, set: PackedSet<'t>, turn: usize) {
+    let start = set.start(turn);
+    let targets = set.iter().map(srv_target).zip(set.glue());
+    let rotated = targets.clone().skip(start).chain(targets.take(start));
+    let mut seen = HashSet::new();
+    let mut sections = [Vec::new(), Vec::new()];
+    for (target, glue) in rotated.filter(|(_, glue)| seen.insert(glue.group)) {
+        let Some((owner, _)) = Name::from_wire(target) else { continue };
+        let families = [(rtype::A, glue.v4, 4), (rtype::AAAA, glue.v6, 16)];
+        for (section, (rtype, addresses, size)) in sections.iter_mut().zip(families) {
+            let owner = Owner::Name(owner.clone());
+            section.extend(addresses.chunks(size).map(|rdata| Rr { owner: owner.clone(), rtype, ttl: set.ttl, rdata }));
+        }
+    }
+    answer.additionals.extend(sections.into_iter().flatten());
+}
+
+/// The addresses, as far as they are in this zone, of the hosts that the answers or the referral name.
+fn add_addresses<'t>(answer: &mut Answer<'t>, table: &'t Table) {
+    let mut seen = HashSet::new();
+    let mut addresses = [Vec::new(), Vec::new()];
+    for rr in answer.answers.iter().chain(&answer.authority) {
+        let skip = match rr.rtype {
+            rtype::MX => 2,
+            rtype::NS => 0,
+            _ => continue,
+        };
+        let Some(target) = rr.rdata.get(skip..) else { continue };
+        if !seen.insert(target) {
+            continue;
+        }
+        let Some(entry) = table.get(&target.to_ascii_lowercase()) else { continue };
+        let Some((owner, _)) = Name::from_wire(target) else { continue };
+        for (section, rtype) in addresses.iter_mut().zip([rtype::A, rtype::AAAA]) {
+            entry.set(rtype).into_iter().for_each(|set| push(section, &Owner::Name(owner.clone()), set, 0));
+        }
+    }
+    answer.additionals.extend(addresses.into_iter().flatten());
+}
+
+/// How much room an answer has.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    /// Bytes of the whole message.
+    pub size: usize,
+    /// Bytes of it that header, question and OPT take.
+    pub taken: usize,
+    /// Whether the client can ask again over TCP: then answers that do not fit are told by TC, else cut to a subset.
+    pub can_retry: bool,
+}
+
+impl Answer<'_> {
+    /// Makes the answer fit.
+    pub fn fit(&mut self, question: &[u8], room: Room) {
+        let mut sizes = Sizes { taken: room.taken, question, seen: HashSet::new() };
+        let fitting = |sizes: &mut Sizes<'_>, section: &[Rr<'_>]| {
+            section.iter().take_while(|rr| sizes.add(rr) <= room.size).count()
+        };
+        let answers = fitting(&mut sizes, &self.answers);
+        if answers < self.answers.len() {
+            self.additionals.clear();
+            if room.can_retry {
+                self.truncated = true;
+                self.answers.clear();
+                self.authority.clear();
+            } else {
+                self.answers.truncate(answers);
+            }
+            return;
+        }
+        let authority = fitting(&mut sizes, &self.authority);
+        if authority < self.authority.len() {
+            self.additionals.clear();
+            // A negative answer is not one without its SOA, nor a referral without its name servers.
+            self.truncated = room.can_retry;
+            self.authority.truncate(authority);
+            return;
+        }
+        // Whole RRsets: a client must not take a part for the whole (RFC 2181 §9).
+        let additionals = fitting(&mut sizes, &self.additionals);
+        if let Some(first_out) = self.additionals.get(additionals) {
+            let (owner, rtype) = (first_out.owner.clone(), first_out.rtype);
+            self.additionals.truncate(additionals);
+            while self.additionals.last().is_some_and(|rr| rr.owner == owner && rr.rtype == rtype) {
+                self.additionals.pop();
+            }
+        }
+    }
+}
+
+/// Counts the bytes of records as the encoder writes them: an owner's longest suffix that was written before as an
+/// owner is a pointer of two bytes (RFC 1035 §4.1.4). Names in data are written in full.
+struct Sizes<'a> {
+    taken: usize,
+    question: &'a [u8],
+    seen: HashSet<Vec<u8>>,
+}
+
+impl Sizes<'_> {
+    fn add(&mut self, rr: &Rr<'_>) -> usize {
+        let owner = match &rr.owner {
+            Owner::Question => self.question.to_vec(),
+            Owner::Name(name) => name.wire().to_vec(),
+        };
+        let mut at = 0;
+        for label in name::labels(&owner) {
+            let suffix = &owner[at..];
+            if self.seen.contains(suffix) {
+                // The pointer, in place of all that is left.
+                self.taken += 2;
+                return self.add_rest(rr);
+            }
+            // Pointers reach 14 bits; the encoder keeps a bounded number of candidates.
+            if self.taken < 0x4000 && self.seen.len() < MAX_CANDIDATES {
+                self.seen.insert(suffix.to_vec());
+            }
+            self.taken += 1 + label.len();
+            at += 1 + label.len();
+        }
+        self.taken += 1;
+        self.add_rest(rr)
+    }
+
+    fn add_rest(&mut self, rr: &Rr<'_>) -> usize {
+        self.taken += 10 + rr.rdata.len();
+        self.taken
+    }
+}
+
+/// As many suffixes as hickory-proto's encoder remembers.
+const MAX_CANDIDATES: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Endpoint, Host, Instance, Service};
+    use crate::zone::ZoneBuilder;
+    use crate::zone::build::{Context, build};
+    use crate::zone::writer::ZoneWriter;
+
+    fn name(text: &str) -> Name {
+        Name::parse(text).unwrap()
+    }
+
+    fn zone(instances: u8) -> ZoneWriter {
+        let origin = name("service");
+        let mut writer = ZoneBuilder::new(origin.clone(), 30, 5).build();
+        let instances = (0..instances)
+            .map(|i| Endpoint { host: Host::V4([10, 0, 0, i].into()), port: 80 })
+            .map(|endpoint| Instance::new(&endpoint.to_string(), endpoint))
+            .collect();
+        let service = Service { instances, ..Service::default() };
+        writer.put("x/api", build(&Context::new(&origin, 5), "x/api", &service).unwrap().offers);
+        writer.commit(1);
+        writer.zone().set_freshness(Freshness::Fresh);
+        writer
+    }
+
+    fn ask(writer: &ZoneWriter, owner: &str, rtype: u16, check: impl FnOnce(Answer<'_>)) {
+        let (table, name) = (writer.live(), name(owner));
+        check(answer(writer.zone(), &table, Question { name: name.wire(), rtype }, 0));
+    }
+
+    #[test]
+    fn a_positive_answer_has_addresses_and_no_authority() {
+        ask(&zone(3), "api.x.service", rtype::SRV, |answer| {
+            assert_eq!((answer.rcode, answer.authoritative, answer.answers.len()), (Rcode::NoError, true, 3));
+            assert_eq!(answer.additionals.len(), 3);
+            assert!(answer.authority.is_empty());
+            assert_eq!(answer.additionals[0].owner, Owner::Name(name("10-0-0-0.addr.service")));
+        });
+    }
+
+    #[test]
+    fn negative_answers_carry_the_apex_soa_with_the_lesser_ttl() {
+        let zone = zone(1);
+        for (owner, rtype, rcode) in [
+            ("api.x.service", rtype::AAAA, Rcode::NoError),
+            ("x.service", rtype::A, Rcode::NoError),
+            ("nobody.service", rtype::A, Rcode::NxDomain),
+            ("y.api.x.service", rtype::A, Rcode::NxDomain),
+        ] {
+            ask(&zone, owner, rtype, |answer| {
+                assert_eq!((answer.rcode, answer.answers.len()), (rcode, 0), "{owner}");
+                assert_eq!(answer.authority.len(), 1);
+                assert_eq!(answer.authority[0].owner, Owner::Name(name("service")));
+                assert_eq!(answer.authority[0].ttl, 5);
+            });
+        }
+    }
+
+    #[test]
+    fn a_zone_that_was_never_read_is_servfail_and_never_nxdomain() {
+        let zone = zone(1);
+        zone.zone().set_freshness(Freshness::Loading);
+        ask(&zone, "nobody.service", rtype::A, |answer| {
+            assert_eq!((answer.rcode, answer.extended), (Rcode::ServFail, Some(Extended::NotReady)));
+            assert!(!answer.authoritative);
+        });
+        zone.zone().set_freshness(Freshness::Stale);
+        ask(&zone, "api.x.service", rtype::A, |answer| {
+            assert_eq!((answer.rcode, answer.extended), (Rcode::NoError, Some(Extended::StaleAnswer)));
+        });
+    }
+
+    #[test]
+    fn additionals_go_before_answers_do() {
+        let zone = zone(10);
+        let fit = |size, can_retry, check: &dyn Fn(Answer<'_>)| {
+            let owner = name("api.x.service");
+            ask(&zone, "api.x.service", rtype::SRV, |mut answer| {
+                answer.fit(owner.wire(), Room { size, taken: 12 + owner.wire().len() + 4, can_retry });
+                check(answer);
+            });
+        };
+        fit(1232, true, &|answer| assert_eq!((answer.answers.len(), answer.additionals.len()), (10, 10)));
+        fit(512, true, &|answer| {
+            assert_eq!((answer.answers.len(), answer.truncated), (10, false));
+            assert!(!answer.additionals.is_empty() && answer.additionals.len() < 10, "{}", answer.additionals.len());
+        });
+        fit(300, true, &|answer| assert_eq!((answer.answers.len(), answer.truncated), (0, true)));
+        fit(300, false, &|answer| assert!(!answer.truncated && (1..10).contains(&answer.answers.len())));
+    }
+}

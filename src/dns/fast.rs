@@ -1,0 +1,433 @@
+//! The hot path: a query as bytes in, a response as bytes out, from packed entries, without an allocation. Pure.
+//!
+//! It answers what real clients send: one question of class IN about a name in one of our zones or in none, with or
+//! without EDNS, whatever its options. Everything else is for [`super::handler`], which gives the same answers where
+//! both can (a property test compares them): other opcodes and classes, transfers, ANY, aliases, delegations,
+//! wildcards, and everything malformed.
+//!
+//! The work is parted into [`parse`], [`Loaded::find`] and [`build`], so that a batch of queries can go through one step
+//! at a time while the memory of the next is on its way.
+
+use std::sync::Arc;
+
+use arc_swap::Guard;
+
+use super::answer::{Extended, Rcode};
+use crate::zone::index::{self, Cuts, Table};
+use crate::zone::packed::{Packed, PackedSet, RR_HEAD};
+use crate::zone::record::rtype;
+use crate::zone::{Freshness, Zone, Zones};
+
+/// What is announced as, and kept to as, the largest UDP message (DNS flag day 2020: it never fragments).
+pub const MAX_UDP: usize = 1232;
+/// Without EDNS (RFC 1035 §4.2.1).
+pub const MIN_UDP: usize = 512;
+/// A TCP message (RFC 1035 §4.2.2).
+pub const MAX_TCP: usize = 65_535;
+
+const HEADER: usize = 12;
+/// Bytes of an OPT record without options.
+const OPT: usize = 11;
+/// Bytes of an extended error without text, as an option.
+const EXTENDED: usize = 6;
+/// An address record whose owner is a pointer.
+const V4_RECORD: usize = RR_HEAD + 4;
+const V6_RECORD: usize = RR_HEAD + 16;
+
+/// What a packet asks for.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// The name in wire form and lower case, and its length.
+    name: [u8; 255],
+    name_length: u8,
+    /// A bit for each byte of the name at which a label begins.
+    labels: [u64; 4],
+    hash: u64,
+    rtype: u16,
+    edns: Option<Edns>,
+}
+
+/// What the OPT record of a query says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Edns {
+    payload: u16,
+    dnssec_ok: bool,
+}
+
+impl Default for Query {
+    fn default() -> Self {
+        Self { name: [0; 255], name_length: 1, labels: [1, 0, 0, 0], hash: 0, rtype: 0, edns: None }
+    }
+}
+
+/// What is to be done with a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parsed {
+    /// It is in the [`Query`].
+    Plain,
+    /// It is not for the hot path.
+    Unusual,
+    /// No query at all: too short, or a response. Nobody is answered.
+    Drop,
+}
+
+impl Query {
+    /// The name in wire form and lower case.
+    pub fn name(&self) -> &[u8] {
+        &self.name[..usize::from(self.name_length)]
+    }
+
+    fn question_end(&self) -> usize {
+        HEADER + usize::from(self.name_length) + 4
+    }
+}
+
+/// Reads a packet into `query`.
+pub fn parse(packet: &[u8], query: &mut Query) -> Parsed {
+    let Some((header, rest)) = packet.split_first_chunk::<HEADER>() else { return Parsed::Drop };
+    let flags = u16::from_be_bytes([header[2], header[3]]);
+    if flags & 0x8000 != 0 {
+        return Parsed::Drop;
+    }
+    // A query (opcode 0) that is not truncated, with one question, no answer, no authority, and at most an OPT.
+    if flags & 0x7a00 != 0 || header[4..10] != [0, 1, 0, 0, 0, 0] || header[10] != 0 || header[11] > 1 {
+        return Parsed::Unusual;
+    }
+    let Some(length) = fold(rest, query) else { return Parsed::Unusual };
+    let Some(&[high, low, class_high, class_low]) = rest[length..].first_chunk::<4>() else { return Parsed::Unusual };
+    query.rtype = u16::from_be_bytes([high, low]);
+    // Class IN; no meta types (RFC 6895 §3.1), which are OPT and 128 to 255.
+    if [class_high, class_low] != [0, 1] || query.rtype == rtype::OPT || (128..256).contains(&query.rtype) {
+        return Parsed::Unusual;
+    }
+    let rest = &rest[length + 4..];
+    query.edns = None;
+    if header[11] == 0 {
+        return if rest.is_empty() { Parsed::Plain } else { Parsed::Unusual };
+    }
+    match parse_opt(rest) {
+        Some(edns) => query.edns = Some(edns),
+        None => return Parsed::Unusual,
+    }
+    Parsed::Plain
+}
+
+/// Copies the name at the start of `bytes` in lower case, and notes where its labels begin. Gives its length; none when
+/// it is malformed or compressed.
+fn fold(bytes: &[u8], query: &mut Query) -> Option<usize> {
+    query.labels = [0; 4];
+    let mut at = 0;
+    loop {
+        let length = usize::from(*bytes.get(at)?);
+        if length > 63 {
+            return None;
+        }
+        query.labels[at / 64] |= 1 << (at % 64);
+        let end = at + 1 + length;
+        // 255 bytes with the root's label, which is one.
+        if end > 255 {
+            return None;
+        }
+        query.name[at] = bytes[at];
+        if length == 0 {
+            query.name_length = u8::try_from(end).ok()?;
+            query.hash = index::hash(&query.name[..end]);
+            return Some(end);
+        }
+        for (to, from) in query.name[at + 1..end].iter_mut().zip(bytes.get(at + 1..end)?) {
+            *to = from.to_ascii_lowercase();
+        }
+        at = end;
+    }
+}
+
+/// Reads an OPT record of version 0 that ends the message; its options are well-formed and without effect here.
+fn parse_opt(bytes: &[u8]) -> Option<Edns> {
+    let (head, mut options) = bytes.split_first_chunk::<OPT>()?;
+    let &[0, 0, 41, size_high, size_low, 0, 0, flags, _, length_high, length_low] = head else { return None };
+    if options.len() != usize::from(u16::from_be_bytes([length_high, length_low])) {
+        return None;
+    }
+    while let Some((&[_, _, high, low], rest)) = options.split_first_chunk::<4>() {
+        options = rest.get(usize::from(u16::from_be_bytes([high, low]))..)?;
+    }
+    let edns = Edns { payload: u16::from_be_bytes([size_high, size_low]), dnssec_ok: flags & 0x80 != 0 };
+    options.is_empty().then_some(edns)
+}
+
+/// One state of every zone. Hold it for one batch.
+pub struct Loaded<'z> {
+    zones: &'z Zones,
+    tables: Vec<Guard<Arc<Table>>>,
+}
+
+/// What a query is about.
+#[derive(Clone, Copy)]
+pub struct Subject<'t> {
+    zone: usize,
+    entry: Option<&'t Packed>,
+}
+
+impl<'z> Loaded<'z> {
+    /// The state of now. `spare` is where an earlier one left its memory.
+    pub fn new(zones: &'z Zones, mut spare: Vec<Guard<Arc<Table>>>) -> Self {
+        spare.clear();
+        spare.extend(zones.iter().map(|zone| zone.load()));
+        Self { zones, tables: spare }
+    }
+
+    /// Gives the memory back for the next.
+    pub fn into_spare(mut self) -> Vec<Guard<Arc<Table>>> {
+        self.tables.clear();
+        self.tables
+    }
+
+    /// Finds what a query is about; none when it is about no zone of ours.
+    pub fn find(&self, query: &Query) -> Option<Subject<'_>> {
+        let name = query.name();
+        let zone = self.zones.iter().position(|zone| {
+            let origin = zone.origin().wire();
+            let Some(start) = name.len().checked_sub(origin.len()) else { return false };
+            query.labels[start / 64] >> (start % 64) & 1 == 1 && name[start..] == *origin
+        })?;
+        Some(Subject { zone, entry: self.tables[zone].get_hashed(query.hash, name) })
+    }
+}
+
+/// What became of a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Built {
+    /// A response of this length, for the record.
+    Response {
+        /// Bytes written.
+        length: usize,
+        /// Its code.
+        rcode: Rcode,
+        /// Whether TC is set.
+        truncated: bool,
+        /// Whether it has an extended error.
+        extended: bool,
+    },
+    /// It is not for the hot path after all.
+    Unusual,
+}
+
+/// Writes the response to `query`, which was read from `packet`, into `out`, which must hold [`MAX_UDP`] bytes for UDP
+/// and [`MAX_TCP`] for TCP. `turn` says where RRsets begin.
+pub fn build(
+    loaded: &Loaded<'_>,
+    packet: &[u8],
+    query: &Query,
+    subject: Option<Subject<'_>>,
+    turn: usize,
+    is_udp: bool,
+    out: &mut [u8],
+) -> Built {
+    let limit = match (is_udp, query.edns) {
+        (false, _) => MAX_TCP,
+        (true, Some(edns)) => usize::from(edns.payload).clamp(MIN_UDP, MAX_UDP),
+        (true, None) => MIN_UDP,
+    };
+    let Some(out) = out.get_mut(..limit) else { return Built::Unusual };
+    let end = query.question_end();
+    out[..end].copy_from_slice(&packet[..end]);
+    let writer = Writer { out, at: end, query, answers: 0, authority: 0, additionals: 0 };
+    let Some(Subject { zone: index, entry }) = subject else {
+        return writer.finish(Rcode::Refused, false, false, Some(Extended::NotAuthoritative));
+    };
+    let Some(zone) = loaded.zones.get(index) else { return Built::Unusual };
+    let table = &loaded.tables[index];
+    let stale = match zone.freshness() {
+        Freshness::Loading => return writer.finish(Rcode::ServFail, false, false, Some(Extended::NotReady)),
+        Freshness::Expired => {
+            return writer.finish(Rcode::ServFail, false, false, Some(Extended::NoReachableAuthority));
+        }
+        Freshness::Stale => true,
+        Freshness::Fresh => false,
+    };
+    let cuts = table.cuts();
+    if cuts.delegations > 0 || (cuts != Cuts::default() && entry.is_none()) {
+        return Built::Unusual;
+    }
+    match entry.map(|entry| (entry, entry.set(query.rtype))) {
+        Some((_, Some(set))) => writer.positive(set, turn, is_udp, stale.then_some(Extended::StaleAnswer)),
+        Some((entry, None)) if entry.set(rtype::CNAME).is_some() => Built::Unusual,
+        Some(_) => writer.negative(zone, table, Rcode::NoError, stale.then_some(Extended::StaleAnswer)),
+        None => writer.negative(zone, table, Rcode::NxDomain, stale.then_some(Extended::StaleNxDomain)),
+    }
+}
+
+/// Writes one response.
+struct Writer<'a> {
+    out: &'a mut [u8],
+    at: usize,
+    query: &'a Query,
+    answers: usize,
+    authority: usize,
+    additionals: usize,
+}
+
+impl Writer<'_> {
+    /// What OPT will take.
+    fn reserve(&self, extended: Option<Extended>) -> usize {
+        match (self.query.edns, extended) {
+            (None, _) => 0,
+            (Some(_), None) => OPT,
+            (Some(_), Some(_)) => OPT + EXTENDED,
+        }
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        self.out[self.at..self.at + bytes.len()].copy_from_slice(bytes);
+        self.at += bytes.len();
+    }
+
+    fn positive(mut self, set: PackedSet<'_>, turn: usize, is_udp: bool, extended: Option<Extended>) -> Built {
+        // The records that are named by others have more to say than what is packed.
+        if matches!(set.rtype, rtype::MX | rtype::NS) {
+            return Built::Unusual;
+        }
+        let limit = self.out.len() - self.reserve(extended);
+        if self.at + set.body.len() > limit {
+            return if is_udp { self.finish(Rcode::NoError, true, true, extended) } else { Built::Unusual };
+        }
+        let start = set.start(turn);
+        let split = set.offset(start);
+        let answers = self.at;
+        self.put(&set.body[split..]);
+        self.put(&set.body[..split]);
+        self.answers = set.count;
+        if set.rtype == rtype::SRV {
+            self.glue(set, start, answers, limit);
+        }
+        self.finish(Rcode::NoError, true, false, extended)
+    }
+
+    /// The addresses of the SRV records just written, the first of them at `answers`: all A, then all AAAA, each
+    /// owner a pointer to the target it belongs to. What does not fit is left out by RRsets.
+    fn glue(&mut self, set: PackedSet<'_>, start: usize, answers: usize, limit: usize) {
+        for is_v6 in [false, true] {
+            if is_v6 && !set.has_v6() {
+                return;
+            }
+            let mut seen = Seen::new(set.has_shared_targets());
+            let mut target = answers;
+            let rotated = set.glue().skip(start).chain(set.glue().take(start));
+            for glue in rotated {
+                let owner = target + RR_HEAD + 6;
+                target += RR_HEAD + usize::from(u16::from_be_bytes([self.out[target + 10], self.out[target + 11]]));
+                let (rtype, addresses, size, record) =
+                    if is_v6 { (rtype::AAAA, glue.v6, 16, V6_RECORD) } else { (rtype::A, glue.v4, 4, V4_RECORD) };
+                if addresses.is_empty() || !seen.insert(glue.group) {
+                    continue;
+                }
+                // A pointer has 14 bits; beyond them, as beyond the limit, no more is said.
+                let Some(pointer) = u16::try_from(owner).ok().filter(|pointer| *pointer < 0x4000) else { return };
+                if self.at + addresses.len() / size * record > limit {
+                    return;
+                }
+                let mut head = [0; RR_HEAD];
+                head[..2].copy_from_slice(&(0xc000 | pointer).to_be_bytes());
+                head[2..4].copy_from_slice(&rtype.to_be_bytes());
+                head[5] = 1;
+                head[6..10].copy_from_slice(&set.ttl.to_be_bytes());
+                head[11] = if is_v6 { 16 } else { 4 };
+                if is_v6 {
+                    addresses.as_chunks::<16>().0.iter().for_each(|address| self.address(head, *address));
+                } else {
+                    addresses.as_chunks::<4>().0.iter().for_each(|address| self.address(head, *address));
+                }
+            }
+        }
+    }
+
+    /// One address record, in moves of a size that is known beforehand.
+    fn address<const N: usize>(&mut self, head: [u8; RR_HEAD], address: [u8; N]) {
+        if let Some((to_head, rest)) = self.out[self.at..].split_first_chunk_mut::<RR_HEAD>()
+            && let Some(to_address) = rest.first_chunk_mut::<N>()
+        {
+            *to_head = head;
+            *to_address = address;
+            self.at += RR_HEAD + N;
+            self.additionals += 1;
+        }
+    }
+
+    fn negative(mut self, zone: &Zone, table: &Table, rcode: Rcode, extended: Option<Extended>) -> Built {
+        let origin = zone.origin().wire();
+        let soa = table.apex().and_then(|apex| apex.set(rtype::SOA));
+        let Some((set, rdata)) = soa.and_then(|set| Some((set, set.iter().next()?))) else { return Built::Unusual };
+        if self.at + RR_HEAD + rdata.len() > self.out.len() - self.reserve(extended) {
+            return Built::Unusual;
+        }
+        // The apex is a suffix of the question.
+        let apex = HEADER + usize::from(self.query.name_length) - origin.len();
+        let minimum = rdata.last_chunk::<4>().map_or(set.ttl, |minimum| u32::from_be_bytes(*minimum));
+        let mut head = [0; RR_HEAD];
+        head[..2].copy_from_slice(&(0xc000 | u16::try_from(apex).unwrap_or_default()).to_be_bytes());
+        head[2..4].copy_from_slice(&rtype::SOA.to_be_bytes());
+        head[5] = 1;
+        head[6..10].copy_from_slice(&set.ttl.min(minimum).to_be_bytes());
+        head[10..].copy_from_slice(&u16::try_from(rdata.len()).unwrap_or_default().to_be_bytes());
+        self.put(&head);
+        self.put(rdata);
+        self.authority = 1;
+        self.finish(rcode, true, false, extended)
+    }
+
+    fn finish(mut self, rcode: Rcode, authoritative: bool, truncated: bool, extended: Option<Extended>) -> Built {
+        let mut counts = [self.answers, self.authority, self.additionals];
+        if let Some(edns) = self.query.edns {
+            let mut opt = [0, 0, 41, 0, 0, 0, 0, 0, 0, 0, 0];
+            #[allow(clippy::cast_possible_truncation)] // a constant
+            opt[3..5].copy_from_slice(&(MAX_UDP as u16).to_be_bytes());
+            opt[7] = u8::from(edns.dnssec_ok) << 7;
+            if let Some(extended) = extended {
+                opt[10] = 6;
+                self.put(&opt);
+                self.put(&[0, 15, 0, 2]);
+                self.put(&extended.code().to_be_bytes());
+            } else {
+                self.put(&opt);
+            }
+            counts[2] += 1;
+        }
+        // RD and CD are the asker's; QR, AA, TC and the code are ours; RA, Z and AD are never set.
+        let (rd, cd) = (self.out[2] & 1, self.out[3] & 0x10);
+        self.out[2] = 0x80 | u8::from(authoritative) << 2 | u8::from(truncated) << 1 | rd;
+        self.out[3] = cd | rcode.low_bits();
+        for (i, count) in counts.into_iter().enumerate() {
+            let count = u16::try_from(count).unwrap_or(u16::MAX);
+            self.out[6 + 2 * i..8 + 2 * i].copy_from_slice(&count.to_be_bytes());
+        }
+        Built::Response { length: self.at, rcode, truncated, extended: extended.is_some() && self.query.edns.is_some() }
+    }
+}
+
+/// Which targets had their addresses written. Only kept where records share targets, and then for the first thousands
+/// of them; beyond, an address may be there twice, which harms nobody.
+struct Seen {
+    groups: Option<[u64; 64]>,
+}
+
+impl Seen {
+    fn new(is_kept: bool) -> Self {
+        Self { groups: is_kept.then_some([0; 64]) }
+    }
+
+    /// Whether it is new.
+    fn insert(&mut self, group: u16) -> bool {
+        let Some(word) = self.groups.as_mut().and_then(|groups| groups.get_mut(usize::from(group) / 64)) else {
+            return true;
+        };
+        let bit = 1 << (group % 64);
+        let is_new = *word & bit == 0;
+        *word |= bit;
+        is_new
+    }
+}
+
+/// The memory a look-up will read next, for the prefetch of a batch.
+pub fn lines_of(subject: Option<Subject<'_>>) -> Option<&[u8]> {
+    subject?.entry.map(Packed::bytes)
+}

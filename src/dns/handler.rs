@@ -1,0 +1,274 @@
+//! Everything that is not for the hot path, on hickory-server's request handler: takes its parsed requests through the
+//! refusals, has [`super::answer`] decide, and gives the sections back as its records.
+//!
+//! hickory's own catalogue and in-memory zones are not used: their negative answers scan the zone. Its encoder leaves
+//! the owner of the first record uncompressed, so that these answers are a little longer than those of the hot path.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hickory_proto::op::{Edns, Header, MessageType, Metadata, OpCode, ResponseCode};
+use hickory_proto::rr::rdata::NULL;
+use hickory_proto::rr::rdata::opt::EdnsOption;
+use hickory_proto::rr::{DNSClass, Name as ProtoName, RData, Record as ProtoRecord, RecordType};
+use hickory_proto::serialize::binary::BinEncoder;
+use hickory_server::net::NetError;
+use hickory_server::net::runtime::Time;
+use hickory_server::net::xfer::Protocol;
+use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
+use hickory_server::zone_handler::{MessageResponse, MessageResponseBuilder};
+use tracing::debug;
+
+use super::answer::{self, Answer, Extended, Owner, Question, Rcode, Room, Rr};
+use super::fast::{MAX_TCP, MAX_UDP, MIN_UDP};
+use super::metrics::Counters;
+use crate::zone::Zones;
+use crate::zone::name::Name;
+
+/// Answers requests from zones.
+#[derive(Clone)]
+pub struct Handler {
+    zones: Zones,
+    counters: Arc<Counters>,
+}
+
+impl Handler {
+    /// A handler that answers from `zones` and counts in `counters`.
+    pub fn new(zones: Zones, counters: Arc<Counters>) -> Self {
+        Self { zones, counters }
+    }
+
+    /// Where it counts.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The responses to a packet; none for one that nobody is to be answered for.
+    pub async fn respond_to(&self, packet: Vec<u8>, peer: SocketAddr, is_udp: bool) -> Vec<Vec<u8>> {
+        let Some(header) = packet.first_chunk::<12>().copied() else {
+            self.counters.dropped();
+            return Vec::new();
+        };
+        if header[2] & 0x80 != 0 {
+            // Whoever answers responses can be made to talk to himself.
+            self.counters.dropped();
+            return Vec::new();
+        }
+        let protocol = if is_udp { Protocol::Udp } else { Protocol::Tcp };
+        match Request::from_bytes(packet, peer, protocol) {
+            Ok(request) => {
+                let responses = Responses::new(is_udp);
+                self.respond(&request, responses.clone()).await;
+                responses.into_inner()
+            }
+            Err(error) => {
+                debug!(%peer, %error, "malformed query");
+                self.counters.responded(Rcode::FormErr, false, false);
+                vec![form_error(header)]
+            }
+        }
+    }
+
+    /// Refuses what is not a plain question of class IN (RFC 8906 §3), in the order in which one can tell.
+    fn refusal(request: &Request) -> Option<Rcode> {
+        match request.metadata.op_code {
+            OpCode::Query => {}
+            // Known, and not for anybody: this server is a primary, and its data come from elsewhere.
+            OpCode::Notify | OpCode::Update => return Some(Rcode::Refused),
+            _ => return Some(Rcode::NotImp),
+        }
+        if request.edns.as_ref().is_some_and(|edns| edns.version() > 0) {
+            return Some(Rcode::BadVers);
+        }
+        // RFC 9619: a query has one question.
+        let Ok(info) = request.request_info() else { return Some(Rcode::FormErr) };
+        match (info.query.query_class(), info.query.query_type()) {
+            // Those who may do not come here.
+            (_, RecordType::AXFR | RecordType::IXFR) => Some(Rcode::Refused),
+            (DNSClass::IN, _) => None,
+            _ => Some(Rcode::Refused),
+        }
+    }
+
+    fn room(request: &Request, question: usize, opt: usize) -> Room {
+        let is_udp = request.protocol() == Protocol::Udp;
+        let size = match &request.edns {
+            _ if !is_udp => MAX_TCP,
+            Some(edns) => usize::from(edns.max_payload()).clamp(MIN_UDP, MAX_UDP),
+            None => MIN_UDP,
+        };
+        Room { size, taken: 12 + question + opt, can_retry: is_udp }
+    }
+
+    async fn respond<R: ResponseHandler>(&self, request: &Request, mut out: R) -> Option<ResponseInfo> {
+        if let Some(rcode) = Self::refusal(request) {
+            return self.send(request, &mut out, &Answer::bare(rcode, None), None).await;
+        }
+        let query = request.request_info().ok()?.query;
+        let asked = query.original().name();
+        let labels: Vec<Vec<u8>> = asked.iter().map(<[u8]>::to_ascii_lowercase).collect();
+        let name = Name::from_labels(labels.iter().map(Vec::as_slice)).ok()?;
+        let Some(zone) = self.zones.find(name.wire()) else {
+            let answer = Answer::bare(Rcode::Refused, Some(Extended::NotAuthoritative));
+            return self.send(request, &mut out, &answer, None).await;
+        };
+        let question = Question { name: name.wire(), rtype: query.query_type().into() };
+        // Owned records leave before the first await: the table is held for the look-up alone.
+        let (answer, records) = {
+            let table = zone.load();
+            let mut answer = answer::answer(zone, &table, question, fastrand::usize(..));
+            let opt = opt(request, answer.extended).map_or(0, |edns| opt_size(&edns));
+            answer.fit(name.wire(), Self::room(request, name.wire().len() + 4, opt));
+            let records = [&answer.answers, &answer.authority, &answer.additionals]
+                .map(|section| section.iter().filter_map(|rr| record(rr, asked)).collect::<Vec<ProtoRecord>>());
+            let flags = Answer {
+                authoritative: answer.authoritative,
+                truncated: answer.truncated,
+                ..Answer::bare(answer.rcode, answer.extended)
+            };
+            (flags, records)
+        };
+        self.send(request, &mut out, &answer, Some(&records)).await
+    }
+
+    /// Sends an answer whose records were made already, and counts it.
+    async fn send<R: ResponseHandler>(
+        &self,
+        request: &Request,
+        out: &mut R,
+        answer: &Answer<'_>,
+        records: Option<&[Vec<ProtoRecord>; 3]>,
+    ) -> Option<ResponseInfo> {
+        let asked = &request.metadata;
+        let mut metadata = Metadata::new(asked.id, MessageType::Response, asked.op_code);
+        metadata.response_code = response_code(answer.rcode);
+        metadata.authoritative = answer.authoritative;
+        metadata.truncation = answer.truncated;
+        metadata.recursion_desired = asked.recursion_desired;
+        metadata.checking_disabled = asked.checking_disabled;
+        let is_extended = answer.extended.is_some() && request.edns.is_some();
+        self.counters.responded(answer.rcode, answer.truncated, is_extended);
+        let edns = opt(request, answer.extended);
+        let mut builder = MessageResponseBuilder::from_message_request(request);
+        if let Some(edns) = &edns {
+            builder.edns(edns);
+        }
+        let empty = [const { Vec::new() }; 3];
+        let [answers, authority, additionals] = records.unwrap_or(&empty);
+        let response = builder.build(metadata, answers, authority, &[], additionals);
+        // An error here is a client that has gone; nobody is there to be told.
+        out.send_response(response).await.inspect_err(|error| debug!(%error, "cannot send a response")).ok()
+    }
+}
+
+#[async_trait::async_trait]
+impl RequestHandler for Handler {
+    async fn handle_request<R: ResponseHandler, T: Time>(&self, request: &Request, out: R) -> ResponseInfo {
+        match self.respond(request, out).await {
+            Some(info) => info,
+            None => ResponseInfo::from(Header {
+                metadata: Metadata::response_from_request(&request.metadata),
+                counts: hickory_proto::op::HeaderCounts::default(),
+            }),
+        }
+    }
+}
+
+/// Takes responses as bytes.
+#[derive(Clone)]
+struct Responses {
+    is_udp: bool,
+    encoded: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+impl Responses {
+    fn new(is_udp: bool) -> Self {
+        Self { is_udp, encoded: Arc::default() }
+    }
+
+    fn into_inner(self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.encoded.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[async_trait::async_trait]
+impl ResponseHandler for Responses {
+    async fn send_response<'a>(
+        &mut self,
+        response: MessageResponse<
+            '_,
+            'a,
+            impl Iterator<Item = &'a ProtoRecord> + Send + 'a,
+            impl Iterator<Item = &'a ProtoRecord> + Send + 'a,
+            impl Iterator<Item = &'a ProtoRecord> + Send + 'a,
+            impl Iterator<Item = &'a ProtoRecord> + Send + 'a,
+        >,
+    ) -> Result<ResponseInfo, NetError> {
+        let mut bytes = Vec::with_capacity(MIN_UDP);
+        let mut encoder = BinEncoder::new(&mut bytes);
+        // What is too long was cut before; this is so that nothing can go wrong.
+        #[allow(clippy::cast_possible_truncation)] // constants
+        encoder.set_max_size(match (self.is_udp, response.edns()) {
+            (false, _) => MAX_TCP as u16,
+            (true, Some(_)) => MAX_UDP as u16,
+            (true, None) => MIN_UDP as u16,
+        });
+        let info = response.destructive_emit(&mut encoder)?;
+        self.encoded.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
+        Ok(info)
+    }
+}
+
+/// The answer to a packet of which only the header could be read.
+fn form_error(header: [u8; 12]) -> Vec<u8> {
+    let mut response = header.to_vec();
+    response[2] = 0x80 | header[2] & 0x79;
+    response[3] = header[3] & 0x10 | Rcode::FormErr.low_bits();
+    response[4..].fill(0);
+    response
+}
+
+/// The OPT of the response: there is one when the request had one (RFC 6891 §6.1.1).
+fn opt(request: &Request, extended: Option<Extended>) -> Option<Edns> {
+    let asked = request.edns.as_ref()?;
+    let mut edns = Edns::new();
+    #[allow(clippy::cast_possible_truncation)] // a constant
+    edns.set_max_payload(MAX_UDP as u16);
+    edns.set_version(0);
+    edns.set_dnssec_ok(asked.flags().dnssec_ok);
+    if let Some(extended) = extended {
+        edns.options_mut().insert(EdnsOption::Unknown(15, extended.code().to_be_bytes().to_vec()));
+    }
+    Some(edns)
+}
+
+/// Bytes an OPT record takes: root owner, type, class, TTL, length, and its one option.
+fn opt_size(edns: &Edns) -> usize {
+    11 + if edns.options().as_ref().is_empty() { 0 } else { 6 }
+}
+
+fn record(rr: &Rr<'_>, asked: &ProtoName) -> Option<ProtoRecord> {
+    let owner = match &rr.owner {
+        Owner::Question => asked.clone(),
+        Owner::Name(name) => {
+            let mut owner = ProtoName::from_labels(name.labels()).ok()?;
+            owner.set_fqdn(true);
+            owner
+        }
+    };
+    let rdata = RData::Unknown { code: RecordType::from(rr.rtype), rdata: NULL::with(rr.rdata.to_vec()) };
+    Some(ProtoRecord::from_rdata(owner, rr.ttl, rdata))
+}
+
+fn response_code(rcode: Rcode) -> ResponseCode {
+    match rcode {
+        Rcode::NoError => ResponseCode::NoError,
+        Rcode::FormErr => ResponseCode::FormErr,
+        Rcode::ServFail => ResponseCode::ServFail,
+        Rcode::NxDomain => ResponseCode::NXDomain,
+        Rcode::NotImp => ResponseCode::NotImp,
+        Rcode::Refused => ResponseCode::Refused,
+        Rcode::BadVers => ResponseCode::BADVERS,
+        Rcode::NotAuth => ResponseCode::NotAuth,
+    }
+}

@@ -1,0 +1,278 @@
+//! Many datagrams for one system call: recvmmsg(2) and sendmmsg(2) over a blocking socket. All the crate's socket
+//! `unsafe` is here, and nothing else is.
+//!
+//! On a socket bound to a wildcard address each datagram brings the address it was sent to (IP_PKTINFO,
+//! IPV6_RECVPKTINFO), and the reply leaves from there.
+
+#![allow(unsafe_code, clippy::doc_markdown)]
+// Sizes of structures and batches fit any integer; C's types differ in width from system to system.
+#![allow(clippy::cast_possible_truncation, clippy::unnecessary_cast)]
+
+use std::io;
+use std::mem::{size_of, zeroed};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::ptr;
+
+use libc::{c_int, c_uint, c_void, cmsghdr, iovec, mmsghdr, msghdr, sockaddr_storage, socklen_t};
+
+/// Datagrams for one call. Eight or more were measured to be enough.
+pub(super) const BATCH: usize = 32;
+
+/// The largest query that is read; a longer one arrives cut and is malformed.
+pub(super) const QUERY: usize = 4096;
+
+/// The largest response.
+pub(super) const RESPONSE: usize = super::super::fast::MAX_UDP;
+
+/// Room for one control message with an address of either family, with its alignment.
+const CONTROL: usize = 64;
+
+/// Where a datagram came from and was sent to: what its reply needs.
+#[derive(Clone, Copy)]
+pub(super) struct Route {
+    peer: sockaddr_storage,
+    peer_length: socklen_t,
+    control: Control,
+    control_length: usize,
+}
+
+/// A buffer for control messages, aligned as their header wants it.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+struct Control([u8; CONTROL]);
+
+/// Buffers for a batch in each direction, and the kernel's descriptions of them, which are made once: a small batch
+/// must not pay for a large one.
+pub(super) struct Batch {
+    queries: Vec<[u8; QUERY]>,
+    responses: Vec<[u8; RESPONSE]>,
+    routes: Vec<Route>,
+    /// Each points at the query and the route of its number.
+    incoming: Vec<mmsghdr>,
+    /// The vectors of [`Self::incoming`], which points at them.
+    #[allow(dead_code)] // held for the kernel
+    incoming_vectors: Vec<iovec>,
+    outgoing: Vec<mmsghdr>,
+    outgoing_vectors: Vec<iovec>,
+    /// How many responses are to be sent.
+    pushed: usize,
+}
+
+impl Route {
+    fn new() -> Self {
+        // SAFETY: sockaddr_storage is plain data, for which all zeroes is a value.
+        let peer = unsafe { zeroed() };
+        Self { peer, peer_length: 0, control: Control([0; CONTROL]), control_length: 0 }
+    }
+
+    /// Who sent it.
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        // SAFETY: the storage is as large and as aligned as every socket address, and the kernel wrote one into it; the
+        // family says which.
+        unsafe {
+            match c_int::from(self.peer.ss_family) {
+                libc::AF_INET => {
+                    let peer = &*ptr::from_ref(&self.peer).cast::<libc::sockaddr_in>();
+                    let address = Ipv4Addr::from(u32::from_be(peer.sin_addr.s_addr));
+                    Some((address, u16::from_be(peer.sin_port)).into())
+                }
+                libc::AF_INET6 => {
+                    let peer = &*ptr::from_ref(&self.peer).cast::<libc::sockaddr_in6>();
+                    let address = Ipv6Addr::from(peer.sin6_addr.s6_addr);
+                    Some((address, u16::from_be(peer.sin6_port)).into())
+                }
+                _ => None,
+            }
+        }
+    }
+
+    /// A reply leaves by the route its address has, not by the interface the query came in on; but a link-local address
+    /// has no route without its interface.
+    fn forget_interface(&mut self) {
+        if self.control_length == 0 {
+            return;
+        }
+        let mut header = msghdr_of(ptr::null_mut(), 0);
+        header.msg_control = self.control.0.as_mut_ptr().cast();
+        header.msg_controllen = self.control_length as _;
+        // SAFETY: msg_control points at a control buffer of msg_controllen bytes that the kernel filled, so CMSG_FIRSTHDR
+        // gives null or a header inside of it, whose data is of the type that level and type say; the buffer is aligned
+        // for a header, and so is the data behind it.
+        #[allow(clippy::cast_ptr_alignment)]
+        unsafe {
+            let message: *mut cmsghdr = libc::CMSG_FIRSTHDR(&raw const header);
+            if message.is_null() {
+                return;
+            }
+            match ((*message).cmsg_level, (*message).cmsg_type) {
+                (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+                    let info: *mut libc::in_pktinfo = libc::CMSG_DATA(message).cast();
+                    (*info).ipi_ifindex = 0;
+                }
+                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                    let info: *mut libc::in6_pktinfo = libc::CMSG_DATA(message).cast();
+                    if !Ipv6Addr::from((*info).ipi6_addr.s6_addr).is_unicast_link_local() {
+                        (*info).ipi6_ifindex = 0;
+                    }
+                }
+                _ => self.control_length = 0,
+            }
+        }
+    }
+}
+
+fn msghdr_of(iov: *mut iovec, count: usize) -> msghdr {
+    // SAFETY: msghdr is plain data, for which all zeroes (null pointers among them) is a value.
+    let mut header: msghdr = unsafe { zeroed() };
+    header.msg_iov = iov;
+    header.msg_iovlen = count as _;
+    header
+}
+
+impl Batch {
+    pub(super) fn new() -> Self {
+        let mut queries = many(|_| [0; QUERY]);
+        let mut routes = many(|_| Route::new());
+        let mut incoming_vectors =
+            many(|i| iovec { iov_base: queries[i].as_mut_ptr().cast::<c_void>(), iov_len: QUERY });
+        let incoming = many(|i| {
+            let mut header = msghdr_of(&raw mut incoming_vectors[i], 1);
+            header.msg_name = (&raw mut routes[i].peer).cast();
+            header.msg_control = routes[i].control.0.as_mut_ptr().cast();
+            mmsghdr { msg_hdr: header, msg_len: 0 }
+        });
+        Self {
+            queries,
+            responses: many(|_| [0; RESPONSE]),
+            routes,
+            incoming,
+            incoming_vectors,
+            outgoing: many(|_| mmsghdr { msg_hdr: msghdr_of(ptr::null_mut(), 0), msg_len: 0 }),
+            outgoing_vectors: many(|_| iovec { iov_base: ptr::null_mut(), iov_len: 0 }),
+            pushed: 0,
+        }
+    }
+
+    /// Waits for datagrams (as long as the socket's receive time-out) and takes what is there. `used` is how many the
+    /// last call gave. Gives how many there are.
+    pub(super) fn receive(&mut self, socket: &UdpSocket, used: usize) -> io::Result<usize> {
+        // What the kernel has written over.
+        for header in &mut self.incoming[..used.max(self.pushed)] {
+            header.msg_hdr.msg_namelen = size_of::<sockaddr_storage>() as socklen_t;
+            header.msg_hdr.msg_controllen = CONTROL as _;
+        }
+        self.pushed = 0;
+        // SAFETY: every header points at one vector, one address and one control buffer with their true sizes; they and
+        // what they point at are in vectors of `self`, which stay where they are for as long as it lives.
+        let received = unsafe {
+            libc::recvmmsg(
+                socket.as_raw_fd(),
+                self.incoming.as_mut_ptr(),
+                BATCH as c_uint,
+                libc::MSG_WAITFORONE as _,
+                ptr::null_mut(),
+            )
+        };
+        let received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
+        for (header, route) in self.incoming[..received].iter().zip(self.routes.iter_mut()) {
+            route.peer_length = header.msg_hdr.msg_namelen;
+            route.control_length = header.msg_hdr.msg_controllen as usize;
+            route.forget_interface();
+        }
+        Ok(received)
+    }
+
+    /// The `i`-th query received.
+    pub(super) fn query(&self, i: usize) -> &[u8] {
+        &self.queries[i][..(self.incoming[i].msg_len as usize).min(QUERY)]
+    }
+
+    /// The `i`-th query, and where its response may be written.
+    pub(super) fn query_and_response(&mut self, i: usize) -> (&[u8], &mut [u8]) {
+        (&self.queries[i][..(self.incoming[i].msg_len as usize).min(QUERY)], &mut self.responses[i])
+    }
+
+    /// The route of the `i`-th query.
+    pub(super) fn route(&self, i: usize) -> &Route {
+        &self.routes[i]
+    }
+
+    /// Notes that the response to the `i`-th query is written and has this length.
+    pub(super) fn push(&mut self, i: usize, length: usize) {
+        let vector = &mut self.outgoing_vectors[self.pushed];
+        *vector = iovec { iov_base: self.responses[i].as_mut_ptr().cast(), iov_len: length };
+        self.outgoing[self.pushed].msg_hdr = reply_header(&mut self.routes[i], vector);
+        self.pushed += 1;
+    }
+
+    /// Sends the responses noted. One that cannot be sent (its client is gone, or there is no route) is skipped; gives
+    /// how many were.
+    pub(super) fn send(&mut self, socket: &UdpSocket) -> usize {
+        let (mut sent, mut skipped) = (0, 0);
+        while sent < self.pushed {
+            let rest = &mut self.outgoing[sent..self.pushed];
+            // SAFETY: as in `receive`; `push` gave the lengths of what was written into the buffers.
+            let done = unsafe { libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), rest.len() as c_uint, 0) };
+            match usize::try_from(done) {
+                Ok(done) if done > 0 => sent += done,
+                _ if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
+                _ => {
+                    // The first of the rest is the one that failed.
+                    sent += 1;
+                    skipped += 1;
+                }
+            }
+        }
+        skipped
+    }
+}
+
+/// As many as a batch has. A vector and not a box: raw pointers into it stay good when it is moved.
+fn many<T>(make: impl FnMut(usize) -> T) -> Vec<T> {
+    (0..BATCH).map(make).collect()
+}
+
+fn reply_header(route: &mut Route, vector: &mut iovec) -> msghdr {
+    let mut header = msghdr_of(vector, 1);
+    header.msg_name = (&raw mut route.peer).cast();
+    header.msg_namelen = route.peer_length;
+    if route.control_length > 0 {
+        header.msg_control = route.control.0.as_mut_ptr().cast();
+        header.msg_controllen = route.control_length as _;
+    }
+    header
+}
+
+/// Sends one datagram along a route, without waiting for room in the socket's buffer.
+pub(super) fn send_one(socket: &UdpSocket, route: &Route, bytes: &[u8]) -> io::Result<()> {
+    let mut route = *route;
+    let mut vector = iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    let header = reply_header(&mut route, &mut vector);
+    // SAFETY: the header points at one vector and one route that outlive the call; sendmsg reads the bytes only.
+    let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, libc::MSG_DONTWAIT) };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Asks the kernel for the address that each datagram was sent to.
+pub(super) fn want_destination(socket: &socket2::Socket, is_ipv4: bool) -> io::Result<()> {
+    let on: c_int = 1;
+    let (level, name) =
+        if is_ipv4 { (libc::IPPROTO_IP, libc::IP_PKTINFO) } else { (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO) };
+    // SAFETY: the option's value is one int, whose address and size are given.
+    let outcome = unsafe {
+        libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const on).cast(), size_of::<c_int>() as socklen_t)
+    };
+    if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Asks the processor to have the cache lines of `bytes` ready; `most` of them.
+pub(super) fn prefetch(bytes: &[u8], most: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for line in bytes.chunks(64).take(most) {
+        // SAFETY: a prefetch reads nothing that the program can see, whatever the address; this one is of our own memory.
+        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (bytes, most);
+}

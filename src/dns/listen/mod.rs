@@ -1,0 +1,189 @@
+//! Sockets: bound all or none at the start, then served. UDP by threads of their own ([`udp`], over [`batch`]), TCP on
+//! the runtime ([`tcp`]); what is not for the hot path goes to the handler through a bounded queue.
+
+mod batch;
+mod tcp;
+mod udp;
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::Error;
+use super::config::Config;
+use super::front::Front;
+use super::handler::Handler;
+use super::metrics::{Metrics, Transport};
+use super::service::{Reply, Service};
+use crate::zone::Zones;
+use udp::{Unusual, Worker};
+
+/// Room for bursts; the kernel caps it at `net.core.rmem_max`.
+const RECEIVE_BUFFER: usize = 4 << 20;
+
+/// Unusual queries that may wait. More are dropped: the hot path does not wait for them.
+const UNUSUAL: usize = 1024;
+
+/// Bound sockets, not yet answering.
+#[derive(Debug)]
+pub struct Bound {
+    /// For each address one socket a thread.
+    udp: Vec<Vec<UdpSocket>>,
+    tcp: Vec<TcpListener>,
+    addresses: Vec<SocketAddr>,
+}
+
+/// Binds UDP and TCP on each address; port 0 takes one that is free for both. Must be called inside a tokio runtime.
+///
+/// # Errors
+/// The first address that cannot be bound, with the system's reason.
+pub fn bind(config: &Config) -> Result<Bound, Error> {
+    let threads = match config.threads {
+        0 => std::thread::available_parallelism().map_or(1, Into::into),
+        threads => threads,
+    };
+    let mut bound = Bound { udp: Vec::new(), tcp: Vec::new(), addresses: Vec::new() };
+    for &address in &config.listen {
+        let (tcp, address, udp) = bind_pair(address, threads)?;
+        bound.addresses.push(address);
+        bound.tcp.push(tcp);
+        bound.udp.push(udp);
+    }
+    Ok(bound)
+}
+
+/// TCP first: a port that it gets is nearly always free for UDP, too.
+fn bind_pair(address: SocketAddr, threads: usize) -> Result<(TcpListener, SocketAddr, Vec<UdpSocket>), Error> {
+    let mut attempts = if address.port() == 0 { 16 } else { 1 };
+    loop {
+        attempts -= 1;
+        let failed = |transport| move |source| Error::Bind { transport, address, source };
+        let tcp = tcp_socket(address).map_err(failed("TCP"))?;
+        let real = tcp.local_addr().map_err(failed("TCP"))?;
+        match udp_sockets(real, threads) {
+            Ok(udp) => return Ok((tcp, real, udp)),
+            Err(_) if attempts > 0 => {}
+            Err(source) => return Err(failed("UDP")(source)),
+        }
+    }
+}
+
+/// As many sockets as threads on one address; the kernel shares the clients out among them (`SO_REUSEPORT`).
+fn udp_sockets(address: SocketAddr, threads: usize) -> std::io::Result<Vec<UdpSocket>> {
+    // Sharing is for our own threads: another process on the port is an error, and only a socket that does not want to
+    // share finds out.
+    drop(udp_socket(address, false)?);
+    (0..threads).map(|_| udp_socket(address, true)).collect()
+}
+
+fn udp_socket(address: SocketAddr, is_shared: bool) -> std::io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    if is_shared {
+        socket.set_reuse_port(true)?;
+        // Smaller is not fatal.
+        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+        socket.set_read_timeout(Some(udp::LOOK))?;
+        if address.ip().is_unspecified() {
+            batch::want_destination(&socket, address.is_ipv4())?;
+        }
+    }
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+fn tcp_socket(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Connections of a process before this one may still linger.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(1024)?;
+    TcpListener::from_std(socket.into())
+}
+
+impl Bound {
+    /// The addresses bound, with their real ports.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Answers from `zones`, behind `front`, until `stop`.
+    ///
+    /// # Errors
+    /// When a socket fails for good.
+    pub async fn run(
+        self,
+        zones: Zones,
+        front: Arc<Front>,
+        metrics: Arc<Metrics>,
+        stop: CancellationToken,
+    ) -> Result<(), Error> {
+        // Threads that are left behind by an error stop with this.
+        let stop = stop.child_token();
+        let _stopper = stop.clone().drop_guard();
+        let (unusual, waiting) = mpsc::channel(UNUSUAL);
+        let (ended, mut ends) = mpsc::channel(1);
+        let mut threads = 0;
+        for socket in self.udp.into_iter().flatten() {
+            let (zones, unusual, metrics) = (zones.clone(), unusual.clone(), Arc::clone(&metrics));
+            let (socket, front) = (Arc::new(socket), Arc::clone(&front));
+            let worker = Worker { socket, zones, front, unusual, metrics, stop: stop.clone() };
+            udp::spawn(worker, ended.clone()).map_err(|source| Error::Serve { transport: "UDP", source })?;
+            threads += 1;
+        }
+        let mut tasks = JoinSet::new();
+        let service = |counters| Service::new(Arc::clone(&front), Handler::new(zones.clone(), counters));
+        tasks.spawn(answer_unusual(service(metrics.counters(Transport::Udp)), waiting));
+        let counters = metrics.counters(Transport::Tcp);
+        let shared = Arc::new(tcp::Shared {
+            service: service(Arc::clone(&counters)),
+            front,
+            zones: zones.clone(),
+            counters,
+            limits: tcp::Limits::default(),
+            open: tcp::Open::default(),
+        });
+        for listener in self.tcp {
+            let (shared, stop) = (Arc::clone(&shared), stop.clone());
+            tasks.spawn(async move {
+                // It ends at `stop`, or never.
+                let _ = tcp::run(listener, shared, stop).await;
+            });
+        }
+        while threads > 0 {
+            let outcome = ends.recv().await.unwrap_or(Ok(()));
+            threads -= 1;
+            outcome.map_err(|source| Error::Serve { transport: "UDP", source })?;
+            if !stop.is_cancelled() {
+                let source = std::io::Error::other("a thread ended unasked");
+                return Err(Error::Serve { transport: "UDP", source });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Answers the queries that are not for the hot path.
+async fn answer_unusual(service: Service, mut waiting: mpsc::Receiver<Unusual>) {
+    while let Some(mut unusual) = waiting.recv().await {
+        service.counters().unusual();
+        let Some(peer) = unusual.route.peer() else { continue };
+        let bytes = std::mem::take(&mut unusual.bytes);
+        match service.reply_to(bytes, peer, true).await {
+            Reply::Messages(messages) => messages.iter().for_each(|message| unusual.reply(message)),
+            // Over UDP there is one message, or none at all.
+            Reply::Transfer(mut running) => running.next_message().iter().for_each(|message| unusual.reply(message)),
+        }
+    }
+}

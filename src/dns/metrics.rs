@@ -1,0 +1,203 @@
+//! What the DNS server counts. Each thread counts for itself, so that counting costs it nothing but memory of its own;
+//! the sums are made when somebody looks.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+use super::answer::Rcode;
+use super::transfer::Kind;
+
+/// The DNS server's counters.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    counters: Mutex<Vec<Arc<Counters>>>,
+    overloaded: AtomicU64,
+}
+
+/// How a query came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// In a datagram.
+    Udp,
+    /// Over a connection.
+    Tcp,
+}
+
+/// The counters of one thread, or of one transport's slower part.
+#[derive(Debug)]
+#[repr(align(128))] // nobody else's cache lines
+pub struct Counters {
+    transport: Transport,
+    responses: [AtomicU64; RCODES.len()],
+    truncated: AtomicU64,
+    extended: AtomicU64,
+    dropped: AtomicU64,
+    unsent: AtomicU64,
+    unusual: AtomicU64,
+    transfers: [AtomicU64; TRANSFERS.len()],
+}
+
+const RCODES: [(Rcode, &str); 8] = [
+    (Rcode::NoError, "NOERROR"),
+    (Rcode::FormErr, "FORMERR"),
+    (Rcode::ServFail, "SERVFAIL"),
+    (Rcode::NxDomain, "NXDOMAIN"),
+    (Rcode::NotImp, "NOTIMP"),
+    (Rcode::Refused, "REFUSED"),
+    (Rcode::BadVers, "BADVERS"),
+    (Rcode::NotAuth, "NOTAUTH"),
+];
+
+const TRANSFERS: [Kind; 3] = [Kind::Full, Kind::Incremental, Kind::Soa];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfResponse {
+    transport: &'static str,
+    rcode: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfTransport {
+    transport: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfTransfer {
+    kind: &'static str,
+}
+
+impl Counters {
+    /// Counts a response.
+    pub fn responded(&self, rcode: Rcode, truncated: bool, extended: bool) {
+        self.responses[rcode as usize].fetch_add(1, Ordering::Relaxed);
+        if truncated {
+            self.truncated.fetch_add(1, Ordering::Relaxed);
+        }
+        if extended {
+            self.extended.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a packet that nobody is answered for.
+    pub fn dropped(&self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts responses that the system did not take.
+    pub fn unsent(&self, count: usize) {
+        if count > 0 {
+            self.unsent.fetch_add(count as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a query that was not for the hot path.
+    pub fn unusual(&self) {
+        self.unusual.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts an answer that was given before anybody looked at the question: by the code in its header.
+    pub fn refused_in_front(&self, rcode: u8) {
+        let known = RCODES.iter().map(|(rcode, _)| *rcode).find(|known| known.low_bits() == rcode);
+        self.responded(known.unwrap_or(Rcode::Refused), false, false);
+    }
+
+    /// Counts a zone transfer that was begun.
+    pub fn transferred(&self, kind: Kind) {
+        self.responded(Rcode::NoError, false, false);
+        self.transfers[kind as usize].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Metrics {
+    /// Counters of one's own.
+    pub fn counters(&self, transport: Transport) -> Arc<Counters> {
+        let zero = || AtomicU64::new(0);
+        let counters = Arc::new(Counters {
+            transport,
+            responses: std::array::from_fn(|_| zero()),
+            truncated: zero(),
+            extended: zero(),
+            dropped: zero(),
+            unsent: zero(),
+            unusual: zero(),
+            transfers: std::array::from_fn(|_| zero()),
+        });
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&counters));
+        counters
+    }
+
+    /// Counts a query that was dropped because too many unusual ones were waiting.
+    pub fn overloaded(&self) {
+        self.overloaded.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Shows the sums as of now in `registry`.
+    pub fn register(&self, registry: &mut Registry) {
+        let responses = Family::<OfResponse, Counter>::default();
+        let transfers = Family::<OfTransfer, Counter>::default();
+        let families: [Family<OfTransport, Counter>; 5] = std::array::from_fn(|_| Family::default());
+        for counters in &*self.counters.lock().unwrap_or_else(PoisonError::into_inner) {
+            let transport = match counters.transport {
+                Transport::Udp => "udp",
+                Transport::Tcp => "tcp",
+            };
+            for ((_, rcode), count) in RCODES.iter().zip(&counters.responses) {
+                responses.get_or_create(&OfResponse { transport, rcode }).inc_by(count.load(Ordering::Relaxed));
+            }
+            for (kind, count) in TRANSFERS.iter().zip(&counters.transfers) {
+                let kind = OfTransfer { kind: kind.as_str() };
+                transfers.get_or_create(&kind).inc_by(count.load(Ordering::Relaxed));
+            }
+            let others =
+                [&counters.truncated, &counters.extended, &counters.dropped, &counters.unsent, &counters.unusual];
+            for (family, count) in families.iter().zip(others) {
+                family.get_or_create(&OfTransport { transport }).inc_by(count.load(Ordering::Relaxed));
+            }
+        }
+        let [truncated, extended, dropped, unsent, unusual] = families;
+        registry.register("dns_responses", "Responses, by transport and response code", responses);
+        registry.register("dns_truncated", "Responses with TC set", truncated);
+        registry.register("dns_extended_errors", "Responses with an extended DNS error", extended);
+        registry.register("dns_dropped", "Packets that are no queries, or cannot be answered", dropped);
+        registry.register("dns_unsent", "Responses that the system did not take", unsent);
+        registry.register("dns_unusual", "Queries that were not for the hot path", unusual);
+        registry.register("dns_transfers", "Zone transfers begun, by what was sent", transfers);
+        let overloaded = Counter::<u64>::default();
+        overloaded.inc_by(self.overloaded.load(Ordering::Relaxed));
+        registry.register("dns_overloaded", "Unusual queries dropped because too many were waiting", overloaded);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_row_of_a_code_is_its_number() {
+        for (i, (rcode, _)) in RCODES.iter().enumerate() {
+            assert_eq!(*rcode as usize, i);
+        }
+        for (i, kind) in TRANSFERS.iter().enumerate() {
+            assert_eq!(*kind as usize, i);
+        }
+    }
+
+    #[test]
+    fn the_threads_counters_are_summed() {
+        let metrics = Metrics::default();
+        let (one, two) = (metrics.counters(Transport::Udp), metrics.counters(Transport::Udp));
+        one.responded(Rcode::NxDomain, false, true);
+        two.responded(Rcode::NxDomain, true, false);
+        let mut registry = Registry::default();
+        metrics.register(&mut registry);
+        let mut page = String::new();
+        prometheus_client::encoding::text::encode(&mut page, &registry).unwrap();
+        assert!(page.contains("dns_responses_total{transport=\"udp\",rcode=\"NXDOMAIN\"} 2\n"), "{page}");
+        assert!(page.contains("dns_truncated_total{transport=\"udp\"} 1\n"), "{page}");
+    }
+}

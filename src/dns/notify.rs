@@ -1,0 +1,320 @@
+//! NOTIFY (RFC 1996): tells the secondaries that a zone has changed, so that they need not wait for their refresh.
+//!
+//! [`Plan`] decides, purely: changes that come quickly are told together, what nobody acknowledges is told again, and
+//! after some attempts no more until the next change. [`run`] has the sockets. It looks at the zones' serials by itself;
+//! nobody has to wake it.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::UdpSocket;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::request::{HEADER, read_name};
+use crate::zone::journal;
+use crate::zone::record::rtype;
+use crate::zone::{Freshness, Zone};
+
+/// How often the serials are looked at.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A secondary is told of new changes at most this often: a storm of them is a few transfers. NSD takes no more than one
+/// transfer a second, and begins again when it gets two.
+const SPACING: Duration = Duration::from_secs(1);
+
+/// How long the first attempt is waited for; each one after it twice as long (RFC 1996 §3.6).
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Attempts for one serial: a minute's worth.
+const ATTEMPTS: u32 = 6;
+
+/// Who is told what, and when.
+#[derive(Debug)]
+pub struct Plan {
+    tellings: Vec<Telling>,
+}
+
+/// One zone and one secondary.
+#[derive(Debug)]
+struct Telling {
+    zone: Arc<Zone>,
+    secondary: SocketAddr,
+    /// The last serial told.
+    told: Option<u32>,
+    /// When it was told first.
+    began: Option<Instant>,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Acknowledged, given up, or nothing was ever to be told.
+    Quiet,
+    /// Told so many times, under this ID; again when it is due.
+    Waiting { id: u16, attempts: u32, due: Instant },
+}
+
+/// A message to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// To whom.
+    pub secondary: SocketAddr,
+    /// The message.
+    pub message: Vec<u8>,
+}
+
+impl Plan {
+    /// A plan to tell these secondaries of these zones.
+    pub fn new(zones: impl IntoIterator<Item = (Arc<Zone>, Vec<SocketAddr>)>) -> Self {
+        let telling = |zone: &Arc<Zone>, secondary| Telling {
+            zone: Arc::clone(zone),
+            secondary,
+            told: None,
+            began: None,
+            state: State::Quiet,
+        };
+        let pairs = zones.into_iter().flat_map(|(zone, secondaries)| {
+            secondaries.into_iter().map(|secondary| telling(&zone, secondary)).collect::<Vec<_>>()
+        });
+        Self { tellings: pairs.collect() }
+    }
+
+    /// Whether there is nobody to be told.
+    pub fn is_empty(&self) -> bool {
+        self.tellings.is_empty()
+    }
+
+    /// The secondaries.
+    pub fn secondaries(&self) -> impl Iterator<Item = SocketAddr> {
+        self.tellings.iter().map(|telling| telling.secondary)
+    }
+
+    /// What is to be sent at `now`. `id` gives the ID of each message.
+    pub fn due(&mut self, now: Instant, mut id: impl FnMut() -> u16) -> Vec<Outgoing> {
+        self.tellings.iter_mut().filter_map(|telling| telling.due(now, &mut id)).collect()
+    }
+
+    /// Takes a response in. What is none to anything that was sent is ignored.
+    pub fn receive(&mut self, from: SocketAddr, message: &[u8]) {
+        let Some(header) = message.first_chunk::<HEADER>() else { return };
+        if header[2] & 0xf8 != 0x80 | OPCODE << 3 {
+            return;
+        }
+        let id = u16::from_be_bytes([header[0], header[1]]);
+        let is_meant = |telling: &&mut Telling| {
+            telling.secondary == from && matches!(telling.state, State::Waiting { id: sent, .. } if sent == id)
+        };
+        let Some(telling) = self.tellings.iter_mut().find(is_meant) else { return };
+        // Where a question comes back it must be ours.
+        if read_name(message, HEADER).is_some_and(|(name, _)| name.folded() != *telling.zone.origin()) {
+            return;
+        }
+        telling.state = State::Quiet;
+        let (zone, rcode) = (telling.zone.origin(), header[3] & 0x0f);
+        if rcode == 0 {
+            debug!(%zone, secondary = %from, serial = telling.told, "a secondary has taken a NOTIFY");
+        } else {
+            // Asking again would not change its mind.
+            warn!(%zone, secondary = %from, rcode, "a secondary refuses NOTIFY: is it configured for the zone?");
+        }
+    }
+}
+
+impl Telling {
+    fn due(&mut self, now: Instant, id: &mut impl FnMut() -> u16) -> Option<Outgoing> {
+        // A zone that cannot be transferred now is not worth asking about.
+        if matches!(self.zone.freshness(), Freshness::Loading | Freshness::Expired) {
+            return None;
+        }
+        let serial = self.zone.serial();
+        let is_new = self.told != Some(serial);
+        if is_new && self.began.is_none_or(|began| now >= began + SPACING) {
+            (self.told, self.began) = (Some(serial), Some(now));
+            return self.send(now, id(), 0);
+        }
+        let State::Waiting { id, attempts, due } = self.state else { return None };
+        if now < due {
+            return None;
+        }
+        if attempts >= ATTEMPTS {
+            self.state = State::Quiet;
+            let (zone, secondary) = (self.zone.origin(), self.secondary);
+            warn!(%zone, %secondary, serial, "a secondary does not answer NOTIFY: it will find out by its refresh");
+            return None;
+        }
+        self.send(now, id, attempts)
+    }
+
+    fn send(&mut self, now: Instant, id: u16, attempts: u32) -> Option<Outgoing> {
+        self.state = State::Waiting { id, attempts: attempts + 1, due: now + PATIENCE * (1 << attempts) };
+        Some(Outgoing { secondary: self.secondary, message: message(&self.zone, id)? })
+    }
+}
+
+const OPCODE: u8 = 4;
+
+/// The message: the zone's SOA asked for, and told (RFC 1996 §3.7).
+fn message(zone: &Zone, id: u16) -> Option<Vec<u8>> {
+    let table = zone.load();
+    let soa = journal::soa(table.get(zone.origin().wire())?)?;
+    let mut message = id.to_be_bytes().to_vec();
+    message.extend_from_slice(&[OPCODE << 3 | 0x04, 0, 0, 1, 0, 1, 0, 0, 0, 0]);
+    message.extend_from_slice(zone.origin().wire());
+    message.extend_from_slice(&[rtype::SOA.to_be_bytes(), [0, 1]].concat());
+    message.extend_from_slice(&[0xc0, 0x0c, 0, 6, 0, 1]);
+    message.extend_from_slice(&soa.ttl.to_be_bytes());
+    message.extend_from_slice(&u16::try_from(soa.rdata.len()).ok()?.to_be_bytes());
+    message.extend_from_slice(&soa.rdata);
+    Some(message)
+}
+
+/// The address to tell `secondary` from: secondaries take a NOTIFY only from whom they transfer from, which is an address
+/// that DNS answers on; where that does not say one, the system's choice.
+pub fn source(secondary: IpAddr, listening: &[SocketAddr]) -> IpAddr {
+    let fits = |own: &IpAddr| {
+        own.is_ipv4() == secondary.is_ipv4() && !own.is_unspecified() && own.is_loopback() == secondary.is_loopback()
+    };
+    listening.iter().map(SocketAddr::ip).find(fits).unwrap_or(match secondary {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    })
+}
+
+/// Tells until `stop`. `listening` are the addresses that DNS answers on.
+pub async fn run(mut plan: Plan, listening: Vec<SocketAddr>, stop: CancellationToken) {
+    let mut sockets: HashMap<IpAddr, UdpSocket> = HashMap::new();
+    let secondaries: Vec<IpAddr> = plan.secondaries().map(|secondary| secondary.ip()).collect();
+    for secondary in secondaries {
+        let source = source(secondary, &listening);
+        if sockets.contains_key(&source) {
+            continue;
+        }
+        match UdpSocket::bind((source, 0)).await {
+            Ok(socket) => drop(sockets.insert(source, socket)),
+            Err(error) => warn!(%secondary, %source, %error, "cannot send NOTIFY from this address"),
+        }
+    }
+    let mut buffer = [0; 512];
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        for socket in sockets.values() {
+            while let Ok((length, from)) = socket.try_recv_from(&mut buffer) {
+                plan.receive(from, &buffer[..length]);
+            }
+        }
+        for Outgoing { secondary, message } in plan.due(tokio::time::Instant::now().into_std(), || fastrand::u16(..)) {
+            let Some(socket) = sockets.get(&source(secondary.ip(), &listening)) else { continue };
+            // It is told again, whatever the reason was.
+            if let Err(error) = socket.send_to(&message, secondary).await {
+                debug!(%secondary, %error, "cannot send a NOTIFY");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::zone::ZoneBuilder;
+    use crate::zone::build::{Offer, Rank};
+    use crate::zone::name::Name;
+    use crate::zone::writer::ZoneWriter;
+
+    fn secondary() -> SocketAddr {
+        "192.0.2.9:53".parse().unwrap()
+    }
+
+    fn zone() -> (ZoneWriter, Plan, Instant) {
+        let mut writer = ZoneBuilder::new(Name::parse("service").unwrap(), 5, 5).build();
+        writer.commit(100);
+        let plan = Plan::new([(Arc::clone(writer.zone()), vec![secondary()])]);
+        (writer, plan, tokio::time::Instant::now().into_std())
+    }
+
+    fn change(writer: &mut ZoneWriter, label: u32) {
+        let owner = Name::parse(&format!("s{label}.service")).unwrap();
+        writer.put("x", vec![Offer { owner, rank: Rank::Real, sets: Box::default() }]);
+        writer.commit(100).unwrap();
+    }
+
+    fn serial(outgoing: &Outgoing) -> u32 {
+        let numbers = outgoing.message.last_chunk::<20>().unwrap();
+        u32::from_be_bytes([numbers[0], numbers[1], numbers[2], numbers[3]])
+    }
+
+    fn acknowledge(outgoing: &Outgoing) -> Vec<u8> {
+        let mut message = outgoing.message.clone();
+        message[2] |= 0x80;
+        message
+    }
+
+    #[test]
+    fn a_storm_of_changes_is_told_together_and_the_last_is_never_missed() {
+        let (mut writer, mut plan, begun) = zone();
+        assert!(plan.due(begun, || 1).is_empty(), "there is nothing to transfer yet");
+        writer.zone().set_freshness(Freshness::Fresh);
+        let mut told = Vec::new();
+        for step in 0..100 {
+            change(&mut writer, step);
+            for outgoing in plan.due(begun + Duration::from_millis(u64::from(step) * 20), || 1) {
+                plan.receive(secondary(), &acknowledge(&outgoing));
+                told.push(serial(&outgoing));
+            }
+        }
+        assert_eq!(told.len(), 2, "{told:?}");
+        let last = plan.due(begun + Duration::from_secs(3), || 1);
+        assert_eq!(serial(&last[0]), writer.zone().serial());
+        plan.receive(secondary(), &acknowledge(&last[0]));
+        assert!(plan.due(begun + Duration::from_secs(1000), || 1).is_empty());
+    }
+
+    #[test]
+    fn what_is_not_acknowledged_is_told_again_and_given_up_in_the_end() {
+        let (writer, mut plan, begun) = zone();
+        writer.zone().set_freshness(Freshness::Fresh);
+        let times = |plan: &mut Plan, from: u64| -> Vec<u64> {
+            (from..from + 200).filter(|at| !plan.due(begun + Duration::from_secs(*at), || 7).is_empty()).collect()
+        };
+        assert_eq!(times(&mut plan, 0), [0, 1, 3, 7, 15, 31]);
+        let mut writer = writer;
+        change(&mut writer, 1);
+        assert_eq!(times(&mut plan, 300), [300, 301, 303, 307, 315, 331]);
+    }
+
+    #[test]
+    fn only_the_right_response_counts() {
+        let (writer, mut plan, begun) = zone();
+        writer.zone().set_freshness(Freshness::Fresh);
+        let sent = plan.due(begun, || 7).remove(0);
+        let good = acknowledge(&sent);
+        let changed = |at: usize, byte: u8| {
+            let mut message = good.clone();
+            message[at] = byte;
+            message
+        };
+        for wrong in [changed(1, 8), changed(2, 0x24), changed(2, 0x84), changed(13, b'x'), good[..11].to_vec()] {
+            plan.receive(secondary(), &wrong);
+        }
+        plan.receive("192.0.2.8:53".parse().unwrap(), &good);
+        assert_eq!(plan.due(begun + PATIENCE, || 7).len(), 1, "still waiting");
+        plan.receive(secondary(), &changed(3, 5));
+        assert!(plan.due(begun + PATIENCE * 100, || 7).is_empty(), "a refusal is an answer");
+    }
+
+    #[test]
+    fn a_notify_comes_from_an_address_that_answers() {
+        let listening: Vec<SocketAddr> =
+            ["127.0.0.1:53", "[::1]:53", "192.0.2.1:53", "0.0.0.0:54"].map(|text| text.parse().unwrap()).into();
+        let source = |text: &str| source(text.parse().unwrap(), &listening).to_string();
+        assert_eq!(source("127.0.0.5"), "127.0.0.1");
+        assert_eq!(source("::1"), "::1");
+        assert_eq!(source("198.51.100.1"), "192.0.2.1");
+        assert_eq!(source("2001:db8::1"), "::");
+    }
+}

@@ -1,0 +1,471 @@
+//! Zone transfers (AXFR: RFC 5936; IXFR: RFC 1995): what a request for one gets, as messages. Pure.
+//!
+//! A transfer shows one state of the zone, however long it takes: the entries are collected when it begins, and shared
+//! with the zone until it ends. The zone's writer never waits for it.
+
+use std::collections::HashMap;
+use std::{iter, vec};
+
+use super::request::{HEADER, OPT, Request};
+use super::tsig::Signer;
+use crate::zone::journal::{self, Difference};
+use crate::zone::packed::Packed;
+use crate::zone::record::{Record, rtype};
+use crate::zone::{Freshness, Zone, Zones, serial};
+
+/// Response codes of refused transfers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // the names are the mnemonics
+pub enum Refusal {
+    FormErr = 1,
+    ServFail = 2,
+    NotAuth = 9,
+}
+
+/// How a transfer is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The whole zone.
+    Full,
+    /// What has changed.
+    Incremental,
+    /// The SOA alone: nothing has changed, or UDP has no room for what has (RFC 1995 §4).
+    Soa,
+}
+
+impl Kind {
+    /// The kind's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "axfr",
+            Self::Incremental => "ixfr",
+            Self::Soa => "soa",
+        }
+    }
+}
+
+/// A transfer: an iterator of messages in wire form, but for the time that each is signed at.
+pub struct Transfer {
+    kind: Kind,
+    serial: u32,
+    /// Header and question of the responses.
+    start: Vec<u8>,
+    /// The OPT record of the first (RFC 5936 §2.1.5), if there is one.
+    opt: Vec<u8>,
+    records: iter::Peekable<Box<dyn Iterator<Item = Record> + Send>>,
+    signer: Option<Signer>,
+    is_first: bool,
+}
+
+/// A record that fits into no message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooLarge;
+
+/// Messages end behind this: pointers reach no further (RFC 1035 §4.1.4), and a slow client holds little.
+const ENOUGH: usize = 0x3fff;
+
+const MAX_MESSAGE: usize = 0xffff;
+
+impl Transfer {
+    /// Begins a transfer of what `request` asks for, by somebody who may.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn begin(zones: &Zones, request: &Request<'_>, is_udp: bool) -> Result<Self, Refusal> {
+        let apex = request.question.name.folded();
+        let zone = zones.find(apex.wire()).filter(|zone| *zone.origin() == apex && request.question.class == 1);
+        let zone = zone.ok_or(Refusal::NotAuth)?;
+        // A secondary must not take an empty zone for the zone.
+        if matches!(zone.freshness(), Freshness::Loading | Freshness::Expired) {
+            return Err(Refusal::ServFail);
+        }
+        let (kind, serial, records) = match request.question.rtype {
+            rtype::AXFR if is_udp => return Err(Refusal::FormErr),
+            rtype::AXFR => full(zone)?,
+            _ => incremental(zone, request.serial.ok_or(Refusal::FormErr)?, is_udp)?,
+        };
+        let start = request.response(0, true);
+        let mut opt = start.clone();
+        request.push_opt(&mut opt, None);
+        let opt = opt.split_off(start.len());
+        Ok(Self { kind, serial, start, opt, records: records.peekable(), signer: None, is_first: true })
+    }
+
+    /// Signs every message.
+    pub fn signed(mut self, signer: Option<Signer>) -> Self {
+        self.signer = signer;
+        self
+    }
+
+    /// How it is answered.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The serial it leads to.
+    pub fn serial(&self) -> u32 {
+        self.serial
+    }
+
+    /// The next message, made (and signed, where the request was) at `now`; none at the end.
+    ///
+    /// # Errors
+    /// When a record fits into no message: the transfer cannot go on.
+    pub fn next_message(&mut self, now: u64) -> Option<Result<Vec<u8>, TooLarge>> {
+        self.records.peek()?;
+        let room = MAX_MESSAGE - OPT - self.signer.as_ref().map_or(0, Signer::size);
+        let mut message = Packer::new(if self.is_first { self.start.clone() } else { without_question(&self.start) });
+        self.is_first = false;
+        let mut is_empty = true;
+        while message.bytes.len() < ENOUGH
+            && let Some(record) = self.records.peek()
+        {
+            if !message.push(record, room) {
+                break;
+            }
+            is_empty = false;
+            self.records.next();
+        }
+        if is_empty {
+            self.records = no_records().peekable();
+            return Some(Err(TooLarge));
+        }
+        let mut message = message.finish();
+        if !self.opt.is_empty() {
+            message.append(&mut self.opt);
+            message[11] = 1;
+        }
+        if let Some(signer) = &mut self.signer {
+            signer.sign(&mut message, now);
+        }
+        Some(Ok(message))
+    }
+}
+
+impl std::fmt::Debug for Transfer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transfer").field("kind", &self.kind).field("serial", &self.serial).finish_non_exhaustive()
+    }
+}
+
+type Records = Box<dyn Iterator<Item = Record> + Send>;
+
+fn no_records() -> Records {
+    Box::new(iter::empty())
+}
+
+/// RFC 5936 §2.2: the SOA, everything else, the SOA again.
+fn full(zone: &Zone) -> Result<(Kind, u32, Records), Refusal> {
+    let (soa, entries): (_, Vec<Packed>) = {
+        let table = zone.load();
+        let apex = table.get(zone.origin().wire()).ok_or(Refusal::ServFail)?;
+        (journal::soa(apex).ok_or(Refusal::ServFail)?, table.iter().cloned().collect())
+    };
+    let serial = soa.soa_serial().ok_or(Refusal::ServFail)?;
+    let rest = entries.into_iter().flat_map(|entry| entry.records());
+    let rest = rest.filter(|record| record.rtype != rtype::SOA);
+    Ok((Kind::Full, serial, Box::new(iter::once(soa.clone()).chain(rest).chain(iter::once(soa)))))
+}
+
+/// RFC 1995 §2 and §4.
+fn incremental(zone: &Zone, from: u32, is_udp: bool) -> Result<(Kind, u32, Records), Refusal> {
+    let (soa, names) = {
+        let table = zone.load();
+        let apex = table.get(zone.origin().wire()).ok_or(Refusal::ServFail)?;
+        (journal::soa(apex).ok_or(Refusal::ServFail)?, table.len())
+    };
+    let serial = soa.soa_serial().ok_or(Refusal::ServFail)?;
+    if is_udp || !serial::is_after(serial, from) {
+        return Ok((Kind::Soa, serial, Box::new(iter::once(soa))));
+    }
+    match zone.difference(from) {
+        Some(difference) if !is_longer_than_zone(zone, &difference, names) => {
+            let serial = difference.new.soa_serial().unwrap_or(serial);
+            let Difference { old, new, removed, added } = difference;
+            let bracket =
+                |soa: &Record, records: Vec<Record>| -> iter::Chain<iter::Once<Record>, vec::IntoIter<Record>> {
+                    iter::once(soa.clone()).chain(records)
+                };
+            let steps = bracket(&old, removed).chain(bracket(&new, added));
+            Ok((Kind::Incremental, serial, Box::new(iter::once(new.clone()).chain(steps).chain(iter::once(new)))))
+        }
+        _ => full(zone),
+    }
+}
+
+/// Whether the zone itself is the shorter answer. Counted only where the number of names makes it possible.
+fn is_longer_than_zone(zone: &Zone, difference: &Difference, names: usize) -> bool {
+    let changes = difference.removed.len() + difference.added.len();
+    changes > names && changes > zone.load().iter().flat_map(|entry| entry.sets().map(|set| set.count)).sum()
+}
+
+/// Later messages of a transfer need no question (RFC 5936 §2.2.1).
+fn without_question(start: &[u8]) -> Vec<u8> {
+    let mut header = start[..HEADER].to_vec();
+    header[4..6].copy_from_slice(&[0, 0]);
+    header
+}
+
+/// Puts records into the answer section of a message, owners compressed.
+struct Packer {
+    bytes: Vec<u8>,
+    count: u16,
+    /// Where each suffix of a name stands.
+    suffixes: HashMap<Vec<u8>, u16>,
+}
+
+impl Packer {
+    fn new(bytes: Vec<u8>) -> Self {
+        Self { bytes, count: 0, suffixes: HashMap::new() }
+    }
+
+    /// Appends a record; false, and nothing is changed, when there is no room.
+    fn push(&mut self, record: &Record, room: usize) -> bool {
+        let (begin, Ok(length)) = (self.bytes.len(), u16::try_from(record.rdata.len())) else { return false };
+        let Some(count) = self.count.checked_add(1) else { return false };
+        self.push_name(record.owner.wire());
+        self.bytes.extend_from_slice(&record.rtype.to_be_bytes());
+        self.bytes.extend_from_slice(&1u16.to_be_bytes());
+        self.bytes.extend_from_slice(&record.ttl.to_be_bytes());
+        self.bytes.extend_from_slice(&length.to_be_bytes());
+        self.bytes.extend_from_slice(&record.rdata);
+        if self.bytes.len() > room {
+            self.bytes.truncate(begin);
+            self.suffixes.retain(|_, at| usize::from(*at) < begin);
+            return false;
+        }
+        self.count = count;
+        true
+    }
+
+    fn push_name(&mut self, mut name: &[u8]) {
+        while let Some(&length) = name.first().filter(|length| **length > 0) {
+            if let Some(at) = self.suffixes.get(name) {
+                self.bytes.extend_from_slice(&(0xc000 | at).to_be_bytes());
+                return;
+            }
+            if let Ok(at @ ..=0x3fff) = u16::try_from(self.bytes.len()) {
+                self.suffixes.insert(name.to_vec(), at);
+            }
+            let (label, rest) = name.split_at(1 + usize::from(length));
+            self.bytes.extend_from_slice(label);
+            name = rest;
+        }
+        self.bytes.push(0);
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.bytes[6..8].copy_from_slice(&self.count.to_be_bytes());
+        self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::request::{read_name, read_record};
+    use super::super::tsig::{self, Verdict};
+    use super::*;
+    use crate::zone::ZoneBuilder;
+    use crate::zone::build::{Offer, Rank};
+    use crate::zone::entry::RrSet;
+    use crate::zone::journal::Bounds;
+    use crate::zone::name::Name;
+    use crate::zone::writer::ZoneWriter;
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    const NOW: u64 = tsig::tests::NOW;
+
+    fn name(text: &str) -> Name {
+        Name::parse(text).unwrap()
+    }
+
+    fn writer() -> ZoneWriter {
+        let mut writer = ZoneBuilder::new(name("service"), 5, 5).journal(Bounds::SECONDARIES).build();
+        writer.zone().set_freshness(Freshness::Fresh);
+        writer.commit(100).unwrap();
+        writer
+    }
+
+    fn put(writer: &mut ZoneWriter, owner: &str, rdatas: Vec<Vec<u8>>) {
+        let sets = [RrSet::new(rtype::TXT, 5, rdatas)].into();
+        writer.put(owner, vec![Offer { owner: name(&format!("{owner}.service")), rank: Rank::Real, sets }]);
+    }
+
+    fn zones(writer: &ZoneWriter) -> Zones {
+        Zones::new(vec![Arc::clone(writer.zone())])
+    }
+
+    fn request(apex: &str, rtype: u16, serial: Option<u32>) -> Vec<u8> {
+        let mut message = b"\x12\x34\0\0\0\x01\0\0\0\0\0\0".to_vec();
+        message.extend_from_slice(name(apex).wire());
+        message.extend_from_slice(&[rtype.to_be_bytes(), [0, 1]].concat());
+        if let Some(serial) = serial {
+            message[9] = 1;
+            message.extend_from_slice(b"\xc0\x0c\0\x06\0\x01\0\0\0\0\0\x16\0\0");
+            message.extend_from_slice(&[&serial.to_be_bytes()[..], &[0; 16]].concat());
+        }
+        message
+    }
+
+    fn begin(writer: &ZoneWriter, message: &[u8], is_udp: bool) -> Result<Transfer, Refusal> {
+        Transfer::begin(&zones(writer), &Request::parse(message).unwrap(), is_udp)
+    }
+
+    /// A record: owner, type, data.
+    type Read = (Name, u16, Vec<u8>);
+
+    /// All the messages, and the records in them.
+    fn read(mut transfer: Transfer) -> (Vec<Vec<u8>>, Vec<Read>) {
+        let (mut messages, mut records) = (Vec::new(), Vec::new());
+        while let Some(message) = transfer.next_message(NOW) {
+            let message = message.unwrap();
+            let count = |i: usize| u16::from_be_bytes([message[i], message[i + 1]]);
+            assert_eq!(message[2] & 0x84, 0x84, "QR and AA");
+            let mut at = HEADER;
+            assert_eq!(count(4), u16::from(messages.is_empty()), "the question is in the first alone");
+            if count(4) == 1 {
+                at = read_name(&message, at).unwrap().1 + 4;
+            }
+            for _ in 0..count(6) {
+                let (record, end) = read_record(&message, at).unwrap();
+                records.push((record.owner, record.rtype, record.rdata.to_vec()));
+                at = end;
+            }
+            messages.push(message);
+        }
+        (messages, records)
+    }
+
+    #[test]
+    fn a_transfer_is_the_whole_zone_between_two_soas() {
+        let mut writer = writer();
+        for i in 0..3000 {
+            put(&mut writer, &format!("s{i}.b{}", i % 7), vec![vec![4; 5], vec![9; 10]]);
+        }
+        writer.commit(101);
+        let (messages, mut records) = read(begin(&writer, &request("SerVice", rtype::AXFR, None), false).unwrap());
+        assert!(messages.len() > 3, "{}", messages.len());
+        assert!(messages.iter().all(|message| message.len() < 17_000));
+        let (first, last) = (records.remove(0), records.pop().unwrap());
+        assert_eq!((first.1, &first), (rtype::SOA, &last));
+        let table = writer.live();
+        let expected: BTreeSet<_> = table
+            .iter()
+            .flat_map(Packed::records)
+            .filter(|record| record.rtype != rtype::SOA)
+            .map(|record| (record.owner, record.rtype, record.rdata.into_vec()))
+            .collect();
+        assert_eq!(records.len(), expected.len());
+        assert_eq!(records.into_iter().collect::<BTreeSet<_>>(), expected);
+    }
+
+    #[test]
+    fn a_transfer_keeps_its_state_while_the_zone_changes() {
+        let mut writer = writer();
+        for i in 0..2000 {
+            put(&mut writer, &format!("s{i}"), vec![vec![1; 20]]);
+        }
+        let serial = writer.commit(101).unwrap().serial;
+        let mut transfer = begin(&writer, &request("service", rtype::AXFR, None), false).unwrap();
+        let first = transfer.next_message(NOW).unwrap().unwrap();
+        for i in 0..2000 {
+            put(&mut writer, &format!("s{i}"), vec![vec![2; 20]]);
+        }
+        writer.commit(102);
+        assert_eq!(transfer.serial(), serial);
+        let mut rest = Vec::new();
+        while let Some(message) = transfer.next_message(NOW) {
+            rest.push(message.unwrap());
+        }
+        assert!(!rest.is_empty());
+        for message in iter::once(&first).chain(&rest) {
+            assert!(!message.windows(20).any(|window| window == [2; 20]));
+        }
+    }
+
+    #[test]
+    fn an_ixfr_is_the_difference_or_the_soa_or_the_zone() {
+        let mut writer = writer();
+        for i in 0..50 {
+            put(&mut writer, &format!("s{i}"), vec![vec![1]]);
+        }
+        let serial = writer.commit(101).unwrap().serial;
+        put(&mut writer, "s7", vec![vec![2]]);
+        let new = writer.commit(102).unwrap().serial;
+        let ask = |serial, is_udp| begin(&writer, &request("service", rtype::IXFR, Some(serial)), is_udp).unwrap();
+        let transfer = ask(serial, false);
+        assert_eq!((transfer.kind(), transfer.serial()), (Kind::Incremental, new));
+        let (_, records) = read(transfer);
+        let types: Vec<u16> = records.iter().map(|record| record.1).collect();
+        assert_eq!(types, [6, 6, 16, 6, 16, 6]);
+        assert_eq!((&records[2].2, &records[4].2), (&vec![1], &vec![2]));
+        assert_eq!(records[1].2.last_chunk::<20>().unwrap()[..4], serial.to_be_bytes());
+        for (transfer, kind, count) in [
+            (ask(new, false), Kind::Soa, 1),
+            (ask(new + 5, false), Kind::Soa, 1),
+            (ask(serial, true), Kind::Soa, 1),
+            (ask(3, false), Kind::Full, 53),
+        ] {
+            assert_eq!(transfer.kind(), kind);
+            assert_eq!(read(transfer).1.len(), count, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_longer_than_the_zone_is_sent_as_the_zone() {
+        let mut writer = writer();
+        put(&mut writer, "a", (0..100).map(|i| vec![i]).collect());
+        let serial = writer.commit(101).unwrap().serial;
+        put(&mut writer, "a", vec![vec![200]]);
+        writer.commit(102);
+        let transfer = begin(&writer, &request("service", rtype::IXFR, Some(serial)), false).unwrap();
+        assert_eq!(transfer.kind(), Kind::Full);
+    }
+
+    #[test]
+    fn what_cannot_be_transferred_is_refused_with_the_right_code() {
+        let writer = writer();
+        let refused = |message: &[u8], is_udp| begin(&writer, message, is_udp).unwrap_err();
+        assert_eq!(refused(&request("service", rtype::AXFR, None), true), Refusal::FormErr);
+        assert_eq!(refused(&request("service", rtype::IXFR, None), false), Refusal::FormErr);
+        assert_eq!(refused(&request("a.service", rtype::AXFR, None), false), Refusal::NotAuth);
+        assert_eq!(refused(&request("example", rtype::AXFR, None), false), Refusal::NotAuth);
+        writer.zone().set_freshness(Freshness::Loading);
+        assert_eq!(refused(&request("service", rtype::AXFR, None), false), Refusal::ServFail);
+    }
+
+    #[test]
+    fn a_record_that_fits_into_no_message_ends_the_transfer() {
+        let mut writer = writer();
+        put(&mut writer, "a", vec![vec![0; 65_530]]);
+        writer.commit(101);
+        let mut transfer = begin(&writer, &request("service", rtype::AXFR, None), false).unwrap();
+        let outcomes: Vec<_> = iter::from_fn(|| transfer.next_message(NOW)).collect();
+        assert_eq!(outcomes.last().unwrap(), &Err(TooLarge));
+        put(&mut writer, "a", vec![vec![0; 65_000]]);
+        writer.commit(102);
+        let (messages, _) = read(begin(&writer, &request("service", rtype::AXFR, None), false).unwrap());
+        assert!(messages.iter().any(|message| message.len() > 65_000));
+    }
+
+    #[test]
+    fn every_message_is_signed_where_the_request_was() {
+        let mut writer = writer();
+        for i in 0..2000 {
+            put(&mut writer, &format!("s{i}"), vec![vec![1; 20]]);
+        }
+        writer.commit(101);
+        let key = tsig::tests::key("xfr", b"0123456789abcdef");
+        let message = tsig::tests::signed_request(&request("service", rtype::AXFR, None), &key, NOW);
+        let request = Request::parse(&message).unwrap();
+        let Verdict::Good(signer) = tsig::check(&request, &[key], NOW) else { panic!("a bad signature") };
+        let mut transfer = Transfer::begin(&zones(&writer), &request, false).unwrap().signed(Some(signer));
+        let mut count = 0;
+        while let Some(message) = transfer.next_message(NOW) {
+            assert_eq!(message.unwrap()[10..12], [0, 1]);
+            count += 1;
+        }
+        assert!(count > 2);
+    }
+}

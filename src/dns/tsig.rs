@@ -1,0 +1,333 @@
+//! Signed requests and responses (RFC 8945), on bytes. Pure: the time is an argument, in seconds since 1970.
+//!
+//! A request is [`check`]ed before anybody looks at what it asks; what comes back signs each message of the answer. MACs
+//! that are cut short are not taken.
+
+use std::sync::Arc;
+
+use super::key::Key;
+use super::request::{HEADER, RawRecord, Request};
+use crate::zone::name::Name;
+use crate::zone::record::rtype;
+
+/// The TSIG record of a message.
+#[derive(Debug, Clone)]
+pub struct Signature<'m> {
+    /// Where the record begins: the signed message ends there.
+    start: usize,
+    key: Name,
+    /// In lower case.
+    algorithm: Name,
+    time: u64,
+    fudge: u16,
+    mac: &'m [u8],
+    original_id: u16,
+    error: u16,
+    other: &'m [u8],
+}
+
+/// What the signature of a request is worth.
+#[derive(Debug)]
+pub enum Verdict {
+    /// There is none.
+    Unsigned,
+    /// It is good: the answer is to be signed with this.
+    Good(Signer),
+    /// It is not: this is the whole answer (RFC 8945 §5.2).
+    Bad(Vec<u8>),
+}
+
+/// How far clocks may be apart, in seconds (RFC 8945 §10 recommends 300).
+const FUDGE: u16 = 300;
+
+const CLASS_ANY: u16 = 255;
+
+const FORMERR: u8 = 1;
+const NOTAUTH: u8 = 9;
+
+/// TSIG errors (RFC 8945 §3): what is bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Error {
+    Sig = 16,
+    Key = 17,
+    Time = 18,
+    Trunc = 22,
+}
+
+/// Reads a TSIG record; none for what is malformed.
+pub(super) fn read<'m>(record: &RawRecord<'m>) -> Option<Signature<'m>> {
+    let (algorithm, length) = Name::from_wire(record.rdata)?;
+    let (fixed, rest) = record.rdata[length..].split_first_chunk::<10>()?;
+    let (mac, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes([fixed[8], fixed[9]])))?;
+    let (tail, other) = rest.split_first_chunk::<6>()?;
+    let half = |i: usize| u16::from_be_bytes([tail[i], tail[i + 1]]);
+    if other.len() != usize::from(half(4)) || record.class != CLASS_ANY || record.ttl != 0 {
+        return None;
+    }
+    Some(Signature {
+        start: record.start,
+        key: record.owner.folded(),
+        algorithm: algorithm.folded(),
+        time: fixed[..6].iter().fold(0, |time, byte| time << 8 | u64::from(*byte)),
+        fudge: u16::from_be_bytes([fixed[6], fixed[7]]),
+        mac,
+        original_id: half(0),
+        error: half(2),
+        other,
+    })
+}
+
+/// Judges the signature of a request at `now`.
+pub fn check(request: &Request<'_>, keys: &[Arc<Key>], now: u64) -> Verdict {
+    let Some(signature) = &request.signature else { return Verdict::Unsigned };
+    // Unknown keys and wrong MACs are answered without a MAC: there is nothing to make one with, or nobody to trust.
+    let unsigned = |error| {
+        let mut response = request.response(NOTAUTH, false);
+        request.push_opt(&mut response, None);
+        push(&mut response, signature, signature.time, error, &[], &[]);
+        Verdict::Bad(response)
+    };
+    let known = |key: &&Arc<Key>| key.name == signature.key && *key.algorithm.wire() == *signature.algorithm.wire();
+    let Some(key) = keys.iter().find(known) else { return unsigned(Error::Key) };
+    let length = key.algorithm.length();
+    match signature.mac.len() {
+        mac if mac > length || mac < (length / 2).max(10) => return Verdict::Bad(request.response(FORMERR, false)),
+        _ => {}
+    }
+    let message = unsign(request.message, signature);
+    let variables = variables(key, signature.time, signature.fudge, signature.error, signature.other);
+    // A shortened MAC may be right, and is not enough (RFC 8945 §5.2.2.1).
+    if signature.mac.len() < length {
+        return unsigned(Error::Trunc);
+    }
+    if !key.verify(&[&message, &variables], signature.mac) {
+        return unsigned(Error::Sig);
+    }
+    let mut signer = Signer { key: Arc::clone(key), prior: signature.mac.to_vec(), is_first: true };
+    if now.abs_diff(signature.time) > u64::from(signature.fudge) {
+        let mut response = request.response(NOTAUTH, false);
+        request.push_opt(&mut response, None);
+        // The client's time, so that it can check the MAC, and ours beside it (RFC 8945 §5.2.3).
+        signer.sign_with(&mut response, signature.time, Error::Time as u16, &time48(now));
+        return Verdict::Bad(response);
+    }
+    Verdict::Good(signer)
+}
+
+/// The message as it was before it was signed (RFC 8945 §5.2.2): without the record, under its first ID.
+fn unsign(message: &[u8], signature: &Signature<'_>) -> Vec<u8> {
+    let mut signed = message[..signature.start].to_vec();
+    signed[..2].copy_from_slice(&signature.original_id.to_be_bytes());
+    let count = u16::from_be_bytes([signed[10], signed[11]]).wrapping_sub(1);
+    signed[10..HEADER].copy_from_slice(&count.to_be_bytes());
+    signed
+}
+
+/// A request without its signature, under the ID it came with: what the ordinary path is to answer.
+pub fn strip(request: &Request<'_>) -> Vec<u8> {
+    let Some(signature) = &request.signature else { return request.message.to_vec() };
+    let mut message = unsign(request.message, signature);
+    message[..2].copy_from_slice(&request.id().to_be_bytes());
+    message
+}
+
+/// Signs the messages of one answer, in their order.
+#[derive(Debug)]
+pub struct Signer {
+    key: Arc<Key>,
+    /// The MAC before: the request's, then that of each message (RFC 8945 §5.3.1).
+    prior: Vec<u8>,
+    is_first: bool,
+}
+
+impl Signer {
+    /// The key.
+    pub fn key(&self) -> &Name {
+        &self.key.name
+    }
+
+    /// Bytes that a signature takes.
+    pub fn size(&self) -> usize {
+        self.key.name.wire().len() + 10 + self.key.algorithm.wire().len() + 16 + self.key.algorithm.length()
+    }
+
+    /// Signs the next message of the answer.
+    pub fn sign(&mut self, message: &mut Vec<u8>, now: u64) {
+        self.sign_with(message, now, 0, &[]);
+    }
+
+    fn sign_with(&mut self, message: &mut Vec<u8>, time: u64, error: u16, other: &[u8]) {
+        let length = u16::try_from(self.prior.len()).unwrap_or_default().to_be_bytes();
+        let variables = if self.is_first {
+            variables(&self.key, time, FUDGE, error, other)
+        } else {
+            [&time48(time)[..], &FUDGE.to_be_bytes()].concat()
+        };
+        let mac = self.key.mac(&[&length, &self.prior, message, &variables]);
+        let id = u16::from_be_bytes([message[0], message[1]]);
+        append(message, self.key.name.wire(), self.key.algorithm.wire(), (time, FUDGE), &mac, (id, error), other);
+        self.prior = mac;
+        self.is_first = false;
+    }
+}
+
+/// What is signed beside the message (RFC 8945 §4.3.3).
+fn variables(key: &Key, time: u64, fudge: u16, error: u16, other: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(other.len()).unwrap_or_default();
+    [
+        key.name.wire(),
+        &CLASS_ANY.to_be_bytes(),
+        &[0; 4],
+        key.algorithm.wire(),
+        &time48(time),
+        &fudge.to_be_bytes(),
+        &error.to_be_bytes(),
+        &length.to_be_bytes(),
+        other,
+    ]
+    .concat()
+}
+
+fn push(message: &mut Vec<u8>, asked: &Signature<'_>, time: u64, error: Error, mac: &[u8], other: &[u8]) {
+    let (name, algorithm) = (asked.key.wire(), asked.algorithm.wire());
+    append(message, name, algorithm, (time, asked.fudge), mac, (asked.original_id, error as u16), other);
+}
+
+/// Appends a TSIG record (RFC 8945 §4.2) and counts it.
+fn append(
+    message: &mut Vec<u8>,
+    name: &[u8],
+    algorithm: &[u8],
+    (time, fudge): (u64, u16),
+    mac: &[u8],
+    (id, error): (u16, u16),
+    other: &[u8],
+) {
+    let half = |length: usize| u16::try_from(length).unwrap_or_default().to_be_bytes();
+    let mut rdata = algorithm.to_vec();
+    rdata.extend_from_slice(&time48(time));
+    rdata.extend_from_slice(&fudge.to_be_bytes());
+    rdata.extend_from_slice(&half(mac.len()));
+    rdata.extend_from_slice(mac);
+    rdata.extend_from_slice(&id.to_be_bytes());
+    rdata.extend_from_slice(&error.to_be_bytes());
+    rdata.extend_from_slice(&half(other.len()));
+    rdata.extend_from_slice(other);
+    message.extend_from_slice(name);
+    message.extend_from_slice(&rtype::TSIG.to_be_bytes());
+    message.extend_from_slice(&CLASS_ANY.to_be_bytes());
+    message.extend_from_slice(&[0; 4]);
+    message.extend_from_slice(&half(rdata.len()));
+    message.extend_from_slice(&rdata);
+    let count = u16::from_be_bytes([message[10], message[11]]).wrapping_add(1);
+    message[10..HEADER].copy_from_slice(&count.to_be_bytes());
+}
+
+/// 48 bits of time.
+fn time48(time: u64) -> [u8; 6] {
+    let [_, _, time @ ..] = time.to_be_bytes();
+    time
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::key::Algorithm;
+    use super::*;
+
+    pub(in crate::dns) const NOW: u64 = 1_800_000_000;
+
+    pub(in crate::dns) fn key(name: &str, secret: &[u8]) -> Arc<Key> {
+        Arc::new(Key::new(&Name::parse(name).unwrap(), Algorithm::Sha256, secret.to_vec()))
+    }
+
+    /// Signs a request as a client does: as the first message, with nothing before it.
+    pub(in crate::dns) fn signed_request(message: &[u8], key: &Key, time: u64) -> Vec<u8> {
+        let mut signed = message.to_vec();
+        let mac = key.mac(&[message, &variables(key, time, FUDGE, 0, &[])]);
+        let id = u16::from_be_bytes([message[0], message[1]]);
+        append(&mut signed, key.name.wire(), key.algorithm.wire(), (time, FUDGE), &mac, (id, 0), &[]);
+        signed
+    }
+
+    pub(in crate::dns) const QUERY: &[u8] = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x07service\0\0\x06\0\x01";
+
+    fn error_of(response: &[u8]) -> (u8, u16, usize) {
+        // A response, read as if it were a request.
+        let mut bytes = response.to_vec();
+        bytes[2] &= 0x7f;
+        let request = Request::parse(&bytes).unwrap();
+        let signature = request.signature.unwrap();
+        (response[3] & 0x0f, signature.error, signature.mac.len())
+    }
+
+    #[test]
+    fn a_good_signature_is_taken_and_the_answers_carry_theirs() {
+        let key = key("xfr", b"0123456789abcdef");
+        let message = signed_request(QUERY, &key, NOW - 299);
+        let request = Request::parse(&message).unwrap();
+        let Verdict::Good(mut signer) = check(&request, &[Arc::clone(&key)], NOW) else { panic!("not taken") };
+        assert_eq!(strip(&request), QUERY);
+        let mut prior = request.signature.as_ref().unwrap().mac.to_vec();
+        for round in 0..3 {
+            let plain = request.response(0, true);
+            let mut answer = plain.clone();
+            signer.sign(&mut answer, NOW);
+            assert_eq!(answer.len(), plain.len() + signer.size());
+            let mut bytes = answer.clone();
+            bytes[2] &= 0x7f;
+            let read = Request::parse(&bytes).unwrap().signature.unwrap();
+            let length = u16::try_from(prior.len()).unwrap().to_be_bytes();
+            let all = variables(&key, NOW, FUDGE, 0, &[]);
+            let timers = [&time48(NOW)[..], &FUDGE.to_be_bytes()].concat();
+            let variables = if round == 0 { all } else { timers };
+            assert!(key.verify(&[&length, &prior, &plain, &variables], read.mac), "message {round}");
+            prior = read.mac.to_vec();
+        }
+    }
+
+    #[test]
+    fn rfc8945_5_2_bad_keys_macs_and_times() {
+        let (key, other) = (key("xfr", b"0123456789abcdef"), key("xfr", b"fedcba9876543210"));
+        let verdict = |message: &[u8], keys: &[Arc<Key>]| match check(&Request::parse(message).unwrap(), keys, NOW) {
+            Verdict::Bad(response) => response,
+            verdict => panic!("{verdict:?}"),
+        };
+        let message = signed_request(QUERY, &key, NOW);
+        assert_eq!(error_of(&verdict(&message, &[])), (9, 17, 0), "BADKEY");
+        assert_eq!(error_of(&verdict(&message, &[other])), (9, 16, 0), "BADSIG");
+        let late = signed_request(QUERY, &key, NOW - 301);
+        assert_eq!(error_of(&verdict(&late, &[Arc::clone(&key)])), (9, 18, 32), "BADTIME, signed");
+        // Anything changed behind the signer's back.
+        for at in [3, 15, 18] {
+            let mut changed = message.clone();
+            changed[at] ^= 0x10;
+            assert_eq!(error_of(&verdict(&changed, &[Arc::clone(&key)])), (9, 16, 0), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn rfc8945_5_2_2_1_short_macs_are_not_enough() {
+        let key = key("xfr", b"0123456789abcdef");
+        let mac = key.mac(&[QUERY, &variables(&key, NOW, FUDGE, 0, &[])]);
+        for (length, rcode) in [(16, 9), (9, 1), (31, 9)] {
+            let mut message = QUERY.to_vec();
+            let id = (0x1234, 0);
+            append(&mut message, key.name.wire(), key.algorithm.wire(), (NOW, FUDGE), &mac[..length], id, &[]);
+            let Verdict::Bad(response) = check(&Request::parse(&message).unwrap(), &[Arc::clone(&key)], NOW) else {
+                panic!("{length} bytes taken")
+            };
+            assert_eq!(response[3] & 0x0f, rcode, "{length}");
+        }
+    }
+
+    /// A forwarder may have changed the ID: the signature is over the first one.
+    #[test]
+    fn the_original_id_is_what_was_signed() {
+        let key = key("xfr", b"0123456789abcdef");
+        let mut message = signed_request(QUERY, &key, NOW);
+        message[..2].copy_from_slice(&[9, 9]);
+        let request = Request::parse(&message).unwrap();
+        assert!(matches!(check(&request, &[Arc::clone(&key)], NOW), Verdict::Good(_)));
+        assert_eq!(strip(&request)[..2], [9, 9]);
+    }
+}
