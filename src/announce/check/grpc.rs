@@ -1,0 +1,133 @@
+//! The check `grpc`: what the standard health service says (`grpc.health.v1.Health/Check`, from the gRPC repository's
+//! doc/health-checking.md). Only SERVING is good.
+//!
+//! Cleartext HTTP/2 with prior knowledge. The two messages have one field each and are written out here: a string as
+//! field 1, and an enumeration as field 1.
+
+use hyper::client::conn::http2;
+use hyper::{HeaderMap, Method, Request};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
+
+use super::wire::{self, Once};
+use super::{Found, check_target, kept};
+use crate::settings::Section;
+
+/// Bytes of an answer that are looked at; a health answer has seven.
+const LOOKED_AT: usize = 1024;
+/// Bytes of a service's name: the length of what it is in takes one byte then.
+const LONGEST: usize = 120;
+
+/// Whom to ask, and about what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// `HOST:PORT`.
+    pub target: String,
+    /// The gRPC service; empty for the server as a whole.
+    pub service: String,
+}
+
+impl Config {
+    /// Reads the keys `address`, by default the service's `port` on this host, and `service`.
+    pub(super) fn read(section: &mut Section<'_>, port: u16) -> Option<Self> {
+        let target = check_target(section, port);
+        let service = section.located::<String>("service");
+        if let Some(said) = service.as_ref().filter(|said| said.value.len() > LONGEST) {
+            section.problems().add(said.span, format!("`service` must have at most {LONGEST} bytes"));
+            return None;
+        }
+        Some(Self { target: target?, service: service.map(|said| said.value).unwrap_or_default() })
+    }
+
+    pub(super) async fn probe(&self) -> Found {
+        let stream =
+            TcpStream::connect(&self.target).await.map_err(|error| format!("it takes no connection: {error}"))?;
+        let failed = |error: hyper::Error| format!("there is no answer: {}", wire::chain(&error));
+        let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+        let (mut sender, connection) = handshake.await.map_err(failed)?;
+        let exchange = async {
+            let answer = sender.send_request(self.request()?).await.map_err(failed)?;
+            if !answer.status().is_success() {
+                return Err(format!("it answers HTTP {}", answer.status()));
+            }
+            // An answer that is an error may have everything in its headers.
+            if let Some(error) = status(answer.headers()) {
+                return Err(error);
+            }
+            let (body, trailers) = wire::read(answer.into_body(), LOOKED_AT).await.map_err(failed)?;
+            match trailers.as_ref().and_then(status) {
+                Some(error) => Err(error),
+                None => judge(&body),
+            }
+        };
+        let mut connection = std::pin::pin!(connection);
+        let mut exchange = std::pin::pin!(exchange);
+        tokio::select! {
+            found = &mut exchange => found,
+            _ = &mut connection => exchange.await,
+        }
+    }
+
+    fn request(&self) -> Result<Request<Once>, String> {
+        Request::builder()
+            .method(Method::POST)
+            .uri(format!("http://{}/grpc.health.v1.Health/Check", self.target))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(Once::new(self.message()))
+            .map_err(|error| format!("it cannot be asked: {error}"))
+    }
+
+    /// The request as a gRPC message: not compressed, its length, and `string service = 1`.
+    fn message(&self) -> Vec<u8> {
+        // `read` has seen to it that both lengths fit one byte.
+        let length = u8::try_from(self.service.len()).unwrap_or_default();
+        let field = if length == 0 { Vec::new() } else { [&[0x0a, length], self.service.as_bytes()].concat() };
+        let length = u32::try_from(field.len()).unwrap_or_default();
+        [&[0][..], &length.to_be_bytes(), &field].concat()
+    }
+}
+
+/// The error that headers or trailers tell, if they tell one.
+fn status(headers: &HeaderMap) -> Option<String> {
+    let status = headers.get("grpc-status")?.to_str().unwrap_or("?");
+    if status == "0" {
+        return None;
+    }
+    let message = headers.get("grpc-message").and_then(|message| message.to_str().ok()).unwrap_or_default();
+    Some(kept(&format!("it answers with gRPC status {status} {message}")))
+}
+
+/// Reads the answer: `ServingStatus status = 1`, which is left out where it is 0.
+fn judge(body: &[u8]) -> Found {
+    let status = match body {
+        [0, 0, 0, 0, 0, ..] => 0,
+        [0, 0, 0, 0, _, 0x08, status, ..] => *status,
+        _ => return Err("its answer is no health message".to_owned()),
+    };
+    match status {
+        1 => Ok("SERVING".to_owned()),
+        0 => Err("UNKNOWN".to_owned()),
+        2 => Err("NOT_SERVING".to_owned()),
+        3 => Err("SERVICE_UNKNOWN".to_owned()),
+        other => Err(format!("an unknown status, {other}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_what_protobuf_makes_of_them() {
+        let config = |service: &str| Config { target: "127.0.0.1:1".into(), service: service.into() };
+        assert_eq!(config("").message(), [0, 0, 0, 0, 0]);
+        assert_eq!(config("ab").message(), [0, 0, 0, 0, 4, 0x0a, 2, b'a', b'b']);
+        assert_eq!(judge(&[0, 0, 0, 0, 2, 8, 1]), Ok("SERVING".to_owned()));
+        assert_eq!(judge(&[0, 0, 0, 0, 2, 8, 2]), Err("NOT_SERVING".to_owned()));
+        assert_eq!(judge(&[0, 0, 0, 0, 0]), Err("UNKNOWN".to_owned()));
+        for odd in [&[][..], &[0], &[1, 0, 0, 0, 2, 8, 1], &[0, 0, 0, 0, 2]] {
+            assert!(judge(odd).is_err(), "{odd:?}");
+        }
+    }
+}

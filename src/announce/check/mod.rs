@@ -1,0 +1,189 @@
+//! Checks: whether a service of this host is well enough to be registered.
+//!
+//! - A kind of check has a file: [`tcp`], [`http`], [`exec`], [`grpc`], [`ttl`]. Each owns its settings and a `probe` that
+//!   says once how it is; bounding its time is the runner's.
+//! - [`health`] makes a state of the probes' results: rise, fall, flapping. It is pure.
+//! - [`runner`] decides when to probe, how many at once, and tells the driver when a service's health changes.
+//!
+//! Checks know nothing of ZooKeeper. What they say reaches the plan as a [`Hold`](super::Hold).
+
+pub mod exec;
+pub mod grpc;
+pub mod health;
+pub mod http;
+pub(super) mod runner;
+pub mod tcp;
+pub mod ttl;
+mod wire;
+
+use std::fmt;
+use std::time::Duration;
+
+use health::Rules;
+use ttl::Heartbeats;
+
+use crate::settings::{Kind as Said, Section, Value, nearest};
+
+/// What a probe found, in a sentence: well, or not.
+pub type Found = Result<String, String>;
+
+/// Characters of what a probe says that are kept.
+pub const KEPT: usize = 1000;
+
+/// The shortest interval: ten probes a second are no check but a load.
+const SHORTEST: Duration = Duration::from_millis(100);
+
+/// One check of a service.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Check {
+    /// What is asked.
+    pub kind: Kind,
+    /// How often.
+    pub interval: Duration,
+    /// How long one probe may take.
+    pub timeout: Duration,
+    /// What the results mean.
+    pub rules: Rules,
+}
+
+/// What a check asks.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Kind {
+    /// Whether a port takes connections.
+    Tcp(tcp::Config),
+    /// Whether a URL answers as it should.
+    Http(http::Config),
+    /// Whether a command succeeds.
+    Exec(exec::Config),
+    /// What the standard health service of gRPC says.
+    Grpc(grpc::Config),
+    /// Whether the service has said lately that it is well.
+    Ttl(ttl::Config),
+}
+
+const KINDS: [&str; 5] = ["tcp", "http", "exec", "grpc", "ttl"];
+
+impl Check {
+    /// Reads the key `check` of a service's table: a table of checks by kind, each a table or a list of tables. `port`
+    /// is the service's, where checks go that say no other place.
+    pub fn read_all(section: &mut Section<'_>, port: u16) -> Vec<Self> {
+        let Some(value) = section.value("check") else { return Vec::new() };
+        let problems = section.problems();
+        let Said::Table(kinds) = &value.kind else {
+            let help = "write check.http = { url = \"…\" }, or another of tcp, exec, grpc, ttl";
+            problems.add_with_help(value.span, "`check` must be a table of checks by their kinds", help);
+            return Vec::new();
+        };
+        let mut checks = Vec::new();
+        for (name, span, value) in &kinds.entries {
+            let Some(kind) = KINDS.into_iter().find(|kind| kind == name) else {
+                let message = format!("there is no check of the kind `{name}`");
+                let help = match nearest(name, &KINDS) {
+                    Some(kind) => format!("did you mean `{kind}`?"),
+                    None => format!("there are {}", KINDS.join(", ")),
+                };
+                problems.add_with_help(*span, message, help);
+                continue;
+            };
+            let tables: &[Value] = match &value.kind {
+                Said::Array(tables) => tables,
+                _ => std::slice::from_ref(value),
+            };
+            for table in tables {
+                let Said::Table(table) = &table.kind else {
+                    let message = format!("`check.{kind}` must be a table, or a list of tables");
+                    problems.add(table.span, message);
+                    continue;
+                };
+                let mut section = Section::new(table, format!("service.check.{kind}"), problems);
+                checks.extend(Self::read(&mut section, kind, port));
+                section.finish();
+            }
+        }
+        checks
+    }
+
+    fn read(section: &mut Section<'_>, kind: &str, port: u16) -> Option<Self> {
+        // That a service has been silent for its time is itself the third strike.
+        let (interval, rules) = match kind {
+            "ttl" => (Duration::from_secs(1), Rules { rise: 1, fall: 1, ..Rules::default() }),
+            _ => (Duration::from_secs(5), Rules::default()),
+        };
+        let kind = match kind {
+            "tcp" => tcp::Config::read(section, port).map(Kind::Tcp),
+            "http" => http::Config::read(section).map(Kind::Http),
+            "exec" => exec::Config::read(section).map(Kind::Exec),
+            "grpc" => grpc::Config::read(section, port).map(Kind::Grpc),
+            _ => ttl::Config::read(section).map(Kind::Ttl),
+        };
+        let interval = at_least(section, "interval", interval, SHORTEST);
+        let timeout = at_least(section, "timeout", Duration::from_secs(2), Duration::from_millis(1));
+        let rules = rules.read(section);
+        Some(Self { kind: kind?, interval, timeout, rules })
+    }
+
+    /// Looks once.
+    ///
+    /// Not bounded in time; whoever stops waiting drops the future, and what it has started ends with it.
+    ///
+    /// # Errors
+    /// What speaks against the service, in a sentence.
+    pub async fn probe(&self, service: &str, heartbeats: &Heartbeats) -> Found {
+        match &self.kind {
+            Kind::Tcp(config) => config.probe().await,
+            Kind::Http(config) => config.probe().await,
+            Kind::Exec(config) => config.probe().await,
+            Kind::Grpc(config) => config.probe().await,
+            Kind::Ttl(config) => config.probe(service, heartbeats),
+        }
+    }
+}
+
+fn at_least(section: &mut Section<'_>, key: &'static str, default: Duration, least: Duration) -> Duration {
+    match section.located::<Duration>(key) {
+        Some(said) if said.value < least => {
+            section.problems().add(said.span, format!("`{key}` must be at least {least:?}, not {:?}", said.value));
+            default
+        }
+        said => said.map_or(default, |said| said.value),
+    }
+}
+
+/// `HOST:PORT`, where the host may be a name or an address, an IPv6 one in brackets.
+fn check_target(section: &mut Section<'_>, port: u16) -> Option<String> {
+    let Some(target) = section.located::<String>("address") else { return Some(format!("127.0.0.1:{port}")) };
+    let is_good = target.value.rsplit_once(':').is_some_and(|(host, port)| {
+        let is_bracketed = host.starts_with('[') && host.ends_with(']');
+        let host_is_good = !host.is_empty() && (is_bracketed || !host.contains(':'));
+        host_is_good && port.parse::<u16>().is_ok_and(|port| port != 0)
+    });
+    if !is_good {
+        let help = "host:port, such as \"127.0.0.1:8080\" or \"[::1]:8080\"";
+        section.problems().add_with_help(target.span, "`address` must be a host and a port", help);
+    }
+    is_good.then_some(target.value)
+}
+
+/// At most [`KEPT`] characters of `text`, on one line.
+fn kept(text: &str) -> String {
+    let line: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(KEPT).collect();
+    line.trim_end().to_owned()
+}
+
+/// What is checked, as a person calls it: `http http://127.0.0.1:8080/health`.
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            Kind::Tcp(config) => write!(f, "tcp {}", config.target),
+            Kind::Http(config) => write!(f, "http {}", config.url),
+            Kind::Exec(config) => write!(f, "exec {}", config.command.join(" ")),
+            Kind::Grpc(config) if config.service.is_empty() => write!(f, "grpc {}", config.target),
+            Kind::Grpc(config) => write!(f, "grpc {} {}", config.target, config.service),
+            Kind::Ttl(ttl::Config { file: Some(file), ttl }) => write!(f, "ttl {ttl:?} of {}", file.display()),
+            Kind::Ttl(ttl::Config { file: None, ttl }) => write!(f, "ttl {ttl:?}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

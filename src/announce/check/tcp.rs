@@ -1,0 +1,27 @@
+//! The check `tcp`: whether a port takes connections. Nothing is said on the connection.
+
+use tokio::net::TcpStream;
+
+use super::{Found, check_target};
+use crate::settings::Section;
+
+/// Where to connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// `HOST:PORT`.
+    pub target: String,
+}
+
+impl Config {
+    /// Reads the key `address`; the service's `port` on this host is the default.
+    pub(super) fn read(section: &mut Section<'_>, port: u16) -> Option<Self> {
+        Some(Self { target: check_target(section, port)? })
+    }
+
+    pub(super) async fn probe(&self) -> Found {
+        match TcpStream::connect(&self.target).await {
+            Ok(_) => Ok("it takes connections".to_owned()),
+            Err(error) => Err(format!("it takes no connection: {error}")),
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The kinds of checks against servers and commands of this process.
+
+use std::net::SocketAddr;
+
+use hyper::body::{Bytes, Frame, Incoming};
+use hyper::service::service_fn;
+use hyper::{HeaderMap, Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+
+use super::*;
+use crate::settings::{Problems, Span, Table};
+
+fn table(entries: &[(&str, Said)]) -> Said {
+    let entries = entries.iter().enumerate().map(|(index, (key, kind))| {
+        let span = Span { file: 0, start: 10 * (index + 1), end: 10 * (index + 1) + 1 };
+        ((*key).to_owned(), span, Value { span, kind: kind.clone() })
+    });
+    Said::Table(Table { span: Span::default(), entries: entries.collect() })
+}
+
+fn string(text: &str) -> Said {
+    Said::String(text.to_owned())
+}
+
+fn strings(texts: &[&str]) -> Said {
+    Said::Array(texts.iter().map(|text| Value { span: Span::default(), kind: string(text) }).collect())
+}
+
+/// The checks of a service with port 8080, and what is wrong with them.
+fn read(kind: &str, settings: &[(&str, Said)]) -> (Vec<Check>, Vec<String>) {
+    let Said::Table(service) = table(&[("check", table(&[(kind, table(settings))]))]) else { unreachable!() };
+    let problems = Problems::default();
+    let mut section = Section::new(&service, "service", &problems);
+    let checks = Check::read_all(&mut section, 8080);
+    section.finish();
+    (checks, problems.into_vec().into_iter().map(|problem| problem.message).collect())
+}
+
+fn check(kind: &str, settings: &[(&str, Said)]) -> Check {
+    let (mut checks, problems) = read(kind, settings);
+    assert_eq!(problems, [""; 0]);
+    checks.remove(0)
+}
+
+async fn probe(check: &Check) -> Found {
+    let heartbeats = Heartbeats::default();
+    timeout(check.timeout, check.probe("a", &heartbeats)).await.unwrap_or_else(|_| Err("time is out".to_owned()))
+}
+
+/// A server that answers every connection with these bytes, once it has heard something, and tells what it heard.
+async fn server(answer: &'static str) -> (SocketAddr, tokio::sync::mpsc::UnboundedReceiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (told, hears) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut piece = [0; 4096];
+            let length = stream.read(&mut piece).await.unwrap_or(0);
+            let _ = told.send(String::from_utf8_lossy(&piece[..length]).into_owned());
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    (address, hears)
+}
+
+/// A port that refuses.
+async fn closed() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+}
+
+#[tokio::test]
+async fn tcp_is_about_connections_alone() {
+    let (open, _hears) = server("").await;
+    assert!(probe(&check("tcp", &[("address", string(&open.to_string()))])).await.is_ok());
+    let found = probe(&check("tcp", &[("address", string(&closed().await.to_string()))])).await;
+    assert!(found.unwrap_err().contains("refused"));
+    assert_eq!(check("tcp", &[]).to_string(), "tcp 127.0.0.1:8080");
+}
+
+#[tokio::test]
+async fn http_judges_status_and_body() {
+    const ILL: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nfull";
+    const WELL: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nstate\r\n4\r\n: ok\r\n0\r\n\r\n";
+    let url = |address: SocketAddr| ("url", string(&format!("http://{address}/health?x=1")));
+    let (ill, _hears) = server(ILL).await;
+    let (well, mut hears) = server(WELL).await;
+    assert_eq!(probe(&check("http", &[url(ill)])).await, Err("it answers 503 Service Unavailable".into()));
+    assert!(probe(&check("http", &[url(ill), ("status", string("500-599"))])).await.is_ok());
+    assert!(probe(&check("http", &[url(ill), ("status", strings(&["200", "503"]))])).await.is_ok());
+    assert!(probe(&check("http", &[url(well)])).await.is_ok());
+    let request = hears.recv().await.unwrap();
+    assert!(request.starts_with("GET /health?x=1 HTTP/1.1\r\n"), "{request}");
+    assert!(request.contains(&format!("host: {well}\r\n")), "{request}");
+    assert!(probe(&check("http", &[url(well), ("contains", string("state: ok"))])).await.is_ok());
+    let found = probe(&check("http", &[url(well), ("contains", string("state: bad"))])).await;
+    assert_eq!(found, Err("its answer does not contain \"state: bad\": state: ok".into()));
+    assert!(probe(&check("http", &[url(well), ("matches", string("^state: (ok|fine)$"))])).await.is_ok());
+    assert!(probe(&check("http", &[url(well), ("matches", string("^ok"))])).await.is_err());
+    while hears.try_recv().is_ok() {}
+    let headers = table(&[("Host", string("shop.example")), ("X-Probe", string("1"))]);
+    assert!(probe(&check("http", &[url(well), ("method", string("POST")), ("headers", headers)])).await.is_ok());
+    let request = hears.recv().await.unwrap();
+    assert!(request.starts_with("POST "), "{request}");
+    assert!(request.contains("host: shop.example\r\n") && request.contains("x-probe: 1\r\n"), "{request}");
+}
+
+#[tokio::test]
+async fn http_that_refuses_hangs_or_talks_nonsense_is_ill() {
+    let at = |address: SocketAddr| check("http", &[("url", string(&format!("http://{address}/")))]);
+    assert!(probe(&at(closed().await)).await.unwrap_err().contains("refused"));
+    let (nonsense, _hears) = server("SSH-2.0-x\r\n").await;
+    assert!(probe(&at(nonsense)).await.unwrap_err().starts_with("there is no answer"));
+    let hanging = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut hangs = at(hanging.local_addr().unwrap());
+    hangs.timeout = Duration::from_millis(100);
+    assert_eq!(probe(&hangs).await, Err("time is out".into()));
+}
+
+fn exec(script: &str) -> Check {
+    check("exec", &[("command", strings(&["/bin/sh", "-c", script]))])
+}
+
+#[tokio::test]
+async fn exec_is_about_the_exit_status_and_keeps_what_is_said() {
+    assert_eq!(probe(&exec("echo fine; echo too >&2")).await, Ok("fine too".into()));
+    assert_eq!(probe(&exec("echo no space; exit 3")).await, Err("exit status: 3: no space".into()));
+    assert_eq!(probe(&exec("kill -9 $$")).await, Err("signal: 9 (SIGKILL)".into()));
+    let missing = check("exec", &[("command", strings(&["/nonexistent/check"]))]);
+    assert!(probe(&missing).await.unwrap_err().starts_with("it cannot be run"));
+    let much = probe(&exec("head -c 1000000 /dev/zero | tr '\\0' x")).await.unwrap();
+    assert_eq!(much.len(), KEPT);
+    let left = probe(&exec("sleep 5 & echo started")).await;
+    assert_eq!(left, Ok("started".into()), "a process that is left behind is not waited for");
+}
+
+#[tokio::test]
+async fn exec_is_killed_with_its_whole_group_when_time_is_out() {
+    let mark = std::env::temp_dir().join(format!("zonekeeper-exec-{}", std::process::id()));
+    let mut slow = exec(&format!("(sleep 1; touch {0}) & echo $! > {0}.pid; wait", mark.display()));
+    slow.timeout = Duration::from_millis(400);
+    assert_eq!(probe(&slow).await, Err("time is out".into()));
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    assert!(!mark.exists(), "the child of the command went on");
+    let pid = std::path::PathBuf::from(format!("{}.pid", mark.display()));
+    assert!(pid.exists(), "the command had begun");
+    std::fs::remove_file(pid).unwrap();
+}
+
+#[tokio::test]
+async fn ttl_is_about_how_long_ago_a_file_was_touched() {
+    let file = std::env::temp_dir().join(format!("zonekeeper-ttl-{}", std::process::id()));
+    let said = || [("ttl", string("10s")), ("file", string(&file.to_string_lossy()))];
+    assert!(probe(&check("ttl", &said())).await.unwrap_err().contains("No such file"));
+    std::fs::write(&file, "").unwrap();
+    assert!(probe(&check("ttl", &said())).await.is_ok());
+    let old = std::time::SystemTime::now() - Duration::from_secs(11);
+    std::fs::File::options().write(true).open(&file).unwrap().set_modified(old).unwrap();
+    assert!(probe(&check("ttl", &said())).await.unwrap_err().ends_with("10s is the limit"));
+    std::fs::remove_file(&file).unwrap();
+}
+
+#[test]
+fn defaults_and_limits() {
+    let (checks, problems) = read("tcp", &[]);
+    assert_eq!(problems, [""; 0]);
+    let Check { interval, timeout, rules, .. } = checks[0];
+    assert_eq!((interval, timeout, rules), (Duration::from_secs(5), Duration::from_secs(2), Rules::default()));
+    let (_, problems) = read(
+        "http",
+        &[
+            ("url", string("https://x/")),
+            ("interval", string("1ms")),
+            ("rise", Said::Integer(0)),
+            ("initial", string("well")),
+            ("status", Said::Integer(99)),
+            ("matches", string("(")),
+            ("method", string("G T")),
+            ("headers", table(&[("a b", string("x"))])),
+            ("colour", string("red")),
+        ],
+    );
+    assert_eq!(problems.len(), 9, "{problems:#?}");
+    assert!(problems.iter().any(|problem| problem.starts_with("`url` must be an http URL; for https")));
+    let (checks, problems) = read("htp", &[]);
+    assert_eq!((checks, problems), (vec![], vec!["there is no check of the kind `htp`".to_owned()]));
+    assert_eq!(read("exec", &[("command", strings(&[]))]).1, ["`command` must name a program"]);
+    assert_eq!(read("tcp", &[("address", string("::1:80"))]).1, ["`address` must be a host and a port"]);
+}
+
+/// An answer of gRPC: a message, and behind it the status.
+struct Answer(Option<Bytes>, Option<HeaderMap>);
+
+impl hyper::body::Body for Answer {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let data = self.0.take().map(Frame::data);
+        std::task::Poll::Ready(data.or_else(|| self.1.take().map(Frame::trailers)).map(Ok))
+    }
+}
+
+/// A gRPC server that knows the service `well` to be well and `ill` to be ill, and no other.
+async fn grpc_server() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer = async |request: Request<Incoming>| {
+        let path = request.uri().path().to_owned();
+        let (body, _) = wire::read(request.into_body(), 100).await?;
+        let (message, status) = match (&*path, &*body) {
+            ("/grpc.health.v1.Health/Check", b"\0\0\0\0\x06\x0a\x04well" | b"\0\0\0\0\0") => (Some(1), "0"),
+            ("/grpc.health.v1.Health/Check", b"\0\0\0\0\x05\x0a\x03ill") => (Some(2), "0"),
+            ("/grpc.health.v1.Health/Check", _) => (None, "5"),
+            _ => (None, "12"),
+        };
+        let message = message.map(|status| Bytes::from(vec![0, 0, 0, 0, 2, 8, status]));
+        let trailers = HeaderMap::from_iter([("grpc-status".parse().unwrap(), status.parse().unwrap())]);
+        Ok::<_, hyper::Error>(Response::new(Answer(message, Some(trailers))))
+    };
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            tokio::spawn(server.serve_connection(TokioIo::new(stream), service_fn(answer)));
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn grpc_asks_the_standard_health_service() {
+    let address = string(&grpc_server().await.to_string());
+    let of = |service: &str| check("grpc", &[("address", address.clone()), ("service", string(service))]);
+    assert_eq!(probe(&of("")).await, Ok("SERVING".into()));
+    assert_eq!(probe(&of("well")).await, Ok("SERVING".into()));
+    assert_eq!(probe(&of("ill")).await, Err("NOT_SERVING".into()));
+    assert_eq!(probe(&of("other")).await, Err("it answers with gRPC status 5".into()));
+    let (web, _hears) = server("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+    assert!(probe(&check("grpc", &[("address", string(&web.to_string()))])).await.is_err());
+}

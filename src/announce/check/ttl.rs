@@ -1,0 +1,75 @@
+//! The check `ttl`: the service says itself that it is well, again and again, and is ill when it has been silent too long.
+//!
+//! It says so by touching a file, or to the admin server (`POST /v1/heartbeat/NAME`).
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::Found;
+use crate::settings::Section;
+
+/// How it says it, and how long that lasts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The file that it touches; without one the admin server is told.
+    pub file: Option<PathBuf>,
+    /// How long it counts as well after that.
+    pub ttl: Duration,
+}
+
+/// When services have said to this process that they are well.
+#[derive(Debug, Default)]
+pub struct Heartbeats(Mutex<HashMap<String, Instant>>);
+
+impl Heartbeats {
+    /// The service at this path below its registry's root says it is well.
+    pub fn heard(&self, service: &str, now: Instant) {
+        self.beats().insert(service.to_owned(), now);
+    }
+
+    fn last(&self, service: &str) -> Option<Instant> {
+        self.beats().get(service).copied()
+    }
+
+    fn beats(&self) -> std::sync::MutexGuard<'_, HashMap<String, Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Config {
+    /// Reads the keys `ttl` and `file`.
+    pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
+        let ttl = section.required::<Duration>("ttl");
+        let file = section.located::<PathBuf>("file");
+        if let Some(file) = file.as_ref().filter(|file| !file.value.is_absolute()) {
+            section.problems().add(file.span, "`file` must be an absolute path");
+        }
+        if let Some(ttl) = ttl.as_ref().filter(|ttl| ttl.value < Duration::from_millis(100)) {
+            section.problems().add(ttl.span, "`ttl` must be at least 100ms");
+        }
+        Some(Self { file: file.map(|file| file.value), ttl: ttl?.value })
+    }
+
+    pub(super) fn probe(&self, service: &str, heartbeats: &Heartbeats) -> Found {
+        let age = match &self.file {
+            Some(file) => touched(file)?,
+            None => match heartbeats.last(service) {
+                Some(last) => tokio::time::Instant::now().into_std().saturating_duration_since(last),
+                None => return Err("it has said nothing yet".to_owned()),
+            },
+        };
+        let age = Duration::from_millis(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+        let text = format!("it said so {age:?} ago");
+        if age <= self.ttl { Ok(text) } else { Err(format!("{text}, and {:?} is the limit", self.ttl)) }
+    }
+}
+
+/// How long ago a file was touched. A time to come, which a clock that was set back leaves behind, is now.
+fn touched(file: &Path) -> Result<Duration, String> {
+    // A stat of a local file: not worth a thread.
+    let touched = std::fs::metadata(file).and_then(|file| file.modified());
+    let touched = touched.map_err(|error| format!("{} cannot be looked at: {error}", file.display()))?;
+    Ok(SystemTime::now().duration_since(touched).unwrap_or_default())
+}

@@ -1,0 +1,504 @@
+//! The announcer's I/O: does what [`super::plan`] decides, and tells it what happened. No decision is made here.
+//!
+//! Unless the configuration says otherwise, parents are created open to everybody, as kazoo and zc.zk create paths, since
+//! a registry is shared; the instances themselves can be read by everybody and written by nobody, as zc.zk's. Who may write to their parent may therefore
+//! delete them, we included, and nobody can change their data.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::address::Own;
+use super::check::runner::{Change, Checks, Told};
+use super::config::ServiceConfig;
+use super::plan::{Action, Input, News, Plan};
+use super::status::{Hold, Registration, SessionStatus, Status};
+use super::wanted::Writer;
+use super::watches::Watches;
+use super::{Error, address};
+use crate::keeper::session::{Access, Ensemble, Event, Mode, Session, Write};
+use crate::keeper::{self, Path, Znode};
+
+/// How often the host's addresses are looked at.
+const LOOK_AT_ADDRESSES: Duration = Duration::from_secs(3);
+
+/// Registers services in one registry.
+#[derive(Debug)]
+pub struct Announcer<E> {
+    ensemble: E,
+    writer: Writer,
+    services: Services,
+    status: Status,
+}
+
+/// What an announcer registers; clones give to the same.
+#[derive(Debug, Clone)]
+pub struct Services {
+    writer: Writer,
+    wish: Arc<watch::Sender<Vec<ServiceConfig>>>,
+}
+
+impl Services {
+    /// Registers these from now on. What was registered before and is the same keeps its znode and its checks' states.
+    ///
+    /// # Errors
+    /// When a service's name makes no path; then all stays as it is.
+    pub fn set(&self, services: Vec<ServiceConfig>) -> Result<(), Error> {
+        let somewhere = Own { interface: String::new(), address: Ipv4Addr::LOCALHOST.into() };
+        self.writer.wanted(&services, &[somewhere])?;
+        self.wish.send_replace(services);
+        Ok(())
+    }
+
+    fn holding(self, services: Vec<ServiceConfig>) -> Result<Self, Error> {
+        self.set(services)?;
+        Ok(self)
+    }
+}
+
+impl<E: Ensemble> Announcer<E> {
+    /// An announcer of `services`; nothing is connected yet.
+    ///
+    /// # Errors
+    /// When a service's name makes no path.
+    pub fn new(ensemble: E, writer: Writer, services: Vec<ServiceConfig>) -> Result<Self, Error> {
+        let services =
+            Services { writer: writer.clone(), wish: Arc::new(watch::Sender::new(Vec::new())) }.holding(services)?;
+        Ok(Self { ensemble, writer, services, status: Status::default() })
+    }
+
+    /// Where other services can be given to it, now and while it runs.
+    pub fn services(&self) -> Services {
+        self.services.clone()
+    }
+
+    /// What it shows to others, now and while it runs.
+    pub fn status(&self) -> Status {
+        self.status.clone()
+    }
+
+    /// Registers the services and keeps them registered; when `stop` says so takes them out and returns, in bounded
+    /// time. It never ends before.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut addresses = interval(LOOK_AT_ADDRESSES);
+        addresses.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let driver = Driver {
+            wish: self.services.wish.subscribe(),
+            checks: Checks::new(self.status.heartbeats(), fastrand::Rng::new()),
+            follows_addresses: false,
+            announcer: self,
+            plan: Plan::new(fastrand::Rng::new()),
+            session: None,
+            connecting: JoinSet::new(),
+            operations: JoinSet::new(),
+            watches: Watches::default(),
+            addresses,
+            own: None,
+            connect_trouble: None,
+        };
+        driver.run(stop).await;
+    }
+}
+
+struct Driver<E: Ensemble> {
+    announcer: Announcer<E>,
+    plan: Plan,
+    session: Option<Arc<E::Session>>,
+    connecting: JoinSet<Result<E::Session, keeper::Error>>,
+    /// What is on its way through the session.
+    operations: JoinSet<Outcome<E>>,
+    watches: Watches<<E::Session as Session>::Watch>,
+    wish: watch::Receiver<Vec<ServiceConfig>>,
+    follows_addresses: bool,
+    addresses: Interval,
+    /// The host's addresses when they were last looked at.
+    own: Option<Vec<Own>>,
+    /// Why the last attempt to connect failed, so that it is not told again and again.
+    connect_trouble: Option<keeper::Error>,
+    checks: Checks,
+}
+
+/// How an operation on a znode ended.
+enum Outcome<E: Ensemble> {
+    Inspected { path: Path, arming: Arming<<E::Session as Session>::Watch>, found: Result<Znode, keeper::Error> },
+    Done { path: Path, result: Result<(), keeper::Error> },
+}
+
+enum Arming<W> {
+    None,
+    Unwatchable,
+    Armed { watch: W, connection: u64 },
+}
+
+/// What the driver woke up for.
+enum Woke<E: Ensemble> {
+    Stop,
+    Connected(Result<E::Session, keeper::Error>),
+    Ended(Outcome<E>),
+    Told(Event, Path),
+    Addresses,
+    Checked(Told),
+    Services,
+    Time,
+}
+
+impl<E: Ensemble> Driver<E> {
+    async fn run(mut self, stop: CancellationToken) {
+        let (mut stopping, mut actions) = (false, Vec::new());
+        // What is wished already is a change too.
+        self.wish.mark_changed();
+        loop {
+            let inputs = match self.wake(&stop, stopping).await {
+                Woke::Stop => {
+                    stopping = true;
+                    vec![Input::Stop]
+                }
+                Woke::Connected(result) => vec![self.connected(result)],
+                Woke::Ended(outcome) => self.ended(outcome),
+                Woke::Told(event, path) => vec![match event {
+                    Event::Changed(_) => Input::Changed(path),
+                    Event::Disconnected => Input::Disconnected,
+                    Event::Connected => Input::Reconnected,
+                    Event::Over(why) => Input::Over(why),
+                }],
+                Woke::Services => self.take_services().into_iter().collect(),
+                Woke::Addresses => self.look_at_addresses().into_iter().collect(),
+                Woke::Checked(told) => self.checked(told).into_iter().collect(),
+                Woke::Time => vec![Input::Tick],
+            };
+            for input in inputs {
+                self.plan.handle(now(), input, &mut actions);
+            }
+            for action in actions.drain(..) {
+                if let Action::Stopped { left, expire_within } = action {
+                    return self.stopped(&left, expire_within).await;
+                }
+                self.perform(action);
+            }
+            self.show_session();
+        }
+    }
+
+    async fn wake(&mut self, stop: &CancellationToken, stopping: bool) -> Woke<E> {
+        let deadline = self.plan.deadline();
+        let time = async {
+            match deadline {
+                Some(deadline) => sleep_until(deadline.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(time);
+        loop {
+            return tokio::select! {
+                () = stop.cancelled(), if !stopping => Woke::Stop,
+                Some(joined) = self.connecting.join_next() => match ended(joined) {
+                    Some(result) => Woke::Connected(result),
+                    None => continue,
+                },
+                Some(joined) = self.operations.join_next() => match ended(joined) {
+                    Some(outcome) => Woke::Ended(outcome),
+                    None => continue,
+                },
+                (event, path) = self.watches.next() => Woke::Told(event, path),
+                // The sender is ours, too: it does not go.
+                _ = self.wish.changed(), if !stopping => Woke::Services,
+                _ = self.addresses.tick(), if self.follows_addresses => Woke::Addresses,
+                told = self.checks.next(), if !stopping => Woke::Checked(told),
+                () = &mut time => Woke::Time,
+            };
+        }
+    }
+
+    fn connected(&mut self, result: Result<E::Session, keeper::Error>) -> Input {
+        match result {
+            Ok(session) => {
+                let (id, timeout) = (session.id(), session.timeout());
+                info!(ensemble = self.announcer.ensemble.describe(), session = format!("{id:#x}"), "announcing");
+                self.connect_trouble = None;
+                self.session = Some(Arc::new(session));
+                Input::Connected { session: id, timeout }
+            }
+            Err(error) => {
+                let ensemble = self.announcer.ensemble.describe();
+                if self.connect_trouble.as_ref() == Some(&error) {
+                    debug!(ensemble, %error, "still no session to register services with");
+                } else {
+                    warn!(ensemble, %error, "no session to register services with; trying on");
+                }
+                self.connect_trouble = Some(error);
+                Input::ConnectFailed
+            }
+        }
+    }
+
+    fn ended(&mut self, outcome: Outcome<E>) -> Vec<Input> {
+        match outcome {
+            Outcome::Done { path, result } => vec![Input::Done { path, result }],
+            Outcome::Inspected { path, arming, found } => {
+                let mut inputs = Vec::with_capacity(2);
+                match arming {
+                    Arming::Armed { watch, connection } => self.watches.add(&path, watch, connection),
+                    Arming::Unwatchable => {
+                        warn!(
+                            ensemble = self.announcer.ensemble.describe(),
+                            "the server is older than ZooKeeper 3.6; registrations are looked at now and then, not watched"
+                        );
+                        inputs.push(Input::Unwatchable);
+                    }
+                    Arming::None => {}
+                }
+                let armed = self.watches.is_armed(&path);
+                inputs.push(Input::Inspected { path, armed, found });
+                inputs
+            }
+        }
+    }
+
+    /// What is to be registered, after other services were given.
+    fn take_services(&mut self) -> Option<Input> {
+        let services = self.wish.borrow_and_update().clone();
+        self.checks.set(&services, now());
+        self.follows_addresses = services.iter().any(|service| service.address.is_none());
+        let names = services.iter().map(|service| service.name.value.clone());
+        self.announcer.status.set_services(names, self.checks.shown());
+        let own = self.own_addresses();
+        self.want(&services, own)
+    }
+
+    /// What is to be registered, if this host has other addresses than before.
+    fn look_at_addresses(&mut self) -> Option<Input> {
+        let own = self.own_addresses();
+        if self.own.as_ref() == Some(&own) {
+            return None;
+        }
+        let services = self.wish.borrow().clone();
+        self.want(&services, own)
+    }
+
+    fn own_addresses(&self) -> Vec<Own> {
+        if !self.follows_addresses {
+            return Vec::new();
+        }
+        address::all().unwrap_or_else(|error| {
+            warn!(%error, "the services stay registered at the addresses known before");
+            self.own.clone().unwrap_or_default()
+        })
+    }
+
+    fn want(&mut self, services: &[ServiceConfig], own: Vec<Own>) -> Option<Input> {
+        for service in services.iter().filter(|service| service.address.is_none()) {
+            if service.selection.select(&own).is_empty() {
+                let name = &*service.name.value;
+                warn!(service = name, "this host has no address such as it asks for; it waits for one");
+            }
+        }
+        let (mut wanted, doubles) = match self.announcer.writer.wanted(services, &own) {
+            Ok(wanted) => wanted,
+            Err(error) => {
+                warn!(%error, "the registrations stay as they are");
+                return None;
+            }
+        };
+        for path in doubles {
+            warn!(%path, "two [[service]] tables ask for the same znode; the first one gets it");
+        }
+        for one in &mut wanted {
+            one.hold = self.hold(&one.key);
+        }
+        self.own = Some(own);
+        self.announcer.status.forget_removed();
+        Some(Input::Wanted(wanted))
+    }
+
+    fn hold(&self, key: &str) -> Option<Hold> {
+        if self.announcer.writer.readonly { Some(Hold::ReadOnly) } else { self.checks.hold(key) }
+    }
+
+    /// Shows a check's result; what it does to its service goes to the plan.
+    fn checked(&mut self, told: Told) -> Option<Input> {
+        let Told { id, shown, change } = told;
+        if change.is_some() {
+            let (service, check) = (&*shown.service, &*shown.check);
+            if let Some(Err(why)) = shown.last.as_ref().map(|last| &last.found) {
+                warn!(service, check, flapping = shown.is_flapping, "unhealthy: {why}");
+            } else {
+                info!(service, check, flapping = shown.is_flapping, "healthy");
+            }
+        }
+        self.announcer.status.set_check(id, shown);
+        change.map(|Change { key }| Input::Hold { hold: self.hold(&key), key })
+    }
+
+    fn perform(&mut self, action: Action) {
+        let (access, parent_access) = (self.announcer.writer.access, self.announcer.writer.parent_access);
+        match action {
+            Action::Connect { after } => {
+                let ensemble = self.announcer.ensemble.clone();
+                self.connecting.spawn(async move {
+                    sleep(after).await;
+                    ensemble.connect().await
+                });
+            }
+            Action::Close { why } => {
+                let ensemble = self.announcer.ensemble.describe();
+                warn!(ensemble, %why, "the session is over, and the registrations with it; registering again");
+                self.session = None;
+                self.operations = JoinSet::new();
+                self.watches = Watches::default();
+            }
+            Action::Inspect { path, arm } => {
+                let connection = self.watches.connection();
+                self.spawn(move |session| async move { inspect(&*session, path, arm, connection).await });
+            }
+            Action::MakeParents { path } => self.spawn(move |session| async move {
+                let result = make_parents(&*session, &path, parent_access).await;
+                Outcome::Done { path, result }
+            }),
+            Action::Create { path, data } => self.spawn(move |session| async move {
+                let result = session.create(&path, &data, Mode::Ephemeral, &access).await.map(drop);
+                Outcome::Done { path, result }
+            }),
+            Action::Replace { path, version, data } => self.spawn(move |session| async move {
+                let delete = Write::Delete { path: path.clone(), version: Some(version) };
+                let mode = Mode::Ephemeral;
+                let create = Write::Create { path: path.clone(), data: data.to_vec(), mode, access };
+                let result = session.write(&[delete, create]).await.map_err(|failed| failed.error);
+                Outcome::Done { path, result }
+            }),
+            Action::Delete { path, version } => self.spawn(move |session| async move {
+                let result = session.delete(&path, Some(version)).await;
+                Outcome::Done { path, result }
+            }),
+            Action::Unwatch { path } => self.watches.remove(&path),
+            Action::Report { registration, news } => {
+                if let Some(news) = news {
+                    log(&registration, &news);
+                }
+                self.announcer.status.set(registration);
+            }
+            // `run` ends with it.
+            Action::Stopped { .. } => {}
+        }
+    }
+
+    fn spawn<F>(&mut self, operation: impl FnOnce(Arc<E::Session>) -> F)
+    where
+        F: Future<Output = Outcome<E>> + Send + 'static,
+    {
+        if let Some(session) = &self.session {
+            self.operations.spawn(operation(Arc::clone(session)));
+        }
+    }
+
+    /// Shows how the session stands and tells when its connection goes or comes.
+    fn show_session(&self) {
+        let now = self.plan.session();
+        let before = self.announcer.status.set_session(now);
+        let (Some(before), Some(now)) = (before, now) else { return };
+        let SessionStatus { timeout, connected, .. } = now;
+        match (before.connected, connected) {
+            (true, false) => {
+                warn!(?timeout, "the connection is lost; the registrations stay until the session expires");
+            }
+            (false, true) => info!("the connection is back; looking at the registrations"),
+            _ => {}
+        }
+    }
+
+    async fn stopped(mut self, left: &[Path], expire_within: Duration) {
+        for path in left {
+            warn!(%path, "not taken out: ZooKeeper did not answer in time; it goes within {expire_within:?}");
+        }
+        // The session is closed when the last operation has let go of it; closing takes out what is left.
+        self.operations.shutdown().await;
+        self.watches.shutdown().await;
+        self.session = None;
+        self.announcer.status.set_session(None);
+    }
+}
+
+/// What a task gave, unless it was called off. A panic in it goes on here, and ends this part by its name.
+fn ended<T>(joined: Result<T, JoinError>) -> Option<T> {
+    match joined {
+        Ok(ended) => Some(ended),
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => None,
+    }
+}
+
+/// Reads a znode, from a server that has caught up: what is found may be the reason for deleting it.
+async fn inspect<E: Ensemble>(session: &E::Session, path: Path, arm: bool, connection: u64) -> Outcome<E> {
+    let mut arming = Arming::None;
+    if arm {
+        arming = match session.watch(&path).await {
+            Ok(watch) => Arming::Armed { watch, connection },
+            Err(keeper::Error::Unimplemented) => Arming::Unwatchable,
+            Err(error) => return Outcome::Inspected { path, arming, found: Err(error) },
+        };
+    }
+    let found = match session.sync(&path).await {
+        Ok(()) => session.get(&path).await,
+        Err(error) => Err(error),
+    };
+    Outcome::Inspected { path, arming, found }
+}
+
+/// Creates the persistent znodes above `path` that are missing: upwards to the first that is there, then down again. So
+/// nothing is asked of those above it, whose ACLs may allow us nothing.
+async fn make_parents<S: Session>(session: &S, path: &Path, access: Access) -> Result<(), keeper::Error> {
+    let mut missing = Vec::new();
+    let mut below = path.clone();
+    while let Some(parent) = below.parent() {
+        let parent = Path::new(parent)?;
+        if parent.is_root() {
+            // The root is always there, unless the connect string names a chroot that is not.
+            return Err(keeper::Error::NoNode);
+        }
+        match make(session, &parent, access).await {
+            Ok(()) => break,
+            Err(keeper::Error::NoNode) => missing.push(parent.clone()),
+            Err(error) => return Err(error),
+        }
+        below = parent;
+    }
+    for path in missing.iter().rev() {
+        make(session, path, access).await?;
+    }
+    Ok(())
+}
+
+async fn make<S: Session>(session: &S, path: &Path, access: Access) -> Result<(), keeper::Error> {
+    match session.create(path, b"", Mode::Persistent, &access).await {
+        Ok(_) | Err(keeper::Error::NodeExists) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn log(registration: &Registration, news: &News) {
+    let path = &registration.path;
+    match news {
+        News::Registered => info!(%path, "registered"),
+        News::TakenOver(session) => info!(%path, from = format!("{session:#x}"), "taken over from an earlier session"),
+        News::Restored => info!(%path, "restored"),
+        News::Updated => info!(%path, "updated"),
+        News::Held(Hold::Unhealthy(why)) => warn!(%path, "not registered as long as it is unhealthy: {why}"),
+        News::Held(why) => info!(%path, "not registered: {why}"),
+        News::Withdrawn => info!(%path, "withdrawn"),
+        News::Lost(how) => warn!(%path, "lost: {how}"),
+        News::Blocked(by) => warn!(%path, "not registered: {by}"),
+        News::Failed(why) => warn!(%path, "not registered: {why}"),
+    }
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+#[cfg(test)]
+mod tests;

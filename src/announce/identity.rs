@@ -1,0 +1,117 @@
+//! Who registers: an instance id that is the same for the same znode from the same host after every restart, so that a
+//! process finds the znode that its killed predecessor left.
+//!
+//! It is a hash of the host's identity and the znode's path. Two hosts never share it, and neither do two services of one
+//! host. It is an address label, no secret: whoever can write to the registry can forge it.
+
+use std::fs;
+use std::io::{ErrorKind, Write as _};
+use std::path::Path;
+
+use super::Error;
+
+/// Identity of this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostIdentity(String);
+
+impl HostIdentity {
+    /// What the system says: `/etc/machine-id` (machine-id(5)), else the host name. A host without either gets a new
+    /// identity in each process; a restart then waits for the session of the process before it to expire.
+    pub fn of_this_host() -> Self {
+        let sources = ["/etc/machine-id", "/proc/sys/kernel/hostname", "/etc/hostname"];
+        let said = sources.iter().filter_map(|file| fs::read_to_string(file).ok()).find_map(|text| Self::new(&text));
+        said.unwrap_or_else(|| Self(format!("{:032x}", fastrand::u128(..))))
+    }
+
+    /// The identity that the file at `path` keeps; a new one is drawn and put there where there is none yet. For hosts
+    /// that share their machine-id, as copies of one image do.
+    ///
+    /// # Errors
+    /// [`Error::KeepIdentity`].
+    pub fn kept_in(path: &Path) -> Result<Self, Error> {
+        let failed = |error| Error::KeepIdentity { path: path.to_owned(), error };
+        match fs::read_to_string(path) {
+            Ok(text) => Self::new(&text)
+                .ok_or_else(|| failed(std::io::Error::new(ErrorKind::InvalidData, "the file is empty; delete it"))),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let drawn = format!("{:032x}", fastrand::u128(..));
+                Self::write(path, &drawn).map_err(failed)?;
+                Ok(Self(drawn))
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Whole or not at all: a crash in between must not leave an empty identity.
+    fn write(path: &Path, text: &str) -> std::io::Result<()> {
+        if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+            fs::create_dir_all(directory)?;
+        }
+        let new = path.with_extension("new");
+        let mut file = fs::File::create(&new)?;
+        writeln!(file, "{text}")?;
+        file.sync_all()?;
+        fs::rename(new, path)
+    }
+
+    /// An identity made of `text`, if it says anything. systemd writes `uninitialized` into the machine-id of images.
+    pub fn new(text: &str) -> Option<Self> {
+        match text.trim() {
+            "" | "uninitialized" | "localhost" | "(none)" => None,
+            text => Some(Self(text.to_owned())),
+        }
+    }
+
+    /// The instance id for the znode at `path`: 16 hexadecimal digits.
+    pub fn instance_id(&self, path: &str) -> String {
+        // The separator can be in neither, so that no two pairs run into one.
+        let bytes = self.0.bytes().chain([0]).chain(path.bytes());
+        format!("{:016x}", fnv1a(bytes))
+    }
+}
+
+/// FNV-1a with 64 bits: written out, because ids must be the same in every version of this program.
+fn fnv1a(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_fnv_1a() {
+        assert_eq!(fnv1a(b"".iter().copied()), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fnv1a(b"foobar".iter().copied()), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
+    fn ids_differ_by_host_and_by_path_and_by_nothing_else() {
+        let host = HostIdentity::new("4c1f\n").unwrap();
+        let id = host.instance_id("/services/a/providers/10.0.0.1:80");
+        assert_eq!(id.len(), 16);
+        assert_eq!(id, HostIdentity::new("4c1f").unwrap().instance_id("/services/a/providers/10.0.0.1:80"));
+        assert_ne!(id, host.instance_id("/services/a/providers/10.0.0.1:81"));
+        assert_ne!(id, HostIdentity::new("4c1e").unwrap().instance_id("/services/a/providers/10.0.0.1:80"));
+    }
+
+    #[test]
+    fn a_file_keeps_what_was_drawn() {
+        let path = std::env::temp_dir().join(format!("zonekeeper-identity-{}/state/id", std::process::id()));
+        let drawn = HostIdentity::kept_in(&path).unwrap();
+        assert_eq!(HostIdentity::kept_in(&path).unwrap(), drawn);
+        fs::write(&path, "\n").unwrap();
+        assert!(HostIdentity::kept_in(&path).is_err());
+        fs::remove_dir_all(path.parent().and_then(Path::parent).unwrap()).unwrap();
+        assert_ne!(HostIdentity::kept_in(&path).unwrap(), drawn);
+        fs::remove_dir_all(path.parent().and_then(Path::parent).unwrap()).unwrap();
+    }
+
+    #[test]
+    fn what_says_nothing_is_no_identity() {
+        for text in ["", " \n", "uninitialized\n", "localhost\n", "(none)"] {
+            assert_eq!(HostIdentity::new(text), None, "{text:?}");
+        }
+        assert_eq!(HostIdentity::of_this_host().instance_id("/a").len(), 16);
+    }
+}

@@ -1,0 +1,64 @@
+//! Registers the services of this host: configured services in, ephemeral znodes out, kept there as long as this process
+//! lives and taken out when it stops.
+//!
+//! A registration is believed only when it has been read back: every write is followed by an inspection of its znode, and
+//! only one that shows our session as the owner and our data as the content counts. That one rule covers lost replies,
+//! `NodeExists`, operators and expired sessions alike.
+//!
+//! - [`Config`]: what the configuration says; `wanted` makes znodes of it, with [`address`] and [`identity`].
+//! - [`check`]: whether a service is well enough to be registered.
+//! - [`plan`]: the decisions, pure: all registrations and their session; `node`: those about one znode; `owner`: whose a
+//!   znode is.
+//! - [`Announcer`]: its I/O, with `watches`. [`Status`]: what it shows to others.
+//!
+//! It knows nothing of DNS and of how znodes are mirrored; it has a session of its own, so that a mirror in trouble never
+//! costs a registration.
+
+pub mod address;
+pub mod check;
+mod config;
+mod driver;
+pub mod identity;
+mod node;
+mod owner;
+pub mod plan;
+mod settings;
+#[cfg(test)]
+mod simulation;
+mod status;
+mod values;
+mod wanted;
+mod watches;
+
+pub use config::{Config, ServiceConfig};
+pub use driver::{Announcer, Services};
+pub use settings::Settings;
+pub use status::{Blocker, CheckStatus, Counts, Hold, LastResult, Registration, SessionStatus, State, Status};
+pub use wanted::{Wanted, Writer};
+
+/// What announcing cannot do without.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The host's network interfaces.
+    #[error("cannot list the addresses of this host: {0}")]
+    ListAddresses(#[source] std::io::Error),
+    /// The file that keeps the host's identity.
+    #[error("cannot keep this host's identity in {}", path.display())]
+    KeepIdentity {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        #[source]
+        error: std::io::Error,
+    },
+    /// A service's path in the registry.
+    #[error("the service `{service}` cannot have a znode: {error}")]
+    MakePath {
+        /// Name of the service.
+        service: String,
+        /// Why.
+        #[source]
+        error: crate::keeper::Error,
+    },
+}

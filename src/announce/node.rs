@@ -1,0 +1,390 @@
+//! The decisions about one registration: what an inspection of its znode, or the end of a write, asks for next.
+//!
+//! Pure. A write always follows an inspection at once and names the version that the inspection saw; after it comes an
+//! inspection again. ZooKeeper has no condition on who owns a znode, and a new znode's version is 0 again, so that
+//! somebody who replaces a znode within one round trip of our write can lose his; a longer race cannot.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::owner::{Owner, Us};
+use super::status::{Blocker, Counts, Hold, State};
+use super::wanted::Wanted;
+use crate::backoff::Backoff;
+use crate::keeper::{Error, Znode};
+
+/// How often a registration that is well is read back, in case an event was missed.
+const VERIFY: Duration = Duration::from_secs(60);
+/// The same where the server cannot watch, or where something else has the place.
+const POLL: Duration = Duration::from_secs(5);
+
+/// One registration.
+#[derive(Debug)]
+pub(super) struct Node {
+    /// Path of the service below the registry's root.
+    pub(super) service: String,
+    /// Key of the service that it belongs to.
+    pub(super) key: Arc<str>,
+    /// Our identity for it.
+    pub(super) instance_id: String,
+    /// What it should hold; none when nothing of ours should be there.
+    pub(super) data: Option<Arc<[u8]>>,
+    /// Why it should not be there all the same.
+    hold: Option<Hold>,
+    /// How it stands.
+    pub(super) state: State,
+    /// Since when.
+    pub(super) since: Instant,
+    /// Who owned the znode when it was last seen.
+    pub(super) owner: Option<i64>,
+    /// What has happened to it.
+    pub(super) counts: Counts,
+    /// What is being done; one thing at a time.
+    pub(super) doing: Option<Doing>,
+    /// When to inspect it next; none while something is being done, or without a session.
+    pub(super) due: Option<Instant>,
+    /// Whether its watch is armed on the present connection.
+    pub(super) armed: bool,
+    /// Whether this process has owned the znode.
+    held: bool,
+    /// Whether it may have been created since it was last read.
+    created: bool,
+    /// Why it was last written.
+    purpose: Purpose,
+    /// Whether its parents were made since it was last well.
+    parents_made: bool,
+    /// No write before this.
+    not_before: Option<Instant>,
+    /// Delays of putting back what somebody deleted or changed.
+    lost: Backoff,
+    /// Delays of trying again what failed.
+    trouble: Backoff,
+}
+
+/// An operation on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doing {
+    Inspecting,
+    Creating,
+    Replacing,
+    Deleting,
+    MakingParents,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Register,
+    TakeOver(i64),
+    Restore,
+    Update,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Nothing until it is due.
+    Rest,
+    Create(Arc<[u8]>),
+    /// Delete and create in one transaction. Our znodes can be read by all and written by nobody, as zc.zk's.
+    Replace(i32, Arc<[u8]>),
+    Delete(i32),
+    MakeParents,
+    /// It is gone and not wanted: drop it.
+    Forget,
+}
+
+/// Something that a person may want to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// It is there.
+    Registered,
+    /// It is there; the znode of this earlier session of ours was replaced.
+    TakenOver(i64),
+    /// It is there again, after somebody had deleted or changed it.
+    Restored,
+    /// It is there with other data, as configured.
+    Updated,
+    /// Somebody deleted or changed it.
+    Lost(&'static str),
+    /// Something else has its place.
+    Blocked(Blocker),
+    /// ZooKeeper refuses it.
+    Failed(String),
+    /// It was taken out, or is not registered at all, for as long as this holds.
+    Held(Hold),
+    /// It was taken out.
+    Withdrawn,
+}
+
+/// What a decision may need besides the registration itself.
+#[derive(Debug)]
+pub(super) struct Situation<'s> {
+    pub(super) now: Instant,
+    /// Our session.
+    pub(super) session: i64,
+    /// The sessions that this process had before.
+    pub(super) past: &'s [i64],
+    /// Whether the server can watch.
+    pub(super) watchable: bool,
+    /// Chance, in 0..=1.
+    pub(super) chance: f64,
+}
+
+type Decision = (Step, Option<News>);
+
+impl Node {
+    pub(super) fn new(wanted: Wanted, now: Instant) -> Self {
+        Self {
+            service: wanted.service,
+            key: wanted.key,
+            instance_id: wanted.instance_id,
+            data: Some(wanted.data),
+            hold: wanted.hold,
+            state: State::Waiting("there is no session yet"),
+            since: now,
+            owner: None,
+            counts: Counts::default(),
+            doing: None,
+            due: None,
+            armed: false,
+            held: false,
+            created: false,
+            purpose: Purpose::Register,
+            parents_made: false,
+            not_before: None,
+            lost: Backoff::new(Duration::from_millis(500), Duration::from_secs(60), Duration::from_secs(120)),
+            trouble: Backoff::new(Duration::from_millis(100), Duration::from_secs(30), Duration::from_secs(10)),
+        }
+    }
+
+    /// Takes other data, or none; it is to be inspected whenever there is a session.
+    pub(super) fn want(&mut self, data: Option<Arc<[u8]>>, now: Instant) {
+        let why = if data.is_some() { "its data is changing" } else { "it is being removed" };
+        self.data = data;
+        self.not_before = None;
+        if self.owner.is_some() {
+            self.purpose = Purpose::Update;
+        }
+        self.enter(State::Waiting(why), now);
+    }
+
+    /// Takes another reason not to be there, or none. Says whether anything is to be done about it.
+    pub(super) fn hold(&mut self, hold: Option<Hold>, now: Instant) -> bool {
+        let is_held = hold.is_some();
+        if self.hold == hold || self.data.is_none() {
+            return false;
+        }
+        self.hold = hold;
+        self.not_before = None;
+        if self.owner.is_some() {
+            self.purpose = Purpose::Update;
+        }
+        let why = if is_held { "it is being withdrawn" } else { "it may be registered again" };
+        self.enter(State::Waiting(why), now);
+        true
+    }
+
+    /// Whether our session may own the znode, as far as is known.
+    pub(super) fn may_be_there(&self) -> bool {
+        self.owner.is_some() || self.created
+    }
+
+    /// The session is over, and its znodes with it.
+    pub(super) fn session_over(&mut self, now: Instant) {
+        (self.doing, self.due, self.armed, self.owner, self.created) = (None, None, false, None, false);
+        // What is held back is so with any session.
+        if !matches!(self.state, State::Removed | State::Held(_)) {
+            self.enter(State::Waiting("the session ended"), now);
+        }
+    }
+
+    /// There is a new session.
+    pub(super) fn session_begins(&mut self, now: Instant) {
+        (self.due, self.not_before, self.purpose) = (Some(now), None, Purpose::Register);
+    }
+
+    /// The znode was read: `found` is what is there.
+    pub(super) fn inspected(&mut self, found: Option<&Znode>, at: &Situation<'_>) -> Decision {
+        let us = Us { session: at.session, past: at.past, held: self.held, instance_id: &self.instance_id };
+        let found = found.map(|znode| (znode, us.owner(znode)));
+        let is_ours = matches!(found, Some((_, Owner::Us)));
+        self.owner = is_ours.then_some(at.session);
+        self.held |= is_ours;
+        self.created = false;
+        match (self.data.clone(), self.hold.clone()) {
+            (Some(data), None) => self.inspected_wanted(data, found, at),
+            (Some(_), Some(hold)) => self.inspected_held(hold, found, at),
+            (None, _) => self.inspected_unwanted(found, at),
+        }
+    }
+
+    fn inspected_wanted(&mut self, data: Arc<[u8]>, found: Option<(&Znode, Owner)>, at: &Situation<'_>) -> Decision {
+        let Some((znode, owner)) = found else {
+            let news = self.lose("somebody deleted it", at);
+            if let Purpose::TakeOver(_) = self.purpose {
+                self.purpose = Purpose::Register;
+            }
+            return (self.write(Step::Create(data), at), news);
+        };
+        match owner {
+            Owner::Us if *znode.data == *data => (Step::Rest, self.settle(at)),
+            Owner::Us => {
+                let news = self.lose("somebody changed its data", at);
+                (self.write(Step::Replace(znode.stat.version, data), at), news)
+            }
+            Owner::UsBefore(session) => {
+                self.purpose = Purpose::TakeOver(session);
+                (self.write(Step::Replace(znode.stat.version, data), at), None)
+            }
+            Owner::Twin(session) => (Step::Rest, self.block(Blocker::Twin { session }, at)),
+            Owner::Stranger(session) => (Step::Rest, self.block(Blocker::Stranger { session }, at)),
+            Owner::Nobody => (Step::Rest, self.block(Blocker::Persistent, at)),
+        }
+    }
+
+    fn inspected_held(&mut self, hold: Hold, found: Option<(&Znode, Owner)>, at: &Situation<'_>) -> Decision {
+        let version = found.and_then(|(znode, owner)| match owner {
+            Owner::Us => Some(znode.stat.version),
+            Owner::UsBefore(session) if at.past.contains(&session) => Some(znode.stat.version),
+            // What the process before this one has registered is as ill as the service is. Should that process live on
+            // and put it back, it is a twin's: one deletes, once.
+            Owner::UsBefore(_) if matches!(hold, Hold::Unhealthy(_)) => {
+                self.held = true;
+                Some(znode.stat.version)
+            }
+            _ => None,
+        });
+        if let Some(version) = version {
+            return (self.write(Step::Delete(version), at), None);
+        }
+        self.due = Some(at.now + jittered(if found.is_some() { POLL } else { VERIFY }, at.chance));
+        self.trouble.succeeded(at.now);
+        let news = self.enter(State::Held(hold.clone()), at.now);
+        (Step::Rest, news.then_some(News::Held(hold)))
+    }
+
+    fn inspected_unwanted(&mut self, found: Option<(&Znode, Owner)>, at: &Situation<'_>) -> Decision {
+        let version = found.and_then(|(znode, owner)| match owner {
+            Owner::Us => Some(znode.stat.version),
+            Owner::UsBefore(session) if at.past.contains(&session) => Some(znode.stat.version),
+            // What only claims to be ours is left to its session.
+            _ => None,
+        });
+        if let Some(version) = version {
+            return (self.write(Step::Delete(version), at), None);
+        }
+        self.enter(State::Removed, at.now);
+        (Step::Forget, (self.held && found.is_none()).then_some(News::Withdrawn))
+    }
+
+    /// A write ended with an answer.
+    pub(super) fn written(&mut self, doing: Doing, result: Result<(), Error>, at: &Situation<'_>) -> Decision {
+        let Err(error) = result else {
+            self.parents_made |= doing == Doing::MakingParents;
+            self.due = Some(at.now);
+            return (Step::Rest, None);
+        };
+        self.created = false;
+        match (doing, &error) {
+            (Doing::Creating, Error::NoNode) if !self.parents_made => (Step::MakeParents, None),
+            (
+                Doing::Creating | Doing::Replacing | Doing::Deleting,
+                Error::NodeExists | Error::NoNode | Error::BadVersion,
+            ) => {
+                // Somebody was there between the inspection and the write.
+                self.due = Some(at.now + pause(&mut self.trouble, at));
+                self.parents_made = false;
+                (Step::Rest, None)
+            }
+            _ => (Step::Rest, self.fail(doing, &error, at)),
+        }
+    }
+
+    /// The znode cannot be read or written.
+    pub(super) fn fail(&mut self, doing: Doing, error: &Error, at: &Situation<'_>) -> Option<News> {
+        self.due = Some(at.now + self.trouble.failed(at.now, at.chance));
+        self.not_before = self.due;
+        let attempt = match doing {
+            Doing::Inspecting => "it cannot be read",
+            Doing::Creating => "it cannot be created",
+            Doing::Replacing => "it cannot be replaced",
+            Doing::Deleting => "it cannot be deleted",
+            Doing::MakingParents => "its parents cannot be created",
+        };
+        let reason = format!("{attempt}: {error}");
+        let news = self.enter(State::Failed(reason.clone()), at.now);
+        news.then_some(News::Failed(reason))
+    }
+
+    /// It is as it should be.
+    fn settle(&mut self, at: &Situation<'_>) -> Option<News> {
+        let every = if at.watchable { VERIFY } else { POLL };
+        self.due = Some(at.now + jittered(every, at.chance));
+        self.parents_made = false;
+        self.lost.succeeded(at.now);
+        self.trouble.succeeded(at.now);
+        if !self.enter(State::Registered, at.now) {
+            return None;
+        }
+        let (count, news) = match std::mem::replace(&mut self.purpose, Purpose::Register) {
+            Purpose::Register => (&mut self.counts.registrations, News::Registered),
+            Purpose::TakeOver(session) => (&mut self.counts.takeovers, News::TakenOver(session)),
+            Purpose::Restore => (&mut self.counts.restorations, News::Restored),
+            Purpose::Update => return Some(News::Updated),
+        };
+        *count += 1;
+        Some(news)
+    }
+
+    /// It is not as it should be; somebody has a hand in it if it was well before. Then it comes back at once, and more
+    /// slowly when it happens again and again.
+    fn lose(&mut self, how: &'static str, at: &Situation<'_>) -> Option<News> {
+        if self.state != State::Registered {
+            return None;
+        }
+        self.purpose = Purpose::Restore;
+        self.not_before = Some(at.now + pause(&mut self.lost, at));
+        self.enter(State::Waiting(how), at.now);
+        Some(News::Lost(how))
+    }
+
+    fn block(&mut self, by: Blocker, at: &Situation<'_>) -> Option<News> {
+        self.due = Some(at.now + jittered(POLL, at.chance));
+        self.purpose = Purpose::Register;
+        self.enter(State::Blocked(by), at.now).then_some(News::Blocked(by))
+    }
+
+    /// `step` now, or an inspection when it may be done.
+    fn write(&mut self, step: Step, at: &Situation<'_>) -> Step {
+        match self.not_before {
+            Some(not_before) if not_before > at.now => {
+                self.due = self.not_before;
+                Step::Rest
+            }
+            _ => {
+                self.created = matches!(step, Step::Create(_) | Step::Replace(..));
+                step
+            }
+        }
+    }
+
+    /// Says whether the state is another one now.
+    fn enter(&mut self, state: State, now: Instant) -> bool {
+        let is_new = self.state != state;
+        if is_new {
+            (self.state, self.since) = (state, now);
+        }
+        is_new
+    }
+}
+
+/// None before the first repetition, growing ones after it.
+fn pause(backoff: &mut Backoff, at: &Situation<'_>) -> Duration {
+    let delay = backoff.failed(at.now, at.chance);
+    if backoff.failures() == 1 { Duration::ZERO } else { delay }
+}
+
+/// Between three quarters and five quarters of `period`, so that a thousand registrations spread out.
+fn jittered(period: Duration, chance: f64) -> Duration {
+    period.mul_f64(0.75 + chance / 2.0)
+}

@@ -1,0 +1,83 @@
+//! Whose a znode is: ours, ours from before, or somebody else's. Everything that deletes asks here first.
+
+use crate::format;
+use crate::keeper::Znode;
+
+/// Whose a znode is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// Our session's.
+    Us,
+    /// An earlier session's of this process, or of the process before it: it goes when that session expires, and may be
+    /// replaced before.
+    UsBefore(i64),
+    /// Another living process's with our identity: two processes of this host are configured to register the same.
+    Twin(i64),
+    /// Another session's.
+    Stranger(i64),
+    /// Nobody's: it is persistent, and stays until somebody deletes it.
+    Nobody,
+}
+
+/// What has to be known to tell.
+#[derive(Debug)]
+pub(super) struct Us<'p> {
+    /// Our session.
+    pub(super) session: i64,
+    /// The sessions that this process had before.
+    pub(super) past: &'p [i64],
+    /// Whether this process has owned the znode.
+    pub(super) held: bool,
+    /// Our identity for the znode.
+    pub(super) instance_id: &'p str,
+}
+
+impl Us<'_> {
+    /// Whose `znode` is.
+    ///
+    /// The session decides. The instance id is asked only for sessions that are not known, and only until this process
+    /// has owned the znode once: from then on a new owner with our id is no predecessor but somebody who took it from
+    /// us. Who comes last wins, once, and two processes never take a znode from each other in turn.
+    pub(super) fn owner(&self, znode: &Znode) -> Owner {
+        match znode.stat.ephemeral_owner {
+            0 => Owner::Nobody,
+            owner if owner == self.session => Owner::Us,
+            owner if self.past.contains(&owner) => Owner::UsBefore(owner),
+            owner if format::instance_id(&znode.data).as_deref() != Some(self.instance_id) => Owner::Stranger(owner),
+            owner if self.held => Owner::Twin(owner),
+            owner => Owner::UsBefore(owner),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keeper::Stat;
+
+    fn znode(owner: i64, data: &str) -> Znode {
+        Znode { data: data.into(), stat: Stat { ephemeral_owner: owner, ..Stat::default() } }
+    }
+
+    fn us(held: bool) -> Us<'static> {
+        Us { session: 7, past: &[5, 6], held, instance_id: "c0ffee" }
+    }
+
+    const OUR_DATA: &str = r#"{"instance_id":"c0ffee"}"#;
+
+    #[test]
+    fn the_session_decides_whatever_the_data_says() {
+        assert_eq!(us(false).owner(&znode(7, "rewritten by somebody")), Owner::Us);
+        assert_eq!(us(true).owner(&znode(5, "rewritten by somebody")), Owner::UsBefore(5));
+        assert_eq!(us(false).owner(&znode(0, OUR_DATA)), Owner::Nobody);
+    }
+
+    #[test]
+    fn an_unknown_session_is_ours_only_with_our_id_and_before_we_have_owned_the_znode() {
+        assert_eq!(us(false).owner(&znode(9, OUR_DATA)), Owner::UsBefore(9));
+        assert_eq!(us(true).owner(&znode(9, OUR_DATA)), Owner::Twin(9));
+        for data in ["", "{}", "c0ffee", "{broken", r#"{"instance_id":"other"}"#, r#"{"instance_id":42}"#] {
+            assert_eq!(us(false).owner(&znode(9, data)), Owner::Stranger(9), "{data}");
+        }
+    }
+}

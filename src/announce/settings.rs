@@ -1,0 +1,62 @@
+//! The `[announce]` table: what holds for all services of this host.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::keeper::session::Access;
+use crate::settings::{Section, Setting, Span, Value};
+
+/// What holds for all services of this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The file that keeps this host's identity; none to derive it from the machine's.
+    pub state: Option<PathBuf>,
+    /// Who may do what with the instances' znodes.
+    pub acl: Access,
+    /// The same of the znodes above them that are missing.
+    pub parent_acl: Access,
+    /// Whether nothing is written at all.
+    pub readonly: bool,
+    /// How long DNS goes on at the end, after everything was taken out.
+    pub drain: Duration,
+    /// A command to run after that; empty for none.
+    pub on_stop: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            state: None,
+            acl: Access::Read,
+            parent_acl: Access::Open,
+            readonly: false,
+            drain: Duration::ZERO,
+            on_stop: Vec::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads the table.
+    pub fn read(section: &mut Section<'_>) -> Self {
+        let default = Self::default();
+        Self {
+            state: section.optional("state"),
+            acl: section.or("acl", default.acl),
+            parent_acl: section.or("parent_acl", default.parent_acl),
+            readonly: section.or("readonly", default.readonly),
+            drain: section.or("drain", default.drain),
+            on_stop: section.or("on_stop", default.on_stop),
+        }
+    }
+}
+
+impl Setting for Access {
+    fn read(value: &Value) -> Result<Self, (Span, String)> {
+        match &*String::read(value)? {
+            "read" => Ok(Self::Read),
+            "open" => Ok(Self::Open),
+            other => Err((value.span, format!("must be \"read\" or \"open\", not \"{other}\""))),
+        }
+    }
+}

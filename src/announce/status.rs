@@ -1,0 +1,247 @@
+//! What a registry's announcer shows to others: its session and each registration, as plain data.
+//!
+//! The driver writes it, admin and the tests read it; reading copies under a short lock.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::check::Found;
+use super::check::health;
+use super::check::ttl::Heartbeats;
+use crate::keeper::Path;
+
+/// A handle on the status; clones show the same.
+#[derive(Debug, Clone, Default)]
+pub struct Status {
+    shown: Arc<Mutex<Shown>>,
+    heartbeats: Arc<Heartbeats>,
+}
+
+#[derive(Debug, Default)]
+struct Shown {
+    session: Option<SessionStatus>,
+    registrations: BTreeMap<Path, Registration>,
+    checks: BTreeMap<u64, CheckStatus>,
+    services: BTreeSet<String>,
+}
+
+/// How a check of a service stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckStatus {
+    /// Path of the service below the registry's root.
+    pub service: String,
+    /// What is checked.
+    pub check: String,
+    /// What its results add up to.
+    pub state: health::State,
+    /// Whether it goes up and down so often that rising takes longer.
+    pub is_flapping: bool,
+    /// Since when the state is what it is.
+    pub since: Instant,
+    /// The last result.
+    pub last: Option<LastResult>,
+    /// Good results.
+    pub passed: u64,
+    /// Bad ones.
+    pub failed: u64,
+    /// How often it has become well or ill.
+    pub transitions: u64,
+    /// By how much a probe began later than it was due, at most.
+    pub latest: Duration,
+}
+
+/// A result of a check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastResult {
+    /// When.
+    pub at: SystemTime,
+    /// What was found.
+    pub found: Found,
+}
+
+/// Why a service that is configured is not to be registered now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Hold {
+    /// Its checks have not passed yet. What an earlier process has registered stays.
+    #[error("its checks have not passed yet")]
+    Unchecked,
+    /// A check says that it is ill, and which, and why. What an earlier process has registered goes as well.
+    #[error("{0}")]
+    Unhealthy(String),
+    /// This process writes nothing.
+    #[error("this process is configured to write nothing")]
+    ReadOnly,
+}
+
+/// The session that the registrations live by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionStatus {
+    /// Its id, as `ephemeral_owner` shows it.
+    pub id: i64,
+    /// How long registrations outlive its connection.
+    pub timeout: Duration,
+    /// Whether it is connected; if not, the registrations are there until the timeout.
+    pub connected: bool,
+}
+
+/// One registration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    /// Path of the service below the registry's root.
+    pub service: String,
+    /// Path of the znode.
+    pub path: Path,
+    /// How it stands.
+    pub state: State,
+    /// Since when.
+    pub since: Instant,
+    /// The session that owns the znode, where it is there.
+    pub owner: Option<i64>,
+    /// What has happened to it.
+    pub counts: Counts,
+}
+
+/// How often something has happened to a registration since this process began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Registered where there was nothing.
+    pub registrations: u64,
+    /// Taken over from an earlier session of ours.
+    pub takeovers: u64,
+    /// Put back after somebody had deleted or changed it.
+    pub restorations: u64,
+}
+
+/// How a registration stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Not there yet, or not any more, and why.
+    Waiting(&'static str),
+    /// There, ours, and with our data.
+    Registered,
+    /// Something else has its place.
+    Blocked(Blocker),
+    /// ZooKeeper refuses it, and why.
+    Failed(String),
+    /// Not to be there now, and why.
+    Held(Hold),
+    /// Taken out again.
+    Removed,
+}
+
+impl State {
+    /// One word for it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Waiting(_) => "waiting",
+            Self::Registered => "registered",
+            Self::Blocked(_) => "blocked",
+            Self::Failed(_) => "failed",
+            Self::Held(Hold::Unhealthy(_)) => "unhealthy",
+            Self::Held(Hold::Unchecked) => "unchecked",
+            Self::Held(Hold::ReadOnly) => "readonly",
+            Self::Removed => "removed",
+        }
+    }
+
+    /// Why it is so, where that is not plain.
+    pub fn reason(&self) -> Option<String> {
+        match self {
+            Self::Waiting(why) => Some((*why).to_owned()),
+            Self::Blocked(by) => Some(by.to_string()),
+            Self::Failed(why) => Some(why.clone()),
+            Self::Held(why) => Some(why.to_string()),
+            Self::Registered | Self::Removed => None,
+        }
+    }
+}
+
+/// What has a registration's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Blocker {
+    /// Another owner's registration.
+    #[error("session {session:#x} of somebody else has registered the same")]
+    Stranger {
+        /// Its session.
+        session: i64,
+    },
+    /// Another process of this host.
+    #[error("session {session:#x} of another process on this host has taken it over")]
+    Twin {
+        /// Its session.
+        session: i64,
+    },
+    /// A persistent znode, which does not go by itself.
+    #[error("a persistent znode is in its place; delete it if nobody needs it")]
+    Persistent,
+}
+
+impl Status {
+    /// The session, while there is one.
+    pub fn session(&self) -> Option<SessionStatus> {
+        self.shown().session
+    }
+
+    /// All registrations, in the order of their paths.
+    pub fn registrations(&self) -> Vec<Registration> {
+        self.shown().registrations.values().cloned().collect()
+    }
+
+    /// All checks.
+    pub fn checks(&self) -> Vec<CheckStatus> {
+        let mut checks: Vec<_> = self.shown().checks.values().cloned().collect();
+        checks.sort_by(|one, other| (&one.service, &one.check).cmp(&(&other.service, &other.check)));
+        checks
+    }
+
+    /// A service says that it is well, for its check `ttl`. False when no such service is configured here.
+    pub fn heartbeat(&self, service: &str, now: Instant) -> bool {
+        let is_known = self.shown().services.contains(service);
+        if is_known {
+            self.heartbeats.heard(service, now);
+        }
+        is_known
+    }
+
+    /// Where heartbeats are heard.
+    pub(super) fn heartbeats(&self) -> Arc<Heartbeats> {
+        Arc::clone(&self.heartbeats)
+    }
+
+    /// Says which services there are, and all their checks.
+    pub(super) fn set_services<'c>(
+        &self,
+        services: impl Iterator<Item = String>,
+        checks: impl Iterator<Item = (u64, &'c CheckStatus)>,
+    ) {
+        let mut shown = self.shown();
+        shown.services = services.collect();
+        shown.checks = checks.map(|(id, check)| (id, check.clone())).collect();
+    }
+
+    /// Says how one check stands.
+    pub(super) fn set_check(&self, id: u64, check: CheckStatus) {
+        self.shown().checks.insert(id, check);
+    }
+
+    /// Says how the session stands. Gives what was said before.
+    pub(super) fn set_session(&self, session: Option<SessionStatus>) -> Option<SessionStatus> {
+        std::mem::replace(&mut self.shown().session, session)
+    }
+
+    /// Says how a registration stands.
+    pub(super) fn set(&self, registration: Registration) {
+        self.shown().registrations.insert(registration.path.clone(), registration);
+    }
+
+    /// Drops the registrations that were taken out.
+    pub(super) fn forget_removed(&self) {
+        self.shown().registrations.retain(|_, registration| registration.state != State::Removed);
+    }
+
+    fn shown(&self) -> MutexGuard<'_, Shown> {
+        // Every change under the lock is one assignment: a writer that panicked has left nothing half done.
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

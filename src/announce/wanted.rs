@@ -1,0 +1,152 @@
+//! Configured services -> the znodes that should be there.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::Error;
+use super::address::Own;
+use super::config::ServiceConfig;
+use super::identity::HostIdentity;
+use super::status::Hold;
+use crate::format;
+use crate::keeper::Path;
+use crate::keeper::session::Access;
+use crate::model::{Endpoint, Host};
+
+/// A znode that should be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Path of the service below the registry's root.
+    pub service: String,
+    /// Path of the znode.
+    pub path: Path,
+    /// Its data.
+    pub data: Arc<[u8]>,
+    /// Who writes it, as the data says.
+    pub instance_id: String,
+    /// Key of the service it belongs to.
+    pub key: Arc<str>,
+    /// Why it should not be there now all the same.
+    pub hold: Option<Hold>,
+}
+
+/// Who writes, where and how: what the znodes of one registry have in common.
+#[derive(Debug, Clone)]
+pub struct Writer {
+    /// The registry's convention.
+    pub format: format::Config,
+    /// The registry's root.
+    pub root: Path,
+    /// This host.
+    pub host: HostIdentity,
+    /// This process.
+    pub pid: u32,
+    /// When it began.
+    pub created: SystemTime,
+    /// Who may do what with the instances' znodes.
+    pub access: Access,
+    /// The same of missing znodes above them.
+    pub parent_access: Access,
+    /// Whether nothing is to be written, ever.
+    pub readonly: bool,
+}
+
+impl Writer {
+    /// The znodes of `services` on a host with these addresses, and those of them that several services want; the first
+    /// one gets it.
+    ///
+    /// # Errors
+    /// When a service's name makes no path; the configuration's check has seen to that.
+    pub fn wanted(&self, services: &[ServiceConfig], own: &[Own]) -> Result<(Vec<Wanted>, Vec<Path>), Error> {
+        let (mut wanted, mut doubles, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
+        for service in services {
+            let hosts = match &service.address {
+                Some(host) => vec![host.clone()],
+                None => service.selection.select(own).into_iter().map(host).collect(),
+            };
+            for host in hosts {
+                let one = self.one(service, host)?;
+                if seen.insert(one.path.clone()) {
+                    wanted.push(one);
+                } else {
+                    doubles.push(one.path);
+                }
+            }
+        }
+        Ok((wanted, doubles))
+    }
+
+    fn one(&self, service: &ServiceConfig, host: Host) -> Result<Wanted, Error> {
+        let name = self.format.node_name(&Endpoint { host, port: service.port });
+        let path = self.format.instance_path(self.root.as_str(), &service.name.value, &name);
+        let path = Path::new(&path).map_err(|error| Error::MakePath { service: service.name.value.clone(), error })?;
+        let instance_id = self.host.instance_id(path.as_str());
+        let data = self.format.encode_instance(&service.properties, &instance_id, self.pid, self.created);
+        let (service, key) = (service.name.value.clone(), service.key());
+        Ok(Wanted { service, path, data: data.into(), instance_id, key, hold: None })
+    }
+}
+
+fn host(address: IpAddr) -> Host {
+    match address {
+        IpAddr::V4(address) => Host::V4(address),
+        IpAddr::V6(address) => Host::V6(address),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::Property;
+
+    fn own(address: &str) -> Own {
+        Own { interface: "eth0".into(), address: address.parse().unwrap() }
+    }
+
+    fn writer() -> Writer {
+        Writer {
+            format: format::Config::default(),
+            root: Path::new("/services").unwrap(),
+            host: HostIdentity::new("host").unwrap(),
+            pid: 42,
+            created: SystemTime::UNIX_EPOCH,
+            access: Access::Read,
+            parent_access: Access::Open,
+            readonly: false,
+        }
+    }
+
+    #[test]
+    fn a_blank_address_is_every_address_and_a_given_one_is_one() {
+        let own = [own("10.0.0.1"), own("10.0.0.2")];
+        let mut blank = ServiceConfig::new("staging/api_x", 80);
+        blank.properties.push(("weight".into(), Property::Integer(5)));
+        let mut given = ServiceConfig::new("db", 5432);
+        given.address = Some(format::host("2001:db8::1").unwrap());
+        let (wanted, doubles) = writer().wanted(&[blank, given], &own).unwrap();
+        let paths: Vec<_> = wanted.iter().map(|one| one.path.as_str()).collect();
+        let expected = [
+            "/services/staging/api_x/providers/10.0.0.1:80",
+            "/services/staging/api_x/providers/10.0.0.2:80",
+            "/services/db/providers/[2001:db8::1]:5432",
+        ];
+        assert_eq!(paths, expected);
+        assert_eq!(doubles, []);
+        assert_eq!(format::instance_id(&wanted[0].data).as_ref(), Some(&wanted[0].instance_id));
+        assert_ne!(wanted[0].instance_id, wanted[1].instance_id);
+        let data = format!(r#"{{"weight":5,"instance_id":"{}","pid":42}}"#, wanted[0].instance_id);
+        assert_eq!(*wanted[0].data, *data.as_bytes());
+    }
+
+    #[test]
+    fn two_services_that_want_the_same_znode_are_told() {
+        let blank = ServiceConfig::new("a", 80);
+        let mut given = ServiceConfig::new("a", 80);
+        given.address = Some(format::host("10.0.0.1").unwrap());
+        let (wanted, doubles) = writer().wanted(&[given, blank], &[own("10.0.0.1")]).unwrap();
+        assert_eq!(wanted.len(), 1);
+        assert_eq!(doubles, [wanted[0].path.clone()]);
+    }
+}
