@@ -1,0 +1,271 @@
+//! The status and the errors as JSON: a structure for each answer, made from plain data. Fields are only ever added.
+//!
+//! Durations are seconds in fractions to the millisecond, keys end in `_s`; sessions are hexadecimal text, as ZooKeeper's
+//! own tools write them (64 bits do not fit a JSON number everywhere).
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde::Serialize;
+
+use super::snapshot::{self, Snapshot};
+use crate::announce;
+use crate::keeper::mirror::Counters;
+use crate::model;
+
+/// An error, and what there is instead.
+#[derive(Debug, Serialize)]
+pub(super) struct Error<'a> {
+    error: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    endpoints: &'a [&'a str],
+}
+
+impl<'a> Error<'a> {
+    /// An error of one sentence.
+    pub(super) fn new(error: &'a str) -> Self {
+        Self { error, endpoints: &[] }
+    }
+
+    /// An error that also tells what can be asked for.
+    pub(super) fn with_endpoints(error: &'a str, endpoints: &'a [&'a str]) -> Self {
+        Self { error, endpoints }
+    }
+}
+
+/// The answer of `/v1/status`.
+#[derive(Debug, Serialize)]
+pub(super) struct Status<'a> {
+    version: &'static str,
+    uptime_s: f64,
+    ready: bool,
+    registries: Vec<Registry<'a>>,
+    zones: Vec<Zone<'a>>,
+    announcers: Vec<Announcer<'a>>,
+    registrations: Vec<Registration<'a>>,
+    checks: Vec<Check<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Registry<'a> {
+    name: &'a str,
+    ensemble: &'a str,
+    phase: &'static str,
+    since_s: f64,
+    session: Option<String>,
+    synced: bool,
+    stale: bool,
+    age_s: Option<f64>,
+    trouble: Option<&'a str>,
+    zones: &'a [String],
+    counters: Counted,
+    znodes: usize,
+    bytes: usize,
+    malformed_total: usize,
+    malformed: Vec<Malformed<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Counted {
+    sessions: u64,
+    failed_connects: u64,
+    epochs: u64,
+    syncs: u64,
+    events: u64,
+    reads: u64,
+}
+
+/// A node that could not be understood, or a property of one.
+#[derive(Debug, Serialize)]
+pub(super) struct Malformed<'a> {
+    path: &'a str,
+    reason: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct Zone<'a> {
+    origin: &'a str,
+    serial: u32,
+    names: usize,
+    freshness: &'static str,
+}
+
+/// The session that a registry's registrations live by.
+#[derive(Debug, Serialize)]
+struct Announcer<'a> {
+    registry: &'a str,
+    session: Option<String>,
+    connected: bool,
+    timeout_s: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Registration<'a> {
+    registry: &'a str,
+    service: &'a str,
+    path: &'a str,
+    state: &'static str,
+    reason: Option<String>,
+    since_s: f64,
+    owner: Option<String>,
+    registrations: u64,
+    takeovers: u64,
+    restorations: u64,
+}
+
+/// A check of a service.
+#[derive(Debug, Serialize)]
+#[allow(clippy::struct_field_names)] // the names are the JSON's
+struct Check<'a> {
+    registry: &'a str,
+    service: &'a str,
+    check: &'a str,
+    state: &'static str,
+    flapping: bool,
+    since_s: f64,
+    output: Option<&'a str>,
+    /// Unix time.
+    output_at: Option<f64>,
+    passed: u64,
+    failed: u64,
+    transitions: u64,
+    latest_s: f64,
+}
+
+impl<'a> Check<'a> {
+    fn all(announcer: &'a snapshot::Announcer) -> impl Iterator<Item = Self> {
+        announcer.checks.iter().map(|(check, standing)| Self {
+            registry: &announcer.registry,
+            service: &check.service,
+            check: &check.check,
+            state: check.state.as_str(),
+            flapping: check.is_flapping,
+            since_s: rounded(*standing),
+            output: check.last.as_ref().map(|last| match &last.found {
+                Ok(said) | Err(said) => said.as_str(),
+            }),
+            output_at: check.last.as_ref().map(|last| rounded(last.at.duration_since(UNIX_EPOCH).unwrap_or_default())),
+            passed: check.passed,
+            failed: check.failed,
+            transitions: check.transitions,
+            latest_s: rounded(check.latest),
+        })
+    }
+}
+
+impl<'a> Status<'a> {
+    /// What `snapshot` says.
+    pub(super) fn new(snapshot: &'a Snapshot, ready: bool) -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_s: rounded(snapshot.uptime),
+            ready,
+            registries: snapshot.registries.iter().map(Registry::new).collect(),
+            zones: snapshot.zones.iter().map(Zone::new).collect(),
+            announcers: snapshot.announcers.iter().map(Announcer::new).collect(),
+            registrations: snapshot.announcers.iter().flat_map(Registration::all).collect(),
+            checks: snapshot.announcers.iter().flat_map(Check::all).collect(),
+        }
+    }
+}
+
+impl<'a> Registry<'a> {
+    fn new(registry: &'a snapshot::Registry) -> Self {
+        let report = &registry.report;
+        let Counters { sessions, failed_connects, epochs, syncs, events, reads } = report.counters;
+        Self {
+            name: &registry.name,
+            ensemble: &report.ensemble,
+            phase: report.phase.as_str(),
+            since_s: rounded(registry.in_phase),
+            session: report.session.map(hexadecimal),
+            synced: registry.synced,
+            stale: registry.is_stale(),
+            age_s: registry.age.map(rounded),
+            trouble: report.trouble.as_deref(),
+            zones: &registry.zones,
+            counters: Counted { sessions, failed_connects, epochs, syncs, events, reads },
+            znodes: report.znodes,
+            bytes: report.bytes,
+            malformed_total: registry.malformed_total,
+            malformed: registry.malformed.iter().map(Malformed::new).collect(),
+        }
+    }
+}
+
+impl<'a> Malformed<'a> {
+    /// What was found wrong.
+    pub(super) fn new(model::Malformed { path, reason }: &'a model::Malformed) -> Self {
+        Self { path, reason }
+    }
+}
+
+impl<'a> Zone<'a> {
+    fn new(zone: &'a snapshot::Zone) -> Self {
+        let snapshot::Zone { origin, serial, names, freshness } = zone;
+        Self { origin, serial: *serial, names: *names, freshness: freshness.as_str() }
+    }
+}
+
+impl<'a> Announcer<'a> {
+    fn new(announcer: &'a snapshot::Announcer) -> Self {
+        let session = announcer.session;
+        Self {
+            registry: &announcer.registry,
+            session: session.map(|session| hexadecimal(session.id)),
+            connected: session.is_some_and(|session| session.connected),
+            timeout_s: session.map(|session| rounded(session.timeout)),
+        }
+    }
+}
+
+impl<'a> Registration<'a> {
+    fn all(announcer: &'a snapshot::Announcer) -> impl Iterator<Item = Self> {
+        announcer.registrations.iter().map(|(registration, standing)| {
+            let announce::Counts { registrations, takeovers, restorations } = registration.counts;
+            Self {
+                registry: &announcer.registry,
+                service: &registration.service,
+                path: registration.path.as_str(),
+                state: registration.state.as_str(),
+                reason: registration.state.reason(),
+                since_s: rounded(*standing),
+                owner: registration.owner.map(hexadecimal),
+                registrations,
+                takeovers,
+                restorations,
+            }
+        })
+    }
+}
+
+/// Seconds, to the millisecond.
+pub(super) fn rounded(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e3).round() / 1e3
+}
+
+fn hexadecimal(session: i64) -> String {
+    format!("{session:#x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::tests::sample;
+
+    fn text(answer: &impl Serialize) -> String {
+        serde_json::to_string_pretty(answer).unwrap()
+    }
+
+    #[test]
+    fn the_status_shows_every_registry_and_zone() {
+        let expected = include_str!("testdata/status.json").replace("$VERSION", env!("CARGO_PKG_VERSION"));
+        assert_eq!(text(&Status::new(&sample(), false)), expected.trim_end());
+    }
+
+    #[test]
+    fn errors_name_the_endpoints_only_where_that_helps() {
+        assert_eq!(serde_json::to_string(&Error::new("no")).unwrap(), r#"{"error":"no"}"#);
+        let error = Error::with_endpoints("no", &["/readyz"]);
+        assert_eq!(serde_json::to_string(&error).unwrap(), r#"{"error":"no","endpoints":["/readyz"]}"#);
+    }
+}

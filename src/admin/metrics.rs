@@ -1,0 +1,255 @@
+//! The metrics page, in the `OpenMetrics` text format. The gauges are made for each scrape from a snapshot, so nothing
+//! has to keep them current; the DNS server's counters are its own.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeLabelSet, MetricEncoder, NoLabelSet, text,
+};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::{Registry as Page, Unit};
+
+use super::json::rounded;
+use super::snapshot::{Announcer, Registry, Snapshot, Zone};
+use crate::announce::check::health;
+use crate::announce::{CheckStatus, Counts, State};
+use crate::dns::metrics::Metrics;
+use crate::keeper::mirror::{Counters, Phase};
+use crate::zone::Freshness;
+
+/// What Prometheus wants to be told of the format.
+pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The page.
+///
+/// # Errors
+/// When a value cannot be written as a metric; none of ours is so.
+pub(super) fn render(snapshot: Snapshot, ready: bool, dns: Option<&Metrics>) -> Result<String, fmt::Error> {
+    let mut page = Page::with_prefix("zonekeeper");
+    if let Some(dns) = dns {
+        dns.register(&mut page);
+    }
+    page.register_collector(Box::new(Moment { snapshot, ready }));
+    let mut rendered = String::new();
+    text::encode(&mut rendered, &page)?;
+    Ok(rendered)
+}
+
+/// All that is not counted elsewhere.
+#[derive(Debug)]
+struct Moment {
+    snapshot: Snapshot,
+    ready: bool,
+}
+
+impl Collector for Moment {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut sheet = Sheet(&mut encoder);
+        self.process(&mut sheet)?;
+        registries(&self.snapshot.registries, &mut sheet)?;
+        reads(&self.snapshot.registries, &mut sheet)?;
+        zones(&self.snapshot.zones, &mut sheet)?;
+        announcers(&self.snapshot.announcers, &mut sheet)
+    }
+}
+
+impl Moment {
+    fn process(&self, sheet: &mut Sheet<'_, '_>) -> fmt::Result {
+        sheet.info("build", "The program", &[("version", env!("CARGO_PKG_VERSION"))])?;
+        sheet.gauge("uptime", "Time since the start", Some(&Unit::Seconds), &rounded(self.snapshot.uptime))?;
+        if let Some(resident) = self.snapshot.resident {
+            let help = "Memory of the process, as the kernel counts it";
+            sheet.gauge("resident_memory", help, Some(&Unit::Bytes), &resident)?;
+        }
+        sheet.gauge("ready", "Whether every registry was read completely once", None, &u32::from(self.ready))
+    }
+}
+
+fn registries(registries: &[Registry], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
+    let each = |value: fn(&Registry) -> usize| registries.iter().map(move |one| (label(one), value(one)));
+    let age = registries.iter().filter_map(|one| {
+        // While the mirror is live, every change is on its way at once: the view has no age.
+        let age = if one.is_stale() { rounded(one.age?) } else { one.age.map(|_| 0.0)? };
+        Some((label(one), age))
+    });
+    let help = "Time since the view was exact: 0 while the mirror is live, absent before it was";
+    sheet.gauges("registry_mirror_age", help, Some(&Unit::Seconds), age)?;
+    let phases = registries.iter().flat_map(|one| {
+        Phase::ALL.map(|phase| {
+            ([("registry", one.name.as_str()), ("phase", phase.as_str())], u32::from(one.report.phase == phase))
+        })
+    });
+    sheet.gauges("registry_phase", "1 for the phase that the mirror is in", None, phases)?;
+    sheet.gauges("registry_znodes", "Znodes mirrored", None, each(|one| one.report.znodes))?;
+    sheet.gauges("registry_data", "Data of the znodes", Some(&Unit::Bytes), each(|one| one.report.bytes))?;
+    sheet.gauges("registry_malformed", "Problems found in the znodes", None, each(|one| one.malformed_total))
+}
+
+fn reads(registries: &[Registry], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
+    let mut count = |name, help, value: fn(&Counters) -> u64| {
+        sheet.counters(name, help, registries.iter().map(|one| (label(one), value(&one.report.counters))))
+    };
+    count("registry_sessions", "Sessions opened", |counters| counters.sessions)?;
+    count("registry_failed_connects", "Connects that failed", |counters| counters.failed_connects)?;
+    count("registry_epochs", "Complete reads begun", |counters| counters.epochs)?;
+    count("registry_synced_epochs", "Complete reads that ended in a live mirror", |counters| counters.syncs)?;
+    count("registry_events", "Watch events about znodes", |counters| counters.events)?;
+    count("registry_reads", "Znodes and child lists read", |counters| counters.reads)
+}
+
+fn zones(zones: &[Zone], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
+    let freshness = zones.iter().flat_map(|zone| {
+        Freshness::ALL.map(|freshness| {
+            (
+                [("zone", zone.origin.as_str()), ("freshness", freshness.as_str())],
+                u32::from(zone.freshness == freshness),
+            )
+        })
+    });
+    sheet.gauges("zone_names", "Names in the zone", None, zones.iter().map(|zone| (origin(zone), zone.names)))?;
+    sheet.gauges("zone_serial", "The zone's serial", None, zones.iter().map(|zone| (origin(zone), zone.serial)))?;
+    sheet.gauges("zone_freshness", "1 for how far the zone can be trusted", None, freshness)
+}
+
+fn announcers(announcers: &[Announcer], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
+    let connected = announcers.iter().map(|one| {
+        let connected = one.session.is_some_and(|session| session.connected);
+        ([("registry", one.registry.as_str())], u32::from(connected))
+    });
+    sheet.gauges("announce_connected", "Whether the registrations' session is connected", None, connected)?;
+    let each = || {
+        announcers.iter().flat_map(|one| {
+            let labels = |path| [("registry", one.registry.as_str()), ("path", path)];
+            one.registrations.iter().map(move |(registration, _)| (labels(registration.path.as_str()), registration))
+        })
+    };
+    let registered = each().map(|(labels, one)| (labels, u32::from(one.state == State::Registered)));
+    sheet.gauges("announce_registered", "Whether the registration is there, and ours", None, registered)?;
+    let mut count = |name, help, value: fn(&Counts) -> u64| {
+        sheet.counters(name, help, each().map(|(labels, one)| (labels, value(&one.counts))))
+    };
+    count("announce_registrations", "Registered where there was nothing", |counts| counts.registrations)?;
+    count("announce_takeovers", "Taken over from an earlier session of ours", |counts| counts.takeovers)?;
+    count("announce_restorations", "Put back after somebody changed it", |counts| counts.restorations)?;
+    checks(sheet, announcers)
+}
+
+fn checks(sheet: &mut Sheet<'_, '_>, announcers: &[Announcer]) -> fmt::Result {
+    let each = || {
+        announcers.iter().flat_map(|one| {
+            one.checks.iter().map(move |(check, _)| {
+                let labels =
+                    [("registry", one.registry.as_str()), ("service", &*check.service), ("check", &*check.check)];
+                (labels, check)
+            })
+        })
+    };
+    let well = each().map(|(labels, check)| (labels, u32::from(check.state == health::State::Well)));
+    sheet.gauges("check_healthy", "Whether the check says that its service is well", None, well)?;
+    let flapping = each().map(|(labels, check)| (labels, u32::from(check.is_flapping)));
+    sheet.gauges("check_flapping", "Whether it goes up and down all the time", None, flapping)?;
+    let latest = each().map(|(labels, check)| (labels, check.latest.as_secs_f64()));
+    sheet.gauges("check_latest", "By how much a probe began too late, at most", Some(&Unit::Seconds), latest)?;
+    let mut count = |name, help, value: fn(&CheckStatus) -> u64| {
+        sheet.counters(name, help, each().map(|(labels, check)| (labels, value(check))))
+    };
+    count("check_passes", "Good results", |check| check.passed)?;
+    count("check_failures", "Bad results", |check| check.failed)?;
+    count("check_transitions", "Changes between well and ill", |check| check.transitions)
+}
+
+fn label(registry: &Registry) -> [(&'static str, &str); 1] {
+    [("registry", registry.name.as_str())]
+}
+
+fn origin(zone: &Zone) -> [(&'static str, &str); 1] {
+    [("zone", zone.origin.as_str())]
+}
+
+/// Writes families of metrics.
+struct Sheet<'s, 'e>(&'s mut DescriptorEncoder<'e>);
+
+impl Sheet<'_, '_> {
+    fn info(&mut self, name: &str, help: &str, labels: &impl EncodeLabelSet) -> fmt::Result {
+        self.family(name, help, None, MetricType::Info)?.encode_info(labels)
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, unit: Option<&Unit>, value: &impl EncodeGaugeValue) -> fmt::Result {
+        self.family(name, help, unit, MetricType::Gauge)?.encode_gauge(value)
+    }
+
+    fn gauges<L: EncodeLabelSet, V: EncodeGaugeValue>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        samples: impl Iterator<Item = (L, V)>,
+    ) -> fmt::Result {
+        let mut family = self.family(name, help, unit, MetricType::Gauge)?;
+        for (labels, value) in samples {
+            family.encode_family(&labels)?.encode_gauge(&value)?;
+        }
+        Ok(())
+    }
+
+    fn counters<L: EncodeLabelSet, V: EncodeCounterValue>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl Iterator<Item = (L, V)>,
+    ) -> fmt::Result {
+        let mut family = self.family(name, help, None, MetricType::Counter)?;
+        for (labels, value) in samples {
+            family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)?;
+        }
+        Ok(())
+    }
+
+    fn family<'s>(
+        &'s mut self,
+        name: &'s str,
+        help: &str,
+        unit: Option<&'s Unit>,
+        kind: MetricType,
+    ) -> Result<MetricEncoder<'s>, fmt::Error> {
+        // The full stop is what the library gives to those that are registered.
+        self.0.encode_descriptor(name, &format!("{help}."), unit, kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::tests::sample;
+
+    #[test]
+    fn the_page_is_what_it_should_be() {
+        let expected = include_str!("testdata/metrics.txt").replace("$VERSION", env!("CARGO_PKG_VERSION"));
+        assert_eq!(render(sample(), false, None).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_age_of_a_view_grows_only_without_a_live_mirror() {
+        let mut snapshot = sample();
+        snapshot.registries[0].report.phase = Phase::Scanning;
+        let page = render(snapshot, true, None).unwrap();
+        assert!(page.contains("\nzonekeeper_registry_mirror_age_seconds{registry=\"main\"} 0.25\n"), "{page}");
+    }
+
+    #[test]
+    fn names_from_outside_cannot_break_the_page() {
+        let mut snapshot = sample();
+        snapshot.registries[0].name = "a\"} 1\nevil 2".into();
+        let page = render(snapshot, true, None).unwrap();
+        assert!(page.contains(r#"zonekeeper_registry_znodes{registry="a\"} 1\nevil 2"} 12"#), "{page}");
+        assert!(page.contains("zonekeeper_ready 1\n"), "{page}");
+    }
+
+    #[test]
+    fn the_dns_counters_are_on_the_page() {
+        let page = render(sample(), true, Some(&Metrics::default())).unwrap();
+        assert!(page.contains("zonekeeper_dns_overloaded_total 0\n"), "{page}");
+        assert!(page.ends_with("# EOF\n"));
+    }
+}

@@ -1,0 +1,141 @@
+//! Readiness, metrics and JSON over HTTP: what the process knows of itself, for probes, Prometheus and people.
+//!
+//! It runs on a thread and a runtime of its own, so that a probe is answered while all the others are busy, and it only
+//! reads: statuses of mirrors and announcers, the registries' trees, the zones. Nothing here changes anything but when
+//! a service has last said it is well, keeps anything but the readiness latch, or runs between requests. A request takes a [`snapshot`] and renders it; rendering
+//! is pure.
+//!
+//! - [`server`]: connections and their limits; [`patience`] ends those whose client does not read.
+//! - [`routes`]: a line an endpoint; [`query`] reads what was asked; [`services`] shows one service, or all of them a
+//!   piece at a time.
+//! - [`snapshot`]: one moment, as plain data; [`ready`], [`json`], [`registrations`] and [`metrics`] say
+//!   it in words.
+//! - [`config`]: what `[admin]` says.
+//!
+//! What it never shows: credentials. It has none: an ensemble's description is shown as its `describe` gives it.
+
+pub mod config;
+mod dump;
+mod json;
+mod metrics;
+mod patience;
+mod query;
+mod ready;
+mod registrations;
+mod routes;
+mod server;
+mod services;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use crate::announce;
+use crate::dns::metrics::Metrics;
+use crate::keeper::driver::Status;
+use crate::publish::registry::Reader;
+use crate::zone::{Zone, Zones};
+
+/// Why HTTP is not served, or not any more.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address} (TCP, admin)")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// The system's reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The thread or its runtime cannot be started.
+    #[error("cannot start the admin thread")]
+    Start(#[source] std::io::Error),
+    /// The listening socket failed for good.
+    #[error("the admin socket failed")]
+    Accept(#[source] std::io::Error),
+    /// The thread panicked.
+    #[error("the admin thread panicked")]
+    Panicked,
+}
+
+/// All that is shown.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// The mirrored registries, in the order of the config.
+    pub registries: Vec<RegistrySource>,
+    /// All zones.
+    pub zones: Zones,
+    /// The DNS server's counters, if there is one.
+    pub dns: Option<Arc<Metrics>>,
+    /// Each registry's announcer: the registry's name, and what the announcer shows.
+    pub announcements: Vec<(String, announce::Status)>,
+}
+
+/// A mirrored registry.
+#[derive(Debug, Clone)]
+pub struct RegistrySource {
+    /// Its name in the config.
+    pub name: String,
+    /// The mirror's report.
+    pub status: Status,
+    /// The services.
+    pub reader: Reader,
+    /// The zones that are filled from it.
+    pub zones: Vec<Arc<Zone>>,
+}
+
+/// Listens on `address`; connections wait until [`spawn`] takes them.
+///
+/// # Errors
+/// [`Error::Bind`].
+pub fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
+    let listen = || {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    listen().map_err(|source| Error::Bind { address, source })
+}
+
+/// Serves `sources` on `listener`, on a thread of its own, until `stop`, and a second longer at most for requests that are
+/// being answered then. The future ends with the thread, with whatever ended that unasked; dropping it stops the thread.
+///
+/// # Errors
+/// [`Error::Start`].
+#[expect(clippy::needless_pass_by_value, reason = "every part takes its stop so")]
+pub fn spawn(
+    listener: TcpListener,
+    sources: Sources,
+    stop: CancellationToken,
+) -> Result<impl Future<Output = Result<(), Error>> + Send + 'static, Error> {
+    let stop = stop.child_token();
+    let stopped_with_the_future = stop.clone().drop_guard();
+    let (ended, end) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("admin".to_owned());
+    // The thread is not joined, as that would block: what it sends at its end says all there is to know.
+    thread
+        .spawn(move || {
+            // Nobody is left to be told when the future was dropped.
+            let _ = ended.send(run(listener, sources, stop));
+        })
+        .map_err(Error::Start)?;
+    Ok(async move {
+        let _guard = stopped_with_the_future;
+        end.await.unwrap_or(Err(Error::Panicked))
+    })
+}
+
+fn run(listener: TcpListener, sources: Sources, stop: CancellationToken) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Start)?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(Error::Start)?;
+        server::serve(listener, routes::router(sources), server::Limits::default(), stop).await.map_err(Error::Accept)
+    })
+}

@@ -1,0 +1,64 @@
+//! What is registered from here and how its checks stand, as text for `zonekeeper status`.
+
+use std::fmt::Write as _;
+
+use super::snapshot::{Announcer, Snapshot};
+
+/// One service's line, and below it a line for each of its checks, by registry.
+pub(super) fn render(snapshot: &Snapshot) -> String {
+    let mut text = String::new();
+    for announcer in &snapshot.announcers {
+        one(announcer, &mut text);
+    }
+    if text.is_empty() {
+        text.push_str("nothing is registered from here: there is no registry\n");
+    }
+    text
+}
+
+// Writing to a string cannot fail.
+fn one(announcer: &Announcer, text: &mut String) {
+    let session = match announcer.session {
+        None => "no session".to_owned(),
+        Some(session) if session.connected => format!("session {:#x}", session.id),
+        Some(session) => format!("session {:#x}, not connected: nodes go within {:?}", session.id, session.timeout),
+    };
+    let _ = writeln!(text, "registry {}: {session}", announcer.registry);
+    let mut shown = None;
+    for (registration, standing) in &announcer.registrations {
+        let reason = registration.state.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let owner = registration.owner.map(|owner| format!(" by {owner:#x}")).unwrap_or_default();
+        let state = registration.state.as_str();
+        let _ = writeln!(text, "  {} {state}{owner} for {}s{reason}", registration.path, standing.as_secs());
+        if shown.replace(&registration.service) == Some(&registration.service) {
+            // The checks are the service's, and stand below the first of its addresses.
+            continue;
+        }
+        for (check, standing) in announcer.checks.iter().filter(|(check, _)| check.service == registration.service) {
+            let flapping = if check.is_flapping { ", flapping" } else { "" };
+            let said = match check.last.as_ref().map(|last| &last.found) {
+                Some(Ok(said) | Err(said)) => said.as_str(),
+                None => "no result yet",
+            };
+            let (state, seconds) = (check.state.as_str(), standing.as_secs());
+            let _ = writeln!(text, "    {} {state} for {seconds}s{flapping}: {said}", check.check);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::tests::sample;
+
+    #[test]
+    fn services_stand_above_their_checks() {
+        let expected = "\
+registry main: session 0x10000abcdef0002
+  /services/api_x/providers/10.0.0.1:80 registered by 0x10000abcdef0002 for 9s
+    tcp 127.0.0.1:80 unhealthy for 8s, flapping: refused
+  /services/api_x/providers/10.0.0.2:80 blocked for 9s: a persistent znode is in its place; delete it if nobody needs it
+";
+        assert_eq!(render(&sample()), expected);
+    }
+}

@@ -1,0 +1,238 @@
+//! The endpoints, a line each, and how their answers become HTTP.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::Serialize;
+
+use super::query::{BadQuery, Filter};
+use super::ready::{Latch, waiting};
+use super::snapshot::Snapshot;
+use super::{Sources, dump, json, metrics, registrations, services};
+use crate::export::Form;
+use crate::publish::registry::Reader;
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
+
+/// What can be asked for, and what for.
+const ENDPOINTS: &[(&str, &str)] = &[
+    ("/", "this page"),
+    ("/healthz", "200 while the process lives"),
+    ("/readyz", "200 from when every registry was read completely once, 503 before"),
+    ("/metrics", "metrics for Prometheus"),
+    ("/v1/status", "mirrors, zones and registrations, with what is wrong, as JSON"),
+    ("/v1/registrations", "what is registered from here and how its checks stand, as text"),
+    ("/v1/heartbeat/{path}", "POST: the service registered from here says that it is well, for its check.ttl"),
+    ("/v1/services", "all services as JSON; ?registry=NAME and ?prefix=PATH choose among them"),
+    ("/v1/services/{path}", "one service; ?registry=NAME where several registries have it"),
+    ("/v1/dump", "whole zones: ?as=zone, json or hosts; ?zone=ORIGIN chooses one"),
+    ("/v1/explain?name={name}", "why the name is answered as it is; &type=SRV for another type than A"),
+];
+
+/// The router of all endpoints.
+pub(super) fn router(sources: Sources) -> Router {
+    let shared = Shared { sources, latch: Latch::default(), started: Instant::now() };
+    Router::new()
+        .route("/", get(index))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route("/v1/status", get(status))
+        .route("/v1/registrations", get(registered))
+        .route("/v1/heartbeat/{*path}", post(heartbeat))
+        .route("/v1/services", get(all_services))
+        .route("/v1/services/{*path}", get(one_service))
+        .route("/v1/dump", get(whole_zones))
+        .route("/v1/explain", get(explain))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(Arc::new(shared))
+}
+
+/// What the requests share.
+#[derive(Debug)]
+struct Shared {
+    sources: Sources,
+    latch: Latch,
+    started: Instant,
+}
+
+type App = State<Arc<Shared>>;
+
+impl Shared {
+    /// As of now, and whether the process is ready.
+    fn look(&self) -> (Snapshot, bool) {
+        let snapshot = Snapshot::take(&self.sources, self.started, Instant::now());
+        let ready = self.latch.is_closed(&snapshot);
+        (snapshot, ready)
+    }
+
+    /// The registry called `name`, or all of them.
+    fn readers(&self, name: Option<&str>) -> Result<Vec<Reader>, Refusal> {
+        let all = self.sources.registries.iter().map(|source| &source.reader);
+        let readers = all.filter(|reader| name.is_none_or(|name| reader.name == name)).cloned().collect::<Vec<_>>();
+        match name {
+            Some(name) if readers.is_empty() => Err(Refusal::not_found(format!("there is no registry `{name}` here"))),
+            _ => Ok(readers),
+        }
+    }
+}
+
+/// A request that gets no answer, and why.
+pub(super) struct Refusal(StatusCode, String);
+
+impl Refusal {
+    pub(super) fn not_found(message: String) -> Self {
+        Self(StatusCode::NOT_FOUND, message)
+    }
+
+    pub(super) fn bad(message: String) -> Self {
+        Self(StatusCode::BAD_REQUEST, message)
+    }
+
+    pub(super) fn failed(message: String) -> Self {
+        Self(StatusCode::INTERNAL_SERVER_ERROR, message)
+    }
+}
+
+impl From<BadQuery> for Refusal {
+    fn from(bad: BadQuery) -> Self {
+        Self(StatusCode::BAD_REQUEST, bad.to_string())
+    }
+}
+
+impl From<PathRejection> for Refusal {
+    fn from(bad: PathRejection) -> Self {
+        Self(StatusCode::BAD_REQUEST, bad.body_text())
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        as_json(self.0, &json::Error::new(&self.1))
+    }
+}
+
+async fn index() -> Response {
+    let lines = ENDPOINTS.iter().map(|(path, purpose)| format!("{path:<25}{purpose}\n"));
+    text(StatusCode::OK, format!("zonekeeper {}\n\n{}", env!("CARGO_PKG_VERSION"), lines.collect::<String>()))
+}
+
+async fn healthz() -> Response {
+    text(StatusCode::OK, "ok\n".to_owned())
+}
+
+async fn readyz(State(shared): App) -> Response {
+    match shared.look() {
+        (_, true) => text(StatusCode::OK, "ready\n".to_owned()),
+        (snapshot, false) => text(StatusCode::SERVICE_UNAVAILABLE, waiting(&snapshot)),
+    }
+}
+
+async fn metrics(State(shared): App) -> Result<Response, Refusal> {
+    let (snapshot, ready) = shared.look();
+    let page = metrics::render(snapshot, ready, shared.sources.dns.as_deref())
+        .map_err(|_| Refusal(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written".to_owned()))?;
+    Ok(answer(StatusCode::OK, metrics::CONTENT_TYPE, page))
+}
+
+async fn status(State(shared): App) -> Response {
+    let (snapshot, ready) = shared.look();
+    as_json(StatusCode::OK, &json::Status::new(&snapshot, ready))
+}
+
+async fn registered(State(shared): App) -> Response {
+    text(StatusCode::OK, registrations::render(&shared.look().0))
+}
+
+async fn all_services(State(shared): App, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
+    let filter = Filter::of_list(query.as_deref())?;
+    let readers = shared.readers(filter.registry.as_deref())?;
+    Ok(answer(StatusCode::OK, JSON, services::list(readers, filter.prefix.unwrap_or_default())))
+}
+
+async fn one_service(
+    State(shared): App,
+    path: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    let Path(path) = path?;
+    let path = path.trim_end_matches('/');
+    let filter = Filter::of_one(query.as_deref())?;
+    let readers = shared.readers(filter.registry.as_deref())?;
+    let found = readers.iter().filter_map(|reader| Some((&*reader.name, reader.read(path)?))).collect::<Vec<_>>();
+    match &*found {
+        [] => Err(Refusal::not_found(format!("there is no service `{path}`"))),
+        [(registry, reading)] => Ok(as_json(StatusCode::OK, &services::Service::new(registry, reading))),
+        several => {
+            let names = several.iter().map(|(registry, _)| *registry).collect::<Vec<_>>().join("`, `");
+            let message = format!("`{path}` is in the registries `{names}`: choose one with ?registry=");
+            Err(Refusal(StatusCode::CONFLICT, message))
+        }
+    }
+}
+
+async fn whole_zones(State(shared): App, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
+    let (form, dump) = aside(move || dump::dump(&shared.sources.zones, query.as_deref())).await?;
+    Ok(answer(StatusCode::OK, if form == Form::Json { JSON } else { TEXT }, dump))
+}
+
+async fn explain(State(shared): App, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
+    aside(move || dump::explain(&shared.sources, query.as_deref()))
+        .await
+        .map(|explained| text(StatusCode::OK, explained))
+}
+
+/// Does what may take seconds on another thread: this one has probes to answer.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, Refusal> + Send + 'static) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(Refusal::failed("it panicked".to_owned())))
+}
+
+/// The one thing that can be changed from here: when a service was last heard.
+async fn heartbeat(State(shared): App, path: Result<Path<String>, PathRejection>) -> Result<Response, Refusal> {
+    let Path(path) = path?;
+    let path = path.trim_end_matches('/');
+    let now = Instant::now();
+    // In every registry that it is registered in: it is one service.
+    let heard = shared.sources.announcements.iter().filter(|(_, status)| status.heartbeat(path, now)).count();
+    match heard {
+        0 => Err(Refusal::not_found(format!("no service `{path}` is registered from here"))),
+        _ => Ok(text(StatusCode::OK, "ok\n".to_owned())),
+    }
+}
+
+async fn not_found(uri: Uri) -> Response {
+    let endpoints = ENDPOINTS.iter().map(|(path, _)| *path).collect::<Vec<_>>();
+    let message = format!("there is no {} here", uri.path());
+    as_json(StatusCode::NOT_FOUND, &json::Error::with_endpoints(&message, &endpoints))
+}
+
+async fn method_not_allowed(method: Method, uri: Uri) -> Refusal {
+    let takes = if uri.path().starts_with("/v1/heartbeat/") { "POST" } else { "GET and HEAD" };
+    Refusal(StatusCode::METHOD_NOT_ALLOWED, format!("{} takes {takes}, not {method}", uri.path()))
+}
+
+fn text(status: StatusCode, body: String) -> Response {
+    answer(status, TEXT, body)
+}
+
+fn as_json(status: StatusCode, value: &impl Serialize) -> Response {
+    match serde_json::to_string(value) {
+        Ok(body) => answer(status, JSON, body + "\n"),
+        Err(failed) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("cannot write the answer as JSON: {failed}\n")),
+    }
+}
+
+/// Every answer is about this moment: none may be kept.
+fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response {
+    (status, [(CONTENT_TYPE, content_type), (CACHE_CONTROL, "no-store")], body.into()).into_response()
+}

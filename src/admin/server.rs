@@ -1,0 +1,120 @@
+//! Connections and their limits: how many at once, how long a client may take to ask and to read, and how all of them
+//! end. It knows HTTP and no endpoint.
+
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::patience::Patient;
+
+/// What clients may cost.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Connections served at once; more wait in the kernel's queue.
+    pub(super) connections: usize,
+    /// How long a request's head may take, and so how long a connection may idle.
+    pub(super) head: Duration,
+    /// How long a client may read nothing of what is ready for it.
+    pub(super) reading: Duration,
+    /// How long requests that are being answered may take after the stop.
+    pub(super) grace: Duration,
+}
+
+impl Default for Limits {
+    /// For few probes, scrapers and people.
+    fn default() -> Self {
+        let dawdling = Duration::from_secs(10);
+        Self { connections: 64, head: dawdling, reading: dawdling, grace: Duration::from_secs(1) }
+    }
+}
+
+/// Buffer of one connection, and so the longest head, in bytes.
+const BUFFER: usize = 16 * 1024;
+/// Pause after a failed accept, which has the system's reasons (no file descriptors left) more than ours.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Serves `router` on `listener` until `stop`, then ends all connections within the grace.
+///
+/// # Errors
+/// When the listener itself is broken.
+pub(super) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let mut connections = JoinSet::new();
+    let mut failing = false;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept(), if connections.len() < limits.connections => match accepted {
+                Ok((stream, _)) => {
+                    failing = false;
+                    connections.spawn(connection(stream, router.clone(), limits, stop.clone()));
+                }
+                Err(error) if is_fatal(&error) => return Err(error),
+                Err(error) => {
+                    if !std::mem::replace(&mut failing, true) {
+                        warn!(%error, "cannot accept an admin connection; trying on");
+                    }
+                    sleep(PAUSE).await;
+                }
+            },
+            Some(ended) = connections.join_next() => {
+                if let Err(error) = ended {
+                    warn!(%error, "an admin request panicked");
+                }
+            }
+        }
+    }
+    drop(listener);
+    // Every connection has its own grace, and all of them began it just now.
+    while connections.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// Whether `accept` fails for a reason that does not pass: the socket does not listen.
+fn is_fatal(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
+}
+
+/// Serves one client.
+async fn connection(stream: TcpStream, router: Router, limits: Limits, stop: CancellationToken) {
+    // Answers are whole: waiting to fill a segment only delays them. Where it cannot be set, they are late.
+    let _ = stream.set_nodelay(true);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(Patient::new(stream, limits.reading)), TowerToHyperService::new(router));
+    let mut connection = pin!(connection);
+    tokio::select! {
+        ended = connection.as_mut() => note(ended),
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            if let Ok(ended) = timeout(limits.grace, connection).await {
+                note(ended);
+            } else {
+                debug!("an admin request was cut off at the stop");
+            }
+        }
+    }
+}
+
+/// Clients that go away, dawdle or speak no HTTP are their own trouble.
+fn note(ended: hyper::Result<()>) {
+    if let Err(error) = ended {
+        debug!(%error, "an admin connection ended early");
+    }
+}

@@ -1,0 +1,197 @@
+//! Services of the registries as JSON, one or all. All of them may be hundreds of megabytes, and the thread has probes to
+//! answer in between: a list is rendered a piece at a time, as fast as the client reads.
+
+use std::iter;
+
+use axum::body::Body;
+use futures_util::stream;
+use serde::{Serialize, Serializer};
+
+use super::json::Malformed;
+use crate::model::{self, Host, Protocol};
+use crate::publish::registry::{Reader, Reading};
+
+/// Size at which a piece is sent, in bytes.
+const PIECE: usize = 32 * 1024;
+
+/// The services of `readers` whose paths begin with `prefix`, as they are when their turn comes.
+pub(super) fn list(readers: Vec<Reader>, prefix: String) -> Body {
+    let pieces = Box::new(pieces(readers, prefix));
+    Body::from_stream(stream::unfold(pieces, async |mut pieces| {
+        // The next piece is always ready: without this, a fast client would have the thread for itself.
+        tokio::task::yield_now().await;
+        Some((pieces.next()?, pieces))
+    }))
+}
+
+/// `{"services":[`, a service a line, `]}`.
+fn pieces(readers: Vec<Reader>, prefix: String) -> impl Iterator<Item = serde_json::Result<Vec<u8>>> + Send {
+    let mut services = readers.into_iter().flat_map(move |reader| {
+        let mut paths = reader.paths();
+        paths.retain(|path| path.starts_with(&prefix));
+        paths.into_iter().filter_map(move |path| {
+            // One that went away meanwhile is left out.
+            let reading = reader.read(&path)?;
+            Some(serde_json::to_vec(&Service::new(&reader.name, &reading)))
+        })
+    });
+    let mut separator: &[u8] = b"{\"services\":[\n";
+    let mut is_over = false;
+    iter::from_fn(move || {
+        let mut piece = Vec::new();
+        while !is_over && piece.len() < PIECE {
+            match services.next() {
+                Some(Ok(service)) => {
+                    piece.extend_from_slice(separator);
+                    piece.extend_from_slice(&service);
+                    separator = b",\n";
+                }
+                Some(Err(error)) => return Some(Err(error)),
+                None => {
+                    is_over = true;
+                    let opening: &[u8] = if separator == b",\n" { b"" } else { separator };
+                    piece.extend_from_slice(opening);
+                    piece.extend_from_slice(b"\n]}\n");
+                }
+            }
+        }
+        (!piece.is_empty()).then_some(Ok(piece))
+    })
+}
+
+/// A service, as `/v1/services` and `/v1/services/{path}` show it. What an instance does not say is `null`.
+#[derive(Debug, Serialize)]
+pub(super) struct Service<'a> {
+    registry: &'a str,
+    path: &'a str,
+    defaults: Defaults<'a>,
+    instances: Vec<Instance<'a>>,
+    malformed: Vec<Malformed<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Defaults<'a> {
+    weight: Option<u16>,
+    priority: Option<u16>,
+    ttl: Option<u32>,
+    state: &'static str,
+    metadata: Metadata<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct Instance<'a> {
+    name: &'a str,
+    host: String,
+    port: u16,
+    protocol: &'static str,
+    weight: Option<u16>,
+    priority: Option<u16>,
+    ttl: Option<u32>,
+    state: &'static str,
+    tags: &'a [Box<str>],
+    ports: Vec<Named<'a>>,
+    metadata: Metadata<'a>,
+    remarks: &'a [String],
+}
+
+/// A further endpoint.
+#[derive(Debug, Serialize)]
+struct Named<'a> {
+    name: &'a str,
+    host: String,
+    port: u16,
+}
+
+impl<'a> Service<'a> {
+    /// What was read of a service of `registry`.
+    pub(super) fn new(registry: &'a str, Reading { service, malformed }: &'a Reading) -> Self {
+        let model::Defaults { ttl, weight, priority, state, metadata } = &service.defaults;
+        Self {
+            registry,
+            path: &service.path,
+            defaults: Defaults {
+                weight: *weight,
+                priority: *priority,
+                ttl: *ttl,
+                state: state.as_str(),
+                metadata: Metadata(metadata),
+            },
+            instances: service.instances.iter().map(Instance::new).collect(),
+            malformed: malformed.iter().map(Malformed::new).collect(),
+        }
+    }
+}
+
+impl<'a> Instance<'a> {
+    fn new(instance: &'a model::Instance) -> Self {
+        let port = |(name, endpoint): &'a (Box<str>, model::Endpoint)| Named {
+            name,
+            host: host(&endpoint.host),
+            port: endpoint.port,
+        };
+        Self {
+            name: &instance.name,
+            host: host(&instance.endpoint.host),
+            port: instance.endpoint.port,
+            protocol: match instance.protocol {
+                Protocol::Tcp => "tcp",
+                Protocol::Udp => "udp",
+            },
+            weight: instance.weight,
+            priority: instance.priority,
+            ttl: instance.ttl,
+            state: instance.state.as_str(),
+            tags: &instance.tags,
+            ports: instance.ports.iter().map(port).collect(),
+            metadata: Metadata(&instance.metadata),
+            remarks: &instance.remarks,
+        }
+    }
+}
+
+/// Key and value pairs, as an object.
+#[derive(Debug)]
+struct Metadata<'a>(&'a [(Box<str>, Box<str>)]);
+
+impl Serialize for Metadata<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
+}
+
+fn host(host: &Host) -> String {
+    match host {
+        Host::V4(address) => address.to_string(),
+        Host::V6(address) => address.to_string(),
+        Host::Name(name) => name.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Endpoint, State};
+
+    #[test]
+    fn a_service_shows_all_that_its_instances_say() {
+        let mut one = model::Instance::new(
+            "[2001:db8::1]:80",
+            Endpoint { host: Host::V6("2001:db8::1".parse().unwrap()), port: 80 },
+        );
+        one.protocol = Protocol::Udp;
+        (one.weight, one.priority, one.ttl, one.state) = (Some(1), Some(2), Some(3), State::Drain);
+        one.tags = vec!["canary".into(), "a \"b\"\n".into()];
+        one.ports = vec![("http".into(), Endpoint { host: Host::Name("server1".into()), port: 8080 })];
+        one.metadata = vec![("pid".into(), "7".into())];
+        one.remarks = vec!["`weight` is no number".into()];
+        let bare = model::Instance::new("10.0.0.1:80", Endpoint { host: Host::V4([10, 0, 0, 1].into()), port: 80 });
+        let defaults = model::Defaults { ttl: Some(9), ..model::Defaults::default() };
+        let service = model::Service { path: "staging/api_x".into(), defaults, instances: vec![one, bare] };
+        let malformed = vec![model::Malformed { path: "/services/x".into(), reason: "it is bad".into() }];
+        let reading = Reading { service, malformed };
+        assert_eq!(
+            serde_json::to_string_pretty(&Service::new("main", &reading)).unwrap(),
+            include_str!("testdata/service.json").trim_end()
+        );
+    }
+}

@@ -1,0 +1,161 @@
+//! What is true at one moment, as plain data. Everything that is shown, but for the services themselves, is rendered from
+//! it.
+
+use std::time::{Duration, Instant};
+
+use super::Sources;
+use crate::announce::{CheckStatus, Registration, SessionStatus};
+use crate::keeper::driver::Report;
+use crate::keeper::mirror::Phase;
+use crate::model::Malformed;
+use crate::zone::Freshness;
+
+/// Malformed nodes shown; the others are only counted.
+pub(super) const MALFORMED_SHOWN: usize = 1_000;
+
+/// One moment of the process.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    /// How long it has run.
+    pub(super) uptime: Duration,
+    /// Memory that it occupies, in bytes, where the system says so.
+    pub(super) resident: Option<u64>,
+    /// The registries, in the order of the config.
+    pub(super) registries: Vec<Registry>,
+    /// The zones.
+    pub(super) zones: Vec<Zone>,
+    /// The announcers, by registry.
+    pub(super) announcers: Vec<Announcer>,
+}
+
+/// One moment of a registry.
+#[derive(Debug)]
+pub(super) struct Registry {
+    /// Its name.
+    pub(super) name: String,
+    /// The mirror's own report; its instants are told as durations below.
+    pub(super) report: Report,
+    /// How long the mirror has been in its phase.
+    pub(super) in_phase: Duration,
+    /// How long ago the view was last known to be exact; none before it was.
+    pub(super) age: Option<Duration>,
+    /// Origins of the zones that are filled from it.
+    pub(super) zones: Vec<String>,
+    /// Whether it was read completely once, and its zones filled.
+    pub(super) synced: bool,
+    /// The first [`MALFORMED_SHOWN`] malformed nodes.
+    pub(super) malformed: Vec<Malformed>,
+    /// How many there are in all.
+    pub(super) malformed_total: usize,
+}
+
+/// One moment of a zone.
+#[derive(Debug)]
+pub(super) struct Zone {
+    /// Its origin, with the final dot.
+    pub(super) origin: String,
+    /// Its serial.
+    pub(super) serial: u32,
+    /// Names in it, empty non-terminals included.
+    pub(super) names: usize,
+    /// How far it can be trusted.
+    pub(super) freshness: Freshness,
+}
+
+/// One moment of what is announced into a registry.
+#[derive(Debug)]
+pub(super) struct Announcer {
+    /// The registry's name.
+    pub(super) registry: String,
+    /// The session that the registrations live by.
+    pub(super) session: Option<SessionStatus>,
+    /// Each registration, and for how long it has stood as it does.
+    pub(super) registrations: Vec<(Registration, Duration)>,
+    /// Each check, and for how long its state has been what it is.
+    pub(super) checks: Vec<(CheckStatus, Duration)>,
+}
+
+impl Snapshot {
+    /// What `sources` say at `now`.
+    pub(super) fn take(sources: &Sources, started: Instant, now: Instant) -> Self {
+        let registries = sources.registries.iter().map(|source| {
+            let report = source.status.report();
+            // A report says "live" only after that epoch was published; a zone says so itself.
+            let filled = source.zones.iter().all(|zone| zone.freshness() != Freshness::Loading);
+            Registry {
+                name: source.name.clone(),
+                in_phase: now.saturating_duration_since(report.since),
+                age: report.fresh_at.map(|at| now.saturating_duration_since(at)),
+                zones: source.zones.iter().map(|zone| zone.origin().to_string()).collect(),
+                synced: report.counters.syncs > 0 && filled,
+                malformed: source.reader.problems.first(MALFORMED_SHOWN),
+                malformed_total: source.reader.problems.count(),
+                report,
+            }
+        });
+        let zones = sources.zones.iter().map(|zone| Zone {
+            origin: zone.origin().to_string(),
+            serial: zone.serial(),
+            names: zone.load().len(),
+            freshness: zone.freshness(),
+        });
+        let announcers = sources.announcements.iter().map(|(registry, status)| Announcer {
+            registry: registry.clone(),
+            session: status.session(),
+            registrations: status
+                .registrations()
+                .into_iter()
+                .map(|one| {
+                    let standing = now.saturating_duration_since(one.since);
+                    (one, standing)
+                })
+                .collect(),
+            checks: status
+                .checks()
+                .into_iter()
+                .map(|one| {
+                    let standing = now.saturating_duration_since(one.since);
+                    (one, standing)
+                })
+                .collect(),
+        });
+        Self {
+            uptime: now.saturating_duration_since(started),
+            resident: resident(),
+            registries: registries.collect(),
+            zones: zones.collect(),
+            announcers: announcers.collect(),
+        }
+    }
+}
+
+impl Registry {
+    /// Whether what is served of it may be out of date.
+    pub(super) fn is_stale(&self) -> bool {
+        self.age.is_some() && self.report.phase != Phase::Live
+    }
+}
+
+/// Resident memory as Linux tells it.
+fn resident() -> Option<u64> {
+    resident_of(&std::fs::read_to_string("/proc/self/status").ok()?)
+}
+
+/// The line `VmRSS:     1234 kB` of `/proc/self/status` (proc(5)), in bytes.
+fn resident_of(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resident_memory_is_read_from_its_line() {
+        assert_eq!(resident_of("VmPeak:\t 9 kB\nVmRSS:\t   1234 kB\nThreads:\t1\n"), Some(1234 * 1024));
+        for other in ["", "VmRSS: 12 MB", "VmRSS: kB", "VmRSS: 99999999999999999999 kB"] {
+            assert_eq!(resident_of(other), None, "{other}");
+        }
+    }
+}

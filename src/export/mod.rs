@@ -1,0 +1,69 @@
+//! A whole zone as text, for people, tools and other servers: as a master file ([`zonefile`]), as JSON ([`json`]), as a
+//! hosts file ([`hosts`]). Pure: a snapshot in, text out; used by the admin server, and so by `zonekeeper dump`.
+
+mod hosts;
+mod json;
+mod zonefile;
+
+pub use zonefile::{data, mnemonic, number};
+
+use crate::zone::Zone;
+use crate::zone::packed::Packed;
+
+/// One state of a zone, its names in canonical order (RFC 4034 §6.1). Taking it copies a pointer a name; whoever reads it
+/// afterwards holds nothing up.
+#[derive(Debug)]
+pub struct Snapshot {
+    origin: String,
+    freshness: &'static str,
+    entries: Vec<Packed>,
+}
+
+impl Snapshot {
+    /// The zone as it is now.
+    pub fn take(zone: &Zone) -> Self {
+        let mut entries: Vec<Packed> = zone.load().iter().cloned().collect();
+        entries.sort_by_cached_key(|entry| {
+            let mut labels: Vec<Vec<u8>> = crate::zone::name::labels(entry.name()).map(<[u8]>::to_vec).collect();
+            labels.reverse();
+            labels
+        });
+        Self { origin: zone.origin().to_string(), freshness: zone.freshness().as_str(), entries }
+    }
+}
+
+/// How a zone is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// As a master file (RFC 1035 §5) that any name server reads.
+    Zone,
+    /// As JSON.
+    Json,
+    /// As a hosts file: its addresses and their names.
+    Hosts,
+}
+
+impl Form {
+    /// All of them, with what they are called.
+    pub const ALL: [(&'static str, Self); 3] = [("zone", Self::Zone), ("json", Self::Json), ("hosts", Self::Hosts)];
+
+    /// The form that is called so.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, form)| *form)
+    }
+}
+
+/// Writes a zone.
+///
+/// # Errors
+/// Only when memory or JSON fail: there is no data that cannot be written.
+pub fn render(snapshot: &Snapshot, form: Form) -> Result<String, serde_json::Error> {
+    match form {
+        Form::Zone => Ok(zonefile::render(snapshot)),
+        Form::Json => json::render(snapshot),
+        Form::Hosts => Ok(hosts::render(snapshot)),
+    }
+}
+
+#[cfg(test)]
+mod tests;
