@@ -1,0 +1,267 @@
+//! The configuration: TOML into a tree of located values, the parts' own readers over it, and what only the whole can
+//! check (that names refer to something). All problems of all files are reported at once.
+//!
+//! A part is on when its table is there. What a table may say, its defaults and its checks belong to the part; here is
+//! only which parts there are.
+
+mod include;
+mod problem;
+mod references;
+mod tree;
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use problem::{Report, Source};
+
+use crate::dns::key::Key;
+use crate::settings::{Kind, Problems, Section, Table, Value};
+use crate::zone::name::Name;
+use crate::{admin, announce, dns, format, keeper, zone};
+use references::Registries;
+
+/// Everything the program is told.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// The registries, in the order of the file.
+    pub registries: Vec<Registry>,
+    /// The zones, in the order of the file.
+    pub zones: Vec<zone::config::Config>,
+    /// The DNS server.
+    pub dns: Option<dns::config::Config>,
+    /// The admin server.
+    pub admin: Option<admin::config::Config>,
+    /// The services of this host to register.
+    pub announce: announce::Config,
+    /// The files it was read from, and the directories of those that it includes.
+    pub read_from: Vec<PathBuf>,
+    /// The keys that requests are signed with.
+    pub keys: Vec<Arc<Key>>,
+}
+
+/// One registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registry {
+    /// Its name: `main` of `[registry.main]`.
+    pub name: String,
+    /// The ensemble.
+    pub keeper: keeper::config::Config,
+    /// The convention of its znodes.
+    pub format: format::Config,
+}
+
+/// The largest configuration that is read, in bytes: some ten thousand services.
+const MAX_TEXT: u64 = 4 << 20;
+
+/// Reads the configuration file at `path`. Relative paths in it are relative to its own directory.
+///
+/// # Errors
+/// All its problems, ready to be printed.
+pub fn load(path: &Path) -> Result<Config, Report> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_TEXT + 1).read_to_end(&mut bytes))
+        .map_err(|error| Report::of_file(path, &format!("cannot be read: {error}")))?;
+    if bytes.len() as u64 > MAX_TEXT {
+        return Err(Report::of_file(path, &format!("is larger than {} MiB", MAX_TEXT >> 20)));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let source = Source::new(path, String::from_utf8_lossy(error.as_bytes()));
+        Report::of_byte(&source, at, &format!("the byte 0x{:02x} is no UTF-8 text", error.as_bytes()[at]))
+    })?;
+    parse(path, &text)
+}
+
+/// Reads a configuration from `text`; `path` is what it is called in messages and where relative paths start.
+///
+/// # Errors
+/// All its problems, ready to be printed.
+pub fn parse(path: &Path, text: &str) -> Result<Config, Report> {
+    let complaints = Problems::default();
+    let mut main = tree::parse(text, 0);
+    let included = include::take(path, &mut main.table, &complaints);
+    let mut config = read(&main.table, path.parent().unwrap_or(Path::new("")), &complaints);
+    let mut complaints = complaints.into_vec();
+    let files = std::iter::once((Source::new(path, text), main)).chain(included.files);
+    let (mut sources, mut problems) = (Vec::new(), Vec::new());
+    for (number, (source, tree)) in (0..).zip(files) {
+        let of_file = complaints.extract_if(.., |complaint| complaint.span.file == number).collect();
+        problems.extend(tree.problems(source.text(), of_file));
+        sources.push(source);
+    }
+    if !problems.is_empty() {
+        return Err(Report::new(&sources, &problems));
+    }
+    config.read_from = std::iter::once(path.to_owned()).chain(included.looked_at).collect();
+    if let Some(directory) = path.parent() {
+        config.rebase(directory);
+    }
+    Ok(config)
+}
+
+fn read(table: &Table, directory: &Path, problems: &Problems) -> Config {
+    let mut top = Section::top(table, problems);
+    let (names, registries) = read_registries(&mut top);
+    let names = Registries::new(names, table, problems);
+    let zones = read_zones(&mut top, &names);
+    let (key_names, keys) = read_keys(&mut top, directory);
+    let dns = read_part(&mut top, "dns", |section| dns::config::Config::read(section, &key_names));
+    let admin = read_part(&mut top, "admin", admin::config::Config::read);
+    let announce = announce::Config::read(&mut top);
+    let config = Config { registries, zones, dns, admin, announce, keys, read_from: Vec::new() };
+    names.check_services(&config);
+    references::check_addresses(table, &config, problems);
+    top.finish();
+    if ["dns", "admin", "service"].iter().all(|part| table.get(part).is_none()) {
+        let help = "a part is on when its table is there: [dns], [admin], [[service]]; see `zonekeeper template`";
+        problems.add_with_help(table.span, "there is nothing to do", help);
+    }
+    config
+}
+
+fn read_part<T>(top: &mut Section<'_>, name: &'static str, read: impl Fn(&mut Section<'_>) -> T) -> Option<T> {
+    let mut section = top.section(name)?;
+    let config = read(&mut section);
+    section.finish();
+    Some(config)
+}
+
+/// The names of all registries, and those registries that can be used.
+fn read_registries<'a>(top: &mut Section<'a>) -> (Vec<&'a str>, Vec<Registry>) {
+    let problems = top.problems();
+    let (mut names, mut registries) = (Vec::new(), Vec::new());
+    let Some(value) = top.value("registry") else { return (names, registries) };
+    let Kind::Table(table) = &value.kind else {
+        problems.add_with_help(value.span, "`registry` must be a table of registries", "write [registry.main]");
+        return (names, registries);
+    };
+    for (name, span, value) in &table.entries {
+        let Kind::Table(table) = &value.kind else {
+            let message = format!("`registry.{name}` must be a table, not {}", value.kind.name());
+            problems.add_with_help(*span, message, "a registry has a name of its own: write [registry.main]");
+            continue;
+        };
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
+            problems.add(*span, "the name of a registry is made of letters, digits, `-` and `_`");
+        }
+        names.push(name.as_str());
+        let mut section = Section::new(table, format!("registry.{name}"), problems);
+        let keeper = keeper::config::Config::read(&mut section);
+        let format = format::Config::read(&mut section);
+        section.finish();
+        if let Some(file) = keeper.as_ref().and_then(|keeper| keeper.cache_file.as_ref())
+            && registries.iter().any(|other: &Registry| other.keeper.cache_file.as_ref() == Some(file))
+        {
+            let span = table.get("cache_file").map_or(*span, |value| value.span);
+            problems.add(span, "`cache_file` is another registry's too: each needs a file of its own");
+        }
+        registries.extend(keeper.map(|keeper| Registry { name: name.clone(), keeper, format }));
+    }
+    (names, registries)
+}
+
+fn read_zones(top: &mut Section<'_>, registries: &Registries<'_>) -> Vec<zone::config::Config> {
+    let problems = top.problems();
+    let (mut zones, mut origins): (Vec<zone::config::Config>, _) = (Vec::new(), Vec::new());
+    for table in tables(top.value("zone"), "zone", problems) {
+        let mut section = Section::new(table, "zone", problems);
+        let read = zone::config::Config::read(&mut section);
+        section.finish();
+        let registry = registries.of_zone(&read, table.span);
+        let Some(zone) = read.config else { continue };
+        if zones.iter().any(|other| other.origin == zone.origin) {
+            problems.add(read.origin, format!("there is another zone {}", zone.origin));
+        }
+        origins.push(read.origin);
+        zones.push(zone::config::Config { registry, ..zone });
+    }
+    references::check_reverse(&zones, &origins, problems);
+    zones
+}
+
+/// The names of all keys, and those keys that can be used.
+fn read_keys(top: &mut Section<'_>, directory: &Path) -> (Vec<Name>, Vec<Arc<Key>>) {
+    let problems = top.problems();
+    let (mut names, mut keys) = (Vec::new(), Vec::new());
+    for table in tables(top.value("key"), "key", problems) {
+        let mut section = Section::new(table, "key", problems);
+        let (name, key) = Key::read(&mut section, directory);
+        section.finish();
+        if let Some(name) = name {
+            if names.contains(&name) {
+                problems.add(table.span, format!("there is another key {name}"));
+            }
+            names.push(name);
+        }
+        keys.extend(key.map(Arc::new));
+    }
+    (names, keys)
+}
+
+/// The tables of an array of tables.
+fn tables<'a>(value: Option<&'a Value>, name: &str, problems: &Problems) -> Vec<&'a Table> {
+    let help = || format!("write [[{name}]], with two brackets");
+    let values = match value {
+        None => return Vec::new(),
+        Some(Value { kind: Kind::Array(values), .. }) => values,
+        Some(Value { kind, span }) => {
+            problems.add_with_help(*span, format!("`{name}` must be a list of tables, not {}", kind.name()), help());
+            return Vec::new();
+        }
+    };
+    values
+        .iter()
+        .filter_map(|value| match &value.kind {
+            Kind::Table(table) => Some(table),
+            kind => {
+                let message = format!("`{name}` must be a list of tables, not of {}", kind.name());
+                problems.add_with_help(value.span, message, help());
+                None
+            }
+        })
+        .collect()
+}
+
+impl Config {
+    /// The services to register in the registry called `name`.
+    pub fn services_of(&self, name: &str) -> Vec<announce::ServiceConfig> {
+        let only = self.registries.len() == 1;
+        let is_in = |service: &&announce::ServiceConfig| {
+            service.registry.as_ref().map_or(only, |registry| registry.value == name)
+        };
+        self.announce.services.iter().filter(is_in).cloned().collect()
+    }
+
+    /// What `other` says otherwise than this one, but for the services.
+    pub fn other_differences(&self, other: &Self) -> Vec<&'static str> {
+        let parts = [
+            ("[registry]", self.registries != other.registries),
+            ("[[zone]]", self.zones != other.zones),
+            ("[dns]", self.dns != other.dns),
+            ("[admin]", self.admin != other.admin),
+            ("[announce]", self.announce.settings != other.announce.settings),
+        ];
+        parts.into_iter().filter(|(_, differs)| *differs).map(|(part, _)| part).collect()
+    }
+
+    /// Makes relative paths relative to `directory`.
+    fn rebase(&mut self, directory: &Path) {
+        let rebase = |path: &mut PathBuf| *path = directory.join(&*path);
+        self.zones.iter_mut().filter_map(|zone| zone.file.as_mut()).for_each(rebase);
+        self.dns.iter_mut().filter_map(|dns| dns.serial_file.as_mut()).for_each(rebase);
+        for registry in &mut self.registries {
+            if let keeper::config::Source::Memory(path) = &mut registry.keeper.source {
+                rebase(path);
+            }
+            registry.keeper.security.files().for_each(rebase);
+            registry.keeper.cache_file.as_mut().map(rebase);
+        }
+        self.announce.settings.state.iter_mut().for_each(rebase);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,331 @@
+//! Problems as a person reads them: file, line and column, the line itself, and a caret under what is wrong.
+//!
+//! Files hold what anybody has written into them, and it is shown on a terminal: control characters are replaced, long
+//! lines and long messages are cut. Columns count characters, a tab as one.
+
+use std::fmt::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::settings::{Problem, Span};
+
+/// A file that problems point into.
+#[derive(Debug, Clone)]
+pub struct Source {
+    path: PathBuf,
+    text: String,
+    /// Where each line begins, in bytes.
+    lines: Vec<usize>,
+}
+
+impl Source {
+    /// The file at `path`, which holds `text`.
+    pub fn new(path: &Path, text: impl Into<String>) -> Self {
+        let text = text.into();
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { path: path.to_owned(), text, lines }
+    }
+
+    /// What it holds.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// A line, from 1, without its end; empty where there is none.
+    fn line(&self, line: usize) -> &str {
+        let Some(&start) = self.lines.get(line.wrapping_sub(1)) else { return "" };
+        let end = self.lines.get(line).map_or(self.text.len(), |next| next - 1);
+        self.text[start..end].trim_end_matches('\r')
+    }
+
+    /// Line, column and width of a span, the width in its first line; the empty span at the beginning is the file as a
+    /// whole, for nobody can point at what is not there.
+    fn place(&self, span: Span) -> (usize, usize, usize) {
+        if span.end == 0 {
+            return (0, 0, 0);
+        }
+        let (line, column) = self.locate(span.start);
+        let covered = self.text.get(span.start..span.end).unwrap_or_default();
+        (line, column, covered.lines().next().unwrap_or_default().chars().count())
+    }
+
+    /// Line and column of a byte, both from 1, the column in characters. The end of the file is the end of its last
+    /// line, even if nothing follows that line's end.
+    fn locate(&self, byte: usize) -> (usize, usize) {
+        let last = self.text.trim_end_matches(['\r', '\n']).len();
+        let mut byte = byte.min(if byte >= self.text.len() { last } else { self.text.len() });
+        while !self.text.is_char_boundary(byte) {
+            byte -= 1;
+        }
+        let line = self.lines.partition_point(|start| *start <= byte);
+        let start = self.lines[line - 1];
+        (line, self.text[start..byte].chars().count() + 1)
+    }
+}
+
+/// Everything that is wrong with a configuration and the files it names.
+#[derive(Debug, Default)]
+pub struct Report {
+    items: Vec<Item>,
+}
+
+#[derive(Debug)]
+struct Item {
+    path: PathBuf,
+    /// None for the file as a whole.
+    place: Option<Place>,
+    severity: Severity,
+    message: String,
+    help: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Severity {
+    Error,
+    Warning,
+}
+
+#[derive(Debug)]
+struct Place {
+    /// From 1.
+    line: usize,
+    /// From 1, in characters.
+    column: usize,
+    /// How many characters are wrong.
+    width: usize,
+    /// The line.
+    text: String,
+}
+
+/// Characters of a line that are shown around the caret.
+const SHOWN: usize = 100;
+
+/// Characters of a message that are shown.
+const MESSAGE: usize = 400;
+
+impl Report {
+    /// A report of `problems`, whose spans are in `sources`.
+    pub fn new(sources: &[Source], problems: &[Problem]) -> Self {
+        let mut report = Self::default();
+        for problem in problems {
+            let Some(source) = sources.get(problem.span.file as usize) else { continue };
+            report.add(source, Severity::Error, source.place(problem.span), &problem.message, problem.help.clone());
+        }
+        report
+    }
+
+    /// A report that says one thing about a file as a whole.
+    pub fn of_file(path: &Path, message: &str) -> Self {
+        let mut report = Self::default();
+        report.add(&Source::new(path, ""), Severity::Error, (0, 0, 0), message, None);
+        report
+    }
+
+    /// A report that says one thing about a byte of a file.
+    pub(super) fn of_byte(source: &Source, byte: usize, message: &str) -> Self {
+        let (line, column) = source.locate(byte);
+        let mut report = Self::default();
+        report.error(source, (line, column, 1), message);
+        report
+    }
+
+    /// Adds an error at a line, a column and so many characters (from 1; line 0 for the file as a whole).
+    pub fn error(&mut self, source: &Source, place: (usize, usize, usize), message: &str) {
+        self.add(source, Severity::Error, place, message, None);
+    }
+
+    /// Adds something that is not wrong, but was perhaps not meant; see [`Report::error`].
+    pub fn warning(&mut self, source: &Source, place: (usize, usize, usize), message: &str) {
+        self.add(source, Severity::Warning, place, message, None);
+    }
+
+    fn add(
+        &mut self,
+        source: &Source,
+        severity: Severity,
+        (line, column, width): (usize, usize, usize),
+        message: &str,
+        help: Option<String>,
+    ) {
+        let place = (line > 0).then(|| Place { line, column, width, text: source.line(line).to_owned() });
+        self.items.push(Item { path: source.path.clone(), place, severity, message: message.to_owned(), help });
+    }
+
+    /// How many errors there are.
+    pub fn errors(&self) -> usize {
+        self.items.iter().filter(|item| item.severity == Severity::Error).count()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, item) in self.items.iter().enumerate() {
+            if i > 0 {
+                writeln!(f)?;
+            }
+            item.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Report {}
+
+impl fmt::Display for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        let severity = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        let message = printable(&self.message);
+        match &self.place {
+            None => writeln!(f, "{path}: {severity}: {message}")?,
+            Some(place) => {
+                writeln!(f, "{path}:{}:{}: {severity}: {message}", place.line, place.column)?;
+                place.fmt(f)?;
+            }
+        }
+        self.help.iter().try_for_each(|help| writeln!(f, "  help: {}", printable(help)))
+    }
+}
+
+/// The line with its number, and the caret under it.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let chars: Vec<char> = self.text.chars().collect();
+        let at = self.column.saturating_sub(1).min(chars.len());
+        // A long line is shown around the caret.
+        let from = if chars.len() > SHOWN { at.saturating_sub(SHOWN / 2).min(chars.len() - SHOWN) } else { 0 };
+        let to = chars.len().min(from + SHOWN);
+        let mut line: String = chars[from..to].iter().copied().map(visible).collect();
+        let mut indent = at - from;
+        if from > 0 {
+            line.insert(0, '…');
+            indent += 1;
+        }
+        if to < chars.len() {
+            line.push('…');
+        }
+        let carets = self.width.min(to - at).max(1);
+        writeln!(f, "{}", format_args!("{:>5} | {line}", self.line).to_string().trim_end())?;
+        writeln!(f, "{:>5} | {}{}", "", " ".repeat(indent), "^".repeat(carets))
+    }
+}
+
+/// A character of a line, as one character that leaves the terminal and the order of the others alone.
+fn visible(c: char) -> char {
+    match c {
+        '\t' => ' ',
+        c if is_hidden(c) => '\u{fffd}',
+        c => c,
+    }
+}
+
+/// Text of a message: what cannot be seen is escaped, what is too long is cut.
+fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len().min(MESSAGE));
+    for (i, c) in text.chars().enumerate() {
+        if i == MESSAGE {
+            shown.push('…');
+            break;
+        }
+        if is_hidden(c) {
+            // A string can be written to always.
+            let _ = write!(shown, "{}", c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+/// Control characters, and those that turn the direction of writing around.
+fn is_hidden(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(text: &str, start: usize, end: usize) -> String {
+        let source = Source::new(Path::new("z.toml"), text);
+        let span = Span { file: 0, start, end };
+        let problem = Problem { span, message: "is wrong".into(), help: Some("mend it".into()) };
+        Report::new(&[source], &[problem]).to_string()
+    }
+
+    #[test]
+    fn the_caret_stands_under_what_is_wrong() {
+        let expected = "\
+z.toml:2:7: error: is wrong
+    2 | ttl = 5
+      |       ^
+  help: mend it
+";
+        assert_eq!(report("[a]\nttl = 5\n", 10, 11), expected);
+        assert_eq!(report("[a]\r\nttl = 5\r\n", 11, 12), expected);
+    }
+
+    #[test]
+    fn columns_count_characters_and_a_tab_is_one() {
+        let expected = "\
+z.toml:1:6: error: is wrong
+    1 |  ü = \"ö\"
+      |      ^^^
+  help: mend it
+";
+        assert_eq!(report("\tü = \"ö\"\r\n", 6, 10), expected);
+    }
+
+    #[test]
+    fn a_span_over_several_lines_is_marked_in_its_first() {
+        assert!(report("a = [\n 1,\n]\n", 4, 11).contains("    1 | a = [\n      |     ^\n"));
+    }
+
+    #[test]
+    fn a_long_line_is_cut_around_the_caret() {
+        let text = format!("x = \"{}!{}\"", "y".repeat(2500), "z".repeat(2500));
+        let shown = report(&text, 2505, 2506);
+        let lines: Vec<&str> = shown.lines().collect();
+        assert!(lines[0].starts_with("z.toml:1:2506: "), "{shown}");
+        let (line, caret) = (&lines[1][8..], &lines[2][8..]);
+        assert!(line.starts_with("…y") && line.ends_with("z…") && line.chars().count() == SHOWN + 2, "{shown}");
+        let under: Vec<char> = line.chars().zip(caret.chars()).filter(|(_, c)| *c == '^').map(|(c, _)| c).collect();
+        assert_eq!(under, ['!'], "{shown}");
+        let wide = report(&text, 5, 5000);
+        assert!(wide.lines().all(|line| line.chars().count() <= SHOWN + 10), "{wide}");
+    }
+
+    #[test]
+    fn every_span_points_somewhere() {
+        assert_eq!(report("a = 1\n", 0, 0), "z.toml: error: is wrong\n  help: mend it\n");
+        assert!(report("", 0, 1).contains("z.toml:1:1: "));
+        assert!(report("abc", 900, 901).contains("z.toml:1:4: "));
+        assert!(report("ü", 1, 2).contains("z.toml:1:1: "), "inside a character");
+        let end = report("a = [1\n\n", 8, 8);
+        assert!(end.contains("z.toml:1:7: ") && end.contains("    1 | a = [1\n      |       ^\n"), "{end}");
+    }
+
+    #[test]
+    fn what_a_file_holds_cannot_steer_the_terminal() {
+        let source = Source::new(Path::new("z"), "a = \"\u{1b}[31m\u{202e}\"");
+        let mut shown = Report::default();
+        shown.error(&source, (1, 5, 3), "not \"\u{1b}[31m\n\"");
+        shown.warning(&source, (0, 0, 0), &"x".repeat(10_000));
+        let text = shown.to_string();
+        assert!(
+            text.starts_with("z:1:5: error: not \"\\u{1b}[31m\\n\"\n    1 | a = \"\u{fffd}[31m\u{fffd}\"\n"),
+            "{text}"
+        );
+        assert!(text.contains("\n\nz: warning: xxx") && text.len() < 1000, "{text}");
+        assert_eq!(shown.errors(), 1);
+    }
+
+    #[test]
+    fn a_place_that_is_not_in_the_file_is_no_fault() {
+        let mut report = Report::default();
+        report.error(&Source::new(Path::new("z"), "a\n"), (7, 0, 0), "is gone");
+        assert_eq!(report.to_string(), "z:7:0: error: is gone\n    7 |\n      | ^\n");
+    }
+}

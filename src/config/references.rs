@@ -1,0 +1,106 @@
+//! What only the whole configuration can check: that a registry which is named is there, that one is named where there
+//! are several, that no address is listened on twice.
+
+use std::net::SocketAddr;
+
+use super::Config;
+use crate::settings::{Located, Problems, Span, Table, nearest};
+use crate::zone;
+use crate::zone::records::address::is_reverse;
+
+/// The registries by their names, whether or not their tables are good: a mistake in one is told once, in its table.
+pub(super) struct Registries<'a> {
+    names: Vec<&'a str>,
+    /// Whether the configuration says that there is none. No names alone can also come of a mistake, told elsewhere.
+    none: bool,
+    problems: &'a Problems,
+}
+
+impl<'a> Registries<'a> {
+    pub(super) fn new(names: Vec<&'a str>, file: &Table, problems: &'a Problems) -> Self {
+        Self { names, none: file.get("registry").is_none(), problems }
+    }
+
+    /// The registry that fills a zone, whose table stands at `table`: the one it names, or the only one there is.
+    pub(super) fn of_zone(&self, zone: &zone::config::Read, table: Span) -> Option<String> {
+        let registry = self.meant(zone.registry.as_ref(), "zone", table);
+        if self.none && zone.registry.is_none() {
+            if let Some(zone) = zone.config.as_ref().filter(|zone| zone.file.is_none()) {
+                let help = "add a [registry.main] table, or give the zone a `file`";
+                self.problems.add_with_help(table, format!("zone {} has nothing to show", zone.origin), help);
+            }
+            if let Some(under) = zone.under {
+                self.problems.add(under, "`under` is a part of a registry, and there is none");
+            }
+        }
+        registry
+    }
+
+    /// Checks what services say of their registries, and what only the registry's convention can tell of them.
+    pub(super) fn check_services(&self, config: &Config) {
+        for service in &config.announce.services {
+            let Some(name) = self.meant(service.registry.as_ref(), "service", service.name.span) else {
+                if self.none && service.registry.is_none() {
+                    let help = "add a [registry.main] table";
+                    self.problems.add_with_help(service.name.span, "there is no registry to register it in", help);
+                }
+                continue;
+            };
+            if let Some(registry) = config.registries.iter().find(|registry| registry.name == name) {
+                service.check(&registry.format, self.problems);
+            }
+        }
+    }
+
+    /// The registry that is meant; none, and told why, where that cannot be said; none where there is none.
+    fn meant(&self, named: Option<&Located<String>>, who: &str, at: Span) -> Option<String> {
+        let all = || format!("there are: {}", self.names.join(", "));
+        match (named, &*self.names) {
+            (Some(Located { value, .. }), known) if known.contains(&value.as_str()) => Some(value.clone()),
+            (Some(Located { value, span }), known) => {
+                let help = match nearest(value, known) {
+                    Some(name) => format!("did you mean \"{name}\"?"),
+                    None if known.is_empty() => format!("add a [registry.{value}] table"),
+                    None => all(),
+                };
+                self.problems.add_with_help(*span, format!("there is no [registry.{value}]"), help);
+                None
+            }
+            (None, []) => None,
+            (None, [only]) => Some((*only).to_owned()),
+            (None, _) => {
+                let message = format!("a {who} must say its `registry` where there are several");
+                self.problems.add_with_help(at, message, all());
+                None
+            }
+        }
+    }
+}
+
+/// Checks that DNS and the admin server do not want the same TCP port.
+pub(super) fn check_addresses(table: &Table, config: &Config, problems: &Problems) {
+    let (Some(dns), Some(admin)) = (&config.dns, &config.admin) else { return };
+    let clash = |dns: &&SocketAddr| {
+        let same = dns.ip() == admin.listen.ip();
+        let all = dns.is_ipv4() == admin.listen.is_ipv4()
+            && (dns.ip().is_unspecified() || admin.listen.ip().is_unspecified());
+        dns.port() == admin.listen.port() && dns.port() != 0 && (same || all)
+    };
+    if let Some(dns) = dns.listen.iter().find(clash) {
+        let part = table.get("admin");
+        let span = part.map_or(table.span, |part| part.setting("listen").map_or(part.span, |value| value.span));
+        problems.add(span, format!("[dns] listens on {dns} as well"));
+    }
+}
+
+/// Checks that the names of addresses have a zone to point to. `origins` is where each zone's origin stands.
+pub(super) fn check_reverse(zones: &[zone::config::Config], origins: &[Span], problems: &Problems) {
+    for (zone, span) in zones.iter().zip(origins).filter(|(zone, _)| is_reverse(&zone.origin)) {
+        let Some(registry) = &zone.registry else { continue };
+        if !zones.iter().any(|other| other.registry == zone.registry && !is_reverse(&other.origin)) {
+            let message = format!("the addresses in {} have no names: no zone shows the services", zone.origin);
+            let help = format!("add a [[zone]] for registry {registry}, such as \"service.\"");
+            problems.add_with_help(*span, message, help);
+        }
+    }
+}
