@@ -1,0 +1,422 @@
+//! The composition root, and the only one: binds everything, spawns everything, stops it in order.
+//!
+//! Start: everything is read and bound before anything answers; DNS answers (SERVFAIL) before ZooKeeper does. Stop: the
+//! announcements are withdrawn first, DNS answers until the end. A task that ends unasked ends the process with its name.
+
+mod files;
+mod serials;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, anyhow};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::admin::{self, RegistrySource, Sources};
+use crate::announce::{self, Announcer};
+use crate::config::{Config, Registry};
+use crate::dns::front::Front;
+use crate::dns::{self, notify};
+use crate::keeper::config::Source;
+use crate::keeper::driver::Driver;
+use crate::keeper::memory::Memory;
+use crate::keeper::session::Ensemble;
+use crate::keeper::zookeeper::ZooKeeper;
+use crate::publish::registry::{Layout, Reader};
+use crate::publish::{Publisher, SharedWriter, Target, resolver, unix_now};
+use crate::zone::journal::Bounds;
+use crate::zone::name::Name;
+use crate::zone::records::address::is_reverse;
+use crate::zone::{self, Freshness, ZoneBuilder, Zones};
+use files::{Seed, ZoneFile};
+use serials::Serials;
+
+/// How long the announcements may take to be withdrawn at the end.
+const WITHDRAWAL: Duration = Duration::from_secs(5);
+/// How long the command at the end may take.
+const ON_STOP: Duration = Duration::from_secs(10);
+
+/// Everything is read and bound; nothing runs yet.
+pub struct App {
+    parts: JoinSet<Ended>,
+    announcers: JoinSet<Ended>,
+    zone_files: Vec<ZoneFile>,
+    /// Where each registry's announcer takes its services.
+    services: Vec<(String, announce::Services)>,
+    /// What it was started with.
+    config: Config,
+    /// Stops the announcers.
+    withdraw: CancellationToken,
+    /// Stops everything else.
+    stop: CancellationToken,
+    dns: Vec<SocketAddr>,
+    admin: Option<SocketAddr>,
+}
+
+/// A task that ended: its name, and how.
+type Ended = (String, anyhow::Result<()>);
+
+impl App {
+    /// Reads what the configuration names, binds every address and spawns every part. Must be called inside a tokio
+    /// runtime.
+    ///
+    /// # Errors
+    /// What cannot be read or bound. Then nothing was registered, and nothing answers.
+    pub fn start(config: &Config) -> anyhow::Result<Self> {
+        let mut app = Self {
+            parts: JoinSet::new(),
+            announcers: JoinSet::new(),
+            zone_files: Vec::new(),
+            services: Vec::new(),
+            config: config.clone(),
+            withdraw: CancellationToken::new(),
+            stop: CancellationToken::new(),
+            dns: Vec::new(),
+            admin: None,
+        };
+        let sockets = config.dns.as_ref().map(dns::listen::bind).transpose()?;
+        let admin = config.admin.as_ref().map(|admin| admin::bind(admin.listen)).transpose()?;
+        app.dns = sockets.as_ref().map(|bound| bound.addresses().to_vec()).unwrap_or_default();
+        app.admin = admin.as_ref().map(std::net::TcpListener::local_addr).transpose().context("the admin socket")?;
+
+        let serials = config.dns.as_ref().and_then(|dns| dns.serial_file.as_deref()).map(Serials::open).transpose()?;
+        let zones = app.zones(config, serials.as_ref())?;
+        let mut sources = Sources {
+            registries: Vec::new(),
+            zones: Zones::new(zones.iter().map(|zone| Arc::clone(lock(&zone.writer).zone())).collect()),
+            dns: None,
+            announcements: Vec::new(),
+        };
+        for registry in &config.registries {
+            let targets: Vec<_> =
+                zones.iter().filter(|zone| zone.registry.as_deref() == Some(&*registry.name)).cloned().collect();
+            app.registry(registry, targets, config, &mut sources)?;
+        }
+        if let Some(bound) = sockets {
+            let metrics = Arc::new(dns::metrics::Metrics::default());
+            sources.dns = Some(Arc::clone(&metrics));
+            let (zones, front, stop) =
+                (sources.zones.clone(), Arc::new(front(&sources.zones, config)), app.stop.clone());
+            app.parts
+                .spawn(async move { ("dns".into(), bound.run(zones, front, metrics, stop).await.map_err(Into::into)) });
+            app.secondaries(config, &sources.zones, serials);
+        }
+        if let Some(listener) = admin {
+            let running = admin::spawn(listener, sources, app.stop.clone())?;
+            app.parts.spawn(async move { ("admin".into(), running.await.map_err(Into::into)) });
+        }
+        Ok(app)
+    }
+
+    /// The addresses DNS answers on, with their real ports.
+    pub fn dns(&self) -> &[SocketAddr] {
+        &self.dns
+    }
+
+    /// The address of the admin server, with its real port.
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// Runs until `stop`, then stops in order. Whenever `reload` returns, the zone files are read again, and the services of the
+    /// configuration that it gives, if any, are registered from then on.
+    ///
+    /// # Errors
+    /// When a part ends unasked: its name, and why.
+    pub async fn run(
+        mut self,
+        stop: CancellationToken,
+        mut reload: impl AsyncFnMut() -> Option<Config>,
+    ) -> anyhow::Result<()> {
+        let outcome = loop {
+            tokio::select! {
+                () = stop.cancelled() => break Ok(()),
+                config = reload() => self.reload(config),
+                Some(ended) = self.parts.join_next() => break Err(unasked(ended)),
+                Some(ended) = self.announcers.join_next() => break Err(unasked(ended)),
+            }
+        };
+        info!("stopping");
+        self.withdraw.cancel();
+        let withdrawn =
+            tokio::time::timeout(WITHDRAWAL, async { while self.announcers.join_next().await.is_some() {} });
+        if withdrawn.await.is_err() {
+            warn!("the registrations could not be withdrawn in time: they go when the session expires");
+        }
+        if outcome.is_ok() {
+            self.drain().await;
+        }
+        self.stop.cancel();
+        let ended =
+            tokio::time::timeout(Duration::from_secs(2), async { while self.parts.join_next().await.is_some() {} });
+        if ended.await.is_err() {
+            warn!("not every part stopped in time");
+        }
+        info!("stopped");
+        outcome
+    }
+
+    /// What comes between the end of the registrations and that of DNS.
+    async fn drain(&self) {
+        let announce::Settings { drain, on_stop, .. } = &self.config.announce.settings;
+        if !drain.is_zero() && !self.config.announce.services.is_empty() {
+            info!(?drain, "nothing is registered any more; draining");
+            tokio::time::sleep(*drain).await;
+        }
+        if on_stop.is_empty() {
+            return;
+        }
+        match tokio::time::timeout(ON_STOP, announce::check::exec::run(on_stop)).await {
+            Ok(Ok(said)) => info!(%said, "on_stop has run"),
+            Ok(Err(why)) => warn!("on_stop: {why}"),
+            Err(_) => warn!("on_stop did not end within {ON_STOP:?}; it was killed"),
+        }
+    }
+
+    /// Makes the zones as they are before any registry was read.
+    fn zones(&mut self, config: &Config, serials: Option<&Serials>) -> anyhow::Result<Vec<ZoneOf>> {
+        let addresses = self.name_server_addresses();
+        // Differences are for those who transfer.
+        let nobody = config.dns.as_ref().is_none_or(|dns| dns.allow_transfer.is_nobody());
+        let bounds = if nobody { Bounds::NONE } else { Bounds::SECONDARIES };
+        let mut zones = Vec::new();
+        for zone::config::Config { origin, registry, under, file, ttl, negative_ttl, names, .. } in config.zones.clone()
+        {
+            let zone_origin = origin.clone();
+            let builder = ZoneBuilder::new(origin.clone(), ttl, negative_ttl).addresses(addresses.clone());
+            let resume = serials.map_or(0, |serials| serials.resume(&origin));
+            let mut writer = builder.journal(bounds).resume(resume).build();
+            if registry.is_none() {
+                writer.zone().set_freshness(Freshness::Fresh);
+            }
+            writer.commit(unix_now());
+            let writer = Arc::new(Mutex::new(writer));
+            if let Some(path) = file {
+                let mut file = ZoneFile::new(path, origin, Arc::clone(&writer));
+                file.load()?;
+                self.zone_files.push(file);
+            }
+            zones.push(ZoneOf { origin: zone_origin, registry, under, ttl, names, writer });
+        }
+        Ok(zones)
+    }
+
+    /// Spawns what the secondaries need: NOTIFY, and serials that survive a restart.
+    fn secondaries(&mut self, config: &Config, zones: &Zones, serials: Option<Serials>) {
+        let told = config.zones.iter().filter_map(|zone| {
+            let found = zones.iter().find(|other| *other.origin() == zone.origin)?;
+            Some((Arc::clone(found), zone.notify.clone()))
+        });
+        let plan = notify::Plan::new(told);
+        if !plan.is_empty() {
+            let (listening, stop) = (self.dns.clone(), self.stop.clone());
+            self.parts.spawn(async move {
+                notify::run(plan, listening, stop).await;
+                ("notify".into(), Ok(()))
+            });
+        }
+        if let Some(serials) = serials {
+            let (zones, stop) = (zones.iter().cloned().collect(), self.stop.clone());
+            self.parts.spawn(async move {
+                serials.follow(zones, stop).await;
+                ("serial file".into(), Ok(()))
+            });
+        }
+    }
+
+    /// Addresses for the name servers of zones whose file names none: those DNS answers on, where they are plain.
+    fn name_server_addresses(&self) -> Vec<IpAddr> {
+        let listening = self.dns.iter().map(SocketAddr::ip);
+        if self.dns.iter().any(|address| address.ip().is_unspecified()) {
+            let own = announce::address::own().unwrap_or_default().into_iter().map(IpAddr::V4);
+            return own.chain(listening.filter(|address| !address.is_unspecified())).collect();
+        }
+        listening.collect()
+    }
+
+    /// Spawns what one registry needs: its mirror, its announcer, and what feeds it in memory.
+    fn registry(
+        &mut self,
+        registry: &Registry,
+        zones: Vec<ZoneOf>,
+        config: &Config,
+        sources: &mut Sources,
+    ) -> anyhow::Result<()> {
+        match &registry.keeper.source {
+            Source::ZooKeeper(servers) => {
+                let security = registry.keeper.security.clone();
+                security.load().with_context(|| format!("registry {}", registry.name))?;
+                let ensemble = ZooKeeper::new(servers, registry.keeper.session_timeout).secured(security);
+                self.mirror(ensemble, registry, zones, config, sources)
+            }
+            Source::Memory(path) => {
+                let memory = Memory::new(&path.display().to_string());
+                let seed = Seed::new(path.clone(), memory.clone());
+                seed.load()?;
+                let stop = self.stop.clone();
+                self.parts.spawn(async move {
+                    seed.follow(stop).await;
+                    ("seed".into(), Ok(()))
+                });
+                self.mirror(memory, registry, zones, config, sources)
+            }
+        }
+    }
+
+    fn mirror<E: Ensemble>(
+        &mut self,
+        ensemble: E,
+        registry: &Registry,
+        zones: Vec<ZoneOf>,
+        config: &Config,
+        sources: &mut Sources,
+    ) -> anyhow::Result<()> {
+        let layout = Layout { root: registry.keeper.root.clone(), format: registry.format.clone() };
+        if !zones.is_empty() {
+            let shown = zones.iter().map(|zone| Arc::clone(lock(&zone.writer).zone())).collect();
+            let targets = targets(zones);
+            let own = config.zones.iter().map(|zone| zone.origin.clone());
+            let publisher = Publisher::new(layout.clone(), targets, registry.keeper.max_stale).never_ask(own);
+            let (problems, links) = (publisher.problems(), publisher.links());
+            let (root, timeout) = (layout.root.clone(), registry.keeper.session_timeout);
+            let mut driver = Driver::new(ensemble.clone(), root, timeout, publisher.clone());
+            if let Some(file) = &registry.keeper.cache_file {
+                driver = driver.with_cache(file.clone(), registry.keeper.cache_refresh());
+            }
+            let (name, tree, stop) =
+                (format!("host names of registry {}", registry.name), driver.tree(), self.stop.clone());
+            let looked_up = publisher.clone();
+            self.parts.spawn(async move {
+                resolver::run(looked_up, tree, stop).await;
+                (name, Ok(()))
+            });
+            sources.registries.push(RegistrySource {
+                name: registry.name.clone(),
+                status: driver.status(),
+                reader: Reader::new(&registry.name, layout.clone(), driver.tree(), problems)
+                    .with_links(links)
+                    .shown_by(publisher),
+                zones: shown,
+            });
+            let (name, stop) = (format!("mirror of registry {}", registry.name), self.stop.clone());
+            // A thread of its own: the first sight of a large registry is seconds of work, which no timer and no packet
+            // waits for.
+            let runtime = tokio::runtime::Handle::current();
+            self.parts.spawn_blocking(move || {
+                runtime.block_on(driver.run(stop));
+                (name, Ok(()))
+            });
+        }
+        self.announce(ensemble, registry, config, sources)
+    }
+
+    fn announce<E: Ensemble>(
+        &mut self,
+        ensemble: E,
+        registry: &Registry,
+        config: &Config,
+        sources: &mut Sources,
+    ) -> anyhow::Result<()> {
+        let announce::Settings { state, acl, parent_acl, readonly, .. } = &config.announce.settings;
+        let host = match state {
+            Some(path) => announce::identity::HostIdentity::kept_in(path)?,
+            None => announce::identity::HostIdentity::of_this_host(),
+        };
+        let writer = announce::Writer {
+            format: registry.format.clone(),
+            root: registry.keeper.root.clone(),
+            host,
+            pid: std::process::id(),
+            created: SystemTime::now(),
+            access: *acl,
+            parent_access: *parent_acl,
+            readonly: *readonly,
+        };
+        // Also where nothing is to be registered yet: without services it connects to nothing.
+        let announcer = Announcer::new(ensemble, writer, config.services_of(&registry.name))?;
+        self.services.push((registry.name.clone(), announcer.services()));
+        sources.announcements.push((registry.name.clone(), announcer.status()));
+        let (name, stop) = (format!("announcer of registry {}", registry.name), self.withdraw.clone());
+        self.announcers.spawn(async move {
+            announcer.run(stop).await;
+            (name, Ok(()))
+        });
+        Ok(())
+    }
+
+    /// Re-reads the zone files, one that has become wrong leaving what was read before in force, and takes the services of
+    /// a configuration that was read again.
+    fn reload(&mut self, config: Option<Config>) {
+        if let Some(config) = config {
+            self.take(config);
+        }
+        for file in &mut self.zone_files {
+            match file.load() {
+                Ok(()) => info!(file = %file.path().display(), "zone file re-read"),
+                Err(error) => {
+                    warn!(error = format!("{error:#}"), "zone file not taken; the last good one stays in force");
+                }
+            }
+        }
+    }
+}
+
+impl App {
+    /// Registers what `config` says from now on. Services that it has like the present one are not touched.
+    fn take(&mut self, config: Config) {
+        for (registry, services) in &self.services {
+            if let Err(error) = services.set(config.services_of(registry)) {
+                warn!(registry, %error, "the services stay as they are");
+            }
+        }
+        for part in self.config.other_differences(&config) {
+            warn!("{part} is another one now: that takes effect at the next start");
+        }
+        info!(services = config.announce.services.len(), "configuration re-read");
+        self.config.announce.services = config.announce.services;
+    }
+}
+
+/// A zone under construction, and where its data come from.
+#[derive(Clone)]
+struct ZoneOf {
+    origin: Name,
+    registry: Option<String>,
+    under: String,
+    ttl: u32,
+    names: zone::records::config::Config,
+    writer: SharedWriter,
+}
+
+/// What a publisher writes; zones of reverse names with the zones that they can point to.
+fn targets(zones: Vec<ZoneOf>) -> Vec<Target> {
+    let forward: Vec<_> = zones.iter().filter(|zone| !is_reverse(&zone.origin)).collect();
+    let forward: Vec<_> = forward.iter().map(|zone| (zone.under.clone(), zone.origin.clone())).collect();
+    let target = |ZoneOf { origin, under, ttl, names, writer, .. }: ZoneOf| {
+        let reverse_of = if is_reverse(&origin) { forward.clone() } else { Vec::new() };
+        Target { under, ttl, names, reverse_of, writer }
+    };
+    zones.into_iter().map(target).collect()
+}
+
+/// Who may do what.
+fn front(zones: &Zones, config: &Config) -> Front {
+    let Some(dns) = &config.dns else { return Front::open(zones.clone()) };
+    Front::new(zones.clone(), config.keys.clone(), dns.allow_query.clone(), dns.allow_transfer.clone())
+}
+
+fn lock(writer: &SharedWriter) -> std::sync::MutexGuard<'_, zone::writer::ZoneWriter> {
+    writer.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The error of a task that ended although nobody asked it to.
+fn unasked(ended: Result<Ended, tokio::task::JoinError>) -> anyhow::Error {
+    match ended {
+        Ok((name, Ok(()))) => anyhow!("the {name} ended unasked"),
+        Ok((name, Err(error))) => error.context(format!("the {name} failed")),
+        Err(error) => anyhow!(error).context("a part panicked"),
+    }
+}

@@ -1,0 +1,89 @@
+//! `zonekeeper check`: every problem of a configuration and of the files it names, at once.
+
+use std::path::Path;
+
+use clap::Args;
+
+use super::ConfigFile;
+use crate::config::{self, Config, Report, Source};
+use crate::keeper;
+use crate::keeper::text;
+use crate::zone::file;
+
+/// Say everything that is wrong with a configuration
+///
+/// Every problem is told with its file, line and column, also those of the zone files and seeds that the configuration
+/// names. Nothing is bound and nothing is connected to. The exit code is 0 when all is well, and 64 otherwise.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Check {
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  zonekeeper check                                before the first start
+  zonekeeper check --config new.toml && mv new.toml /etc/zonekeeper/zonekeeper.toml";
+
+impl Check {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let path = self.file.path()?;
+        let report = files(&config::load(&path)?);
+        if report.errors() > 0 {
+            return Err(report.into());
+        }
+        super::complain(&report);
+        super::print(&format!("{}: no problems\n", path.display()))
+    }
+}
+
+/// Reads the zone files and seeds that `config` names, and reports what is wrong with them.
+pub(super) fn files(config: &Config) -> Report {
+    let mut report = Report::default();
+    for zone in &config.zones {
+        let Some(path) = &zone.file else { continue };
+        match file::read(path, &zone.origin) {
+            Ok(parsed) => add(&mut report, &parsed.remarks, Report::warning),
+            Err(problems) => add(&mut report, &problems, Report::error),
+        }
+    }
+    for registry in &config.registries {
+        if let keeper::config::Source::Memory(path) = &registry.keeper.source {
+            seed(path, &mut report);
+        }
+    }
+    report
+}
+
+/// Adds problems of a zone file and the files it includes, each of which is read once.
+fn add(report: &mut Report, problems: &[file::Problem], add: fn(&mut Report, &Source, Place, &str)) {
+    let mut sources: Vec<(&Path, Source)> = Vec::new();
+    for problem in problems {
+        let known = sources.iter().position(|(path, _)| *path == problem.path);
+        let index = known.unwrap_or_else(|| {
+            // A file that cannot be read is a problem of the whole file, and shows no line.
+            let text = std::fs::read(&problem.path).unwrap_or_default();
+            let source = Source::new(&problem.path, String::from_utf8_lossy(&text));
+            sources.push((&problem.path, source));
+            sources.len() - 1
+        });
+        add(report, &sources[index].1, (problem.line, problem.column, problem.width), &problem.message);
+    }
+}
+
+/// Line, column and width.
+type Place = (usize, usize, usize);
+
+fn seed(path: &Path, report: &mut Report) {
+    match std::fs::read_to_string(path) {
+        Err(error) => report.error(&Source::new(path, ""), (0, 0, 0), &format!("cannot be read: {error}")),
+        Ok(seed) => {
+            let problems = text::parse(&seed).err().unwrap_or_default();
+            let source = Source::new(path, seed);
+            for problem in problems {
+                report.error(&source, (problem.line, problem.column, 1), &problem.message);
+            }
+        }
+    }
+}

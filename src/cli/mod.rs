@@ -1,0 +1,177 @@
+//! The command line: what can be asked, each subcommand in a file of its own. Only here is `clap` known.
+
+mod ask;
+mod check;
+mod dev;
+mod dump;
+mod explain;
+mod serve;
+mod status;
+mod template;
+
+use std::fmt;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::Report;
+
+/// Bad usage, or a bad configuration (`EX_USAGE` of sysexits).
+const USAGE: u8 = 64;
+
+/// An authoritative DNS server for a ZooKeeper service registry, and the agent that registers into it.
+///
+/// zonekeeper keeps an exact copy of the registry in memory and answers SRV, A and AAAA queries from it, also while
+/// ZooKeeper is away. The same program registers the services of this host.
+#[derive(Debug, Parser)]
+#[command(name = "zonekeeper", version, max_term_width = 100, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    log: Log,
+}
+
+const EXAMPLES: &str = "\
+Try it, without a ZooKeeper:
+  zonekeeper dev
+  dig @127.0.0.1 -p 5300 SRV api_x.service
+
+Run it:
+  zonekeeper template > zonekeeper.toml     a configuration to start from, every key explained
+  zonekeeper check                          all that is wrong with it, at once
+  zonekeeper serve
+
+Exit codes: 0 fine, 1 failed, 64 bad usage or configuration.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Dev(dev::Dev),
+    Serve(serve::Serve),
+    Check(check::Check),
+    Template(template::Template),
+    Explain(explain::Explain),
+    Dump(dump::Dump),
+    Status(status::Status),
+}
+
+/// What is logged, and how.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Logging")]
+struct Log {
+    /// What to log: a level, or levels by module (`info,zonekeeper::keeper=debug`)
+    #[arg(long = "log", env = "ZONEKEEPER_LOG", default_value = "info", value_name = "FILTER", global = true)]
+    filter: String,
+    /// How to log, on standard error
+    #[arg(long = "log-format", default_value = "text", value_name = "FORMAT", global = true)]
+    format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Which configuration file is meant.
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// The configuration file [default: zonekeeper.toml, then /etc/zonekeeper/zonekeeper.toml]
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Where the configuration is looked for, in this order.
+const CONFIG_FILES: [&str; 2] = ["zonekeeper.toml", "/etc/zonekeeper/zonekeeper.toml"];
+
+impl ConfigFile {
+    /// The file that was named, or the first of the usual ones that is there.
+    fn path(&self) -> Result<PathBuf, Report> {
+        if let Some(path) = &self.config {
+            return Ok(path.clone());
+        }
+        let [local, system] = CONFIG_FILES.map(Path::new);
+        // One that is there and cannot be read is the one that is meant, too.
+        [local, system].into_iter().find(|path| path.symlink_metadata().is_ok()).map(Path::to_owned).ok_or_else(|| {
+            let system = system.display();
+            let message = format!("is not there, nor is {system}: see --config, or begin with `zonekeeper template`");
+            Report::of_file(local, &message)
+        })
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come as errors, too. A reader that has gone (`| head`) is nothing to complain about.
+            let _ = error.print();
+            return if error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    if let Err(error) = cli.log.start() {
+        complain(&format_args!("zonekeeper: --log or ZONEKEEPER_LOG: {error}\n"));
+        return USAGE.into();
+    }
+    let result = match cli.command {
+        Command::Dev(dev) => dev.run(),
+        Command::Serve(serve) => serve.run(),
+        Command::Check(check) => check.run(),
+        Command::Template(template) => template.run(),
+        Command::Explain(explain) => explain.run(),
+        Command::Dump(dump) => dump.run(),
+        Command::Status(status) => status.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+/// Prints an error, once, with all its causes; problems of a configuration one by one, as bad usage.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    if let Some(report) = error.downcast_ref::<Report>() {
+        complain(report);
+        if report.errors() > 1 {
+            complain(&format_args!("\n{} problems\n", report.errors()));
+        }
+        return USAGE.into();
+    }
+    complain(&format_args!("zonekeeper: {error:#}\n"));
+    ExitCode::FAILURE
+}
+
+/// Prints to standard output. A reader that has gone is nothing to complain about.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot write the output"),
+        _ => Ok(()),
+    }
+}
+
+/// Prints to standard error, where there is one.
+fn complain(text: &dyn fmt::Display) {
+    let _ = write!(std::io::stderr(), "{text}");
+}
+
+impl Log {
+    /// Starts logging to standard error.
+    fn start(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        // hickory logs two lines a query, and refusals to decode at warn, which anybody can send us.
+        let filter = EnvFilter::builder().parse(format!("hickory_server=off,hickory_net=off,{}", self.filter))?;
+        let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        match self.format {
+            LogFormat::Text => {
+                let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+                subscriber.with_ansi(is_terminal).with_target(false).try_init()
+            }
+            LogFormat::Json => subscriber.json().try_init(),
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! zonekeeper: an authoritative DNS server for a ZooKeeper service registry, and the agent that registers into it.
+//!
+//! The name is the two halves: `keeper` deals in znodes, `zone` in DNS data, and [`publish`] is the only door between
+//! them.
+//!
+//! ```text
+//!  ZooKeeper ──watch──▶ keeper::mirror ──changed paths──▶ publish ──offers──▶ zone::writer ──commit──▶ zone::index
+//!      ▲       reads    (pure; driver.rs                 reads services      decides what each        one table, swapped
+//!      │                 does its I/O)                   by format/          name shows; serial       whole
+//!      │                                                                                                   │
+//!      └──creates── announce::driver ◀── announce::plan ◀── [[service]]              query ──▶ dns::fast ◀─┘
+//!                   (its own session)    (pure)        checks                        reply ◀── dns::listen
+//! ```
+//! [`keeper::cache`] keeps the last known tree for a start without ZooKeeper; [`keeper::links`] follows zc.zk's links. Each
+//! commit also goes into the zone's `journal`, from which `dns::transfer` makes differences for secondaries. What is not for
+//! the hot path goes through `dns::front`, which knows who may ask, who may transfer and whose signature is good, to
+//! `dns::handler` and the decisions of `dns::answer`.
+//!
+//! # Where things are
+//! | row | modules | may import |
+//! | --- | --- | --- |
+//! | 0 | [`model`], [`backoff`], [`settings`] | nothing of ours |
+//! | 1 | [`keeper`] → backoff; [`mod@format`] → model; [`zone`] → model | row 0, not each other |
+//! | 2 | [`publish`] → keeper, format, zone; [`dns`] → zone; [`announce`] → keeper, format; [`export`] → zone | lower rows, not each other |
+//! | 3 | [`admin`] | the readers and statuses of the rows below |
+//! | 4 | [`config`] | every part's `Config` |
+//! | 5 | [`app`], [`cli`] | everything |
+//!
+//! `tests/layers.rs` checks the table. Foreign crates stay where they belong: `zookeeper_client` in keeper/zookeeper.rs,
+//! `hickory_server` in dns/, `toml` in config/, `clap` in cli/, `axum` in admin/.
+//!
+//! # What holds everywhere
+//! - Decisions are pure, I/O is thin: `keeper::mirror`, `announce::plan`, `format`, `zone`, `dns::fast` and `dns::answer` have
+//!   no `async` and take the time as an argument.
+//! - Only `publish` and the reader of a zone's own file write zones. A query loads one table and looks nowhere else.
+//! - Nothing outside `keeper` and `announce` knows that sessions exist.
+//! - Before the registry was read completely once, its zones answer SERVFAIL, never NXDOMAIN. Losing ZooKeeper later
+//!   removes no answer before `max_stale`, and never looks like an empty service.
+//! - Bad registry data is not an error but a value, counted and shown with its path; its neighbours are served.
+//! - A task that ends unasked ends the process with its name; at the end, announcements go first and DNS last.
+//!
+//! # To add
+//! A znode convention: a file in format/ and its row in `Convention`. A check: a file in announce/check/ and its line in
+//! `Kind`. A form of name: a file in zone/records/ and its line in `zone::build`. An output: a file in export/. A setting:
+//! the part's own `Config`, and deploy/zonekeeper.toml, which a test compares with the defaults.
+
+pub mod admin;
+pub mod announce;
+pub mod app;
+pub mod backoff;
+pub mod cli;
+pub mod config;
+pub mod dns;
+pub mod export;
+pub mod format;
+pub mod keeper;
+pub mod model;
+pub mod publish;
+pub mod settings;
+pub mod zone;

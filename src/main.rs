@@ -1,0 +1,5 @@
+//! The `zonekeeper` command. Everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    zonekeeper::cli::main()
+}
