@@ -1,0 +1,147 @@
+//! zonekeeper itself under test: in this process on free ports, or as the binary it is shipped as.
+
+use std::io::Write as _;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use zonekeeper::app::App;
+use zonekeeper::config;
+
+use super::{PATIENCE, spawner};
+
+/// An app in this process. Dropping it stops it.
+pub(crate) struct Running {
+    pub(crate) dns: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    stop: CancellationToken,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Running {
+    /// Starts what `text` says, with DNS and admin on free ports of the loopback interface.
+    pub(crate) fn start(text: &str) -> Self {
+        Self::start_on(text, "127.0.0.1:0")
+    }
+
+    /// Starts what `text` says, with DNS on this address.
+    pub(crate) fn start_on(text: &str, dns: &str) -> Self {
+        Self::start_with(&format!("{text}\n[dns]\nlisten = [\"{dns}\"]\n"))
+    }
+
+    /// Starts what `text` says, which has a `[dns]` table of its own, and an admin server.
+    pub(crate) fn start_with(text: &str) -> Self {
+        let text = format!("{text}\n[admin]\nlisten = \"127.0.0.1:0\"\n");
+        let config = config::parse(Path::new("test.toml"), &text).unwrap_or_else(|report| panic!("{report}"));
+        let app = App::start(&config).expect("the app starts");
+        let (dns, admin) = (app.dns()[0], app.admin().expect("an admin address"));
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(app.run(stop.clone(), std::future::pending));
+        Self { dns, admin, stop, task }
+    }
+
+    /// A registry in ZooKeeper and one zone over it.
+    pub(crate) fn over_zookeeper(servers: &str, more: &str) -> Self {
+        Self::start(&format!(
+            "[registry.main]\nzookeeper = \"{servers}\"\nsession_timeout = \"4s\"\n[[zone]]\norigin = \"service.\"\n{more}"
+        ))
+    }
+
+    /// Stops it in order.
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.expect("no panic").expect("no error");
+    }
+}
+
+/// A file of this test, in a directory that is there when it is asked for.
+pub(crate) fn scratch(name: &str) -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let directory = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("scratch").join(directory);
+    std::fs::create_dir_all(&directory).expect("a scratch directory");
+    directory.join(name)
+}
+
+/// The binary. Dropping it kills it.
+pub(crate) struct Binary {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Binary {
+    /// Runs `zonekeeper` with these arguments; what it says goes to a file.
+    pub(crate) fn run(arguments: &[&str]) -> Self {
+        let log = scratch("log");
+        let file = std::fs::File::create(&log).expect("a log file");
+        let both = file.try_clone().expect("a log file");
+        let child = spawner::spawn(env!("CARGO_BIN_EXE_zonekeeper"), |command| {
+            command.args(arguments).stdin(Stdio::null()).stdout(file).stderr(both);
+        });
+        Self { child: child.expect("`setpriv` (package util-linux)"), log }
+    }
+
+    /// `serve` with this configuration.
+    pub(crate) fn serve(config: &str) -> Self {
+        let path = scratch("zonekeeper.toml");
+        std::fs::write(&path, config).expect("a configuration");
+        Self::run(&["serve", "--config", &path.to_string_lossy()])
+    }
+
+    /// Its process id.
+    #[allow(dead_code)] // the benches ask
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Everything it has said.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+        assert!(status.expect("the command `kill`").success(), "cannot send SIG{name}");
+    }
+
+    /// Waits until it has ended.
+    #[allow(clippy::disallowed_methods)] // it is called where one may block
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the state of the binary") {
+                return status;
+            }
+            assert!(begun.elapsed() < PATIENCE, "it does not end:\n{}", self.log());
+            sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Binary {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let _ = writeln!(std::io::stderr(), "--- log of the binary ---\n{}", self.log());
+        }
+    }
+}
+
+/// A port that is free now for UDP and TCP.
+pub(crate) fn free_port() -> u16 {
+    for _ in 0..1000 {
+        let port = fastrand::u16(10_000..20_000);
+        let free = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+            && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+        if free {
+            return port;
+        }
+    }
+    panic!("no free port");
+}

@@ -1,0 +1,33 @@
+import json
+import sys
+
+try:
+    from kazoo.client import KazooClient
+    from kazoo.exceptions import NoNodeError
+
+    client = KazooClient(hosts=sys.argv[1], timeout=4.0)
+    client.start(timeout=20)
+except Exception as error:
+    print(json.dumps({"ok": False, "error": repr(error)}), flush=True)
+    sys.exit(1)
+print(json.dumps({"ok": True}), flush=True)
+
+for line in sys.stdin:
+    order = json.loads(line)
+    path, answer = order["path"], {"ok": True}
+    try:
+        if order["op"] == "create":
+            client.create(path, bytes(order["data"]), ephemeral=order["ephemeral"], makepath=True)
+        elif order["op"] == "set":
+            client.set(path, bytes(order["data"]))
+        elif order["op"] == "delete":
+            client.delete(path)
+        elif order["op"] == "get":
+            try:
+                data, stat = client.get(path)
+                answer.update(data=list(data), owner=stat.ephemeralOwner, czxid=stat.czxid)
+            except NoNodeError:
+                pass
+    except Exception as error:
+        answer = {"ok": False, "error": repr(error)}
+    print(json.dumps(answer), flush=True)

@@ -1,0 +1,186 @@
+//! Other people's name servers as secondaries of ours: NSD, Knot DNS and BIND, as Debian packages them, each on a free port
+//! of the loopback interface with a directory of its own. None is ever run as a service.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use super::app::{free_port, scratch};
+use super::spawner;
+
+/// Which server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Nsd,
+    Knot,
+    Bind,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 3] = [Self::Nsd, Self::Knot, Self::Bind];
+
+    /// The Debian package.
+    fn package(self) -> &'static str {
+        match self {
+            Self::Nsd => "nsd",
+            Self::Knot => "knot",
+            Self::Bind => "bind9",
+        }
+    }
+
+    fn command(self) -> (&'static str, &'static [&'static str]) {
+        match self {
+            Self::Nsd => ("/usr/sbin/nsd", &["-d", "-c"]),
+            Self::Knot => ("/usr/sbin/knotd", &["-c"]),
+            Self::Bind => ("/usr/sbin/named", &["-g", "-n", "1", "-c"]),
+        }
+    }
+}
+
+/// The key that secondaries sign with: its name, and its secret in base64.
+pub(crate) const KEY: (&str, &str) = ("xfr", "c2VjcmV0cyBhcmUgZm9yIHNlY29uZGFyaWVzIG9ubHk=");
+
+/// A secondary. Dropping it ends it.
+#[derive(Debug)]
+pub(crate) struct Secondary {
+    pub(crate) kind: Kind,
+    pub(crate) address: SocketAddr,
+    directory: PathBuf,
+    child: Child,
+}
+
+impl Secondary {
+    /// A port for one, before it runs: the primary has to be told.
+    pub(crate) fn port() -> SocketAddr {
+        ([127, 0, 0, 1], free_port()).into()
+    }
+
+    /// Starts a secondary of zone `service.` at `primary`, signing its requests with [`KEY`].
+    pub(crate) fn start(kind: Kind, address: SocketAddr, primary: SocketAddr) -> Self {
+        let config = scratch("config");
+        let directory = config.parent().expect("a directory").to_owned();
+        std::fs::write(&config, configuration(kind, address, primary, &directory)).expect("a configuration");
+        // Knot takes no differences without a place for its journal, and says only that something does not exist.
+        std::fs::create_dir_all(directory.join("database")).expect("a directory");
+        let log = File::create(directory.join("output")).expect("a log file");
+        let both = log.try_clone().expect("a log file");
+        let (program, arguments) = kind.command();
+        assert!(Path::new(program).exists(), "there is no {program}: install the package {}", kind.package());
+        let child = spawner::spawn(program, |command| {
+            command.args(arguments).arg(&config).stdin(Stdio::null()).stdout(log).stderr(both);
+        });
+        let child = child.unwrap_or_else(|error| panic!("cannot run {program}: {error}"));
+        Self { kind, address, directory, child }
+    }
+
+    /// What it has said.
+    pub(crate) fn log(&self) -> String {
+        let read = |name| std::fs::read_to_string(self.directory.join(name)).unwrap_or_default();
+        read("output") + &read("log")
+    }
+}
+
+impl Drop for Secondary {
+    #[allow(clippy::disallowed_methods)] // it is called where one may block
+    fn drop(&mut self) {
+        // NSD's children go with it only when it is asked to go.
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        for _ in 0..300 {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            sleep(Duration::from_millis(10));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn configuration(kind: Kind, address: SocketAddr, primary: SocketAddr, directory: &Path) -> String {
+    let (name, secret) = KEY;
+    let (port, primary, directory) = (address.port(), primary.port(), directory.display());
+    match kind {
+        Kind::Nsd => format!(
+            "server:
+  ip-address: 127.0.0.1@{port}
+  username: \"\"
+  server-count: 1
+  zonesdir: \"{directory}\"
+  database: \"\"
+  pidfile: \"{directory}/pid\"
+  xfrdfile: \"{directory}/xfrd\"
+  zonelistfile: \"{directory}/zones\"
+  xfrdir: \"{directory}\"
+  logfile: \"{directory}/log\"
+  verbosity: 2
+remote-control:
+  control-enable: no
+key:
+  name: {name}
+  algorithm: hmac-sha256
+  secret: \"{secret}\"
+zone:
+  name: service.
+  zonefile: service.zone
+  request-xfr: 127.0.0.1@{primary} {name}
+  allow-notify: 127.0.0.1 NOKEY
+  provide-xfr: 127.0.0.1 NOKEY
+"
+        ),
+        Kind::Knot => format!(
+            "server:
+  rundir: \"{directory}\"
+  listen: 127.0.0.1@{port}
+  udp-workers: 1
+  tcp-workers: 1
+  background-workers: 1
+log:
+  - target: \"{directory}/log\"
+    any: info
+database:
+  storage: \"{directory}/database\"
+key:
+  - id: {name}
+    algorithm: hmac-sha256
+    secret: {secret}
+remote:
+  - id: primary
+    address: 127.0.0.1@{primary}
+    key: {name}
+acl:
+  - id: local
+    address: 127.0.0.1
+    action: [notify, transfer]
+zone:
+  - domain: service.
+    storage: \"{directory}\"
+    master: primary
+    acl: local
+"
+        ),
+        Kind::Bind => format!(
+            "options {{
+  directory \"{directory}\";
+  listen-on port {port} {{ 127.0.0.1; }};
+  listen-on-v6 {{ none; }};
+  pid-file \"{directory}/pid\";
+  session-keyfile \"{directory}/session\";
+  recursion no;
+  dnssec-validation no;
+  notify no;
+  allow-transfer {{ any; }};
+}};
+controls {{ }};
+key \"{name}\" {{ algorithm hmac-sha256; secret \"{secret}\"; }};
+zone \"service\" {{
+  type secondary;
+  file \"service.zone\";
+  primaries {{ 127.0.0.1 port {primary} key {name}; }};
+}};
+"
+        ),
+    }
+}

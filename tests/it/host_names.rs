@@ -1,0 +1,48 @@
+//! Instances registered by host name: looked up in the background, flattened, and never through ourselves.
+
+use crate::harness::app::{Running, scratch};
+use crate::harness::dig::dig;
+use crate::harness::eventually;
+
+const TREE: &str = "\
+/services
+  /here
+    /providers
+      /localhost:8080
+      /192.0.2.9:8080
+  /nowhere
+    /providers
+      /nowhere.invalid:80
+  /ours
+    /providers
+      /target.service:80
+  /target
+    /providers
+      /192.0.2.1:80
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_are_flattened_and_a_host_that_nobody_knows_is_an_alias() {
+    let seed = scratch("seed.tree");
+    std::fs::write(&seed, TREE).unwrap();
+    let zone = "[[zone]]\norigin = \"service.\"\nttl = \"60s\"\n";
+    let server = Running::start(&format!("[registry.main]\nmemory = \"{}\"\n{zone}", seed.display()));
+    let answer = |query: &str| dig(server.dns, query).answer;
+    eventually("the addresses of localhost", async || {
+        answer("A here.service").contains(&"here.service. 30 IN A 127.0.0.1".to_owned()).then_some(())
+    })
+    .await;
+    assert!(answer("A here.service").contains(&"here.service. 30 IN A 192.0.2.9".to_owned()), "one set has one TTL");
+    assert_eq!(answer("A localhost.addr.service"), ["localhost.addr.service. 30 IN A 127.0.0.1"]);
+    let srv = dig(server.dns, "SRV here.service");
+    assert!(srv.answer.contains(&"here.service. 30 IN SRV 0 10 8080 localhost.addr.service.".to_owned()), "{srv:?}");
+    assert!(srv.additional.iter().any(|line| line.starts_with("localhost.addr.service. 30 IN A 127.0.0.1")), "{srv:?}");
+
+    assert_eq!(answer("A nowhere.service"), ["nowhere.service. 60 IN CNAME nowhere.invalid."]);
+    assert_eq!(answer("SRV nowhere.service"), ["nowhere.service. 60 IN SRV 0 10 80 nowhere.invalid."]);
+
+    // A name of ours is not looked up: what is known of it is in the zone.
+    let ours = ["ours.service. 60 IN CNAME target.service.", "target.service. 60 IN A 192.0.2.1"];
+    assert_eq!(answer("A ours.service"), ours);
+    server.stop().await;
+}

@@ -1,0 +1,21 @@
+//! The integration tests: one binary, a file a subject.
+
+mod agent;
+mod announce;
+mod announce_faults;
+mod cli;
+mod commands;
+mod end_to_end;
+mod harness;
+mod host_names;
+mod keeper_battery;
+#[path = "../layers.rs"]
+mod layers;
+mod old_zookeepers;
+mod scenarios;
+mod security;
+mod steady;
+mod storms;
+mod transfer;
+mod transports;
+mod zookeeper_faults;

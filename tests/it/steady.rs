@@ -1,0 +1,145 @@
+//! The mirror while ZooKeeper is away: what a start from the cache file answers, and for how long. And zc.zk's links.
+
+use std::time::Duration;
+
+use super::harness::app::{Running, scratch};
+use super::harness::dig::dig;
+use super::harness::kazoo::Kazoo;
+use super::harness::{eventually, zk};
+
+/// A server over `address` with this cache file.
+fn start(address: &str, cache: &str, more: &str) -> Running {
+    Running::start(&format!(
+        "[registry.main]\nzookeeper = \"{address}\"\nsession_timeout = \"4s\"\ncache_file = \"{cache}\"\n{more}\n\
+         [[zone]]\norigin = \"service.\"\n"
+    ))
+}
+
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.expect("no panic")
+}
+
+fn is_stale(answer: &super::harness::dig::Response) -> bool {
+    answer.edns.iter().any(|line| line.contains("EDE: 3"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_without_zookeeper_answers_from_the_cache_file_and_says_that_it_is_stale() {
+    let mut zookeeper = aside(zk::Server::start).await;
+    let address = zookeeper.address();
+    let cache = scratch("cache");
+    let file = cache.to_string_lossy().into_owned();
+    let mut kazoo = Kazoo::connect(&address);
+    kazoo.create("/services/api/providers/10.0.0.1:80", b"{}", false);
+    let server = start(&address, &file, "");
+    eventually("the first cache file", async || cache.exists().then_some(())).await;
+    kazoo.create("/services/api/providers/10.0.0.2:80", b"{}", false);
+    eventually("the change", async || (dig(server.dns, "A api.service").data().len() == 2).then_some(())).await;
+    // The end of the program saves what changed since.
+    server.stop().await;
+    drop(kazoo);
+    zookeeper.kill();
+
+    let server = start(&address, &file, "");
+    let answer = eventually("the cached answer", async || {
+        Some(dig(server.dns, "A api.service")).filter(|answer| answer.status == "NOERROR")
+    })
+    .await;
+    assert_eq!(answer.data(), ["10.0.0.1", "10.0.0.2"]);
+    assert!(is_stale(&answer), "{answer:?}");
+    assert_eq!(dig(server.dns, "A nobody.service").status, "NXDOMAIN");
+
+    let zookeeper = aside(move || {
+        zookeeper.start_again();
+        zookeeper
+    })
+    .await;
+    let mut kazoo = Kazoo::connect(&zookeeper.address());
+    eventually("a fresh answer", async || (!is_stale(&dig(server.dns, "A api.service"))).then_some(())).await;
+    kazoo.delete("/services/api/providers/10.0.0.1:80");
+    eventually("what changes from now on", async || {
+        (dig(server.dns, "A api.service").data() == ["10.0.0.2"]).then_some(())
+    })
+    .await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cache_file_older_than_max_stale_and_a_damaged_one_answer_servfail() {
+    let mut zookeeper = aside(zk::Server::start).await;
+    let address = zookeeper.address();
+    let cache = scratch("cache");
+    let file = cache.to_string_lossy().into_owned();
+    let mut kazoo = Kazoo::connect(&address);
+    kazoo.create("/services/api/providers/10.0.0.1:80", b"{}", false);
+    let server = start(&address, &file, "");
+    eventually("the cache file", async || cache.exists().then_some(())).await;
+    server.stop().await;
+    drop(kazoo);
+    zookeeper.kill();
+
+    // Its time counts, not the time since it was read.
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    let server = start(&address, &file, "max_stale = \"2s\"");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(dig(server.dns, "A api.service").status, "SERVFAIL");
+    server.stop().await;
+    assert!(cache.exists(), "an old file is no bad file");
+
+    let mut bytes = std::fs::read(&cache).expect("the cache file");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&cache, &bytes).expect("a damaged cache file");
+    let server = start(&address, &file, "");
+    let aside = cache.with_file_name("cache.refused");
+    eventually("the damaged file aside", async || aside.exists().then_some(())).await;
+    assert_eq!(dig(server.dns, "A api.service").status, "SERVFAIL");
+    assert!(!cache.exists());
+    server.stop().await;
+}
+
+/// The names that a service of zc.zk's has by links: of the service, of its providers, and of one instance.
+#[tokio::test(flavor = "multi_thread")]
+async fn links_show_what_they_lead_to_and_follow_every_change() {
+    let servers = zk::shared().namespace().await;
+    let mut kazoo = Kazoo::connect(&servers);
+    kazoo.create("/services/api/providers/10.0.0.1:80", b"{}", true);
+    kazoo.create("/elsewhere/db/providers/10.0.1.1:5432", b"{}", true);
+    kazoo.create("/elsewhere/db/providers/10.0.1.2:5432", b"{}", true);
+    kazoo.set("/services", br#"{"alias ->": "./api", "loop ->": "/services", "db ->": "/elsewhere/db"}"#);
+    kazoo.create("/services/web", br#"{"providers ->": "../alias/providers"}"#, false);
+    let server = Running::over_zookeeper(&servers, "");
+    let shows = async |name: &str, expected: &[&str]| {
+        eventually(&format!("{name} as {expected:?}"), async || {
+            let mut data = dig(server.dns, &format!("A {name}")).data();
+            data.sort();
+            (data == expected).then_some(())
+        })
+        .await;
+    };
+    shows("db.service", &["10.0.1.1", "10.0.1.2"]).await;
+    for name in ["api.service", "alias.service", "web.service"] {
+        shows(name, &["10.0.0.1"]).await;
+    }
+
+    kazoo.create("/services/api/providers/10.0.0.2:80", b"{}", true);
+    kazoo.delete("/elsewhere/db/providers/10.0.1.1:5432");
+    for name in ["api.service", "alias.service", "web.service"] {
+        shows(name, &["10.0.0.1", "10.0.0.2"]).await;
+    }
+    shows("db.service", &["10.0.1.2"]).await;
+
+    // A changed link, one more to elsewhere, one that went, and a real child before its link.
+    kazoo.create("/far/x/10.0.2.1:80", b"{}", true);
+    kazoo.set("/services/web", br#"{"providers ->": "/far/x"}"#);
+    shows("web.service", &["10.0.2.1"]).await;
+    kazoo.create("/services/alias/providers/10.0.3.1:80", b"{}", false);
+    shows("alias.service", &["10.0.3.1"]).await;
+    kazoo.set("/services", b"");
+    shows("db.service", &[]).await;
+    assert_eq!(dig(server.dns, "A db.service").status, "NXDOMAIN");
+    kazoo.delete("/services/alias/providers/10.0.3.1:80");
+    kazoo.set("/services", br#"{"db ->": "/elsewhere/db"}"#);
+    shows("db.service", &["10.0.1.2"]).await;
+    server.stop().await;
+}

@@ -1,0 +1,346 @@
+//! Reads src/ and fails on an import that the house does not allow (the tables in src/lib.rs), naming file, line and rule.
+//!
+//! It sees `use` trees, `super` and `self`, and paths in code and in attributes; comments and texts cannot confuse it. It does not follow re-exports: a module that re-exports what its own row may
+//! not hand on is for the reviewer to see. Test code (`#[cfg(test)]` items and the files behind `#[cfg(test)] mod x;`) is
+//! exempt from every rule: a test may set up whatever it needs.
+
+#[path = "layers/imports.rs"]
+mod imports;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::Path;
+
+use imports::{Import, Scan};
+
+/// Each module of ours, and which others it may import. Row by row: nothing imports its own row.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("model", &[]),
+    ("backoff", &[]),
+    ("settings", &[]),
+    ("format", &["model", "settings"]),
+    ("zone", &["model", "settings"]),
+    ("keeper", &["backoff", "settings"]),
+    ("publish", &["model", "backoff", "settings", "format", "zone", "keeper"]),
+    ("dns", &["model", "backoff", "settings", "zone"]),
+    ("announce", &["model", "backoff", "settings", "format", "keeper"]),
+    ("export", &["model", "backoff", "settings", "zone"]),
+    ("admin", BELOW_ADMIN),
+    ("config", BELOW_CONFIG),
+    ("cli", EVERYTHING),
+    ("app", EVERYTHING),
+];
+const BELOW_ADMIN: &[&str] =
+    &["model", "backoff", "settings", "format", "zone", "keeper", "publish", "dns", "announce", "export"];
+const BELOW_CONFIG: &[&str] =
+    &["model", "backoff", "settings", "format", "zone", "keeper", "publish", "dns", "announce", "export", "admin"];
+const EVERYTHING: &[&str] = &[
+    "model", "backoff", "settings", "format", "zone", "keeper", "publish", "dns", "announce", "export", "admin",
+    "config", "cli", "app",
+];
+
+/// Foreign crates that stay where they belong: `a/b` is the file a/b.rs and everything in a/b/.
+const PLACES: &[(&str, &[&str])] = &[
+    ("zookeeper_client", &["keeper/zookeeper"]),
+    ("hickory_server", &["dns"]),
+    ("hickory_proto", &["dns", "zone", "export"]),
+    ("toml", &["config"]),
+    ("clap", &["cli", "main"]),
+    ("axum", &["admin"]),
+    ("serde_json", &["format", "keeper/text", "admin", "announce", "export"]),
+    ("if_addrs", &["announce/address"]),
+    ("regex_automata", &["announce/check"]),
+    ("rustix", &["announce/check"]),
+    ("socket2", &["dns"]),
+    ("hmac", &["dns/key"]),
+    ("sha2", &["dns/key"]),
+    ("anyhow", &["cli", "app", "main"]),
+];
+
+/// Where decisions are made: no `async`, none of these crates, and no clock; the time comes as an argument.
+const PURE: &[&str] = &[
+    "model",
+    "backoff",
+    "settings",
+    "format",
+    "zone",
+    "keeper/mirror",
+    "keeper/tree",
+    "announce/plan",
+    "announce/node",
+    "announce/check/health",
+    "dns/answer",
+    "dns/fast",
+    "dns/access",
+    "keeper/links",
+];
+const IMPURE_CRATES: &[&str] = &["tokio", "tokio_util", "futures", "futures_util", "async_trait"];
+
+#[test]
+fn every_import_of_the_sources_is_allowed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let sources = sources(&root);
+    assert!(sources.iter().any(|source| source.path == "lib.rs"), "no sources in {}", root.display());
+    let violations = check(&sources);
+    let list: Vec<_> = violations.iter().map(ToString::to_string).collect();
+    assert!(list.is_empty(), "{} imports are not allowed:\n{}", list.len(), list.join("\n"));
+}
+
+/// A file of src/: its path below it, with `/`, and its text.
+struct Source {
+    path: String,
+    text: String,
+}
+
+impl Source {
+    /// The module the file is: `a::b` for a/b.rs and a/b/mod.rs; the root for lib.rs and main.rs.
+    fn module(&self) -> Vec<String> {
+        let stem = self.path.strip_suffix(".rs").unwrap_or(&self.path);
+        let stem = stem.strip_suffix("/mod").unwrap_or(stem);
+        if matches!(stem, "lib" | "main") {
+            return Vec::new();
+        }
+        stem.split('/').map(str::to_owned).collect()
+    }
+
+    fn is_in(&self, place: &str) -> bool {
+        self.path.strip_prefix(place).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+    }
+}
+
+fn sources(root: &Path) -> Vec<Source> {
+    let mut found = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+            let path = entry.expect("a readable directory").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+                let path = path.strip_prefix(root).expect("a file below the root").to_string_lossy().replace('\\', "/");
+                found.push(Source { path, text });
+            }
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found
+}
+
+/// An import that is not allowed.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Violation {
+    path: String,
+    line: usize,
+    rule: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "src/{}:{}: {}", self.path, self.line, self.rule)
+    }
+}
+
+fn check(sources: &[Source]) -> Vec<Violation> {
+    let scans: Vec<Scan> = sources.iter().map(|source| Scan::of(source.module(), &source.text)).collect();
+    let test_modules: BTreeSet<&Vec<String>> = scans.iter().flat_map(|scan| &scan.test_modules).collect();
+    let mut violations = BTreeSet::new();
+    for (source, scan) in sources.iter().zip(&scans) {
+        let module = source.module();
+        if (0..=module.len()).any(|depth| test_modules.contains(&module[..depth].to_vec())) {
+            continue;
+        }
+        for import in &scan.imports {
+            let broken = [check_layer(&module, import), check_place(source, import), check_purity(source, import)];
+            for rule in broken.into_iter().flatten() {
+                violations.insert(Violation { path: source.path.clone(), line: import.line, rule });
+            }
+        }
+        let pure = PURE.iter().any(|place| source.is_in(place));
+        for &line in scan.async_lines.iter().filter(|_| pure) {
+            let rule = "`async` in a part that only decides: I/O belongs in a driver".to_owned();
+            violations.insert(Violation { path: source.path.clone(), line, rule });
+        }
+    }
+    violations.into_iter().collect()
+}
+
+fn check_layer(module: &[String], import: &Import) -> Option<String> {
+    let from = module.first()?.as_str();
+    if import.segments.first()? != "crate" {
+        return None;
+    }
+    let Some(to) = import.segments.get(1).map(String::as_str) else {
+        return Some("imports the whole crate: name the module".into());
+    };
+    if to == from {
+        return None;
+    }
+    if to == "*" {
+        return Some("imports the whole crate: name the module".into());
+    }
+    let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == from) else {
+        return Some(format!("`{from}` is in no layer: give it a line in tests/layers.rs and in src/lib.rs"));
+    };
+    if allowed.contains(&to) {
+        return None;
+    }
+    let allowed = if allowed.is_empty() { "nothing of ours".into() } else { allowed.join(", ") };
+    Some(format!("`{from}` must not import `{to}`: it may import {allowed}"))
+}
+
+fn check_place(source: &Source, import: &Import) -> Option<String> {
+    let (name, places) = PLACES.iter().find(|(name, _)| import.segments.first().is_some_and(|first| first == name))?;
+    if places.iter().any(|place| source.is_in(place)) {
+        return None;
+    }
+    Some(format!("`{name}` must not be used here: it belongs in {}", places.join(", ")))
+}
+
+fn check_purity(source: &Source, import: &Import) -> Option<String> {
+    if !PURE.iter().any(|place| source.is_in(place)) {
+        return None;
+    }
+    let first = import.segments.first()?.as_str();
+    if IMPURE_CRATES.contains(&first) {
+        return Some(format!("`{first}` in a part that only decides: I/O belongs in a driver"));
+    }
+    let clock =
+        import.segments.windows(2).any(|pair| matches!(pair[0].as_str(), "Instant" | "SystemTime") && pair[1] == "now");
+    clock.then(|| "a clock in a part that only decides: the time comes as an argument".into())
+}
+
+mod planted {
+    use super::{Source, check};
+
+    /// The violations of one file, as `line: rule`.
+    fn violations(path: &str, text: &str) -> Vec<String> {
+        check(&[Source { path: path.into(), text: text.into() }])
+            .iter()
+            .map(|violation| format!("{}: {}", violation.line, violation.rule))
+            .collect()
+    }
+
+    fn assert_found(path: &str, text: &str, line: usize, part: &str) {
+        let found = violations(path, text);
+        assert!(
+            matches!(&found[..], [one] if one.starts_with(&format!("{line}: ")) && one.contains(part)),
+            "{path}: {text}\n{found:?}"
+        );
+    }
+
+    fn assert_clean(path: &str, text: &str) {
+        assert_eq!(violations(path, text), Vec::<String>::new(), "{path}: {text}");
+    }
+
+    #[test]
+    fn an_import_of_the_same_row_or_a_higher_one_is_found() {
+        assert_found(
+            "zone/build.rs",
+            "\nuse crate::keeper::Path;",
+            2,
+            "`zone` must not import `keeper`: it may import model, settings",
+        );
+        assert_found(
+            "model.rs",
+            "use crate::backoff;",
+            1,
+            "`model` must not import `backoff`: it may import nothing of ours",
+        );
+        assert_found("dns/handler.rs", "fn f() {\n    crate::keeper::x();\n}", 2, "`dns` must not import `keeper`");
+        assert_found("dns/handler.rs", "fn f(x: &Vec<crate::publish::X>) {}", 1, "must not import `publish`");
+        assert_found(
+            "keeper/tree.rs",
+            "use crate::{backoff::Backoff,\n settings,\n model::{self, Service}};",
+            3,
+            "must not import `model`",
+        );
+        assert_found("admin/mod.rs", "pub(crate) use crate::config as c;", 1, "must not import `config`");
+        assert_clean("publish/mod.rs", "use crate::{keeper, format::x, zone::*, model, publish::registry};");
+        assert_clean("cli/dev.rs", "use crate::{app, config, admin};");
+        assert_clean("main.rs", "use zonekeeper::cli; use clap::Parser;");
+    }
+
+    #[test]
+    fn self_and_super_are_followed() {
+        assert_found("dns/handler.rs", "use super::super::keeper::Path;", 1, "must not import `keeper`");
+        assert_found("dns/mod.rs", "use super::keeper::Path;", 1, "must not import `keeper`");
+        assert_found(
+            "dns/mod.rs",
+            "mod a { mod b { use super::super::super::keeper; } }",
+            1,
+            "must not import `keeper`",
+        );
+        assert_clean("dns/mod.rs", "mod a { use super::keeper; } use self::keeper::x; fn f() { self::keeper::y() }");
+        assert_clean("zone/file/reader.rs", "use super::super::name::Name; use super::{self, rules};");
+    }
+
+    #[test]
+    fn a_module_without_a_layer_and_the_whole_crate_are_found() {
+        assert_found("newcomer.rs", "use crate::model;", 1, "`newcomer` is in no layer");
+        assert_found("dns/mod.rs", "use crate::*;", 1, "imports the whole crate");
+        assert_found("dns/mod.rs", "use crate as all;", 1, "imports the whole crate");
+    }
+
+    #[test]
+    fn a_foreign_crate_out_of_its_place_is_found() {
+        assert_found("keeper/driver.rs", "use zookeeper_client as zk;", 1, "belongs in keeper/zookeeper");
+        assert_found("keeper/driver.rs", "use ::zookeeper_client::Client;", 1, "belongs in keeper/zookeeper");
+        assert_found("keeper/zookeepers.rs", "fn f() { ::zookeeper_client::x() }", 1, "belongs in keeper/zookeeper");
+        assert_found("zone/mod.rs", "#[derive(Debug, clap::Parser)]\nstruct X;", 1, "`clap` must not be used here");
+        assert_found("zone/mod.rs", "type X = Result<toml::Value, ()>;", 1, "`toml` must not be used here");
+        assert_clean("keeper/zookeeper.rs", "use zookeeper_client as zk;");
+        assert_clean("keeper/zookeeper/mod.rs", "use zookeeper_client::Client;");
+        assert_clean("zone/mod.rs", "fn f(toml: u8) { let clap = toml; x.toml::<u8>(); y::toml::z(); }");
+    }
+
+    #[test]
+    fn async_tokio_and_clocks_are_found_where_decisions_are_made() {
+        assert_found("keeper/mirror.rs", "\nasync fn f() {}", 2, "`async` in a part that only decides");
+        assert_found("zone/index.rs", "use tokio::sync::mpsc;", 1, "`tokio` in a part that only decides");
+        assert_found("zone/index.rs", "fn f() { std::time::Instant::now(); }", 1, "a clock");
+        assert_found("zone/index.rs", "use std::time::Instant;\nfn f() { Instant::now(); }", 2, "a clock");
+        assert_clean("keeper/driver.rs", "use tokio::time::Instant; async fn f() { Instant::now(); }");
+    }
+
+    #[test]
+    fn comments_and_texts_do_not_confuse_it() {
+        let text = r##"
+//! use crate::keeper;
+/* use crate::keeper; /* nested */ use crate::keeper; */
+/// [`crate::keeper`]
+const A: &str = "use crate::keeper; \" // ";
+const B: &str = r#"crate::keeper::x " "#;
+const C: &[u8] = b"crate::keeper::x";
+const D: char = '"';
+const E: char = '\'';
+const F: u8 = b'"';
+fn f<'a>(x: &'a str) -> impl Iterator + use<'a> { r#match::x() }
+use crate::publish;
+"##;
+        assert_found("dns/mod.rs", text, 12, "must not import `publish`");
+    }
+
+    #[test]
+    fn test_code_may_import_what_it_needs() {
+        assert_clean("zone/mod.rs", "#[cfg(test)]\nmod tests { use crate::keeper; #[tokio::test] async fn f() {} }");
+        assert_clean(
+            "zone/mod.rs",
+            "#[cfg(test)]\nuse crate::{keeper, dns};\n#[cfg(test)]\n#[allow(x)]\nfn f(x: [u8; 2]) { crate::dns::x() }",
+        );
+        let after =
+            "#[cfg(test)]\nmod tests { use crate::keeper; }\n#[cfg(test)]\nuse crate::{keeper, dns};\nuse crate::cli;";
+        assert_found("zone/mod.rs", after, 5, "must not import `cli`");
+        let parent = Source { path: "zone/mod.rs".into(), text: "#[cfg(test)]\nmod tests;\nmod other;".into() };
+        let import = "use crate::keeper;";
+        let tests = Source { path: "zone/tests.rs".into(), text: import.into() };
+        let helper = Source { path: "zone/tests/helper.rs".into(), text: import.into() };
+        let other = Source { path: "zone/other.rs".into(), text: import.into() };
+        let found = check(&[parent, tests, helper, other]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(
+            found[0].to_string(),
+            "src/zone/other.rs:1: `zone` must not import `keeper`: it may import model, settings"
+        );
+    }
+}
