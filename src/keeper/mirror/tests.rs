@@ -1,7 +1,8 @@
 //! What one mirror does step by step; lives of many are in `super::super::simulation`.
 
 use super::*;
-use crate::keeper::tree::Known;
+use crate::keeper::session::{Event, Reply};
+use crate::keeper::tree::{Entry, Known};
 use crate::keeper::{Stat, Znode};
 
 const TIMEOUT: Duration = Duration::from_secs(9);

@@ -1,0 +1,52 @@
+//! What a mirror is told, and what it asks to be done.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::keeper::session::{Event, Read, Reply};
+use crate::keeper::{Error, Path};
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input {
+    /// The connect that was asked for succeeded: there is a new session.
+    Connected,
+    /// The connect failed.
+    ConnectFailed(Error),
+    /// The watch of this epoch is armed, or not.
+    Armed(u32, Result<(), Error>),
+    /// The server has caught up, or the sync failed.
+    Synced(u32, Result<(), Error>),
+    /// A batch was answered, or failed as a whole.
+    Replied(u32, Vec<Read>, Result<Vec<Reply>, Error>),
+    /// The further watch of this epoch is armed and the server has caught up, or not.
+    Joined(u32, Path, Result<(), Error>),
+    /// These, and no others, are to be mirrored besides the root.
+    Outside(BTreeSet<Path>),
+    /// The watch said something.
+    Event(Event),
+    /// Time has passed. At least once a second.
+    Tick,
+}
+
+/// What is to be done.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Give up the session, with everything that is outstanding; then connect anew after a while.
+    Connect {
+        /// How long to wait first.
+        after: Duration,
+    },
+    /// Arm a watch on each of these; once they are armed, drop those before.
+    Arm(u32, Vec<Path>),
+    /// Arm one watch more, then ask the server to catch up.
+    Join(u32, Path),
+    /// Drop the watch on this, if there is one.
+    Leave(Path),
+    /// Ask the server to catch up.
+    Sync(u32),
+    /// Read these, in one request.
+    Read(u32, Vec<Read>),
+    /// Show the readers the tree as it is now; these paths changed since the last time.
+    Publish(BTreeSet<Path>),
+}

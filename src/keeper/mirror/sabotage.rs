@@ -1,0 +1,16 @@
+//! Bugs to plant, so that the simulator can show that it would find them.
+
+/// Bugs that other mirrors of this kind have had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::keeper) enum Sabotage {
+    /// "No such znode" takes out everything below, too.
+    SubtreeRemoval,
+    /// A reconnect within the session is taken as if nothing had been missed.
+    NoResync,
+    /// An event during a read of its path is thought to be covered by that read.
+    NoSecondRead,
+    /// What the scan did not meet is left as it is.
+    NoVerify,
+    /// Each change is shown as soon as it was read, whatever happens to its neighbours.
+    PublishAtOnce,
+}
