@@ -5,6 +5,7 @@ mod announce;
 mod announce_faults;
 mod cli;
 mod commands;
+mod consumers;
 mod end_to_end;
 mod harness;
 mod host_names;

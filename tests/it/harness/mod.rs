@@ -2,6 +2,7 @@
 
 pub(crate) mod app;
 pub(crate) mod client;
+pub(crate) mod consumer;
 pub(crate) mod dig;
 pub(crate) mod ensemble;
 pub(crate) mod kazoo;
