@@ -30,8 +30,34 @@ pub struct Defaults {
     pub priority: Option<u16>,
     /// State of the service as a whole; anything but [`State::Up`] takes all instances out of the answers.
     pub state: State,
+    /// Flags that take all of it, or instances of it, out of the answers for a while.
+    pub drains: Vec<Drain>,
     /// Everything else the node says, as `(key, value as text)`, in the order of the keys.
     pub metadata: Vec<(Box<str>, Box<str>)>,
+}
+
+/// A flag of an operator's that takes a service, or one instance of it, out of the answers for a while. What is registered
+/// stays registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drain {
+    /// The instance; none for the service as a whole.
+    pub instance: Option<Endpoint>,
+    /// When it ends by itself, in seconds since 1970; none for never.
+    pub until: Option<u64>,
+    /// Why, for people; may be empty.
+    pub reason: Box<str>,
+}
+
+impl Drain {
+    /// Whether it has not ended at `now`, in seconds since 1970.
+    pub fn holds(&self, now: u64) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
+
+    /// Whether it is about `instance`, among others or alone.
+    pub fn covers(&self, instance: &Instance) -> bool {
+        self.instance.as_ref().is_none_or(|endpoint| endpoint.is_same(&instance.endpoint))
+    }
 }
 
 /// One registered instance of a service.
@@ -87,6 +113,17 @@ pub struct Endpoint {
     pub host: Host,
     /// The port, 1–65535.
     pub port: u16,
+}
+
+impl Endpoint {
+    /// Whether it is the same place: host names are the same in any case.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let is_same_host = match (&self.host, &other.host) {
+            (Host::Name(one), Host::Name(other)) => one.eq_ignore_ascii_case(other),
+            (one, other) => one == other,
+        };
+        is_same_host && self.port == other.port
+    }
 }
 
 /// A host as it was registered.

@@ -8,6 +8,7 @@ use futures_util::stream;
 use serde::{Serialize, Serializer};
 
 use super::json::Malformed;
+use crate::format;
 use crate::model::{self, Host, Protocol};
 use crate::publish::registry::{Reader, Reading};
 
@@ -65,6 +66,8 @@ pub(super) struct Service<'a> {
     registry: &'a str,
     path: &'a str,
     defaults: Defaults<'a>,
+    /// Those in force.
+    drains: Vec<Drain<'a>>,
     instances: Vec<Instance<'a>>,
     malformed: Vec<Malformed<'a>>,
 }
@@ -76,6 +79,26 @@ struct Defaults<'a> {
     ttl: Option<u32>,
     state: &'static str,
     metadata: Metadata<'a>,
+}
+
+/// What an operator has taken out of the answers.
+#[derive(Debug, Serialize)]
+struct Drain<'a> {
+    /// `null` for the whole service.
+    instance: Option<String>,
+    /// `null` where it does not end by itself.
+    until: Option<String>,
+    reason: &'a str,
+}
+
+impl<'a> Drain<'a> {
+    fn new(drain: &'a model::Drain) -> Self {
+        Self {
+            instance: drain.instance.as_ref().map(ToString::to_string),
+            until: drain.until.map(format::moment),
+            reason: &drain.reason,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -105,7 +128,7 @@ struct Named<'a> {
 impl<'a> Service<'a> {
     /// What was read of a service of `registry`.
     pub(super) fn new(registry: &'a str, Reading { service, malformed }: &'a Reading) -> Self {
-        let model::Defaults { ttl, weight, priority, state, metadata } = &service.defaults;
+        let model::Defaults { ttl, weight, priority, state, drains, metadata } = &service.defaults;
         Self {
             registry,
             path: &service.path,
@@ -116,6 +139,7 @@ impl<'a> Service<'a> {
                 state: state.as_str(),
                 metadata: Metadata(metadata),
             },
+            drains: drains.iter().map(Drain::new).collect(),
             instances: service.instances.iter().map(Instance::new).collect(),
             malformed: malformed.iter().map(Malformed::new).collect(),
         }
@@ -185,7 +209,8 @@ mod tests {
         one.metadata = vec![("pid".into(), "7".into())];
         one.remarks = vec!["`weight` is no number".into()];
         let bare = model::Instance::new("10.0.0.1:80", Endpoint { host: Host::V4([10, 0, 0, 1].into()), port: 80 });
-        let defaults = model::Defaults { ttl: Some(9), ..model::Defaults::default() };
+        let drain = model::Drain { instance: Some(bare.endpoint.clone()), until: Some(0), reason: "disk".into() };
+        let defaults = model::Defaults { ttl: Some(9), drains: vec![drain], ..model::Defaults::default() };
         let service = model::Service { path: "staging/api_x".into(), defaults, instances: vec![one, bare] };
         let malformed = vec![model::Malformed { path: "/services/x".into(), reason: "it is bad".into() }];
         let reading = Reading { service, malformed };

@@ -9,6 +9,7 @@
 //! - [`check`]: whether a service is well enough to be registered.
 //! - [`plan`]: the decisions, pure: all registrations and their session; `node`: those about one znode; `owner`: whose a
 //!   znode is.
+//! - [`drain`]: takes a service, or one instance, out of the answers of every server for a while, by hand.
 //! - [`Announcer`]: its I/O, with `watches`. [`Status`]: what it shows to others.
 //!
 //! It knows nothing of DNS and of how znodes are mirrored; it has a session of its own, so that a mirror in trouble never
@@ -17,6 +18,7 @@
 pub mod address;
 pub mod check;
 mod config;
+pub mod drain;
 mod driver;
 pub mod identity;
 mod node;
@@ -51,6 +53,33 @@ pub enum Error {
         /// Why.
         #[source]
         error: std::io::Error,
+    },
+    /// A service's own node, to be drained or not any more.
+    #[error("cannot read or change {path}: {error}")]
+    ChangeNode {
+        /// The service's node.
+        path: crate::keeper::Path,
+        /// Why.
+        #[source]
+        error: crate::keeper::Error,
+    },
+    /// What stands in it already.
+    #[error("{path} is left as it is: {error}")]
+    KeepNode {
+        /// The service's node.
+        path: crate::keeper::Path,
+        /// Why.
+        #[source]
+        error: crate::format::Error,
+    },
+    /// The registry, for its drains.
+    #[error("cannot read the services below {root}: {error}")]
+    ListServices {
+        /// The registry's root.
+        root: crate::keeper::Path,
+        /// Why.
+        #[source]
+        error: crate::keeper::Error,
     },
     /// A service's path in the registry.
     #[error("the service `{service}` cannot have a znode: {error}")]

@@ -293,6 +293,13 @@ impl App {
                 resolver::run(looked_up, tree, stop).await;
                 (name, Ok(()))
             });
+            let (name, tree, stop) =
+                (format!("drains of registry {}", registry.name), driver.tree(), self.stop.clone());
+            let drained = publisher.clone();
+            self.parts.spawn(async move {
+                drained.follow_drains(tree, stop).await;
+                (name, Ok(()))
+            });
             sources.registries.push(RegistrySource {
                 name: registry.name.clone(),
                 status: driver.status(),

@@ -3,6 +3,7 @@
 mod ask;
 mod check;
 mod dev;
+mod drain;
 mod dump;
 mod explain;
 mod serve;
@@ -57,6 +58,8 @@ enum Command {
     Explain(explain::Explain),
     Dump(dump::Dump),
     Status(status::Status),
+    Drain(drain::Drain),
+    Undrain(drain::Undrain),
 }
 
 /// What is logged, and how.
@@ -126,6 +129,8 @@ pub fn main() -> ExitCode {
         Command::Explain(explain) => explain.run(),
         Command::Dump(dump) => dump.run(),
         Command::Status(status) => status.run(),
+        Command::Drain(drain) => drain.run(),
+        Command::Undrain(undrain) => undrain.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{DATA_LIMIT, Error, name};
-use crate::model::{Defaults, Endpoint, Instance, Protocol, State};
+use super::{DATA_LIMIT, Error, drain, name};
+use crate::model::{Defaults, Drain, Endpoint, Instance, Protocol, State};
 
 /// Longest time to live (RFC 2181 §8).
 const LONGEST_TTL: u32 = i32::MAX as u32;
@@ -54,6 +54,7 @@ pub(super) fn defaults(properties: Map<String, Value>) -> (Defaults, Vec<String>
         weight: reader.take("weight", "a whole number from 0 to 65535", short),
         priority: reader.take("priority", "a whole number from 0 to 65535", short),
         state: reader.take("state", STATE, state).unwrap_or_default(),
+        drains: reader.drains(),
         metadata: reader.metadata(),
     };
     (defaults, reader.remarks())
@@ -106,6 +107,21 @@ impl Reader {
                     let (key, value) = (quote(&Value::from(key)), quote(&value));
                     format!("`ports` holds {value} under {key}, which is no named port; it is left out")
                 }),
+            }
+        }
+        good
+    }
+
+    /// `drain`: what operators have taken out of the answers for a while.
+    fn drains(&mut self) -> Vec<Drain> {
+        let Some(flags) = self.take(drain::KEY, "a list of drains", |value| value.as_array().cloned()) else {
+            return Vec::new();
+        };
+        let mut good = Vec::with_capacity(flags.len());
+        for flag in flags {
+            match drain::read(&flag) {
+                Ok(flag) => good.push(flag),
+                Err(why) => self.remark(|| format!("`drain` holds {}, which drains nothing: {why}", quote(&flag))),
             }
         }
         good

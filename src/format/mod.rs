@@ -10,6 +10,7 @@
 //! [`DATA_LIMIT`] make the node malformed, although zc.zk would serve the first of them: half a JSON object is a broken
 //! writer, and its weight or state would be ignored in silence.
 
+mod drain;
 mod json;
 mod link;
 mod name;
@@ -17,6 +18,7 @@ mod nd;
 mod property;
 mod zc;
 
+pub use drain::{drain, moment, undrain};
 pub use link::{Link, links};
 pub use property::Property;
 
@@ -71,6 +73,9 @@ pub enum Error {
     /// It begins like a JSON object.
     #[error("its data begins like a JSON object and is none: {0}")]
     BadJson(String),
+    /// The flags in a service's own node are not as this program writes them, and would be lost.
+    #[error("its `drain` is not as this program writes it: {0}")]
+    BadDrain(String),
     /// See [`Place::Inside`].
     #[error("it lies below an instance, where nothing is looked for")]
     BelowInstance,
@@ -248,6 +253,14 @@ impl Config {
 /// Whose registration it is, as [`INSTANCE_ID`] in the data says; none where the data does not say it.
 pub fn instance_id(data: &[u8]) -> Option<String> {
     json::properties(data).ok()?.remove(INSTANCE_ID)?.as_str().map(str::to_owned)
+}
+
+/// Reads `host:port`, as instances are called; an IPv6 address stands in brackets.
+///
+/// # Errors
+/// When it is no such thing.
+pub fn endpoint(text: &str) -> Result<Endpoint, Error> {
+    name::endpoint(text)
 }
 
 /// Reads a host: an IPv4 address, an IPv6 address with or without brackets, or a host name.

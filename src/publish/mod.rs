@@ -7,6 +7,7 @@
 //!
 //! Services whose paths differ only in case are one service in DNS: their instances are united.
 
+mod drains;
 pub mod explain;
 mod hosts;
 pub mod registry;
@@ -19,6 +20,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 use crate::keeper::Path;
@@ -30,6 +32,7 @@ use crate::zone;
 use crate::zone::build::{self, Context, Offer};
 use crate::zone::name::Name;
 use crate::zone::writer::ZoneWriter;
+use drains::Drains;
 use explain::View;
 use hosts::Hosts;
 use registry::{Layout, Problems, Reading};
@@ -93,6 +96,8 @@ struct Built {
     malformed: Vec<Malformed>,
     /// The host names to look up for it.
     wanted: BTreeSet<String>,
+    /// When the first of its drains ends, in seconds since 1970.
+    drained_until: Option<u64>,
 }
 
 /// Services that are built in one go when there are many.
@@ -117,6 +122,7 @@ struct Core {
     spellings: BTreeMap<String, BTreeSet<String>>,
     through: Through,
     hosts: Hosts,
+    drains: Drains,
     /// Zones whose names are not looked up: our own.
     own: Vec<Name>,
     /// What is to be mirrored besides the root.
@@ -138,6 +144,7 @@ impl Publisher {
             spellings: BTreeMap::new(),
             through: Through::new(layout.root.clone()),
             hosts: Hosts::default(),
+            drains: Drains::default(),
             outside: BTreeSet::new(),
             complete: false,
             freshness: Freshness::Loading,
@@ -184,6 +191,21 @@ impl Publisher {
         }
     }
 
+    /// When the next drain ends, in seconds since 1970, now and from now on.
+    pub(in crate::publish) fn next_end(&self) -> watch::Receiver<Option<u64>> {
+        self.lock().drains.next_end()
+    }
+
+    /// Brings back what was drained until `now` or before.
+    fn end_drains(&self, tree: &Tree, now: u64) {
+        let mut core = self.lock();
+        let services = core.drains.take_ended(now);
+        if !services.is_empty() {
+            core.rebuild(tree, services);
+            core.commit();
+        }
+    }
+
     fn copy_outside(&mut self) {
         let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
         if self.outside != core.outside {
@@ -221,16 +243,17 @@ impl Core {
     }
 
     /// Reads all that DNS takes for the service `folded`; none when there is no such thing.
-    fn read(&self, tree: &Tree, links: &Links, folded: &str) -> Option<Reading> {
+    fn read(&self, tree: &Tree, links: &Links, folded: &str, now: u64) -> Option<Reading> {
         let spellings = self.spellings.get(folded).into_iter().flatten().map(String::as_str);
         let mut readings =
-            std::iter::once(folded).chain(spellings).filter_map(|one| self.layout.read(tree, links, one));
+            std::iter::once(folded).chain(spellings).filter_map(|one| self.layout.read(tree, links, one, now));
         let mut united = readings.next()?;
         for other in readings {
             let reason = format!("differs only in case from `{}`: they are one service in DNS", united.service.path);
             united.malformed.push(Malformed { path: self.layout.full(&other.service.path).to_string(), reason });
             united.malformed.extend(other.malformed);
             united.service.instances.extend(other.service.instances);
+            united.service.defaults.drains.extend(other.service.defaults.drains);
         }
         Some(united)
     }
@@ -239,11 +262,12 @@ impl Core {
     /// others: for the first sight of a large registry that is done on threads, a few services ahead of the writers.
     fn rebuild(&mut self, tree: &Tree, touched: Vec<String>) {
         let origins: Vec<Name> = self.targets.iter().map(Target::origin).collect();
+        let now = unix_now();
         let links = self.links();
         let links = links.read().unwrap_or_else(PoisonError::into_inner);
         if touched.len() < PIECE * 2 {
             for folded in touched {
-                let built = self.build(tree, &links, &origins, folded);
+                let built = self.build(tree, &links, &origins, folded, now);
                 self.put(built);
             }
             return;
@@ -258,7 +282,7 @@ impl Core {
                 let (sender, next, pieces, links, origins) = (sender.clone(), &next, &pieces, &*links, &*origins);
                 scope.spawn(move || {
                     while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let build = |folded: &String| publisher.build(tree, links, origins, folded.clone());
+                        let build = |folded: &String| publisher.build(tree, links, origins, folded.clone(), now);
                         if sender.send(piece.iter().map(build).collect::<Vec<_>>()).is_err() {
                             return;
                         }
@@ -268,21 +292,22 @@ impl Core {
             drop(sender);
             for built in done.into_iter().flatten() {
                 gone.extend((!built.exists).then(|| built.folded.clone()));
-                wanted.push((built.folded.clone(), built.wanted.clone()));
+                wanted.push((built.folded.clone(), built.wanted.clone(), built.drained_until));
                 publisher.offer(built);
             }
         });
         for folded in gone {
             self.forget(&folded);
         }
-        for (folded, wanted) in wanted {
+        for (folded, wanted, drained_until) in wanted {
             self.want(&folded, wanted);
+            self.drains.set(&folded, drained_until);
         }
     }
 
     /// Reads one service, and builds what it offers in each zone.
-    fn build(&self, tree: &Tree, links: &Links, origins: &[Name], folded: String) -> Built {
-        let reading = self.read(tree, links, &folded);
+    fn build(&self, tree: &Tree, links: &Links, origins: &[Name], folded: String, now: u64) -> Built {
+        let reading = self.read(tree, links, &folded, now);
         let exists = reading.is_some();
         let Reading { service, mut malformed } = reading.unwrap_or_default();
         let mut offered = Vec::with_capacity(self.targets.len());
@@ -303,7 +328,8 @@ impl Core {
             }));
         }
         let wanted = self.wanted(&folded, &service);
-        Built { folded, exists, offered, malformed, wanted }
+        let drained_until = service.defaults.drains.iter().filter_map(|drain| drain.until).min();
+        Built { folded, exists, offered, malformed, wanted, drained_until }
     }
 
     fn put(&mut self, built: Built) {
@@ -311,6 +337,7 @@ impl Core {
             self.forget(&built.folded);
         }
         self.want(&built.folded, built.wanted.clone());
+        self.drains.set(&built.folded, built.drained_until);
         self.offer(built);
     }
 

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use super::explain::Seen;
 use super::through::SharedLinks;
-use super::{Publisher, explain};
+use super::{Publisher, explain, unix_now};
 use crate::format::{self, Place};
 use crate::keeper::Path;
 use crate::keeper::driver::SharedTree;
 use crate::keeper::links::Links;
 use crate::keeper::tree::{Entry, Tree};
-use crate::model::{Malformed, Service};
+use crate::model::{Malformed, Service, State};
 use crate::zone::name::Name;
 
 /// How one registry's services are found in its tree.
@@ -46,8 +46,9 @@ impl Layout {
         below.split('/').filter(|element| !element.is_empty()).fold(self.root.clone(), |path, name| path.child(name))
     }
 
-    /// Reads the service that is shown at `below`; none when no znode of it is there.
-    pub fn read(&self, tree: &Tree, links: &Links, below: &str) -> Option<Reading> {
+    /// Reads the service that is shown at `below`; none when no znode of it is there. Of its drains there are only those
+    /// that hold at `now`, in seconds since 1970, and what they cover is drained.
+    pub fn read(&self, tree: &Tree, links: &Links, below: &str, now: u64) -> Option<Reading> {
         let shown = self.full(below);
         let path = links.real(&shown);
         let mut reading = Reading::default();
@@ -57,6 +58,7 @@ impl Layout {
                 exists = true;
                 let (defaults, remarks) = self.format.decode_service(&known.data);
                 reading.service.defaults = defaults;
+                reading.service.defaults.drains.retain(|drain| drain.holds(now));
                 for reason in remarks {
                     reading.malformed.push(Malformed { path: path.to_string(), reason });
                 }
@@ -86,7 +88,13 @@ impl Layout {
             }
         }
         below.clone_into(&mut reading.service.path);
-        reading.service.instances.sort_by(|a, b| a.name.cmp(&b.name));
+        let Service { defaults, instances, .. } = &mut reading.service;
+        instances.sort_by(|a, b| a.name.cmp(&b.name));
+        for instance in instances.iter_mut().filter(|instance| instance.state == State::Up) {
+            if defaults.drains.iter().any(|drain| drain.covers(instance)) {
+                instance.state = State::Drain;
+            }
+        }
         exists.then_some(reading)
     }
 
@@ -230,7 +238,7 @@ impl Reader {
         // The publisher first: it must not be waited for with the links locked.
         let view = self.publisher.as_ref()?.views().into_iter().find(|view| view.zone.origin() == origin)?;
         let (tree, links) = (self.tree(), self.links());
-        Some(explain::sources(&Seen { layout: &self.layout, tree: &tree, links: &links }, &view, name))
+        Some(explain::sources(&Seen { layout: &self.layout, tree: &tree, links: &links, now: unix_now() }, &view, name))
     }
 
     /// All services, in the order of their paths.
@@ -249,7 +257,7 @@ impl Reader {
         let (tree, links) = (self.tree(), self.links());
         match self.layout.format.place(below) {
             Place::Service { path } if self.layout.is_service(&tree, &links, path) => {
-                self.layout.read(&tree, &links, path)
+                self.layout.read(&tree, &links, path, unix_now())
             }
             _ => None,
         }

@@ -6,6 +6,7 @@ mod announce_faults;
 mod cli;
 mod commands;
 mod consumers;
+mod drain;
 mod end_to_end;
 mod harness;
 mod host_names;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::registry::{Layout, Reading};
 use super::{Target, below};
+use crate::format;
 use crate::keeper::links::Links;
 use crate::keeper::tree::Tree;
 use crate::model::{Host, Instance, State};
@@ -27,11 +28,13 @@ pub(super) struct Seen<'r> {
     pub(super) layout: &'r Layout,
     pub(super) tree: &'r Tree,
     pub(super) links: &'r Links,
+    /// When, in seconds since 1970.
+    pub(super) now: u64,
 }
 
 impl Seen<'_> {
     fn read(&self, below: &str) -> Option<Reading> {
-        self.layout.read(self.tree, self.links, below)
+        self.layout.read(self.tree, self.links, below, self.now)
     }
 
     fn services(&self) -> BTreeSet<String> {
@@ -168,6 +171,12 @@ fn verdict(service: &crate::model::Service, instance: &Instance, candidate: &Can
     };
     if let Some(why) = state(service.defaults.state) {
         return format!("OUT  the whole service is {why}");
+    }
+    if let Some(drain) = service.defaults.drains.iter().find(|drain| drain.covers(instance)) {
+        let whole = if drain.instance.is_none() { "the whole service is " } else { "" };
+        let until = drain.until.map(|until| format!(" until {}", format::moment(until))).unwrap_or_default();
+        let reason = if drain.reason.is_empty() { String::new() } else { format!(": {}", drain.reason) };
+        return format!("OUT  {whole}drained by an operator{until}{reason}");
     }
     if let Some(why) = state(instance.state) {
         return format!("OUT  {why}");

@@ -31,7 +31,7 @@ fn explained(nodes: &[(&'static str, &str)], unreadable: &str, origin: &str, nam
     }
     let (layout, links) = (layout(), Links::new(Path::new("/services").unwrap()));
     sources(
-        &Seen { layout: &layout, tree: &tree, links: &links },
+        &Seen { layout: &layout, tree: &tree, links: &links, now: 1_000 },
         &View::new(&target, Arc::default()),
         &Name::parse(name).unwrap(),
     )
@@ -65,6 +65,27 @@ fn every_reason_for_an_instances_absence_is_told() {
     assert!(text.contains("remark: `weight` is -1"), "{text}");
     assert!(line(&text, "10.0.0.6:80").contains(&Error::NoAuth.to_string()));
     assert!(line(&text, "nonsense").contains("not of the form host:port"));
+}
+
+#[test]
+fn what_operators_have_drained_is_told_for_as_long_as_it_holds() {
+    let flags = r#"{"drain": [{"instance": "10.0.0.1:80", "until": "1970-01-01T00:16:41Z", "reason": "disk"},
+        {"instance": "10.0.0.2:80", "until": "1970-01-01T00:16:40Z"}, {"instance": "10.0.0.3:80"}]}"#;
+    let nodes = [
+        ("a", flags),
+        ("a/providers/10.0.0.1:80", ""),
+        ("a/providers/10.0.0.2:80", ""),
+        ("a/providers/10.0.0.3:80", r#"{"state": "down"}"#),
+        ("b", r#"{"drain": [{"reason": "moved"}]}"#),
+        ("b/10.0.0.1:80", ""),
+    ];
+    let text = explained(&nodes, "", "service", "a.service");
+    let drained = "OUT  drained by an operator until 1970-01-01T00:16:41Z: disk";
+    assert!(line(&text, "10.0.0.1:80").ends_with(drained), "{text}");
+    assert!(line(&text, "10.0.0.2:80").contains("IN "), "it has ended: {text}");
+    assert!(line(&text, "10.0.0.3:80").ends_with("OUT  drained by an operator"), "{text}");
+    let text = explained(&nodes, "", "service", "b.service");
+    assert!(line(&text, "10.0.0.1:80").ends_with("OUT  the whole service is drained by an operator: moved"), "{text}");
 }
 
 #[test]

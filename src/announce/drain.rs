@@ -1,0 +1,258 @@
+//! Drains in the registry itself: sets and ends the flags in services' own nodes, and finds them all. For the command line,
+//! which needs no running server for it: whoever mirrors the registry honours them.
+//!
+//! Others write to these nodes, too: every write names the version that was read, and is done anew with what is there by
+//! then. What was asked for is the same however often it is done, so that a lost reply does no harm.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::Error;
+use crate::backoff::Backoff;
+use crate::format::{self, Config, Place};
+use crate::keeper::session::{Ensemble, Read, Reply, Session};
+use crate::keeper::{self, Path};
+use crate::model::{Drain, Endpoint};
+
+/// How long a registry that does not answer is tried.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Znodes that are read in one request: their paths may be long.
+const BATCH: usize = 100;
+
+/// Sets `flag` on the service whose own node is at `path`, at `now` in seconds since 1970.
+///
+/// # Errors
+/// When the node cannot be read or changed, or holds what nobody should write over.
+pub async fn drain<E: Ensemble>(ensemble: &E, path: &Path, flag: &Drain, now: u64) -> Result<(), Error> {
+    change(ensemble, path, |data| Ok((format::drain(data, flag, now)?, ()))).await
+}
+
+/// Ends the drain of `instance` of the service whose own node is at `path`, or all that it has if none is given. Gives
+/// those that were in force.
+///
+/// # Errors
+/// As [`drain`].
+pub async fn undrain<E: Ensemble>(
+    ensemble: &E,
+    path: &Path,
+    instance: Option<&Endpoint>,
+    now: u64,
+) -> Result<Vec<Drain>, Error> {
+    // What an attempt has ended whose reply was lost is not found by the next one.
+    let mut all: Vec<Drain> = Vec::new();
+    change(ensemble, path, |data| {
+        let (data, ended) = format::undrain(data, instance, now)?;
+        all.extend(ended.into_iter().filter(|flag| !all.contains(flag)).collect::<Vec<_>>());
+        Ok((data, ()))
+    })
+    .await?;
+    Ok(all)
+}
+
+/// All drains in force at `now` in the registry at `root`, with the paths of their services below it.
+///
+/// # Errors
+/// When the registry cannot be read.
+pub async fn list<E: Ensemble>(
+    ensemble: &E,
+    root: &Path,
+    format: &Config,
+    now: u64,
+) -> Result<Vec<(String, Drain)>, Error> {
+    let read = persist(ensemble, async |session: &E::Session| read_all(session, root, format).await).await;
+    let mut all = read.map_err(|error| Error::ListServices { root: root.clone(), error })?;
+    all.retain(|(_, flag)| flag.holds(now));
+    all.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(all)
+}
+
+/// Whether the instance is registered.
+///
+/// # Errors
+/// When that cannot be read.
+pub async fn is_registered<E: Ensemble>(ensemble: &E, path: &Path) -> Result<bool, Error> {
+    let found = persist(ensemble, async |session: &E::Session| match session.get(path).await {
+        Ok(_) => Ok(true),
+        Err(keeper::Error::NoNode) => Ok(false),
+        Err(error) => Err(error),
+    });
+    found.await.map_err(|error| Error::ChangeNode { path: path.clone(), error })
+}
+
+/// Changes the data of a znode into what `change` makes of it.
+async fn change<E: Ensemble, T>(
+    ensemble: &E,
+    path: &Path,
+    mut change: impl FnMut(&[u8]) -> Result<(Vec<u8>, T), format::Error>,
+) -> Result<T, Error> {
+    let changed = persist(ensemble, async |session: &E::Session| {
+        loop {
+            session.sync(path).await?;
+            let before = session.get(path).await?;
+            let (after, outcome) = match change(&before.data) {
+                Ok(changed) => changed,
+                Err(error) => return Ok(Err(error)),
+            };
+            if after == before.data {
+                return Ok(Ok(outcome));
+            }
+            match session.set(path, &after, Some(before.stat.version)).await {
+                Ok(_) => return Ok(Ok(outcome)),
+                // Somebody was there in between; he has made progress, so this ends.
+                Err(keeper::Error::BadVersion) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    });
+    let changed = changed.await.map_err(|error| Error::ChangeNode { path: path.clone(), error })?;
+    changed.map_err(|error| Error::KeepNode { path: path.clone(), error })
+}
+
+/// Does something through a session of its own, and again through another one while ZooKeeper does not answer.
+async fn persist<E: Ensemble, T>(
+    ensemble: &E,
+    mut attempt: impl AsyncFnMut(&E::Session) -> Result<T, keeper::Error>,
+) -> Result<T, keeper::Error> {
+    let give_up = Instant::now() + PATIENCE;
+    let mut delays = Backoff::new(Duration::from_millis(100), Duration::from_secs(2), Duration::ZERO);
+    loop {
+        let done = match ensemble.connect().await {
+            Ok(session) => attempt(&session).await,
+            Err(error) => Err(error),
+        };
+        let error = match done {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        let now = Instant::now();
+        let delay = delays.failed(now.into_std(), fastrand::f64());
+        let is_final = error.is_answer() || matches!(error, keeper::Error::AuthFailed | keeper::Error::Credentials(_));
+        if is_final || now + delay >= give_up {
+            return Err(error);
+        }
+        sleep(delay).await;
+    }
+}
+
+/// The drains of all services, level by level. Instances are not read.
+async fn read_all<S: Session>(
+    session: &S,
+    root: &Path,
+    format: &Config,
+) -> Result<Vec<(String, Drain)>, keeper::Error> {
+    let (mut found, mut level) = (Vec::new(), vec![root.clone()]);
+    session.sync(root).await?;
+    while !level.is_empty() {
+        let mut next = Vec::new();
+        for paths in level.chunks(BATCH) {
+            let reads = paths.iter().flat_map(|path| [Read::Node(path.clone()), Read::Children(path.clone())]);
+            let reads: Vec<_> = reads.collect();
+            for (read, reply) in reads.iter().zip(session.read(&reads).await?) {
+                let path = read.path();
+                match reply {
+                    Reply::Node(node) => {
+                        let service = path.below(root).unwrap_or_default();
+                        let (defaults, _) = format.decode_service(&node.data);
+                        found.extend(defaults.drains.into_iter().map(|flag| (service.to_owned(), flag)));
+                    }
+                    Reply::Children(names) => next.extend(names.iter().map(|name| path.child(name)).filter(|child| {
+                        let below = child.below(root).unwrap_or_default();
+                        matches!(format.place(below), Place::Service { .. })
+                    })),
+                    // One that went meanwhile has no drains; one that may not be read has none for us.
+                    Reply::Failed(_) => {}
+                }
+            }
+        }
+        level = next;
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keeper::memory::Memory;
+    use crate::keeper::session::{Access, Mode};
+
+    const NOW: u64 = 1_700_000_000;
+
+    async fn registry(nodes: &[(&str, &str)]) -> Memory {
+        let memory = Memory::new("memory");
+        let session = memory.connect().await.unwrap();
+        for (path, data) in nodes {
+            session.create(&at(path), data.as_bytes(), Mode::Persistent, &Access::Open).await.unwrap();
+        }
+        memory
+    }
+
+    fn at(path: &str) -> Path {
+        Path::new(path).unwrap()
+    }
+
+    async fn data(memory: &Memory, path: &str) -> String {
+        let session = memory.connect().await.unwrap();
+        String::from_utf8(session.get(&at(path)).await.unwrap().data).unwrap()
+    }
+
+    fn flag(instance: Option<&str>, until: Option<u64>) -> Drain {
+        let endpoint = |text: &str| {
+            let (host, port) = text.rsplit_once(':').unwrap();
+            Endpoint { host: format::host(host).unwrap(), port: port.parse().unwrap() }
+        };
+        Drain { instance: instance.map(endpoint), until, reason: "disk".into() }
+    }
+
+    #[tokio::test]
+    async fn what_is_drained_is_found_in_both_layouts_and_ends() {
+        let nodes = [
+            ("/s", ""),
+            ("/s/a", r#"{"owner":"x"}"#),
+            ("/s/a/providers", ""),
+            ("/s/a/providers/10.0.0.1:80", ""),
+            ("/s/stage", ""),
+            ("/s/stage/db", ""),
+            ("/s/stage/db/10.0.0.1:5432", r#"{"drain":[{}]}"#),
+            ("/s/old", r#"{"drain":[{"until":"2001-01-01T00:00:00Z"}]}"#),
+        ];
+        let memory = registry(&nodes).await;
+        let (one, all) = (flag(Some("10.0.0.1:80"), Some(NOW + 9)), flag(None, None));
+        drain(&memory, &at("/s/a"), &one, NOW).await.unwrap();
+        drain(&memory, &at("/s/stage/db"), &all, NOW).await.unwrap();
+        let format = Config::default();
+        let listed = list(&memory, &at("/s"), &format, NOW).await.unwrap();
+        assert_eq!(listed, [("a".to_owned(), one.clone()), ("stage/db".to_owned(), all.clone())]);
+        assert_eq!(list(&memory, &at("/s"), &format, NOW + 9).await.unwrap().len(), 1);
+
+        let ended = undrain(&memory, &at("/s/a"), one.instance.as_ref(), NOW).await.unwrap();
+        assert_eq!(ended, [one]);
+        assert_eq!(data(&memory, "/s/a").await, r#"{"owner":"x"}"#);
+        assert_eq!(undrain(&memory, &at("/s/stage/db"), None, NOW).await.unwrap(), [all]);
+        assert_eq!(data(&memory, "/s/stage/db").await, "");
+        assert!(is_registered(&memory, &at("/s/a/providers/10.0.0.1:80")).await.unwrap());
+        assert!(!is_registered(&memory, &at("/s/a/providers/10.0.0.2:80")).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn two_who_drain_at_once_both_have_their_way() {
+        let memory = registry(&[("/a", "")]).await;
+        let drains = (1..=20).map(async |port| {
+            let flag = flag(Some(&format!("10.0.0.1:{port}")), None);
+            drain(&memory, &at("/a"), &flag, NOW).await.unwrap();
+        });
+        futures_util::future::join_all(drains).await;
+        let listed = list(&memory, &at("/"), &Config::default(), NOW).await.unwrap();
+        assert_eq!(listed.len(), 20, "{listed:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_or_not_understood_is_told() {
+        let memory = registry(&[("/a", r#"{"drain":true}"#)]).await;
+        let told = drain(&memory, &at("/b"), &flag(None, None), NOW).await.unwrap_err().to_string();
+        assert_eq!(told, "cannot read or change /b: no such znode");
+        let told = drain(&memory, &at("/a"), &flag(None, None), NOW).await.unwrap_err().to_string();
+        assert!(told.starts_with("/a is left as it is: its `drain` is not as"), "{told}");
+        assert_eq!(data(&memory, "/a").await, r#"{"drain":true}"#);
+    }
+}
