@@ -50,7 +50,8 @@ const PLACES: &[(&str, &[&str])] = &[
     ("serde_json", &["format", "keeper/text", "admin", "announce", "export"]),
     ("if_addrs", &["announce/address"]),
     ("regex_automata", &["announce/check"]),
-    ("rustix", &["announce/check"]),
+    ("rustix", &["announce/check", "app/cookies"]),
+    ("siphasher", &["dns/cookie"]),
     ("socket2", &["dns"]),
     ("hmac", &["dns/key"]),
     ("sha2", &["dns/key"]),
@@ -72,6 +73,9 @@ const PURE: &[&str] = &[
     "dns/answer",
     "dns/fast",
     "dns/access",
+    "dns/cookie",
+    "dns/options",
+    "dns/policy",
     "keeper/links",
 ];
 const IMPURE_CRATES: &[&str] = &["tokio", "tokio_util", "futures", "futures_util", "async_trait"];

@@ -3,6 +3,7 @@
 //! Start: everything is read and bound before anything answers; DNS answers (SERVFAIL) before ZooKeeper does. Stop: the
 //! announcements are withdrawn first, DNS answers until the end. A task that ends unasked ends the process with its name.
 
+mod cookies;
 mod files;
 mod serials;
 
@@ -18,7 +19,9 @@ use tracing::{info, warn};
 use crate::admin::{self, RegistrySource, Sources};
 use crate::announce::{self, Announcer};
 use crate::config::{Config, Registry};
+use crate::dns::cookie::Secrets;
 use crate::dns::front::Front;
+use crate::dns::policy::Policy;
 use crate::dns::{self, notify};
 use crate::keeper::config::Source;
 use crate::keeper::driver::Driver;
@@ -98,8 +101,8 @@ impl App {
         if let Some(bound) = sockets {
             let metrics = Arc::new(dns::metrics::Metrics::default());
             sources.dns = Some(Arc::clone(&metrics));
-            let (zones, front, stop) =
-                (sources.zones.clone(), Arc::new(front(&sources.zones, config)), app.stop.clone());
+            let front = app.front(&sources.zones, config)?;
+            let (zones, stop) = (sources.zones.clone(), app.stop.clone());
             app.parts
                 .spawn(async move { ("dns".into(), bound.run(zones, front, metrics, stop).await.map_err(Into::into)) });
             app.secondaries(config, &sources.zones, serials);
@@ -202,6 +205,22 @@ impl App {
             zones.push(ZoneOf { origin: zone_origin, registry, under, ttl, names, writer });
         }
         Ok(zones)
+    }
+
+    /// Makes the gate before the zones: who may do what. Spawns what changes the secret of its cookies.
+    fn front(&mut self, zones: &Zones, config: &Config) -> anyhow::Result<Arc<Front>> {
+        let secrets = Arc::new(cookies::random()?);
+        let policy = match &config.dns {
+            Some(dns) => Policy::of(dns, config.keys.clone(), secrets),
+            None => Policy::new(Secrets::clone(&secrets)),
+        };
+        let front = Arc::new(Front::new(zones.clone(), policy));
+        let (rotated, stop) = (Arc::clone(&front), self.stop.clone());
+        self.parts.spawn(async move {
+            cookies::rotate(&rotated, stop).await;
+            ("cookie secret".into(), Ok(()))
+        });
+        Ok(front)
     }
 
     /// Spawns what the secondaries need: NOTIFY, and serials that survive a restart.
@@ -407,12 +426,6 @@ fn targets(zones: Vec<ZoneOf>) -> Vec<Target> {
         Target { under, ttl, names, reverse_of, writer }
     };
     zones.into_iter().map(target).collect()
-}
-
-/// Who may do what.
-fn front(zones: &Zones, config: &Config) -> Front {
-    let Some(dns) = &config.dns else { return Front::open(zones.clone()) };
-    Front::new(zones.clone(), config.keys.clone(), dns.allow_query.clone(), dns.allow_transfer.clone())
 }
 
 fn lock(writer: &SharedWriter) -> std::sync::MutexGuard<'_, zone::writer::ZoneWriter> {

@@ -95,7 +95,8 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, Report> {
     if !problems.is_empty() {
         return Err(Report::new(&sources, &problems));
     }
-    config.read_from = std::iter::once(path.to_owned()).chain(included.looked_at).collect();
+    let secrets = config.dns.as_ref().and_then(|dns| dns.cookie_secret_file.clone());
+    config.read_from = std::iter::once(path.to_owned()).chain(included.looked_at).chain(secrets).collect();
     if let Some(directory) = path.parent() {
         config.rebase(directory);
     }
@@ -108,7 +109,7 @@ fn read(table: &Table, directory: &Path, problems: &Problems) -> Config {
     let names = Registries::new(names, table, problems);
     let zones = read_zones(&mut top, &names);
     let (key_names, keys) = read_keys(&mut top, directory);
-    let dns = read_part(&mut top, "dns", |section| dns::config::Config::read(section, &key_names));
+    let dns = read_part(&mut top, "dns", |section| dns::config::Config::read(section, &key_names, directory));
     let admin = read_part(&mut top, "admin", admin::config::Config::read);
     let announce = announce::Config::read(&mut top);
     let config = Config { registries, zones, dns, admin, announce, keys, read_from: Vec::new() };

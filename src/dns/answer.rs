@@ -34,6 +34,8 @@ pub enum Rcode {
     BadVers,
     /// Not the server of that zone, or a signature that is not good (RFC 8945 §5.2).
     NotAuth,
+    /// A cookie is demanded, and the one that is there is not good (RFC 7873 §8).
+    BadCookie,
 }
 
 impl Rcode {
@@ -46,8 +48,14 @@ impl Rcode {
             Self::NxDomain => 3,
             Self::NotImp => 4,
             Self::Refused => 5,
+            Self::BadCookie => 7,
             Self::NotAuth => 9,
         }
+    }
+
+    /// The eight bits of it that are in the OPT record (RFC 6891 §6.1.3).
+    pub fn high_bits(self) -> u8 {
+        u8::from(matches!(self, Self::BadVers | Self::BadCookie))
     }
 }
 

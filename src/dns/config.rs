@@ -1,9 +1,11 @@
 //! What `[dns]` says.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::access::{Networks, Transfers};
+use super::cookie::{Mode, Secrets};
+use super::options::MAX_NSID;
 use crate::settings::{Kind, Located, Problems, Section, Setting, Value};
 use crate::zone::name::Name;
 
@@ -20,6 +22,14 @@ pub struct Config {
     pub allow_transfer: Transfers,
     /// Where the serials of the zones are kept for the next start.
     pub serial_file: Option<PathBuf>,
+    /// What cookies are for.
+    pub cookies: Mode,
+    /// The file with the secrets they are made with; none for a random one.
+    pub cookie_secret_file: Option<PathBuf>,
+    /// What is in it.
+    pub cookie_secrets: Option<Secrets>,
+    /// This server's name for those who ask for it; empty for none.
+    pub nsid: String,
 }
 
 impl Default for Config {
@@ -31,6 +41,10 @@ impl Default for Config {
             allow_query: Networks::everybody(),
             allow_transfer: Transfers::default(),
             serial_file: None,
+            cookies: Mode::default(),
+            cookie_secret_file: None,
+            cookie_secrets: None,
+            nsid: String::new(),
         }
     }
 }
@@ -39,8 +53,9 @@ impl Default for Config {
 const MAX_THREADS: usize = 1024;
 
 impl Config {
-    /// Reads the `[dns]` table. `keys` are the names of the keys that there are.
-    pub fn read(section: &mut Section<'_>, keys: &[Name]) -> Self {
+    /// Reads the `[dns]` table. `keys` are the names of the keys that there are; a relative `cookie_secret_file` is
+    /// relative to `directory`.
+    pub fn read(section: &mut Section<'_>, keys: &[Name], directory: &Path) -> Self {
         let mut config = Self::default();
         if let Some(value) = section.value("listen") {
             config.listen = read_listen(value, section.problems());
@@ -59,7 +74,39 @@ impl Config {
             config.allow_transfer = allowed;
         }
         config.serial_file = section.optional("serial_file");
+        config.read_cookies(section, directory);
+        if let Some(Located { value, span }) = section.located::<String>("nsid") {
+            if value.len() > MAX_NSID {
+                section.problems().add(span, format!("`nsid` must be at most {MAX_NSID} bytes"));
+            }
+            config.nsid = value;
+        }
         config
+    }
+
+    fn read_cookies(&mut self, section: &mut Section<'_>, directory: &Path) {
+        let problems = section.problems();
+        if let Some(Located { value, span }) = section.located::<String>("cookies") {
+            match Mode::parse(&value) {
+                Some(mode) => self.cookies = mode,
+                None => {
+                    problems.add(span, format!("`cookies` must be \"off\", \"on\" or \"required\", not \"{value}\""));
+                }
+            }
+        }
+        let Some(Located { value, span }) = section.located::<PathBuf>("cookie_secret_file") else { return };
+        let path = directory.join(value);
+        match std::fs::read_to_string(&path)
+            .map_err(|error| format!("cannot be read: {error}"))
+            .and_then(|text| Secrets::parse(&text))
+        {
+            Ok(secrets) => self.cookie_secrets = Some(secrets),
+            Err(problem) => {
+                let help = "a line of 32 hexadecimal digits each, as from `openssl rand -hex 16`; the first is in use";
+                problems.add_with_help(span, format!("`cookie_secret_file` {problem}"), help);
+            }
+        }
+        self.cookie_secret_file = Some(path);
     }
 }
 

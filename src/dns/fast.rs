@@ -1,18 +1,21 @@
 //! The hot path: a query as bytes in, a response as bytes out, from packed entries, without an allocation. Pure.
 //!
 //! It answers what real clients send: one question of class IN about a name in one of our zones or in none, with or
-//! without EDNS, whatever its options. Everything else is for [`super::handler`], which gives the same answers where
+//! without EDNS, whatever its options; cookies and the server's name are answered here. Everything else is for [`super::handler`], which gives the same answers where
 //! both can (a property test compares them): other opcodes and classes, transfers, ANY, aliases, delegations,
 //! wildcards, and everything malformed.
 //!
-//! The work is parted into [`parse`], [`Loaded::find`] and [`build`], so that a batch of queries can go through one step
+//! The work is parted into [`parse`], [`Loaded::find`] and [`respond`], so that a batch of queries can go through one step
 //! at a time while the memory of the next is on its way.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::Guard;
 
 use super::answer::{Extended, Rcode};
+use super::options::{Options, Tail};
+use super::policy::{Policy, Stance};
 use crate::zone::index::{self, Cuts, Table};
 use crate::zone::packed::{Packed, PackedSet, RR_HEAD};
 use crate::zone::record::rtype;
@@ -49,9 +52,10 @@ pub struct Query {
 
 /// What the OPT record of a query says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Edns {
+pub(super) struct Edns {
     payload: u16,
-    dnssec_ok: bool,
+    pub(super) dnssec_ok: bool,
+    pub(super) options: Options,
 }
 
 impl Default for Query {
@@ -141,18 +145,18 @@ fn fold(bytes: &[u8], query: &mut Query) -> Option<usize> {
     }
 }
 
-/// Reads an OPT record of version 0 that ends the message; its options are well-formed and without effect here.
-fn parse_opt(bytes: &[u8]) -> Option<Edns> {
-    let (head, mut options) = bytes.split_first_chunk::<OPT>()?;
+/// Reads an OPT record of version 0 that ends the message and whose options are well-formed.
+pub(super) fn parse_opt(bytes: &[u8]) -> Option<Edns> {
+    let (head, options) = bytes.split_first_chunk::<OPT>()?;
     let &[0, 0, 41, size_high, size_low, 0, 0, flags, _, length_high, length_low] = head else { return None };
     if options.len() != usize::from(u16::from_be_bytes([length_high, length_low])) {
         return None;
     }
-    while let Some((&[_, _, high, low], rest)) = options.split_first_chunk::<4>() {
-        options = rest.get(usize::from(u16::from_be_bytes([high, low]))..)?;
-    }
-    let edns = Edns { payload: u16::from_be_bytes([size_high, size_low]), dnssec_ok: flags & 0x80 != 0 };
-    options.is_empty().then_some(edns)
+    Some(Edns {
+        payload: u16::from_be_bytes([size_high, size_low]),
+        dnssec_ok: flags & 0x80 != 0,
+        options: Options::read(options)?,
+    })
 }
 
 /// One state of every zone. Hold it for one batch.
@@ -212,26 +216,47 @@ pub enum Built {
     Unusual,
 }
 
-/// Writes the response to `query`, which was read from `packet`, into `out`, which must hold [`MAX_UDP`] bytes for UDP
-/// and [`MAX_TCP`] for TCP. `turn` says where RRsets begin.
-pub fn build(
+/// A query on its way to its response.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The message.
+    pub packet: &'a [u8],
+    /// What was read from it.
+    pub query: &'a Query,
+    /// Who sent it.
+    pub peer: IpAddr,
+    /// How it came.
+    pub is_udp: bool,
+    /// Where RRsets begin.
+    pub turn: usize,
+}
+
+/// Writes the response to a query into `out`, which must hold [`MAX_UDP`] bytes for UDP and [`MAX_TCP`] for TCP. `now` is
+/// in seconds since 1970; `tail` is room for options, whatever is in it.
+pub fn respond(
     loaded: &Loaded<'_>,
-    packet: &[u8],
-    query: &Query,
+    policy: &Policy,
+    asked: Asked<'_>,
     subject: Option<Subject<'_>>,
-    turn: usize,
-    is_udp: bool,
+    now: u64,
+    tail: &mut Tail,
     out: &mut [u8],
 ) -> Built {
-    let limit = match (is_udp, query.edns) {
-        (false, _) => MAX_TCP,
-        (true, Some(edns)) => usize::from(edns.payload).clamp(MIN_UDP, MAX_UDP),
-        (true, None) => MIN_UDP,
-    };
-    let Some(out) = out.get_mut(..limit) else { return Built::Unusual };
-    let end = query.question_end();
-    out[..end].copy_from_slice(&packet[..end]);
-    let writer = Writer { out, at: end, query, answers: 0, authority: 0, additionals: 0 };
+    if !policy.may_query(asked.peer) {
+        return Built::Unusual;
+    }
+    let options = asked.query.edns.as_ref().map(|edns| &edns.options);
+    let stance = policy.judge(options, asked.peer, asked.is_udp, now, tail);
+    let Some(writer) = Writer::new(asked, tail.as_bytes(), out) else { return Built::Unusual };
+    match stance {
+        Stance::Answer => build(loaded, asked, subject, writer),
+        Stance::BadCookie => writer.finish(Rcode::BadCookie, false, false, None),
+        Stance::Truncate => writer.finish(Rcode::NoError, false, true, None),
+    }
+}
+
+fn build(loaded: &Loaded<'_>, asked: Asked<'_>, subject: Option<Subject<'_>>, writer: Writer<'_>) -> Built {
+    let Asked { query, turn, is_udp, .. } = asked;
     let Some(Subject { zone: index, entry }) = subject else {
         return writer.finish(Rcode::Refused, false, false, Some(Extended::NotAuthoritative));
     };
@@ -262,18 +287,34 @@ struct Writer<'a> {
     out: &'a mut [u8],
     at: usize,
     query: &'a Query,
+    /// The options of its OPT, but for an extended error.
+    options: &'a [u8],
     answers: usize,
     authority: usize,
     additionals: usize,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
+    /// Begins with the question, in the room that the client has; none where there is less.
+    fn new(asked: Asked<'a>, options: &'a [u8], out: &'a mut [u8]) -> Option<Self> {
+        let Asked { packet, query, is_udp, .. } = asked;
+        let limit = match (is_udp, query.edns) {
+            (false, _) => MAX_TCP,
+            (true, Some(edns)) => usize::from(edns.payload).clamp(MIN_UDP, MAX_UDP),
+            (true, None) => MIN_UDP,
+        };
+        let end = query.question_end();
+        let out = out.get_mut(..limit)?;
+        out[..end].copy_from_slice(&packet[..end]);
+        Some(Self { out, at: end, query, options, answers: 0, authority: 0, additionals: 0 })
+    }
+
     /// What OPT will take.
     fn reserve(&self, extended: Option<Extended>) -> usize {
         match (self.query.edns, extended) {
             (None, _) => 0,
-            (Some(_), None) => OPT,
-            (Some(_), Some(_)) => OPT + EXTENDED,
+            (Some(_), None) => OPT + self.options.len(),
+            (Some(_), Some(_)) => OPT + self.options.len() + EXTENDED,
         }
     }
 
@@ -381,14 +422,15 @@ impl Writer<'_> {
             let mut opt = [0, 0, 41, 0, 0, 0, 0, 0, 0, 0, 0];
             #[allow(clippy::cast_possible_truncation)] // a constant
             opt[3..5].copy_from_slice(&(MAX_UDP as u16).to_be_bytes());
+            opt[5] = rcode.high_bits();
             opt[7] = u8::from(edns.dnssec_ok) << 7;
+            let length = self.options.len() + if extended.is_some() { EXTENDED } else { 0 };
+            opt[9..].copy_from_slice(&u16::try_from(length).unwrap_or_default().to_be_bytes());
+            self.put(&opt);
+            self.put(self.options);
             if let Some(extended) = extended {
-                opt[10] = 6;
-                self.put(&opt);
                 self.put(&[0, 15, 0, 2]);
                 self.put(&extended.code().to_be_bytes());
-            } else {
-                self.put(&opt);
             }
             counts[2] += 1;
         }

@@ -1,19 +1,23 @@
-//! What stands before the ordinary answers, on bytes: who may ask at all, signatures, and zone transfers.
+//! What stands before the ordinary answers, on bytes: who may ask at all, signatures, cookies, and zone transfers.
 //!
-//! A transport gives every request to [`Front::admit`] first (the fast path may skip it for plain queries as long as
-//! [`Front::may_query`] holds). Pure: addresses and the time are arguments.
+//! A transport gives every request to [`Front::admit`] first, but for those that [`fast::respond`] answers by the same
+//! [`Policy`]. Pure: addresses and the time are arguments.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use arc_swap::{ArcSwap, Guard};
 use tracing::{debug, info};
 
-use super::access::{Networks, Transfers};
-use super::key::Key;
-use super::request::{HEADER, Request};
-use super::transfer::{Kind, Transfer};
+use super::answer::Rcode;
+use super::cookie::Mode;
+use super::fast;
+use super::options::{self, Tail};
+use super::policy::{Policy, Stance};
+use super::request::{Edns, HEADER, Opt, Request};
+use super::transfer::{Kind, Refusal, Transfer};
 use super::tsig::{self, Signer, Verdict};
 use crate::zone::Zones;
 
@@ -21,9 +25,7 @@ use crate::zone::Zones;
 #[derive(Debug)]
 pub struct Front {
     zones: Zones,
-    keys: Vec<Arc<Key>>,
-    allow_query: Networks,
-    allow_transfer: Transfers,
+    policy: ArcSwap<Policy>,
     running: Arc<AtomicUsize>,
 }
 
@@ -34,8 +36,8 @@ pub enum Admitted<'m> {
     Answer(Vec<u8>),
     /// These messages are.
     Transfer(Running),
-    /// The ordinary path answers this message, and the signer signs what it says.
-    Pass(Cow<'m, [u8]>, Option<Signer>),
+    /// The ordinary path answers this message, with these options in its OPT, and the signer signs what it says.
+    Pass(Cow<'m, [u8]>, Option<Signer>, Tail),
 }
 
 /// A transfer that has its place among those that may run at once.
@@ -56,32 +58,33 @@ impl Running {
 /// More at once would be a burden; secondaries come again.
 const MAX_TRANSFERS: usize = 32;
 
-const SERVFAIL: u8 = 2;
-const REFUSED: u8 = 5;
-
 /// Extended error 18, Prohibited (RFC 8914 §4.19).
 const PROHIBITED: u16 = 18;
 
 impl Front {
     /// A gate before `zones`.
-    pub fn new(zones: Zones, keys: Vec<Arc<Key>>, allow_query: Networks, allow_transfer: Transfers) -> Self {
-        Self { zones, keys, allow_query, allow_transfer, running: Arc::default() }
+    pub fn new(zones: Zones, policy: Policy) -> Self {
+        Self { zones, policy: ArcSwap::from_pointee(policy), running: Arc::default() }
     }
 
-    /// A gate that lets everybody ask and nobody transfer.
-    pub fn open(zones: Zones) -> Self {
-        Self::new(zones, Vec::new(), Networks::everybody(), Transfers::default())
+    /// What holds now. Load it once for a batch of requests.
+    pub fn policy(&self) -> Guard<Arc<Policy>> {
+        self.policy.load()
     }
 
-    /// Whether plain queries from `peer` are answered.
-    pub fn may_query(&self, peer: IpAddr) -> bool {
-        self.allow_query.decide(peer)
+    /// From now on that holds which `change` makes of what holds now. It may be called more than once.
+    pub fn change_policy(&self, change: impl Fn(&Policy) -> Policy) {
+        self.policy.rcu(|policy| change(policy));
     }
 
     /// Decides about a request that came from `peer`, at `now` in seconds since 1970.
     pub fn admit<'m>(&self, message: &'m [u8], peer: IpAddr, is_udp: bool, now: u64) -> Admitted<'m> {
-        let Some(request) = Request::parse(message) else { return Admitted::Pass(message.into(), None) };
-        let signer = match tsig::check(&request, &self.keys, now) {
+        let policy = self.policy();
+        let Some(request) = Request::parse(message) else {
+            let answer = cookie_alone(&policy, message, peer, now);
+            return answer.map_or_else(|| Admitted::Pass(message.into(), None, Tail::default()), Admitted::Answer);
+        };
+        let signer = match tsig::check(&request, &policy.keys, now) {
             Verdict::Unsigned => None,
             Verdict::Good(signer) => Some(signer),
             Verdict::Bad(answer) => {
@@ -89,35 +92,47 @@ impl Front {
                 return Admitted::Answer(answer);
             }
         };
+        let mut tail = Tail::default();
         // What is to be said of another EDNS version is the handler's to say.
-        if request.is_transfer() && request.edns.is_none_or(|edns| edns.version == 0) {
-            return self.transfer(&request, peer, is_udp, signer, now);
+        let is_known = request.edns.is_none_or(|edns| edns.version == 0);
+        if is_known {
+            if let Some(Edns { options: None, .. }) = request.edns {
+                return Admitted::Answer(finish(refusal(&request, Rcode::FormErr, Opt::default()), signer, now));
+            }
+            let options = request.edns.and_then(|edns| edns.options);
+            let stance = policy.judge(options.as_ref(), peer, is_udp, now, &mut tail);
+            // A good signature says more than a cookie.
+            if request.opcode() == 0 && signer.is_none() && stance != Stance::Answer {
+                return Admitted::Answer(unproven(&request, stance, &tail));
+            }
+        }
+        if request.is_transfer() && is_known {
+            return self.transfer(&request, &policy, peer, is_udp, (signer, &tail), now);
         }
         // A secondary that may transfer must be able to ask for the SOA.
         let key = signer.as_ref().map(Signer::key);
-        if !self.may_query(peer) && !self.allow_transfer.decide(peer, key) {
-            return Admitted::Answer(finish(refused(&request), signer, now));
+        if !policy.may_query(peer) && !policy.allow_transfer.decide(peer, key) {
+            return Admitted::Answer(finish(prohibited(&request, &tail), signer, now));
         }
-        let message = if signer.is_some() { tsig::strip(&request).into() } else { message.into() };
-        Admitted::Pass(message, signer)
+        Admitted::Pass(request.bare(), signer, tail)
     }
 
     fn transfer<'m>(
         &self,
         request: &Request<'_>,
+        policy: &Policy,
         peer: IpAddr,
         is_udp: bool,
-        signer: Option<Signer>,
+        (signer, tail): (Option<Signer>, &Tail),
         now: u64,
     ) -> Admitted<'m> {
         let zone = &request.question.name;
-        if !self.allow_transfer.decide(peer, signer.as_ref().map(Signer::key)) {
+        if !policy.allow_transfer.decide(peer, signer.as_ref().map(Signer::key)) {
             info!(%peer, %zone, "a zone transfer is refused: allow_transfer does not allow it");
-            return Admitted::Answer(finish(refused(request), signer, now));
+            return Admitted::Answer(finish(prohibited(request, tail), signer, now));
         }
-        let begun = Place::take(&self.running).ok_or(SERVFAIL).and_then(|place| {
-            let transfer = Transfer::begin(&self.zones, request, is_udp).map_err(|refusal| refusal as u8)?;
-            Ok((transfer, place))
+        let begun = Place::take(&self.running).ok_or(Rcode::ServFail).and_then(|place| {
+            Ok((Transfer::begin(&self.zones, request, tail.as_bytes(), is_udp).map_err(Rcode::from)?, place))
         });
         match begun {
             Ok((transfer, place)) => {
@@ -125,20 +140,67 @@ impl Front {
                 Admitted::Transfer(Running { transfer: transfer.signed(signer), _place: place })
             }
             Err(rcode) => {
-                debug!(%peer, %zone, rcode, "no zone transfer");
-                let mut response = request.response(rcode, false);
-                request.push_opt(&mut response, None);
-                Admitted::Answer(finish(response, signer, now))
+                debug!(%peer, %zone, ?rcode, "no zone transfer");
+                let opt = Opt { options: tail.as_bytes(), ..Opt::default() };
+                Admitted::Answer(finish(refusal(request, rcode, opt), signer, now))
             }
         }
     }
 }
 
-/// REFUSED, and for those who speak EDNS why.
-fn refused(request: &Request<'_>) -> Vec<u8> {
-    let mut response = request.response(REFUSED, false);
-    request.push_opt(&mut response, Some(PROHIBITED));
+impl From<Refusal> for Rcode {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::FormErr => Self::FormErr,
+            Refusal::ServFail => Self::ServFail,
+            Refusal::NotAuth => Self::NotAuth,
+        }
+    }
+}
+
+/// An answer that is its code and its OPT.
+fn refusal(request: &Request<'_>, rcode: Rcode, opt: Opt<'_>) -> Vec<u8> {
+    let mut response = request.response(rcode.low_bits(), false);
+    request.push_opt(&mut response, Opt { high_bits: rcode.high_bits(), ..opt });
     response
+}
+
+/// REFUSED, and for those who speak EDNS why.
+fn prohibited(request: &Request<'_>, tail: &Tail) -> Vec<u8> {
+    let opt = Opt { options: tail.as_bytes(), extended: Some(PROHIBITED), ..Opt::default() };
+    refusal(request, Rcode::Refused, opt)
+}
+
+/// What they get who did not show that they are where they say they are.
+fn unproven(request: &Request<'_>, stance: Stance, tail: &Tail) -> Vec<u8> {
+    let opt = Opt { options: tail.as_bytes(), ..Opt::default() };
+    if stance == Stance::BadCookie {
+        return refusal(request, Rcode::BadCookie, opt);
+    }
+    let mut response = refusal(request, Rcode::NoError, opt);
+    response[2] |= 0x02; // TC
+    response
+}
+
+/// The answer to a query that has no question and a cookie: the cookie alone (RFC 7873 §5.4). None for anything else.
+fn cookie_alone(policy: &Policy, message: &[u8], peer: IpAddr, now: u64) -> Option<Vec<u8>> {
+    let (header, rest) = message.split_first_chunk::<HEADER>()?;
+    if header[2] & 0xf8 != 0 || header[4..] != [0, 0, 0, 0, 0, 0, 0, 1] || policy.cookies == Mode::Off {
+        return None;
+    }
+    let edns = fast::parse_opt(rest)?;
+    let cookie = edns.options.cookie.filter(|_| policy.may_query(peer))?;
+    let (is_good, server) = policy.secrets.judge(cookie, peer, now);
+    // Without the server's part it is the question for one.
+    let is_bad = !is_good && cookie.has_server;
+    let rcode = if is_bad { Rcode::BadCookie } else { Rcode::NoError };
+    let mut tail = Tail::default();
+    tail.push(options::COOKIE, &[&cookie.client, &server]);
+    let mut response = vec![header[0], header[1], 0x80 | header[2] & 1, header[3] & 0x10 | rcode.low_bits()];
+    response.resize(HEADER, 0);
+    let opt = Opt { high_bits: rcode.high_bits(), options: tail.as_bytes(), extended: None };
+    opt.push(&mut response, edns.dnssec_ok);
+    Some(response)
 }
 
 fn finish(mut message: Vec<u8>, signer: Option<Signer>, now: u64) -> Vec<u8> {
@@ -186,6 +248,8 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
+    use super::super::access::{Networks, Transfers};
+    use super::super::cookie::{Secret, Secrets};
     use super::super::tsig::tests::{NOW, QUERY, key, signed_request};
     use super::*;
     use crate::zone::name::Name;
@@ -206,15 +270,19 @@ mod tests {
         let names: Vec<Name> = keys.iter().map(|key| key.name.clone()).collect();
         let transfers = Transfers::parse(&list(allow_transfer), &names).unwrap();
         let zones = Zones::new(vec![Arc::clone(writer.zone())]);
-        Front::new(zones, keys, Networks::parse(&list(allow_query)).unwrap(), transfers)
+        let allow_query = Networks::parse(&list(allow_query)).unwrap();
+        Front::new(
+            zones,
+            Policy { keys, allow_query, allow_transfer: transfers, ..Policy::new(Secrets::new(Secret::new([7; 16]))) },
+        )
     }
 
     fn kind(admitted: &Admitted<'_>) -> (&'static str, u8) {
         match admitted {
             Admitted::Answer(answer) => ("answer", answer[3] & 0x0f),
             Admitted::Transfer(_) => ("transfer", 0),
-            Admitted::Pass(_, None) => ("pass", 0),
-            Admitted::Pass(_, Some(_)) => ("signed", 0),
+            Admitted::Pass(_, None, _) => ("pass", 0),
+            Admitted::Pass(_, Some(_), _) => ("signed", 0),
         }
     }
 
@@ -238,6 +306,88 @@ mod tests {
         assert_eq!(admit(&front(&["10.0.0.0/8"], &[]), QUERY), ("answer", 5));
         assert_eq!(admit(&front(&["192.0.2.1"], &[]), QUERY), ("pass", 0));
         assert_eq!(admit(&front(&["10.0.0.0/8"], &["192.0.2.1"]), QUERY), ("pass", 0));
+    }
+
+    fn with_cookies(cookies: Mode) -> Front {
+        let front = front(&["any"], &["any"]);
+        front.change_policy(|policy| Policy { cookies, ..policy.clone() });
+        front
+    }
+
+    /// [`QUERY`] with an OPT that has this option.
+    fn with_option(message: &[u8], code: u8, data: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(data.len()).unwrap();
+        let mut message = [message, &[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, length + 4, 0, code, 0, length], data].concat();
+        message[11] = 1;
+        message
+    }
+
+    /// The answer's code with its upper bits, and the cookie in it.
+    fn cookie_of(admitted: &Admitted<'_>, question_end: usize) -> (u16, Option<Vec<u8>>) {
+        let Admitted::Answer(answer) = admitted else { panic!("{admitted:?}") };
+        let opt = &answer[question_end..];
+        let rcode = u16::from(opt[5]) << 4 | u16::from(answer[3] & 0x0f);
+        (rcode, (opt[11..].starts_with(&[0, 10, 0, 24])).then(|| opt[15..39].to_vec()))
+    }
+
+    /// RFC 7873 §5.2.3 and §5.2.5, §6: not over TCP.
+    #[test]
+    fn without_a_good_cookie_nobody_is_answered_over_udp_where_it_is_required() {
+        let front = with_cookies(Mode::Required);
+        let query = with_option(QUERY, 10, &[1; 8]);
+        let (rcode, cookie) = cookie_of(&front.admit(&query, PEER, true, NOW), QUERY.len());
+        assert_eq!(rcode, 23);
+        assert_eq!(kind(&front.admit(&query, PEER, false, NOW)), ("pass", 0));
+        let again = with_option(QUERY, 10, &cookie.unwrap());
+        assert_eq!(kind(&front.admit(&again, PEER, true, NOW)), ("pass", 0));
+        assert_eq!(cookie_of(&front.admit(&again, [192, 0, 2, 7].into(), true, NOW), QUERY.len()).0, 23);
+        // Who does not know cookies knows TC.
+        let Admitted::Answer(answer) = front.admit(QUERY, PEER, true, NOW) else { panic!("it passes") };
+        assert_eq!((answer[2] & 0x02, answer[3] & 0x0f, answer.len()), (0x02, 0, QUERY.len()));
+        assert_eq!(kind(&front.admit(QUERY, PEER, false, NOW)), ("pass", 0));
+        // A signature says more.
+        let signed = signed_request(QUERY, &key("xfr", b"0123456789abcdef"), NOW);
+        assert_eq!(kind(&front.admit(&signed, PEER, true, NOW)), ("signed", 0));
+    }
+
+    /// RFC 7873 §5.2.2.
+    #[test]
+    fn a_malformed_cookie_is_a_form_error() {
+        for cookies in [Mode::Off, Mode::On, Mode::Required] {
+            for length in [0, 7, 9, 15, 41] {
+                let query = with_option(QUERY, 10, &vec![1; length]);
+                assert_eq!(kind(&with_cookies(cookies).admit(&query, PEER, true, NOW)), ("answer", 1));
+            }
+        }
+    }
+
+    /// RFC 7873 §5.4.
+    #[test]
+    fn a_query_without_a_question_gets_a_cookie() {
+        let nothing = &b"\x12\x34\x01\0\0\0\0\0\0\0\0\0"[..];
+        let query = with_option(nothing, 10, &[1; 8]);
+        let front = with_cookies(Mode::On);
+        let (rcode, cookie) = cookie_of(&front.admit(&query, PEER, true, NOW), HEADER);
+        assert_eq!(rcode, 0);
+        let good = with_option(nothing, 10, &cookie.unwrap());
+        assert_eq!(cookie_of(&front.admit(&good, PEER, true, NOW), HEADER).0, 0);
+        let bad = with_option(nothing, 10, &[1; 24]);
+        assert_eq!(cookie_of(&front.admit(&bad, PEER, true, NOW), HEADER).0, 23);
+        assert_eq!(kind(&with_cookies(Mode::Off).admit(&query, PEER, true, NOW)), ("pass", 0));
+        assert_eq!(kind(&front.admit(nothing, PEER, true, NOW)), ("pass", 0), "no cookie");
+    }
+
+    /// RFC 7828 §3.2.1 and §3.3.2; RFC 7830 §6.
+    #[test]
+    fn only_tcp_is_told_how_long_it_may_idle_and_nobody_gets_padding() {
+        let front = with_cookies(Mode::Off);
+        let tail = |option, is_udp| match front.admit(&with_option(QUERY, option, &[]), PEER, is_udp, NOW) {
+            Admitted::Pass(_, _, tail) => tail.as_bytes().to_vec(),
+            admitted => panic!("{admitted:?}"),
+        };
+        assert_eq!(tail(11, false), [0, 11, 0, 2, 0, 100]);
+        assert!(tail(11, true).is_empty());
+        assert!(tail(12, false).is_empty() && tail(12, true).is_empty());
     }
 
     #[test]

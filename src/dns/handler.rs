@@ -22,6 +22,8 @@ use tracing::debug;
 use super::answer::{self, Answer, Extended, Owner, Question, Rcode, Room, Rr};
 use super::fast::{MAX_TCP, MAX_UDP, MIN_UDP};
 use super::metrics::Counters;
+use super::options::{OPTION_HEAD, Tail};
+use super::request::OPT;
 use crate::zone::Zones;
 use crate::zone::name::Name;
 
@@ -43,8 +45,8 @@ impl Handler {
         &self.counters
     }
 
-    /// The responses to a packet; none for one that nobody is to be answered for.
-    pub async fn respond_to(&self, packet: Vec<u8>, peer: SocketAddr, is_udp: bool) -> Vec<Vec<u8>> {
+    /// The responses to a packet; none for one that nobody is to be answered for. `tail` are options that they say.
+    pub async fn respond_to(&self, packet: Vec<u8>, peer: SocketAddr, is_udp: bool, tail: &Tail) -> Vec<Vec<u8>> {
         let Some(header) = packet.first_chunk::<12>().copied() else {
             self.counters.dropped();
             return Vec::new();
@@ -58,7 +60,7 @@ impl Handler {
         match Request::from_bytes(packet, peer, protocol) {
             Ok(request) => {
                 let responses = Responses::new(is_udp);
-                self.respond(&request, responses.clone()).await;
+                self.respond(&request, tail, responses.clone()).await;
                 responses.into_inner()
             }
             Err(error) => {
@@ -100,9 +102,9 @@ impl Handler {
         Room { size, taken: 12 + question + opt, can_retry: is_udp }
     }
 
-    async fn respond<R: ResponseHandler>(&self, request: &Request, mut out: R) -> Option<ResponseInfo> {
+    async fn respond<R: ResponseHandler>(&self, request: &Request, tail: &Tail, mut out: R) -> Option<ResponseInfo> {
         if let Some(rcode) = Self::refusal(request) {
-            return self.send(request, &mut out, &Answer::bare(rcode, None), None).await;
+            return self.send(request, tail, &mut out, &Answer::bare(rcode, None), None).await;
         }
         let query = request.request_info().ok()?.query;
         let asked = query.original().name();
@@ -110,14 +112,14 @@ impl Handler {
         let name = Name::from_labels(labels.iter().map(Vec::as_slice)).ok()?;
         let Some(zone) = self.zones.find(name.wire()) else {
             let answer = Answer::bare(Rcode::Refused, Some(Extended::NotAuthoritative));
-            return self.send(request, &mut out, &answer, None).await;
+            return self.send(request, tail, &mut out, &answer, None).await;
         };
         let question = Question { name: name.wire(), rtype: query.query_type().into() };
         // Owned records leave before the first await: the table is held for the look-up alone.
         let (answer, records) = {
             let table = zone.load();
             let mut answer = answer::answer(zone, &table, question, fastrand::usize(..));
-            let opt = opt(request, answer.extended).map_or(0, |edns| opt_size(&edns));
+            let opt = opt(request, tail, answer.extended).map_or(0, |edns| opt_size(&edns));
             answer.fit(name.wire(), Self::room(request, name.wire().len() + 4, opt));
             let records = [&answer.answers, &answer.authority, &answer.additionals]
                 .map(|section| section.iter().filter_map(|rr| record(rr, asked)).collect::<Vec<ProtoRecord>>());
@@ -128,13 +130,14 @@ impl Handler {
             };
             (flags, records)
         };
-        self.send(request, &mut out, &answer, Some(&records)).await
+        self.send(request, tail, &mut out, &answer, Some(&records)).await
     }
 
     /// Sends an answer whose records were made already, and counts it.
     async fn send<R: ResponseHandler>(
         &self,
         request: &Request,
+        tail: &Tail,
         out: &mut R,
         answer: &Answer<'_>,
         records: Option<&[Vec<ProtoRecord>; 3]>,
@@ -148,7 +151,7 @@ impl Handler {
         metadata.checking_disabled = asked.checking_disabled;
         let is_extended = answer.extended.is_some() && request.edns.is_some();
         self.counters.responded(answer.rcode, answer.truncated, is_extended);
-        let edns = opt(request, answer.extended);
+        let edns = opt(request, tail, answer.extended);
         let mut builder = MessageResponseBuilder::from_message_request(request);
         if let Some(edns) = &edns {
             builder.edns(edns);
@@ -164,7 +167,7 @@ impl Handler {
 #[async_trait::async_trait]
 impl RequestHandler for Handler {
     async fn handle_request<R: ResponseHandler, T: Time>(&self, request: &Request, out: R) -> ResponseInfo {
-        match self.respond(request, out).await {
+        match self.respond(request, &Tail::default(), out).await {
             Some(info) => info,
             None => ResponseInfo::from(Header {
                 metadata: Metadata::response_from_request(&request.metadata),
@@ -229,22 +232,26 @@ fn form_error(header: [u8; 12]) -> Vec<u8> {
 }
 
 /// The OPT of the response: there is one when the request had one (RFC 6891 §6.1.1).
-fn opt(request: &Request, extended: Option<Extended>) -> Option<Edns> {
+fn opt(request: &Request, tail: &Tail, extended: Option<Extended>) -> Option<Edns> {
     let asked = request.edns.as_ref()?;
     let mut edns = Edns::new();
     #[allow(clippy::cast_possible_truncation)] // a constant
     edns.set_max_payload(MAX_UDP as u16);
     edns.set_version(0);
     edns.set_dnssec_ok(asked.flags().dnssec_ok);
+    for (code, data) in tail.iter() {
+        edns.options_mut().insert(EdnsOption::Unknown(code, data.to_vec()));
+    }
     if let Some(extended) = extended {
         edns.options_mut().insert(EdnsOption::Unknown(15, extended.code().to_be_bytes().to_vec()));
     }
     Some(edns)
 }
 
-/// Bytes an OPT record takes: root owner, type, class, TTL, length, and its one option.
+/// Bytes an OPT record takes: root owner, type, class, TTL, length, and its options.
 fn opt_size(edns: &Edns) -> usize {
-    11 + if edns.options().as_ref().is_empty() { 0 } else { 6 }
+    let options = edns.options().as_ref().iter().map(|(_, option)| OPTION_HEAD + usize::from(option.len()));
+    OPT + options.sum::<usize>()
 }
 
 fn record(rr: &Rr<'_>, asked: &ProtoName) -> Option<ProtoRecord> {
@@ -270,5 +277,6 @@ fn response_code(rcode: Rcode) -> ResponseCode {
         Rcode::Refused => ResponseCode::Refused,
         Rcode::BadVers => ResponseCode::BADVERS,
         Rcode::NotAuth => ResponseCode::NotAuth,
+        Rcode::BadCookie => ResponseCode::BADCOOKIE,
     }
 }

@@ -42,7 +42,7 @@ pub struct Counters {
     transfers: [AtomicU64; TRANSFERS.len()],
 }
 
-const RCODES: [(Rcode, &str); 8] = [
+const RCODES: [(Rcode, &str); 9] = [
     (Rcode::NoError, "NOERROR"),
     (Rcode::FormErr, "FORMERR"),
     (Rcode::ServFail, "SERVFAIL"),
@@ -51,6 +51,7 @@ const RCODES: [(Rcode, &str); 8] = [
     (Rcode::Refused, "REFUSED"),
     (Rcode::BadVers, "BADVERS"),
     (Rcode::NotAuth, "NOTAUTH"),
+    (Rcode::BadCookie, "BADCOOKIE"),
 ];
 
 const TRANSFERS: [Kind; 3] = [Kind::Full, Kind::Incremental, Kind::Soa];

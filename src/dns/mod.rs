@@ -5,12 +5,14 @@
 //! - [`listen`]: sockets, UDP threads, TCP connections.
 //! - [`front`]: what stands before the handler: [`access`], [`tsig`] with its [`key`]s, and [`transfer`], all on the bytes
 //!   of a [`request`]; [`service`] is both together. - [`notify`]: tells the secondaries.
+//! - [`policy`]: what both paths go by: who may, and the EDNS [`options`] of an answer, [`cookie`]s among them.
 
 pub mod access;
 #[cfg(test)]
 mod agreement;
 pub mod answer;
 pub mod config;
+pub mod cookie;
 pub mod fast;
 pub mod front;
 pub mod handler;
@@ -18,6 +20,8 @@ pub mod key;
 pub mod listen;
 pub mod metrics;
 pub mod notify;
+pub mod options;
+pub mod policy;
 pub mod request;
 pub mod service;
 pub mod transfer;

@@ -1,7 +1,10 @@
 //! What a request says, read from its bytes as far as access, TSIG and transfers need it. What cannot be read here is no
 //! transfer and carries no signature: it is the ordinary path's to refuse.
 
+use std::borrow::Cow;
+
 use super::fast::MAX_UDP;
+use super::options::Options;
 use super::tsig::{self, Signature};
 use crate::zone::name::Name;
 use crate::zone::record::rtype;
@@ -23,7 +26,7 @@ pub struct Request<'m> {
     pub signature: Option<Signature<'m>>,
 }
 
-/// An OPT record, but for its options (RFC 6891 §6.1.3).
+/// An OPT record (RFC 6891 §6.1.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Edns {
     /// The UDP size the client takes.
@@ -32,6 +35,21 @@ pub struct Edns {
     pub version: u8,
     /// DO, which comes back as it was (RFC 3225 §3).
     pub dnssec_ok: bool,
+    /// What its options say; none where they are malformed.
+    pub options: Option<Options>,
+    /// Where in the message the options begin, and how many bytes they are.
+    place: (usize, usize),
+}
+
+/// What a response says in its OPT record.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Opt<'o> {
+    /// The upper bits of the response code.
+    pub high_bits: u8,
+    /// Options, as they go on the wire.
+    pub options: &'o [u8],
+    /// An extended error (RFC 8914), where there is one to tell.
+    pub extended: Option<u16>,
 }
 
 /// The one question of a request.
@@ -98,7 +116,9 @@ impl<'m> Request<'m> {
             match record.rtype {
                 rtype::OPT => {
                     let [_, version, flags, _] = record.ttl.to_be_bytes();
-                    request.edns = Some(Edns { size: record.class, version, dnssec_ok: flags & 0x80 != 0 });
+                    let (dnssec_ok, options) = (flags & 0x80 != 0, Options::read(record.rdata));
+                    let place = (record.rdata_start, record.rdata.len());
+                    request.edns = Some(Edns { size: record.class, version, dnssec_ok, options, place });
                 }
                 rtype::TSIG if left == 0 && end == message.len() => request.signature = Some(tsig::read(&record)?),
                 _ => {}
@@ -133,26 +153,49 @@ impl<'m> Request<'m> {
         response
     }
 
-    /// Appends the OPT record that a response needs when the request had one (RFC 6891 §6.1.1), with an extended error
-    /// (RFC 8914) where there is one to tell.
-    pub fn push_opt(&self, response: &mut Vec<u8>, extended: Option<u16>) {
-        let Some(edns) = self.edns else { return };
+    /// The message for the ordinary path: without its signature, and without its options. They were read here; a reader
+    /// that knows other ones might find fault with what is none of this server's business.
+    pub fn bare(&self) -> Cow<'m, [u8]> {
+        let mut message = match &self.signature {
+            Some(_) => Cow::Owned(tsig::strip(self)),
+            None => Cow::Borrowed(self.message),
+        };
+        if let Some(Edns { place: (start, length @ 1..), version: 0, .. }) = self.edns {
+            let bytes = message.to_mut();
+            // A signature stands behind it, and its going moved nothing.
+            bytes.drain(start..start + length);
+            bytes[start - 2..start].fill(0);
+        }
+        message
+    }
+
+    /// Appends the OPT record that a response needs when the request had one (RFC 6891 §6.1.1).
+    pub fn push_opt(&self, response: &mut Vec<u8>, opt: Opt<'_>) {
+        if let Some(edns) = self.edns {
+            opt.push(response, edns.dnssec_ok);
+        }
+    }
+}
+
+impl Opt<'_> {
+    /// Appends the record to a response, and counts it.
+    pub fn push(&self, response: &mut Vec<u8>, dnssec_ok: bool) {
         response.push(0);
         response.extend_from_slice(&rtype::OPT.to_be_bytes());
         response.extend_from_slice(&u16::try_from(MAX_UDP).unwrap_or(u16::MAX).to_be_bytes());
-        response.extend_from_slice(&[0, 0, u8::from(edns.dnssec_ok) << 7, 0]);
-        match extended {
-            None => response.extend_from_slice(&[0, 0]),
-            Some(code) => {
-                response.extend_from_slice(&[0, 6, 0, 15, 0, 2]);
-                response.extend_from_slice(&code.to_be_bytes());
-            }
+        response.extend_from_slice(&[self.high_bits, 0, u8::from(dnssec_ok) << 7, 0]);
+        let length = self.options.len() + if self.extended.is_some() { 6 } else { 0 };
+        response.extend_from_slice(&u16::try_from(length).unwrap_or_default().to_be_bytes());
+        response.extend_from_slice(self.options);
+        if let Some(code) = self.extended {
+            response.extend_from_slice(&[0, 15, 0, 2]);
+            response.extend_from_slice(&code.to_be_bytes());
         }
         response[11] += 1;
     }
 }
 
-/// Bytes that [`Request::push_opt`] takes without an extended error.
+/// Bytes of an OPT record without options.
 pub const OPT: usize = 11;
 
 /// The serial in an SOA whose names may be compressed.
@@ -237,15 +280,25 @@ mod tests {
         let opt = b"\0\0\x29\x10\0\0\0\x80\0\0\0";
         let message = message([1, 0, 0, 1], &[QUESTION, opt].concat());
         let request = Request::parse(&message).unwrap();
-        assert_eq!(request.edns, Some(Edns { size: 4096, version: 0, dnssec_ok: true }));
+        let options = Some(Options::default());
+        assert_eq!(request.edns, Some(Edns { size: 4096, version: 0, dnssec_ok: true, options, place: (36, 0) }));
         let mut response = request.response(0, true);
         let plain = response.len();
-        request.push_opt(&mut response, None);
+        request.push_opt(&mut response, Opt::default());
         assert_eq!(response[plain..], *b"\0\0\x29\x04\xd0\0\0\x80\0\0\0");
         assert_eq!((response.len() - plain, response[11]), (OPT, 1));
         response.truncate(plain);
-        request.push_opt(&mut response, Some(18));
-        assert_eq!(response[plain + 9..], *b"\0\x06\0\x0f\0\x02\0\x12");
+        request.push_opt(&mut response, Opt { high_bits: 1, options: b"\0\x03\0\x01a", extended: Some(18) });
+        assert_eq!(response[plain + 5..], *b"\x01\0\x80\0\0\x0b\0\x03\0\x01a\0\x0f\0\x02\0\x12");
+    }
+
+    #[test]
+    fn the_ordinary_path_gets_no_options() {
+        let opt = b"\0\0\x29\x10\0\0\0\x80\0\0\x07\0\x08\0\x03\x01\x02\x03";
+        let with = message([1, 0, 0, 1], &[QUESTION, opt].concat());
+        let without = message([1, 0, 0, 1], &[QUESTION, b"\0\0\x29\x10\0\0\0\x80\0\0\0"].concat());
+        assert_eq!(*Request::parse(&with).unwrap().bare(), *without);
+        assert_eq!(*Request::parse(&without).unwrap().bare(), *without);
     }
 
     #[test]

@@ -40,8 +40,12 @@ impl Service {
 
     /// What is to be sent back to `peer`.
     pub async fn reply_to(&self, packet: Vec<u8>, peer: SocketAddr, is_udp: bool) -> Reply {
-        let now = unix_now();
-        let (message, signer) = match self.front.admit(&packet, peer.ip(), is_udp, now) {
+        self.reply_at(packet, peer, is_udp, unix_now()).await
+    }
+
+    /// The same at `now`, in seconds since 1970.
+    pub(super) async fn reply_at(&self, packet: Vec<u8>, peer: SocketAddr, is_udp: bool, now: u64) -> Reply {
+        let (message, signer, tail) = match self.front.admit(&packet, peer.ip(), is_udp, now) {
             Admitted::Answer(answer) => {
                 self.counters().refused_in_front(answer.get(3).copied().unwrap_or_default() & 0x0f);
                 return Reply::Messages(vec![answer]);
@@ -50,9 +54,9 @@ impl Service {
                 self.counters().transferred(running.kind());
                 return Reply::Transfer(running);
             }
-            Admitted::Pass(message, signer) => (message.into_owned(), signer),
+            Admitted::Pass(message, signer, tail) => (message.into_owned(), signer, tail),
         };
-        let mut messages = self.handler.respond_to(message, peer, is_udp).await;
+        let mut messages = self.handler.respond_to(message, peer, is_udp, &tail).await;
         if let Some(signer) = signer
             && let Some(answer) = messages.pop()
         {
@@ -76,7 +80,7 @@ impl Running {
     }
 }
 
-/// Seconds since 1970: what signatures are timed by.
-fn unix_now() -> u64 {
+/// Seconds since 1970: what signatures and cookies are timed by.
+pub(super) fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

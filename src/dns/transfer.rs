@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::{iter, vec};
 
-use super::request::{HEADER, OPT, Request};
+use super::request::{HEADER, Opt, Request};
 use super::tsig::Signer;
 use crate::zone::journal::{self, Difference};
 use crate::zone::packed::Packed;
@@ -67,11 +67,11 @@ const ENOUGH: usize = 0x3fff;
 const MAX_MESSAGE: usize = 0xffff;
 
 impl Transfer {
-    /// Begins a transfer of what `request` asks for, by somebody who may.
+    /// Begins a transfer of what `request` asks for, by somebody who may; `options` are said in its first OPT record.
     ///
     /// # Errors
     /// Why there is none.
-    pub fn begin(zones: &Zones, request: &Request<'_>, is_udp: bool) -> Result<Self, Refusal> {
+    pub fn begin(zones: &Zones, request: &Request<'_>, options: &[u8], is_udp: bool) -> Result<Self, Refusal> {
         let apex = request.question.name.folded();
         let zone = zones.find(apex.wire()).filter(|zone| *zone.origin() == apex && request.question.class == 1);
         let zone = zone.ok_or(Refusal::NotAuth)?;
@@ -86,7 +86,7 @@ impl Transfer {
         };
         let start = request.response(0, true);
         let mut opt = start.clone();
-        request.push_opt(&mut opt, None);
+        request.push_opt(&mut opt, Opt { options, ..Opt::default() });
         let opt = opt.split_off(start.len());
         Ok(Self { kind, serial, start, opt, records: records.peekable(), signer: None, is_first: true })
     }
@@ -113,7 +113,7 @@ impl Transfer {
     /// When a record fits into no message: the transfer cannot go on.
     pub fn next_message(&mut self, now: u64) -> Option<Result<Vec<u8>, TooLarge>> {
         self.records.peek()?;
-        let room = MAX_MESSAGE - OPT - self.signer.as_ref().map_or(0, Signer::size);
+        let room = MAX_MESSAGE - self.opt.len() - self.signer.as_ref().map_or(0, Signer::size);
         let mut message = Packer::new(if self.is_first { self.start.clone() } else { without_question(&self.start) });
         self.is_first = false;
         let mut is_empty = true;
@@ -309,7 +309,7 @@ mod tests {
     }
 
     fn begin(writer: &ZoneWriter, message: &[u8], is_udp: bool) -> Result<Transfer, Refusal> {
-        Transfer::begin(&zones(writer), &Request::parse(message).unwrap(), is_udp)
+        Transfer::begin(&zones(writer), &Request::parse(message).unwrap(), &[], is_udp)
     }
 
     /// A record: owner, type, data.
@@ -460,7 +460,7 @@ mod tests {
         let message = tsig::tests::signed_request(&request("service", rtype::AXFR, None), &key, NOW);
         let request = Request::parse(&message).unwrap();
         let Verdict::Good(signer) = tsig::check(&request, &[key], NOW) else { panic!("a bad signature") };
-        let mut transfer = Transfer::begin(&zones(&writer), &request, false).unwrap().signed(Some(signer));
+        let mut transfer = Transfer::begin(&zones(&writer), &request, &[], false).unwrap().signed(Some(signer));
         let mut count = 0;
         while let Some(message) = transfer.next_message(NOW) {
             assert_eq!(message.unwrap()[10..12], [0, 1]);

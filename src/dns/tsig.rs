@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::key::Key;
-use super::request::{HEADER, RawRecord, Request};
+use super::request::{HEADER, Opt, RawRecord, Request};
 use crate::zone::name::Name;
 use crate::zone::record::rtype;
 
@@ -83,7 +83,7 @@ pub fn check(request: &Request<'_>, keys: &[Arc<Key>], now: u64) -> Verdict {
     // Unknown keys and wrong MACs are answered without a MAC: there is nothing to make one with, or nobody to trust.
     let unsigned = |error| {
         let mut response = request.response(NOTAUTH, false);
-        request.push_opt(&mut response, None);
+        request.push_opt(&mut response, Opt::default());
         push(&mut response, signature, signature.time, error, &[], &[]);
         Verdict::Bad(response)
     };
@@ -106,7 +106,7 @@ pub fn check(request: &Request<'_>, keys: &[Arc<Key>], now: u64) -> Verdict {
     let mut signer = Signer { key: Arc::clone(key), prior: signature.mac.to_vec(), is_first: true };
     if now.abs_diff(signature.time) > u64::from(signature.fudge) {
         let mut response = request.response(NOTAUTH, false);
-        request.push_opt(&mut response, None);
+        request.push_opt(&mut response, Opt::default());
         // The client's time, so that it can check the MAC, and ours beside it (RFC 8945 §5.2.3).
         signer.sign_with(&mut response, signature.time, Error::Time as u16, &time48(now));
         return Verdict::Bad(response);

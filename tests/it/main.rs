@@ -7,6 +7,7 @@ mod cli;
 mod commands;
 mod consumers;
 mod drain;
+mod edns;
 mod end_to_end;
 mod harness;
 mod host_names;

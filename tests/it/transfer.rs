@@ -1,11 +1,11 @@
 //! Zone transfers, NOTIFY, TSIG and access, as other people's programs see them: dig, NSD, Knot DNS and BIND.
 
 use std::fmt::Write as _;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::harness::admin::metrics;
 use crate::harness::app::{Running, scratch};
 use crate::harness::dig::dig;
 use crate::harness::kazoo::Kazoo;
@@ -191,16 +191,9 @@ async fn serials_do_not_go_back_at_a_restart() {
 }
 
 /// How many transfers of each kind the server has begun.
-fn transfers(admin: SocketAddr) -> impl Fn(&str) -> u32 {
-    let mut stream = TcpStream::connect(admin).expect("the admin server");
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-    let mut page = String::new();
-    stream.read_to_string(&mut page).unwrap();
-    move |kind| {
-        let start = format!("dns_transfers_total{{kind=\"{kind}\"}} ");
-        let line = page.lines().find_map(|line| line.split_once(&start)).unwrap_or_else(|| panic!("{start}: {page}"));
-        line.1.parse().unwrap()
-    }
+fn transfers(admin: SocketAddr) -> impl Fn(&str) -> u64 {
+    let metrics = metrics(admin);
+    move |kind| metrics(&format!("dns_transfers_total{{kind=\"{kind}\"}}"))
 }
 
 /// Instances come and go and change at random, with pauses and without.

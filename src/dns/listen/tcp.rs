@@ -17,10 +17,12 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use crate::dns::fast::{self, Built, Loaded, MAX_TCP, Parsed, Query};
+use crate::dns::fast::{self, Asked, Built, Loaded, MAX_TCP, Parsed, Query};
 use crate::dns::front::Front;
 use crate::dns::metrics::Counters;
-use crate::dns::service::{Reply, Service};
+use crate::dns::options::Tail;
+use crate::dns::policy::IDLE;
+use crate::dns::service::{Reply, Service, unix_now};
 use crate::zone::Zones;
 
 /// What TCP may take.
@@ -38,7 +40,7 @@ pub(super) struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 1024, per_client: 128, idle: Duration::from_secs(10), write: Duration::from_secs(5) }
+        Self { connections: 1024, per_client: 128, idle: IDLE, write: Duration::from_secs(5) }
     }
 }
 
@@ -148,7 +150,7 @@ async fn serve(mut stream: TcpStream, client: SocketAddr, shared: &Shared, id: u
         let mut done = 0;
         while let Some(length) = whole_message(&input[done..]) {
             let packet = &input[done + 2..done + 2 + length];
-            if !shared.front.may_query(client.ip()) || !answer(packet, &mut output, shared) {
+            if !answer(packet, client.ip(), &mut output, shared) {
                 shared.counters.unusual();
                 match shared.service.reply_to(packet.to_vec(), client, false).await {
                     Reply::Messages(messages) => messages.iter().for_each(|message| push(&mut output, message)),
@@ -203,7 +205,7 @@ fn push(output: &mut Vec<u8>, response: &[u8]) {
 }
 
 /// Answers a message on the hot path, behind its length; false when it is not for it.
-fn answer(packet: &[u8], output: &mut Vec<u8>, shared: &Shared) -> bool {
+fn answer(packet: &[u8], peer: IpAddr, output: &mut Vec<u8>, shared: &Shared) -> bool {
     let mut query = Query::default();
     match fast::parse(packet, &mut query) {
         Parsed::Drop => return true,
@@ -214,7 +216,9 @@ fn answer(packet: &[u8], output: &mut Vec<u8>, shared: &Shared) -> bool {
     let subject = loaded.find(&query);
     SCRATCH.with_borrow_mut(|scratch| {
         scratch.resize(MAX_TCP, 0);
-        let built = fast::build(&loaded, packet, &query, subject, fastrand::usize(..), false, scratch);
+        let asked = Asked { packet, query: &query, peer, is_udp: false, turn: fastrand::usize(..) };
+        let (policy, mut tail) = (shared.front.policy(), Tail::default());
+        let built = fast::respond(&loaded, &policy, asked, subject, unix_now(), &mut tail, scratch);
         let Built::Response { length, rcode, truncated, extended } = built else { return false };
         shared.counters.responded(rcode, truncated, extended);
         push(output, &scratch[..length]);

@@ -10,9 +10,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::batch::{BATCH, Batch, Route, prefetch, send_one};
-use crate::dns::fast::{self, Built, Loaded, Parsed, Query};
+use crate::dns::fast::{self, Asked, Built, Loaded, Parsed, Query};
 use crate::dns::front::Front;
 use crate::dns::metrics::{Metrics, Transport};
+use crate::dns::options::Tail;
+use crate::dns::service::unix_now;
 use crate::zone::Zones;
 
 /// How often a thread without queries looks whether it is to stop.
@@ -57,6 +59,7 @@ impl Worker {
         let mut spare = Vec::new();
         let mut turn = fastrand::usize(..);
         let mut received = BATCH;
+        let mut tail = Tail::default();
         let counters = self.metrics.counters(Transport::Udp);
         while !self.stop.is_cancelled() {
             received = match batch.receive(&self.socket, received) {
@@ -88,6 +91,7 @@ impl Worker {
                 }
             }
             // Write every answer.
+            let (policy, now) = (self.front.policy(), unix_now());
             for i in 0..received {
                 // Port 0 cannot be answered, and whoever sends from it wants no answer.
                 let peer = batch.route(i).peer().filter(|peer| parsed[i] != Parsed::Drop && peer.port() != 0);
@@ -97,10 +101,9 @@ impl Worker {
                 };
                 turn = turn.wrapping_add(1);
                 let (packet, out) = batch.query_and_response(i);
+                let asked = Asked { packet, query: &queries[i], peer: peer.ip(), is_udp: true, turn };
                 let built = match parsed[i] {
-                    Parsed::Plain if self.front.may_query(peer.ip()) => {
-                        fast::build(&loaded, packet, &queries[i], subjects[i], turn, true, out)
-                    }
+                    Parsed::Plain => fast::respond(&loaded, &policy, asked, subjects[i], now, &mut tail, out),
                     _ => Built::Unusual,
                 };
                 match built {

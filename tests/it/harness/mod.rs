@@ -1,5 +1,6 @@
 //! What the integration tests stand on: a real ZooKeeper, and a proxy that breaks connections to it.
 
+pub(crate) mod admin;
 pub(crate) mod app;
 pub(crate) mod client;
 pub(crate) mod consumer;

@@ -1,0 +1,54 @@
+//! The secret of DNS cookies, where no file says it: random, and changed every day.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use rustix::rand::{GetRandomFlags, getrandom};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::dns::cookie::{Secret, Secrets};
+use crate::dns::front::Front;
+use crate::dns::policy::Policy;
+
+/// RFC 7873 §7.1 allows 36 days; a day costs nothing, as cookies of the secret before are accepted on.
+const CHANGE: Duration = Duration::from_secs(86_400);
+
+/// A fresh secret.
+pub(super) fn random() -> anyhow::Result<Secrets> {
+    Ok(Secrets::new(fresh()?))
+}
+
+fn fresh() -> anyhow::Result<Secret> {
+    let mut bytes = [0; 16];
+    // The system gives so few bytes at once or none.
+    getrandom(&mut bytes, GetRandomFlags::empty()).context("the system gives no random bytes for a cookie secret")?;
+    Ok(Secret::new(bytes))
+}
+
+/// Changes the random secret of `front` until `stop`; one from a file stays.
+pub(super) async fn rotate(front: &Front, stop: CancellationToken) {
+    let mut time = tokio::time::interval_at(tokio::time::Instant::now() + CHANGE, CHANGE);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = time.tick() => {}
+        }
+        match fresh() {
+            Ok(secret) => {
+                front.change_policy(|policy| rotated(policy, secret));
+                info!("the secret of DNS cookies was changed");
+            }
+            Err(error) => warn!(%error, "the secret of DNS cookies stays"),
+        }
+    }
+}
+
+fn rotated(policy: &Policy, secret: Secret) -> Policy {
+    let mut policy = policy.clone();
+    if policy.is_random {
+        policy.secrets = Arc::new(policy.secrets.rotated(secret));
+    }
+    policy
+}

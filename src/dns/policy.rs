@@ -1,0 +1,109 @@
+//! What holds for requests: who may do what, and what the server says of itself. One value, replaced whole when the
+//! configuration is read again or a secret is changed. Pure.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::access::{Networks, Transfers};
+use super::config::Config;
+use super::cookie::{Mode, Secrets};
+use super::key::Key;
+use super::options::{self, Options, Tail};
+
+/// How long a TCP connection may say nothing (RFC 7766 §6.2.3).
+pub const IDLE: Duration = Duration::from_secs(10);
+
+/// The policy of a server.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// The keys that requests may be signed with.
+    pub keys: Vec<Arc<Key>>,
+    /// Who may ask.
+    pub allow_query: Networks,
+    /// Who may transfer zones.
+    pub allow_transfer: Transfers,
+    /// What cookies are for.
+    pub cookies: Mode,
+    /// What they are made with.
+    pub secrets: Arc<Secrets>,
+    /// Whether they are random, and changed from time to time.
+    pub is_random: bool,
+    /// The server's name for those who ask for it (RFC 5001); empty for none.
+    pub nsid: Arc<[u8]>,
+    /// How long a TCP connection may idle.
+    pub idle: Duration,
+}
+
+/// What becomes of a request after its options were looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stance {
+    /// It is answered.
+    Answer,
+    /// It is answered with BADCOOKIE: the client knows cookies, and has no good one (RFC 7873 §5.2.3).
+    BadCookie,
+    /// It is answered with TC and nothing else: the client knows no cookies, and TCP shows as well where it is.
+    Truncate,
+}
+
+impl Policy {
+    /// Everybody may ask, nobody may transfer, and cookies are made with these secrets.
+    pub fn new(secrets: Secrets) -> Self {
+        Self {
+            keys: Vec::new(),
+            allow_query: Networks::everybody(),
+            allow_transfer: Transfers::default(),
+            cookies: Mode::default(),
+            secrets: Arc::new(secrets),
+            is_random: true,
+            nsid: Arc::default(),
+            idle: IDLE,
+        }
+    }
+
+    /// What the configuration says; `secrets` unless it says others.
+    pub fn of(config: &Config, keys: Vec<Arc<Key>>, secrets: Arc<Secrets>) -> Self {
+        Self {
+            keys,
+            allow_query: config.allow_query.clone(),
+            allow_transfer: config.allow_transfer.clone(),
+            cookies: config.cookies,
+            secrets: config.cookie_secrets.clone().map_or(secrets, Arc::new),
+            is_random: config.cookie_secrets.is_none(),
+            nsid: config.nsid.as_bytes().into(),
+            idle: IDLE,
+        }
+    }
+
+    /// Whether plain queries from `peer` are answered.
+    pub fn may_query(&self, peer: IpAddr) -> bool {
+        self.allow_query.decide(peer)
+    }
+
+    /// Decides about a query whose OPT, if it has one, says this, and leaves in `tail` what that of the answer says. `now`
+    /// is in seconds since 1970.
+    pub fn judge(&self, asked: Option<&Options>, peer: IpAddr, is_udp: bool, now: u64, tail: &mut Tail) -> Stance {
+        tail.clear();
+        let mut is_good = false;
+        if let Some(asked) = asked {
+            if let Some(cookie) = asked.cookie.filter(|_| self.cookies != Mode::Off) {
+                let server;
+                (is_good, server) = self.secrets.judge(cookie, peer, now);
+                tail.push(options::COOKIE, &[&cookie.client, &server]);
+            }
+            if asked.nsid && !self.nsid.is_empty() {
+                tail.push(options::NSID, &[&self.nsid]);
+            }
+            // Only over TCP (RFC 7828 §3.2.1), in tenths of a second.
+            if asked.keepalive && !is_udp {
+                let idle = u16::try_from(self.idle.as_millis() / 100).unwrap_or(u16::MAX);
+                tail.push(options::KEEPALIVE, &[&idle.to_be_bytes()]);
+            }
+        }
+        // TCP shows by itself that the client is where it says it is.
+        if self.cookies != Mode::Required || is_good || !is_udp {
+            return Stance::Answer;
+        }
+        if asked.is_some_and(|asked| asked.cookie.is_some()) { Stance::BadCookie } else { Stance::Truncate }
+    }
+}

@@ -1,0 +1,104 @@
+//! EDNS options by dig: cookies, and the server's name.
+
+use std::net::SocketAddr;
+
+use crate::harness::admin::metrics;
+use crate::harness::app::{Running, scratch};
+use crate::harness::dig::{Response, dig};
+use crate::harness::eventually;
+
+/// A server whose `[dns]` table has these lines as well.
+async fn serve(dns: &str) -> Running {
+    let seed = scratch("seed.tree");
+    std::fs::write(&seed, "/services\n  /api\n    /providers\n      /10.0.0.1:80\n").unwrap();
+    let server = Running::start_with(&format!(
+        "[registry.main]\nmemory = \"{}\"\n[[zone]]\norigin = \"service.\"\n[dns]\nlisten = [\"127.0.0.1:0\"]\n{dns}",
+        seed.display()
+    ));
+    eventually("an answer", async || (dig(server.dns, "A api.service +tcp").status == "NOERROR").then_some(())).await;
+    server
+}
+
+/// The cookie of an answer, and what dig thinks of it.
+fn cookie(response: &Response) -> Option<(String, String)> {
+    let line = response.edns.iter().find_map(|line| line.strip_prefix("COOKIE: "))?;
+    let (cookie, verdict) = line.split_once(' ')?;
+    Some((cookie.to_owned(), verdict.to_owned()))
+}
+
+fn ask(server: SocketAddr, cookie: &str, more: &str) -> Response {
+    dig(server, &format!("A api.service +cookie={cookie} +nobadcookie {more}"))
+}
+
+const CLIENT: &str = "0102030405060708";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_dig_sends_by_default_is_answered_on_the_fast_path_with_a_cookie() {
+    let server = serve("nsid = \"ns1.example\"\n").await;
+    let unusual = metrics(server.admin)("dns_unusual_total{transport=\"udp\"}");
+    let response = dig(server.dns, "A api.service +cookie +nsid");
+    assert_eq!(response.data(), ["10.0.0.1"]);
+    assert_eq!(cookie(&response).expect("a cookie").1, "(good)");
+    assert!(
+        response.edns.iter().any(|line| line.starts_with("NSID: ") && line.contains("ns1.example")),
+        "{response:?}"
+    );
+    assert_eq!(metrics(server.admin)("dns_unusual_total{transport=\"udp\"}"), unusual);
+    let plain = dig(server.dns, "A api.service");
+    assert!(cookie(&plain).is_none() && !plain.edns.iter().any(|line| line.starts_with("NSID")), "unasked: {plain:?}");
+    server.stop().await;
+}
+
+/// RFC 7873 §5.2: the first time there is no cookie to show, and over TCP none is needed.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_cookies_are_required_clients_with_and_without_them_get_on() {
+    let server = serve("cookies = \"required\"\n").await;
+    let first = ask(server.dns, CLIENT, "");
+    assert_eq!((&*first.status, first.answer.len()), ("BADCOOKIE", 0));
+    let (good, _) = cookie(&first).expect("a cookie");
+    assert_eq!(ask(server.dns, &good, "").data(), ["10.0.0.1"]);
+    assert_eq!(ask(server.dns, CLIENT, "+tcp").data(), ["10.0.0.1"]);
+    // dig does the same by itself, and those who know no cookies come again over TCP.
+    assert_eq!(dig(server.dns, "A api.service +cookie").data(), ["10.0.0.1"]);
+    for old in ["", "+noedns"] {
+        let response = dig(server.dns, &format!("A api.service {old}"));
+        assert_eq!((response.data(), response.tcp), (vec!["10.0.0.1".to_owned()], true));
+        assert!(dig(server.dns, &format!("A api.service +ignore {old}")).has_flag("tc"));
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cookies_that_are_off_are_not_looked_at() {
+    let server = serve("cookies = \"off\"\n").await;
+    let response = ask(server.dns, CLIENT, "");
+    assert_eq!((response.data(), cookie(&response)), (vec!["10.0.0.1".to_owned()], None));
+    server.stop().await;
+}
+
+/// RFC 9018 §5: replicas with the same file take each other's cookies, and those of the secret before.
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_share_a_secret_take_each_others_cookies() {
+    let (old, new) = ("00112233445566778899aabbccddeeff", "ffeeddccbbaa99887766554433221100");
+    let with = async |secrets: String| {
+        let file = scratch("cookie.secret");
+        std::fs::write(&file, secrets).unwrap();
+        serve(&format!("cookies = \"required\"\ncookie_secret_file = \"{}\"\n", file.display())).await
+    };
+    let servers = [
+        with(old.into()).await,
+        with(format!("# staged\n{old}\n{new}\n")).await,
+        with(format!("{new}\n{old}\n")).await,
+    ];
+    let (given, _) = cookie(&ask(servers[0].dns, CLIENT, "")).expect("a cookie");
+    for server in &servers {
+        assert_eq!(ask(server.dns, &given, "").status, "NOERROR");
+    }
+    let (renewed, _) = cookie(&ask(servers[2].dns, &given, "")).expect("a cookie");
+    assert_ne!(renewed, given, "the new secret is in use");
+    let taken = servers.each_ref().map(|server| ask(server.dns, &renewed, "").status);
+    assert_eq!(taken, ["BADCOOKIE", "NOERROR", "NOERROR"]);
+    for server in servers {
+        server.stop().await;
+    }
+}
