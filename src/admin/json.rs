@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::snapshot::{self, Snapshot};
 use crate::announce;
+use crate::keeper::cache;
 use crate::keeper::mirror::Counters;
 use crate::model;
 
@@ -62,6 +63,33 @@ struct Registry<'a> {
     bytes: usize,
     malformed_total: usize,
     malformed: Vec<Malformed<'a>>,
+    cache_file: Option<CacheFile<'a>>,
+}
+
+/// How keeping the cache file goes.
+#[derive(Debug, Serialize)]
+struct CacheFile<'a> {
+    /// Unix time at which what it holds was true.
+    saved_at: Option<f64>,
+    /// Whether something was published that it does not have yet.
+    behind: bool,
+    bytes: u64,
+    saves: u64,
+    failures: u64,
+    trouble: Option<&'a str>,
+}
+
+impl<'a> CacheFile<'a> {
+    fn new(report: &'a cache::Report) -> Self {
+        Self {
+            saved_at: report.saved_at.map(|at| rounded(at.duration_since(UNIX_EPOCH).unwrap_or_default())),
+            behind: report.behind,
+            bytes: report.bytes,
+            saves: report.saves,
+            failures: report.failures,
+            trouble: report.trouble.as_deref(),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -188,6 +216,7 @@ impl<'a> Registry<'a> {
             bytes: report.bytes,
             malformed_total: registry.malformed_total,
             malformed: registry.malformed.iter().map(Malformed::new).collect(),
+            cache_file: report.cache.as_ref().map(CacheFile::new),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! has to keep them current; the DNS server's counters are its own.
 
 use std::fmt;
+use std::time::UNIX_EPOCH;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
@@ -49,6 +50,7 @@ impl Collector for Moment {
         self.process(&mut sheet)?;
         registries(&self.snapshot.registries, &mut sheet)?;
         reads(&self.snapshot.registries, &mut sheet)?;
+        cache_files(&self.snapshot.registries, &mut sheet)?;
         zones(&self.snapshot.zones, &mut sheet)?;
         announcers(&self.snapshot.announcers, &mut sheet)
     }
@@ -96,6 +98,27 @@ fn reads(registries: &[Registry], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
     count("registry_synced_epochs", "Complete reads that ended in a live mirror", |counters| counters.syncs)?;
     count("registry_events", "Watch events about znodes", |counters| counters.events)?;
     count("registry_reads", "Znodes and child lists read", |counters| counters.reads)
+}
+
+/// Of the registries that keep a file: how that goes.
+fn cache_files(registries: &[Registry], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
+    let kept = || registries.iter().filter_map(|one| Some((label(one), one.report.cache.as_ref()?)));
+    let saved_at = kept().filter_map(|(label, cache)| {
+        let since = cache.saved_at?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Some((label, rounded(since)))
+    });
+    let help = "Unix time at which what the cache file holds was true, absent before it was saved";
+    sheet.gauges("registry_cache_saved_at", help, Some(&Unit::Seconds), saved_at)?;
+    let behind = kept().map(|(label, cache)| (label, u32::from(cache.behind)));
+    sheet.gauges("registry_cache_behind", "Whether the cache file lacks something that was published", None, behind)?;
+    let failing = kept().map(|(label, cache)| (label, u32::from(cache.trouble.is_some())));
+    sheet.gauges("registry_cache_failing", "Whether the cache file could not be saved the last time", None, failing)?;
+    let size = kept().map(|(label, cache)| (label, cache.bytes));
+    sheet.gauges("registry_cache_file", "Size of the cache file as saved last", Some(&Unit::Bytes), size)?;
+    let saves = kept().map(|(label, cache)| (label, cache.saves));
+    sheet.counters("registry_cache_saves", "Times that the cache file was saved", saves)?;
+    let failures = kept().map(|(label, cache)| (label, cache.failures));
+    sheet.counters("registry_cache_failures", "Times that the cache file could not be saved", failures)
 }
 
 fn zones(zones: &[Zone], sheet: &mut Sheet<'_, '_>) -> fmt::Result {

@@ -17,6 +17,7 @@ use crate::announce::check::health;
 use crate::announce::{Blocker, CheckStatus, Counts, LastResult, Registration, SessionStatus, State};
 use crate::format;
 use crate::keeper::Path;
+use crate::keeper::cache;
 use crate::keeper::driver::{Driver, Report};
 use crate::keeper::memory::Memory;
 use crate::keeper::mirror::{Counters, Phase};
@@ -57,6 +58,14 @@ pub(super) fn sample() -> Snapshot {
     main.malformed = vec![Malformed { path: "/services/a/providers/x".into(), reason: "it has no port".into() }];
     let failed = Counters { failed_connects: 7, ..Counters::default() };
     let mut far = registry("far", "far.", report("zk9:2181", Phase::Offline, failed));
+    main.report.cache = Some(cache::Report {
+        saves: 3,
+        failures: 1,
+        bytes: 4_321,
+        saved_at: Some(UNIX_EPOCH + Duration::from_millis(1_700_000_000_250)),
+        behind: true,
+        trouble: Some("No space left on device".into()),
+    });
     far.report.trouble = Some("no server of the ensemble answered in time".into());
     let registration = |path: &str, state, owner| {
         let counts = Counts { registrations: 3, takeovers: 1, restorations: 2 };

@@ -71,6 +71,8 @@ pub struct Report {
     pub bytes: u64,
     /// When the content of the last file was true.
     pub saved_at: Option<SystemTime>,
+    /// Whether something was published that the file does not have yet.
+    pub behind: bool,
     /// Why the last save failed, until one succeeds.
     pub trouble: Option<String>,
 }
@@ -143,7 +145,8 @@ impl Saver {
 
     /// How saving goes.
     pub fn report(&self) -> Report {
-        self.shared.lock().report.clone()
+        let state = self.shared.lock();
+        Report { behind: state.dirty || state.amendments.is_some(), ..state.report.clone() }
     }
 }
 
@@ -191,7 +194,8 @@ impl Work {
                 Ok(Some((bytes, when))) => {
                     info!(file = %self.path.display(), bytes, ?took, "cache file saved");
                     let Report { saves, failures, .. } = state.report;
-                    state.report = Report { saves: saves + 1, failures, bytes, saved_at: Some(when), trouble: None };
+                    let saved = Report { bytes, saved_at: Some(when), ..Report::default() };
+                    state.report = Report { saves: saves + 1, failures, ..saved };
                 }
                 Ok(None) => return,
                 Err(error) => {
