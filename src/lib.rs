@@ -33,6 +33,8 @@
 //! - Decisions are pure, I/O is thin: `keeper::mirror`, `announce::plan`, `format`, `zone`, `dns::fast` and `dns::answer` have
 //!   no `async` and take the time as an argument.
 //! - Only `publish` and the reader of a zone's own file write zones. A query loads one table and looks nowhere else.
+//! - Names that are as many as instances (`addr` names, DNS-SD instances) are held by nobody: `zone::view` makes their
+//!   records of what the table has.
 //! - Nothing outside `keeper` and `announce` knows that sessions exist.
 //! - Before the registry was read completely once, its zones answer SERVFAIL, never NXDOMAIN. Losing ZooKeeper later
 //!   removes no answer before `max_stale`, and never looks like an empty service.

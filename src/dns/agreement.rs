@@ -108,7 +108,7 @@ fn random_options(rng: &mut fastrand::Rng) -> Vec<u8> {
 }
 
 fn random_query(rng: &mut fastrand::Rng) -> Vec<u8> {
-    const NAMES: [&str; 20] = [
+    const NAMES: [&str; 22] = [
         "service",
         "a.service",
         "b.a.service",
@@ -122,6 +122,8 @@ fn random_query(rng: &mut fastrand::Rng) -> Vec<u8> {
         "10-0-0-1.addr.service",
         "10-0-1-77.addr.service",
         "addr.service",
+        "[::3]:1._a._tcp.service",
+        "[::3]:2._a._udp.service",
         "nobody.service",
         "x.nobody.service",
         "example.com",

@@ -8,11 +8,11 @@
 
 use std::collections::HashSet;
 
-use crate::zone::index::Table;
 use crate::zone::lookup::{self, Found};
 use crate::zone::name::{self, Name};
 use crate::zone::packed::{Packed, PackedSet, srv_target};
 use crate::zone::record::rtype;
+use crate::zone::view::View;
 use crate::zone::{Freshness, Zone};
 
 /// Response codes (IANA DNS RCODEs), those given here.
@@ -157,7 +157,7 @@ const MAX_ALIASES: usize = 8;
 
 /// Answers a question about a name at or below the zone's apex. `turn` says where RRsets begin: a different one for each
 /// query spreads the load.
-pub fn answer<'t>(zone: &Zone, table: &'t Table, question: Question<'_>, turn: usize) -> Answer<'t> {
+pub fn answer<'t>(zone: &Zone, table: &'t View, question: Question<'_>, turn: usize) -> Answer<'t> {
     let stale = match zone.freshness() {
         Freshness::Loading => return Answer::bare(Rcode::ServFail, Some(Extended::NotReady)),
         Freshness::Expired => return Answer::bare(Rcode::ServFail, Some(Extended::NoReachableAuthority)),
@@ -210,7 +210,7 @@ fn push<'t>(section: &mut Vec<Rr<'t>>, owner: &Owner, set: PackedSet<'t>, turn: 
 }
 
 /// The SOA with the time to live of a negative answer: the lesser of its own and its minimum (RFC 2308 §5).
-fn add_soa<'t>(answer: &mut Answer<'t>, zone: &Zone, table: &'t Table) {
+fn add_soa<'t>(answer: &mut Answer<'t>, zone: &Zone, table: &'t View) {
     let Some(set) = lookup::soa(table) else { return };
     for rdata in set.iter() {
         let minimum = rdata.last_chunk::<4>().map_or(set.ttl, |minimum| u32::from_be_bytes(*minimum));
@@ -242,7 +242,7 @@ fn add_glue<'t>(answer: &mut Answer<'t>, set: PackedSet<'t>, turn: usize) {
 }
 
 /// The addresses, as far as they are in this zone, of the hosts that the answers or the referral name.
-fn add_addresses<'t>(answer: &mut Answer<'t>, table: &'t Table) {
+fn add_addresses<'t>(answer: &mut Answer<'t>, table: &'t View) {
     let mut seen = HashSet::new();
     let mut addresses = [Vec::new(), Vec::new()];
     for rr in answer.answers.iter().chain(&answer.authority) {

@@ -9,16 +9,14 @@
 //! at a time while the memory of the next is on its way.
 
 use std::net::IpAddr;
-use std::sync::Arc;
-
-use arc_swap::Guard;
 
 use super::answer::{Extended, Rcode};
 use super::options::{Options, Tail};
 use super::policy::{Policy, Stance};
-use crate::zone::index::{self, Cuts, Table};
+use crate::zone::index::{self, Cuts};
 use crate::zone::packed::{Packed, PackedSet, RR_HEAD};
 use crate::zone::record::rtype;
+use crate::zone::view::View;
 use crate::zone::{Freshness, Zone, Zones};
 
 /// What is announced as, and kept to as, the largest UDP message (DNS flag day 2020: it never fragments).
@@ -162,7 +160,7 @@ pub(super) fn parse_opt(bytes: &[u8]) -> Option<Edns> {
 /// One state of every zone. Hold it for one batch.
 pub struct Loaded<'z> {
     zones: &'z Zones,
-    tables: Vec<Guard<Arc<Table>>>,
+    tables: Vec<View>,
 }
 
 /// What a query is about.
@@ -174,14 +172,14 @@ pub struct Subject<'t> {
 
 impl<'z> Loaded<'z> {
     /// The state of now. `spare` is where an earlier one left its memory.
-    pub fn new(zones: &'z Zones, mut spare: Vec<Guard<Arc<Table>>>) -> Self {
+    pub fn new(zones: &'z Zones, mut spare: Vec<View>) -> Self {
         spare.clear();
         spare.extend(zones.iter().map(|zone| zone.load()));
         Self { zones, tables: spare }
     }
 
     /// Gives the memory back for the next.
-    pub fn into_spare(mut self) -> Vec<Guard<Arc<Table>>> {
+    pub fn into_spare(mut self) -> Vec<View> {
         self.tables.clear();
         self.tables
     }
@@ -394,7 +392,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn negative(mut self, zone: &Zone, table: &Table, rcode: Rcode, extended: Option<Extended>) -> Built {
+    fn negative(mut self, zone: &Zone, table: &View, rcode: Rcode, extended: Option<Extended>) -> Built {
         let origin = zone.origin().wire();
         let soa = table.apex().and_then(|apex| apex.set(rtype::SOA));
         let Some((set, rdata)) = soa.and_then(|set| Some((set, set.iter().next()?))) else { return Built::Unusual };

@@ -9,7 +9,6 @@ use std::{iter, vec};
 use super::request::{HEADER, Opt, Request};
 use super::tsig::Signer;
 use crate::zone::journal::{self, Difference};
-use crate::zone::packed::Packed;
 use crate::zone::record::{Record, rtype};
 use crate::zone::{Freshness, Zone, Zones, serial};
 
@@ -156,10 +155,10 @@ fn no_records() -> Records {
 
 /// RFC 5936 §2.2: the SOA, everything else, the SOA again.
 fn full(zone: &Zone) -> Result<(Kind, u32, Records), Refusal> {
-    let (soa, entries): (_, Vec<Packed>) = {
+    let (soa, entries) = {
         let table = zone.load();
         let apex = table.get(zone.origin().wire()).ok_or(Refusal::ServFail)?;
-        (journal::soa(apex).ok_or(Refusal::ServFail)?, table.iter().cloned().collect())
+        (journal::soa(apex).ok_or(Refusal::ServFail)?, table.entries())
     };
     let serial = soa.soa_serial().ok_or(Refusal::ServFail)?;
     let rest = entries.into_iter().flat_map(|entry| entry.records());
@@ -196,7 +195,9 @@ fn incremental(zone: &Zone, from: u32, is_udp: bool) -> Result<(Kind, u32, Recor
 /// Whether the zone itself is the shorter answer. Counted only where the number of names makes it possible.
 fn is_longer_than_zone(zone: &Zone, difference: &Difference, names: usize) -> bool {
     let changes = difference.removed.len() + difference.added.len();
-    changes > names && changes > zone.load().iter().flat_map(|entry| entry.sets().map(|set| set.count)).sum()
+    changes > names
+        && changes
+            > zone.load().entries().into_iter().map(|entry| entry.sets().map(|set| set.count).sum::<usize>()).sum()
 }
 
 /// Later messages of a transfer need no question (RFC 5936 §2.2.1).
@@ -351,8 +352,9 @@ mod tests {
         assert_eq!((first.1, &first), (rtype::SOA, &last));
         let table = writer.live();
         let expected: BTreeSet<_> = table
-            .iter()
-            .flat_map(Packed::records)
+            .entries()
+            .into_iter()
+            .flat_map(|entry| entry.records())
             .filter(|record| record.rtype != rtype::SOA)
             .map(|record| (record.owner, record.rtype, record.rdata.into_vec()))
             .collect();

@@ -22,7 +22,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// The zone as it is now.
     pub fn take(zone: &Zone) -> Self {
-        let mut entries: Vec<Packed> = zone.load().iter().cloned().collect();
+        let mut entries: Vec<Packed> = zone.load().entries().into_iter().collect();
         entries.sort_by_cached_key(|entry| {
             let mut labels: Vec<Vec<u8>> = crate::zone::name::labels(entry.name()).map(<[u8]>::to_vec).collect();
             labels.reverse();

@@ -62,7 +62,7 @@ fn what_is_written_is_read_back_record_by_record() {
     let parsed = file::read(&path, writer.zone().origin());
     std::fs::remove_file(&path).unwrap();
     let mut read = parsed.unwrap().records;
-    let mut held: Vec<Record> = writer.live().iter().flat_map(crate::zone::packed::Packed::records).collect();
+    let mut held: Vec<Record> = writer.live().entries().into_iter().flat_map(|entry| entry.records()).collect();
     read.sort();
     held.sort();
     assert_eq!(read, held);

@@ -29,7 +29,7 @@ use crate::keeper::links::Links;
 use crate::keeper::tree::Tree;
 use crate::model::{Host, Malformed, Service};
 use crate::zone;
-use crate::zone::build::{self, Context, Offer};
+use crate::zone::build::{self, Context, Offers};
 use crate::zone::name::Name;
 use crate::zone::writer::ZoneWriter;
 use drains::Drains;
@@ -92,7 +92,7 @@ struct Built {
     folded: String,
     exists: bool,
     /// For each target: the offers, none where the zone does not show that part of the registry.
-    offered: Vec<Option<Vec<Offer>>>,
+    offered: Vec<Option<Offers>>,
     malformed: Vec<Malformed>,
     /// The host names to look up for it.
     wanted: BTreeSet<String>,
@@ -290,10 +290,13 @@ impl Core {
                 });
             }
             drop(sender);
-            for built in done.into_iter().flatten() {
-                gone.extend((!built.exists).then(|| built.folded.clone()));
-                wanted.push((built.folded.clone(), built.wanted.clone(), built.drained_until));
-                publisher.offer(built);
+            for piece in done {
+                for built in piece {
+                    gone.extend((!built.exists).then(|| built.folded.clone()));
+                    wanted.push((built.folded.clone(), built.wanted.clone(), built.drained_until));
+                    publisher.offer(built);
+                }
+                publisher.targets.iter().for_each(|target| target.lock().prepare());
             }
         });
         for folded in gone {
@@ -315,10 +318,10 @@ impl Core {
             let context = target.context(origin, self.hosts.known(), &folded).zip(below(&folded, &target.under));
             offered.push(context.map(|(context, path)| {
                 if !exists {
-                    return Vec::new();
+                    return Offers::default();
                 }
                 let built = build::build(&context, path, &service).unwrap_or_else(|error| build::Built {
-                    offers: Vec::new(),
+                    offers: Offers::default(),
                     remarks: vec![format!("it cannot be a name in zone {origin}: {error}")],
                 });
                 let path = self.layout.full(&folded).to_string();

@@ -6,9 +6,9 @@
 //! | --- | --- | --- |
 //! | `api_x.staging.service.` | SRV, A, AAAA of its instances (none: the name exists, NODATA), TXT of its own properties | real |
 //! | `_api_x._tcp.staging.service.` | SRV (RFC 2782) and PTR (RFC 6763) of the instances that speak TCP; `_udp` likewise | derived |
-//! | `<host:port>._api_x._tcp.staging.service.` | SRV, TXT of the one instance | derived |
+//! | `<host:port>._api_x._tcp.staging.service.` | SRV, TXT of the one instance; made on demand ([`super::instances`]) | derived |
 //! | `_services._dns-sd._udp.staging.service.` | PTR to `_api_x._tcp.staging.service.` | derived, shared |
-//! | `192-168-0-42.addr.service.` | A: the stable SRV target of an instance registered by address | derived, shared |
+//! | `192-168-0-42.addr.service.` | A: the stable SRV target of an instance registered by address; made on demand ([`super::addresses`]) | derived, shared |
 //! | `20010db8…0001.addr.service.` | AAAA, likewise; 32 hexadecimal digits | derived, shared |
 //! | `server1.addr.service.` | A, AAAA of a host registered by a single label, where the zone has no `host_domain` | derived, shared |
 //! | `_http._tcp.api_x.staging.service.` | SRV of the instances' port named `http` | subset |
@@ -21,12 +21,15 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use super::addresses::Told;
 use super::entry::RrSet;
+use super::instances::{self, Instance};
+use super::made::{self, Shape};
 use super::name::{Name, NameError};
 use super::record::rtype;
 use super::records::srv::{self, Reach};
 use super::records::{address, browse, label, subset, txt};
-use crate::model::{Endpoint, Instance, Service, State};
+use crate::model::{self, Endpoint, Service, State};
 
 /// What decides between the offers for one owner name: the highest that is there hides all below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,6 +57,21 @@ pub struct Offer {
     pub rank: Rank,
     /// The RRsets, in the order of their types; none for a name that merely exists.
     pub sets: Box<[RrSet]>,
+}
+
+/// What one service offers in a zone: entries, and addresses that are to have names.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Offers {
+    /// Each owner once.
+    pub names: Vec<Offer>,
+    /// Each address once, in order, with its time to live: made a name of when somebody asks.
+    pub addresses: Vec<Told>,
+}
+
+impl From<Vec<Offer>> for Offers {
+    fn from(names: Vec<Offer>) -> Self {
+        Self { names, addresses: Vec::new() }
+    }
 }
 
 /// The addresses of a host that was registered by name.
@@ -97,10 +115,29 @@ impl<'c> Context<'c> {
 /// What a service puts into a zone.
 #[derive(Debug, Default)]
 pub struct Built {
-    /// Each owner once.
-    pub offers: Vec<Offer>,
+    /// What it offers.
+    pub offers: Offers,
     /// What could not be shown, a sentence each.
     pub remarks: Vec<String>,
+}
+
+impl Built {
+    /// Under what precedence something is offered at `name`, names that are made on demand included.
+    pub fn rank_at(&self, origin: &Name, name: &Name) -> Option<Rank> {
+        if let Some(offer) = self.offers.names.iter().find(|offer| offer.owner == *name) {
+            return Some(offer.rank);
+        }
+        let is_made = match made::shape(origin.wire(), name.wire())? {
+            Shape::Address(address) => self.offers.addresses.iter().any(|(other, _)| *other == address),
+            Shape::Instance(label) => {
+                let above = self.offers.names.iter().filter(|offer| offer.owner.wire() == made::parent(name.wire()));
+                let mut of_instances = above.flat_map(|offer| &offer.sets).filter(|set| set.rtype == instances::TYPE);
+                let is = |rdata: &[u8]| Instance::read(rdata).is_some_and(|one| one.label == label);
+                of_instances.any(|set| set.iter().any(is))
+            }
+        };
+        is_made.then_some(Rank::Derived)
+    }
 }
 
 /// Everything `service` offers in a zone. `path` is its path below the zone's part of the registry.
@@ -114,6 +151,9 @@ pub fn build(context: &Context<'_>, path: &str, service: &Service) -> Result<Bui
     let owner = owner(context.origin, path)?;
     let mut names = Names::default();
     let members = Member::all(context, service, &mut names);
+    for member in &members {
+        member.reach.add_address(&mut names);
+    }
     add_service(&mut names, context, service, &owner, Rank::Real, &members);
     if let Some(alias) = alias(context.origin, path) {
         add_service(&mut names, context, service, &alias, Rank::Alias, &members);
@@ -130,7 +170,7 @@ pub fn build(context: &Context<'_>, path: &str, service: &Service) -> Result<Bui
 
 /// An instance that is in the answers.
 struct Member<'s> {
-    instance: &'s Instance,
+    instance: &'s model::Instance,
     reach: Reach,
 }
 
@@ -146,7 +186,7 @@ impl<'s> Member<'s> {
     }
 }
 
-fn unnamed(instance: &Instance, endpoint: &Endpoint, error: NameError) -> String {
+fn unnamed(instance: &model::Instance, endpoint: &Endpoint, error: NameError) -> String {
     format!("instance {}: no name can be made of its host in {endpoint}: {error}", instance.name)
 }
 
@@ -204,7 +244,10 @@ fn add_ports(names: &mut Names, context: &Context<'_>, service: &Service, owner:
             let label = label::exact(port).ok();
             let name = label.and_then(|label| srv::service_name(owner, &label, instance.protocol));
             match (name, Reach::new(context, service, instance, endpoint)) {
-                (Some(name), Ok(reach)) => reach.add_srv(names, &name, Rank::Subset),
+                (Some(name), Ok(reach)) => {
+                    reach.add_address(names);
+                    reach.add_srv(names, &name, Rank::Subset);
+                }
                 (None, _) => names.remark(format!("the port `{port}` of {} makes no name", instance.name)),
                 (_, Err(error)) => names.remark(unnamed(instance, endpoint, error)),
             }
@@ -271,14 +314,15 @@ fn alias(origin: &Name, path: &str) -> Option<Name> {
     differs.then_some(name)
 }
 
-fn is_up(service: &Service, instance: &Instance) -> bool {
+fn is_up(service: &Service, instance: &model::Instance) -> bool {
     service.defaults.state == State::Up && instance.state == State::Up
 }
 
 /// The names of one service under construction.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    names: BTreeMap<(Name, Rank), Sets>,
+    sets: BTreeMap<(Name, Rank), Sets>,
+    addresses: Vec<Told>,
     remarks: Vec<String>,
 }
 
@@ -288,12 +332,17 @@ const MOST_REMARKS: usize = 16;
 impl Names {
     /// Makes a name exist.
     pub(super) fn exist(&mut self, owner: &Name, rank: Rank) {
-        self.names.entry((owner.clone(), rank)).or_default();
+        self.sets.entry((owner.clone(), rank)).or_default();
     }
 
     /// Adds a record.
     pub(super) fn add(&mut self, owner: &Name, rank: Rank, rtype: u16, ttl: u32, rdata: Vec<u8>) {
-        self.names.entry((owner.clone(), rank)).or_default().add(rtype, ttl, rdata);
+        self.sets.entry((owner.clone(), rank)).or_default().add(rtype, ttl, rdata);
+    }
+
+    /// Has an address have a name.
+    pub(super) fn name_address(&mut self, address: IpAddr, ttl: u32) {
+        self.addresses.push((address, ttl));
     }
 
     fn remark(&mut self, sentence: String) {
@@ -303,13 +352,17 @@ impl Names {
     }
 
     /// Of one owner, what has the highest rank: the service would hide the rest itself.
-    fn into_built(self) -> Built {
-        let mut offers: Vec<Offer> = Vec::with_capacity(self.names.len());
-        for ((owner, rank), sets) in self.names {
+    fn into_built(mut self) -> Built {
+        let mut offers: Vec<Offer> = Vec::with_capacity(self.sets.len());
+        for ((owner, rank), sets) in self.sets {
             offers.pop_if(|last| last.owner == owner);
             offers.push(Offer { owner, rank, sets: sets.into_sets() });
         }
-        Built { offers, remarks: self.remarks }
+        // Of one address, the least time to live.
+        self.addresses.sort_unstable();
+        self.addresses.dedup_by_key(|(address, _)| *address);
+        self.addresses.shrink_to_fit();
+        Built { offers: Offers { names: offers, addresses: self.addresses }, remarks: self.remarks }
     }
 }
 

@@ -5,6 +5,7 @@
 //! the same changes in the old one the next time. A reader that still holds the old table at that time (none does
 //! between packets) costs the writer a copy of the table.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
@@ -13,16 +14,36 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Slot;
 use std::hash::BuildHasher;
 
+use super::addresses::{Shown, Told};
 use super::name::Name;
 use super::packed::Packed;
 
 /// A change to one name: its new entry, or none when it is gone.
 pub type Edit = (Name, Option<Packed>);
 
-/// One state of a zone's names.
+/// What one commit changes.
+#[derive(Debug, Default)]
+pub struct Edits {
+    /// Entries that are held.
+    pub names: Vec<Edit>,
+    /// Addresses that have names, with their times to live; none for one that is gone.
+    pub addresses: Vec<(IpAddr, Option<u32>)>,
+    /// What look-ups have to watch for from now on.
+    pub cuts: Cuts,
+    /// The apex' entry.
+    pub apex: Option<Packed>,
+    /// Names that have an entry held and would be made as well.
+    pub both: usize,
+}
+
+/// One state of a zone's names: the entries that are held, and what others are made of.
 #[derive(Debug, Clone, Default)]
 pub struct Table {
     entries: HashTable<Packed>,
+    addresses: Shown,
+    /// Instances packed with entries.
+    instances: usize,
+    both: usize,
     cuts: Cuts,
     apex: Option<Packed>,
 }
@@ -37,14 +58,24 @@ pub struct Cuts {
 }
 
 impl Table {
-    /// The entry of a name, given in wire form and lower case.
-    pub fn get(&self, name: &[u8]) -> Option<&Packed> {
-        self.get_hashed(hash(name), name)
+    /// The entry held under a name, given in wire form and lower case, whose [`hash`] is known.
+    pub(super) fn held(&self, hash: u64, name: &[u8]) -> Option<&Packed> {
+        self.entries.find(hash, |entry| entry.name() == name)
     }
 
-    /// The entry of a name whose [`hash`] is known.
-    pub fn get_hashed(&self, hash: u64, name: &[u8]) -> Option<&Packed> {
-        self.entries.find(hash, |entry| entry.name() == name)
+    /// The time to live of an address that has a name.
+    pub(super) fn address(&self, address: IpAddr) -> Option<u32> {
+        self.addresses.get(address)
+    }
+
+    /// The addresses that have names.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = Told> + '_ {
+        self.addresses.iter()
+    }
+
+    /// How many names have an entry held and would be made as well.
+    pub(super) fn both(&self) -> usize {
+        self.both
     }
 
     /// The apex' entry, which every negative answer needs.
@@ -57,24 +88,32 @@ impl Table {
         self.cuts
     }
 
-    /// All entries, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = &Packed> {
+    /// All entries that are held, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Packed> {
         self.entries.iter()
     }
 
     /// How many names exist.
-    pub fn len(&self) -> usize {
-        self.entries.len()
+    pub(super) fn len(&self) -> usize {
+        (self.entries.len() + self.addresses.len() + self.instances).saturating_sub(self.both)
     }
 
-    /// Whether none exists.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+    fn apply(&mut self, edits: &Edits) {
+        for edit in &edits.names {
+            self.apply_one(edit);
+        }
+        for (address, ttl) in &edits.addresses {
+            self.addresses.set(*address, *ttl);
+        }
     }
 
-    fn apply(&mut self, (name, entry): &Edit) {
+    fn apply_one(&mut self, (name, entry): &Edit) {
         let slot =
             self.entries.entry(hash(name.wire()), |entry| entry.name() == name.wire(), |entry| hash(entry.name()));
+        if let Slot::Occupied(slot) = &slot {
+            self.instances -= slot.get().instance_count();
+        }
+        self.instances += entry.as_ref().map_or(0, Packed::instance_count);
         match (slot, entry) {
             (Slot::Occupied(mut slot), Some(entry)) => *slot.get_mut() = entry.clone(),
             (Slot::Occupied(slot), None) => drop(slot.remove()),
@@ -114,14 +153,14 @@ pub struct IndexWriter {
     index: Arc<Index>,
     spare: Arc<Table>,
     /// What the live table has and the spare has not.
-    missing: Vec<Edit>,
+    missing: Edits,
 }
 
 impl IndexWriter {
     /// An empty index, and its writer.
     pub fn new() -> (Self, Arc<Index>) {
         let index = Arc::new(Index::default());
-        (Self { index: Arc::clone(&index), spare: Arc::default(), missing: Vec::new() }, index)
+        (Self { index: Arc::clone(&index), spare: Arc::default(), missing: Edits::default() }, index)
     }
 
     /// The live state as the writer sees it.
@@ -129,12 +168,8 @@ impl IndexWriter {
         self.index.load()
     }
 
-    /// Makes all the edits visible at once; `cuts` is what look-ups have to watch for, `apex` the
-    /// apex' entry.
-    pub fn commit(&mut self, edits: Vec<Edit>, cuts: Cuts, apex: Option<Packed>) {
-        if edits.is_empty() {
-            return;
-        }
+    /// Makes all the edits visible at once.
+    pub fn commit(&mut self, edits: Edits) {
         // A reader holds a table for the time of a few packets: it is worth a moment's wait before the table is copied.
         for _ in 0..PATIENCE {
             if Arc::get_mut(&mut self.spare).is_some() {
@@ -143,20 +178,18 @@ impl IndexWriter {
             std::thread::yield_now();
         }
         let spare = Arc::make_mut(&mut self.spare);
-        for edit in self.missing.iter().chain(&edits) {
-            spare.apply(edit);
-        }
-        spare.cuts = cuts;
-        spare.apex = apex;
+        spare.apply(&self.missing);
+        spare.apply(&edits);
+        spare.cuts = edits.cuts;
+        spare.apex.clone_from(&edits.apex);
+        spare.both = edits.both;
         self.spare = self.index.live.swap(Arc::clone(&self.spare));
         self.missing = edits;
-        if self.missing.len() >= LARGE
+        if self.missing.names.len() + self.missing.addresses.len() >= LARGE
             && let Some(spare) = Arc::get_mut(&mut self.spare)
         {
             // Kept until the next time, they would take as much memory as a table.
-            for edit in std::mem::take(&mut self.missing) {
-                spare.apply(&edit);
-            }
+            spare.apply(&std::mem::take(&mut self.missing));
         }
     }
 }
@@ -174,25 +207,30 @@ mod tests {
         (owner, Some(packed))
     }
 
+    fn edits(names: Vec<Edit>) -> Edits {
+        Edits { names, ..Edits::default() }
+    }
+
+    fn of_table(table: &Table, name: &str) -> Option<u32> {
+        let name = Name::parse(name).unwrap();
+        table.held(hash(name.wire()), name.wire()).map(|entry| entry.set(1).unwrap().ttl)
+    }
+
     fn ttl(index: &Index, name: &str) -> Option<u32> {
-        index.load().get(Name::parse(name).unwrap().wire()).map(|entry| entry.set(1).unwrap().ttl)
+        of_table(&index.load(), name)
     }
 
     #[test]
     fn both_tables_get_every_edit() {
         let (mut writer, index) = IndexWriter::new();
         for round in 0..6 {
-            writer.commit(
-                vec![entry("a.service", round), entry(&format!("b{round}.service"), round)],
-                Cuts::default(),
-                None,
-            );
+            writer.commit(edits(vec![entry("a.service", round), entry(&format!("b{round}.service"), round)]));
             assert_eq!(ttl(&index, "a.service"), Some(round));
             assert_eq!(index.load().len(), 2 + round as usize);
         }
-        writer.commit(vec![(Name::parse("a.service").unwrap(), None)], Cuts::default(), None);
+        writer.commit(edits(vec![(Name::parse("a.service").unwrap(), None)]));
         assert_eq!(ttl(&index, "a.service"), None);
-        writer.commit(vec![entry("c.service", 1)], Cuts::default(), None);
+        writer.commit(edits(vec![entry("c.service", 1)]));
         assert_eq!(ttl(&index, "a.service"), None);
         assert_eq!(index.load().len(), 7);
     }
@@ -200,19 +238,19 @@ mod tests {
     #[test]
     fn a_reader_that_holds_on_keeps_its_state() {
         let (mut writer, index) = IndexWriter::new();
-        writer.commit(vec![entry("a.service", 1)], Cuts::default(), None);
+        writer.commit(edits(vec![entry("a.service", 1)]));
         let held = index.load();
         for round in 2..6 {
-            writer.commit(vec![entry("a.service", round)], Cuts::default(), None);
+            writer.commit(edits(vec![entry("a.service", round)]));
             assert_eq!(ttl(&index, "a.service"), Some(round));
         }
-        assert_eq!(held.get(Name::parse("a.service").unwrap().wire()).unwrap().set(1).unwrap().ttl, 1);
+        assert_eq!(of_table(&held, "a.service"), Some(1));
     }
 
     #[test]
     fn readers_never_see_half_of_a_commit() {
         let (mut writer, index) = IndexWriter::new();
-        writer.commit(vec![entry("a.service", 0), entry("b.service", 0)], Cuts::default(), None);
+        writer.commit(edits(vec![entry("a.service", 0), entry("b.service", 0)]));
         std::thread::scope(|scope| {
             let readers: Vec<_> = (0..2)
                 .map(|_| {
@@ -220,8 +258,7 @@ mod tests {
                         let mut last = 0;
                         while last < 20_000 {
                             let table = index.load();
-                            let ttl = |name: &[u8]| table.get(name).map(|entry| entry.set(1).unwrap().ttl);
-                            let (a, b) = (ttl(b"\x01a\x07service\0"), ttl(b"\x01b\x07service\0"));
+                            let (a, b) = (of_table(&table, "a.service"), of_table(&table, "b.service"));
                             assert_eq!(a, b);
                             assert!(a >= Some(last), "went back in time");
                             last = a.unwrap();
@@ -230,7 +267,7 @@ mod tests {
                 })
                 .collect();
             for round in 1..=20_000 {
-                writer.commit(vec![entry("a.service", round), entry("b.service", round)], Cuts::default(), None);
+                writer.commit(edits(vec![entry("a.service", round), entry("b.service", round)]));
             }
             for reader in readers {
                 reader.join().unwrap();

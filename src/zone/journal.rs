@@ -72,7 +72,7 @@ impl Journal {
 
     /// Takes a commit in, and drops the oldest ones beyond the bounds.
     pub fn push(&mut self, origin: &Name, commit: &Commit) {
-        if self.bounds == Bounds::NONE {
+        if !self.is_kept() {
             return;
         }
         let apex = commit.changes.iter().find(|change| change.owner == *origin);
@@ -101,7 +101,13 @@ impl Journal {
         Some(Past(self.steps.iter().skip(first).map(|step| Arc::clone(&step.changes)).collect()))
     }
 
-    fn clear(&mut self) {
+    /// Whether it keeps anything.
+    pub(super) fn is_kept(&self) -> bool {
+        self.bounds != Bounds::NONE
+    }
+
+    /// Forgets everything: nothing leads from earlier serials to the next.
+    pub(super) fn clear(&mut self) {
         self.steps.clear();
         self.held = Size::default();
     }
@@ -278,8 +284,9 @@ mod tests {
     fn every_difference_applied_gives_the_present() {
         let mut random = fastrand::Rng::with_seed(1995);
         let mut writer = writer(Bounds::SECONDARIES);
-        let records =
-            |writer: &ZoneWriter| -> BTreeSet<Record> { writer.live().iter().flat_map(Packed::records).collect() };
+        let records = |writer: &ZoneWriter| -> BTreeSet<Record> {
+            writer.live().entries().into_iter().flat_map(|entry| entry.records()).collect()
+        };
         let mut history = vec![(writer.zone().serial(), records(&writer))];
         for _ in 0..200 {
             for _ in 0..random.usize(1..4) {

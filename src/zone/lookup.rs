@@ -1,10 +1,11 @@
 //! What a zone says to a question: RFC 1034 §4.3.2, as a decision without any encoding.
 
 use super::Zone;
-use super::index::{Cuts, Table};
+use super::index::Cuts;
 use super::name::Name;
 use super::packed::{Packed, PackedSet};
 use super::record::rtype;
+use super::view::View;
 
 /// What a zone says.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub enum Found<'t> {
 }
 
 /// Looks up a name (in wire form, lower case, at or below the zone's origin).
-pub fn find<'t>(zone: &Zone, table: &'t Table, name: &[u8], rtype: u16) -> Found<'t> {
+pub fn find<'t>(zone: &Zone, table: &'t View, name: &[u8], rtype: u16) -> Found<'t> {
     if table.cuts() == Cuts::default() {
         return match table.get(name) {
             Some(entry) => at(entry, rtype),
@@ -53,7 +54,7 @@ pub fn find<'t>(zone: &Zone, table: &'t Table, name: &[u8], rtype: u16) -> Found
     }
 }
 
-fn wildcard<'t>(table: &'t Table, encloser: &[u8]) -> Option<&'t Packed> {
+fn wildcard<'t>(table: &'t View, encloser: &[u8]) -> Option<&'t Packed> {
     table.get(&[b"\x01*", encloser].concat())
 }
 
@@ -77,7 +78,7 @@ fn suffixes(name: &[u8]) -> impl Iterator<Item = usize> {
 }
 
 /// The SOA of a zone, as its apex holds it.
-pub fn soa(table: &Table) -> Option<PackedSet<'_>> {
+pub fn soa(table: &View) -> Option<PackedSet<'_>> {
     table.apex()?.set(rtype::SOA)
 }
 

@@ -5,37 +5,44 @@
 //! - [`build`]: what one service puts into a zone.
 //! - [`writer`]: the one writer: offers in, commits out; [`serial`] numbers them.
 //! - [`journal`]: the last commits, for differences between two serials.
-//! - [`index`]: the names, for many readers at once; [`lookup`] answers from them (RFC 1034 §4.3.2).
+//! - [`index`]: the names, for many readers at once; [`view`]: what a reader has of them; [`lookup`] answers from that
+//!   (RFC 1034 §4.3.2).
+//! - [`instances`] and `made`: the names that are as many as instances, made when somebody asks.
 //! - [`mod@file`]: master files (RFC 1035 §5).
 
+pub mod addresses;
 pub mod build;
 pub mod config;
 pub mod entry;
 pub mod file;
 pub mod index;
+pub mod instances;
 pub mod journal;
 pub mod lookup;
+mod made;
 pub mod name;
 pub mod packed;
 pub mod record;
 pub mod records;
 pub mod serial;
 mod slot;
+pub mod soa;
+pub mod view;
 pub mod writer;
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::Guard;
-
 use build::{Offer, Rank, Sets};
-use index::{Index, IndexWriter, Table};
+use index::{Index, IndexWriter};
 use journal::{Bounds, Difference, Journal};
 use name::Name;
 use record::rtype;
 use records::address;
-use writer::{Commit, Soa, ZoneWriter};
+use soa::Soa;
+use view::View;
+use writer::{Commit, ZoneWriter};
 
 /// How far the data of a zone can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,8 +89,8 @@ impl Zone {
     }
 
     /// One state of all names. Hold it for one query.
-    pub fn load(&self) -> Guard<Arc<Table>> {
-        self.index.load()
+    pub fn load(&self) -> View {
+        View::new(self.index.load())
     }
 
     /// How far the data can be trusted now.
@@ -109,6 +116,16 @@ impl Zone {
 
     fn record(&self, commit: &Commit) {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner).push(&self.origin, commit);
+    }
+
+    /// Whether commits are kept for incremental transfers.
+    fn keeps_journal(&self) -> bool {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner).is_kept()
+    }
+
+    /// Nothing leads from earlier serials to the next.
+    fn forget_journal(&self) {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     fn set_serial(&self, serial: u32) {

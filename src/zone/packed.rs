@@ -5,7 +5,8 @@
 //! name length │ name │ number of sets │ directory: a row a set │ bodies and glue
 //!                                        type count ttl body glue
 //! ```
-//! A body is the records in wire form, each with its owner as a pointer to the question (RFC 1035 §4.1.4: 0xC00C). The
+//! The highest bit of the number of sets says that the directory has a row more, for the instances of a service
+//! ([`super::instances`]); it is of no set that anybody sees. A body is the records in wire form, each with its owner as a pointer to the question (RFC 1035 §4.1.4: 0xC00C). The
 //! glue of an SRV set is, for each record in turn, the addresses of its target; the time to live is the set's own, as
 //! both are of one answer. Numbers are big-endian. It is made by the writer, once, and never changes.
 
@@ -13,6 +14,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use super::entry::{Entry, RrSet};
+use super::instances::{self, Instance};
 use super::name::Name;
 use super::record::{Record, rtype};
 
@@ -22,6 +24,9 @@ pub struct Packed(Arc<[u8]>);
 
 /// Bytes of a directory row.
 const ROW: usize = 16;
+
+/// In the number of sets: there are instances, too.
+const HAS_INSTANCES: u8 = 0x80;
 
 /// Bytes of a record before its data: pointer, type, class, TTL, length.
 pub const RR_HEAD: usize = 12;
@@ -47,14 +52,22 @@ impl Packed {
         let mut bytes = Vec::with_capacity(64 + entry.sets.len() * 96);
         bytes.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
         bytes.extend_from_slice(name);
-        bytes.push(u8::try_from(entry.sets.len()).unwrap_or(u8::MAX));
+        let of_instances = entry.sets.iter().find(|set| set.rtype == instances::TYPE);
+        let shown = entry.sets.iter().filter(|set| set.rtype != instances::TYPE);
+        let sets = u8::try_from(shown.clone().count()).unwrap_or(u8::MAX) & !HAS_INSTANCES;
+        bytes.push(sets | of_instances.map_or(0, |_| HAS_INSTANCES));
         let directory = bytes.len();
         bytes.resize(directory + entry.sets.len() * ROW, 0);
-        for (i, set) in entry.sets.iter().enumerate() {
+        for (i, set) in shown.chain(of_instances).enumerate() {
             let body = bytes.len();
-            for rdata in set.iter() {
-                push_head(&mut bytes, set, rdata.len());
-                bytes.extend_from_slice(rdata);
+            let (mut count, mut ttl) = (set.len(), set.ttl);
+            if set.rtype == instances::TYPE {
+                (count, ttl) = instances::pack(&mut bytes, entry, set);
+            } else {
+                for rdata in set.iter() {
+                    push_head(&mut bytes, set, rdata.len());
+                    bytes.extend_from_slice(rdata);
+                }
             }
             let glue = bytes.len();
             if set.rtype == rtype::SRV {
@@ -62,8 +75,8 @@ impl Packed {
             }
             let row = &mut bytes[directory + i * ROW..][..ROW];
             row[..2].copy_from_slice(&set.rtype.to_be_bytes());
-            row[2..4].copy_from_slice(&u16::try_from(set.len()).unwrap_or(u16::MAX).to_be_bytes());
-            row[4..8].copy_from_slice(&set.ttl.to_be_bytes());
+            row[2..4].copy_from_slice(&u16::try_from(count).unwrap_or(u16::MAX).to_be_bytes());
+            row[4..8].copy_from_slice(&ttl.to_be_bytes());
             row[8..12].copy_from_slice(&u32::try_from(body).unwrap_or(u32::MAX).to_be_bytes());
             row[12..].copy_from_slice(&u32::try_from(glue).unwrap_or(u32::MAX).to_be_bytes());
         }
@@ -80,10 +93,29 @@ impl Packed {
         &self.0
     }
 
+    /// The rows, and how many of them are of sets.
     fn directory(&self) -> (&[u8], usize) {
         let at = 1 + usize::from(self.0[0]);
-        let sets = usize::from(self.0[at]);
-        (&self.0[at + 1..at + 1 + sets * ROW], sets)
+        let sets = usize::from(self.0[at] & !HAS_INSTANCES);
+        let rows = sets + usize::from(self.0[at] & HAS_INSTANCES != 0);
+        (&self.0[at + 1..at + 1 + rows * ROW], sets)
+    }
+
+    /// The instances that have names below this one, in the order of their labels; one may be there several times.
+    pub fn instances(&self) -> Vec<Instance<'_>> {
+        let (directory, sets) = self.directory();
+        match directory.get(sets * ROW..).filter(|row| !row.is_empty()) {
+            Some(row) => instances::unpack(self, row, &self.0[number(row, 8)..number(row, 12)]),
+            None => Vec::new(),
+        }
+    }
+
+    /// How many labels [`Self::instances`] have.
+    pub fn instance_count(&self) -> usize {
+        let (directory, sets) = self.directory();
+        directory
+            .get(sets * ROW + 2..sets * ROW + 4)
+            .map_or(0, |count| usize::from(count[0]) << 8 | usize::from(count[1]))
     }
 
     /// The RRset of `rtype`.
@@ -104,10 +136,11 @@ impl Packed {
     }
 
     fn row(&self, i: usize) -> PackedSet<'_> {
-        let (directory, sets) = self.directory();
+        let (directory, _) = self.directory();
         let row = &directory[i * ROW..][..ROW];
         let (body, glue) = (number(row, 8), number(row, 12));
-        let end = if i + 1 < sets { number(&directory[(i + 1) * ROW..], 8) } else { self.0.len() };
+        let end = directory.get((i + 1) * ROW..).filter(|rest| !rest.is_empty());
+        let end = end.map_or(self.0.len(), |next| number(next, 8));
         PackedSet {
             rtype: u16::from_be_bytes([row[0], row[1]]),
             count: usize::from(u16::from_be_bytes([row[2], row[3]])),
@@ -122,15 +155,22 @@ impl Packed {
         self.unpack().records().collect()
     }
 
-    /// The entry it was made of.
+    /// The entry it was made of, without the instances.
     pub fn unpack(&self) -> Entry {
         let sets = self.sets().map(|set| RrSet::new(set.rtype, set.ttl, set.iter().map(<[u8]>::to_vec).collect()));
         let owner = Name::from_wire(self.name()).map_or_else(Name::root, |(name, _)| name);
         Entry { owner, sets: sets.collect() }
     }
+
+    /// The RRsets it was made of, as they were offered: the instances first, in the order of the types.
+    pub fn offered(&self) -> Box<[RrSet]> {
+        let rdatas: Vec<Vec<u8>> = self.instances().iter().map(Instance::rdata).collect();
+        let instances = (!rdatas.is_empty()).then(|| RrSet::new(instances::TYPE, 0, rdatas));
+        instances.into_iter().chain(self.unpack().sets).collect()
+    }
 }
 
-fn number(row: &[u8], at: usize) -> usize {
+pub(super) fn number(row: &[u8], at: usize) -> usize {
     u32::from_be_bytes([row[at], row[at + 1], row[at + 2], row[at + 3]]) as usize
 }
 

@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use super::build::{Rank, Sets};
 use super::entry::RrSet;
+use super::instances;
+use super::packed::Packed;
 use super::record::rtype;
 
 /// Sources that are united at one name. Twice as many records as a message over TCP holds.
@@ -18,7 +20,7 @@ pub(super) const MOST_UNITED: usize = 4096;
 const FEW: usize = 16;
 
 /// What is offered at one owner.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Slot {
     offers: Offers,
     /// Names below this one at which something is offered.
@@ -27,10 +29,19 @@ pub(super) struct Slot {
 
 type Shown = Arc<[RrSet]>;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Offers {
-    Few(Vec<(Arc<str>, Rank, Shown)>),
+    Few(Vec<Offered>),
     Many(BTreeMap<(Rank, Arc<str>), Shown>),
+}
+
+#[derive(Debug, Clone)]
+struct Offered {
+    source: Arc<str>,
+    rank: Rank,
+    /// None while nobody else offers anything and it is all in the packed entry that readers see: nearly everywhere, and
+    /// it need not be held twice.
+    shown: Option<Shown>,
 }
 
 impl Default for Offers {
@@ -50,9 +61,25 @@ impl Slot {
         }
     }
 
-    /// Replaces what `source` offers. Says whether that is different.
-    pub(super) fn put(&mut self, source: &Arc<str>, rank: Rank, sets: Box<[RrSet]>) -> bool {
+    /// Whether very many offer something.
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self.offers, Offers::Many(_))
+    }
+
+    /// Replaces what `source` offers. Says whether that is different. `live` is the entry that readers see.
+    pub(super) fn put(
+        &mut self,
+        source: &Arc<str>,
+        rank: Rank,
+        sets: Box<[RrSet]>,
+        live: impl FnOnce() -> Option<Packed>,
+    ) -> bool {
+        let was_packed = self.is_packed();
+        self.unpack(live);
         if self.get(source).is_some_and(|(before, shown)| before == rank && **shown == *sets) {
+            if was_packed {
+                self.pack();
+            }
             return false;
         }
         self.remove(source);
@@ -62,12 +89,13 @@ impl Slot {
         match &mut self.offers {
             Offers::Few(offers) => {
                 if offers.is_empty() {
-                    // Nearly every name is offered by one service alone, and there are millions.
+                    // Nearly every name is offered by one service alone, and there are many.
                     offers.reserve_exact(1);
                 }
-                offers.push((Arc::clone(source), rank, sets));
+                offers.push(Offered { source: Arc::clone(source), rank, shown: Some(sets) });
                 if offers.len() > FEW {
-                    let many = std::mem::take(offers).into_iter().map(|(source, rank, sets)| ((rank, source), sets));
+                    let many = std::mem::take(offers).into_iter();
+                    let many = many.filter_map(|one| Some(((one.rank, one.source), one.shown?)));
                     self.offers = Offers::Many(many.collect());
                 }
             }
@@ -79,7 +107,7 @@ impl Slot {
     /// Takes away what `source` offers.
     pub(super) fn remove(&mut self, source: &Arc<str>) {
         match &mut self.offers {
-            Offers::Few(offers) => offers.retain(|(other, ..)| other != source),
+            Offers::Few(offers) => offers.retain(|one| one.source != *source),
             Offers::Many(offers) => {
                 for rank in RANKS {
                     offers.remove(&(rank, Arc::clone(source)));
@@ -88,11 +116,37 @@ impl Slot {
         }
     }
 
+    /// What is offered is in the packed entry that readers see, word for word, where one alone offers it: no more is held.
+    /// Master file and zone are left out, as they are shown type by type.
+    pub(super) fn pack(&mut self) {
+        if let Offers::Few(offers) = &mut self.offers
+            && let [one] = &mut offers[..]
+            && !matches!(one.rank, Rank::Static | Rank::Base)
+        {
+            one.shown = None;
+        }
+    }
+
+    /// Whether [`Self::pack`] has left nothing here.
+    pub(super) fn is_packed(&self) -> bool {
+        matches!(&self.offers, Offers::Few(offers) if offers.iter().any(|one| one.shown.is_none()))
+    }
+
+    /// Takes back what is held in the packed entry that readers see.
+    pub(super) fn unpack(&mut self, live: impl FnOnce() -> Option<Packed>) {
+        if let Offers::Few(offers) = &mut self.offers
+            && let Some(one) = offers.iter_mut().find(|one| one.shown.is_none())
+        {
+            one.shown = Some(live().map(|entry| entry.offered().into()).unwrap_or_default());
+        }
+    }
+
     /// What `source` offers.
     fn get(&self, source: &Arc<str>) -> Option<(Rank, &Shown)> {
         match &self.offers {
             Offers::Few(offers) => {
-                offers.iter().find(|(other, ..)| other == source).map(|(_, rank, shown)| (*rank, shown))
+                let one = offers.iter().find(|one| one.source == *source)?;
+                Some((one.rank, one.shown.as_ref()?))
             }
             Offers::Many(offers) => {
                 RANKS.into_iter().find_map(|rank| offers.get(&(rank, Arc::clone(source))).map(|shown| (rank, shown)))
@@ -103,9 +157,10 @@ impl Slot {
     /// What is offered under `rank`, with its sources.
     fn of(&self, rank: Rank) -> Box<dyn Iterator<Item = (&Arc<str>, &Shown)> + '_> {
         match &self.offers {
-            Offers::Few(offers) => Box::new(
-                offers.iter().filter(move |(_, other, _)| *other == rank).map(|(source, _, shown)| (source, shown)),
-            ),
+            Offers::Few(offers) => {
+                let of_rank = offers.iter().filter(move |one| one.rank == rank);
+                Box::new(of_rank.filter_map(|one| Some((&one.source, one.shown.as_ref()?))))
+            }
             Offers::Many(offers) => Box::new(
                 offers
                     .range((rank, Arc::from(""))..)
@@ -117,7 +172,10 @@ impl Slot {
 
     /// Whether anything is offered under `rank`.
     pub(super) fn has(&self, rank: Rank) -> bool {
-        self.of(rank).next().is_some()
+        match &self.offers {
+            Offers::Few(offers) => offers.iter().any(|one| one.rank == rank),
+            Offers::Many(_) => self.of(rank).next().is_some(),
+        }
     }
 
     /// Of several that cannot be united, the one whose service is nearest: the longest path; then the first.
@@ -125,16 +183,31 @@ impl Slot {
         self.of(rank).min_by_key(|(source, _)| (std::cmp::Reverse(source.len()), Arc::clone(source)))
     }
 
-    /// The RRsets that show, in no order.
-    pub(super) fn sets(&self) -> Vec<RrSet> {
+    /// The instances that have names below this one ([`instances`]), whatever shows here.
+    pub(super) fn instances(&self) -> Option<RrSet> {
+        let of_set = |shown: &Shown| shown.iter().find(|set| set.rtype == instances::TYPE).cloned();
+        let mut sets = self.of(Rank::Derived).take(MOST_UNITED).filter_map(|(_, shown)| of_set(shown));
+        let first = sets.next()?;
+        let rest: Vec<RrSet> = sets.collect();
+        if rest.is_empty() {
+            return Some(first);
+        }
+        let rdatas = rest.iter().chain([&first]).flat_map(RrSet::iter).map(<[u8]>::to_vec).collect();
+        Some(RrSet::new(instances::TYPE, 0, rdatas))
+    }
+
+    /// The RRsets that show, in no order; `made` are those that would be made for the name, in the rank of what is
+    /// derived. Must not be packed.
+    pub(super) fn sets(&self, made: Option<&Shown>) -> Vec<RrSet> {
         let mut sets = if self.has(Rank::Real) {
-            united(self.of(Rank::Real))
-        } else if self.has(Rank::Derived) {
-            united(self.of(Rank::Derived))
+            united(self.of(Rank::Real).map(|(_, shown)| shown))
+        } else if self.has(Rank::Derived) || made.is_some() {
+            united(made.into_iter().chain(self.of(Rank::Derived).map(|(_, shown)| shown)))
         } else {
             let one = self.one_of(Rank::Subset).or_else(|| self.one_of(Rank::Alias));
             one.map(|(_, shown)| shown.to_vec()).unwrap_or_default()
         };
+        sets.retain(|set| set.rtype != instances::TYPE);
         for set in self.of(Rank::Static).flat_map(|(_, shown)| shown.iter()) {
             sets.retain(|other| other.rtype != set.rtype && set.rtype != rtype::CNAME);
             sets.push(set.clone());
@@ -148,13 +221,14 @@ impl Slot {
                 sets.push(set.clone());
             }
         }
+        sets.extend(self.instances());
         sets
     }
 }
 
 /// The union of several offers' RRsets.
-fn united<'s>(offers: impl Iterator<Item = (&'s Arc<str>, &'s Shown)>) -> Vec<RrSet> {
-    let mut offers = offers.take(MOST_UNITED).map(|(_, shown)| shown);
+fn united<'s>(offers: impl Iterator<Item = &'s Shown>) -> Vec<RrSet> {
+    let mut offers = offers.take(MOST_UNITED);
     let Some(first) = offers.next() else { return Vec::new() };
     let rest: Vec<_> = offers.filter(|other| *other != first).collect();
     if rest.is_empty() {
@@ -178,7 +252,7 @@ mod tests {
     }
 
     fn shows(slot: &Slot) -> Vec<u8> {
-        slot.sets().iter().flat_map(RrSet::iter).map(|rdata| rdata[3]).collect()
+        slot.sets(None).iter().flat_map(RrSet::iter).map(|rdata| rdata[3]).collect()
     }
 
     #[test]
@@ -186,11 +260,11 @@ mod tests {
         let mut slot = Slot::default();
         let sources: Vec<Arc<str>> = (0..40).map(|i| format!("s{i:02}").into()).collect();
         for (i, source) in (0..).zip(&sources) {
-            assert!(slot.put(source, Rank::Derived, sets(i)));
-            assert!(!slot.put(source, Rank::Derived, sets(i)), "nothing new");
+            assert!(slot.put(source, Rank::Derived, sets(i), || None));
+            assert!(!slot.put(source, Rank::Derived, sets(i), || None), "nothing new");
             assert_eq!(shows(&slot).len(), usize::from(i) + 1);
         }
-        assert!(slot.put(&sources[7], Rank::Real, sets(99)), "another rank");
+        assert!(slot.put(&sources[7], Rank::Real, sets(99), || None), "another rank");
         assert_eq!(shows(&slot), [99]);
         for source in &sources {
             assert!(!slot.is_empty());
@@ -203,20 +277,20 @@ mod tests {
     fn what_is_united_is_bounded_and_always_the_same() {
         let mut slot = Slot::default();
         for i in (0..6000_u16).rev() {
-            slot.put(&format!("s{i:04}").into(), Rank::Derived, sets(i));
+            slot.put(&format!("s{i:04}").into(), Rank::Derived, sets(i), || None);
         }
-        assert_eq!(slot.sets()[0].len(), MOST_UNITED);
-        assert_eq!(slot.sets()[0].iter().next(), Some(&[10, 0, 0, 0][..]));
+        assert_eq!(slot.sets(None)[0].len(), MOST_UNITED);
+        assert_eq!(slot.sets(None)[0].iter().next(), Some(&[10, 0, 0, 0][..]));
     }
 
     #[test]
     fn of_two_aliases_the_first_shows_and_of_two_subsets_the_nearer() {
         let mut slot = Slot::default();
-        slot.put(&"a-b_c".into(), Rank::Alias, sets(2));
-        slot.put(&"a_b_c".into(), Rank::Alias, sets(3));
+        slot.put(&"a-b_c".into(), Rank::Alias, sets(2), || None);
+        slot.put(&"a_b_c".into(), Rank::Alias, sets(3), || None);
         assert_eq!(shows(&slot), [2]);
-        slot.put(&"x".into(), Rank::Subset, sets(4));
-        slot.put(&"x/y".into(), Rank::Subset, sets(5));
+        slot.put(&"x".into(), Rank::Subset, sets(4), || None);
+        slot.put(&"x/y".into(), Rank::Subset, sets(5), || None);
         assert_eq!(shows(&slot), [5]);
     }
 }

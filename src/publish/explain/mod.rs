@@ -154,7 +154,7 @@ fn rank(seen: &Seen<'_>, view: &View, name: &Name, candidate: &Candidate) -> Opt
         ..Context::new(view.zone.origin(), view.ttl)
     };
     let built = build(&context, below(&folded, &view.under)?, &service).ok()?;
-    built.offers.iter().find(|offer| offer.owner == *name).map(|offer| offer.rank)
+    built.rank_at(view.zone.origin(), name)
 }
 
 /// Offers of one rank are united, but for parts and other spellings of services.

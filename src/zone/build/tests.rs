@@ -1,7 +1,7 @@
 //! What a service puts into a zone, name by name.
 
 use super::*;
-use crate::model::{Endpoint, Host, Protocol};
+use crate::model::{Endpoint, Host, Instance, Protocol};
 
 fn instance(host: Host, port: u16) -> Instance {
     let endpoint = Endpoint { host, port };
@@ -26,10 +26,34 @@ fn origin() -> Name {
 
 type Shown = BTreeMap<String, Vec<(u16, u32, usize)>>;
 
+/// What is offered, the names that are made on demand as if they were, too.
+fn offers(built: &Built) -> Vec<Offer> {
+    let mut offers = Vec::new();
+    let mut derived = |owner, sets| offers.push(Offer { owner, rank: Rank::Derived, sets });
+    for &(address, ttl) in &built.offers.addresses {
+        derived(address::name(&origin(), address).unwrap(), [made::address_set(address, ttl)].into());
+    }
+    for offer in &built.offers.names {
+        for one in offer.sets.iter().filter(|set| set.rtype == instances::TYPE).flat_map(RrSet::iter) {
+            let one = super::Instance::read(one).unwrap();
+            derived(offer.owner.child(one.label).unwrap(), made::instance_sets([one].into_iter()).unwrap());
+        }
+        let sets = offer.sets.iter().filter(|set| set.rtype != instances::TYPE).cloned().collect();
+        derived(offer.owner.clone(), sets);
+    }
+    for (offer, own) in offers.iter_mut().filter_map(|offer| {
+        let own = built.offers.names.iter().find(|own| own.owner == offer.owner)?;
+        Some((offer, own))
+    }) {
+        offer.rank = own.rank;
+    }
+    offers
+}
+
 /// Owners, each with type, TTL and number of records of its sets.
 fn shown(built: &Built) -> Shown {
     let sets = |offer: &Offer| offer.sets.iter().map(|set| (set.rtype, set.ttl, set.len())).collect();
-    built.offers.iter().map(|offer| (offer.owner.to_string(), sets(offer))).collect()
+    offers(built).iter().map(|offer| (offer.owner.to_string(), sets(offer))).collect()
 }
 
 fn built(path: &str, service: &Service) -> Shown {
@@ -37,7 +61,8 @@ fn built(path: &str, service: &Service) -> Shown {
 }
 
 fn rdata(built: &Built, owner: &str, rtype: u16) -> Vec<Vec<u8>> {
-    let offer = built.offers.iter().find(|offer| offer.owner.to_string() == owner);
+    let offers = offers(built);
+    let offer = offers.iter().find(|offer| offer.owner.to_string() == owner);
     let set = offer.and_then(|offer| offer.sets.iter().find(|set| set.rtype == rtype));
     set.into_iter().flat_map(RrSet::iter).map(<[u8]>::to_vec).collect()
 }
@@ -88,7 +113,7 @@ fn what_an_instance_says_goes_before_what_its_service_says() {
     let mut service = service(vec![own, v4(43, 1)]);
     (service.defaults.weight, service.defaults.ttl, service.defaults.priority) = (Some(1), Some(60), Some(2));
     let offers = build(&Context::new(&origin(), 5), "a", &service).unwrap().offers;
-    let offer = offers.iter().find(|offer| offer.rank == Rank::Real).unwrap();
+    let offer = offers.names.iter().find(|offer| offer.rank == Rank::Real).unwrap();
     let srv = offer.sets.iter().find(|set| set.rtype == rtype::SRV).unwrap();
     assert_eq!(srv.ttl, 3, "one set, one time to live: the least");
     let heads: Vec<_> = srv.iter().map(|rdata| rdata[..6].to_vec()).collect();
@@ -176,7 +201,7 @@ fn reverse_names_point_to_addr_names() {
     let built = build(&Context { reverse_of: Some(&forward), ..Context::new(&origin, 5) }, "a", &service).unwrap();
     let owner = "42.0.168.192.in-addr.arpa.";
     assert_eq!(rdata(&built, owner, rtype::PTR), [Name::parse("192-168-0-42.addr.service").unwrap().wire()]);
-    assert_eq!(built.offers.len(), 1);
+    assert_eq!(built.offers.names.len(), 1);
 }
 
 #[test]

@@ -26,6 +26,11 @@ pub(in super::super) fn below_addr(origin: &Name, label: &str) -> Result<Name, N
 pub fn address_of(origin: &Name, name: &Name) -> Option<IpAddr> {
     let front = name.above(origin)?;
     let [label, b"addr"] = front[..] else { return None };
+    of_label(label)
+}
+
+/// The address that a label of such a name says.
+pub(in super::super) fn of_label(label: &[u8]) -> Option<IpAddr> {
     let label = std::str::from_utf8(label).ok()?;
     if label.len() == 32 {
         let digits = label.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));

@@ -2,13 +2,11 @@
 //! `192\.168\.0\.42:8080._api_x._tcp.service.`, and `_services._dns-sd._udp.service.` lists the services of its domain.
 
 use super::super::build::{Names, Rank};
+use super::super::instances::{self, Instance};
 use super::super::name::Name;
 use super::super::record::rtype;
 use super::label;
 use super::srv::Reach;
-
-/// TXT of an instance that says nothing: there must be one, and it must not be empty (RFC 6763 §6.1).
-const NOTHING: [u8; 1] = [0];
 
 /// Adds an instance called `name` to the service at `service` (`_api_x._tcp.service.`) of `domain`.
 pub(in super::super) fn add(
@@ -20,8 +18,9 @@ pub(in super::super) fn add(
 ) {
     let Some(instance) = label::exact(name).ok().and_then(|label| service.child(&label).ok()) else { return };
     names.add(service, Rank::Derived, rtype::PTR, reach.ttl, instance.wire().to_vec());
-    reach.add_srv(names, &instance, Rank::Derived);
-    names.add(&instance, Rank::Derived, rtype::TXT, reach.ttl, txt.unwrap_or_else(|| NOTHING.to_vec()));
+    let (label, txt) = (instance.labels().next().unwrap_or_default(), txt.unwrap_or_default());
+    let rdata = Instance { label, ttl: reach.ttl, srv: &reach.srv, txt: &txt }.rdata();
+    names.add(service, Rank::Derived, instances::TYPE, 0, rdata);
     if let Some(all) = services_name(domain) {
         names.add(&all, Rank::Derived, rtype::PTR, reach.ttl, service.wire().to_vec());
     }

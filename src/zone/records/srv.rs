@@ -20,6 +20,8 @@ pub(in super::super) struct Reach {
     pub(in super::super) addresses: Vec<IpAddr>,
     /// Whether the target is a name of this zone, made for this host.
     is_ours: bool,
+    /// Whether it was registered by its address.
+    is_address: bool,
     /// Data of its SRV record.
     pub(in super::super) srv: Vec<u8>,
     /// Time to live of all of it, in seconds.
@@ -63,13 +65,22 @@ impl Reach {
             srv.extend_from_slice(&field.to_be_bytes());
         }
         srv.extend_from_slice(target.wire());
-        Ok(Self { target, addresses, is_ours, srv, ttl })
+        let is_address = endpoint.host.ip().is_some();
+        Ok(Self { target, addresses, is_ours, is_address, srv, ttl })
+    }
+
+    /// Has the address have its name, where there is one.
+    pub(in super::super) fn add_address(&self, names: &mut Names) {
+        if self.is_address {
+            self.addresses.iter().for_each(|address| names.name_address(*address, self.ttl));
+        }
     }
 
     /// Adds the SRV record at `owner`, and what makes its target known.
     pub(in super::super) fn add_srv(&self, names: &mut Names, owner: &Name, rank: Rank) {
         names.add(owner, rank, rtype::SRV, self.ttl, self.srv.clone());
-        if self.is_ours {
+        // The name of an address is made of it; that of a host known by one label is held.
+        if self.is_ours && !self.is_address {
             names.exist(&self.target, Rank::Derived);
             self.add_addresses(names, &self.target, Rank::Derived);
         }

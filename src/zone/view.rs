@@ -1,0 +1,174 @@
+//! What a reader has of a zone: one state of all its names, those included whose records are made when somebody asks
+//! ([`super::made`]). A made entry lives as long as the view, so that answers can refer to it like to any other.
+
+use std::cell::OnceCell;
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use arc_swap::Guard;
+
+use super::addresses::Told;
+use super::index::{self, Cuts, Table};
+use super::made::{self, Shape};
+use super::name::Name;
+use super::packed::{Addresses, Packed};
+use super::records::address;
+
+/// One state of a zone's names. To be held for a query, or for a batch of them, not longer.
+#[derive(Debug)]
+pub struct View {
+    table: Guard<Arc<Table>>,
+    shelf: Shelf,
+}
+
+impl View {
+    pub(super) fn new(table: Guard<Arc<Table>>) -> Self {
+        Self { table, shelf: Shelf::default() }
+    }
+
+    /// The entry of a name, given in wire form and lower case.
+    pub fn get(&self, name: &[u8]) -> Option<&Packed> {
+        self.get_hashed(index::hash(name), name)
+    }
+
+    /// The entry of a name whose [`index::hash`] is known.
+    pub fn get_hashed(&self, hash: u64, name: &[u8]) -> Option<&Packed> {
+        self.table.held(hash, name).or_else(|| Some(self.shelf.put(self.table.made(name)?)))
+    }
+
+    /// The apex' entry, which every negative answer needs.
+    pub fn apex(&self) -> Option<&Packed> {
+        self.table.apex()
+    }
+
+    /// What a look-up has to watch for.
+    pub fn cuts(&self) -> Cuts {
+        self.table.cuts()
+    }
+
+    /// How many names exist.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether none exists.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All entries, in no order. The view may go before they do.
+    pub fn entries(&self) -> Entries {
+        Entries::of(&self.table)
+    }
+}
+
+impl Table {
+    /// What is made under a name, whether or not an entry is held there.
+    pub(super) fn made(&self, name: &[u8]) -> Option<Packed> {
+        match made::shape(self.apex()?.name(), name)? {
+            Shape::Address(address) => {
+                let (owner, _) = Name::from_wire(name)?;
+                Some(made::address(owner, address, self.address(address)?))
+            }
+            Shape::Instance(label) => {
+                let parent = made::parent(name);
+                let parent = self.held(index::hash(parent), parent)?;
+                made::instance(parent, label, &mut |target| self.addresses_of(target))
+            }
+        }
+    }
+
+    /// The address of a host, where it is an `addr` name; others are packed with the service.
+    fn addresses_of(&self, target: &[u8]) -> Addresses {
+        let target = target.to_ascii_lowercase();
+        let mut addresses = Addresses::default();
+        match self.apex().and_then(|apex| made::shape(apex.name(), &target)) {
+            Some(Shape::Address(IpAddr::V4(address))) => addresses.v4.push(address),
+            Some(Shape::Address(IpAddr::V6(address))) => addresses.v6.push(address),
+            _ => {}
+        }
+        addresses
+    }
+}
+
+/// All entries of a zone. Those that are made are made on the way.
+#[derive(Debug)]
+pub struct Entries {
+    held: Vec<Packed>,
+    addresses: Vec<Told>,
+    /// The domain of the addresses' names.
+    origin: Option<Name>,
+    /// Names held that would be made as well.
+    both: HashSet<Vec<u8>>,
+}
+
+impl Entries {
+    fn of(table: &Table) -> Self {
+        let origin = table.apex().and_then(|apex| Name::from_wire(apex.name())).map(|(origin, _)| origin);
+        let held: Vec<Packed> = table.iter().cloned().collect();
+        let names = held.iter().map(Packed::name).filter(|name| table.both() > 0 && table.made(name).is_some());
+        let both = names.map(<[u8]>::to_vec).collect();
+        Self { held, addresses: table.addresses().collect(), origin, both }
+    }
+}
+
+impl IntoIterator for Entries {
+    type Item = Packed;
+    type IntoIter = Box<dyn Iterator<Item = Packed> + Send>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        let Self { held, addresses, origin, both } = self;
+        let by_address = addresses.into_iter().filter_map(move |(ip, ttl)| {
+            let owner = address::name(origin.as_ref()?, ip).ok()?;
+            Some(made::address(owner, ip, ttl))
+        });
+        let with_instances = held.into_iter().flat_map(|entry| {
+            let mut labels: Vec<Vec<u8>> = entry.instances().iter().map(|one| one.label.to_vec()).collect();
+            labels.dedup();
+            let parent = entry.clone();
+            let instance = move |label: Vec<u8>| made::instance(&parent, &label, &mut |_| Addresses::default());
+            // Held entries are marked, so that only the others are asked whether they are held as well.
+            std::iter::once((true, entry)).chain(labels.into_iter().filter_map(instance).map(|made| (false, made)))
+        });
+        let all = with_instances.chain(by_address.map(|made| (false, made)));
+        Box::new(all.filter(move |(held, entry)| *held || !both.contains(entry.name())).map(|(_, entry)| entry))
+    }
+}
+
+/// Where made entries are kept: it only grows, so what is on it can be referred to.
+#[derive(Debug, Default)]
+struct Shelf(OnceCell<Box<Board>>);
+
+/// Room for some entries, and for more boards. A batch of queries asks for a few of them at most.
+#[derive(Debug, Default)]
+struct Board {
+    entries: [OnceCell<Packed>; 16],
+    next: Shelf,
+}
+
+impl Shelf {
+    fn put(&self, entry: Packed) -> &Packed {
+        let mut at = self;
+        loop {
+            let board = at.0.get_or_init(Box::default);
+            if let Some(room) = board.entries.iter().find(|room| room.get().is_none()) {
+                return room.get_or_init(|| entry);
+            }
+            at = &board.next;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_on_the_shelf_stays_where_it_is() {
+        let shelf = Shelf::default();
+        let entry = |last: u8| made::address(Name::root(), [10, 0, 0, last].into(), 5);
+        let put: Vec<&Packed> = (0..100).map(|last| shelf.put(entry(last))).collect();
+        assert!(put.iter().zip(0..100).all(|(put, last)| **put == entry(last)));
+    }
+}

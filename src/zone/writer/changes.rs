@@ -1,0 +1,338 @@
+//! What has become of the names that were touched since the last commit: each is looked at anew, packed, and compared
+//! with what readers see.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::super::entry::{Entry, RrSet};
+use super::super::index::{Cuts, Edit, Edits};
+use super::super::instances::{self, Instance};
+use super::super::made::{self, Shape};
+use super::super::name::Name;
+use super::super::packed::{Addresses, Packed, srv_target};
+use super::super::record::rtype;
+use super::super::records::address::{self, address_of};
+use super::super::slot::Slot;
+use super::{Change, HashSet, Rank, ZoneWriter, held};
+
+/// From how many names on it is worth while to start threads.
+const WORTH_THREADS: usize = 10_000;
+
+/// What was found of all touched names.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    /// Names whose records are different.
+    pub(super) changes: Vec<Change>,
+    /// What is different in the entries that are held.
+    edits: Vec<Edit>,
+    addresses: Vec<(IpAddr, Option<u32>)>,
+    cuts: Cuts,
+    /// The names that were looked at.
+    names: Vec<Name>,
+}
+
+/// What was found at one name.
+pub(super) struct Seen {
+    change: Change,
+    /// See [`Gathered::edits`]; the name need not be there.
+    edit: Option<Edit>,
+    /// See [`ZoneWriter::targets_of`].
+    targets: Vec<Name>,
+    /// Whether the name would be made as well.
+    is_made: bool,
+}
+
+impl Gathered {
+    pub(super) fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.edits.is_empty() && self.addresses.is_empty()
+    }
+
+    /// Takes in what was found at a name, as far as it is different.
+    pub(super) fn take(&mut self, Seen { change, edit, .. }: Seen) {
+        if change.old != change.new {
+            self.changes.push(change);
+        }
+        self.edits.extend(edit);
+    }
+
+    /// Takes out what was found at `name`.
+    pub(super) fn forget(&mut self, name: &Name) {
+        self.changes.retain(|change| change.owner != *name);
+        self.edits.retain(|(owner, _)| owner != name);
+    }
+}
+
+impl ZoneWriter {
+    /// Looks at everything that was touched. Names that are made on demand are among the changes where `all` are wanted.
+    pub(super) fn gather(&mut self, all: bool) -> Gathered {
+        let mut touched = std::mem::take(&mut self.touched);
+        let addresses = self.gather_addresses(&mut touched);
+        let dependents: Vec<Name> =
+            touched.iter().filter_map(|name| self.dependents.get(name)).flatten().cloned().collect();
+        touched.extend(dependents);
+        if !self.slots_of_instances.is_empty() {
+            let beside = touched.iter().filter_map(|name| self.slots_of_instances.get(name)).flatten();
+            let beside: Vec<Name> = beside.cloned().collect();
+            touched.extend(beside);
+        }
+        let mut gathered = Gathered { addresses, ..Gathered::default() };
+        for seen in self.see(touched.iter().cloned().collect()) {
+            self.depend(&seen.change.owner, &seen.targets);
+            self.note_made(&seen);
+            gathered.names.push(seen.change.owner.clone());
+            gathered.take(seen);
+        }
+        gathered.cuts = self.cuts_after(&gathered.changes);
+        if all {
+            self.gather_made(&touched, &mut gathered);
+        }
+        gathered
+    }
+
+    /// The addresses that are there now and were not, or the other way round; a name of theirs that also has a slot is
+    /// touched.
+    fn gather_addresses(&mut self, touched: &mut HashSet<Name>) -> Vec<(IpAddr, Option<u32>)> {
+        let live = self.index.live();
+        let moved = std::mem::take(&mut self.moved).into_iter().map(|address| (address, self.addresses.ttl(address)));
+        let moved: Vec<_> = moved.filter(|(address, ttl)| live.address(*address) != *ttl).collect();
+        if !self.slots_of_addresses.is_empty() {
+            let names = moved.iter().filter_map(|(ip, _)| address::name(self.zone.origin(), *ip).ok());
+            touched.extend(names.filter(|name| self.slots_of_addresses.contains(name)));
+        }
+        moved
+    }
+
+    /// Looks at these names. The first sight of a large registry is shared out among the processors.
+    fn see(&self, names: Vec<Name>) -> Vec<Seen> {
+        if names.len() < WORTH_THREADS {
+            return names.into_iter().map(|owner| self.seen(owner)).collect();
+        }
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut seen = Vec::with_capacity(names.len());
+        std::thread::scope(|scope| {
+            let share = |names: &[Name]| names.iter().cloned().map(|owner| self.seen(owner)).collect::<Vec<_>>();
+            let shares = names.chunks(names.len().div_ceil(threads));
+            let working: Vec<_> = shares.map(|names| scope.spawn(move || share(names))).collect();
+            for thread in working {
+                // A panic there is a panic here, as if the work had not been shared out.
+                seen.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            }
+        });
+        seen
+    }
+
+    /// What is and what was to be seen at `owner`.
+    pub(super) fn seen(&self, owner: Name) -> Seen {
+        let old = held(&self.index, owner.wire());
+        let is_apex = owner == *self.zone.origin();
+        let slot = self.slots.get(&owner);
+        // A name that is offered nothing is made, or is none.
+        let (shape, made) = match made::shape(self.zone.origin().wire(), owner.wire()) {
+            Some(shape) => (true, self.made_sets(&owner, shape)),
+            None => (false, None),
+        };
+        let pack = |sets: Vec<RrSet>| {
+            let entry = self.entry(&owner, sets);
+            let targets = self.targets_of(&entry);
+            (Packed::new(&entry, &mut |target| self.addresses_of(target)), targets)
+        };
+        let (new, targets) = match slot {
+            // Nothing is different but names below.
+            Some(slot) if slot.is_packed() && made.is_none() => match &old {
+                Some(old) => pack(old.offered().into_vec()),
+                None => pack(Vec::new()),
+            },
+            Some(slot) => pack(self.slot_sets(slot, &owner, made.as_deref())),
+            None if is_apex => pack(Vec::new()),
+            None => {
+                let new = made.as_ref().map(|sets| pack(sets.to_vec()).0);
+                let was =
+                    if shape { old.clone().or_else(|| self.index.live().made(owner.wire())) } else { old.clone() };
+                let edit = old.is_some().then(|| (owner.clone(), None));
+                return Seen { change: Change { owner, old: was, new }, edit, targets: Vec::new(), is_made: false };
+            }
+        };
+        let edit = (old.as_ref() != Some(&new)).then(|| (owner.clone(), Some(new.clone())));
+        let was = if shape { old.or_else(|| self.index.live().made(owner.wire())) } else { old };
+        Seen { change: Change { owner, old: was, new: Some(new) }, edit, targets, is_made: made.is_some() }
+    }
+
+    /// What a slot shows beside what is made for its name.
+    fn slot_sets(&self, slot: &Slot, owner: &Name, made: Option<&[RrSet]>) -> Vec<RrSet> {
+        let made: Option<Arc<[RrSet]>> = made.map(Into::into);
+        if slot.is_packed() {
+            let mut slot = slot.clone();
+            slot.unpack(|| held(&self.index, owner.wire()));
+            return slot.sets(made.as_ref());
+        }
+        slot.sets(made.as_ref())
+    }
+
+    /// The RRsets that are made for a name of this shape; none where none are.
+    fn made_sets(&self, owner: &Name, shape: Shape<'_>) -> Option<Box<[RrSet]>> {
+        match shape {
+            Shape::Address(address) => Some([made::address_set(address, self.addresses.ttl(address)?)].into()),
+            Shape::Instance(label) => {
+                let parent = owner.parent()?;
+                let slot = self.slots.get(&parent)?;
+                let set = if slot.is_packed() {
+                    held(&self.index, parent.wire())?.offered().iter().find(|set| set.rtype == instances::TYPE).cloned()
+                } else {
+                    slot.instances()
+                }?;
+                made::instance_sets(set.iter().filter_map(Instance::read).filter(|one| one.label == label))
+            }
+        }
+    }
+
+    /// Keeps in mind whether a name that has a slot would be made as well. If so, its entry is more than what is offered.
+    fn note_made(&mut self, Seen { change: Change { owner, .. }, is_made, .. }: &Seen) {
+        if !is_made {
+            self.both.remove(owner);
+        } else if let Some(slot) = self.slots.get_mut(owner) {
+            slot.unpack(|| held(&self.index, owner.wire()));
+            self.both.insert(owner.clone());
+        }
+    }
+
+    /// Makes what was gathered visible. What is offered is in what readers see from now on, and need not be held twice.
+    pub(super) fn show(&mut self, gathered: Gathered, apex: Option<Packed>) {
+        let Gathered { edits: names, addresses, cuts, names: settled, .. } = gathered;
+        if !names.is_empty() || !addresses.is_empty() {
+            self.index.commit(Edits { names, addresses, cuts, apex, both: self.both.len() });
+        }
+        for name in settled.iter().filter(|name| *name != self.zone.origin() && !self.both.contains(*name)) {
+            if let Some(slot) = self.slots.get_mut(name) {
+                slot.pack();
+            }
+        }
+    }
+
+    /// The entry of a name that shows `sets`.
+    fn entry(&self, owner: &Name, mut sets: Vec<RrSet>) -> Entry {
+        if owner == self.zone.origin() {
+            sets.retain(|set| set.rtype != rtype::SOA);
+            sets.push(RrSet::new(rtype::SOA, self.soa.ttl, vec![self.soa.rdata()]));
+        }
+        sets.sort_by_key(|set| set.rtype);
+        Entry { owner: owner.clone(), sets: sets.into() }
+    }
+
+    /// The addresses of a host that an SRV record names. That of an `addr` name is in the name, unless the master file
+    /// says something of it; any other host in the zone is looked up, and remembered by [`Self::depend`].
+    fn addresses_of(&self, target: &[u8]) -> Addresses {
+        let Some((name, _)) = Name::from_wire(&target.to_ascii_lowercase()) else { return Addresses::default() };
+        let mut addresses = Addresses::default();
+        if let Some(address) = self.plain_address(&name) {
+            match address {
+                IpAddr::V4(address) => addresses.v4.push(address),
+                IpAddr::V6(address) => addresses.v6.push(address),
+            }
+        } else if name.is_at_or_below(self.zone.origin())
+            && let Some(sets) = self.visible(&name)
+        {
+            let data = |rtype| sets.iter().filter(move |set| set.rtype == rtype).flat_map(RrSet::iter);
+            addresses.v4 = data(rtype::A).filter_map(|rdata| <[u8; 4]>::try_from(rdata).ok()).map(Into::into).collect();
+            addresses.v6 =
+                data(rtype::AAAA).filter_map(|rdata| <[u8; 16]>::try_from(rdata).ok()).map(Into::into).collect();
+        }
+        addresses
+    }
+
+    /// The RRsets that `owner` shows, in no order; none where there is no such name.
+    fn visible(&self, owner: &Name) -> Option<Vec<RrSet>> {
+        let shape = made::shape(self.zone.origin().wire(), owner.wire());
+        let made = shape.and_then(|shape| self.made_sets(owner, shape));
+        match self.slots.get(owner) {
+            Some(slot) => Some(self.slot_sets(slot, owner, made.as_deref())),
+            None => made.map(<[RrSet]>::into_vec),
+        }
+    }
+
+    /// The address that an `addr` name stands for, where nobody says anything else of it.
+    fn plain_address(&self, name: &Name) -> Option<IpAddr> {
+        let address = address_of(self.zone.origin(), name)?;
+        if !self.static_addresses {
+            return Some(address);
+        }
+        (!self.slots.get(name).is_some_and(|slot| slot.has(Rank::Static))).then_some(address)
+    }
+
+    /// The names whose addresses are packed with an entry's SRV records and may change.
+    fn targets_of(&self, entry: &Entry) -> Vec<Name> {
+        entry
+            .set(rtype::SRV)
+            .into_iter()
+            .flat_map(RrSet::iter)
+            .filter_map(|rdata| Name::from_wire(&srv_target(rdata).to_ascii_lowercase()))
+            .map(|(target, _)| target)
+            .filter(|target| target.is_at_or_below(self.zone.origin()) && self.plain_address(target).is_none())
+            .collect()
+    }
+
+    /// Remembers that the addresses of `targets` are packed with the SRV records of `owner`, so that it is packed anew
+    /// with them.
+    fn depend(&mut self, owner: &Name, targets: &[Name]) {
+        for target in self.targets.remove(owner).unwrap_or_default() {
+            if let Some(dependents) = self.dependents.get_mut(&target) {
+                dependents.remove(owner);
+                if dependents.is_empty() {
+                    self.dependents.remove(&target);
+                }
+            }
+        }
+        for target in targets {
+            self.dependents.entry(target.clone()).or_default().insert(owner.clone());
+        }
+        if !targets.is_empty() {
+            self.targets.insert(owner.clone(), targets.to_vec());
+        }
+    }
+
+    /// How many delegations and wildcards the zone has after `changes`.
+    fn cuts_after(&self, changes: &[Change]) -> Cuts {
+        let mut cuts = self.index.live().cuts();
+        for change in changes {
+            let is_wildcard = change.owner.labels().next() == Some(b"*");
+            let is_cut = |entry: &Packed| change.owner != *self.zone.origin() && entry.set(rtype::NS).is_some();
+            if let Some(old) = &change.old {
+                cuts.delegations -= u32::from(is_cut(old));
+                cuts.wildcards -= u32::from(is_wildcard);
+            }
+            if let Some(new) = &change.new {
+                cuts.delegations += u32::from(is_cut(new));
+                cuts.wildcards += u32::from(is_wildcard);
+            }
+        }
+        cuts
+    }
+
+    /// Adds the changes of names that are made on demand, but for those that were `touched` and looked at already.
+    fn gather_made(&self, touched: &HashSet<Name>, gathered: &mut Gathered) {
+        let live = self.index.live();
+        let mut changes = Vec::new();
+        for (address, ttl) in &gathered.addresses {
+            let Ok(owner) = address::name(self.zone.origin(), *address) else { continue };
+            if !touched.contains(&owner) {
+                let entry = |ttl: Option<u32>| ttl.map(|ttl| made::address(owner.clone(), *address, ttl));
+                let (old, new) = (entry(live.address(*address)), entry(*ttl));
+                changes.push(Change { owner, old, new });
+            }
+        }
+        for Change { owner, old, new } in &gathered.changes {
+            let all = [old, new].into_iter().flatten().flat_map(Packed::instances);
+            let labels: HashSet<Vec<u8>> = all.map(|one| one.label.to_vec()).collect();
+            let entry = |parent: &Option<Packed>, label: &[u8]| {
+                made::instance(parent.as_ref()?, label, &mut |target| self.addresses_of(target))
+            };
+            for label in labels {
+                let Ok(owner) = owner.child(&label) else { continue };
+                let (old, new) = (entry(old, &label), entry(new, &label));
+                if old != new && !touched.contains(&owner) {
+                    changes.push(Change { owner, old, new });
+                }
+            }
+        }
+        gathered.changes.extend(changes);
+    }
+}
