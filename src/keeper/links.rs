@@ -242,7 +242,13 @@ impl Walk<'_> {
                 self.holders.get(real.as_str()).and_then(|links| links.iter().find(|(name, _)| **name == *element));
             real = match link {
                 Some((inner, target)) if !known => self.resolve(&real, inner, target, under_way)?,
-                None if !known && self.tree.covers(&next) => return Err(Broken::Missing(name.into(), next)),
+                None if !known && self.tree.covers(&next) => {
+                    // Where nothing is, something may come: what is not mirrored any more would be looked at again.
+                    if next.below(self.root).is_none() {
+                        self.followed.outside.insert(next.clone());
+                    }
+                    return Err(Broken::Missing(name.into(), next));
+                }
                 // There, or outside of what is mirrored: then it is mirrored, and looked at again.
                 _ => next,
             };
@@ -410,6 +416,7 @@ mod tests {
         world.tree.cover(&path("/t/x"));
         assert!(world.links.follow(&world.tree).len() == 2, "both lead nowhere now that it is known");
         assert_eq!(world.broken().len(), 4);
+        assert_eq!(world.links.outside(), &BTreeSet::from([path("/t/x")]), "something may come");
         world.add("/t/x");
         world.add("/t/x/y");
         world.links.follow(&world.tree);
