@@ -100,6 +100,7 @@ struct Counted {
     syncs: u64,
     events: u64,
     reads: u64,
+    torn: u64,
 }
 
 /// A node that could not be understood, or a property of one.
@@ -199,7 +200,7 @@ impl<'a> Status<'a> {
 impl<'a> Registry<'a> {
     fn new(registry: &'a snapshot::Registry) -> Self {
         let report = &registry.report;
-        let Counters { sessions, failed_connects, epochs, syncs, events, reads } = report.counters;
+        let Counters { sessions, failed_connects, epochs, syncs, events, reads, torn } = report.counters;
         Self {
             name: &registry.name,
             ensemble: &report.ensemble,
@@ -211,7 +212,7 @@ impl<'a> Registry<'a> {
             age_s: registry.age.map(rounded),
             trouble: report.trouble.as_deref(),
             zones: &registry.zones,
-            counters: Counted { sessions, failed_connects, epochs, syncs, events, reads },
+            counters: Counted { sessions, failed_connects, epochs, syncs, events, reads, torn },
             znodes: report.znodes,
             bytes: report.bytes,
             malformed_total: registry.malformed_total,

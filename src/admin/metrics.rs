@@ -97,7 +97,8 @@ fn reads(registries: &[Registry], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
     count("registry_epochs", "Complete reads begun", |counters| counters.epochs)?;
     count("registry_synced_epochs", "Complete reads that ended in a live mirror", |counters| counters.syncs)?;
     count("registry_events", "Watch events about znodes", |counters| counters.events)?;
-    count("registry_reads", "Znodes and child lists read", |counters| counters.reads)
+    count("registry_reads", "Znodes and child lists read", |counters| counters.reads)?;
+    count("registry_torn_reads", "Services read once more as they changed meanwhile", |counters| counters.torn)
 }
 
 /// Of the registries that keep a file: how that goes.

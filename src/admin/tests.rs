@@ -51,7 +51,7 @@ pub(super) fn sample() -> Snapshot {
         malformed: Vec::new(),
         malformed_total: 0,
     };
-    let counters = Counters { sessions: 1, failed_connects: 2, epochs: 3, syncs: 2, events: 40, reads: 50 };
+    let counters = Counters { sessions: 1, failed_connects: 2, epochs: 3, syncs: 2, events: 40, reads: 50, torn: 0 };
     let mut main = registry("main", "service.", report("zk1:2181,zk2:2181", Phase::Live, counters));
     (main.report.session, main.report.znodes, main.report.bytes) = (Some(0x0100_00ab_cdef_0001), 12, 345);
     (main.age, main.synced, main.malformed_total) = (Some(Duration::from_micros(250_400)), true, 2_000);

@@ -12,15 +12,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::cache::{self, Saver, Scope};
-use super::mirror::{Action, Counters, Input, Limits, Mirror, Phase};
+use super::mirror::{Action, Counters, Input, Limits, Mirror, Phase, Siblings, Together};
 use super::session::{Ensemble, Event, Read, Reply, Session, Watch};
 use super::tree::Tree;
-use super::{Error, Path};
-use crate::backoff::Backoff;
-
-/// The longest delay between two attempts to connect. Short, as every name must be right soon after an ensemble has come
-/// back, however long it was away; an attempt costs servers that are down nothing.
-const LONGEST_DELAY: Duration = Duration::from_millis(1500);
+use super::{Error, Path, mirror};
 
 /// Who is shown the mirrored tree.
 pub trait Observer: Send + 'static {
@@ -33,6 +28,11 @@ pub trait Observer: Send + 'static {
     /// What is to be mirrored besides the root, as of what was shown last.
     fn outside(&self) -> Option<&BTreeSet<Path>> {
         None
+    }
+
+    /// Which znodes are shown together.
+    fn together(&self) -> Arc<dyn Together> {
+        Arc::new(Siblings)
     }
 
     /// How fresh what was published is: called at every change of the phase and about once a second.
@@ -136,7 +136,6 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
     /// A driver that mirrors `root` of `ensemble` for `observer`; `session_timeout` is the one asked for.
     pub fn new(ensemble: E, root: Path, session_timeout: Duration, observer: O) -> Self {
         let now = Instant::now();
-        let backoff = Backoff::new(Duration::from_millis(100), LONGEST_DELAY, Duration::from_secs(30));
         let limits = Limits::for_session(session_timeout);
         let report = Report {
             ensemble: ensemble.describe().to_owned(),
@@ -152,8 +151,9 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
         };
         Self {
             ensemble,
+            mirror: Mirror::new(root.clone(), limits, mirror::delays(), now, fastrand::u64(..))
+                .grouped(observer.together()),
             observer,
-            mirror: Mirror::new(root.clone(), limits, backoff, now, fastrand::u64(..)),
             phase: Phase::Offline,
             root,
             tree: SharedTree::default(),
@@ -179,7 +179,7 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
         self.status.clone()
     }
 
-    /// The mirrored tree, kept current. Between epochs it may hold a mixture of states; what was published does not.
+    /// The mirrored tree, kept current.
     pub fn tree(&self) -> SharedTree {
         Arc::clone(&self.tree)
     }
@@ -238,8 +238,9 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
             Done::Connected(Ok(session)) => {
                 info!(ensemble = self.ensemble.describe(), session = format_args!("{:#x}", session.id()), "connected");
                 self.refusal = None;
+                let at_once = session.reads_at_once();
                 self.connection = Some(Connection { session: Arc::new(session), watches: Vec::new() });
-                self.feed(Input::Connected);
+                self.feed(Input::Connected { at_once });
             }
             Done::Connected(Err(error)) => {
                 if self.refusal.as_ref() != Some(&error) {

@@ -6,7 +6,7 @@
 //! server is asked to catch up (`sync`) and the tree is read top-down with unwatched batch reads. Any event, at any time,
 //! marks its path; a marked path is read (again), never twice at once; a reply edits its own path only. When the scan is
 //! through, the known paths it did not meet are read one by one. Then the epoch is **live**: tree and mirror are equal
-//! but for what is under way. Any session event and any failed request end the epoch.
+//! but for what is under way, and marked paths are read group by group. Any session event and any failed request end the epoch.
 //!
 //! # Why it converges
 //! Fix a path and its last transaction. If the transaction came after the arming, its event comes, and a read is issued
@@ -17,9 +17,10 @@
 //!
 //! # Invariants
 //! - At most one read of a znode is outstanding at any time.
-//! - Nothing is published between the end of an epoch and the next time the mirror is live: readers see the last exact
-//!   view, then the next, and what changed in between as one step.
-//! - Changes to children of one znode are published together if they were seen together.
+//! - The tree, once anything was shown, is what readers see or are about to: between the end of an epoch and the next
+//!   time the mirror is live it stays as it was, and what changed in between becomes one step.
+//! - Znodes that are shown together ([`Together`]) are never in the tree but in a state that they once had together: see
+//!   `groups`.
 //! - The delay between failing connects grows, and starts over only after the mirror was live for a while.
 //!
 //! ```text
@@ -31,6 +32,7 @@
 //! ```
 
 mod epoch;
+mod groups;
 mod joining;
 mod limits;
 mod message;
@@ -40,12 +42,15 @@ mod reading;
 mod sabotage;
 mod showing;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foldhash::fast::FixedState;
 
-pub use limits::Limits;
+use groups::Group;
+pub use groups::{Siblings, Together};
+pub use limits::{Limits, delays};
 pub use message::{Action, Input};
 pub use phase::Phase;
 use reading::Busy;
@@ -53,7 +58,7 @@ use reading::Busy;
 pub(super) use sabotage::Sabotage;
 
 use super::session::Read;
-use super::tree::Tree;
+use super::tree::{Entry, Tree};
 use super::{Error, Path};
 use crate::backoff::Backoff;
 
@@ -72,6 +77,8 @@ pub struct Counters {
     pub events: u64,
     /// Znodes and child lists read.
     pub reads: u64,
+    /// Groups that were read once more, as they had changed too much meanwhile.
+    pub torn: u64,
 }
 
 /// The state machine. See the module's text.
@@ -90,8 +97,20 @@ pub struct Mirror {
     busy: HashMap<Path, Busy, FixedState>,
     /// Reads to issue; the last first, so that a scan goes down before it goes on and the queue stays short.
     queue: Vec<Read>,
+    /// Which znodes are shown together.
+    together: Arc<dyn Together>,
+    /// Once live: the groups in which something is to be read or being read.
+    groups: HashMap<Box<str>, Group, FixedState>,
+    /// Those of them whose turn it is to be read, each once.
+    line: VecDeque<Box<str>>,
+    /// What is left to ask for of a group that is too large for one request.
+    pieces: VecDeque<Vec<Read>>,
+    /// Whether a request is answered as of one moment of the server.
+    at_once: bool,
+    /// What a scan found to differ from the tree, until the scan is through.
+    staged: BTreeMap<Path, Option<Entry>>,
     in_flight: usize,
-    /// Changes not yet published, and since when there are some.
+    /// Changes of the tree not yet published, and since when there are some.
     changed: BTreeSet<Path>,
     changed_since: Option<Instant>,
     /// When the scan may begin.
@@ -124,6 +143,12 @@ impl Mirror {
             epoch: 0,
             busy: HashMap::default(),
             queue: Vec::new(),
+            together: Arc::new(Siblings),
+            groups: HashMap::default(),
+            line: VecDeque::new(),
+            pieces: VecDeque::new(),
+            at_once: true,
+            staged: BTreeMap::new(),
             in_flight: 0,
             changed: BTreeSet::new(),
             changed_since: None,
@@ -141,10 +166,16 @@ impl Mirror {
         }
     }
 
+    /// Shows znodes together as `together` says, and not those below one znode.
+    pub fn grouped(self, together: Arc<dyn Together>) -> Self {
+        Self { together, ..self }
+    }
+
     /// Takes in what happened. Actions wait for [`Self::poll`], so that many events can become one batch.
     pub fn handle(&mut self, now: Instant, input: Input, tree: &mut Tree) {
         match input {
-            Input::Connected => {
+            Input::Connected { at_once } => {
+                self.at_once = at_once;
                 self.counters.sessions += 1;
                 self.begin_epoch(now);
             }
@@ -192,8 +223,8 @@ impl Mirror {
         if self.phase == Phase::Live {
             self.publish(now);
         }
-        while !self.queue.is_empty() && self.in_flight < self.limits.in_flight {
-            let batch = self.next_batch();
+        while self.in_flight < self.limits.in_flight {
+            let Some(batch) = self.next_request(now) else { break };
             self.in_flight += 1;
             self.counters.reads += batch.len() as u64;
             self.actions.push(Action::Read(self.epoch, batch));
@@ -232,12 +263,6 @@ impl Mirror {
     /// What it counted.
     pub fn counters(&self) -> Counters {
         self.counters
-    }
-
-    /// Whether something in `directory` is still to be read.
-    #[cfg(test)]
-    pub(super) fn is_reading_in(&self, directory: &str) -> bool {
-        self.busy.keys().any(|path| path.parent() == Some(directory))
     }
 
     /// When the published view was last known to be exact; none before the first time.

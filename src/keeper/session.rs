@@ -44,6 +44,10 @@ pub trait Session: Send + Sync + 'static {
     /// The negotiated session timeout.
     fn timeout(&self) -> Duration;
 
+    /// Whether all replies of one [`Self::read`] show the same moment: a server runs no write while it runs such a request.
+    /// Not so before ZooKeeper 3.6, where a batch is read piece by piece.
+    fn reads_at_once(&self) -> bool;
+
     /// Arms a persistent watch on `path` and everything below it, whether it exists or not.
     ///
     /// # Errors

@@ -201,6 +201,13 @@ impl Tree {
         true
     }
 
+    /// The scan of `epoch` met `path`. What is known of it.
+    pub(super) fn meet(&mut self, path: &Path, epoch: u32) -> Option<&Entry> {
+        let slot = self.nodes.get_mut(path.as_str())?;
+        slot.epoch = epoch;
+        Some(&slot.entry)
+    }
+
     /// Takes one znode out. Says whether it was there.
     pub(super) fn remove(&mut self, path: &Path) -> bool {
         let removed = self.nodes.remove(path.as_str());

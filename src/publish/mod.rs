@@ -26,6 +26,7 @@ use tracing::{debug, info, warn};
 use crate::keeper::Path;
 use crate::keeper::driver::{Freshness, Observer};
 use crate::keeper::links::Links;
+use crate::keeper::mirror::Together;
 use crate::keeper::tree::Tree;
 use crate::model::{Host, Malformed, Service};
 use crate::zone;
@@ -413,6 +414,10 @@ impl Observer for Publisher {
 
     fn outside(&self) -> Option<&BTreeSet<Path>> {
         Some(&self.outside)
+    }
+
+    fn together(&self) -> Arc<dyn Together> {
+        Arc::new(self.lock().layout.clone())
     }
 
     fn restore(&mut self, tree: &Tree) {

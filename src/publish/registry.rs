@@ -10,6 +10,7 @@ use crate::format::{self, Place};
 use crate::keeper::Path;
 use crate::keeper::driver::SharedTree;
 use crate::keeper::links::Links;
+use crate::keeper::mirror::Together;
 use crate::keeper::tree::{Entry, Tree};
 use crate::model::{Malformed, Service, State};
 use crate::zone::name::Name;
@@ -35,10 +36,14 @@ pub struct Reading {
 impl Layout {
     /// The path (below the root) of the service that a changed znode belongs to; none for one that stands elsewhere.
     pub fn service_of<'p>(&self, path: &'p Path) -> Option<&'p str> {
-        Some(match self.format.place(path.below(&self.root)?) {
+        Some(self.service_at(path.below(&self.root)?))
+    }
+
+    fn service_at<'p>(&self, below: &'p str) -> &'p str {
+        match self.format.place(below) {
             Place::Instance { service, .. } | Place::Directory { service } | Place::Inside { service } => service,
             Place::Service { path } => path,
-        })
+        }
     }
 
     /// Full path of the service at `below`.
@@ -134,6 +139,14 @@ impl Layout {
             }
         }
         !leads_on
+    }
+}
+
+/// A service changes in one step, whether its own node or an instance's does. Elsewhere, where links lead, services are
+/// told by their shape alone.
+impl Together for Layout {
+    fn group<'p>(&self, path: &'p Path) -> &'p str {
+        self.service_of(path).unwrap_or_else(|| self.service_at(path.as_str().trim_start_matches('/')))
     }
 }
 

@@ -136,6 +136,10 @@ impl Session for MemorySession {
         SESSION_TIMEOUT
     }
 
+    fn reads_at_once(&self) -> bool {
+        true
+    }
+
     async fn watch(&self, path: &Path) -> Result<MemoryWatch, Error> {
         Ok(MemoryWatch(self.memory.world().watch(self.id, path)?))
     }

@@ -45,17 +45,24 @@ impl Mirror {
         }
     }
 
-    /// Forgets what is outstanding: its answers, should they come, are told by their epoch. What was seen while the
-    /// epoch lasted is still good to publish.
+    /// Forgets what is outstanding: its answers, should they come, are told by their epoch. What is in the tree
+    /// of a live mirror is still good to publish.
     fn end_epoch(&mut self) {
         self.epoch = self.epoch.wrapping_add(1);
         self.busy.clear();
         self.queue.clear();
+        self.groups.clear();
+        self.line.clear();
+        self.pieces.clear();
+        self.staged.clear();
         self.scan_at = None;
         self.joining.clear();
         self.in_flight = 0;
         self.probing = false;
         self.actions.retain(|action| matches!(action, Action::Publish(_)));
+        if self.phase == Phase::Live {
+            self.publish_now();
+        }
     }
 
     pub(super) fn event(&mut self, now: Instant, event: Event) {
@@ -65,7 +72,7 @@ impl Mirror {
                     return;
                 }
                 self.counters.events += 1;
-                self.mark(path);
+                self.mark(now, path);
             }
             Event::Disconnected if self.phase != Phase::Offline => self.suspend(now),
             #[cfg(test)]

@@ -25,30 +25,46 @@ impl Mirror {
             }
         }
         let new: Vec<Path> = self.outside.difference(&before).cloned().collect();
+        // Where another root was before, above or below, something of the new one may be under way already.
+        let is_read = |new: &Path| {
+            let in_groups = self.groups.values().any(|group| group.moves_below(new));
+            in_groups || self.busy.keys().any(|path| path.below(new).is_some())
+        };
         match self.phase {
-            Phase::Live => {
+            Phase::Live if !new.iter().any(is_read) => {
                 for path in new {
                     self.joining.insert(path.clone(), None);
                     self.actions.push(Action::Join(self.epoch, path));
                 }
             }
             // An epoch that has begun has armed its watches without this one.
-            Phase::Arming | Phase::Syncing | Phase::Scanning if !new.is_empty() => self.begin_epoch(now),
+            Phase::Live | Phase::Arming | Phase::Syncing | Phase::Scanning if !new.is_empty() => self.begin_epoch(now),
             _ => {}
         }
     }
 
+    /// Whether `path` is below a root whose watch is not armed yet: all of that is read once it is.
+    pub(super) fn is_awaiting(&self, path: &Path) -> bool {
+        self.joining.iter().any(|(root, reads)| reads.is_none() && path.below(root).is_some())
+    }
+
     /// The watch of a further root is armed: whatever is known or found below it is read after this moment.
-    pub(super) fn joined(&mut self, now: Instant, root: &Path, tree: &Tree) {
+    pub(super) fn joined(&mut self, now: Instant, root: &Path, tree: &mut Tree) {
         if self.phase != Phase::Live || !self.joining.contains_key(root.as_str()) {
             return;
         }
         self.progress = now;
+        #[cfg(test)]
+        if self.sabotage == Some(super::Sabotage::JoinUnread) {
+            self.joining.remove(root.as_str());
+            tree.cover(root);
+            return self.mark(now, root.clone());
+        }
         self.joining.insert(root.clone(), Some(0));
         let known: Vec<Path> = tree.subtree(root).map(|(path, _)| path.clone()).collect();
-        self.mark(root.clone());
+        self.mark(now, root.clone());
         for path in known {
-            self.mark(path);
+            self.mark(now, path);
         }
     }
 
@@ -72,16 +88,10 @@ impl Mirror {
         for root in done {
             self.joining.remove(root.as_str());
             tree.cover(&root);
+            self.unstage(now, &root, tree);
             // Somebody waits for it, even where nothing is there.
             self.changed.insert(root);
             self.changed_since.get_or_insert(now);
         }
-    }
-
-    /// Takes out the changes below roots that are being read for the first time.
-    pub(super) fn take_joining(&mut self) -> BTreeSet<Path> {
-        let (joining, changed) = std::mem::take(&mut self.changed).into_iter().partition(|path| self.is_joining(path));
-        self.changed = changed;
-        joining
     }
 }

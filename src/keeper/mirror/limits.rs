@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::backoff::Backoff;
+
 /// How much at once, how long to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -11,8 +13,10 @@ pub struct Limits {
     pub batch_bytes: usize,
     /// Requests outstanding.
     pub in_flight: usize,
-    /// How long changes may be held back while reads of their neighbours are outstanding.
+    /// How long changes that can be shown wait for others that are being read, to be shown together.
     pub hold: Duration,
+    /// How long a group may go on changing until everything in it that moves is read at once.
+    pub restless: Duration,
     /// How long without any progress until the session is given up.
     pub patience: Duration,
     /// How long without traffic until the connection is probed.
@@ -29,10 +33,18 @@ impl Limits {
             batch_paths: 500,
             batch_bytes: 256 << 10,
             in_flight: 8,
-            hold: Duration::from_millis(50),
+            hold: Duration::from_millis(10),
+            restless: Duration::from_millis(50),
             patience: timeout * 2,
             probe: timeout / 3,
             suspension: Duration::from_secs(1),
         }
     }
+}
+
+/// The delays between connects: they grow to a second and a half and no further, as every name must be right soon after
+/// an ensemble has come back, however long it was away. An attempt costs servers that are down nothing, and of many
+/// front-ends each waits for half of that at least and lets chance decide on the rest.
+pub fn delays() -> Backoff {
+    Backoff::new(Duration::from_millis(100), Duration::from_millis(1500), Duration::from_secs(30))
 }

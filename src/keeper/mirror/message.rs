@@ -10,7 +10,10 @@ use crate::keeper::{Error, Path};
 #[derive(Debug)]
 pub enum Input {
     /// The connect that was asked for succeeded: there is a new session.
-    Connected,
+    Connected {
+        /// Whether its reads are answered request by request, each as of one moment.
+        at_once: bool,
+    },
     /// The connect failed.
     ConnectFailed(Error),
     /// The watch of this epoch is armed, or not.

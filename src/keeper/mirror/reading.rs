@@ -1,9 +1,11 @@
 //! Reads: which are due, and what their answers do to the tree.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 #[cfg(test)]
 use super::Sabotage;
+use super::groups::{Group, Room};
 use super::{Action, Mirror, Phase};
 use crate::keeper::session::{Read, Reply};
 use crate::keeper::tree::{Entry, Tree};
@@ -19,7 +21,13 @@ pub(super) enum Busy {
 
 impl Mirror {
     /// Something happened at `path`: it must be read after this moment.
-    pub(super) fn mark(&mut self, path: Path) {
+    pub(super) fn mark(&mut self, now: Instant, path: Path) {
+        if self.is_awaiting(&path) {
+            return;
+        }
+        if self.phase == Phase::Live && !self.is_joining(&path) {
+            return self.mark_group(now, &path);
+        }
         match self.busy.get_mut(&path) {
             #[cfg(test)]
             Some(Busy::Reading) if self.sabotage == Some(Sabotage::NoSecondRead) => {}
@@ -28,6 +36,21 @@ impl Mirror {
             }
             Some(Busy::Queued | Busy::ReadingMarked) => {}
             None => self.visit(path),
+        }
+    }
+
+    fn mark_group(&mut self, now: Instant, path: &Path) {
+        let name = self.together.group(path);
+        if !self.groups.contains_key(name) {
+            self.groups.insert(name.into(), Group::new(now));
+        }
+        let Some(group) = self.groups.get_mut(name) else { return };
+        #[cfg(test)]
+        if self.sabotage == Some(Sabotage::NoSecondRead) && group.asks_for(path) {
+            return;
+        }
+        if group.mark(path) {
+            self.line.push_back(name.into());
         }
     }
 
@@ -40,7 +63,12 @@ impl Mirror {
         }
     }
 
-    pub(super) fn next_batch(&mut self) -> Vec<Read> {
+    /// The next request to send; none when nothing is to be read.
+    pub(super) fn next_request(&mut self, now: Instant) -> Option<Vec<Read>> {
+        if self.queue.is_empty() { self.next_of_groups(now) } else { Some(self.next_of_scan()) }
+    }
+
+    fn next_of_scan(&mut self) -> Vec<Read> {
         let mut batch = Vec::new();
         let mut bytes = 0;
         while let Some(read) = self.queue.last() {
@@ -58,16 +86,55 @@ impl Mirror {
         batch
     }
 
+    /// Asks for one group after the other in one request, or for a large group in several.
+    fn next_of_groups(&mut self, now: Instant) -> Option<Vec<Read>> {
+        if let Some(piece) = self.pieces.pop_front() {
+            return Some(piece);
+        }
+        let room = Room { paths: self.limits.batch_paths, bytes: self.limits.batch_bytes };
+        let (restless, whole) = (self.limits.restless, self.at_once);
+        let (mut request, mut left) = (Vec::new(), room);
+        while let Some(name) = self.line.front() {
+            let Some(group) = self.groups.get_mut(name) else {
+                self.line.pop_front();
+                continue;
+            };
+            if !request.is_empty() && !group.fits(now, restless, room, left) {
+                break;
+            }
+            self.line.pop_front();
+            let mut pieces = group.ask(now, restless, room, whole).into_iter();
+            for path in pieces.next().into_iter().flatten() {
+                left.take(&path);
+                request.push(Read::Node(path));
+            }
+            self.pieces.extend(pieces.map(|piece| piece.into_iter().map(Read::Node).collect()));
+            if !self.pieces.is_empty() {
+                break;
+            }
+        }
+        (!request.is_empty()).then_some(request)
+    }
+
     pub(super) fn replied(&mut self, now: Instant, batch: Vec<Read>, replies: Vec<Reply>, tree: &mut Tree) {
         self.in_flight -= 1;
         self.proven(now);
+        let mut answered = BTreeSet::new();
         for (read, reply) in batch.into_iter().zip(replies) {
             match (read, reply) {
-                (Read::Node(path), reply) => self.node_read(now, &path, reply, tree),
+                (Read::Node(path), reply) if self.busy.contains_key(&path) => self.node_read(now, &path, reply, tree),
+                (Read::Node(path), reply) => {
+                    let name = self.together.group(&path);
+                    if let Some(group) = self.groups.get_mut(name)
+                        && group.answered(&path, entry(reply))
+                    {
+                        answered.insert(Box::from(name));
+                    }
+                }
                 (Read::Children(parent), Reply::Children(names)) => {
                     for name in names {
                         let child = parent.child(&name);
-                        if self.is_joining(&child) || !tree.met(&child, self.epoch) {
+                        if self.is_joining(&child) || !self.is_met(&child, tree) {
                             self.visit(child);
                         }
                     }
@@ -77,39 +144,47 @@ impl Mirror {
                 (Read::Children(parent), _) => self.count_joining(&parent, |reads| reads.saturating_sub(1)),
             }
         }
+        for name in answered {
+            self.group_read(now, name, tree);
+        }
         if !self.joining.is_empty() {
             self.finish_joining(now, tree);
         }
     }
 
-    /// Applies what was read of `path`, to `path` alone.
+    /// Part of a group was answered: once all of it is, and is a state that the group had, it goes into the tree.
+    fn group_read(&mut self, now: Instant, name: Box<str>, tree: &mut Tree) {
+        let Some(group) = self.groups.get_mut(&name).filter(|group| !group.is_asked()) else { return };
+        #[cfg(test)]
+        if self.sabotage == Some(Sabotage::ShowTorn) {
+            group.mend();
+        }
+        let state = group.settle(now);
+        if group.is_marked() {
+            self.line.push_back(name);
+        } else {
+            self.groups.remove(&name);
+        }
+        match state {
+            Some(state) => self.put_all(now, state, tree),
+            None => self.counters.torn += 1,
+        }
+    }
+
+    /// Takes in what a scan read of `path`, and of `path` alone.
     fn node_read(&mut self, now: Instant, path: &Path, reply: Reply, tree: &mut Tree) {
         let marked = self.busy.remove(path) == Some(Busy::ReadingMarked);
         if !self.is_mirrored(path) {
             return;
         }
-        let changed = match reply {
-            Reply::Node(znode) => {
-                // Once live, every child has an event of its own. Before, an event may have made this the scan's read.
-                if (self.phase != Phase::Live || self.is_joining(path)) && znode.stat.num_children > 0 {
-                    self.count_joining(path, |reads| reads + 1);
-                    self.queue.push(Read::Children(path.clone()));
-                }
-                tree.put(path, Entry::Known(znode.into()), self.epoch)
-            }
-            #[cfg(test)]
-            Reply::Failed(Error::NoNode) if self.sabotage == Some(Sabotage::SubtreeRemoval) => {
-                let below: Vec<Path> = tree.subtree(path).map(|(path, _)| path.clone()).collect();
-                below.iter().filter(|path| tree.remove(path)).count() > 0
-            }
-            Reply::Failed(Error::NoNode) => tree.remove(path),
-            Reply::Failed(error) => tree.put(path, Entry::Unreadable(error), self.epoch),
-            Reply::Children(_) => false,
-        };
-        if changed {
-            self.changed.insert(path.clone());
-            self.changed_since.get_or_insert(now);
+        // Once live, every child has an event of its own. Before, an event may have made this the scan's read.
+        if let Reply::Node(znode) = &reply
+            && znode.stat.num_children > 0
+        {
+            self.count_joining(path, |reads| reads + 1);
+            self.queue.push(Read::Children(path.clone()));
         }
+        self.stage(now, path, entry(reply), tree);
         if marked {
             self.visit(path.clone());
         }
@@ -122,6 +197,8 @@ impl Mirror {
         #[cfg(test)]
         let not_met = if self.sabotage == Some(Sabotage::NoVerify) { Vec::new() } else { not_met };
         if not_met.is_empty() {
+            let staged = std::mem::take(&mut self.staged);
+            self.put_all(now, staged, tree);
             self.counters.syncs += 1;
             self.roots().iter().for_each(|root| tree.cover(root));
             self.trouble = None;
@@ -135,5 +212,15 @@ impl Mirror {
         for path in not_met {
             self.visit(path);
         }
+    }
+}
+
+/// What a reply says about a znode; none when it is gone.
+fn entry(reply: Reply) -> Option<Entry> {
+    match reply {
+        Reply::Node(znode) => Some(Entry::Known(znode.into())),
+        Reply::Failed(Error::NoNode) => None,
+        Reply::Failed(error) => Some(Entry::Unreadable(error)),
+        Reply::Children(_) => Some(Entry::Unreadable(Error::Refused("children in place of a znode".into()))),
     }
 }

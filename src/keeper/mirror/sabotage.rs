@@ -13,4 +13,8 @@ pub(in crate::keeper) enum Sabotage {
     NoVerify,
     /// Each change is shown as soon as it was read, whatever happens to its neighbours.
     PublishAtOnce,
+    /// What was read of a group is shown whether or not it is a state that the group had.
+    ShowTorn,
+    /// What a link leads to is shown as soon as its watch is armed, read or not.
+    JoinUnread,
 }

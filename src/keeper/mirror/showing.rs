@@ -1,49 +1,79 @@
 //! When a change that was read is shown to the readers.
 
-use std::collections::{BTreeSet, HashSet};
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::time::Instant;
 
 #[cfg(test)]
 use super::Sabotage;
 use super::{Action, Mirror};
 use crate::keeper::Path;
+use crate::keeper::tree::{Entry, Tree};
 
 impl Mirror {
-    /// Publishes what has settled: everything when no read is outstanding, and after a while all but what has
-    /// neighbours still being read; in the end everything, as a storm must not keep good news back.
-    pub(super) fn publish(&mut self, now: Instant) {
-        let Some(since) = self.changed_since else { return };
-        let held = now.saturating_duration_since(since);
-        // What is read for the first time shows in whole, and holds nobody up.
-        let joining = if self.joining.is_empty() { BTreeSet::new() } else { self.take_joining() };
-        self.publish_settled(held);
-        if !joining.is_empty() {
-            self.changed.extend(joining);
-            self.changed_since = Some(since);
+    /// Takes in a znode that was read in a scan. Where nothing was shown yet it goes into the tree at once; otherwise what
+    /// differs waits, so that the tree stays what readers see until the scan is through.
+    pub(super) fn stage(&mut self, now: Instant, path: &Path, entry: Option<Entry>, tree: &mut Tree) {
+        if self.fresh_at.is_none() {
+            self.put(now, path, entry, tree);
+        } else if tree.meet(path, self.epoch) == entry.as_ref() {
+            self.staged.remove(path.as_str());
+        } else {
+            self.staged.insert(path.clone(), entry);
         }
     }
 
-    fn publish_settled(&mut self, held: Duration) {
+    /// Whether the scan has met `path`.
+    pub(super) fn is_met(&self, path: &Path, tree: &Tree) -> bool {
+        tree.met(path, self.epoch) || self.staged.contains_key(path.as_str())
+    }
+
+    /// Puts what scans found into the tree, all that is below `root`.
+    pub(super) fn unstage(&mut self, now: Instant, root: &Path, tree: &mut Tree) {
+        let (below, others) =
+            std::mem::take(&mut self.staged).into_iter().partition(|(path, _)| path.below(root).is_some());
+        self.staged = others;
+        self.put_all(now, below, tree);
+    }
+
+    /// Puts znodes into the tree that were together in that state.
+    pub(super) fn put_all(&mut self, now: Instant, entries: BTreeMap<Path, Option<Entry>>, tree: &mut Tree) {
+        for (path, entry) in entries {
+            if self.is_mirrored(&path) {
+                self.put(now, &path, entry, tree);
+            }
+        }
+    }
+
+    fn put(&mut self, now: Instant, path: &Path, entry: Option<Entry>, tree: &mut Tree) {
         #[cfg(test)]
-        let held = if self.sabotage == Some(Sabotage::PublishAtOnce) { self.limits.hold * 10 } else { held };
-        if self.changed.is_empty() {
-            self.changed_since = None;
-        } else if self.busy.is_empty() || held >= self.limits.hold * 10 {
+        if self.sabotage == Some(Sabotage::SubtreeRemoval) && entry.is_none() {
+            let below: Vec<Path> = tree.subtree(path).map(|(path, _)| path.clone()).collect();
+            self.changed.extend(below.into_iter().filter(|path| tree.remove(path)));
+        }
+        let is_changed = match entry {
+            Some(entry) => tree.put(path, entry, self.epoch),
+            None => tree.remove(path),
+        };
+        if is_changed {
+            self.changed.insert(path.clone());
+            self.changed_since.get_or_insert(now);
+        }
+    }
+
+    /// Publishes what was put into the tree: at once when nothing is being read, and otherwise after a short while, so that
+    /// a burst makes few steps.
+    pub(super) fn publish(&mut self, now: Instant) {
+        let Some(since) = self.changed_since else { return };
+        if self.groups.is_empty() || now.saturating_duration_since(since) >= self.limits.hold {
+            self.publish_now();
+        }
+    }
+
+    /// Publishes what was put into the tree, if there is something.
+    pub(super) fn publish_now(&mut self) {
+        self.changed_since = None;
+        if !self.changed.is_empty() {
             self.actions.push(Action::Publish(std::mem::take(&mut self.changed)));
-            self.changed_since = None;
-        } else if held >= self.limits.hold {
-            let unsettled: HashSet<&str> = self.busy.keys().filter_map(Path::parent).collect();
-            let (held_back, settled) = std::mem::take(&mut self.changed)
-                .into_iter()
-                .partition(|path| path.parent().is_some_and(|parent| unsettled.contains(parent)));
-            self.changed = held_back;
-            if self.changed.is_empty() {
-                self.changed_since = None;
-            }
-            let settled: BTreeSet<Path> = settled;
-            if !settled.is_empty() {
-                self.actions.push(Action::Publish(settled));
-            }
         }
     }
 }

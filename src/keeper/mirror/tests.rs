@@ -16,7 +16,7 @@ fn mirror_of(now: Instant, seed: u64) -> Mirror {
 
 /// Feeds a live mirror's worth of answers; gives the actions of the last step.
 fn until_synced(mirror: &mut Mirror, now: Instant, tree: &mut Tree) -> Vec<Action> {
-    mirror.handle(now, Input::Connected, tree);
+    mirror.handle(now, Input::Connected { at_once: true }, tree);
     let Some(Action::Arm(epoch, _)) = mirror.poll(now).pop() else { panic!("nothing is armed") };
     mirror.handle(now, Input::Armed(epoch, Ok(())), tree);
     mirror.poll(now);

@@ -2,78 +2,78 @@
 //! that take their time, servers that lag, sessions that expire.
 
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::hash::{Hash as _, Hasher as _};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Script;
-use crate::backoff::Backoff;
-use crate::keeper::mirror::{Action, Input, Limits, Mirror, Phase};
-use crate::keeper::session::{Event, Read, Reply};
+use super::readers::{Alone, History, Readers, Services, group};
+use super::{Script, links};
+use crate::keeper::mirror::{Action, Input, Limits, Mirror, Phase, Sabotage, Together, delays};
+use crate::keeper::session::{Event, Read};
 use crate::keeper::tree::{Entry, Tree};
-use crate::keeper::{Error, Path, Stat, Znode};
+use crate::keeper::{Error, Path};
 
 /// Something on its way between mirror and server, and when it may arrive at the earliest.
-struct Coming<T> {
-    due: Instant,
-    what: T,
+pub(super) struct Coming<T> {
+    pub(super) due: Instant,
+    pub(super) what: T,
 }
 
 /// Data, czxid and mzxid of each znode.
-type Znodes = BTreeMap<Path, (Vec<u8>, i64, i64)>;
-
-/// The names in a directory and their data.
-type Directory = BTreeMap<String, Vec<u8>>;
+pub(super) type Znodes = BTreeMap<Path, (Vec<u8>, i64, i64)>;
 
 pub(super) struct World {
-    script: Script,
-    rng: fastrand::Rng,
-    now: Instant,
-    zxid: i64,
-    znodes: Znodes,
-    /// Every state that each directory had after a transaction.
-    history: HashMap<String, HashSet<Directory>>,
+    pub(super) script: Script,
+    pub(super) rng: fastrand::Rng,
+    pub(super) now: Instant,
+    pub(super) zxid: i64,
+    pub(super) znodes: Znodes,
+    /// Whether things go wrong and znodes are written.
+    pub(super) is_stormy: bool,
+    history: History,
     /// What the connected server knows: an older state while it lags.
-    lagging: Option<Znodes>,
-    missed_while_lagging: Vec<Path>,
-    session: bool,
+    pub(super) lagging: Option<Znodes>,
+    pub(super) missed_while_lagging: Vec<Path>,
+    pub(super) session: bool,
     /// Number of the connection that stands, if one does.
-    connection: Option<u64>,
-    connections: u64,
-    /// The connection on which the recursive watch is armed.
-    armed: Option<u64>,
+    pub(super) connection: Option<u64>,
+    pub(super) connections: u64,
+    /// The connection on which the recursive watch is armed, and on what.
+    pub(super) armed: Option<u64>,
+    pub(super) watched: BTreeSet<Path>,
     connect_due: Option<Instant>,
     /// To the server, in the order in which it will do them.
-    requests: VecDeque<Coming<Action>>,
+    pub(super) requests: VecDeque<Coming<Action>>,
     /// To the mirror.
-    coming: Vec<Coming<Input>>,
+    pub(super) coming: Vec<Coming<Input>>,
     mirror: Mirror,
     tree: Tree,
-    /// What readers see: rebuilt from each publish, path by path.
-    published: BTreeMap<Path, Vec<u8>>,
-    outstanding: BTreeMap<Path, u32>,
+    readers: Readers,
+    outside: BTreeSet<Path>,
+    pub(super) outstanding: BTreeMap<Path, u32>,
+    batch_paths: usize,
     pub(super) delays: Vec<Duration>,
     traced: bool,
     pub(super) trace: Vec<String>,
     mixture: Option<String>,
     pub(super) inputs: u64,
     pub(super) publishes: u64,
-    pub(super) forced: u64,
     pub(super) states: HashSet<u64>,
 }
 
-const PATHS: [&str; 12] = [
+pub(super) const PATHS: [&str; 18] = [
     "/s", "/s/a", "/s/a/p", "/s/a/p/1", "/s/a/p/2", "/s/a/p/3", "/s/b", "/s/b/p", "/s/b/p/1", "/s/c", "/s/c/d",
-    "/s/c/d/e",
+    "/s/c/d/e", "/t", "/t/x", "/t/x/1", "/t/y", "/t/y/1", "/t/y/2",
 ];
 
 /// The directory whose znodes are written in one transaction, and those znodes.
-const TOGETHER: (&str, [&str; 3]) = ("/s/a/p", ["/s/a/p/1", "/s/a/p/2", "/s/a/p/3"]);
+pub(super) const TOGETHER: (&str, [&str; 3]) = ("/s/a/p", ["/s/a/p/1", "/s/a/p/2", "/s/a/p/3"]);
 
-/// How long an operation may take until the session says that it did.
-const TIMEOUT: Duration = Duration::from_secs(4);
+/// How old what is shown of a service may be that is written without rest, while nothing else goes wrong.
+const LONGEST_LAG: Duration = Duration::from_secs(1);
 
-fn path(text: &str) -> Path {
+pub(super) fn path(text: &str) -> Path {
     Path::new(text).unwrap()
 }
 
@@ -83,17 +83,21 @@ impl World {
 
     pub(super) fn new(seed: u64, script: Script, traced: bool) -> Self {
         let now = Instant::now();
-        let backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(15), Duration::from_secs(30));
+        // In every third life a service does not fit into one request.
+        let batch_paths = if seed % 3 == 0 && !script.restless { 3 } else { 6 };
         let limits = Limits {
-            batch_paths: 3,
+            batch_paths,
             batch_bytes: 64,
             in_flight: 2,
-            hold: Duration::from_millis(50),
+            hold: Duration::from_millis(10),
+            restless: Duration::from_millis(50),
             patience: Duration::from_secs(20),
             probe: Duration::from_secs(3),
             suspension: Duration::from_secs(1),
         };
-        let mut mirror = Mirror::new(path("/s"), limits, backoff, now, seed);
+        let is_alone = script.sabotage == Some(Sabotage::PublishAtOnce);
+        let together: Arc<dyn Together> = if is_alone { Arc::new(Alone) } else { Arc::new(Services) };
+        let mut mirror = Mirror::new(path("/s"), limits, delays(), now, seed).grouped(together);
         mirror.sabotage = script.sabotage;
         Self {
             script,
@@ -101,27 +105,30 @@ impl World {
             now,
             zxid: 0,
             znodes: BTreeMap::new(),
-            history: HashMap::new(),
+            is_stormy: false,
+            history: History::default(),
             lagging: None,
             missed_while_lagging: Vec::new(),
             session: false,
             connection: None,
             connections: 0,
             armed: None,
+            watched: BTreeSet::new(),
             connect_due: None,
             requests: VecDeque::new(),
             coming: Vec::new(),
             mirror,
             tree: Tree::default(),
-            published: BTreeMap::new(),
+            readers: Readers::new(path("/s"), script.deaf),
+            outside: BTreeSet::new(),
             outstanding: BTreeMap::new(),
+            batch_paths,
             delays: Vec::new(),
             traced,
             trace: Vec::new(),
             mixture: None,
             inputs: 0,
             publishes: 0,
-            forced: 0,
             states: HashSet::new(),
         }
     }
@@ -129,8 +136,12 @@ impl World {
     /// Storms and quiet, in turns, until `steps` are used up.
     pub(super) fn live(&mut self, steps: usize) -> Result<(), String> {
         self.feed(Input::Tick);
+        if self.script.restless {
+            return self.live_restlessly(steps);
+        }
         let mut left = steps;
         for _ in 0..3 {
+            self.is_stormy = true;
             for _ in 0..self.rng.usize(10..60) {
                 if left == 0 {
                     break;
@@ -147,91 +158,39 @@ impl World {
         Ok(())
     }
 
-    fn say(&mut self, line: impl FnOnce() -> String) {
+    /// Writes one service at every step, once all is well: readers must follow all the same.
+    fn live_restlessly(&mut self, steps: usize) -> Result<(), String> {
+        self.write_restlessly();
+        self.settle()?;
+        let begun = self.now;
+        for _ in 0..steps {
+            for _ in 0..self.rng.u8(1..4) {
+                self.write_restlessly();
+            }
+            self.step();
+            let since = self.now - begun;
+            match self.readers.behind("/s/a", &self.history, self.now) {
+                Some(behind) if behind > LONGEST_LAG && since > LONGEST_LAG => {
+                    return Err(format!("readers are {behind:?} behind"));
+                }
+                _ => {}
+            }
+        }
+        self.settle()
+    }
+
+    pub(super) fn say(&mut self, line: impl FnOnce() -> String) {
         if self.traced {
             let line = line();
             self.trace.push(line);
         }
     }
 
-    // The writers.
-
-    fn write(&mut self) {
-        let path = path(PATHS[self.rng.usize(..PATHS.len())]);
-        match self.rng.u8(..12) {
-            0..5 => self.create(&path),
-            5..7 => self.set(&path),
-            7..9 => self.delete_below(&path),
-            9..11 => self.write_together(),
-            // The same path gone and back within one moment: its events must not cancel out.
-            _ => {
-                self.delete_below(&path);
-                self.create(&path);
-            }
-        }
-    }
-
-    fn create(&mut self, path: &Path) {
-        let parent_exists = path.parent().is_none_or(|parent| parent == "/" || self.znodes.contains_key(parent));
-        if !parent_exists || self.znodes.contains_key(path) {
-            return;
-        }
-        self.zxid += 1;
-        self.znodes.insert(path.clone(), (self.zxid.to_string().into(), self.zxid, self.zxid));
-        self.changed(&[path]);
-    }
-
-    fn set(&mut self, path: &Path) {
-        let same = self.rng.bool();
-        if let Some((data, _, mzxid)) = self.znodes.get_mut(path) {
-            self.zxid += 1;
-            // Half of the time to the bytes it already has: a new transaction all the same.
-            if !same {
-                *data = self.zxid.to_string().into();
-            }
-            *mzxid = self.zxid;
-            self.changed(&[path]);
-        }
-    }
-
-    /// One transaction that changes, creates or deletes several znodes of one directory.
-    fn write_together(&mut self) {
-        if !self.znodes.contains_key(TOGETHER.0) {
-            return;
-        }
-        self.zxid += 1;
-        let delete = self.rng.u8(..4) == 0;
-        let mut changed = Vec::new();
-        for path in TOGETHER.1.map(path) {
-            if delete {
-                if self.znodes.remove(&path).is_none() {
-                    continue;
-                }
-            } else {
-                let czxid = self.znodes.get(&path).map_or(self.zxid, |(_, czxid, _)| *czxid);
-                self.znodes.insert(path.clone(), (self.zxid.to_string().into(), czxid, self.zxid));
-            }
-            changed.push(path);
-        }
-        self.changed(&changed.iter().collect::<Vec<_>>());
-    }
-
-    fn delete_below(&mut self, path: &Path) {
-        let mut gone: Vec<Path> = self.znodes.keys().filter(|other| other.below(path).is_some()).cloned().collect();
-        gone.reverse();
-        for path in gone {
-            self.zxid += 1;
-            self.znodes.remove(&path);
-            self.changed(&[&path]);
-        }
-    }
-
     /// A transaction is done: the armed watch tells, as soon as its server knows.
-    fn changed(&mut self, paths: &[&Path]) {
+    pub(super) fn changed(&mut self, paths: &[&Path]) {
         self.say(|| format!("write {paths:?}"));
-        for parent in paths.iter().filter_map(|path| path.parent()).collect::<BTreeSet<_>>() {
-            let state = directory(parent, self.znodes.iter().map(|(path, (data, ..))| (path, data)));
-            self.history.entry(parent.to_owned()).or_default().insert(state);
+        for of in paths.iter().map(|path| group(path)).collect::<BTreeSet<_>>() {
+            self.history.note(of, self.znodes.iter().map(|(path, (data, ..))| (path, data)), self.now);
         }
         for path in paths {
             if self.lagging.is_some() {
@@ -242,103 +201,13 @@ impl World {
         }
     }
 
-    fn tell(&mut self, path: &Path) {
-        if self.connection.is_some() && self.armed == self.connection {
+    pub(super) fn tell(&mut self, path: &Path) {
+        let is_watched = self.watched.iter().any(|root| path.below(root).is_some());
+        if self.connection.is_some() && self.armed == self.connection && is_watched {
             if self.script.lose_events && self.rng.u8(..50) == 0 {
                 return;
             }
             self.send(Input::Event(Event::Changed(path.clone())), false);
-        }
-    }
-
-    // The connection.
-
-    /// Puts something on its way to the mirror. A server sends events and replies in one order; where the script lets them
-    /// overtake each other, events still keep their order among themselves.
-    fn send(&mut self, what: Input, slow: bool) {
-        let delay = if slow { self.rng.u64(100..1500) } else { self.rng.u64(..30) };
-        let is_event = |input: &Input| matches!(input, Input::Event(_));
-        let in_order = is_event(&what) || !self.script.overtaking;
-        let before = self.coming.iter().filter(|coming| !self.script.overtaking || is_event(&coming.what));
-        let last = before.map(|coming| coming.due).max().filter(|_| in_order);
-        let due = (self.now + Duration::from_millis(delay)).max(last.unwrap_or(self.now));
-        self.coming.push(Coming { due, what });
-    }
-
-    fn disturb(&mut self) {
-        match self.rng.u8(..9) {
-            0..3 => self.cut(),
-            3 => self.reconnect(),
-            4 => self.expire(),
-            5 => self.lose_request(),
-            6 if self.lagging.is_none() => self.lagging = Some(self.znodes.clone()),
-            _ => self.catch_up(),
-        }
-    }
-
-    fn cut(&mut self) {
-        if self.connection.is_none() {
-            return;
-        }
-        self.say(|| "cut".into());
-        self.forget_connection();
-        self.feed(Input::Event(Event::Disconnected));
-    }
-
-    fn forget_connection(&mut self) {
-        self.connection = None;
-        self.requests.clear();
-        self.coming.clear();
-        self.outstanding.clear();
-        self.lagging = None;
-        self.missed_while_lagging.clear();
-    }
-
-    fn reconnect(&mut self) {
-        if self.session && self.connection.is_none() {
-            self.say(|| "reconnect".into());
-            self.connections += 1;
-            self.connection = Some(self.connections);
-            self.feed(Input::Event(Event::Connected));
-        }
-    }
-
-    fn expire(&mut self) {
-        if self.session {
-            self.say(|| "expire".into());
-            self.drop_session();
-            self.feed(Input::Event(Event::Over(Error::SessionExpired)));
-        }
-    }
-
-    fn drop_session(&mut self) {
-        self.session = false;
-        self.armed = None;
-        self.forget_connection();
-    }
-
-    /// A request, or its reply, is lost: the session gives up on it after a while. Now and then it says so at once, before
-    /// the watch tells of the broken connection.
-    fn lose_request(&mut self) {
-        let Some(Coming { what, .. }) = self.requests.pop_back() else { return };
-        self.say(|| format!("lost {what:?}"));
-        let broken = self.rng.bool();
-        let error = || if broken { Error::ConnectionLoss("broken".into()) } else { Error::Timeout };
-        let what = match what {
-            Action::Arm(epoch, _) => Input::Armed(epoch, Err(error())),
-            Action::Join(epoch, root) => Input::Joined(epoch, root, Err(error())),
-            Action::Sync(epoch) => Input::Synced(epoch, Err(error())),
-            Action::Read(epoch, batch) => Input::Replied(epoch, batch, Err(error())),
-            Action::Connect { .. } | Action::Publish(_) | Action::Leave(_) => return,
-        };
-        let due = if broken { self.now } else { self.now + TIMEOUT };
-        self.coming.push(Coming { due, what });
-    }
-
-    fn catch_up(&mut self) {
-        self.lagging = None;
-        for path in std::mem::take(&mut self.missed_while_lagging) {
-            self.tell(&path);
         }
     }
 
@@ -356,6 +225,10 @@ impl World {
         for action in self.mirror.poll(self.now) {
             self.act(action);
         }
+        if self.script.links && *self.readers.links.outside() != self.outside {
+            self.outside.clone_from(self.readers.links.outside());
+            self.feed(Input::Outside(self.outside.clone()));
+        }
         self.states.insert(self.digest());
     }
 
@@ -365,7 +238,7 @@ impl World {
         self.mirror.phase().as_str().hash(&mut hasher);
         for (path, entry) in self.tree.iter() {
             let same = match entry {
-                Entry::Known(known) => self.published.get(path).map(|data| **data == *known.data),
+                Entry::Known(known) => self.readers.published.get(path).map(|data| **data == *known.data),
                 Entry::Unreadable(_) => None,
             };
             (path, same).hash(&mut hasher);
@@ -383,10 +256,10 @@ impl World {
                 self.delays.push(after);
                 self.connect_due = Some(self.now + after);
             }
-            Action::Publish(paths) => self.publish(paths),
+            Action::Publish(paths) => self.publish(&paths),
             action => {
                 if let Action::Read(_, batch) = &action {
-                    assert!(batch.len() <= 3, "a batch beyond the limit");
+                    assert!(batch.len() <= self.batch_paths, "a batch beyond the limit");
                     for read in batch.iter().filter(|read| matches!(read, Read::Node(_))) {
                         let outstanding = self.outstanding.entry(read.path().clone()).or_default();
                         *outstanding += 1;
@@ -402,68 +275,12 @@ impl World {
         }
     }
 
-    /// What readers see now; in settled directories it must be something that once was.
-    fn publish(&mut self, paths: BTreeSet<Path>) {
+    /// What readers see now must be something that once was.
+    fn publish(&mut self, paths: &BTreeSet<Path>) {
         self.publishes += 1;
-        let parents: BTreeSet<String> = paths.iter().filter_map(Path::parent).map(str::to_owned).collect();
-        for path in paths {
-            match self.tree.known(path.as_str()) {
-                Some(known) => self.published.insert(path, known.data.to_vec()),
-                None => self.published.remove(&path),
-            };
-        }
-        for parent in parents {
-            let shown = directory(&parent, &self.published);
-            let once = shown.is_empty() || self.history.get(&parent).is_some_and(|states| states.contains(&shown));
-            if self.mirror.is_reading_in(&parent) && self.script.sabotage.is_none() {
-                // A directory that was not at rest for half a second is shown as it is: see `Mirror::publish`.
-                self.forced += u64::from(!once);
-            } else if !once && (!self.script.overtaking || self.script.strict) {
-                self.mixture.get_or_insert(format!("readers see {parent} as it never was: {shown:?}"));
-            }
-        }
-    }
-
-    fn read(&self, read: &Read) -> Reply {
-        let znodes = self.lagging.as_ref().unwrap_or(&self.znodes);
-        let path = read.path();
-        let children = znodes.keys().filter(|other| other.parent() == Some(path.as_str()));
-        match (read, znodes.get(path)) {
-            (_, None) => Reply::Failed(Error::NoNode),
-            (Read::Node(_), Some((data, czxid, mzxid))) => {
-                let num_children = i32::try_from(children.count()).unwrap();
-                let stat = Stat { czxid: *czxid, mzxid: *mzxid, num_children, ..Stat::default() };
-                Reply::Node(Znode { data: data.clone(), stat })
-            }
-            (Read::Children(_), Some(_)) => Reply::Children(children.map(|child| child.name().to_owned()).collect()),
-        }
-    }
-
-    /// The server does what has reached it.
-    fn serve(&mut self) {
-        while self.requests.front().is_some_and(|request| request.due <= self.now) {
-            let Some(Coming { what, .. }) = self.requests.pop_front() else { return };
-            match what {
-                Action::Arm(epoch, _) => {
-                    self.armed = self.connection;
-                    self.send(Input::Armed(epoch, Ok(())), false);
-                }
-                Action::Join(epoch, root) => {
-                    self.catch_up();
-                    self.send(Input::Joined(epoch, root, Ok(())), false);
-                }
-                Action::Sync(epoch) => {
-                    self.catch_up();
-                    self.send(Input::Synced(epoch, Ok(())), false);
-                }
-                Action::Read(epoch, batch) => {
-                    let replies = batch.iter().map(|read| self.read(read)).collect();
-                    let lists = batch.iter().any(|read| matches!(read, Read::Children(_)));
-                    let slow = lists && self.rng.u8(..6) == 0;
-                    self.send(Input::Replied(epoch, batch, Ok(replies)), slow);
-                }
-                Action::Connect { .. } | Action::Publish(_) | Action::Leave(_) => {}
-            }
+        let never = self.readers.publish(&self.tree, paths, &self.history, self.now);
+        if !self.script.overtaking || self.script.strict {
+            self.mixture = self.mixture.take().or(never.into_iter().next());
         }
     }
 
@@ -478,7 +295,7 @@ impl World {
                 self.session = true;
                 self.connections += 1;
                 self.connection = Some(self.connections);
-                self.feed(Input::Connected);
+                self.feed(Input::Connected { at_once: !self.script.pieces });
             }
         }
         self.serve();
@@ -489,22 +306,10 @@ impl World {
         self.feed(Input::Tick);
     }
 
-    /// One of the things that are due: the first, or where they overtake each other, the first event or any reply.
-    fn arrived(&mut self) -> Option<usize> {
-        let due: Vec<usize> = (0..self.coming.len()).filter(|&i| self.coming[i].due <= self.now).collect();
-        if !self.script.overtaking {
-            return due.into_iter().min_by_key(|&i| self.coming[i].due);
-        }
-        let first_event = due.iter().copied().find(|&i| matches!(self.coming[i].what, Input::Event(_)));
-        let mut choices: Vec<usize> =
-            due.into_iter().filter(|&i| !matches!(self.coming[i].what, Input::Event(_))).collect();
-        choices.extend(first_event);
-        if choices.is_empty() { None } else { Some(choices[self.rng.usize(..choices.len())]) }
-    }
-
     /// Lets the world fall quiet, then compares.
     fn settle(&mut self) -> Result<(), String> {
         self.say(|| "settle".into());
+        self.is_stormy = false;
         for round in 0.. {
             if round % 5 == 0 {
                 self.reconnect();
@@ -522,13 +327,17 @@ impl World {
                 return Err(format!("never quiet, {:?}", self.mirror.phase()));
             }
         }
+        self.compare()
+    }
+
+    /// Tree, view and world must be equal now, and what is seen through links must be what is there.
+    fn compare(&self) -> Result<(), String> {
         let root = path("/s");
-        let world: BTreeMap<Path, Vec<u8>> = self
-            .znodes
-            .iter()
-            .filter(|(path, _)| path.below(&root).is_some())
-            .map(|(path, (data, ..))| (path.clone(), data.clone()))
-            .collect();
+        let is_mirrored = |path: &Path| {
+            path.below(&root).is_some() || self.outside.iter().any(|outside| path.below(outside).is_some())
+        };
+        let mirrored = self.znodes.iter().filter(|(path, _)| is_mirrored(path));
+        let world: BTreeMap<Path, Vec<u8>> = mirrored.map(|(path, (data, ..))| (path.clone(), data.clone())).collect();
         let known = self.tree.iter().filter_map(|(path, entry)| match entry {
             Entry::Known(known) => Some((path.clone(), known.data.to_vec())),
             Entry::Unreadable(_) => None,
@@ -537,15 +346,15 @@ impl World {
         if tree != world {
             return Err(format!("the tree is {tree:?}\n the world is {world:?}"));
         }
-        if self.published != world {
-            return Err(format!("published is {:?}\n the world is {world:?}", self.published));
+        if self.readers.published != world {
+            return Err(format!("published is {:?}\n the world is {world:?}", self.readers.published));
+        }
+        if self.script.links {
+            let (shown, seen) = (&self.readers.through, links::seen(&self.znodes, &root));
+            if *shown != seen {
+                return Err(format!("through links is shown {shown:?}\n there is {seen:?}, the world is {world:?}"));
+            }
         }
         Ok(())
     }
-}
-
-/// What `parent` holds, of all these znodes.
-fn directory<'z>(parent: &str, znodes: impl IntoIterator<Item = (&'z Path, &'z Vec<u8>)>) -> Directory {
-    let inside = znodes.into_iter().filter(|(path, _)| path.parent() == Some(parent));
-    inside.map(|(path, data)| (path.name().to_owned(), data.clone())).collect()
 }

@@ -229,6 +229,10 @@ impl Session for ZooKeeperSession {
         self.client.session_timeout()
     }
 
+    fn reads_at_once(&self) -> bool {
+        self.old.is_none()
+    }
+
     async fn watch(&self, path: &Path) -> Result<ZooKeeperWatch, Error> {
         if let Some(old) = &self.old {
             self.connected().await?;
