@@ -19,7 +19,7 @@ mod property;
 mod zc;
 
 pub use drain::{drain, moment, undrain};
-pub use link::{Link, links};
+pub use link::{Link, PropertyLink, Taken, links, property_links, with_properties};
 pub use property::Property;
 
 use std::time::SystemTime;

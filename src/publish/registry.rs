@@ -1,12 +1,13 @@
 //! Reads services out of the mirrored tree: which znodes make one service, and what they say together.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use super::explain::Seen;
 use super::through::SharedLinks;
 use super::{Publisher, explain, unix_now};
-use crate::format::{self, Place};
+use crate::format::{self, Place, Taken};
 use crate::keeper::Path;
 use crate::keeper::driver::SharedTree;
 use crate::keeper::links::Links;
@@ -61,9 +62,11 @@ impl Layout {
         match tree.get(path.as_str()) {
             Some(Entry::Known(known)) => {
                 exists = true;
-                let (defaults, remarks) = self.format.decode_service(&known.data);
+                let (data, mut remarks) = with_taken(tree, links, &shown, &known.data);
+                let (defaults, more) = self.format.decode_service(&data);
                 reading.service.defaults = defaults;
                 reading.service.defaults.drains.retain(|drain| drain.holds(now));
+                remarks.extend(more);
                 for reason in remarks {
                     reading.malformed.push(Malformed { path: path.to_string(), reason });
                 }
@@ -74,18 +77,15 @@ impl Layout {
             }
             None => {}
         }
-        let mut directories = vec![shown.clone()];
-        if !self.format.providers.is_empty() {
-            directories.push(shown.child(&self.format.providers));
-        }
-        for directory in directories {
+        for directory in self.directories(&shown) {
             let (seen, jumped) = children(tree, links, &directory);
             for (shown, child, entry) in seen {
                 if let Some(Place::Instance { service, name }) = shown.below(&self.root).map(|at| self.format.place(at))
                     && service == below
                 {
                     exists = true;
-                    self.read_instance(&child, name, entry, &mut reading);
+                    let data = |data| with_taken(tree, links, &shown, data);
+                    self.read_instance(&child, name, entry, data, &mut reading);
                     if jumped {
                         report_below(tree, &child, &mut reading);
                     }
@@ -103,17 +103,34 @@ impl Layout {
         exists.then_some(reading)
     }
 
-    fn read_instance(&self, path: &Path, name: &str, entry: &Entry, reading: &mut Reading) {
+    /// Where instances of the service shown at `shown` may stand.
+    pub(super) fn directories(&self, shown: &Path) -> Vec<Path> {
+        let providers = Some(&self.format.providers).filter(|name| !name.is_empty());
+        std::iter::once(shown.clone()).chain(providers.map(|name| shown.child(name))).collect()
+    }
+
+    /// Reads the instance `name`; `taken` gives its data with what links take from elsewhere.
+    fn read_instance<'d>(
+        &self,
+        path: &Path,
+        name: &str,
+        entry: &'d Entry,
+        taken: impl FnOnce(&'d [u8]) -> (Cow<'d, [u8]>, Vec<String>),
+        reading: &mut Reading,
+    ) {
         let mut malformed = |reason: String| reading.malformed.push(Malformed { path: path.to_string(), reason });
-        match entry {
-            Entry::Unreadable(error) => malformed(error.to_string()),
-            Entry::Known(known) => match self.format.decode_instance(name, &known.data) {
-                Err(error) => malformed(error.to_string()),
-                Ok(instance) => {
-                    instance.remarks.iter().cloned().for_each(malformed);
-                    reading.service.instances.push(instance);
-                }
-            },
+        let known = match entry {
+            Entry::Unreadable(error) => return malformed(error.to_string()),
+            Entry::Known(known) => known,
+        };
+        let (data, remarks) = taken(&known.data);
+        match self.format.decode_instance(name, &data) {
+            Err(error) => malformed(error.to_string()),
+            Ok(mut instance) => {
+                instance.remarks.extend(remarks);
+                instance.remarks.iter().cloned().for_each(malformed);
+                reading.service.instances.push(instance);
+            }
         }
     }
 
@@ -173,6 +190,30 @@ pub(super) fn children<'t>(tree: &'t Tree, links: &Links, directory: &Path) -> (
     seen.extend(linked);
     let jumped = own.jumped() || seen.len() > before;
     (seen, jumped)
+}
+
+/// The data of the znode shown at `shown`, with the properties that its links take from other znodes, and what is wrong
+/// with those.
+fn with_taken<'d>(tree: &Tree, links: &Links, shown: &Path, data: &'d [u8]) -> (Cow<'d, [u8]>, Vec<String>) {
+    let (_, mut remarks) = format::property_links(data);
+    let sources = links.sources(shown);
+    let taken: Vec<Taken<'_>> = sources
+        .iter()
+        .filter_map(|source| {
+            let (path, property) = source.hops.last()?;
+            let data = tree.known(path.as_str()).map(|known| &*known.data);
+            Some(Taken { name: &source.name, data, property })
+        })
+        .collect();
+    if taken.is_empty() {
+        return (Cow::Borrowed(data), remarks);
+    }
+    let (data, missing) = format::with_properties(data, &taken);
+    for name in missing {
+        let hop = sources.iter().find(|source| *source.name == *name).and_then(|source| source.hops.last());
+        remarks.extend(hop.map(|(path, property)| format!("`{name} =>` leads to {path}, which has no `{property}`")));
+    }
+    (Cow::Owned(data), remarks)
 }
 
 /// Somebody may have put a service below an instance; they should find out why it is not served.

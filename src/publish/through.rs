@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::registry::{Layout, joined};
 use crate::format;
 use crate::keeper::Path;
-use crate::keeper::links::Links;
+use crate::keeper::links::{Held, Links, PropertyLink};
 use crate::keeper::tree::Tree;
 use crate::model::Malformed;
 
@@ -48,13 +48,14 @@ impl Through {
         let mut through: BTreeSet<String> = changed.iter().flat_map(|path| services_at(layout, &links, path)).collect();
         let mut anew = false;
         for path in changed {
-            let (held, _) = tree.known(path.as_str()).map(|known| format::links(&known.data)).unwrap_or_default();
-            let held = held.into_iter().map(|link| (link.name.into(), link.target.into())).collect();
+            let held = tree.known(path.as_str()).map(|known| held(&known.data)).unwrap_or_default();
             anew |= links.set(path, held) || links.may_lead_elsewhere(tree, path);
         }
         let mut broken = None;
         if anew {
-            for shown in links.follow(tree) {
+            let moved = links.follow(tree);
+            through.extend(moved.takers.iter().filter_map(|taker| layout.service_of(taker)).map(str::to_owned));
+            for shown in moved.mounts {
                 let real = links.real(&shown);
                 through.extend(layout.service_of(&shown).map(str::to_owned));
                 for (path, _) in tree.subtree(&real) {
@@ -81,7 +82,20 @@ impl Through {
     }
 }
 
-/// The services that show the znode at `path` through links.
+/// The services that show the znode at `path` through links, or a property of it.
 fn services_at(layout: &Layout, links: &Links, path: &Path) -> Vec<String> {
-    links.shown(path).iter().filter_map(|shown| layout.service_of(shown)).map(str::to_owned).collect()
+    let shown = links.shown(path);
+    let shown = shown.iter().chain(links.takers(path));
+    shown.filter_map(|shown| layout.service_of(shown)).map(str::to_owned).collect()
+}
+
+/// The links that a znode's data hold.
+fn held(data: &[u8]) -> Held {
+    let links = format::links(data).0.into_iter().map(|link| (link.name.into(), link.target.into()));
+    let properties = format::property_links(data).0.into_iter().map(|link| PropertyLink {
+        name: link.name.into(),
+        path: link.path.into(),
+        property: link.property.into(),
+    });
+    Held { links: links.collect(), properties: properties.collect() }
 }

@@ -30,7 +30,7 @@ macro_rules! scenarios {
         }
     )*};
 }
-scenarios!(names, forms, wire, master_file);
+scenarios!(names, forms, wire, master_file, links);
 
 /// Every file is run by the list above.
 #[test]

@@ -1,5 +1,6 @@
 //! The mirror while ZooKeeper is away: what a start from the cache file answers, and for how long. And zc.zk's links.
 
+use std::process::Command;
 use std::time::Duration;
 
 use super::harness::app::{Running, scratch};
@@ -141,5 +142,69 @@ async fn links_show_what_they_lead_to_and_follow_every_change() {
     kazoo.delete("/services/alias/providers/10.0.3.1:80");
     kazoo.set("/services", br#"{"db ->": "/elsewhere/db"}"#);
     shows("db.service", &["10.0.1.2"]).await;
+    server.stop().await;
+}
+
+/// A property that is another znode's, in the root, outside of it, and by way of a link; and who explains it.
+#[tokio::test(flavor = "multi_thread")]
+async fn property_links_take_what_is_elsewhere_and_follow_every_change() {
+    let servers = zk::shared().namespace().await;
+    let mut kazoo = Kazoo::connect(&servers);
+    kazoo.create("/elsewhere/defaults", br#"{"calm": 30}"#, false);
+    kazoo.create("/services/api", br#"{"ttl =>": "/elsewhere/defaults calm"}"#, false);
+    kazoo.create("/services/api/providers/10.0.0.1:80", br#"{"weight =>": "/services/web"}"#, true);
+    kazoo.create("/services/web", br#"{"weight": 70}"#, false);
+    let server = Running::over_zookeeper(&servers, "");
+    let shows = async |ttl: &str, weight: &str| {
+        let expected = format!("api.service. {ttl} IN SRV 0 {weight} 80 10-0-0-1.addr.service.");
+        eventually(&expected, async || {
+            (dig(server.dns, "SRV api.service").answer == [expected.as_str()]).then_some(())
+        })
+        .await;
+    };
+    shows("30", "70").await;
+    kazoo.set("/services/web", br#"{"weight": 71}"#);
+    shows("30", "71").await;
+    kazoo.set("/elsewhere/defaults", br#"{"calm =>": "/services/web weight"}"#);
+    shows("71", "71").await;
+    let admin = server.admin.to_string();
+    let explained = aside(move || {
+        Command::new(env!("CARGO_BIN_EXE_zonekeeper")).args(["explain", "api.service", "--admin", &admin]).output()
+    });
+    let explained = String::from_utf8(explained.await.expect("the binary").stdout).expect("text");
+    for hop in [
+        "by a link, `ttl` is `calm` of /elsewhere/defaults is `weight` of /services/web",
+        "by a link, `weight` is `weight` of /services/web",
+    ] {
+        assert!(explained.contains(hop), "{hop} in {explained}");
+    }
+    // Of no one, then of another.
+    kazoo.delete("/services/web");
+    shows("5", "10").await;
+    kazoo.set("/services/api", br#"{"ttl =>": "/other slow"}"#);
+    kazoo.create("/other", br#"{"slow": 90}"#, false);
+    shows("90", "10").await;
+    server.stop().await;
+}
+
+/// The same in memory, whose znodes are in a file.
+#[tokio::test(flavor = "multi_thread")]
+async fn property_links_of_a_tree_in_a_file_follow_every_change() {
+    let seed = scratch("seed.tree");
+    let write = |properties: &str| {
+        let services = "/services\n  /api\n    ttl => /config slow\n    /providers\n      /10.0.0.1:80\n";
+        std::fs::write(&seed, format!("/config\n{properties}{services}")).unwrap();
+    };
+    write("  slow = 30\n");
+    let zone = "[[zone]]\norigin = \"service.\"\n";
+    let server = Running::start(&format!("[registry.main]\nmemory = \"{}\"\n{zone}", seed.display()));
+    for (properties, ttl) in
+        [("  slow = 30\n", 30), ("  slow = 60\n", 60), ("", 5), ("  slow => . fast\n  fast = 7\n", 7)]
+    {
+        write(properties);
+        let expected = format!("api.service. {ttl} IN A 10.0.0.1");
+        eventually(&expected, async || (dig(server.dns, "A api.service").answer == [expected.as_str()]).then_some(()))
+            .await;
+    }
     server.stop().await;
 }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use super::links;
+use super::links::{self, Through};
 use crate::keeper::Path;
-use crate::keeper::links::Links;
+use crate::keeper::links::{Links, Moved};
 use crate::keeper::mirror::Together;
 use crate::keeper::tree::{Entry, Tree};
 
@@ -57,6 +57,13 @@ impl History {
         }
     }
 
+    /// Whether the part of the group that is mirrored ever was as it is `shown`.
+    fn was(&self, of: &str, shown: &State, is_mirrored: &dyn Fn(&Path) -> bool) -> bool {
+        let states = self.now.get(of).into_iter().chain(self.before.get(of).into_iter().flat_map(HashMap::keys));
+        let mut parts = states.map(|state| state.iter().filter(|(path, _)| is_mirrored(path)));
+        shown.is_empty() || parts.any(|part| part.eq(shown))
+    }
+
     /// For how long `shown` has not been the state of the group; none when it never was.
     fn age(&self, of: &str, shown: &State, now: Instant) -> Option<Duration> {
         match (self.now.get(of), self.before.get(of).and_then(|before| before.get(shown))) {
@@ -72,15 +79,15 @@ impl History {
 pub(super) struct Readers {
     pub(super) published: State,
     pub(super) links: Links,
-    /// What is seen through links, by the path at which it is seen.
-    pub(super) through: State,
+    /// What is seen through links.
+    pub(super) through: Through,
     /// They do not look whether a znode's coming or going leads a link elsewhere.
     deaf: bool,
 }
 
 impl Readers {
     pub(super) fn new(root: Path, deaf: bool) -> Self {
-        Self { published: BTreeMap::new(), links: Links::new(root), through: BTreeMap::new(), deaf }
+        Self { published: BTreeMap::new(), links: Links::new(root), through: Through::default(), deaf }
     }
 
     /// Takes in a publish. Gives the groups of which it shows something that never was.
@@ -89,7 +96,7 @@ impl Readers {
         tree: &Tree,
         paths: &BTreeSet<Path>,
         history: &History,
-        now: Instant,
+        is_mirrored: &dyn Fn(&Path) -> bool,
     ) -> Vec<String> {
         for path in paths {
             match tree.known(path.as_str()) {
@@ -99,7 +106,7 @@ impl Readers {
         }
         self.look_through(tree, paths);
         let groups: BTreeSet<&str> = paths.iter().map(group).collect();
-        let never = groups.into_iter().filter(|of| history.age(of, &state(of, &self.published), now).is_none());
+        let never = groups.into_iter().filter(|of| !history.was(of, &state(of, &self.published), is_mirrored));
         never.map(|of| format!("readers see {of} as it never was: {:?}", state(of, &self.published))).collect()
     }
 
@@ -111,29 +118,46 @@ impl Readers {
     /// What is seen through links, edited as little as a change asks for.
     fn look_through(&mut self, tree: &Tree, paths: &BTreeSet<Path>) {
         let mut anew = false;
+        let takers = |links: &Links| paths.iter().flat_map(|path| links.takers(path)).cloned().collect::<BTreeSet<_>>();
+        let mut taking = takers(&self.links);
         for path in paths {
             let held = tree.known(path.as_str()).map(|known| links::decode(&known.data)).unwrap_or_default();
             anew |= self.links.set(path, held) || (!self.deaf && self.links.may_lead_elsewhere(tree, path));
         }
-        let moved = if anew { self.links.follow(tree) } else { BTreeSet::new() };
-        for mount in &moved {
-            self.through.retain(|shown, _| shown.below(mount).is_none());
+        let moved = if anew { self.links.follow(tree) } else { Moved::default() };
+        for mount in &moved.mounts {
+            self.through.znodes.retain(|shown, _| shown.below(mount).is_none());
         }
-        let is_moved = |shown: &Path| moved.iter().any(|mount| shown.below(mount).is_some());
+        let is_moved = |shown: &Path| moved.mounts.iter().any(|mount| shown.below(mount).is_some());
         for (shown, real) in self.links.mounts().filter(|(shown, _)| is_moved(shown)) {
             for (path, entry) in tree.subtree(real) {
                 if let (Some(below), Entry::Known(known)) = (path.below(real), entry) {
                     let shown = if below.is_empty() { shown.clone() } else { shown.child(below) };
-                    self.through.insert(shown, known.data.to_vec());
+                    self.through.znodes.insert(shown, known.data.to_vec());
                 }
             }
         }
         for path in paths {
             for shown in self.links.shown(path) {
                 match tree.known(path.as_str()) {
-                    Some(known) => self.through.insert(shown, known.data.to_vec()),
-                    None => self.through.remove(&shown),
+                    Some(known) => self.through.znodes.insert(shown, known.data.to_vec()),
+                    None => self.through.znodes.remove(&shown),
                 };
+            }
+        }
+        taking.extend(takers(&self.links));
+        taking.extend(moved.takers);
+        for taker in &taking {
+            self.take(tree, taker);
+        }
+    }
+
+    /// Looks anew where the properties of the znode shown at `taker` come from.
+    fn take(&mut self, tree: &Tree, taker: &Path) {
+        self.through.properties.retain(|(path, _), _| path != taker);
+        for source in self.links.sources(taker) {
+            if let Some(known) = source.hops.last().and_then(|(path, _)| tree.known(path.as_str())) {
+                self.through.properties.insert((taker.clone(), source.name.clone()), known.data.to_vec());
             }
         }
     }

@@ -84,7 +84,7 @@ impl World {
     pub(super) fn new(seed: u64, script: Script, traced: bool) -> Self {
         let now = Instant::now();
         // In every third life a service does not fit into one request.
-        let batch_paths = if seed % 3 == 0 && !script.restless { 3 } else { 6 };
+        let batch_paths = if seed.is_multiple_of(3) && !script.restless { 3 } else { 6 };
         let limits = Limits {
             batch_paths,
             batch_bytes: 64,
@@ -278,7 +278,8 @@ impl World {
     /// What readers see now must be something that once was.
     fn publish(&mut self, paths: &BTreeSet<Path>) {
         self.publishes += 1;
-        let never = self.readers.publish(&self.tree, paths, &self.history, self.now);
+        let outside = self.outside.clone();
+        let never = self.readers.publish(&self.tree, paths, &self.history, &|path| is_mirrored(&outside, path));
         if !self.script.overtaking || self.script.strict {
             self.mixture = self.mixture.take().or(never.into_iter().next());
         }
@@ -333,10 +334,7 @@ impl World {
     /// Tree, view and world must be equal now, and what is seen through links must be what is there.
     fn compare(&self) -> Result<(), String> {
         let root = path("/s");
-        let is_mirrored = |path: &Path| {
-            path.below(&root).is_some() || self.outside.iter().any(|outside| path.below(outside).is_some())
-        };
-        let mirrored = self.znodes.iter().filter(|(path, _)| is_mirrored(path));
+        let mirrored = self.znodes.iter().filter(|(path, _)| is_mirrored(&self.outside, path));
         let world: BTreeMap<Path, Vec<u8>> = mirrored.map(|(path, (data, ..))| (path.clone(), data.clone())).collect();
         let known = self.tree.iter().filter_map(|(path, entry)| match entry {
             Entry::Known(known) => Some((path.clone(), known.data.to_vec())),
@@ -357,4 +355,8 @@ impl World {
         }
         Ok(())
     }
+}
+
+fn is_mirrored(outside: &BTreeSet<Path>, path: &Path) -> bool {
+    path.below(&self::path("/s")).is_some() || outside.iter().any(|outside| path.below(outside).is_some())
 }

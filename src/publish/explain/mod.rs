@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::registry::{Layout, Reading};
 use super::{Target, below};
 use crate::format;
+use crate::keeper::Path;
 use crate::keeper::links::Links;
 use crate::keeper::tree::Tree;
 use crate::model::{Host, Instance, State};
@@ -120,6 +121,7 @@ pub(super) fn sources(seen: &Seen<'_>, view: &View, name: &Name) -> String {
         if let Some(best) = best.filter(|&best| best != i && hides(offers[best], offers[i])) {
             let _ = writeln!(text, "  hidden by {}, which goes before it", seen.layout.full(&candidates[best].path));
         }
+        text.push_str(&hops(seen, &full));
         if let Some(Reading { service, malformed }) = seen.read(&candidate.path) {
             let mut instances = service.instances.iter().peekable();
             if instances.peek().is_none() && malformed.is_empty() {
@@ -128,6 +130,9 @@ pub(super) fn sources(seen: &Seen<'_>, view: &View, name: &Name) -> String {
             for instance in instances {
                 let verdict = verdict(&service, instance, candidate, view);
                 let _ = writeln!(text, "  {:<24} {verdict}", instance.name);
+                for directory in seen.layout.directories(&full) {
+                    text.push_str(&hops(seen, &directory.child(&instance.name)));
+                }
             }
             for malformed in malformed {
                 let node = malformed.path.strip_prefix(full.as_str()).map_or("", |rest| rest.trim_start_matches('/'));
@@ -137,6 +142,23 @@ pub(super) fn sources(seen: &Seen<'_>, view: &View, name: &Name) -> String {
                     writeln!(text, "  {:<24} {kind}: {}", node.rsplit('/').next().unwrap_or(node), malformed.reason);
             }
         }
+    }
+    text
+}
+
+/// Where links lead that the znode shown at `shown` is seen through, or takes properties by.
+fn hops(seen: &Seen<'_>, shown: &Path) -> String {
+    let mut text = String::new();
+    let real = seen.links.real(shown);
+    if real != *shown {
+        let _ = writeln!(text, "  by a link, {shown} is {real}");
+    }
+    for source in seen.links.sources(shown) {
+        let _ = write!(text, "  by a link, `{}`", source.name);
+        for (path, property) in &source.hops {
+            let _ = write!(text, " is `{property}` of {path}");
+        }
+        text.push('\n');
     }
     text
 }
