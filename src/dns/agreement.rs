@@ -41,8 +41,9 @@ fn random_zone(rng: &mut fastrand::Rng) -> Zones {
             rdata: rdata.into(),
         };
         let mut records = vec![record("txt.service", rtype::TXT, b"\x03abc"), record("d.service", rtype::A, &[9; 4])];
-        match rng.u8(..4) {
+        match rng.u8(..5) {
             0 => records.push(record("*.w.service", rtype::A, &[8; 4])),
+            3 => records.push(record("y.service", rtype::DNAME, b"\x01a\x07service\0")),
             1 => records.push(record("sub.service", rtype::NS, b"\x02ns\x03sub\x07service\0")),
             2 => records.push(record("www.service", rtype::CNAME, b"\x01a\x07service\0")),
             _ => records.push(record("10-0-0-1.addr.service", rtype::A, &[7; 4])),
@@ -108,10 +109,11 @@ fn random_options(rng: &mut fastrand::Rng) -> Vec<u8> {
 }
 
 fn random_query(rng: &mut fastrand::Rng) -> Vec<u8> {
-    const NAMES: [&str; 22] = [
+    const NAMES: [&str; 23] = [
         "service",
         "a.service",
         "b.a.service",
+        "b.y.service",
         "c.b.a.service",
         "api_x.service",
         "API_X.Service",

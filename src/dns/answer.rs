@@ -6,6 +6,7 @@
 //! dropped without TC (RFC 2181 §9), answers that do not fit set TC and are all left out over UDP, and are a subset over
 //! TCP, where 64 KiB are all there is.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use crate::zone::lookup::{self, Found};
@@ -36,6 +37,8 @@ pub enum Rcode {
     NotAuth,
     /// A cookie is demanded, and the one that is there is not good (RFC 7873 §8).
     BadCookie,
+    /// The name that a DNAME leads to is too long for a name (RFC 6672 §2.2).
+    YxDomain,
 }
 
 impl Rcode {
@@ -49,6 +52,7 @@ impl Rcode {
             Self::NotImp => 4,
             Self::Refused => 5,
             Self::BadCookie => 7,
+            Self::YxDomain => 6,
             Self::NotAuth => 9,
         }
     }
@@ -97,7 +101,7 @@ pub struct Question<'q> {
 }
 
 /// Who owns a record of an answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Owner {
     /// The name asked for, as it was spelled.
     Question,
@@ -115,7 +119,7 @@ pub struct Rr<'t> {
     /// Time to live, in seconds.
     pub ttl: u32,
     /// Its data in wire form.
-    pub rdata: &'t [u8],
+    pub rdata: Cow<'t, [u8]>,
 }
 
 /// The sections of an answer, before EDNS.
@@ -167,46 +171,86 @@ pub fn answer<'t>(zone: &Zone, table: &'t View, question: Question<'_>, turn: us
     let mut answer = Answer::bare(Rcode::NoError, stale.then_some(Extended::StaleAnswer));
     answer.authoritative = true;
     let (mut owner, mut name) = (Owner::Question, question.name.to_vec());
+    let mut seen = HashSet::from([name.clone()]);
     for _ in 0..=MAX_ALIASES {
-        match lookup::find(zone, table, &name, question.rtype) {
-            Found::Answer(set) => {
-                push(&mut answer.answers, &owner, set, turn);
-                match set.rtype {
-                    rtype::SRV => add_glue(&mut answer, set, turn),
-                    _ => add_addresses(&mut answer, table),
-                }
-            }
-            // RFC 8482 §4.1: a subset of the RRsets, which is one.
-            Found::All(entry) => entry.sets().take(1).for_each(|set| push(&mut answer.answers, &owner, set, turn)),
+        let target = match lookup::find(zone, table, &name, question.rtype) {
             Found::Alias(set) => {
                 push(&mut answer.answers, &owner, set, 0);
-                let target = set.iter().next().and_then(lookup::target);
-                let Some(target) = target.filter(|target| target.folded().is_at_or_below(zone.origin())) else { break };
-                name = target.folded().wire().to_vec();
-                owner = Owner::Name(target);
-                continue;
+                set.iter().next().and_then(lookup::target)
             }
-            Found::Delegation(cut) => {
-                answer.authoritative = !answer.answers.is_empty();
-                if let Some((owner, servers)) = owner_of(cut).zip(cut.set(rtype::NS)) {
-                    push(&mut answer.authority, &owner, servers, 0);
-                    add_addresses(&mut answer, table);
-                }
+            Found::Redirection(entry) => redirect(&mut answer, owner, &name, entry),
+            found => {
+                conclude(&mut answer, found, &owner, zone, table, turn);
+                break;
             }
-            Found::NoData => add_soa(&mut answer, zone, table),
-            Found::NxDomain => {
-                answer.rcode = Rcode::NxDomain;
-                answer.extended = stale.then_some(Extended::StaleNxDomain);
-                add_soa(&mut answer, zone, table);
-            }
+        };
+        // A DNAME's CNAME answers who asks for one, though there is none at the name.
+        if question.rtype == rtype::CNAME {
+            break;
         }
-        break;
+        // What leads out of the zone, or back to where it was, is the asker's to follow.
+        let Some(target) = target.filter(|target| target.folded().is_at_or_below(zone.origin())) else { break };
+        name = target.folded().wire().to_vec();
+        if !seen.insert(name.clone()) {
+            break;
+        }
+        owner = Owner::Name(target);
     }
     answer
 }
 
+/// The DNAME, and the CNAME that says the same to those who do not know it (RFC 6672 §3.1). Gives the name it leads to.
+fn redirect<'t>(answer: &mut Answer<'t>, owner: Owner, name: &[u8], entry: &'t Packed) -> Option<Name> {
+    let (from, set) = owner_of(entry).zip(entry.set(rtype::DNAME))?;
+    push(&mut answer.answers, &from, set, 0);
+    let target = lookup::redirected(name, entry);
+    match &target {
+        Some(target) => {
+            let rdata = target.wire().to_vec().into();
+            answer.answers.push(Rr { owner, rtype: rtype::CNAME, ttl: set.ttl, rdata });
+        }
+        None => answer.rcode = Rcode::YxDomain,
+    }
+    target
+}
+
+/// What is said of the last name, to which nothing leads on.
+fn conclude<'t>(answer: &mut Answer<'t>, found: Found<'t>, owner: &Owner, zone: &Zone, table: &'t View, turn: usize) {
+    match found {
+        Found::Answer(set) => {
+            push(&mut answer.answers, owner, set, turn);
+            match set.rtype {
+                rtype::SRV => add_glue(answer, set, turn),
+                _ => add_addresses(answer, table),
+            }
+        }
+        // RFC 8482 §4.1: a subset of the RRsets, which is one.
+        Found::All(entry) => entry.sets().take(1).for_each(|set| push(&mut answer.answers, owner, set, turn)),
+        Found::Delegation(cut) => {
+            answer.authoritative = !answer.answers.is_empty();
+            if let Some((owner, servers)) = owner_of(cut).zip(cut.set(rtype::NS)) {
+                push(&mut answer.authority, &owner, servers, 0);
+                add_addresses(answer, table);
+            }
+        }
+        Found::NoData => add_soa(answer, zone, table),
+        Found::NxDomain => {
+            answer.rcode = Rcode::NxDomain;
+            answer.extended = answer.extended.map(|_| Extended::StaleNxDomain);
+            add_soa(answer, zone, table);
+        }
+        // These lead on.
+        Found::Alias(_) | Found::Redirection(_) => {}
+    }
+}
+
 fn push<'t>(section: &mut Vec<Rr<'t>>, owner: &Owner, set: PackedSet<'t>, turn: usize) {
-    section.extend(set.rotated(turn).map(|rdata| Rr { owner: owner.clone(), rtype: set.rtype, ttl: set.ttl, rdata }));
+    section.extend(set.rotated(turn).map(|rdata| Rr {
+        owner: owner.clone(),
+        rtype: set.rtype,
+        ttl: set.ttl,
+        rdata: rdata.into(),
+    }));
 }
 
 /// The SOA with the time to live of a negative answer: the lesser of its own and its minimum (RFC 2308 §5).
@@ -215,7 +259,7 @@ fn add_soa<'t>(answer: &mut Answer<'t>, zone: &Zone, table: &'t View) {
     for rdata in set.iter() {
         let minimum = rdata.last_chunk::<4>().map_or(set.ttl, |minimum| u32::from_be_bytes(*minimum));
         let owner = Owner::Name(zone.origin().clone());
-        answer.authority.push(Rr { owner, rtype: rtype::SOA, ttl: set.ttl.min(minimum), rdata });
+        answer.authority.push(Rr { owner, rtype: rtype::SOA, ttl: set.ttl.min(minimum), rdata: rdata.into() });
     }
 }
 
@@ -235,7 +279,12 @@ fn add_glue<'t>(answer: &mut Answer<'t>, set: PackedSet<'t>, turn: usize) {
         let families = [(rtype::A, glue.v4, 4), (rtype::AAAA, glue.v6, 16)];
         for (section, (rtype, addresses, size)) in sections.iter_mut().zip(families) {
             let owner = Owner::Name(owner.clone());
-            section.extend(addresses.chunks(size).map(|rdata| Rr { owner: owner.clone(), rtype, ttl: set.ttl, rdata }));
+            section.extend(addresses.chunks(size).map(|rdata| Rr {
+                owner: owner.clone(),
+                rtype,
+                ttl: set.ttl,
+                rdata: rdata.into(),
+            }));
         }
     }
     answer.additionals.extend(sections.into_iter().flatten());
@@ -247,18 +296,19 @@ fn add_addresses<'t>(answer: &mut Answer<'t>, table: &'t View) {
     let mut addresses = [Vec::new(), Vec::new()];
     for rr in answer.answers.iter().chain(&answer.authority) {
         let skip = match rr.rtype {
-            rtype::MX => 2,
+            // RFC 9460 §4.1 for the latter two.
+            rtype::MX | rtype::SVCB | rtype::HTTPS => 2,
             rtype::NS => 0,
             _ => continue,
         };
-        let Some(target) = rr.rdata.get(skip..) else { continue };
-        if !seen.insert(target) {
+        let Some((target, _)) = rr.rdata.get(skip..).and_then(Name::from_wire) else { continue };
+        let Some(entry) = table.get(target.folded().wire()) else { continue };
+        let owner = Owner::Name(target);
+        if !seen.insert(owner.clone()) {
             continue;
         }
-        let Some(entry) = table.get(&target.to_ascii_lowercase()) else { continue };
-        let Some((owner, _)) = Name::from_wire(target) else { continue };
         for (section, rtype) in addresses.iter_mut().zip([rtype::A, rtype::AAAA]) {
-            entry.set(rtype).into_iter().for_each(|set| push(section, &Owner::Name(owner.clone()), set, 0));
+            entry.set(rtype).into_iter().for_each(|set| push(section, &owner, set, 0));
         }
     }
     answer.additionals.extend(addresses.into_iter().flatten());
@@ -413,6 +463,31 @@ mod tests {
                 assert_eq!(answer.authority[0].ttl, 5);
             });
         }
+    }
+
+    #[test]
+    fn rfc6672_2_2_a_name_that_a_dname_makes_too_long_is_yxdomain() {
+        let mut zone = zone(1);
+        let long = [b"\x3f".as_slice(), &[b'l'; 63]].concat();
+        let record = |rdata: Vec<u8>| crate::zone::record::Record {
+            owner: name("dn.service"),
+            rtype: rtype::DNAME,
+            ttl: 7,
+            rdata: rdata.into(),
+        };
+        zone.put_static(vec![record([long.repeat(3).as_slice(), b"\x07service\0"].concat())]);
+        zone.commit(2);
+        ask(&zone, &format!("{}.dn.service", "x".repeat(60)), rtype::A, |answer| {
+            assert_eq!((answer.rcode, answer.answers.len(), answer.authority.len()), (Rcode::YxDomain, 1, 0));
+        });
+        ask(&zone, "x.dn.service", rtype::A, |answer| {
+            assert_eq!((answer.rcode, answer.answers.len()), (Rcode::NxDomain, 2));
+            assert_eq!((answer.answers[1].rtype, answer.answers[1].ttl), (rtype::CNAME, 7));
+        });
+        // Its CNAME is the answer to who asks for one (NSD and Knot do the same).
+        ask(&zone, "x.dn.service", rtype::CNAME, |answer| {
+            assert_eq!((answer.rcode, answer.answers.len(), answer.authority.len()), (Rcode::NoError, 2, 0));
+        });
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! It answers what real clients send: one question of class IN about a name in one of our zones or in none, with or
 //! without EDNS, whatever its options; cookies and the server's name are answered here. Everything else is for [`super::handler`], which gives the same answers where
 //! both can (a property test compares them): other opcodes and classes, transfers, ANY, aliases, delegations,
-//! wildcards, and everything malformed.
+//! redirections, wildcards, and everything malformed.
 //!
 //! The work is parted into [`parse`], [`Loaded::find`] and [`respond`], so that a batch of queries can go through one step
 //! at a time while the memory of the next is on its way.
@@ -269,7 +269,7 @@ fn build(loaded: &Loaded<'_>, asked: Asked<'_>, subject: Option<Subject<'_>>, wr
         Freshness::Fresh => false,
     };
     let cuts = table.cuts();
-    if cuts.delegations > 0 || (cuts != Cuts::default() && entry.is_none()) {
+    if cuts.delegations > 0 || cuts.redirections > 0 || (cuts != Cuts::default() && entry.is_none()) {
         return Built::Unusual;
     }
     match entry.map(|entry| (entry, entry.set(query.rtype))) {
@@ -323,7 +323,7 @@ impl<'a> Writer<'a> {
 
     fn positive(mut self, set: PackedSet<'_>, turn: usize, is_udp: bool, extended: Option<Extended>) -> Built {
         // The records that are named by others have more to say than what is packed.
-        if matches!(set.rtype, rtype::MX | rtype::NS) {
+        if matches!(set.rtype, rtype::MX | rtype::NS | rtype::SVCB | rtype::HTTPS) {
             return Built::Unusual;
         }
         let limit = self.out.len() - self.reserve(extended);

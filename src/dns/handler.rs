@@ -278,5 +278,6 @@ fn response_code(rcode: Rcode) -> ResponseCode {
         Rcode::BadVers => ResponseCode::BADVERS,
         Rcode::NotAuth => ResponseCode::NotAuth,
         Rcode::BadCookie => ResponseCode::BADCOOKIE,
+        Rcode::YxDomain => ResponseCode::YXDomain,
     }
 }

@@ -42,7 +42,7 @@ pub struct Counters {
     transfers: [AtomicU64; TRANSFERS.len()],
 }
 
-const RCODES: [(Rcode, &str); 9] = [
+const RCODES: [(Rcode, &str); 10] = [
     (Rcode::NoError, "NOERROR"),
     (Rcode::FormErr, "FORMERR"),
     (Rcode::ServFail, "SERVFAIL"),
@@ -52,6 +52,7 @@ const RCODES: [(Rcode, &str); 9] = [
     (Rcode::BadVers, "BADVERS"),
     (Rcode::NotAuth, "NOTAUTH"),
     (Rcode::BadCookie, "BADCOOKIE"),
+    (Rcode::YxDomain, "YXDOMAIN"),
 ];
 
 const TRANSFERS: [Kind; 3] = [Kind::Full, Kind::Incremental, Kind::Soa];

@@ -48,13 +48,15 @@ pub struct Table {
     apex: Option<Packed>,
 }
 
-/// What a look-up has to watch for on its way down. Most zones have neither, and every name is found in one step.
+/// What a look-up has to watch for on its way down. Most zones have none of it, and every name is found in one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cuts {
     /// Owners of NS records below the apex.
     pub delegations: u32,
     /// Owners whose first label is `*`.
     pub wildcards: u32,
+    /// Owners of DNAME records.
+    pub redirections: u32,
 }
 
 impl Table {

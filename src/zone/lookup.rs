@@ -2,13 +2,13 @@
 
 use super::Zone;
 use super::index::Cuts;
-use super::name::Name;
+use super::name::{self, Name};
 use super::packed::{Packed, PackedSet};
 use super::record::rtype;
 use super::view::View;
 
 /// What a zone says.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found<'t> {
     /// The RRset asked for.
     Answer(PackedSet<'t>),
@@ -22,6 +22,8 @@ pub enum Found<'t> {
     NxDomain,
     /// Somebody else's: the entry of the cut that has the NS records (step 3b).
     Delegation(&'t Packed),
+    /// The name lies below one that has a DNAME: that name's entry (RFC 6672 §3.2, step 3c).
+    Redirection(&'t Packed),
 }
 
 /// Looks up a name (in wire form, lower case, at or below the zone's origin).
@@ -35,12 +37,13 @@ pub fn find<'t>(zone: &Zone, table: &'t View, name: &[u8], rtype: u16) -> Found<
     let apex = zone.origin().wire().len();
     let ends: Vec<usize> = suffixes(name).filter(|start| name.len() - start >= apex).collect();
     // From the apex down, as a cut hides everything below it. A DS question is the parent's to answer (RFC 4035 §3.1.4.1).
-    for &start in ends.iter().rev().skip(1) {
-        let entry = table.get(&name[start..]);
-        if let Some(cut) = entry.filter(|entry| entry.set(rtype::NS).is_some())
-            && !(start == 0 && rtype == rtype::DS)
-        {
-            return Found::Delegation(cut);
+    for (depth, &start) in ends.iter().rev().enumerate() {
+        let Some(entry) = table.get(&name[start..]) else { continue };
+        if depth > 0 && entry.set(rtype::NS).is_some() && !(start == 0 && rtype == rtype::DS) {
+            return Found::Delegation(entry);
+        }
+        if start > 0 && entry.set(rtype::DNAME).is_some() {
+            return Found::Redirection(entry);
         }
     }
     if let Some(entry) = table.get(name) {
@@ -87,6 +90,14 @@ pub fn target(rdata: &[u8]) -> Option<Name> {
     Name::from_wire(rdata).map(|(name, _)| name)
 }
 
+/// Where the DNAME of `entry` leads a name (in wire form) below it: that name with the target in place of the DNAME's owner
+/// (RFC 6672 §2.2). None when the outcome is too long for a name.
+pub fn redirected(name: &[u8], entry: &Packed) -> Option<Name> {
+    let target = entry.set(rtype::DNAME)?.iter().next().and_then(target)?;
+    let front = name.get(..name.len().checked_sub(entry.name().len())?)?;
+    Name::from_labels(name::labels(front).chain(target.labels())).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,6 +129,7 @@ mod tests {
             Found::NoData => "nodata",
             Found::NxDomain => "nxdomain",
             Found::Delegation(_) => "delegation",
+            Found::Redirection(_) => "redirection",
         }
     }
 
@@ -150,6 +162,22 @@ mod tests {
         assert_eq!(kind(&zone, "sub.example", rtype::NS), "delegation");
         assert_eq!(kind(&zone, "x.sub.example", rtype::DS), "delegation");
         assert_eq!(kind(&zone, "example", rtype::NS), "answer");
+    }
+
+    #[test]
+    fn rfc6672_a_dname_is_for_what_lies_below_and_not_for_its_owner() {
+        let zone = zone(vec![
+            record("dn.example", rtype::DNAME, b"\x04host\x07example\0"),
+            record("dn.example", rtype::A, &[192, 0, 2, 1]),
+            record("sub.example", rtype::NS, b"\x02ns\x03com\0"),
+        ]);
+        assert_eq!(kind(&zone, "dn.example", rtype::A), "answer");
+        assert_eq!(kind(&zone, "dn.example", rtype::DNAME), "answer");
+        assert_eq!(kind(&zone, "dn.example", rtype::AAAA), "nodata");
+        assert_eq!(kind(&zone, "a.dn.example", rtype::A), "redirection");
+        assert_eq!(kind(&zone, "b.a.dn.example", rtype::DNAME), "redirection");
+        assert_eq!(kind(&zone, "xdn.example", rtype::A), "nxdomain");
+        assert_eq!(kind(&zone, "dn.sub.example", rtype::A), "delegation");
     }
 
     #[test]

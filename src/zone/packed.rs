@@ -190,7 +190,7 @@ fn push_glue(bytes: &mut Vec<u8>, set: &RrSet, addresses: &mut dyn FnMut(&[u8]) 
     bytes.push(0);
     for rdata in set.iter() {
         let target = srv_target(rdata);
-        let group = groups.iter().position(|other| *other == target).unwrap_or_else(|| {
+        let group = groups.iter().position(|other| other.eq_ignore_ascii_case(target)).unwrap_or_else(|| {
             groups.push(target);
             groups.len() - 1
         });

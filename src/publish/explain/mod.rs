@@ -20,6 +20,7 @@ use crate::zone::build::{Context, Hosts, Rank, build};
 use crate::zone::lookup::{self, Found};
 use crate::zone::name::Name;
 use crate::zone::packed::PackedSet;
+use crate::zone::record::rtype;
 use crate::zone::{Freshness, Zone, records};
 use candidates::Candidate;
 
@@ -94,6 +95,19 @@ pub fn answer(zone: &Zone, name: &Name, rtype: u16, data: &dyn Fn(u16, &[u8]) ->
                 if let Some(target) = target.filter(|target| target.is_at_or_below(zone.origin())) {
                     name = target;
                     continue;
+                }
+            }
+            Found::Redirection(entry) => {
+                if let Some((from, found)) = Name::from_wire(entry.name()).zip(entry.set(rtype::DNAME)) {
+                    set("answer: a name below one that is redirected (RFC 6672)".to_owned(), &from.0, found);
+                }
+                match lookup::redirected(name.wire(), entry).map(|target| target.folded()) {
+                    Some(target) if target.is_at_or_below(zone.origin()) => {
+                        name = target;
+                        continue;
+                    }
+                    Some(target) => line(format!("answer: an alias of {target}")),
+                    None => line("answer: YXDOMAIN: where it leads to is too long for a name".to_owned()),
                 }
             }
             Found::NoData => line("answer: NODATA: the name exists and has nothing of that type".to_owned()),

@@ -9,8 +9,6 @@ use super::types::type_name;
 use crate::zone::name::Name;
 use crate::zone::record::{Record, rtype};
 
-const DNAME: u16 = 39;
-
 /// A record and where it stood.
 pub(super) struct Placed {
     pub record: Record,
@@ -75,7 +73,7 @@ fn check_cname(placed: &[Placed], owner: &[usize], findings: &mut Findings) {
 /// One CNAME, DNAME (RFC 6672 §2.4) or SOA (RFC 1035 §5.2) at a name.
 fn check_single(placed: &[Placed], rrset: &[usize], repeated: &HashSet<usize>, findings: &mut Findings) {
     let kind = placed[rrset[0]].record.rtype;
-    if !matches!(kind, rtype::CNAME | DNAME | rtype::SOA) {
+    if !matches!(kind, rtype::CNAME | rtype::DNAME | rtype::SOA) {
         return;
     }
     for &index in &rrset[1..] {
@@ -123,7 +121,7 @@ fn level_ttls(placed: &[Placed], rrset: &[usize], findings: &mut Findings) -> Ve
 
 /// A DNAME stands for everything below it (RFC 6672 §2.4).
 fn check_below_dname(placed: &[Placed], order: &[usize], findings: &mut Findings) {
-    let is_dname = |placed: &&Placed| placed.record.rtype == DNAME;
+    let is_dname = |placed: &&Placed| placed.record.rtype == rtype::DNAME;
     let dnames: HashSet<&Name> = placed.iter().filter(is_dname).map(|placed| &placed.record.owner).collect();
     if dnames.is_empty() {
         return;

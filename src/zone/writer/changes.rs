@@ -289,17 +289,20 @@ impl ZoneWriter {
         }
     }
 
-    /// How many delegations and wildcards the zone has after `changes`.
+    /// How many delegations, wildcards and redirections the zone has after `changes`.
     fn cuts_after(&self, changes: &[Change]) -> Cuts {
         let mut cuts = self.index.live().cuts();
         for change in changes {
             let is_wildcard = change.owner.labels().next() == Some(b"*");
             let is_cut = |entry: &Packed| change.owner != *self.zone.origin() && entry.set(rtype::NS).is_some();
+            let is_redirected = |entry: &Packed| entry.set(rtype::DNAME).is_some();
             if let Some(old) = &change.old {
+                cuts.redirections -= u32::from(is_redirected(old));
                 cuts.delegations -= u32::from(is_cut(old));
                 cuts.wildcards -= u32::from(is_wildcard);
             }
             if let Some(new) = &change.new {
+                cuts.redirections += u32::from(is_redirected(new));
                 cuts.delegations += u32::from(is_cut(new));
                 cuts.wildcards += u32::from(is_wildcard);
             }
