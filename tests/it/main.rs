@@ -5,6 +5,7 @@ mod announce;
 mod announce_faults;
 mod cli;
 mod commands;
+mod comparison;
 mod consumers;
 mod drain;
 mod edns;

@@ -1,5 +1,6 @@
-//! Other people's name servers as secondaries of ours: NSD, Knot DNS and BIND, as Debian packages them, each on a free port
-//! of the loopback interface with a directory of its own. None is ever run as a service.
+//! Other people's name servers as secondaries of ours, or beside ours with a zone file of their own: NSD, Knot DNS and
+//! BIND, as Debian packages them, each on a free port of the loopback interface with a directory of its own. None is ever
+//! run as a service.
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -21,6 +22,14 @@ pub(crate) enum Kind {
 
 impl Kind {
     pub(crate) const ALL: [Self; 3] = [Self::Nsd, Self::Knot, Self::Bind];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Nsd => "NSD",
+            Self::Knot => "Knot",
+            Self::Bind => "BIND",
+        }
+    }
 
     /// The Debian package.
     fn package(self) -> &'static str {
@@ -60,8 +69,19 @@ impl Secondary {
 
     /// Starts a secondary of zone `service.` at `primary`, signing its requests with [`KEY`].
     pub(crate) fn start(kind: Kind, address: SocketAddr, primary: SocketAddr) -> Self {
+        Self::launch(kind, address, Some(primary), |_| {})
+    }
+
+    /// Starts one that serves this text as its zone `service.`, and asks nobody.
+    pub(crate) fn with_file(kind: Kind, address: SocketAddr, text: &str) -> Self {
+        let write = |directory: &Path| std::fs::write(directory.join("service.zone"), text).expect("a zone file");
+        Self::launch(kind, address, None, write)
+    }
+
+    fn launch(kind: Kind, address: SocketAddr, primary: Option<SocketAddr>, prepare: impl FnOnce(&Path)) -> Self {
         let config = scratch("config");
         let directory = config.parent().expect("a directory").to_owned();
+        prepare(&directory);
         std::fs::write(&config, configuration(kind, address, primary, &directory)).expect("a configuration");
         // Knot takes no differences without a place for its journal, and says only that something does not exist.
         std::fs::create_dir_all(directory.join("database")).expect("a directory");
@@ -99,9 +119,13 @@ impl Drop for Secondary {
     }
 }
 
-fn configuration(kind: Kind, address: SocketAddr, primary: SocketAddr, directory: &Path) -> String {
+/// The whole configuration; without a primary the zone is what its file says.
+fn configuration(kind: Kind, address: SocketAddr, primary: Option<SocketAddr>, directory: &Path) -> String {
     let (name, secret) = KEY;
-    let (port, primary, directory) = (address.port(), primary.port(), directory.display());
+    let (port, directory) = (address.port(), directory.display());
+    let is_secondary = primary.is_some();
+    let when = |words: &'static str| if is_secondary { words } else { "" };
+    let primary = primary.map_or(0, |primary| primary.port());
     match kind {
         Kind::Nsd => format!(
             "server:
@@ -116,6 +140,7 @@ fn configuration(kind: Kind, address: SocketAddr, primary: SocketAddr, directory
   xfrdir: \"{directory}\"
   logfile: \"{directory}/log\"
   verbosity: 2
+  rrl-ratelimit: 0
 remote-control:
   control-enable: no
 key:
@@ -125,10 +150,14 @@ key:
 zone:
   name: service.
   zonefile: service.zone
-  request-xfr: 127.0.0.1@{primary} {name}
-  allow-notify: 127.0.0.1 NOKEY
+  {request}
   provide-xfr: 127.0.0.1 NOKEY
-"
+",
+            request = if is_secondary {
+                format!("request-xfr: 127.0.0.1@{primary} {name}\n  allow-notify: 127.0.0.1 NOKEY")
+            } else {
+                String::new()
+            }
         ),
         Kind::Knot => format!(
             "server:
@@ -157,9 +186,10 @@ acl:
 zone:
   - domain: service.
     storage: \"{directory}\"
-    master: primary
+    {master}
     acl: local
-"
+",
+            master = when("master: primary")
         ),
         Kind::Bind => format!(
             "options {{
@@ -176,11 +206,15 @@ zone:
 controls {{ }};
 key \"{name}\" {{ algorithm hmac-sha256; secret \"{secret}\"; }};
 zone \"service\" {{
-  type secondary;
   file \"service.zone\";
-  primaries {{ 127.0.0.1 port {primary} key {name}; }};
+  {source}
 }};
-"
+",
+            source = if is_secondary {
+                format!("type secondary; primaries {{ 127.0.0.1 port {primary} key {name}; }};")
+            } else {
+                "type primary;".into()
+            }
         ),
     }
 }
