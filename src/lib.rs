@@ -14,7 +14,7 @@
 //! [`keeper::cache`] keeps the last known tree for a start without ZooKeeper; [`keeper::links`] follows zc.zk's links. Each
 //! commit also goes into the zone's `journal`, from which `dns::transfer` makes differences for secondaries. What is not for
 //! the hot path goes through `dns::front`, which knows who may ask, who may transfer and whose signature is good, to
-//! `dns::handler` and the decisions of `dns::answer`.
+//! `dns::handler` and the decisions of `dns::answer`, or, where others are to be asked, to `dns::forward`.
 //!
 //! # Where things are
 //! | row | modules | may import |
@@ -27,7 +27,7 @@
 //! | 5 | [`app`], [`cli`] | everything |
 //!
 //! `tests/layers.rs` checks the table. Foreign crates stay where they belong: `zookeeper_client` in keeper/zookeeper.rs,
-//! `hickory_server` in dns/, `toml` in config/, `clap` in cli/, `axum` in admin/.
+//! `hickory_server` in dns/, `hickory_resolver` and `rustls` in dns/forward/, `toml` in config/, `clap` in cli/, `axum` in admin/.
 //!
 //! # What holds everywhere
 //! - Decisions are pure, I/O is thin: `keeper::mirror`, `announce::plan`, `format`, `zone`, `dns::fast` and `dns::answer` have

@@ -44,6 +44,8 @@ const PLACES: &[(&str, &[&str])] = &[
     ("zookeeper_client", &["keeper/zookeeper"]),
     ("hickory_server", &["dns"]),
     ("hickory_proto", &["dns", "zone", "export"]),
+    ("hickory_resolver", &["dns/forward"]),
+    ("rustls", &["dns/forward"]),
     ("toml", &["config"]),
     ("clap", &["cli", "main"]),
     ("axum", &["admin"]),
@@ -76,6 +78,8 @@ const PURE: &[&str] = &[
     "dns/cookie",
     "dns/options",
     "dns/policy",
+    "dns/forward/upstream",
+    "dns/forward/reply",
     "keeper/links",
 ];
 const IMPURE_CRATES: &[&str] = &["tokio", "tokio_util", "futures", "futures_util", "async_trait"];

@@ -42,7 +42,15 @@ pub(super) fn explain(sources: &Sources, query: Option<&str>) -> Result<String, 
     let rtype = export::number(&word)
         .ok_or_else(|| Refusal::bad(format!("there is no type `{word}`; write TYPE65 for others")))?;
     let Some(zone) = sources.zones.find(parsed.wire()) else {
-        return Ok(format!("{parsed} {word}\nno zone of this server has the name: REFUSED, or forwarded\n"));
+        let fate = match &sources.forwarder {
+            None => "REFUSED".to_owned(),
+            Some(forwarder) => format!(
+                "for clients that allow_recursion allows it is forwarded, to the first of these that answers; others are \
+                 REFUSED\n{}",
+                forwarder.describe().trim_end()
+            ),
+        };
+        return Ok(format!("{parsed} {word}\nno zone of this server has the name: {fate}\n"));
     };
     let data = |rtype, rdata: &[u8]| format!("{} {}", export::mnemonic(rtype), export::data(rtype, rdata));
     let mut text =

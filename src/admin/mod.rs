@@ -36,6 +36,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::announce;
+use crate::dns::forward::Forwarder;
 use crate::dns::metrics::Metrics;
 use crate::keeper::driver::Status;
 use crate::publish::registry::Reader;
@@ -74,6 +75,8 @@ pub struct Sources {
     pub zones: Zones,
     /// The DNS server's counters, if there is one.
     pub dns: Option<Arc<Metrics>>,
+    /// Who answers what is outside the zones, where that is desired.
+    pub forwarder: Option<Arc<Forwarder>>,
     /// Each registry's announcer: the registry's name, and what the announcer shows.
     pub announcements: Vec<(String, announce::Status)>,
 }

@@ -136,7 +136,13 @@ impl Site {
         let stop = CancellationToken::new();
         let sources = registries.iter().map(|name| mirror(name, &memory, &stop)).collect::<Vec<_>>();
         let zones = Zones::new(sources.iter().flat_map(|source| source.zones.clone()).collect());
-        let sources = Sources { registries: sources, zones, dns: Some(Arc::default()), announcements: Vec::new() };
+        let sources = Sources {
+            registries: sources,
+            zones,
+            dns: Some(Arc::default()),
+            forwarder: None,
+            announcements: Vec::new(),
+        };
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let served = tokio::spawn(spawn(listener, sources, stop.clone()).unwrap());

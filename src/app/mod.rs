@@ -20,6 +20,7 @@ use crate::admin::{self, RegistrySource, Sources};
 use crate::announce::{self, Announcer};
 use crate::config::{Config, Registry};
 use crate::dns::cookie::Secrets;
+use crate::dns::forward::{Forwarder, Ours};
 use crate::dns::front::Front;
 use crate::dns::policy::Policy;
 use crate::dns::{self, notify};
@@ -91,6 +92,7 @@ impl App {
             registries: Vec::new(),
             zones: Zones::new(zones.iter().map(|zone| Arc::clone(lock(&zone.writer).zone())).collect()),
             dns: None,
+            forwarder: None,
             announcements: Vec::new(),
         };
         for registry in &config.registries {
@@ -101,10 +103,12 @@ impl App {
         if let Some(bound) = sockets {
             let metrics = Arc::new(dns::metrics::Metrics::default());
             sources.dns = Some(Arc::clone(&metrics));
+            sources.forwarder = app.forwarder(config, &metrics)?;
             let front = app.front(&sources.zones, config)?;
-            let (zones, stop) = (sources.zones.clone(), app.stop.clone());
-            app.parts
-                .spawn(async move { ("dns".into(), bound.run(zones, front, metrics, stop).await.map_err(Into::into)) });
+            let (zones, forwarder, stop) = (sources.zones.clone(), sources.forwarder.clone(), app.stop.clone());
+            app.parts.spawn(async move {
+                ("dns".into(), bound.run(zones, front, forwarder, metrics, stop).await.map_err(Into::into))
+            });
             app.secondaries(config, &sources.zones, serials);
         }
         if let Some(listener) = admin {
@@ -221,6 +225,18 @@ impl App {
             ("cookie secret".into(), Ok(()))
         });
         Ok(front)
+    }
+
+    /// Who answers what is outside the zones, where that is desired.
+    fn forwarder(
+        &self,
+        config: &Config,
+        metrics: &Arc<dns::metrics::Metrics>,
+    ) -> anyhow::Result<Option<Arc<Forwarder>>> {
+        let Some(dns) = config.dns.as_ref().filter(|dns| !dns.forward.is_empty()) else { return Ok(None) };
+        let ours = Ours { listening: self.dns.clone(), host: if_everywhere(&self.dns) };
+        let forwarder = Forwarder::new(dns.forward.clone(), &dns.forward_ca, ours, Arc::clone(metrics))?;
+        Ok(Some(Arc::new(forwarder)))
     }
 
     /// Spawns what the secondaries need: NOTIFY, and serials that survive a restart.
@@ -426,6 +442,14 @@ fn targets(zones: Vec<ZoneOf>) -> Vec<Target> {
         Target { under, ttl, names, reverse_of, writer }
     };
     zones.into_iter().map(target).collect()
+}
+
+/// The addresses of this host, where these listen on all of them.
+fn if_everywhere(listening: &[SocketAddr]) -> Vec<IpAddr> {
+    if listening.iter().all(|address| !address.ip().is_unspecified()) {
+        return Vec::new();
+    }
+    announce::address::own().unwrap_or_default().into_iter().map(IpAddr::V4).collect()
 }
 
 fn lock(writer: &SharedWriter) -> std::sync::MutexGuard<'_, zone::writer::ZoneWriter> {

@@ -252,7 +252,7 @@ impl Config {
     fn rebase(&mut self, directory: &Path) {
         let rebase = |path: &mut PathBuf| *path = directory.join(&*path);
         self.zones.iter_mut().filter_map(|zone| zone.file.as_mut()).for_each(rebase);
-        self.dns.iter_mut().filter_map(|dns| dns.serial_file.as_mut()).for_each(rebase);
+        self.dns.iter_mut().flat_map(dns::config::Config::paths).for_each(rebase);
         for registry in &mut self.registries {
             if let keeper::config::Source::Memory(path) = &mut registry.keeper.source {
                 rebase(path);

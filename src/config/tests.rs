@@ -435,6 +435,29 @@ fn who_may_do_what_is_checked_where_it_is_said() {
 }
 
 #[test]
+fn where_to_forward_is_checked_and_this_server_itself_is_nowhere() {
+    let with = |dns: &str| MINIMAL.replacen("[dns]", &format!("[dns]\n{dns}"), 1);
+    let config = parse(Path::new("etc/z.toml"), &with("forward = [\"192.0.2.1\", \"./resolv.conf\"]")).unwrap();
+    let sources: Vec<String> = config.dns.unwrap().forward.iter().map(|source| format!("{source:?}")).collect();
+    assert!(sources[0].contains("192.0.2.1:53") && sources[1].contains("etc/./resolv.conf"), "{sources:?}");
+    for (dns, expected) in [
+        (
+            "forward = [\"192.0.2.1\", \"dns.example\"]",
+            "z.toml:2:25: error: `forward` has an element that must be an address",
+        ),
+        ("forward = [\"127.0.0.1:5300\"]", "z.toml:2:12: error: `forward` has an element that is this server itself"),
+        (
+            "listen = [\"0.0.0.0:53\"]\nforward = [\"127.0.0.53\"]",
+            "z.toml:3:12: error: `forward` has an element that is this server itself",
+        ),
+        ("allow_recursion = [\"x\"]", "z.toml:2:20: error: `allow_recursion` has an element that"),
+    ] {
+        let found = problems(&with(dns));
+        assert!(found.contains(expected), "{dns}: {found}");
+    }
+}
+
+#[test]
 fn keys_are_checked_and_their_secrets_not_shown() {
     let key = |rest: &str| format!("{MINIMAL}[[key]]\nname = \"xfr\"\n{rest}\n");
     for (rest, expected) in [

@@ -75,6 +75,9 @@ impl<T> Table<T> {
     }
 }
 
+const NEAR: [&str; 8] =
+    ["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "::1", "fc00::/7", "fe80::/10"];
+
 /// Addresses that may do something, and others that may not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Networks(Table<bool>);
@@ -83,6 +86,11 @@ impl Networks {
     /// Every address.
     pub fn everybody() -> Self {
         Self(Table::new(Network::EVERYTHING.map(|network| (network, true)).into()))
+    }
+
+    /// This host and private networks (RFC 1918, RFC 3927, RFC 4193, RFC 4291 §2.5.6).
+    pub fn near() -> Self {
+        Self(Table::new(NEAR.iter().filter_map(|text| Network::parse(text).ok()).map(|near| (near, true)).collect()))
     }
 
     /// Reads a list: networks and addresses, `!` before those that may not, `any` for all.
@@ -213,6 +221,9 @@ mod tests {
         assert!(Networks::everybody().decide(ip("192.0.2.1")) && Networks::everybody().decide(ip("2001:db8::1")));
         assert_eq!(Networks::parse(&list(&["any"])), Ok(Networks::everybody()));
         assert!(!Networks::parse(&[]).unwrap().decide(ip("127.0.0.1")));
+        assert_eq!(Networks::parse(&list(&NEAR)), Ok(Networks::near()));
+        assert!(["127.0.0.1", "10.1.2.3", "::1", "fd00::1"].iter().all(|near| Networks::near().decide(ip(near))));
+        assert!(["192.0.2.1", "2001:db8::1"].iter().all(|far| !Networks::near().decide(ip(far))));
         assert!(Networks::parse(&list(&["any", "!2001:db8::/32"])).unwrap().decide(ip("2001:db9::1")));
         assert!(!Networks::parse(&list(&["any", "!2001:db8::/32"])).unwrap().decide(ip("2001:db8::1")));
     }

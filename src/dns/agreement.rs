@@ -7,6 +7,7 @@ use futures_util::FutureExt as _;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::Record as ProtoRecord;
 
+use super::access::Networks;
 use super::cookie::{Mode, Secret, Secrets};
 use super::fast::{self, Asked, Built, Loaded, MAX_TCP, MAX_UDP, MIN_UDP, Parsed, Query};
 use super::front::Front;
@@ -77,6 +78,7 @@ const SECRET: Secret = Secret::new([5; 16]);
 fn random_policy(rng: &mut fastrand::Rng) -> Policy {
     Policy {
         cookies: [Mode::Off, Mode::On, Mode::On, Mode::Required][rng.usize(..4)],
+        allow_recursion: rng.bool().then(Networks::everybody),
         nsid: [&b""[..], b"ns1.example", &[b'x'; options::MAX_NSID]][rng.usize(..3)].into(),
         ..Policy::new(Secrets::new(SECRET))
     }
@@ -178,7 +180,7 @@ impl Server {
         let zones = random_zone(rng);
         let front = Arc::new(Front::new(zones.clone(), random_policy(rng)));
         let handler = Handler::new(zones.clone(), Metrics::default().counters(Transport::Udp));
-        let service = service::Service::new(Arc::clone(&front), handler);
+        let service = service::Service::new(zones.clone(), Arc::clone(&front), handler, None);
         Self { zones, front, service }
     }
 
@@ -188,6 +190,7 @@ impl Server {
         match reply.now_or_never().expect("nothing to wait for") {
             Reply::Messages(messages) => messages,
             Reply::Transfer(_) => panic!("nobody may"),
+            Reply::Later(_) => panic!("there is nobody to ask"),
         }
     }
 

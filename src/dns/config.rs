@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::access::{Networks, Transfers};
 use super::cookie::{Mode, Secrets};
+use super::forward::upstream::{Source, is_ours};
 use super::options::MAX_NSID;
 use crate::settings::{Kind, Located, Problems, Section, Setting, Value};
 use crate::zone::name::Name;
@@ -30,6 +31,12 @@ pub struct Config {
     pub cookie_secrets: Option<Secrets>,
     /// This server's name for those who ask for it; empty for none.
     pub nsid: String,
+    /// Who answers what is outside the zones; nobody where it is empty.
+    pub forward: Vec<Source>,
+    /// For whom questions are forwarded.
+    pub allow_recursion: Networks,
+    /// Who may vouch for upstreams that are asked over TLS.
+    pub forward_ca: PathBuf,
 }
 
 impl Default for Config {
@@ -45,6 +52,9 @@ impl Default for Config {
             cookie_secret_file: None,
             cookie_secrets: None,
             nsid: String::new(),
+            forward: Vec::new(),
+            allow_recursion: Networks::near(),
+            forward_ca: "/etc/ssl/certs/ca-certificates.crt".into(),
         }
     }
 }
@@ -81,6 +91,7 @@ impl Config {
             }
             config.nsid = value;
         }
+        config.read_forward(section);
         config
     }
 
@@ -108,6 +119,40 @@ impl Config {
         }
         self.cookie_secret_file = Some(path);
     }
+}
+
+impl Config {
+    fn read_forward(&mut self, section: &mut Section<'_>) {
+        let listen = self.listen.clone();
+        if let Some(sources) = read_list(section, "forward", |list| read_sources(list, &listen)) {
+            self.forward = sources;
+        }
+        if let Some(allowed) = read_list(section, "allow_recursion", Networks::parse) {
+            self.allow_recursion = allowed;
+        }
+        if let Some(path) = section.optional("forward_ca") {
+            self.forward_ca = path;
+        }
+    }
+
+    /// The paths of files, to make them relative to something.
+    pub fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let files = self.forward.iter_mut().filter_map(|source| match source {
+            Source::File(path) => Some(path),
+            Source::Server(_) => None,
+        });
+        self.serial_file.iter_mut().chain(files).chain([&mut self.forward_ca])
+    }
+}
+
+fn read_sources(list: &[String], listen: &[SocketAddr]) -> Result<Vec<Source>, (usize, String)> {
+    let read = |(i, text): (usize, &String)| match Source::parse(text).map_err(|problem| (i, problem))? {
+        Source::Server(upstream) if is_ours(upstream.address, listen, &[]) => {
+            Err((i, format!("is this server itself: \"{text}\"")))
+        }
+        source => Ok(source),
+    };
+    list.iter().enumerate().map(read).collect()
 }
 
 /// Every address by itself, so that all that are wrong are told at once.

@@ -21,6 +21,8 @@ use crate::zone::{Freshness, Zone, Zones};
 
 /// What is announced as, and kept to as, the largest UDP message (DNS flag day 2020: it never fragments).
 pub const MAX_UDP: usize = 1232;
+/// RA, in the fourth byte of a message: recursion is to be had here.
+pub const RA: u8 = 0x80;
 /// Without EDNS (RFC 1035 §4.2.1).
 pub const MIN_UDP: usize = 512;
 /// A TCP message (RFC 1035 §4.2.2).
@@ -245,8 +247,17 @@ pub fn respond(
     }
     let options = asked.query.edns.as_ref().map(|edns| &edns.options);
     let stance = policy.judge(options, asked.peer, asked.is_udp, now, tail);
-    let Some(writer) = Writer::new(asked, tail.as_bytes(), out) else { return Built::Unusual };
+    let Some(writer) = Writer::new(asked, tail.as_bytes(), &mut *out) else { return Built::Unusual };
     match stance {
+        Stance::Answer if policy.may_recurse(asked.peer) => {
+            // Outside the zones, and recursion is desired (RD): it is forwarded.
+            if subject.is_none() && asked.packet[2] & 0x01 != 0 {
+                return Built::Unusual;
+            }
+            let built = build(loaded, asked, subject, writer);
+            out[3] |= RA;
+            built
+        }
         Stance::Answer => build(loaded, asked, subject, writer),
         Stance::BadCookie => writer.finish(Rcode::BadCookie, false, false, None),
         Stance::Truncate => writer.finish(Rcode::NoError, false, true, None),

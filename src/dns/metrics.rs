@@ -17,7 +17,28 @@ use super::transfer::Kind;
 pub struct Metrics {
     counters: Mutex<Vec<Arc<Counters>>>,
     overloaded: AtomicU64,
+    forwarded: [AtomicU64; FORWARDED.len()],
 }
+
+/// What became of a question that was to be forwarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Forwarded {
+    /// The answer was known.
+    Cached,
+    /// Another name server gave it.
+    Answered,
+    /// None did.
+    Failed,
+    /// Too many were on their way.
+    Refused,
+}
+
+const FORWARDED: [(Forwarded, &str); 4] = [
+    (Forwarded::Cached, "cached"),
+    (Forwarded::Answered, "answered"),
+    (Forwarded::Failed, "failed"),
+    (Forwarded::Refused, "refused"),
+];
 
 /// How a query came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -71,6 +92,11 @@ struct OfTransport {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfTransfer {
     kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfForwarded {
+    outcome: &'static str,
 }
 
 impl Counters {
@@ -138,6 +164,11 @@ impl Metrics {
         self.overloaded.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts a question that was to be forwarded.
+    pub fn forwarded(&self, outcome: Forwarded) {
+        self.forwarded[outcome as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Shows the sums as of now in `registry`.
     pub fn register(&self, registry: &mut Registry) {
         let responses = Family::<OfResponse, Counter>::default();
@@ -169,6 +200,11 @@ impl Metrics {
         registry.register("dns_unsent", "Responses that the system did not take", unsent);
         registry.register("dns_unusual", "Queries that were not for the hot path", unusual);
         registry.register("dns_transfers", "Zone transfers begun, by what was sent", transfers);
+        let forwarded = Family::<OfForwarded, Counter>::default();
+        for ((_, outcome), count) in FORWARDED.iter().zip(&self.forwarded) {
+            forwarded.get_or_create(&OfForwarded { outcome }).inc_by(count.load(Ordering::Relaxed));
+        }
+        registry.register("dns_forwarded", "Questions outside the zones that were to be forwarded", forwarded);
         let overloaded = Counter::<u64>::default();
         overloaded.inc_by(self.overloaded.load(Ordering::Relaxed));
         registry.register("dns_overloaded", "Unusual queries dropped because too many were waiting", overloaded);
@@ -186,6 +222,9 @@ mod tests {
         }
         for (i, kind) in TRANSFERS.iter().enumerate() {
             assert_eq!(*kind as usize, i);
+        }
+        for (i, (outcome, _)) in FORWARDED.iter().enumerate() {
+            assert_eq!(*outcome as usize, i);
         }
     }
 

@@ -6,6 +6,7 @@
 //! - [`front`]: what stands before the handler: [`access`], [`tsig`] with its [`key`]s, and [`transfer`], all on the bytes
 //!   of a [`request`]; [`service`] is both together. - [`notify`]: tells the secondaries.
 //! - [`policy`]: what both paths go by: who may, and the EDNS [`options`] of an answer, [`cookie`]s among them.
+//! - [`forward`]: questions outside the zones, handed on to other name servers.
 
 pub mod access;
 #[cfg(test)]
@@ -14,6 +15,7 @@ pub mod answer;
 pub mod config;
 pub mod cookie;
 pub mod fast;
+pub mod forward;
 pub mod front;
 pub mod handler;
 pub mod key;
@@ -28,6 +30,7 @@ pub mod transfer;
 pub mod tsig;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// Why DNS cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +46,14 @@ pub enum Error {
         /// The system's reason.
         #[source]
         source: std::io::Error,
+    },
+    /// The certificates of authorities, for upstreams that are asked over TLS, cannot be read.
+    #[error("cannot take authorities from {}: {why}", path.display())]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
     },
     /// A listening socket failed.
     #[error("a DNS socket ({transport}) failed")]

@@ -23,6 +23,8 @@ pub struct Policy {
     pub allow_query: Networks,
     /// Who may transfer zones.
     pub allow_transfer: Transfers,
+    /// For whom questions outside the zones are forwarded; none where nothing is.
+    pub allow_recursion: Option<Networks>,
     /// What cookies are for.
     pub cookies: Mode,
     /// What they are made with.
@@ -53,6 +55,7 @@ impl Policy {
             keys: Vec::new(),
             allow_query: Networks::everybody(),
             allow_transfer: Transfers::default(),
+            allow_recursion: None,
             cookies: Mode::default(),
             secrets: Arc::new(secrets),
             is_random: true,
@@ -67,6 +70,7 @@ impl Policy {
             keys,
             allow_query: config.allow_query.clone(),
             allow_transfer: config.allow_transfer.clone(),
+            allow_recursion: (!config.forward.is_empty()).then(|| config.allow_recursion.clone()),
             cookies: config.cookies,
             secrets: config.cookie_secrets.clone().map_or(secrets, Arc::new),
             is_random: config.cookie_secrets.is_none(),
@@ -78,6 +82,12 @@ impl Policy {
     /// Whether plain queries from `peer` are answered.
     pub fn may_query(&self, peer: IpAddr) -> bool {
         self.allow_query.decide(peer)
+    }
+
+    /// Whether questions outside the zones are forwarded for `peer`. Answers to it have RA set then, all of them
+    /// (RFC 1035 §4.1.1).
+    pub fn may_recurse(&self, peer: IpAddr) -> bool {
+        self.allow_recursion.as_ref().is_some_and(|clients| clients.decide(peer))
     }
 
     /// Decides about a query whose OPT, if it has one, says this, and leaves in `tail` what that of the answer says. `now`

@@ -1,36 +1,53 @@
 //! What a transport asks: the front and, for what it passes on, the handler.
 
+use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::fast::{MAX_TCP, MAX_UDP, MIN_UDP};
+use super::answer::Rcode;
+use super::fast::{MAX_TCP, MAX_UDP, MIN_UDP, RA};
+use super::forward::reply::{self, Room};
+use super::forward::{Failure, Forwarder, Place};
 use super::front::{self, Admitted, Front, Running};
 use super::handler::Handler;
 use super::metrics::Counters;
-use super::request::Request;
+use super::options::Tail;
+use super::request::{OPT, Opt, Request};
+use super::tsig::Signer;
+use crate::zone::Zones;
 use tracing::warn;
 
 /// Everything that is not for the hot path, for one transport.
 #[derive(Clone)]
 pub struct Service {
+    zones: Zones,
     front: Arc<Front>,
     handler: Handler,
+    forwarder: Option<Arc<Forwarder>>,
 }
 
 /// What is sent back.
-#[derive(Debug)]
 pub enum Reply {
     /// Each of these messages; none for a packet that nobody is to be answered for.
     Messages(Vec<Vec<u8>>),
+    /// One message, which takes its time: nothing else is to wait for it. There is a bound on how many there are.
+    Later(Later),
     /// The messages of a transfer, made one after the other.
     Transfer(Running),
 }
 
+/// A message that takes its time.
+pub type Later = Pin<Box<dyn Future<Output = Vec<u8>> + Send>>;
+
+/// Extended error 22, No Reachable Authority (RFC 8914 §4.23).
+const NO_REACHABLE_AUTHORITY: u16 = 22;
+
 impl Service {
-    /// The handler, behind the front.
-    pub fn new(front: Arc<Front>, handler: Handler) -> Self {
-        Self { front, handler }
+    /// The handler, behind the front; what is outside the zones is the forwarder's, where there is one.
+    pub fn new(zones: Zones, front: Arc<Front>, handler: Handler, forwarder: Option<Arc<Forwarder>>) -> Self {
+        Self { zones, front, handler, forwarder }
     }
 
     /// Where it counts.
@@ -56,19 +73,92 @@ impl Service {
             }
             Admitted::Pass(message, signer, tail) => (message.into_owned(), signer, tail),
         };
+        let may_recurse = self.front.policy().may_recurse(peer.ip());
+        if let Some(forwarder) = self.forwarder.clone().filter(|_| may_recurse && self.is_outside(&message)) {
+            let asked = Asked { message, signer, tail, is_udp, now };
+            return match forwarder.place() {
+                Some(place) => Reply::Later(Box::pin(asked.recurse(forwarder, place, self.handler.clone()))),
+                None => Reply::Messages(vec![asked.fail(Failure::Busy)]),
+            };
+        }
         let mut messages = self.handler.respond_to(message, peer, is_udp, &tail).await;
+        if may_recurse {
+            messages.iter_mut().filter_map(|message| message.get_mut(3)).for_each(|flags| *flags |= RA);
+        }
         if let Some(signer) = signer
             && let Some(answer) = messages.pop()
         {
-            let edns = Request::parse(&packet).and_then(|request| request.edns);
-            let limit = match (is_udp, edns) {
-                (false, _) => MAX_TCP,
-                (true, Some(edns)) => usize::from(edns.size).clamp(MIN_UDP, MAX_UDP),
-                (true, None) => MIN_UDP,
-            };
+            let limit = Request::parse(&packet).map_or(MIN_UDP, |request| limit(&request, is_udp));
             messages.push(front::sign(answer, signer, limit, now));
         }
         Reply::Messages(messages)
+    }
+
+    /// Whether this is a question that a forwarder can take, and none of ours to answer.
+    fn is_outside(&self, message: &[u8]) -> bool {
+        Request::parse(message).is_some_and(|request| {
+            Forwarder::can_take(&request) && self.zones.find(request.question.name.folded().wire()).is_none()
+        })
+    }
+}
+
+/// A question that is to be forwarded.
+struct Asked {
+    message: Vec<u8>,
+    signer: Option<Signer>,
+    tail: Tail,
+    is_udp: bool,
+    now: u64,
+}
+
+impl Asked {
+    async fn recurse(self, forwarder: Arc<Forwarder>, place: Place, handler: Handler) -> Vec<u8> {
+        let Some(request) = Request::parse(&self.message) else { return Vec::new() };
+        let limit = limit(&request, self.is_udp);
+        let taken =
+            request.edns.map_or(0, |_| OPT + self.tail.as_bytes().len()) + self.signer.as_ref().map_or(0, Signer::size);
+        let room = Room { size: limit.saturating_sub(taken), can_retry: self.is_udp };
+        let response = match forwarder.answer(&request, place).await {
+            Ok(found) => reply::encode(&request, found, room).ok_or(Failure::Unwilling),
+            Err(failure) => Err(failure),
+        };
+        let response = match response {
+            Ok(mut response) => {
+                request.push_opt(&mut response, Opt { options: self.tail.as_bytes(), ..Opt::default() });
+                self.finish(response)
+            }
+            Err(failure) => self.fail(failure),
+        };
+        handler.counters().refused_in_front(response.get(3).copied().unwrap_or_default() & 0x0f);
+        response
+    }
+
+    fn fail(self, failure: Failure) -> Vec<u8> {
+        let Some(request) = Request::parse(&self.message) else { return Vec::new() };
+        let mut response = request.response(Rcode::ServFail.low_bits(), false);
+        response[3] |= RA;
+        let extended = (failure == Failure::Unreachable).then_some(NO_REACHABLE_AUTHORITY);
+        request.push_opt(&mut response, Opt { options: self.tail.as_bytes(), extended, ..Opt::default() });
+        self.finish(response)
+    }
+
+    fn finish(self, response: Vec<u8>) -> Vec<u8> {
+        match self.signer {
+            Some(signer) => {
+                let limit = Request::parse(&self.message).map_or(MIN_UDP, |request| limit(&request, self.is_udp));
+                front::sign(response, signer, limit, self.now)
+            }
+            None => response,
+        }
+    }
+}
+
+/// What the whole answer may take.
+fn limit(request: &Request<'_>, is_udp: bool) -> usize {
+    match (is_udp, request.edns) {
+        (false, _) => MAX_TCP,
+        (true, Some(edns)) => usize::from(edns.size).clamp(MIN_UDP, MAX_UDP),
+        (true, None) => MIN_UDP,
     }
 }
 

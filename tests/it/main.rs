@@ -10,6 +10,7 @@ mod consumers;
 mod drain;
 mod edns;
 mod end_to_end;
+mod forward;
 mod harness;
 mod host_names;
 mod keeper_battery;

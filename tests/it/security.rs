@@ -1,11 +1,12 @@
 //! Sessions that show who they are and check who the servers are, against a real ZooKeeper that asks.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 
 use hickory_proto::op::ResponseCode;
 
 use crate::harness::app::{Binary, free_port, scratch};
+use crate::harness::authority::Authority;
 use crate::harness::client::Client;
 use crate::harness::zk::{self, Server, Setup};
 use crate::harness::{eventually, release::Release};
@@ -117,40 +118,6 @@ async fn a_wrong_sasl_password_says_so_and_keeps_trying_until_its_file_is_right(
     std::fs::write(&secret, format!("sasl:reader:{PASSWORD}\n")).unwrap();
     front.says("the mirror is live").await;
     front.shows("open.service.", ResponseCode::NXDomain, &[]).await;
-}
-
-/// A certification authority and what it vouched for, made by openssl.
-struct Authority(PathBuf);
-
-impl Authority {
-    fn new() -> Self {
-        let directory = scratch("ca").parent().expect("a directory").to_owned();
-        let authority = Self(directory);
-        authority.openssl("req -x509 -nodes -days 2 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -subj /CN=authority -addext keyUsage=critical,keyCertSign -keyout ca.key -out ca.pem");
-        authority
-    }
-
-    /// Makes NAME.pem and NAME.key, for 127.0.0.1.
-    fn issue(&self, name: &str) {
-        std::fs::write(
-            self.file("extensions"),
-            "subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth,clientAuth\nbasicConstraints=CA:FALSE\n",
-        )
-        .unwrap();
-        self.openssl(&format!("req -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -subj /CN={name} -keyout {name}.key -out {name}.csr"));
-        self.openssl(&format!("x509 -req -days 2 -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile extensions -out {name}.pem"));
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    fn openssl(&self, arguments: &str) {
-        let done =
-            Command::new("openssl").args(arguments.split(' ')).current_dir(&self.0).stdin(Stdio::null()).output();
-        let done = done.expect("the command `openssl` (package openssl)");
-        assert!(done.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&done.stderr));
-    }
 }
 
 fn quoted(path: &Path) -> String {

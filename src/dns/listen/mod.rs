@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Error;
 use super::config::Config;
+use super::forward::Forwarder;
 use super::front::Front;
 use super::handler::Handler;
 use super::metrics::{Metrics, Transport};
@@ -118,7 +119,7 @@ impl Bound {
         &self.addresses
     }
 
-    /// Answers from `zones`, behind `front`, until `stop`.
+    /// Answers from `zones`, behind `front`, until `stop`; what is outside the zones is the forwarder's.
     ///
     /// # Errors
     /// When a socket fails for good.
@@ -126,6 +127,7 @@ impl Bound {
         self,
         zones: Zones,
         front: Arc<Front>,
+        forwarder: Option<Arc<Forwarder>>,
         metrics: Arc<Metrics>,
         stop: CancellationToken,
     ) -> Result<(), Error> {
@@ -143,7 +145,14 @@ impl Bound {
             threads += 1;
         }
         let mut tasks = JoinSet::new();
-        let service = |counters| Service::new(Arc::clone(&front), Handler::new(zones.clone(), counters));
+        let service = |counters| {
+            let handler = Handler::new(zones.clone(), counters);
+            Service::new(zones.clone(), Arc::clone(&front), handler, forwarder.clone())
+        };
+        if let Some(forwarder) = forwarder.clone() {
+            let stop = stop.clone();
+            tasks.spawn(async move { forwarder.follow(stop).await });
+        }
         tasks.spawn(answer_unusual(service(metrics.counters(Transport::Udp)), waiting));
         let counters = metrics.counters(Transport::Tcp);
         let shared = Arc::new(tcp::Shared {
@@ -174,14 +183,25 @@ impl Bound {
     }
 }
 
-/// Answers the queries that are not for the hot path.
+/// Answers the queries that are not for the hot path. Those that take their time hold up nobody.
 async fn answer_unusual(service: Service, mut waiting: mpsc::Receiver<Unusual>) {
-    while let Some(mut unusual) = waiting.recv().await {
+    let mut later = JoinSet::new();
+    loop {
+        let mut unusual = tokio::select! {
+            unusual = waiting.recv() => match unusual {
+                Some(unusual) => unusual,
+                None => return,
+            },
+            Some(_) = later.join_next() => continue,
+        };
         service.counters().unusual();
         let Some(peer) = unusual.route.peer() else { continue };
         let bytes = std::mem::take(&mut unusual.bytes);
         match service.reply_to(bytes, peer, true).await {
             Reply::Messages(messages) => messages.iter().for_each(|message| unusual.reply(message)),
+            Reply::Later(message) => {
+                later.spawn(async move { unusual.reply(&message.await) });
+            }
             // Over UDP there is one message, or none at all.
             Reply::Transfer(mut running) => running.next_message().iter().for_each(|message| unusual.reply(message)),
         }

@@ -44,6 +44,9 @@ impl Default for Limits {
     }
 }
 
+/// Questions of one connection that may be on their way to other name servers.
+const MAX_LATER: usize = 64;
+
 /// Answers are written once there are so many bytes of them, even if more queries are there.
 const FLUSH: usize = 128 << 10;
 
@@ -139,12 +142,26 @@ async fn serve(mut stream: TcpStream, client: SocketAddr, shared: &Shared, id: u
     stream.set_nodelay(true)?;
     let mut input = Vec::with_capacity(4096);
     let mut output = Vec::new();
+    // Answers that take their time: they are written when they are there, and what comes behind them does not wait
+    // (RFC 7766 §6.2.1.1).
+    let mut later: JoinSet<Vec<u8>> = JoinSet::new();
+    let mut is_at_end = false;
     loop {
-        match timeout(shared.limits.idle, stream.read_buf(&mut input)).await {
-            Ok(Ok(length)) if length > 0 => {}
-            Ok(Err(error)) => return Err(error),
-            // The end of the stream, or of the patience.
-            _ => return Ok(()),
+        tokio::select! {
+            // A client that asks more than can be on its way for it is read on when something was answered.
+            read = timeout(shared.limits.idle, stream.read_buf(&mut input)), if !is_at_end && later.len() < MAX_LATER => {
+                match read {
+                    Ok(Ok(length)) => is_at_end = length == 0,
+                    Ok(Err(error)) => return Err(error),
+                    Err(_) => return Ok(()),
+                }
+            }
+            Some(message) = later.join_next() => {
+                push(&mut output, &message.unwrap_or_default());
+                write(&mut stream, &mut output, shared).await?;
+            }
+            // The end of the stream, and of everything that was asked before it.
+            else => return Ok(()),
         }
         shared.open.hear(id);
         let mut done = 0;
@@ -154,6 +171,7 @@ async fn serve(mut stream: TcpStream, client: SocketAddr, shared: &Shared, id: u
                 shared.counters.unusual();
                 match shared.service.reply_to(packet.to_vec(), client, false).await {
                     Reply::Messages(messages) => messages.iter().for_each(|message| push(&mut output, message)),
+                    Reply::Later(message) => drop(later.spawn(message)),
                     Reply::Transfer(mut running) => {
                         while let Some(message) = running.next_message() {
                             push(&mut output, &message);
@@ -198,7 +216,7 @@ fn whole_message(input: &[u8]) -> Option<usize> {
 }
 
 fn push(output: &mut Vec<u8>, response: &[u8]) {
-    if let Ok(length) = u16::try_from(response.len()) {
+    if let Ok(length @ 1..) = u16::try_from(response.len()) {
         output.extend_from_slice(&length.to_be_bytes());
         output.extend_from_slice(response);
     }

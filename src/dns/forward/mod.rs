@@ -1,0 +1,374 @@
+//! Questions outside the zones, handed on to other name servers, for those who may have them answered here.
+//!
+//! The name servers are asked one after the other as they are configured ([`upstream`]): the next one when one does not
+//! answer, fails (SERVFAIL), or will not (REFUSED). "No such name" is an answer, and final. One that did not answer goes
+//! behind the others for a while. Connections, time-outs of packets, and TCP for what UDP cannot carry are hickory-resolver's,
+//! and so is the cache; its choice among servers is not used: it takes SERVFAIL and REFUSED for final.
+//!
+//! None of this is the hot path's: what is to be forwarded is a future that the slower path runs beside everything else,
+//! and there is a bound on how many. A server that is this one is never asked: known by its address, or by a question
+//! with a random name that comes back ([`Forwarder::follow`]).
+
+pub mod reply;
+pub mod upstream;
+
+mod peer;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use hickory_proto::op::{DnsRequest, DnsRequestOptions, Edns, Message, Query, ResponseCode};
+use hickory_proto::rr::{DNSClass, Name as ProtoName, RData, RecordType};
+use hickory_resolver::config::ResolverOpts;
+use hickory_resolver::net::{DnsError, NetError, NoRecords};
+use hickory_resolver::{ResponseCache, TtlConfig};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::fast::MAX_UDP;
+use super::metrics::{Forwarded, Metrics};
+use super::request::Request;
+use crate::zone::record::rtype;
+use peer::{Peer, Tls};
+use reply::Found;
+use upstream::{Source, Upstream, is_ours, read_resolv_conf};
+
+/// Who answers what is outside the zones.
+pub struct Forwarder {
+    sources: Vec<Source>,
+    ours: Ours,
+    tls: Tls,
+    peers: ArcSwap<Vec<Arc<Peer>>>,
+    cache: ResponseCache,
+    places: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
+}
+
+/// The addresses of this server.
+#[derive(Debug, Clone, Default)]
+pub struct Ours {
+    /// Those it listens on.
+    pub listening: Vec<SocketAddr>,
+    /// Those of this host, where it listens on all of them.
+    pub host: Vec<IpAddr>,
+}
+
+/// Questions that may be with other name servers at the same time. More are answered with SERVFAIL at once.
+const AT_ONCE: usize = 1024;
+/// How long one name server is waited for while there is another.
+const PATIENCE: Duration = Duration::from_millis(1500);
+/// How long a client is let wait: less than the five seconds after which the C library asks somebody else.
+const DEADLINE: Duration = Duration::from_millis(4500);
+/// Answers kept.
+const CACHED: u64 = 20_000;
+/// How long an answer is kept at most, whatever its time to live.
+const MAX_TTL: Duration = Duration::from_secs(86_400);
+/// How long it is known that there is nothing (RFC 2308 §5 has one to three hours for a sensible bound).
+const MAX_NEGATIVE_TTL: Duration = Duration::from_secs(3 * 3600);
+/// How often files are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A question on its way.
+#[derive(Debug, Clone)]
+struct Question {
+    query: Query,
+    dnssec_ok: bool,
+    checking_disabled: bool,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// No name server answered.
+    Unreachable,
+    /// Those that answered could not or would not.
+    Unwilling,
+    /// There are too many questions on their way.
+    Busy,
+}
+
+/// A place among the questions that are on their way.
+#[derive(Debug)]
+pub struct Place {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Forwarder {
+    /// One that asks `sources`, but nobody at an address of `ours`.
+    ///
+    /// # Errors
+    /// When TLS is asked for, and the certificates in `authorities` cannot be read.
+    pub fn new(
+        sources: Vec<Source>,
+        authorities: &std::path::Path,
+        ours: Ours,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, super::Error> {
+        let is_tls = |source: &Source| matches!(source, Source::Server(Upstream { tls: Some(_), .. }));
+        let tls = Tls::trusting(sources.iter().any(is_tls).then_some(authorities))?;
+        let mut options = ResolverOpts::default();
+        options.positive_max_ttl = Some(MAX_TTL);
+        options.negative_max_ttl = Some(MAX_NEGATIVE_TTL);
+        let forwarder = Self {
+            sources,
+            ours,
+            tls,
+            peers: ArcSwap::default(),
+            cache: ResponseCache::new(CACHED, TtlConfig::from_opts(&options)),
+            places: Arc::new(Semaphore::new(AT_ONCE)),
+            metrics,
+        };
+        forwarder.reload();
+        Ok(forwarder)
+    }
+
+    /// Whether the request is a question that can be handed on: one for recursion (RD), of class IN, of an ordinary type.
+    pub fn can_take(request: &Request<'_>) -> bool {
+        let is_meta = request.question.rtype == rtype::OPT || (249..=254).contains(&request.question.rtype);
+        request.opcode() == 0
+            && request.message[2] & 0x01 != 0
+            && request.question.class == u16::from(DNSClass::IN)
+            && request.edns.is_none_or(|edns| edns.version == 0)
+            && !is_meta
+    }
+
+    /// A place for one more question, if there is one.
+    pub fn place(&self) -> Option<Place> {
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        if place.is_err() {
+            self.metrics.forwarded(Forwarded::Refused);
+        }
+        place.ok().map(|permit| Place { _permit: permit })
+    }
+
+    /// The answer to a request that [`can_take`](Self::can_take) has taken, within some seconds.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn answer(&self, request: &Request<'_>, _place: Place) -> Result<Found, Failure> {
+        let question = Question::of(request).ok_or(Failure::Unwilling)?;
+        if self.is_own_probe(&question) {
+            return Err(Failure::Unwilling);
+        }
+        let is_cacheable = !question.dnssec_ok && !question.checking_disabled;
+        if is_cacheable && let Some(known) = self.cache.get(&question.query, Instant::now()) {
+            self.metrics.forwarded(Forwarded::Cached);
+            return known.map(Found::from).or_else(|error| negative(error).ok_or(Failure::Unwilling));
+        }
+        let outcome = self.ask(&question).await;
+        self.metrics.forwarded(if outcome.is_ok() { Forwarded::Answered } else { Forwarded::Failed });
+        let outcome = outcome?;
+        if is_cacheable {
+            self.cache.insert(question.query, outcome.clone(), Instant::now());
+        }
+        outcome.map(Found::from).or_else(|error| negative(error).ok_or(Failure::Unwilling))
+    }
+
+    /// Asks one name server after the other. An answer is a message, or the error that hickory makes of a negative one.
+    async fn ask(&self, question: &Question) -> Result<Result<Message, NetError>, Failure> {
+        let begun = Instant::now();
+        let peers = Peer::in_order(&self.peers.load(), begun);
+        let mut failure = Failure::Unreachable;
+        for (i, peer) in peers.iter().enumerate() {
+            let left = DEADLINE.saturating_sub(begun.elapsed());
+            let patience = if i + 1 < peers.len() { PATIENCE.min(left) } else { left };
+            if patience.is_zero() {
+                break;
+            }
+            let outcome = timeout(patience, peer.ask(question.request())).await.unwrap_or(Err(NetError::Timeout));
+            match judge(outcome) {
+                Judged::Answer(answer) => {
+                    peer.answered();
+                    return Ok(answer);
+                }
+                Judged::Refusal(what) => {
+                    debug!(query = %question.query, upstream = %peer.upstream, %what, "asking the next");
+                    peer.answered();
+                    failure = Failure::Unwilling;
+                }
+                Judged::Silence(error) => {
+                    debug!(query = %question.query, upstream = %peer.upstream, %error, "asking the next");
+                    peer.failed(Instant::now());
+                }
+            }
+        }
+        Err(failure)
+    }
+
+    /// Reads the files again when they change, and finds out which name servers are this one, until `stop`.
+    pub async fn follow(&self, stop: CancellationToken) {
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = look.tick() => {}
+            }
+            self.reload();
+            for peer in self.peers.load_full().iter().filter(|peer| peer.is_new()) {
+                let probe = Question {
+                    query: Query::query(peer.probe.clone(), RecordType::TXT),
+                    dnssec_ok: false,
+                    checking_disabled: false,
+                };
+                // What it says is not of interest; whether it comes back to us is.
+                let asked = timeout(PATIENCE, peer.ask(probe.request()));
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    _ = asked => {}
+                }
+            }
+        }
+    }
+
+    /// Whether the question is one of ours that came back. Then that name server is asked no more.
+    fn is_own_probe(&self, question: &Question) -> bool {
+        let peers = self.peers.load();
+        let Some(peer) = peers.iter().find(|peer| peer.probe == question.query.name) else { return false };
+        if peer.is_loop() {
+            warn!(upstream = %peer.upstream, "forwarding to it comes back here: it is asked no more");
+        }
+        true
+    }
+
+    /// Takes the name servers as the files have them now. Those that were there before keep their connections.
+    fn reload(&self) {
+        let mut upstreams: Vec<Upstream> = Vec::new();
+        for source in &self.sources {
+            let found = match source {
+                Source::Server(upstream) => vec![upstream.clone()],
+                // A file that is away for a moment is no reason to forget what was in it: the next look sees.
+                Source::File(path) => match std::fs::read_to_string(path) {
+                    Ok(text) => read_resolv_conf(&text),
+                    Err(error) => {
+                        debug!(path = %path.display(), %error, "cannot be read");
+                        continue;
+                    }
+                },
+            };
+            upstreams.extend(found.into_iter().filter(|upstream| !self.is_ours(upstream)));
+        }
+        let old = self.peers.load();
+        if old.iter().map(|peer| &peer.upstream).eq(upstreams.iter()) && !old.is_empty() {
+            return;
+        }
+        let known = |upstream: &Upstream| old.iter().find(|peer| peer.upstream == *upstream).cloned();
+        let peers: Vec<Arc<Peer>> = upstreams
+            .into_iter()
+            .map(|upstream| known(&upstream).unwrap_or_else(|| Arc::new(Peer::new(upstream, &self.tls))))
+            .collect();
+        if !(peers.is_empty() && old.is_empty()) {
+            let upstreams: Vec<String> = peers.iter().map(|peer| peer.upstream.to_string()).collect();
+            info!(?upstreams, "names outside the zones are forwarded");
+        }
+        self.peers.store(Arc::new(peers));
+    }
+
+    fn is_ours(&self, upstream: &Upstream) -> bool {
+        let is_ours = is_ours(upstream.address, &self.ours.listening, &self.ours.host);
+        if is_ours {
+            debug!(%upstream, "is this server: not asked");
+        }
+        is_ours
+    }
+
+    /// What is done with a name outside the zones, in a few lines for whoever asks why.
+    pub fn describe(&self) -> String {
+        let now = Instant::now();
+        let peers = self.peers.load();
+        if peers.is_empty() {
+            return "  nobody: there is no name server to forward to\n".to_owned();
+        }
+        let line = |peer: &Arc<Peer>| format!("  {}{}\n", peer.upstream, peer.state(now));
+        peers.iter().map(line).collect::<Vec<_>>().concat()
+    }
+}
+
+impl std::fmt::Debug for Forwarder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Forwarder").field("sources", &self.sources).field("ours", &self.ours).finish_non_exhaustive()
+    }
+}
+
+impl Question {
+    fn of(request: &Request<'_>) -> Option<Self> {
+        let name: ProtoName = reply::asked_name(request)?.to_lowercase();
+        Some(Self {
+            query: Query::query(name, RecordType::from(request.question.rtype)),
+            dnssec_ok: request.edns.is_some_and(|edns| edns.dnssec_ok),
+            checking_disabled: request.message[3] & 0x10 != 0,
+        })
+    }
+
+    fn request(&self) -> DnsRequest {
+        let mut message = Message::query();
+        message.metadata.recursion_desired = true;
+        message.metadata.checking_disabled = self.checking_disabled;
+        message.add_query(self.query.clone());
+        let mut edns = Edns::new();
+        edns.set_max_payload(u16::try_from(MAX_UDP).unwrap_or(u16::MAX)).set_dnssec_ok(self.dnssec_ok);
+        message.set_edns(edns);
+        DnsRequest::new(message, DnsRequestOptions::default())
+    }
+}
+
+/// What an upstream's outcome means.
+enum Judged {
+    /// An answer, positive or negative.
+    Answer(Result<Message, NetError>),
+    /// It is there, and does not answer this.
+    Refusal(String),
+    /// It is perhaps not there.
+    Silence(NetError),
+}
+
+fn judge(outcome: Result<Message, NetError>) -> Judged {
+    match outcome {
+        Ok(message) => match message.metadata.response_code {
+            ResponseCode::NoError | ResponseCode::NXDomain => Judged::Answer(Ok(message)),
+            other => Judged::Refusal(other.to_string()),
+        },
+        Err(NetError::Dns(DnsError::NoRecordsFound(records))) => {
+            // A referral: it does not resolve for others.
+            if records.soa.is_none() && records.ns.is_some() && records.response_code == ResponseCode::NoError {
+                return Judged::Refusal("a referral".to_owned());
+            }
+            Judged::Answer(Err(NetError::Dns(DnsError::NoRecordsFound(records))))
+        }
+        Err(NetError::Dns(DnsError::ResponseCode(code))) => Judged::Refusal(code.to_string()),
+        Err(error) => Judged::Silence(error),
+    }
+}
+
+impl From<Message> for Found {
+    fn from(message: Message) -> Self {
+        let mut additionals = message.additionals;
+        additionals.retain(|record| !matches!(record.data, RData::OPT(_)));
+        Self {
+            rcode: message.metadata.response_code,
+            answers: message.answers,
+            authorities: message.authorities,
+            additionals,
+        }
+    }
+}
+
+/// The sections of a negative answer, as far as hickory keeps them.
+fn negative(error: NetError) -> Option<Found> {
+    let NetError::Dns(DnsError::NoRecordsFound(NoRecords { response_code: rcode, soa, authorities, .. })) = error
+    else {
+        return None;
+    };
+    let authorities = match authorities {
+        Some(records) => records.to_vec(),
+        None => soa.map(|soa| (*soa).into_record_of_rdata()).into_iter().collect(),
+    };
+    Some(Found { rcode, answers: Vec::new(), authorities, additionals: Vec::new() })
+}
+
+#[cfg(test)]
+mod tests;

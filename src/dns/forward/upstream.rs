@@ -1,0 +1,172 @@
+//! Where questions outside the zones go: what an element of `forward` may be, what a resolv.conf says, and which of that is
+//! this server itself. Pure.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+/// An element of `forward`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A name server.
+    Server(Upstream),
+    /// A file like /etc/resolv.conf that names some, read again when it changes.
+    File(PathBuf),
+}
+
+/// A name server that resolves for others.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Upstream {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// The name in its certificate, where it is asked over TLS (RFC 7858); else it is asked over UDP, and over TCP for
+    /// what is too long for that.
+    pub tls: Option<String>,
+}
+
+const DNS: u16 = 53;
+/// DNS over TLS (RFC 7858 §3.1).
+const DOT: u16 = 853;
+
+impl Source {
+    /// Reads an element.
+    ///
+    /// # Errors
+    /// What is wrong with it, to be said behind "has an element that".
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if let Some(rest) = text.strip_prefix("tls://") {
+            let (address, name) = rest.split_once('#').map_or((rest, None), |(address, name)| (address, Some(name)));
+            let address = parse_address(address, DOT).ok_or_else(|| wrong(text))?;
+            let name = name.map_or_else(|| address.ip().to_string(), str::to_owned);
+            if rustls::pki_types::ServerName::try_from(name.as_str()).is_err() {
+                return Err(format!("has no host name behind its #: \"{text}\""));
+            }
+            return Ok(Self::Server(Upstream { address, tls: Some(name) }));
+        }
+        if let Some(address) = parse_address(text, DNS) {
+            return Ok(Self::Server(Upstream::plain(address)));
+        }
+        if text.contains('/') && !text.contains("://") {
+            return Ok(Self::File(text.into()));
+        }
+        Err(wrong(text))
+    }
+}
+
+fn wrong(text: &str) -> String {
+    format!(
+        "must be an address, ADDRESS:PORT, tls://ADDRESS[:PORT][#NAME] or the path of a resolv.conf, not \"{text}\""
+    )
+}
+
+fn parse_address(text: &str, port: u16) -> Option<SocketAddr> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    if let Ok(ip) = bare.parse::<IpAddr>() {
+        return Some((ip, port).into());
+    }
+    text.parse().ok().filter(|address: &SocketAddr| address.port() != 0)
+}
+
+impl Upstream {
+    /// One that is asked over UDP and TCP.
+    pub fn plain(address: SocketAddr) -> Self {
+        Self { address, tls: None }
+    }
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.tls {
+            Some(name) => write!(f, "tls://{}#{name}", self.address),
+            None => self.address.fmt(f),
+        }
+    }
+}
+
+/// The name servers of a resolv.conf, in its order. What else it says is for those who look up relative names.
+pub fn read_resolv_conf(text: &str) -> Vec<Upstream> {
+    let mut found = Vec::new();
+    for line in text.lines() {
+        let mut words = line.split_whitespace();
+        // An address with a scope (fe80::1%eth0) is not understood; there are others, or the file would be of no use.
+        let (Some("nameserver"), Some(address)) = (words.next(), words.next()) else { continue };
+        let Ok(ip) = address.parse::<IpAddr>() else { continue };
+        let upstream = Upstream::plain((ip, DNS).into());
+        if !found.contains(&upstream) {
+            found.push(upstream);
+        }
+    }
+    found
+}
+
+/// Whether whoever sends to `address` sends to us: we listen there, or on all addresses of this host, which has `host`.
+pub fn is_ours(address: SocketAddr, listening: &[SocketAddr], host: &[IpAddr]) -> bool {
+    let ip = address.ip().to_canonical();
+    let is_here = |listen: &SocketAddr| {
+        let everywhere =
+            listen.ip().is_unspecified() && (ip.is_loopback() || ip.is_unspecified() || host.contains(&ip));
+        // Linux takes 0.0.0.0 as a destination for this host.
+        listen.ip().to_canonical() == ip || everywhere || (ip.is_unspecified() && listen.ip().is_loopback())
+    };
+    listening.iter().any(|listen| listen.port() == address.port() && is_here(listen))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(address: &str, tls: Option<&str>) -> Source {
+        Source::Server(Upstream { address: address.parse().unwrap(), tls: tls.map(str::to_owned) })
+    }
+
+    #[test]
+    fn an_element_is_an_address_with_or_without_port_or_tls_or_a_file() {
+        for (text, expected) in [
+            ("192.0.2.1", server("192.0.2.1:53", None)),
+            ("192.0.2.1:5353", server("192.0.2.1:5353", None)),
+            ("2001:db8::1", server("[2001:db8::1]:53", None)),
+            ("[2001:db8::1]", server("[2001:db8::1]:53", None)),
+            ("[2001:db8::1]:5353", server("[2001:db8::1]:5353", None)),
+            ("tls://192.0.2.1#dns.example", server("192.0.2.1:853", Some("dns.example"))),
+            ("tls://[2001:db8::1]:8853#dns.example", server("[2001:db8::1]:8853", Some("dns.example"))),
+            ("tls://192.0.2.1", server("192.0.2.1:853", Some("192.0.2.1"))),
+            ("/etc/resolv.conf", Source::File("/etc/resolv.conf".into())),
+            ("./resolv.conf", Source::File("./resolv.conf".into())),
+        ] {
+            assert_eq!(Source::parse(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_none_of_them_is_refused() {
+        for text in
+            ["", "dns.example", "192.0.2.1:0", "192.0.2.300", "tls://", "tls://dns.example", "https://192.0.2.1/"]
+        {
+            assert!(Source::parse(text).unwrap_err().starts_with("must be an address"), "{text}");
+        }
+        assert!(Source::parse("tls://192.0.2.1#").unwrap_err().contains("host name"));
+        assert!(Source::parse("tls://192.0.2.1#a b").unwrap_err().contains("host name"));
+    }
+
+    #[test]
+    fn a_resolv_conf_gives_its_name_servers_in_order_and_once() {
+        let text = "# a comment\nsearch example.com\nnameserver 192.0.2.1\n ; nameserver 192.0.2.9\nnameserver\t2001:db8::1 \n\
+                    nameserver 192.0.2.1\nnameserver fe80::1%eth0\nnameserver\nnameservers 192.0.2.8\noptions ndots:2\n";
+        let servers: Vec<String> = read_resolv_conf(text).iter().map(ToString::to_string).collect();
+        assert_eq!(servers, ["192.0.2.1:53", "[2001:db8::1]:53"]);
+        assert!(read_resolv_conf("").is_empty());
+    }
+
+    #[test]
+    fn an_upstream_that_is_this_server_is_known_by_its_address() {
+        let address = |text: &str| -> SocketAddr { text.parse().unwrap() };
+        let host: [IpAddr; 1] = ["192.0.2.7".parse().unwrap()];
+        let ours = |listen: &str, upstream: &str| is_ours(address(upstream), &[address(listen)], &host);
+        assert!(ours("127.0.0.1:5300", "127.0.0.1:5300"));
+        assert!(ours("127.0.0.1:5300", "[::ffff:127.0.0.1]:5300"), "the same address");
+        assert!(!ours("127.0.0.1:5300", "127.0.0.1:53") && !ours("127.0.0.1:53", "127.0.0.53:53"));
+        assert!(ours("0.0.0.0:53", "127.0.0.53:53") && ours("0.0.0.0:53", "192.0.2.7:53"));
+        assert!(!ours("0.0.0.0:53", "192.0.2.8:53"));
+        assert!(ours("127.0.0.1:53", "0.0.0.0:53"));
+    }
+}
