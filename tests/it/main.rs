@@ -17,6 +17,7 @@ mod keeper_battery;
 #[path = "../layers.rs"]
 mod layers;
 mod old_zookeepers;
+mod readers;
 mod scenarios;
 mod security;
 mod steady;

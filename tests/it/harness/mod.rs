@@ -10,6 +10,8 @@ pub(crate) mod dig;
 pub(crate) mod ensemble;
 pub(crate) mod kazoo;
 pub(crate) mod proxy;
+pub(crate) mod python;
+pub(crate) mod readers;
 pub(crate) mod release;
 pub(crate) mod secondary;
 pub(crate) mod spawner;

@@ -1,0 +1,52 @@
+//! A Python process that does what it is told: an order in JSON a line, and an answer a line.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use serde_json::Value;
+
+/// The process. Dropping it ends it without closing its session with ZooKeeper.
+pub(crate) struct Python {
+    name: &'static str,
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Python {
+    /// Runs `command` with `driver` and `servers`; `install` says what to do where it does not come up.
+    pub(crate) fn start(name: &'static str, command: &mut Command, driver: &str, servers: &str, install: &str) -> Self {
+        let mut child = command
+            .args(["-c", driver, servers])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot run {command:?}: {install} ({error})"));
+        let input = child.stdin.take().expect("a pipe");
+        let output = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut python = Self { name, child, input, output };
+        let ready = python.answer();
+        assert!(ready["ok"] == true, "{name}: {ready} ({install})");
+        python
+    }
+
+    pub(crate) fn tell(&mut self, order: &Value) -> Value {
+        writeln!(self.input, "{order}").expect("it listens");
+        let answer = self.answer();
+        assert!(answer["ok"] == true, "{}: {order}: {answer}", self.name);
+        answer
+    }
+
+    fn answer(&mut self) -> Value {
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("it answers");
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{} said {line:?}: {error}", self.name))
+    }
+}
+
+impl Drop for Python {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

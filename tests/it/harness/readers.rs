@@ -1,0 +1,69 @@
+//! zc.zk and `nd_service_registry`, as PyPI has them: libraries that nobody here wrote, whose users are to find what we
+//! register and whose registrations we are to serve. `tests/fetch-readers` puts them under `target`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::python::Python;
+
+const INSTALL: &str = "run tests/fetch-readers, as tests/run does";
+
+fn fetched(what: &str) -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target directory");
+    let path = target.join("readers").join(what);
+    assert!(path.exists(), "{} is missing: {INSTALL}", path.display());
+    path
+}
+
+/// A session of zc.zk's.
+pub(crate) struct ZcZk(Python);
+
+impl ZcZk {
+    pub(crate) fn connect(servers: &str) -> Self {
+        let root = fetched("python2");
+        let mut command = Command::new(root.join("usr/bin/python2.7"));
+        // Its own libraries are where it was unpacked; no other Python's variables concern it.
+        command.env("PYTHONHOME", root.join("usr")).env("PYTHONPATH", fetched("zc.zk"));
+        command.env("LD_LIBRARY_PATH", root.join(format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH)));
+        Self(Python::start("zc.zk", &mut command, include_str!("zc_zk_driver.py"), servers, INSTALL))
+    }
+
+    /// The names that its `children(path)` holds, each with what its `properties()` says.
+    pub(crate) fn children(&mut self, path: &str) -> Value {
+        self.0.tell(&json!({"op": "children", "path": path}))["found"].take()
+    }
+
+    /// What its `properties(path)` holds.
+    pub(crate) fn properties(&mut self, path: &str) -> Value {
+        self.0.tell(&json!({"op": "properties", "path": path}))["found"].take()
+    }
+
+    /// Registers a server with its `register(path, address, **properties)`.
+    pub(crate) fn register(&mut self, path: &str, address: &str, properties: &Value) {
+        self.0.tell(&json!({"op": "register", "path": path, "address": address, "properties": properties}));
+    }
+}
+
+/// A session of `nd_service_registry`'s.
+pub(crate) struct Nd(Python);
+
+impl Nd {
+    pub(crate) fn connect(servers: &str) -> Self {
+        let mut command = Command::new("/usr/bin/python3");
+        command.env("PYTHONPATH", fetched("nd"));
+        let install = "run tests/fetch-readers, as tests/run does, and install the package python3-kazoo";
+        Self(Python::start("nd_service_registry", &mut command, include_str!("nd_driver.py"), servers, install))
+    }
+
+    /// The children that its `get(path)` finds, each with its data.
+    pub(crate) fn get(&mut self, path: &str) -> Value {
+        self.0.tell(&json!({"op": "get", "path": path}))["found"].take()
+    }
+
+    /// Registers with its `set_node(path, data)`.
+    pub(crate) fn set_node(&mut self, path: &str, data: &Value) {
+        self.0.tell(&json!({"op": "set_node", "path": path, "data": data}));
+    }
+}
