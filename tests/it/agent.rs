@@ -17,9 +17,9 @@ use crate::harness::kazoo::Kazoo;
 use crate::harness::proxy::Proxy;
 use crate::harness::{PATIENCE, zk};
 
-const SESSION: Duration = Duration::from_secs(3);
+pub(crate) const SESSION: Duration = Duration::from_secs(3);
 
-fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> (T, Duration) {
+pub(crate) fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> (T, Duration) {
     let begun = Instant::now();
     loop {
         if let Some(found) = probe() {
@@ -30,20 +30,20 @@ fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> (T, Duration) {
     }
 }
 
-fn registry(servers: &str) -> String {
+pub(crate) fn registry(servers: &str) -> String {
     format!("[registry.main]\nzookeeper = \"{servers}\"\nsession_timeout = \"3s\"\n")
 }
 
-fn service(name: &str, port: u16, more: &str) -> String {
+pub(crate) fn service(name: &str, port: u16, more: &str) -> String {
     format!("[[service]]\nname = \"{name}\"\nport = {port}\naddress = \"192.0.2.10\"\n{more}\n")
 }
 
-fn node(name: &str, port: u16) -> String {
+pub(crate) fn node(name: &str, port: u16) -> String {
     format!("/services/{name}/providers/192.0.2.10:{port}")
 }
 
 /// The binary with a configuration that can be edited.
-fn serve(config: &str) -> (Binary, PathBuf) {
+pub(crate) fn serve(config: &str) -> (Binary, PathBuf) {
     let path = scratch("zonekeeper.toml");
     std::fs::write(&path, config).expect("a configuration");
     (Binary::run(&["serve", "--config", &path.to_string_lossy()]), path)
@@ -159,6 +159,8 @@ async fn ill_services_are_withdrawn_and_come_back_and_their_neighbours_do_not_mo
         std::fs::write(flag.with_extension("slow"), "").expect("a file");
         std::fs::remove_file(&flag).expect("a file");
         until("the command fails", || kazoo.get(&job).is_none().then_some(()));
+        std::fs::write(&flag, "").expect("a file");
+        until("the command succeeds again", || kazoo.get(&job));
         assert_eq!(kazoo.czxid(&plain), steady[0]);
         ours.signal("TERM");
         assert!(ours.wait().success());

@@ -110,9 +110,10 @@ async fn short_breaks_leave_the_session_and_the_znode_and_the_watch_works_after_
 }
 
 #[tokio::test]
-async fn after_a_black_hole_longer_than_the_session_everything_is_back_soon() {
+async fn after_each_of_five_black_holes_longer_than_the_session_everything_is_back_soon() {
     let announced = Announced::start(20).await;
-    for _ in 0..2 {
+    let mut slowest = Duration::ZERO;
+    for _ in 0..5 {
         let session = announced.status.session().unwrap().id;
         announced.proxy.stall();
         eventually("the session expires", || async { announced.znode().await.err() }).await;
@@ -123,7 +124,10 @@ async fn after_a_black_hole_longer_than_the_session_everything_is_back_soon() {
         assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
         assert_ne!(back.stat.ephemeral_owner, session);
         announced.registered().await;
+        slowest = slowest.max(begun.elapsed());
     }
+    assert!(slowest < Duration::from_secs(10), "{slowest:?}");
+    println!("20 services back within {slowest:?} after each of five black holes");
     announced.stop().await;
 }
 

@@ -1,6 +1,7 @@
 //! The integration tests: one binary, a file a subject.
 
 mod agent;
+mod agent_faults;
 mod announce;
 mod announce_faults;
 mod cli;
