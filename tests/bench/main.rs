@@ -1,12 +1,14 @@
-//! Figures of the mirror, from the shipped binary over a real ZooKeeper:
+//! Figures of the mirror and of the agent, from the shipped binary over a real ZooKeeper:
 //!
 //! ```text
 //! cargo bench --bench mirror -- scale [SERVICES [PROVIDERS]]     100000 services of 10 providers, unless told otherwise
 //! cargo bench --bench mirror -- staleness [RATE [SECONDS]]       50 changes a second for 20 s, unless told otherwise
+//! cargo bench --bench mirror -- agent [SERVICES [SECONDS]]       1000 services with checks for 30 s, unless told otherwise
 //! ```
 //! `scale` needs 5 GB of memory and a few minutes. What it prints is what was measured in that run; nothing is compared
 //! with another machine's figures.
 
+mod agent;
 #[allow(dead_code, unreachable_pub)] // the integration tests use the rest of it
 #[path = "../it/harness/mod.rs"]
 mod harness;
@@ -24,6 +26,10 @@ fn main() {
     match arguments.first().map(String::as_str) {
         Some("scale") => runtime.block_on(scale::run(number(1, 100_000), number(2, 10))),
         Some("staleness") => runtime.block_on(staleness::run(number(1, 50), number(2, 20))),
-        _ => println!("usage: cargo bench --bench mirror -- scale [SERVICES [PROVIDERS]] | staleness [RATE [SECONDS]]"),
+        Some("agent") => runtime.block_on(agent::run(number(1, 1_000), number(2, 30))),
+        _ => println!(
+            "usage: cargo bench --bench mirror -- \
+             scale [SERVICES [PROVIDERS]] | staleness [RATE [SECONDS]] | agent [SERVICES [SECONDS]]"
+        ),
     }
 }

@@ -62,12 +62,9 @@ impl Process {
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
     }
 
-    /// Processor time of all threads so far, those that ended included (proc(5): `utime` and `stime`, in hundredths).
+    /// Processor time of all threads so far.
     pub(crate) fn processor(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.binary.id())).expect("a live process");
-        let fields = stat.rsplit(") ").next().expect("the fields behind the name").split(' ');
-        let ticks: u64 = fields.skip(11).take(2).map(|field| field.parse::<u64>().expect("ticks")).sum();
-        Duration::from_millis(ticks * 10)
+        processor(self.binary.id())
     }
 
     /// How often it has said `what`.
@@ -83,6 +80,15 @@ impl Process {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+/// Processor time of all threads of a process so far, those that ended included (proc(5): `utime` and `stime`, in
+/// hundredths).
+pub(crate) fn processor(process: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("a live process");
+    let fields = stat.rsplit(") ").next().expect("the fields behind the name").split(' ');
+    let ticks: u64 = fields.skip(11).take(2).map(|field| field.parse::<u64>().expect("ticks")).sum();
+    Duration::from_millis(ticks * 10)
 }
 
 /// The element of a sorted list at a share of its length.
