@@ -1,8 +1,5 @@
-//! The announcer's I/O: does what [`super::plan`] decides, and tells it what happened. No decision is made here.
-//!
-//! Unless the configuration says otherwise, parents are created open to everybody, as kazoo and zc.zk create paths, since
-//! a registry is shared; the instances themselves can be read by everybody and written by nobody, as zc.zk's. Who may write to their parent may therefore
-//! delete them, we included, and nobody can change their data.
+//! The announcer's I/O: does what [`super::plan`] decides, and tells it what happened. No decision is made here. What goes
+//! through the session is in `operations`.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -17,13 +14,14 @@ use tracing::{debug, info, warn};
 use super::address::Own;
 use super::check::runner::{Change, Checks, Told};
 use super::config::ServiceConfig;
+use super::operations::{Arming, Outcome, inspect, make_parents};
 use super::plan::{Action, Input, News, Plan};
 use super::status::{Hold, Registration, SessionStatus, Status};
 use super::wanted::Writer;
 use super::watches::Watches;
 use super::{Error, address};
-use crate::keeper::session::{Access, Ensemble, Event, Mode, Session, Write};
-use crate::keeper::{self, Path, Znode};
+use crate::keeper::session::{Ensemble, Event, Mode, Session, Write};
+use crate::keeper::{self, Path};
 
 /// How often the host's addresses are looked at.
 const LOOK_AT_ADDRESSES: Duration = Duration::from_secs(3);
@@ -122,18 +120,6 @@ struct Driver<E: Ensemble> {
     /// Why the last attempt to connect failed, so that it is not told again and again.
     connect_trouble: Option<keeper::Error>,
     checks: Checks,
-}
-
-/// How an operation on a znode ended.
-enum Outcome<E: Ensemble> {
-    Inspected { path: Path, arming: Arming<<E::Session as Session>::Watch>, found: Result<Znode, keeper::Error> },
-    Done { path: Path, result: Result<(), keeper::Error> },
-}
-
-enum Arming<W> {
-    None,
-    Unwatchable,
-    Armed { watch: W, connection: u64 },
 }
 
 /// What the driver woke up for.
@@ -429,54 +415,6 @@ fn ended<T>(joined: Result<T, JoinError>) -> Option<T> {
         Ok(ended) => Some(ended),
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
         Err(_) => None,
-    }
-}
-
-/// Reads a znode, from a server that has caught up: what is found may be the reason for deleting it.
-async fn inspect<E: Ensemble>(session: &E::Session, path: Path, arm: bool, connection: u64) -> Outcome<E> {
-    let mut arming = Arming::None;
-    if arm {
-        arming = match session.watch(&path).await {
-            Ok(watch) => Arming::Armed { watch, connection },
-            Err(keeper::Error::Unimplemented) => Arming::Unwatchable,
-            Err(error) => return Outcome::Inspected { path, arming, found: Err(error) },
-        };
-    }
-    let found = match session.sync(&path).await {
-        Ok(()) => session.get(&path).await,
-        Err(error) => Err(error),
-    };
-    Outcome::Inspected { path, arming, found }
-}
-
-/// Creates the persistent znodes above `path` that are missing: upwards to the first that is there, then down again. So
-/// nothing is asked of those above it, whose ACLs may allow us nothing.
-async fn make_parents<S: Session>(session: &S, path: &Path, access: Access) -> Result<(), keeper::Error> {
-    let mut missing = Vec::new();
-    let mut below = path.clone();
-    while let Some(parent) = below.parent() {
-        let parent = Path::new(parent)?;
-        if parent.is_root() {
-            // The root is always there, unless the connect string names a chroot that is not.
-            return Err(keeper::Error::NoNode);
-        }
-        match make(session, &parent, access).await {
-            Ok(()) => break,
-            Err(keeper::Error::NoNode) => missing.push(parent.clone()),
-            Err(error) => return Err(error),
-        }
-        below = parent;
-    }
-    for path in missing.iter().rev() {
-        make(session, path, access).await?;
-    }
-    Ok(())
-}
-
-async fn make<S: Session>(session: &S, path: &Path, access: Access) -> Result<(), keeper::Error> {
-    match session.create(path, b"", Mode::Persistent, &access).await {
-        Ok(_) | Err(keeper::Error::NodeExists) => Ok(()),
-        Err(error) => Err(error),
     }
 }
 

@@ -10,7 +10,7 @@
 //! - [`plan`]: the decisions, pure: all registrations and their session; `node`: those about one znode; `owner`: whose a
 //!   znode is.
 //! - [`drain`]: takes a service, or one instance, out of the answers of every server for a while, by hand.
-//! - [`Announcer`]: its I/O, with `watches`. [`Status`]: what it shows to others.
+//! - [`Announcer`]: its I/O, with `operations` and `watches`. [`Status`]: what it shows to others.
 //!
 //! It knows nothing of DNS and of how znodes are mirrored; it has a session of its own, so that a mirror in trouble never
 //! costs a registration.
@@ -22,6 +22,7 @@ pub mod drain;
 mod driver;
 pub mod identity;
 mod node;
+mod operations;
 mod owner;
 pub mod plan;
 mod settings;

@@ -1,0 +1,68 @@
+//! What the announcer asks of ZooKeeper: to look at a znode, and to make the znodes above it.
+//!
+//! Unless the configuration says otherwise, parents are created open to everybody, as kazoo and zc.zk create paths, since a
+//! registry is shared; the instances themselves can be read by everybody and written by nobody, as zc.zk's. Who may write
+//! to their parent may therefore delete them, we included, and nobody can change their data.
+
+use crate::keeper::session::{Access, Ensemble, Mode, Session};
+use crate::keeper::{self, Path, Znode};
+
+/// How an operation on a znode ended.
+pub(super) enum Outcome<E: Ensemble> {
+    Inspected { path: Path, arming: Arming<<E::Session as Session>::Watch>, found: Result<Znode, keeper::Error> },
+    Done { path: Path, result: Result<(), keeper::Error> },
+}
+
+pub(super) enum Arming<W> {
+    None,
+    Unwatchable,
+    Armed { watch: W, connection: u64 },
+}
+
+/// Reads a znode, from a server that has caught up: what is found may be the reason for deleting it.
+pub(super) async fn inspect<E: Ensemble>(session: &E::Session, path: Path, arm: bool, connection: u64) -> Outcome<E> {
+    let mut arming = Arming::None;
+    if arm {
+        arming = match session.watch(&path).await {
+            Ok(watch) => Arming::Armed { watch, connection },
+            Err(keeper::Error::Unimplemented) => Arming::Unwatchable,
+            Err(error) => return Outcome::Inspected { path, arming, found: Err(error) },
+        };
+    }
+    let found = match session.sync(&path).await {
+        Ok(()) => session.get(&path).await,
+        Err(error) => Err(error),
+    };
+    Outcome::Inspected { path, arming, found }
+}
+
+/// Creates the persistent znodes above `path` that are missing: upwards to the first that is there, then down again. So
+/// nothing is asked of those above it, whose ACLs may allow us nothing.
+pub(super) async fn make_parents<S: Session>(session: &S, path: &Path, access: Access) -> Result<(), keeper::Error> {
+    let mut missing = Vec::new();
+    let mut below = path.clone();
+    while let Some(parent) = below.parent() {
+        let parent = Path::new(parent)?;
+        if parent.is_root() {
+            // The root is always there, unless the connect string names a chroot that is not.
+            return Err(keeper::Error::NoNode);
+        }
+        match make(session, &parent, access).await {
+            Ok(()) => break,
+            Err(keeper::Error::NoNode) => missing.push(parent.clone()),
+            Err(error) => return Err(error),
+        }
+        below = parent;
+    }
+    for path in missing.iter().rev() {
+        make(session, path, access).await?;
+    }
+    Ok(())
+}
+
+async fn make<S: Session>(session: &S, path: &Path, access: Access) -> Result<(), keeper::Error> {
+    match session.create(path, b"", Mode::Persistent, &access).await {
+        Ok(_) | Err(keeper::Error::NodeExists) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
