@@ -85,7 +85,7 @@ Examples:
 
 impl Drain {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let at = self.place.open()?;
+        let at = self.place.open(!self.list)?;
         let Some(name) = &self.name else { return at.list() };
         let path = at.service(name)?;
         let now = unix_now();
@@ -115,7 +115,7 @@ impl Drain {
 
 impl Undrain {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let at = self.place.open()?;
+        let at = self.place.open(true)?;
         let path = at.service(&self.name)?;
         let ended = block_on(drain::undrain(&at.ensemble, &path, self.instance.as_ref(), unix_now()))?;
         let mut text = String::new();
@@ -136,9 +136,13 @@ struct Opened {
 }
 
 impl PlaceOf {
-    fn open(&self) -> anyhow::Result<Opened> {
+    fn open(&self, writes: bool) -> anyhow::Result<Opened> {
         let path = self.file.path()?;
-        let mut registries = config::load(&path)?.registries;
+        let config = config::load(&path)?;
+        if writes && config.announce.settings.readonly {
+            bail!("{} says `readonly`: nothing is written", path.display());
+        }
+        let mut registries = config.registries;
         let names = || registries.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(", ");
         let index = match &self.registry {
             Some(name) => registries

@@ -148,6 +148,13 @@ async fn operators_do_not_lose_each_others_drains_and_mistakes_are_told() {
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         assert!(String::from_utf8_lossy(&output.stderr).contains(told), "{told} in {output:?}");
     }
+    let text = std::fs::read_to_string(&config).expect("the configuration") + "[announce]\nreadonly = true\n";
+    std::fs::write(&config, text).expect("a configuration");
+    for arguments in [&["drain", "a"][..], &["undrain", "a"]] {
+        let output = run(&config, arguments);
+        assert!(String::from_utf8_lossy(&output.stderr).contains("says `readonly`"), "{output:?}");
+    }
+    assert_eq!(printed(&config, &["drain", "--list"]).lines().count(), 6, "reading is no writing");
     for arguments in [&["drain"][..], &["drain", "a", "--for", "soon"], &["drain", "a", "--instance", "x"]] {
         assert_eq!(run(&config, arguments).status.code(), Some(64), "{arguments:?}");
     }
