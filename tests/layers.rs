@@ -54,6 +54,8 @@ const PLACES: &[(&str, &[&str])] = &[
     ("regex_automata", &["announce/check"]),
     ("rustix", &["announce/check", "app/cookies"]),
     ("siphasher", &["dns/cookie"]),
+    ("rustls", &["announce/check/tls"]),
+    ("tokio_rustls", &["announce/check/tls"]),
     ("socket2", &["dns"]),
     ("hmac", &["dns/key"]),
     ("sha2", &["dns/key"]),

@@ -1,7 +1,7 @@
 //! The check `http`: whether a URL answers with the expected status and, where that is asked, with a body that says so.
 //!
 //! HTTP/1.1 on a connection of its own each time, as a new client would come. Redirects are answers, not followed.
-//! HTTPS is not spoken: `exec` with curl does it.
+//! With `https` in the URL it goes over TLS, see [`tls`](super::tls).
 
 use std::ops::RangeInclusive;
 
@@ -11,8 +11,10 @@ use hyper::header::{CONNECTION, HOST, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{Method, Uri};
 use hyper_util::rt::TokioIo;
 use regex_automata::meta::Regex;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use super::tls::{self, Tls};
 use super::wire::{self, Once};
 use super::{Found, kept};
 use crate::settings::{Kind, Section, Setting, Span, Value};
@@ -23,8 +25,10 @@ const LOOKED_AT: usize = 64 * 1024;
 /// What to ask, and which answers are good.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The URL; `http` always.
+    /// The URL; `http` or `https` always.
     pub url: Uri,
+    /// How it is encrypted, where it is.
+    pub tls: Option<Tls>,
     /// The method.
     pub method: Method,
     /// Headers to send beside those that every request has.
@@ -40,7 +44,8 @@ pub struct Config {
 impl PartialEq for Config {
     fn eq(&self, other: &Self) -> bool {
         let whole = |one: &Self| (one.url.clone(), one.method.clone(), one.headers.clone(), one.status.clone());
-        whole(self) == whole(other) && (&self.contains, &self.matches) == (&other.contains, &other.matches)
+        whole(self) == whole(other)
+            && (&self.contains, &self.matches, &self.tls) == (&other.contains, &other.matches, &other.tls)
     }
 }
 
@@ -113,18 +118,17 @@ impl Setting for Url {
         let text = String::read(value)?;
         let url: Uri = text.parse().map_err(|error| (value.span, format!("must be a URL: {error}")))?;
         match (url.scheme_str(), url.host()) {
-            (Some("http"), Some(host)) if !host.is_empty() => Ok(Self(url)),
-            (Some("https"), _) => {
-                let message = "must be an http URL; for https use check.exec with a command such as curl";
-                Err((value.span, message.to_owned()))
+            (Some("https"), Some(host)) if tls::server_name(bare(host)).is_none() => {
+                Err((value.span, format!("has a host that no certificate can be for: \"{host}\"")))
             }
+            (Some("http" | "https"), Some(host)) if !host.is_empty() => Ok(Self(url)),
             _ => Err((value.span, "must be a URL such as \"http://127.0.0.1:8080/health\"".to_owned())),
         }
     }
 }
 
 impl Config {
-    /// Reads the keys `url`, `method`, `headers`, `status`, `contains` and `matches`.
+    /// Reads the keys `url`, `method`, `headers`, `status`, `contains` and `matches`, and for `https` `verify` and `ca`.
     pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
         let url = section.required::<Url>("url");
         let method = section.located::<String>("method").map_or(Some(Method::GET), |said| {
@@ -138,14 +142,31 @@ impl Config {
         let status = section.or("status", Statuses::default());
         let contains = section.optional::<String>("contains");
         let matches = section.optional::<Pattern>("matches");
-        Some(Self { url: url?.value.0, method: method?, headers, status, contains, matches })
+        let url = url?.value.0;
+        let tls = (url.scheme_str() == Some("https")).then(|| Tls::read(section));
+        if tls.is_none() {
+            for key in ["verify", "ca"] {
+                if let Some(value) = section.value(key) {
+                    let help = "write https:// in `url`, or leave it out";
+                    section.problems().add_with_help(value.span, format!("`{key}` is for https alone"), help);
+                }
+            }
+        }
+        Some(Self { url, tls, method: method?, headers, status, contains, matches })
     }
 
     pub(super) async fn probe(&self) -> Found {
-        let host = self.url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        let stream = TcpStream::connect((host, self.url.port_u16().unwrap_or(80)))
-            .await
-            .map_err(|error| format!("it takes no connection: {error}"))?;
+        let host = bare(self.url.host().unwrap_or_default());
+        let port = self.url.port_u16().unwrap_or(if self.tls.is_some() { 443 } else { 80 });
+        let stream =
+            TcpStream::connect((host, port)).await.map_err(|error| format!("it takes no connection: {error}"))?;
+        match &self.tls {
+            None => self.ask(stream).await,
+            Some(tls) => self.ask(tls.connect(host, stream).await?).await,
+        }
+    }
+
+    async fn ask(&self, stream: impl AsyncRead + AsyncWrite + Unpin) -> Found {
         let failed = |error: hyper::Error| format!("there is no answer: {}", wire::chain(&error));
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
         let exchange = async {
@@ -196,6 +217,11 @@ impl Config {
         }
         Ok("it answers as it should".to_owned())
     }
+}
+
+/// A host without the brackets of an IPv6 address.
+fn bare(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 fn find(body: &[u8], text: &[u8]) -> Option<usize> {

@@ -13,6 +13,7 @@ pub mod health;
 pub mod http;
 pub(super) mod runner;
 pub mod tcp;
+pub mod tls;
 pub mod ttl;
 mod wire;
 

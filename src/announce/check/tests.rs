@@ -171,7 +171,7 @@ fn defaults_and_limits() {
     let (_, problems) = read(
         "http",
         &[
-            ("url", string("https://x/")),
+            ("url", string("ftp://x/")),
             ("interval", string("1ms")),
             ("rise", Said::Integer(0)),
             ("initial", string("well")),
@@ -183,7 +183,17 @@ fn defaults_and_limits() {
         ],
     );
     assert_eq!(problems.len(), 9, "{problems:#?}");
-    assert!(problems.iter().any(|problem| problem.starts_with("`url` must be an http URL; for https")));
+    assert!(problems.iter().any(|problem| problem.starts_with("`url` must be a URL such as")));
+    for (url, key, value, told) in [
+        ("https://a_b/", "method", string("GET"), "`url` has a host that no certificate can be for: \"a_b\""),
+        ("https://a/", "ca", string("/nonexistent"), "`ca` cannot be read: No such file"),
+        ("https://a/", "ca", string("ca.pem"), "`ca` must be an absolute path"),
+        ("https://a/", "ca", string("/dev/null"), "/dev/null: there is no certificate in it"),
+        ("http://a/", "verify", Said::Boolean(false), "`verify` is for https alone"),
+    ] {
+        let (_, problems) = read("http", &[("url", string(url)), (key, value)]);
+        assert!(matches!(&problems[..], [problem] if problem.starts_with(told)), "{url}: {problems:?}");
+    }
     let (checks, problems) = read("htp", &[]);
     assert_eq!((checks, problems), (vec![], vec!["there is no check of the kind `htp`".to_owned()]));
     assert_eq!(read("exec", &[("command", strings(&[]))]).1, ["`command` must name a program"]);
