@@ -56,7 +56,8 @@ impl Setting for Access {
         match &*String::read(value)? {
             "read" => Ok(Self::Read),
             "open" => Ok(Self::Open),
-            other => Err((value.span, format!("must be \"read\" or \"open\", not \"{other}\""))),
+            "creator" => Ok(Self::Creator),
+            other => Err((value.span, format!("must be \"read\", \"open\" or \"creator\", not \"{other}\""))),
         }
     }
 }

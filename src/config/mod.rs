@@ -115,6 +115,7 @@ fn read(table: &Table, directory: &Path, problems: &Problems) -> Config {
     let config = Config { registries, zones, dns, admin, announce, keys, read_from: Vec::new() };
     names.check_services(&config);
     references::check_addresses(table, &config, problems);
+    references::check_creator(table, &config, problems);
     top.finish();
     if ["dns", "admin", "service"].iter().all(|part| table.get(part).is_none()) {
         let help = "a part is on when its table is there: [dns], [admin], [[service]]; see `zonekeeper template`";

@@ -1,9 +1,11 @@
 //! What only the whole configuration can check: that a registry which is named is there, that one is named where there
-//! are several, that no address is listened on twice.
+//! are several, that no address is listened on twice, that who keeps znodes to himself is somebody.
 
 use std::net::SocketAddr;
 
 use super::Config;
+use crate::announce;
+use crate::keeper::session::Access;
 use crate::settings::{Located, Problems, Span, Table, nearest};
 use crate::zone;
 use crate::zone::records::address::is_reverse;
@@ -90,6 +92,22 @@ pub(super) fn check_addresses(table: &Table, config: &Config, problems: &Problem
         let part = table.get("admin");
         let span = part.map_or(table.span, |part| part.setting("listen").map_or(part.span, |value| value.span));
         problems.add(span, format!("[dns] listens on {dns} as well"));
+    }
+}
+
+/// Checks that who registers is somebody, where only the creator of a znode is to change it.
+pub(super) fn check_creator(table: &Table, config: &Config, problems: &Problems) {
+    let announce::Settings { acl, parent_acl, .. } = &config.announce.settings;
+    for (key, access) in [("acl", acl), ("parent_acl", parent_acl)] {
+        let nobody = config
+            .registries
+            .iter()
+            .find(|registry| registry.keeper.security.auth.is_none() && !config.services_of(&registry.name).is_empty());
+        if let (Access::Creator, Some(registry)) = (access, nobody) {
+            let span = table.get("announce").and_then(|part| part.setting(key)).map_or(table.span, |value| value.span);
+            let help = format!("give [registry.{}] an `auth_file`", registry.name);
+            problems.add_with_help(span, format!("`{key} = \"creator\"` needs somebody to be"), help);
+        }
     }
 }
 

@@ -193,6 +193,19 @@ fn a_service_is_checked_by_the_convention_of_its_registry() {
 }
 
 #[test]
+fn who_keeps_znodes_to_himself_must_be_somebody() {
+    let text = |auth: &str| {
+        format!(
+            "[registry.main]\nzookeeper = \"127.0.0.1:2181\"\n{auth}[announce]\nacl = \"creator\"\n\
+             [[service]]\nname = \"a\"\nport = 80\n"
+        )
+    };
+    let found = problems(&text(""));
+    assert!(found.starts_with("z.toml:4:7: error: `acl = \"creator\"` needs somebody to be"), "{found}");
+    assert_eq!(read(&text("auth = \"digest:a:b\"\n")).announce.settings.acl, crate::keeper::session::Access::Creator);
+}
+
+#[test]
 fn a_slip_in_one_line_does_not_hide_the_mistakes_in_others() {
     let text = "\
 [registry.main]

@@ -222,4 +222,7 @@ pub enum Access {
     Open,
     /// Anybody may read it: `world:anyone:r`, as zc.zk registers. The znode's parent decides who may delete it.
     Read,
+    /// Anybody may read it, and who the session that creates it is authenticated as may do anything: `world:anyone:r` and
+    /// `auth::cdrwa`. Servers refuse it from who is nobody in particular ([`Error::InvalidAcl`]).
+    Creator,
 }

@@ -6,16 +6,17 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::harness::app::{Binary, free_port, scratch};
+use crate::harness::authority::Authority;
 use crate::harness::kazoo::Kazoo;
 use crate::harness::proxy::Proxy;
-use crate::harness::{PATIENCE, zk};
+use crate::harness::{PATIENCE, spawner, zk};
 
 pub(crate) const SESSION: Duration = Duration::from_secs(3);
 
@@ -164,6 +165,76 @@ async fn ill_services_are_withdrawn_and_come_back_and_their_neighbours_do_not_mo
         assert_eq!(kazoo.czxid(&plain), steady[0]);
         ours.signal("TERM");
         assert!(ours.wait().success());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_over_tls_is_well_when_it_is_who_it_should_be() {
+    blocking(|servers| {
+        let mut kazoo = Kazoo::connect(&servers);
+        let (authority, stranger) = (Authority::new(), Authority::new());
+        authority.issue("server");
+        let port = free_port();
+        let web = spawner::spawn("openssl", |command| {
+            command.args(["s_server", "-www", "-accept", &format!("127.0.0.1:{port}")]);
+            command.arg("-cert").arg(authority.file("server.pem")).arg("-key").arg(authority.file("server.key"));
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        });
+        let mut web = web.expect("the command `openssl` (package openssl)");
+        let check = |more: String| {
+            let url = format!("https://127.0.0.1:{port}/");
+            format!(
+                "check.http = {{ url = \"{url}\", interval = \"200ms\", rise = 1, contains = \"s_server\", {more} }}"
+            )
+        };
+        let ca = |authority: &Authority| format!("ca = \"{}\"", authority.file("ca.pem").display());
+        let config = registry(&servers)
+            + &service("known", 80, &check(ca(&authority)))
+            + &service("unknown", 81, &check(ca(&stranger)))
+            + &service("system", 82, &check("verify = true".to_owned()))
+            + &service("anybody", 83, &check("verify = false".to_owned()));
+        let (ours, _) = serve(&config);
+        for path in [node("known", 80), node("anybody", 83)] {
+            until(&path, || kazoo.get(&path));
+        }
+        until("two who are not believed", || {
+            (ours.log().matches("there is no TLS with it: invalid peer certificate").count() == 2).then_some(())
+        });
+        assert!(kazoo.get(&node("unknown", 81)).is_none() && kazoo.get(&node("system", 82)).is_none());
+        web.kill().expect("the end of openssl");
+        web.wait().expect("the end of openssl");
+        until("nobody answers", || kazoo.get(&node("known", 80)).is_none().then_some(()));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_who_registered_may_change_the_znodes_where_that_is_asked() {
+    blocking(|servers| {
+        let mut kazoo = Kazoo::connect(&servers);
+        let config = registry(&servers)
+            + "auth = \"digest:agent:secret\"\n[announce]\nacl = \"creator\"\nparent_acl = \"creator\"\n"
+            + &service("a", 80, "");
+        let (mut first, path) = serve(&config);
+        let at = node("a", 80);
+        let ((_, owner), _) = until("registered, and anybody may read it", || kazoo.get(&at));
+        for refused in [kazoo.attempt("set", &at), kazoo.attempt("delete", &at), kazoo.attempt("set", "/services/a")] {
+            assert!(refused.contains("NoAuth"), "{refused}");
+        }
+        let drain = ["drain", "a", "--config", &path.to_string_lossy()];
+        let output = Command::new(env!("CARGO_BIN_EXE_zonekeeper")).args(drain).output().expect("the binary");
+        assert!(output.status.success(), "{output:?}");
+        assert!(kazoo.get("/services/a").expect("the service").0.starts_with(b"{\"drain\""));
+
+        // The same credentials take over what a killed process left.
+        first.signal("KILL");
+        first.wait();
+        let (mut second, _) = serve(&config);
+        until("taken over", || kazoo.get(&at).filter(|(_, now)| *now != owner));
+        second.signal("TERM");
+        assert!(second.wait().success(), "{}", second.log());
+        assert!(kazoo.get(&at).is_none());
     })
     .await;
 }

@@ -128,6 +128,10 @@ impl Store {
         let Some(parent) = path.parent() else {
             return Err(root("it cannot be created"));
         };
+        if node.access == Access::Creator {
+            // Nobody is authenticated here.
+            return Err(Error::InvalidAcl);
+        }
         let siblings = self.nodes.get_mut(parent).ok_or(Error::NoNode)?;
         siblings.check_access(who)?;
         if siblings.owner != 0 {
@@ -210,7 +214,7 @@ impl Node {
     fn check_access(&self, who: i64) -> Result<(), Error> {
         match self.access {
             Access::Read if who != OUTSIDE => Err(Error::NoAuth),
-            Access::Read | Access::Open => Ok(()),
+            Access::Read | Access::Open | Access::Creator => Ok(()),
         }
     }
 

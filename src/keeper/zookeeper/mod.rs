@@ -391,6 +391,12 @@ fn reply(read: &Read, result: MultiReadResult) -> Reply {
     }
 }
 
+/// [`Access::Creator`]. The server puts who we are in place of `auth`.
+static CREATOR: [client::Acl; 2] = [
+    client::Acl::new_const(client::Permission::ALL, "auth", ""),
+    client::Acl::new_const(client::Permission::READ, "world", "anyone"),
+];
+
 fn options(mode: Mode, access: Access) -> CreateOptions<'static> {
     let mode = match mode {
         Mode::Persistent => CreateMode::Persistent,
@@ -399,6 +405,7 @@ fn options(mode: Mode, access: Access) -> CreateOptions<'static> {
     mode.with_acls(match access {
         Access::Open => client::Acls::anyone_all(),
         Access::Read => client::Acls::anyone_read(),
+        Access::Creator => client::Acls::new(&CREATOR),
     })
 }
 

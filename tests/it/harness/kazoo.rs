@@ -39,6 +39,12 @@ impl Kazoo {
         Some((data, answer["owner"].as_i64()?))
     }
 
+    /// Tries what is to be refused: how it failed.
+    pub(crate) fn attempt(&mut self, op: &str, path: &str) -> String {
+        let answer = self.0.attempt(&json!({"op": op, "path": path, "data": []}));
+        answer["error"].as_str().unwrap_or_default().to_owned()
+    }
+
     /// The transaction that created a znode: another one whenever it is another znode.
     pub(crate) fn czxid(&mut self, path: &str) -> Option<i64> {
         self.0.tell(&json!({"op": "get", "path": path}))["czxid"].as_i64()

@@ -40,6 +40,7 @@ battery! {
     znodes_are_created_read_changed_and_deleted,
     every_rule_has_its_error,
     a_read_only_znode_is_its_parents_to_delete,
+    who_is_nobody_creates_nothing_for_himself_alone,
     ephemeral_znodes_go_with_their_session,
     a_watch_on_the_root_tells_of_everything,
     of_two_watches_on_a_path_one_can_be_dropped,
@@ -181,6 +182,12 @@ async fn a_read_only_znode_is_its_parents_to_delete<F: Fixture>() {
         Err(WriteError { index: Some(0), error: Error::NoAuth })
     );
     other.delete(&path("/a/e"), Some(0)).await.unwrap();
+}
+
+async fn who_is_nobody_creates_nothing_for_himself_alone<F: Fixture>() {
+    let session = F::new().await.connect().await;
+    let created = session.create(&path("/a/b"), b"", Mode::Ephemeral, &Access::Creator).await;
+    assert_eq!(created, Err(Error::InvalidAcl), "before the missing parent");
 }
 
 async fn ephemeral_znodes_go_with_their_session<F: Fixture>() {
