@@ -1,5 +1,5 @@
 //! What a registration lives through: a restart of its process, and the death of each server of the ensemble in turn. The
-//! real binary and real ZooKeepers, looked at all the while.
+//! real binary over real servers, looked at all the while.
 
 #![allow(clippy::disallowed_methods)] // these run on threads that may block
 
@@ -86,22 +86,22 @@ async fn a_restart_within_the_session_timeout_takes_the_node_over_at_once_and_it
         (stat.ephemeral_owner != old.ephemeral_owner).then_some(stat.ephemeral_owner)
     })
     .await;
-    let owned = killed.elapsed();
+    let took = killed.elapsed();
     // ZooKeeper expires sessions in steps of its tick, half a second here.
-    tokio::time::sleep((2 * SESSION).saturating_sub(owned)).await;
+    tokio::time::sleep((2 * SESSION).saturating_sub(took)).await;
     let now = looker.get(&path).await.expect("it outlives the old session").stat;
     assert_eq!(now.ephemeral_owner, owner);
     stop.store(true, Ordering::Relaxed);
     let seen = watching.await.expect("no panic");
     let absent = seen.longest_absence();
     println!(
-        "restart: owned {owned:?} after SIGKILL ({:.2} of the session time-out), absent for {absent:?} at most \
+        "restart: owned {took:?} after SIGKILL ({:.2} of the session time-out), absent for {absent:?} at most \
          ({} looks, {:?} between two of them at most)",
-        owned.as_secs_f64() / SESSION.as_secs_f64(),
+        took.as_secs_f64() / SESSION.as_secs_f64(),
         seen.looks,
         seen.longest_pause,
     );
-    assert!(owned < SESSION.mul_f64(0.7), "{owned:?}");
+    assert!(took < SESSION.mul_f64(0.7), "{took:?}");
     assert!(absent < Duration::from_millis(300), "{absent:?}: {seen:?}");
     assert_eq!(seen.changes.len(), 2, "one znode, and then the other: {seen:?}");
     second.signal("TERM");

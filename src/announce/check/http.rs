@@ -28,7 +28,7 @@ pub struct Config {
     /// The URL; `http` or `https` always.
     pub url: Uri,
     /// How it is encrypted, where it is.
-    pub tls: Option<Tls>,
+    pub tls: Option<Box<Tls>>,
     /// The method.
     pub method: Method,
     /// Headers to send beside those that every request has.
@@ -143,7 +143,7 @@ impl Config {
         let contains = section.optional::<String>("contains");
         let matches = section.optional::<Pattern>("matches");
         let url = url?.value.0;
-        let tls = (url.scheme_str() == Some("https")).then(|| Tls::read(section));
+        let tls = (url.scheme_str() == Some("https")).then(|| Box::new(Tls::read(section)));
         if tls.is_none() {
             for key in ["verify", "ca"] {
                 if let Some(value) = section.value(key) {

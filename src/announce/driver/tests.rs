@@ -11,7 +11,9 @@ use crate::announce::check::{Check, Kind, ttl};
 use crate::announce::identity::HostIdentity;
 use crate::announce::{Blocker, State};
 use crate::format;
+use crate::keeper::Znode;
 use crate::keeper::memory::{Memory, MemorySession};
+use crate::keeper::session::Access;
 
 const A: &str = "/services/a/providers/10.0.0.1:80";
 

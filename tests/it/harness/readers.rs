@@ -1,4 +1,4 @@
-//! zc.zk and `nd_service_registry`, as PyPI has them: libraries that nobody here wrote, whose users are to find what we
+//! zc.zk and `nd_service_registry`, the real ones: libraries that nobody here wrote, whose users are to find what we
 //! register and whose registrations we are to serve. `tests/fetch-readers` puts them under `target`.
 
 use std::path::{Path, PathBuf};
