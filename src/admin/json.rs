@@ -116,6 +116,17 @@ struct Zone<'a> {
     serial: u32,
     names: usize,
     freshness: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<ZoneFile<'a>>,
+}
+
+/// A zone's master file: since when the version in force is, and why the present one is not.
+#[derive(Debug, Serialize)]
+struct ZoneFile<'a> {
+    path: &'a str,
+    age_s: Option<f64>,
+    problems_total: usize,
+    problems: &'a [String],
 }
 
 /// The session that a registry's registrations live by.
@@ -231,8 +242,14 @@ impl<'a> Malformed<'a> {
 
 impl<'a> Zone<'a> {
     fn new(zone: &'a snapshot::Zone) -> Self {
-        let snapshot::Zone { origin, serial, names, freshness } = zone;
-        Self { origin, serial: *serial, names: *names, freshness: freshness.as_str() }
+        let snapshot::Zone { origin, serial, names, freshness, file } = zone;
+        let file = file.as_ref().map(|snapshot::ZoneFile { path, age, problems, problems_total }| ZoneFile {
+            path,
+            age_s: age.map(rounded),
+            problems_total: *problems_total,
+            problems,
+        });
+        Self { origin, serial: *serial, names: *names, freshness: freshness.as_str(), file }
     }
 }
 

@@ -40,7 +40,7 @@ use crate::dns::forward::Forwarder;
 use crate::dns::metrics::Metrics;
 use crate::keeper::driver::Status;
 use crate::publish::registry::Reader;
-use crate::zone::{Zone, Zones};
+use crate::zone::{self, Zone, Zones};
 
 /// Why HTTP is not served, or not any more.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +73,8 @@ pub struct Sources {
     pub registries: Vec<RegistrySource>,
     /// All zones.
     pub zones: Zones,
+    /// What has become of the zones' master files, by origin.
+    pub files: Vec<(String, zone::file::status::Status)>,
     /// The DNS server's counters, if there is one.
     pub dns: Option<Arc<Metrics>>,
     /// Who answers what is outside the zones, where that is desired.

@@ -8,10 +8,13 @@ use crate::announce::{CheckStatus, Registration, SessionStatus};
 use crate::keeper::driver::Report;
 use crate::keeper::mirror::Phase;
 use crate::model::Malformed;
-use crate::zone::Freshness;
+use crate::zone::{Freshness, file};
 
 /// Malformed nodes shown; the others are only counted.
 pub(super) const MALFORMED_SHOWN: usize = 1_000;
+
+/// Problems of a zone's file that are shown; the others are only counted.
+const PROBLEMS_SHOWN: usize = 20;
 
 /// One moment of the process.
 #[derive(Debug)]
@@ -60,6 +63,21 @@ pub(super) struct Zone {
     pub(super) names: usize,
     /// How far it can be trusted.
     pub(super) freshness: Freshness,
+    /// Its master file, if it has one.
+    pub(super) file: Option<ZoneFile>,
+}
+
+/// One moment of a zone's master file.
+#[derive(Debug)]
+pub(super) struct ZoneFile {
+    /// Where it is.
+    pub(super) path: String,
+    /// How long ago the version in force was read.
+    pub(super) age: Option<Duration>,
+    /// The first [`PROBLEMS_SHOWN`] problems of a version that was not taken; none when the present one is in force.
+    pub(super) problems: Vec<String>,
+    /// How many there are in all.
+    pub(super) problems_total: usize,
 }
 
 /// One moment of what is announced into a registry.
@@ -98,6 +116,13 @@ impl Snapshot {
             serial: zone.serial(),
             names: zone.load().len(),
             freshness: zone.freshness(),
+            file: sources.files.iter().find(|(origin, _)| *origin == zone.origin().to_string()).map(|(_, status)| {
+                let file::status::Report { path, taken_at, mut problems } = status.report();
+                let problems_total = problems.len();
+                problems.truncate(PROBLEMS_SHOWN);
+                let age = taken_at.map(|at| now.saturating_duration_since(at));
+                ZoneFile { path: path.display().to_string(), age, problems, problems_total }
+            }),
         });
         let announcers = sources.announcements.iter().map(|(registry, status)| Announcer {
             registry: registry.clone(),

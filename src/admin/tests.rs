@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::server::Limits;
-use super::snapshot::{Announcer, Registry, Snapshot, Zone};
+use super::snapshot::{Announcer, Registry, Snapshot, Zone, ZoneFile};
 use super::{Error, RegistrySource, Sources, bind, routes, server, spawn};
 use crate::announce::check::health;
 use crate::announce::{Blocker, CheckStatus, Counts, LastResult, Registration, SessionStatus, State};
@@ -100,8 +100,19 @@ pub(super) fn sample() -> Snapshot {
         resident: Some(4096),
         registries: vec![main, far],
         zones: vec![
-            Zone { origin: "service.".into(), serial: 1_700_000_000, names: 9, freshness: Freshness::Fresh },
-            Zone { origin: "far.".into(), serial: 0, names: 2, freshness: Freshness::Loading },
+            Zone {
+                origin: "service.".into(),
+                serial: 1_700_000_000,
+                names: 9,
+                freshness: Freshness::Fresh,
+                file: Some(ZoneFile {
+                    path: "service.zone".into(),
+                    age: Some(Duration::from_secs(60)),
+                    problems: vec!["service.zone:3:1: oops".into()],
+                    problems_total: 2,
+                }),
+            },
+            Zone { origin: "far.".into(), serial: 0, names: 2, freshness: Freshness::Loading, file: None },
         ],
         announcers: vec![announcer],
     }
@@ -139,6 +150,7 @@ impl Site {
         let sources = Sources {
             registries: sources,
             zones,
+            files: Vec::new(),
             dns: Some(Arc::default()),
             forwarder: None,
             announcements: Vec::new(),

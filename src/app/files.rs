@@ -1,7 +1,9 @@
 //! Files that are read again while the program runs: zone files, and the seed of an in-memory registry.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, anyhow};
 use tokio_util::sync::CancellationToken;
@@ -10,38 +12,100 @@ use tracing::{info, warn};
 use crate::keeper::memory::Memory;
 use crate::keeper::text;
 use crate::publish::{SharedWriter, unix_now};
-use crate::zone::file;
+use crate::zone::file::{self, status::Status};
 use crate::zone::name::Name;
 
 /// How often a followed file is looked at. An edit shows within a second.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// A zone's master file.
+/// A zone's master file, and what it includes. Cheap to clone: one is followed, another is read again at SIGHUP.
+#[derive(Clone)]
 pub(super) struct ZoneFile {
     path: PathBuf,
     origin: Name,
     writer: SharedWriter,
+    status: Status,
+    /// Every file that was looked for at the last reading, and how it was then.
+    read: Arc<Mutex<Stamps>>,
 }
 
 impl ZoneFile {
     pub(super) fn new(path: PathBuf, origin: Name, writer: SharedWriter) -> Self {
-        Self { path, origin, writer }
+        let (status, read) = (Status::new(&path), Arc::new(Mutex::new(Stamps::from([(path.clone(), None)]))));
+        Self { path, origin, writer, status, read }
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    /// What has become of it, for those who show it.
+    pub(super) fn status(&self) -> Status {
+        self.status.clone()
     }
 
     /// Reads it into its zone; on an error the zone stays as it is.
-    pub(super) fn load(&mut self) -> anyhow::Result<()> {
-        let parsed = file::read(&self.path, &self.origin).map_err(|problems| listed(&problems))?;
+    pub(super) fn load(&self) -> anyhow::Result<()> {
+        // Held to the end: of two readings the later one is in force.
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = look(&read);
+        let mut files = Vec::new();
+        let outcome = file::read_noting(&self.path, &self.origin, &mut files);
+        // A file that was known is as it was before it was read: what came since is still to be read.
+        let stamp_of = |file: PathBuf| {
+            let stamp = before.get(&file).copied().unwrap_or_else(|| stamp(&file));
+            (file, stamp)
+        };
+        *read = files.into_iter().map(stamp_of).collect();
+        let parsed = outcome.map_err(|problems| {
+            self.status.refused(problems.iter().map(ToString::to_string).collect());
+            listed(&problems)
+        })?;
         for remark in &parsed.remarks {
             warn!("{remark}");
         }
         let mut writer = super::lock(&self.writer);
         writer.put_static(parsed.records);
         writer.commit(unix_now());
+        self.status.taken(Instant::now());
         Ok(())
+    }
+
+    /// Reads it again, and says what came of that.
+    pub(super) fn reload(&self) {
+        let file = self.path.display();
+        match self.load() {
+            Ok(()) => info!(%file, "zone file re-read"),
+            Err(error) => {
+                let error = format!("{error:#}");
+                warn!(%file, error, "zone file not taken; the last good one stays in force");
+            }
+        }
+    }
+
+    /// Reads it again whenever it changes, or a file that it includes does, until `stop`.
+    pub(super) async fn follow(self, stop: CancellationToken) {
+        let mut last = Stamps::new();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            let now = {
+                let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+                let now = look(&read);
+                if now == *read {
+                    continue;
+                }
+                now
+            };
+            // An editor may take the file away for a moment, or write it in pieces: it is read once it stands still.
+            let still = std::mem::replace(&mut last, now.clone()) == now;
+            if !still || now.get(&self.path).copied().flatten().is_none() {
+                continue;
+            }
+            // A large file is seconds of work, which nobody waits for.
+            let file = self.clone();
+            if tokio::task::spawn_blocking(move || file.reload()).await.is_err() {
+                warn!(file = %self.path.display(), "reading the zone file panicked");
+            }
+        }
     }
 }
 
@@ -88,6 +152,14 @@ impl Seed {
             }
         }
     }
+}
+
+/// Files, and what they were like when they were looked at.
+type Stamps = BTreeMap<PathBuf, Option<(SystemTime, u64)>>;
+
+/// The same files as they are now.
+fn look(files: &Stamps) -> Stamps {
+    files.keys().map(|path| (path.clone(), stamp(path))).collect()
 }
 
 /// What changes when a file is written.

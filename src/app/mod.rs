@@ -47,7 +47,8 @@ const ON_STOP: Duration = Duration::from_secs(10);
 pub struct App {
     parts: JoinSet<Ended>,
     announcers: JoinSet<Ended>,
-    zone_files: Vec<ZoneFile>,
+    /// The zones' master files, by origin.
+    zone_files: Vec<(String, ZoneFile)>,
     /// Where each registry's announcer takes its services.
     services: Vec<(String, announce::Services)>,
     /// What it was started with.
@@ -91,6 +92,7 @@ impl App {
         let mut sources = Sources {
             registries: Vec::new(),
             zones: Zones::new(zones.iter().map(|zone| Arc::clone(lock(&zone.writer).zone())).collect()),
+            files: app.zone_files.iter().map(|(origin, file)| (origin.clone(), file.status())).collect(),
             dns: None,
             forwarder: None,
             announcements: Vec::new(),
@@ -202,9 +204,14 @@ impl App {
             writer.commit(unix_now());
             let writer = Arc::new(Mutex::new(writer));
             if let Some(path) = file {
-                let mut file = ZoneFile::new(path, origin, Arc::clone(&writer));
+                let file = ZoneFile::new(path, origin, Arc::clone(&writer));
                 file.load()?;
-                self.zone_files.push(file);
+                let (followed, stop) = (file.clone(), self.stop.clone());
+                self.parts.spawn(async move {
+                    followed.follow(stop).await;
+                    ("zone file".into(), Ok(()))
+                });
+                self.zone_files.push((zone_origin.to_string(), file));
             }
             zones.push(ZoneOf { origin: zone_origin, registry, under, ttl, names, writer });
         }
@@ -395,14 +402,7 @@ impl App {
         if let Some(config) = config {
             self.take(config);
         }
-        for file in &mut self.zone_files {
-            match file.load() {
-                Ok(()) => info!(file = %file.path().display(), "zone file re-read"),
-                Err(error) => {
-                    warn!(error = format!("{error:#}"), "zone file not taken; the last good one stays in force");
-                }
-            }
-        }
+        self.zone_files.iter().for_each(|(_, file)| file.reload());
     }
 }
 

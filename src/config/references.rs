@@ -24,18 +24,23 @@ impl<'a> Registries<'a> {
     }
 
     /// The registry that fills a zone, whose table stands at `table`: the one it names, or the only one there is.
+    /// None for one that is its file and nothing else: because it says so with `registry = ""`, or there is no registry.
     pub(super) fn of_zone(&self, zone: &zone::config::Read, table: Span) -> Option<String> {
-        let registry = self.meant(zone.registry.as_ref(), "zone", table);
-        if self.none && zone.registry.is_none() {
+        let wants_none = zone.registry.as_ref().is_some_and(|registry| registry.value.is_empty());
+        if wants_none || (self.none && zone.registry.is_none()) {
             if let Some(zone) = zone.config.as_ref().filter(|zone| zone.file.is_none()) {
-                let help = "add a [registry.main] table, or give the zone a `file`";
+                let help = if wants_none {
+                    "give it a `file`"
+                } else {
+                    "add a [registry.main] table, or give the zone a `file`"
+                };
                 self.problems.add_with_help(table, format!("zone {} has nothing to show", zone.origin), help);
             }
             if let Some(under) = zone.under {
                 self.problems.add(under, "`under` is a part of a registry, and there is none");
             }
         }
-        registry
+        if wants_none { None } else { self.meant(zone.registry.as_ref(), "zone", table) }
     }
 
     /// Checks what services say of their registries, and what only the registry's convention can tell of them.

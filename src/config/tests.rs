@@ -255,6 +255,12 @@ fn what_is_named_must_be_there() {
         assert!(told[0].starts_with(place) && told[0].contains(message), "{told:#?}");
     };
     one("[dns]\n[[zone]]\norigin = \"service.\"\n", "2:1: ", "zone service. has nothing to show");
+    let beside = format!("{MINIMAL}[[zone]]\norigin = \"a\"\nregistry = \"\"\n");
+    one(&beside, "6:1: ", "zone a. has nothing to show");
+    let with_part = format!("{beside}file = \"f\"\nunder = \"b\"\n");
+    one(&with_part, "10:9: ", "there is none");
+    let config = read(&format!("{beside}file = \"f\"\n"));
+    assert_eq!(config.zones.iter().map(|zone| zone.registry.as_deref()).collect::<Vec<_>>(), [Some("main"), None]);
     one("[dns]\n[[zone]]\norigin = \"a\"\nfile = \"f\"\nunder = \"b\"\n", "5:9: ", "there is none");
     one("[dns]\n[[zone]]\norigin = \"a\"\nregistry = \"x\"\n", "4:12: ", "there is no [registry.x]");
     one(&format!("{MINIMAL}registry = \"mian\"\n"), "6:12: ", "there is no [registry.mian]");

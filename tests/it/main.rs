@@ -17,6 +17,7 @@ mod host_names;
 mod keeper_battery;
 #[path = "../layers.rs"]
 mod layers;
+mod master_files;
 mod old_zookeepers;
 mod readers;
 mod scenarios;

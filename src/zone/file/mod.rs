@@ -11,6 +11,7 @@ mod lexer;
 mod rdata;
 mod reader;
 mod rules;
+pub mod status;
 mod svcb;
 #[cfg(test)]
 mod tests;
@@ -69,6 +70,15 @@ impl fmt::Display for Problem {
 /// # Errors
 /// Every problem of the files, in the order in which they were met.
 pub fn read(path: &Path, origin: &Name) -> Result<Parsed, Vec<Problem>> {
+    read_noting(path, origin, &mut Vec::new())
+}
+
+/// As [`read`]; notes in `files` every file that was looked for, found or not: a change of any of them changes the outcome.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_noting(path: &Path, origin: &Name, files: &mut Vec<PathBuf>) -> Result<Parsed, Vec<Problem>> {
+    files.push(path.to_owned());
     let text = load(path).map_err(|problem| vec![problem])?;
     let directory = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
@@ -76,7 +86,11 @@ pub fn read(path: &Path, origin: &Name) -> Result<Parsed, Vec<Problem>> {
     };
     let full = |name: PathBuf| if name == Path::new("") { path.to_owned() } else { directory.join(name) };
     let place = |problem: Problem| Problem { path: full(problem.path), ..problem };
-    match parse(&text, origin, &mut |name| load_inside(directory, name)) {
+    let mut include = |name: &str| {
+        files.push(directory.join(name));
+        load_inside(directory, name)
+    };
+    match parse(&text, origin, &mut include) {
         Ok(parsed) => Ok(Parsed {
             records: parsed.records,
             remarks: parsed.remarks.into_iter().map(place).collect(),

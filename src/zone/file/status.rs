@@ -1,0 +1,44 @@
+//! What has become of a zone's master file, for those who show it: when it was last taken, and why its present version was
+//! not. The clock is the reader's: times are arguments.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+/// The report of one master file, shared by its reader and by whoever shows it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Status(Arc<Mutex<Report>>);
+
+/// How a master file stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    /// The file.
+    pub path: PathBuf,
+    /// When the version in force was read; none before any was.
+    pub taken_at: Option<Instant>,
+    /// What is wrong with the present version, each with its place; nothing when that is the one in force.
+    pub problems: Vec<String>,
+}
+
+impl Status {
+    /// Of a file that was not read yet.
+    pub fn new(path: &Path) -> Self {
+        Self(Arc::new(Mutex::new(Report { path: path.to_owned(), ..Report::default() })))
+    }
+
+    /// How it stands now.
+    pub fn report(&self) -> Report {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// It was read at `now` and is in force.
+    pub fn taken(&self, now: Instant) {
+        let mut report = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (report.taken_at, report.problems) = (Some(now), Vec::new());
+    }
+
+    /// It has these problems; what was in force before still is.
+    pub fn refused(&self, problems: Vec<String>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).problems = problems;
+    }
+}
