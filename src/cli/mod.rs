@@ -169,7 +169,8 @@ impl Log {
     /// Starts logging to standard error.
     fn start(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         // hickory logs two lines a query, and refusals to decode at warn, which anybody can send us.
-        let filter = EnvFilter::builder().parse(format!("hickory_server=off,hickory_net=off,{}", self.filter))?;
+        let filter = EnvFilter::builder()
+            .parse(format!("hickory_server=off,hickory_net=off,hickory_proto=off,{}", self.filter))?;
         let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
         match self.format {
             LogFormat::Text => {

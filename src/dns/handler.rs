@@ -23,7 +23,7 @@ use super::answer::{self, Answer, Extended, Owner, Question, Rcode, Room, Rr};
 use super::fast::{MAX_TCP, MAX_UDP, MIN_UDP};
 use super::metrics::Counters;
 use super::options::{OPTION_HEAD, Tail};
-use super::request::OPT;
+use super::request::{OPT, has_plain_question};
 use crate::zone::Zones;
 use crate::zone::name::Name;
 
@@ -55,6 +55,10 @@ impl Handler {
             // Whoever answers responses can be made to talk to himself.
             self.counters.dropped();
             return Vec::new();
+        }
+        if !has_plain_question(&packet) {
+            self.counters.responded(Rcode::FormErr, false, false);
+            return vec![form_error(header)];
         }
         let protocol = if is_udp { Protocol::Udp } else { Protocol::Tcp };
         match Request::from_bytes(packet, peer, protocol) {

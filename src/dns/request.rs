@@ -81,7 +81,8 @@ pub(super) struct RawRecord<'m> {
 pub const HEADER: usize = 12;
 
 impl<'m> Request<'m> {
-    /// Reads a request; none for a response, for what has not exactly one question, and for what is malformed.
+    /// Reads a request; none for a response, for what has not exactly one question, and for what is malformed. A question
+    /// that is compressed points into the header, which is another one in the response.
     pub fn parse(message: &'m [u8]) -> Option<Self> {
         let header = message.first_chunk::<HEADER>()?;
         if header[2] & 0x80 != 0 {
@@ -93,6 +94,9 @@ impl<'m> Request<'m> {
             return None;
         }
         let (name, at) = read_name(message, HEADER)?;
+        if at - HEADER != name.wire().len() {
+            return None;
+        }
         let fixed = message.get(at..at + 4)?;
         let question = Question {
             name,
@@ -197,6 +201,20 @@ impl Opt<'_> {
 
 /// Bytes of an OPT record without options.
 pub const OPT: usize = 11;
+
+/// Whether the name of the first question, if there is one, stands there without pointers, so that it can be sent back.
+pub(super) fn has_plain_question(message: &[u8]) -> bool {
+    let is_there = message.get(4..6).is_some_and(|count| count != [0, 0]);
+    let mut at = HEADER;
+    while let Some(&length) = message.get(at).filter(|_| is_there) {
+        match length {
+            0 => return true,
+            1..=63 => at += 1 + usize::from(length),
+            _ => return false,
+        }
+    }
+    !is_there
+}
 
 /// The serial in an SOA whose names may be compressed.
 fn soa_serial(message: &[u8], record: &RawRecord<'_>) -> Option<u32> {
@@ -311,6 +329,10 @@ mod tests {
         let mut response = good.clone();
         response[2] |= 0x80;
         assert!(Request::parse(&response).is_none());
+        // A name that goes on in the header would be another one in the response.
+        let into_header = message([1, 0, 0, 0], b"\x01a\xc0\x04\0\xfc\0\x01");
+        assert!(read_name(&into_header, HEADER).is_some() && Request::parse(&into_header).is_none());
+        assert!(!has_plain_question(&into_header) && has_plain_question(&good) && !has_plain_question(&good[..HEADER]));
         assert!(Request::parse(&message([0, 0, 0, 0], QUESTION)).is_none());
         assert!(Request::parse(&message([2, 0, 0, 0], &QUESTION.repeat(2))).is_none());
     }
