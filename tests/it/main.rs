@@ -12,6 +12,7 @@ mod drain;
 mod edns;
 mod end_to_end;
 mod forward;
+mod garbage;
 mod harness;
 mod host_names;
 mod keeper_battery;

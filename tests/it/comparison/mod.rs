@@ -5,7 +5,7 @@
 //! printed at the end.
 
 mod allowed;
-mod questions;
+pub(crate) mod questions;
 mod view;
 
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ use questions::{Asked, Questions};
 use view::View;
 
 /// The zone that all three serve.
-const ZONE: &str = include_str!("zone.txt");
+pub(crate) const ZONE: &str = include_str!("zone.txt");
 
 /// The other two. BIND thinks for itself in too many ways to be a reference.
 const PEERS: [Kind; 2] = [Kind::Nsd, Kind::Knot];

@@ -9,17 +9,17 @@ use crate::harness::asker::Over;
 
 /// One question, as it goes out.
 #[derive(Debug, Clone)]
-pub(super) struct Asked {
-    pub(super) packet: Vec<u8>,
-    pub(super) over: Over,
-    pub(super) name: Name,
-    pub(super) rtype: u16,
-    pub(super) class: u16,
-    pub(super) opcode: u8,
+pub(crate) struct Asked {
+    pub(crate) packet: Vec<u8>,
+    pub(crate) over: Over,
+    pub(crate) name: Name,
+    pub(crate) rtype: u16,
+    pub(crate) class: u16,
+    pub(crate) opcode: u8,
     /// The version of EDNS, if it speaks any.
-    pub(super) edns: Option<u8>,
+    pub(crate) edns: Option<u8>,
     /// Where the question ends.
-    pub(super) question_end: usize,
+    pub(crate) question_end: usize,
 }
 
 impl fmt::Display for Asked {
@@ -31,7 +31,7 @@ impl fmt::Display for Asked {
 }
 
 /// Makes questions.
-pub(super) struct Questions {
+pub(crate) struct Questions {
     rng: Rng,
     /// The owners of the zone, and names its records point to.
     names: Vec<Name>,
@@ -60,7 +60,7 @@ fn one_in(rng: &mut Rng, n: u8) -> u8 {
 
 impl Questions {
     /// Questions about the zone `service.` in `text`, always the same for one seed.
-    pub(super) fn new(text: &str, seed: u64) -> Self {
+    pub(crate) fn new(text: &str, seed: u64) -> Self {
         let origin = Name::parse("service").expect("a name");
         let relative = |word: &str| match word {
             "@" => Some(origin.clone()),
@@ -114,7 +114,7 @@ impl Questions {
     }
 
     /// The next question.
-    pub(super) fn next_one(&mut self) -> Asked {
+    pub(crate) fn next_one(&mut self) -> Asked {
         let name = self.name();
         let rng = &mut self.rng;
         let spelled: Vec<u8> =

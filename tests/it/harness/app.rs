@@ -94,7 +94,6 @@ impl Binary {
     }
 
     /// Its process id.
-    #[allow(dead_code)] // the benches ask
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
