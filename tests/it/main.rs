@@ -21,6 +21,7 @@ mod layers;
 mod master_files;
 mod old_zookeepers;
 mod readers;
+mod rfc8906;
 mod scenarios;
 mod security;
 mod steady;
