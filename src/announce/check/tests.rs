@@ -185,7 +185,7 @@ fn defaults_and_limits() {
     assert_eq!(problems.len(), 9, "{problems:#?}");
     assert!(problems.iter().any(|problem| problem.starts_with("`url` must be a URL such as")));
     for (url, key, value, told) in [
-        ("https://a_b/", "method", string("GET"), "`url` has a host that no certificate can be for: \"a_b\""),
+        ("https://a..b/", "method", string("GET"), "`url` has a host that no certificate can be for: \"a..b\""),
         ("https://a/", "ca", string("/nonexistent"), "`ca` cannot be read: No such file"),
         ("https://a/", "ca", string("ca.pem"), "`ca` must be an absolute path"),
         ("https://a/", "ca", string("/dev/null"), "/dev/null: there is no certificate in it"),
