@@ -14,7 +14,7 @@ use super::answer::{Extended, Rcode};
 use super::options::{Options, Tail};
 use super::policy::{Policy, Stance};
 use crate::zone::index::{self, Cuts};
-use crate::zone::packed::{Packed, PackedSet, RR_HEAD};
+use crate::zone::packed::{PLAIN_ROW, Packed, PackedSet, RR_HEAD};
 use crate::zone::record::rtype;
 use crate::zone::view::View;
 use crate::zone::{Freshness, Zone, Zones};
@@ -27,6 +27,11 @@ pub const RA: u8 = 0x80;
 pub const MIN_UDP: usize = 512;
 /// A TCP message (RFC 1035 §4.2.2).
 pub const MAX_TCP: usize = 65_535;
+
+/// Bytes of an entry that are asked for ahead: cache lines with the name, the directory and ten addresses.
+const LINES: usize = 4 * 64;
+/// The same for ten SRV records and their glue.
+const LINES_OF_SRV: usize = 12 * 64;
 
 const HEADER: usize = 12;
 /// Bytes of an OPT record without options.
@@ -120,29 +125,30 @@ pub fn parse(packet: &[u8], query: &mut Query) -> Parsed {
 /// it is malformed or compressed.
 fn fold(bytes: &[u8], query: &mut Query) -> Option<usize> {
     query.labels = [0; 4];
-    let mut at = 0;
+    let mut end = 0;
     loop {
-        let length = usize::from(*bytes.get(at)?);
+        let length = usize::from(*bytes.get(end)?);
         if length > 63 {
             return None;
         }
-        query.labels[at / 64] |= 1 << (at % 64);
-        let end = at + 1 + length;
+        query.labels[end / 64] |= 1 << (end % 64);
+        end += 1 + length;
         // 255 bytes with the root's label, which is one.
         if end > 255 {
             return None;
         }
-        query.name[at] = bytes[at];
         if length == 0 {
-            query.name_length = u8::try_from(end).ok()?;
-            query.hash = index::hash(&query.name[..end]);
-            return Some(end);
+            break;
         }
-        for (to, from) in query.name[at + 1..end].iter_mut().zip(bytes.get(at + 1..end)?) {
-            *to = from.to_ascii_lowercase();
-        }
-        at = end;
     }
+    let name = &mut query.name[..end];
+    // All at once: the lengths are no letters, as all of them are below `A`.
+    for (to, from) in name.iter_mut().zip(&bytes[..end]) {
+        *to = from.to_ascii_lowercase();
+    }
+    query.hash = index::hash(name);
+    query.name_length = u8::try_from(end).ok()?;
+    Some(end)
 }
 
 /// Reads an OPT record of version 0 that ends the message and whose options are well-formed.
@@ -196,6 +202,14 @@ impl<'z> Loaded<'z> {
         })?;
         Some(Subject { zone, entry: self.tables[zone].get_hashed(query.hash, name) })
     }
+}
+
+/// The memory that [`build`] will read of what was found, for the prefetch of a batch: the name, the directory and the
+/// records. Addresses come before everything, and ten SRV records with their glue fit in the larger.
+pub fn lines_of<'s>(subject: Option<Subject<'s>>, query: &Query) -> Option<&'s [u8]> {
+    let bytes = subject?.entry?.bytes();
+    let most = if query.rtype == rtype::SRV { LINES_OF_SRV } else { LINES };
+    Some(&bytes[..bytes.len().min(most)])
 }
 
 /// What became of a query.
@@ -348,7 +362,10 @@ impl<'a> Writer<'a> {
         self.put(&set.body[..split]);
         self.answers = set.count;
         if set.rtype == rtype::SRV {
-            self.glue(set, start, answers, limit);
+            match set.plain_glue() {
+                Some(rows) => self.plain_glue(set, rows, (start, split), answers, limit),
+                None => self.glue(set, start, answers, limit),
+            }
         }
         self.finish(Rcode::NoError, true, false, extended)
     }
@@ -387,6 +404,42 @@ impl<'a> Writer<'a> {
                 } else {
                     addresses.as_chunks::<4>().0.iter().for_each(|address| self.address(head, *address));
                 }
+            }
+        }
+    }
+
+    /// The same where every target has one IPv4 address and nothing else: nothing to look out for, and moves of a size that
+    /// is known beforehand. `start` is the record that was written first, and where in the body it is.
+    fn plain_glue(
+        &mut self,
+        set: PackedSet<'_>,
+        rows: &[[u8; PLAIN_ROW]],
+        (start, split): (usize, usize),
+        answers: usize,
+        limit: usize,
+    ) {
+        let Some((before, from)) = rows.split_at_checked(start) else { return };
+        let mut head = [0; RR_HEAD];
+        head[3] = 1;
+        head[5] = 1;
+        head[6..10].copy_from_slice(&set.ttl.to_be_bytes());
+        head[11] = 4;
+        let mut target = answers;
+        // Lengths are read where the records came from: what was just written is still on its way to memory.
+        for (rows, mut source) in [(from, split), (before, 0)] {
+            for &[_, _, _, _, a, b, c, d] in rows {
+                let Some(&[high, low]) = set.body.get(source + 10..).and_then(|rest| rest.first_chunk()) else {
+                    return;
+                };
+                let size = RR_HEAD + usize::from(u16::from_be_bytes([high, low]));
+                let owner = u16::try_from(target + RR_HEAD + 6).unwrap_or(u16::MAX);
+                if owner >= 0x4000 || self.at + V4_RECORD > limit {
+                    return;
+                }
+                head[..2].copy_from_slice(&(0xc000 | owner).to_be_bytes());
+                self.address(head, [a, b, c, d]);
+                source += size;
+                target += size;
             }
         }
     }
@@ -476,9 +529,4 @@ impl Seen {
         *word |= bit;
         is_new
     }
-}
-
-/// The memory a look-up will read next, for the prefetch of a batch.
-pub fn lines_of(subject: Option<Subject<'_>>) -> Option<&[u8]> {
-    subject?.entry.map(Packed::bytes)
 }

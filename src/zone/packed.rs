@@ -187,6 +187,7 @@ fn push_head(bytes: &mut Vec<u8>, set: &RrSet, length: usize) {
 fn push_glue(bytes: &mut Vec<u8>, set: &RrSet, addresses: &mut dyn FnMut(&[u8]) -> Addresses) {
     let mut groups: Vec<&[u8]> = Vec::new();
     let start = bytes.len();
+    let mut is_plain = true;
     bytes.push(0);
     for rdata in set.iter() {
         let target = srv_target(rdata);
@@ -201,15 +202,22 @@ fn push_glue(bytes: &mut Vec<u8>, set: &RrSet, addresses: &mut dyn FnMut(&[u8]) 
         bytes.extend([v4.len(), v6.len()].map(|count| u8::try_from(count).unwrap_or(u8::MAX)));
         bytes.extend(v4.iter().flat_map(Ipv4Addr::octets));
         bytes.extend(v6.iter().flat_map(Ipv6Addr::octets));
+        is_plain &= v4.len() == 1 && v6.is_empty();
         bytes[start] |= u8::from(!v6.is_empty()) * GLUE_HAS_V6;
     }
     bytes[start] |= u8::from(groups.len() < set.len()) * GLUE_HAS_SHARED;
+    bytes[start] |= u8::from(is_plain && groups.len() == set.len()) * GLUE_IS_PLAIN;
 }
 
 /// Some target has an IPv6 address.
 const GLUE_HAS_V6: u8 = 1;
 /// Some records have the same target.
 const GLUE_HAS_SHARED: u8 = 2;
+/// Every record has a target of its own, with one IPv4 address and nothing else.
+const GLUE_IS_PLAIN: u8 = 4;
+
+/// Bytes of a record's glue when it is plain: the number of its target, two counts, an IPv4 address.
+pub const PLAIN_ROW: usize = 8;
 
 /// An RRset of a packed entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -256,7 +264,10 @@ impl<'t> PackedSet<'t> {
 
     /// The record that `turn` begins with.
     pub fn start(&self, turn: usize) -> usize {
-        if self.count == 0 { 0 } else { turn % self.count }
+        // In 32 bits, where a division takes a third of the time.
+        #[allow(clippy::cast_possible_truncation)]
+        let (turn, count) = (turn as u32, self.count as u32);
+        turn.checked_rem(count).unwrap_or(0) as usize
     }
 
     /// Where in the body the `index`-th record begins.
@@ -278,6 +289,13 @@ impl<'t> PackedSet<'t> {
             rest = after;
             Some(Glue { group: u16::from_be_bytes([high, low]), v4, v6 })
         })
+    }
+
+    /// For each record a row with the one IPv4 address of its target at the end, when no target has more than that, and
+    /// none is shared: so it is for services whose instances are registered by address, which are nearly all.
+    pub fn plain_glue(&self) -> Option<&'t [[u8; PLAIN_ROW]]> {
+        let (flags, rows) = self.glue.split_first()?;
+        (flags & GLUE_IS_PLAIN != 0).then_some(rows.as_chunks().0)
     }
 
     /// Whether some target has an IPv6 address.
@@ -340,6 +358,20 @@ mod tests {
         assert!(set.has_v6() && set.has_shared_targets());
         let glue: Vec<_> = set.glue().map(|glue| (glue.group, glue.v4[3], glue.v6.len())).collect();
         assert_eq!(glue, [(0, b'a', 0), (1, b'b', 16), (0, b'a', 0)]);
+        assert_eq!(set.plain_glue(), None);
         assert_eq!(packed.set(rtype::A).unwrap().glue().count(), 0);
+    }
+
+    #[test]
+    fn glue_of_one_address_for_each_record_is_plain() {
+        let set = RrSet::new(rtype::SRV, 7, vec![srv(1, "a.x"), srv(2, "b.x")]);
+        let entry = Entry { owner: Name::parse("api.x").unwrap(), sets: [set].into() };
+        let of = |target: &[u8]| Addresses { v4: vec![[10, 0, 0, target[1]].into()], v6: vec![] };
+        let plain = Packed::new(&entry, &mut |target| of(target));
+        let rows = plain.set(rtype::SRV).unwrap().plain_glue().unwrap();
+        assert_eq!(rows, [[0, 0, 1, 0, 10, 0, 0, b'a'], [0, 1, 1, 0, 10, 0, 0, b'b']]);
+        let partly =
+            Packed::new(&entry, &mut |target| if target[1] == b'a' { of(target) } else { Addresses::default() });
+        assert_eq!(partly.set(rtype::SRV).unwrap().plain_glue(), None);
     }
 }

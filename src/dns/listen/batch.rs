@@ -266,13 +266,13 @@ pub(super) fn want_destination(socket: &socket2::Socket, is_ipv4: bool) -> io::R
     if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Asks the processor to have the cache lines of `bytes` ready; `most` of them.
-pub(super) fn prefetch(bytes: &[u8], most: usize) {
+/// Asks the processor to have the cache lines of `bytes` ready.
+pub(super) fn prefetch(bytes: &[u8]) {
     #[cfg(target_arch = "x86_64")]
-    for line in bytes.chunks(64).take(most) {
+    for line in bytes.chunks(64) {
         // SAFETY: a prefetch reads nothing that the program can see, whatever the address; this one is of our own memory.
         unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.as_ptr().cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = (bytes, most);
+    let _ = bytes;
 }

@@ -20,9 +20,6 @@ use crate::zone::Zones;
 /// How often a thread without queries looks whether it is to stop.
 pub(super) const LOOK: Duration = Duration::from_millis(200);
 
-/// Cache lines of an entry that are asked for ahead: the name, the directory and ten SRV records with their glue.
-const LINES: usize = 12;
-
 /// A query that is not for the hot path, on its way to the handler.
 pub(super) struct Unusual {
     pub(super) bytes: Vec<u8>,
@@ -86,8 +83,8 @@ impl Worker {
             let mut subjects = [None; BATCH];
             for i in (0..received).filter(|&i| parsed[i] == Parsed::Plain) {
                 subjects[i] = loaded.find(&queries[i]);
-                if let Some(bytes) = fast::lines_of(subjects[i]) {
-                    prefetch(bytes, LINES);
+                if let Some(bytes) = fast::lines_of(subjects[i], &queries[i]) {
+                    prefetch(bytes);
                 }
             }
             // Write every answer.
