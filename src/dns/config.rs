@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::access::{Networks, Transfers};
 use super::cookie::{Mode, Secrets};
@@ -17,6 +18,8 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// UDP threads for each address; 0 for as many as there are cores.
     pub threads: usize,
+    /// How long a UDP thread waits for more queries, once they come fast; zero for never.
+    pub gather: Duration,
     /// Who may ask.
     pub allow_query: Networks,
     /// Who may transfer zones.
@@ -45,6 +48,7 @@ impl Default for Config {
         Self {
             listen: vec![(Ipv4Addr::LOCALHOST, 5300).into()],
             threads: 0,
+            gather: Duration::from_micros(100),
             allow_query: Networks::everybody(),
             allow_transfer: Transfers::default(),
             serial_file: None,
@@ -58,6 +62,9 @@ impl Default for Config {
         }
     }
 }
+
+/// Clients would notice more than this.
+const MAX_GATHER: Duration = Duration::from_millis(10);
 
 /// More threads than this are a mistake, or a machine that this was never tried on.
 const MAX_THREADS: usize = 1024;
@@ -75,6 +82,13 @@ impl Config {
                 config.threads = value;
             } else {
                 section.problems().add(span, format!("`threads` must be at most {MAX_THREADS}"));
+            }
+        }
+        if let Some(Located { value, span }) = section.located("gather") {
+            if value <= MAX_GATHER {
+                config.gather = value;
+            } else {
+                section.problems().add(span, format!("`gather` must be at most {MAX_GATHER:?}"));
             }
         }
         if let Some(allowed) = read_list(section, "allow_query", Networks::parse) {

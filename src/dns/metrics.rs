@@ -59,6 +59,7 @@ pub struct Counters {
     extended: AtomicU64,
     dropped: AtomicU64,
     unsent: AtomicU64,
+    troubled: AtomicU64,
     unusual: AtomicU64,
     transfers: [AtomicU64; TRANSFERS.len()],
 }
@@ -123,6 +124,11 @@ impl Counters {
         }
     }
 
+    /// Counts an error of the system's that was waited out.
+    pub fn troubled(&self) {
+        self.troubled.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts a query that was not for the hot path.
     pub fn unusual(&self) {
         self.unusual.fetch_add(1, Ordering::Relaxed);
@@ -152,6 +158,7 @@ impl Metrics {
             extended: zero(),
             dropped: zero(),
             unsent: zero(),
+            troubled: zero(),
             unusual: zero(),
             transfers: std::array::from_fn(|_| zero()),
         });
@@ -173,7 +180,7 @@ impl Metrics {
     pub fn register(&self, registry: &mut Registry) {
         let responses = Family::<OfResponse, Counter>::default();
         let transfers = Family::<OfTransfer, Counter>::default();
-        let families: [Family<OfTransport, Counter>; 5] = std::array::from_fn(|_| Family::default());
+        let families: [Family<OfTransport, Counter>; 6] = std::array::from_fn(|_| Family::default());
         for counters in &*self.counters.lock().unwrap_or_else(PoisonError::into_inner) {
             let transport = match counters.transport {
                 Transport::Udp => "udp",
@@ -186,19 +193,26 @@ impl Metrics {
                 let kind = OfTransfer { kind: kind.as_str() };
                 transfers.get_or_create(&kind).inc_by(count.load(Ordering::Relaxed));
             }
-            let others =
-                [&counters.truncated, &counters.extended, &counters.dropped, &counters.unsent, &counters.unusual];
+            let others = [
+                &counters.truncated,
+                &counters.extended,
+                &counters.dropped,
+                &counters.unsent,
+                &counters.unusual,
+                &counters.troubled,
+            ];
             for (family, count) in families.iter().zip(others) {
                 family.get_or_create(&OfTransport { transport }).inc_by(count.load(Ordering::Relaxed));
             }
         }
-        let [truncated, extended, dropped, unsent, unusual] = families;
+        let [truncated, extended, dropped, unsent, unusual, troubled] = families;
         registry.register("dns_responses", "Responses, by transport and response code", responses);
         registry.register("dns_truncated", "Responses with TC set", truncated);
         registry.register("dns_extended_errors", "Responses with an extended DNS error", extended);
         registry.register("dns_dropped", "Packets that are no queries, or cannot be answered", dropped);
         registry.register("dns_unsent", "Responses that the system did not take", unsent);
         registry.register("dns_unusual", "Queries that were not for the hot path", unusual);
+        registry.register("dns_troubled", "Errors of the system's in receiving that were waited out", troubled);
         registry.register("dns_transfers", "Zone transfers begun, by what was sent", transfers);
         let forwarded = Family::<OfForwarded, Counter>::default();
         for ((_, outcome), count) in FORWARDED.iter().zip(&self.forwarded) {

@@ -1,5 +1,5 @@
-//! Many datagrams for one system call: recvmmsg(2) and sendmmsg(2) over a blocking socket. All the crate's socket
-//! `unsafe` is here, and nothing else is.
+//! Many datagrams for one system call: recvmmsg(2) and sendmmsg(2) over a blocking socket, on Linux. All the crate's
+//! socket `unsafe` is here, and nothing else is.
 //!
 //! On a socket bound to a wildcard address each datagram brings the address it was sent to (IP_PKTINFO,
 //! IPV6_RECVPKTINFO), and the reply leaves from there.
@@ -16,14 +16,7 @@ use std::ptr;
 
 use libc::{c_int, c_uint, c_void, cmsghdr, iovec, mmsghdr, msghdr, sockaddr_storage, socklen_t};
 
-/// Datagrams for one call. Eight or more were measured to be enough.
-pub(super) const BATCH: usize = 32;
-
-/// The largest query that is read; a longer one arrives cut and is malformed.
-pub(super) const QUERY: usize = 4096;
-
-/// The largest response.
-pub(super) const RESPONSE: usize = super::super::fast::MAX_UDP;
+use super::datagrams::{self, BATCH, Datagrams, QUERY, RESPONSE};
 
 /// Room for one control message with an address of either family, with its alignment.
 const CONTROL: usize = 64;
@@ -55,6 +48,8 @@ pub(super) struct Batch {
     incoming_vectors: Vec<iovec>,
     outgoing: Vec<mmsghdr>,
     outgoing_vectors: Vec<iovec>,
+    /// How many the last call gave.
+    received: usize,
     /// How many responses are to be sent.
     pushed: usize,
 }
@@ -130,8 +125,16 @@ fn msghdr_of(iov: *mut iovec, count: usize) -> msghdr {
     header
 }
 
-impl Batch {
-    pub(super) fn new() -> Self {
+impl From<Route> for datagrams::Route {
+    fn from(route: Route) -> Self {
+        Self::Batch(route)
+    }
+}
+
+impl Datagrams for Batch {
+    type Route = Route;
+
+    fn new() -> Self {
         let mut queries = many(|_| [0; QUERY]);
         let mut routes = many(|_| Route::new());
         let mut incoming_vectors =
@@ -150,18 +153,19 @@ impl Batch {
             incoming_vectors,
             outgoing: many(|_| mmsghdr { msg_hdr: msghdr_of(ptr::null_mut(), 0), msg_len: 0 }),
             outgoing_vectors: many(|_| iovec { iov_base: ptr::null_mut(), iov_len: 0 }),
+            received: BATCH,
             pushed: 0,
         }
     }
 
-    /// Waits for datagrams (as long as the socket's receive time-out) and takes what is there. `used` is how many the
-    /// last call gave. Gives how many there are.
-    pub(super) fn receive(&mut self, socket: &UdpSocket, used: usize) -> io::Result<usize> {
+    fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize> {
         // What the kernel has written over.
-        for header in &mut self.incoming[..used.max(self.pushed)] {
+        for header in &mut self.incoming[..self.received] {
             header.msg_hdr.msg_namelen = size_of::<sockaddr_storage>() as socklen_t;
             header.msg_hdr.msg_controllen = CONTROL as _;
         }
+        // A call that fails has written over who knows which.
+        self.received = BATCH;
         self.pushed = 0;
         // SAFETY: every header points at one vector, one address and one control buffer with their true sizes; they and
         // what they point at are in vectors of `self`, which stay where they are for as long as it lives.
@@ -180,35 +184,34 @@ impl Batch {
             route.control_length = header.msg_hdr.msg_controllen as usize;
             route.forget_interface();
         }
+        self.received = received;
         Ok(received)
     }
 
-    /// The `i`-th query received.
-    pub(super) fn query(&self, i: usize) -> &[u8] {
+    fn query(&self, i: usize) -> &[u8] {
         &self.queries[i][..(self.incoming[i].msg_len as usize).min(QUERY)]
     }
 
-    /// The `i`-th query, and where its response may be written.
-    pub(super) fn query_and_response(&mut self, i: usize) -> (&[u8], &mut [u8]) {
+    fn peer(&self, i: usize) -> Option<SocketAddr> {
+        self.routes[i].peer()
+    }
+
+    fn route(&self, i: usize) -> Route {
+        self.routes[i]
+    }
+
+    fn query_and_response(&mut self, i: usize) -> (&[u8], &mut [u8]) {
         (&self.queries[i][..(self.incoming[i].msg_len as usize).min(QUERY)], &mut self.responses[i])
     }
 
-    /// The route of the `i`-th query.
-    pub(super) fn route(&self, i: usize) -> &Route {
-        &self.routes[i]
-    }
-
-    /// Notes that the response to the `i`-th query is written and has this length.
-    pub(super) fn push(&mut self, i: usize, length: usize) {
+    fn push(&mut self, i: usize, length: usize) {
         let vector = &mut self.outgoing_vectors[self.pushed];
         *vector = iovec { iov_base: self.responses[i].as_mut_ptr().cast(), iov_len: length };
         self.outgoing[self.pushed].msg_hdr = reply_header(&mut self.routes[i], vector);
         self.pushed += 1;
     }
 
-    /// Sends the responses noted. One that cannot be sent (its client is gone, or there is no route) is skipped; gives
-    /// how many were.
-    pub(super) fn send(&mut self, socket: &UdpSocket) -> usize {
+    fn send(&mut self, socket: &UdpSocket) -> usize {
         let (mut sent, mut skipped) = (0, 0);
         while sent < self.pushed {
             let rest = &mut self.outgoing[sent..self.pushed];
@@ -216,7 +219,7 @@ impl Batch {
             let done = unsafe { libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), rest.len() as c_uint, 0) };
             match usize::try_from(done) {
                 Ok(done) if done > 0 => sent += done,
-                _ if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
+                Err(_) if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
                 _ => {
                     // The first of the rest is the one that failed.
                     sent += 1;
@@ -264,15 +267,4 @@ pub(super) fn want_destination(socket: &socket2::Socket, is_ipv4: bool) -> io::R
         libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const on).cast(), size_of::<c_int>() as socklen_t)
     };
     if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-/// Asks the processor to have the cache lines of `bytes` ready.
-pub(super) fn prefetch(bytes: &[u8]) {
-    #[cfg(target_arch = "x86_64")]
-    for line in bytes.chunks(64) {
-        // SAFETY: a prefetch reads nothing that the program can see, whatever the address; this one is of our own memory.
-        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.as_ptr().cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = bytes;
 }

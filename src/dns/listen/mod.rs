@@ -1,12 +1,19 @@
-//! Sockets: bound all or none at the start, then served. UDP by threads of their own ([`udp`], over [`batch`]), TCP on
-//! the runtime ([`tcp`]); what is not for the hot path goes to the handler through a bounded queue.
+//! Sockets: bound all or none at the start, then served. UDP by threads of their own ([`udp`]), which take datagrams in
+//! batches on Linux ([`batch`]) and one by one elsewhere ([`plain`]); TCP on the runtime ([`tcp`]); what is not for the hot
+//! path goes to the handler through a bounded queue.
 
+#[cfg(target_os = "linux")]
 mod batch;
+mod datagrams;
+mod pace;
+mod plain;
+mod prefetch;
 mod tcp;
 mod udp;
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
@@ -37,6 +44,7 @@ pub struct Bound {
     udp: Vec<Vec<UdpSocket>>,
     tcp: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
+    gather: Duration,
 }
 
 /// Binds UDP and TCP on each address; port 0 takes one that is free for both. Must be called inside a tokio runtime.
@@ -48,7 +56,8 @@ pub fn bind(config: &Config) -> Result<Bound, Error> {
         0 => std::thread::available_parallelism().map_or(1, Into::into),
         threads => threads,
     };
-    let mut bound = Bound { udp: Vec::new(), tcp: Vec::new(), addresses: Vec::new() };
+    let (udp, tcp, addresses) = (Vec::new(), Vec::new(), Vec::new());
+    let mut bound = Bound { udp, tcp, addresses, gather: config.gather };
     for &address in &config.listen {
         let (tcp, address, udp) = bind_pair(address, threads)?;
         bound.addresses.push(address);
@@ -74,8 +83,13 @@ fn bind_pair(address: SocketAddr, threads: usize) -> Result<(TcpListener, Socket
     }
 }
 
-/// As many sockets as threads on one address; the kernel shares the clients out among them (`SO_REUSEPORT`).
+/// As many sockets as threads on one address; Linux shares the clients out among them (`SO_REUSEPORT`). Elsewhere that
+/// option means other things, and the threads have one socket.
 fn udp_sockets(address: SocketAddr, threads: usize) -> std::io::Result<Vec<UdpSocket>> {
+    if !cfg!(target_os = "linux") {
+        let socket = udp_socket(address, false)?;
+        return (0..threads).map(|_| socket.try_clone()).collect();
+    }
     // Sharing is for our own threads: another process on the port is an error, and only a socket that does not want to
     // share finds out.
     drop(udp_socket(address, false)?);
@@ -87,15 +101,18 @@ fn udp_socket(address: SocketAddr, is_shared: bool) -> std::io::Result<UdpSocket
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
+    // Smaller is not fatal.
+    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+    socket.set_read_timeout(Some(udp::LOOK))?;
+    #[cfg(target_os = "linux")]
     if is_shared {
         socket.set_reuse_port(true)?;
-        // Smaller is not fatal.
-        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
-        socket.set_read_timeout(Some(udp::LOOK))?;
         if address.ip().is_unspecified() {
             batch::want_destination(&socket, address.is_ipv4())?;
         }
     }
+    #[cfg(not(target_os = "linux"))]
+    let _ = is_shared;
     socket.bind(&address.into())?;
     Ok(socket.into())
 }
@@ -140,7 +157,9 @@ impl Bound {
         for socket in self.udp.into_iter().flatten() {
             let (zones, unusual, metrics) = (zones.clone(), unusual.clone(), Arc::clone(&metrics));
             let (socket, front) = (Arc::new(socket), Arc::clone(&front));
-            let worker = Worker { socket, zones, front, unusual, metrics, stop: stop.clone() };
+            // A token of its own: threads that look at one would take it from each other.
+            let (gather, stop) = (self.gather, stop.child_token());
+            let worker = Worker { socket, zones, front, unusual, metrics, gather, stop };
             udp::spawn(worker, ended.clone()).map_err(|source| Error::Serve { transport: "UDP", source })?;
             threads += 1;
         }

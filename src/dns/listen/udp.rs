@@ -1,24 +1,32 @@
 //! The UDP threads: one socket each, batches in, three steps over each batch, batches out. No runtime, no locks.
 
-use std::io::ErrorKind;
 use std::net::UdpSocket;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::batch::{BATCH, Batch, Route, prefetch, send_one};
+#[cfg(target_os = "linux")]
+use super::batch::Batch;
+use super::datagrams::{BATCH, Datagrams, Route, Trouble};
+use super::pace::Pace;
+use super::plain::Plain;
+use super::prefetch::prefetch;
 use crate::dns::fast::{self, Asked, Built, Loaded, Parsed, Query};
 use crate::dns::front::Front;
-use crate::dns::metrics::{Metrics, Transport};
+use crate::dns::metrics::{Counters, Metrics, Transport};
 use crate::dns::options::Tail;
 use crate::dns::service::unix_now;
 use crate::zone::Zones;
+use crate::zone::view::View;
 
 /// How often a thread without queries looks whether it is to stop.
 pub(super) const LOOK: Duration = Duration::from_millis(200);
+
+/// What is waited after an error that passes: an error that stays must not become a busy loop.
+const BREATH: Duration = Duration::from_millis(5);
 
 /// A query that is not for the hot path, on its way to the handler.
 pub(super) struct Unusual {
@@ -28,10 +36,10 @@ pub(super) struct Unusual {
 }
 
 impl Unusual {
-    /// Sends the response. One that does not find room in the socket's buffer is lost, as datagrams are.
+    /// Sends the response.
     pub(super) fn reply(&self, response: &[u8]) {
         // A client that has gone is not told that it has.
-        let _ = send_one(&self.socket, &self.route, response);
+        let _ = self.route.send(&self.socket, response);
     }
 }
 
@@ -42,7 +50,18 @@ pub(super) struct Worker {
     pub(super) front: Arc<Front>,
     pub(super) unusual: mpsc::Sender<Unusual>,
     pub(super) metrics: Arc<Metrics>,
+    /// See [`Pace`].
+    pub(super) gather: Duration,
     pub(super) stop: CancellationToken,
+}
+
+/// What a thread answers with, made once.
+struct Scratch {
+    queries: Vec<Query>,
+    spare: Vec<View>,
+    tail: Tail,
+    /// Where the next RRset begins.
+    turn: usize,
 }
 
 impl Worker {
@@ -51,71 +70,95 @@ impl Worker {
     /// # Errors
     /// When the socket fails for good.
     pub(super) fn run(self) -> std::io::Result<()> {
-        let mut batch = Batch::new();
-        let mut queries: Vec<Query> = vec![Query::default(); BATCH];
-        let mut spare = Vec::new();
-        let mut turn = fastrand::usize(..);
-        let mut received = BATCH;
-        let mut tail = Tail::default();
         let counters = self.metrics.counters(Transport::Udp);
+        #[cfg(target_os = "linux")]
+        match self.serve::<Batch>(&counters) {
+            Err(error) if Trouble::of(&error) == Trouble::Missing => {
+                warn!("this system has no recvmmsg: UDP goes one datagram at a time");
+            }
+            outcome => return outcome,
+        }
+        self.serve::<Plain>(&counters)
+    }
+
+    fn serve<D: Datagrams>(&self, counters: &Counters) -> std::io::Result<()> {
+        let mut datagrams = D::new();
+        let mut scratch = Scratch {
+            queries: vec![Query::default(); BATCH],
+            spare: Vec::new(),
+            tail: Tail::default(),
+            turn: fastrand::usize(..),
+        };
+        let mut pace = Pace::new(self.gather, Instant::now());
         while !self.stop.is_cancelled() {
-            received = match batch.receive(&self.socket, received) {
+            let received = match datagrams.receive(&self.socket) {
                 Ok(received) => received,
-                Err(error) => match error.kind() {
-                    // Nothing came; or an earlier reply met a closed port.
-                    ErrorKind::WouldBlock
-                    | ErrorKind::TimedOut
-                    | ErrorKind::Interrupted
-                    | ErrorKind::ConnectionRefused => {
-                        received = BATCH;
+                Err(error) => match Trouble::of(&error) {
+                    Trouble::Nothing => continue,
+                    Trouble::Passing => {
+                        counters.troubled();
+                        rest(BREATH);
                         continue;
                     }
-                    _ => return Err(error),
+                    Trouble::Missing | Trouble::Fatal => return Err(error),
                 },
             };
-            // Read and hash every name.
-            let mut parsed = [Parsed::Drop; BATCH];
-            for i in 0..received {
-                parsed[i] = fast::parse(batch.query(i), &mut queries[i]);
+            self.answer(&mut datagrams, received, &mut scratch, counters);
+            counters.unsent(datagrams.send(&self.socket));
+            if pace.is_of_interest(received)
+                && let Some(pause) = pace.after(received, Instant::now())
+            {
+                rest(pause);
             }
-            // Look every name up, and ask for the memory that the answers will need.
-            let loaded = Loaded::new(&self.zones, spare);
-            let mut subjects = [None; BATCH];
-            for i in (0..received).filter(|&i| parsed[i] == Parsed::Plain) {
-                subjects[i] = loaded.find(&queries[i]);
-                if let Some(bytes) = fast::lines_of(subjects[i], &queries[i]) {
-                    prefetch(bytes);
-                }
-            }
-            // Write every answer.
-            let (policy, now) = (self.front.policy(), unix_now());
-            for i in 0..received {
-                // Port 0 cannot be answered, and whoever sends from it wants no answer.
-                let peer = batch.route(i).peer().filter(|peer| parsed[i] != Parsed::Drop && peer.port() != 0);
-                let Some(peer) = peer else {
-                    counters.dropped();
-                    continue;
-                };
-                turn = turn.wrapping_add(1);
-                let (packet, out) = batch.query_and_response(i);
-                let asked = Asked { packet, query: &queries[i], peer: peer.ip(), is_udp: true, turn };
-                let built = match parsed[i] {
-                    Parsed::Plain => fast::respond(&loaded, &policy, asked, subjects[i], now, &mut tail, out),
-                    _ => Built::Unusual,
-                };
-                match built {
-                    Built::Response { length, rcode, truncated, extended } => {
-                        counters.responded(rcode, truncated, extended);
-                        batch.push(i, length);
-                    }
-                    Built::Unusual => self.pass_on(packet.to_vec(), *batch.route(i)),
-                }
-            }
-            spare = loaded.into_spare();
-            let skipped = batch.send(&self.socket);
-            counters.unsent(skipped);
         }
         Ok(())
+    }
+
+    /// Writes the responses to all the queries of a batch.
+    fn answer<D: Datagrams>(&self, datagrams: &mut D, received: usize, scratch: &mut Scratch, counters: &Counters) {
+        let Scratch { queries, spare, tail, turn } = scratch;
+        // Read and hash every name.
+        let mut parsed = [Parsed::Drop; BATCH];
+        for i in 0..received {
+            parsed[i] = fast::parse(datagrams.query(i), &mut queries[i]);
+        }
+        // Look every name up, and ask for the memory that the answers will need.
+        let loaded = Loaded::new(&self.zones, std::mem::take(spare));
+        let mut subjects = [None; BATCH];
+        for i in (0..received).filter(|&i| parsed[i] == Parsed::Plain) {
+            subjects[i] = loaded.find(&queries[i]);
+            if let Some(bytes) = fast::lines_of(subjects[i], &queries[i]) {
+                prefetch(bytes);
+            }
+        }
+        // Write every answer.
+        let (policy, now) = (self.front.policy(), unix_now());
+        for i in 0..received {
+            // Port 0 cannot be answered, and whoever sends from it wants no answer.
+            let peer = datagrams.peer(i).filter(|peer| parsed[i] != Parsed::Drop && peer.port() != 0);
+            let Some(peer) = peer else {
+                counters.dropped();
+                continue;
+            };
+            *turn = turn.wrapping_add(1);
+            let (packet, out) = datagrams.query_and_response(i);
+            let asked = Asked { packet, query: &queries[i], peer: peer.ip(), is_udp: true, turn: *turn };
+            let built = match parsed[i] {
+                Parsed::Plain => fast::respond(&loaded, &policy, asked, subjects[i], now, tail, out),
+                _ => Built::Unusual,
+            };
+            match built {
+                Built::Response { length, rcode, truncated, extended } => {
+                    counters.responded(rcode, truncated, extended);
+                    datagrams.push(i, length);
+                }
+                Built::Unusual => {
+                    let bytes = packet.to_vec();
+                    self.pass_on(bytes, datagrams.route(i).into());
+                }
+            }
+        }
+        *spare = loaded.into_spare();
     }
 
     /// Gives a query to the handler, unless it has more than enough of them.
@@ -125,6 +168,12 @@ impl Worker {
             self.metrics.overloaded();
         }
     }
+}
+
+/// Sleeps; this thread is nobody's runtime's.
+#[allow(clippy::disallowed_methods)]
+fn rest(duration: Duration) {
+    std::thread::sleep(duration);
 }
 
 /// Runs a worker on a thread of its own; its end comes through `ended`.
@@ -137,4 +186,65 @@ pub(super) fn spawn(worker: Worker, ended: mpsc::Sender<std::io::Result<()>>) ->
         }
     })?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::cookie::{Secret, Secrets};
+    use crate::dns::policy::Policy;
+    use crate::zone::name::Name;
+    use crate::zone::{Freshness, ZoneBuilder};
+
+    /// What a worker over `D` answers to each of `queries`, on a socket of its own.
+    fn answers<D: Datagrams>(queries: &[&[u8]]) -> Vec<Vec<u8>> {
+        let mut writer = ZoneBuilder::new(Name::parse("service").unwrap(), 5, 5).build();
+        writer.zone().set_freshness(Freshness::Fresh);
+        writer.commit(100);
+        let zones = Zones::new(vec![Arc::clone(writer.zone())]);
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+        let (address, stop) = (socket.local_addr().unwrap(), CancellationToken::new());
+        let (unusual, _waiting) = mpsc::channel(1);
+        let worker = Worker {
+            socket: Arc::new(socket),
+            front: Arc::new(Front::new(zones.clone(), Policy::new(Secrets::new(Secret::new([7; 16]))))),
+            zones,
+            unusual,
+            metrics: Arc::default(),
+            gather: Duration::from_micros(100),
+            stop: stop.clone(),
+        };
+        let counters = worker.metrics.counters(Transport::Udp);
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        client.connect(address).unwrap();
+        std::thread::scope(|scope| {
+            let serving = scope.spawn(|| worker.serve::<D>(&counters));
+            let ask = |query: &&[u8]| {
+                client.send(query).unwrap();
+                let mut answer = vec![0; 2000];
+                let length = client.recv(&mut answer).unwrap();
+                answer.truncate(length);
+                answer
+            };
+            let answers = queries.iter().map(ask).collect();
+            stop.cancel();
+            serving.join().unwrap().unwrap();
+            answers
+        })
+    }
+
+    #[test]
+    fn one_by_one_is_answered_as_in_batches() {
+        let queries: [&[u8]; 2] = [
+            b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x07sErvice\0\0\x06\0\x01",
+            b"\x12\x35\x01\0\0\x01\0\0\0\0\0\x01\x01x\x07service\0\0\x01\0\x01\0\0\x29\x04\xd0\0\0\0\0\0\0",
+        ];
+        let plain = answers::<Plain>(&queries);
+        assert_eq!(plain[0][..4], *b"\x12\x34\x85\0");
+        assert_eq!(plain[1][3] & 0x0f, 3, "NXDOMAIN");
+        #[cfg(target_os = "linux")]
+        assert_eq!(answers::<Batch>(&queries), plain);
+    }
 }

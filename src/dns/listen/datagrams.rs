@@ -1,0 +1,130 @@
+//! How a UDP thread takes queries and gives responses: many for one system call where the system can, one by one
+//! elsewhere.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+
+use super::super::fast;
+
+/// The most datagrams that are taken at a time. Eight or more were measured to be enough.
+pub(super) const BATCH: usize = 32;
+
+/// The largest query that is read; a longer one arrives cut and is malformed.
+pub(super) const QUERY: usize = 4096;
+
+/// The largest response.
+pub(super) const RESPONSE: usize = fast::MAX_UDP;
+
+/// Buffers for datagrams in each direction.
+pub(super) trait Datagrams {
+    /// Where a query came from and was sent to: what its response needs.
+    type Route: Copy + Into<Route>;
+
+    fn new() -> Self;
+
+    /// Waits for datagrams (as long as the socket's receive time-out) and takes what is there. Gives how many there are:
+    /// at most [`BATCH`].
+    fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize>;
+
+    /// Who sent the `i`-th query.
+    fn peer(&self, i: usize) -> Option<SocketAddr>;
+
+    /// The route of the `i`-th query.
+    fn route(&self, i: usize) -> Self::Route;
+
+    /// The `i`-th query.
+    fn query(&self, i: usize) -> &[u8];
+
+    /// The `i`-th query, and where its response may be written.
+    fn query_and_response(&mut self, i: usize) -> (&[u8], &mut [u8]);
+
+    /// Notes that the response to the `i`-th query is written and has this length.
+    fn push(&mut self, i: usize, length: usize);
+
+    /// Sends the responses noted. One that cannot be sent (its client is gone, or there is no route) is skipped; gives
+    /// how many were.
+    fn send(&mut self, socket: &UdpSocket) -> usize;
+}
+
+/// The way back of a query that is answered later.
+#[derive(Clone, Copy)]
+pub(super) enum Route {
+    /// From the address that the query was sent to.
+    #[cfg(target_os = "linux")]
+    Batch(super::batch::Route),
+    /// From the address that the system chooses.
+    Plain(SocketAddr),
+}
+
+impl Route {
+    /// Who asked.
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Batch(route) => route.peer(),
+            Self::Plain(peer) => Some(*peer),
+        }
+    }
+
+    /// Sends one datagram along it. One that does not find room in the socket's buffer is lost, as datagrams are.
+    pub(super) fn send(&self, socket: &UdpSocket, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Batch(route) => super::batch::send_one(socket, route, bytes),
+            Self::Plain(peer) => socket.send_to(bytes, peer).map(drop),
+        }
+    }
+}
+
+/// What an error of a socket that receives is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// Nothing came, or an earlier response met a closed port.
+    Nothing,
+    /// The system is short of something, or a network is down: it passes.
+    Passing,
+    /// The system does not have the call.
+    Missing,
+    /// The socket is no longer what it was.
+    Fatal,
+}
+
+impl Trouble {
+    /// What `error` is.
+    pub(super) fn of(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::WouldBlock
+            | io::ErrorKind::TimedOut
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::ConnectionRefused => return Self::Nothing,
+            io::ErrorKind::Unsupported => return Self::Missing,
+            _ => {}
+        }
+        match error.raw_os_error() {
+            Some(libc::ENOSYS) => Self::Missing,
+            Some(libc::EBADF | libc::ENOTSOCK | libc::EINVAL | libc::EFAULT) => Self::Fatal,
+            // ENOMEM, ENOBUFS, ENETDOWN, EHOSTUNREACH and whatever else a network may say.
+            _ => Self::Passing,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_socket_that_is_none_any_more_is_given_up() {
+        let of = |code| Trouble::of(&io::Error::from_raw_os_error(code));
+        for code in [libc::EAGAIN, libc::EINTR, libc::ECONNREFUSED] {
+            assert_eq!(of(code), Trouble::Nothing);
+        }
+        for code in [libc::ENOMEM, libc::ENOBUFS, libc::ENETDOWN, libc::EHOSTUNREACH, libc::EPERM, libc::EIO] {
+            assert_eq!(of(code), Trouble::Passing);
+        }
+        for code in [libc::EBADF, libc::ENOTSOCK] {
+            assert_eq!(of(code), Trouble::Fatal);
+        }
+        assert_eq!(of(libc::ENOSYS), Trouble::Missing);
+    }
+}

@@ -1,0 +1,64 @@
+//! Datagrams one by one, with what every system has: for systems without recvmmsg(2), and for those that say they have it
+//! and do not. On a wildcard address the response leaves from the address that the system chooses.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+
+use super::datagrams::{Datagrams, QUERY, RESPONSE, Route};
+
+/// One datagram in each direction.
+pub(super) struct Plain {
+    query: Box<[u8; QUERY]>,
+    length: usize,
+    peer: Option<SocketAddr>,
+    response: Box<[u8; RESPONSE]>,
+    pushed: Option<usize>,
+}
+
+impl From<SocketAddr> for Route {
+    fn from(peer: SocketAddr) -> Self {
+        Self::Plain(peer)
+    }
+}
+
+impl Datagrams for Plain {
+    type Route = SocketAddr;
+
+    fn new() -> Self {
+        let (query, response) = (Box::new([0; QUERY]), Box::new([0; RESPONSE]));
+        Self { query, length: 0, peer: None, response, pushed: None }
+    }
+
+    fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize> {
+        self.pushed = None;
+        let (length, peer) = socket.recv_from(&mut self.query[..])?;
+        (self.length, self.peer) = (length, Some(peer));
+        Ok(1)
+    }
+
+    fn peer(&self, _: usize) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    fn route(&self, _: usize) -> SocketAddr {
+        // Only asked for with a query there.
+        self.peer.unwrap_or_else(|| (std::net::Ipv4Addr::UNSPECIFIED, 0).into())
+    }
+
+    fn query(&self, _: usize) -> &[u8] {
+        &self.query[..self.length]
+    }
+
+    fn query_and_response(&mut self, _: usize) -> (&[u8], &mut [u8]) {
+        (&self.query[..self.length], &mut self.response[..])
+    }
+
+    fn push(&mut self, _: usize, length: usize) {
+        self.pushed = Some(length);
+    }
+
+    fn send(&mut self, socket: &UdpSocket) -> usize {
+        let (Some(length), Some(peer)) = (self.pushed.take(), self.peer) else { return 0 };
+        usize::from(socket.send_to(&self.response[..length], peer).is_err())
+    }
+}
