@@ -1,22 +1,22 @@
 //! Sockets: bound all or none at the start, then served. UDP by threads of their own ([`udp`]), which take datagrams in
-//! batches on Linux ([`batch`]) and one by one elsewhere ([`plain`]); TCP on the runtime ([`tcp`]); what is not for the hot
+//! batches on Linux ([`batch`]) and one by one elsewhere ([`plain`]); TCP by threads with a runtime each ([`tcp`]); what is not for the hot
 //! path goes to the handler through a bounded queue.
 
 #[cfg(target_os = "linux")]
 mod batch;
 mod datagrams;
+mod open;
 mod pace;
 mod plain;
 mod prefetch;
 mod tcp;
 mod udp;
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -42,12 +42,13 @@ const UNUSUAL: usize = 1024;
 pub struct Bound {
     /// For each address one socket a thread.
     udp: Vec<Vec<UdpSocket>>,
-    tcp: Vec<TcpListener>,
+    /// The same for TCP.
+    tcp: Vec<Vec<TcpListener>>,
     addresses: Vec<SocketAddr>,
     gather: Duration,
 }
 
-/// Binds UDP and TCP on each address; port 0 takes one that is free for both. Must be called inside a tokio runtime.
+/// Binds UDP and TCP on each address; port 0 takes one that is free for both.
 ///
 /// # Errors
 /// The first address that cannot be bound, with the system's reason.
@@ -68,18 +69,20 @@ pub fn bind(config: &Config) -> Result<Bound, Error> {
 }
 
 /// TCP first: a port that it gets is nearly always free for UDP, too.
-fn bind_pair(address: SocketAddr, threads: usize) -> Result<(TcpListener, SocketAddr, Vec<UdpSocket>), Error> {
+fn bind_pair(address: SocketAddr, threads: usize) -> Result<(Vec<TcpListener>, SocketAddr, Vec<UdpSocket>), Error> {
     let mut attempts = if address.port() == 0 { 16 } else { 1 };
     loop {
         attempts -= 1;
         let failed = |transport| move |source| Error::Bind { transport, address, source };
-        let tcp = tcp_socket(address).map_err(failed("TCP"))?;
-        let real = tcp.local_addr().map_err(failed("TCP"))?;
-        match udp_sockets(real, threads) {
-            Ok(udp) => return Ok((tcp, real, udp)),
-            Err(_) if attempts > 0 => {}
+        // It keeps the port until every socket has it.
+        let probe = tcp_socket(address, false).map_err(failed("TCP"))?;
+        let real = local_address(&probe).map_err(failed("TCP"))?;
+        let udp = match udp_sockets(real, threads) {
+            Ok(udp) => udp,
+            Err(_) if attempts > 0 => continue,
             Err(source) => return Err(failed("UDP")(source)),
-        }
+        };
+        return Ok((tcp_listeners(probe, real, threads).map_err(failed("TCP"))?, real, udp));
     }
 }
 
@@ -117,17 +120,40 @@ fn udp_socket(address: SocketAddr, is_shared: bool) -> std::io::Result<UdpSocket
     Ok(socket.into())
 }
 
-fn tcp_socket(address: SocketAddr) -> std::io::Result<TcpListener> {
+/// As many listeners as threads, on the address that `probe` has.
+fn tcp_listeners(probe: Socket, address: SocketAddr, threads: usize) -> std::io::Result<Vec<TcpListener>> {
+    let listen = |socket: Socket| {
+        socket.listen(1024)?;
+        Ok(TcpListener::from(socket))
+    };
+    if !cfg!(target_os = "linux") {
+        let listener = listen(probe)?;
+        return (0..threads).map(|_| listener.try_clone()).collect();
+    }
+    // All are bound before any listens: then the one that keeps the address is in nobody's way.
+    let sockets = (0..threads).map(|_| tcp_socket(address, true)).collect::<std::io::Result<Vec<_>>>()?;
+    drop(probe);
+    sockets.into_iter().map(listen).collect()
+}
+
+fn local_address(socket: &Socket) -> std::io::Result<SocketAddr> {
+    socket.local_addr()?.as_socket().ok_or_else(|| std::io::ErrorKind::Unsupported.into())
+}
+
+fn tcp_socket(address: SocketAddr, is_shared: bool) -> std::io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
     // Connections of a process before this one may still linger.
     socket.set_reuse_address(true)?;
+    #[cfg(target_os = "linux")]
+    socket.set_reuse_port(is_shared)?;
+    #[cfg(not(target_os = "linux"))]
+    let _ = is_shared;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(1024)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket)
 }
 
 impl Bound {
@@ -160,7 +186,7 @@ impl Bound {
             // A token of its own: threads that look at one would take it from each other.
             let (gather, stop) = (self.gather, stop.child_token());
             let worker = Worker { socket, zones, front, unusual, metrics, gather, stop };
-            udp::spawn(worker, ended.clone()).map_err(|source| Error::Serve { transport: "UDP", source })?;
+            on_a_thread("UDP", ended.clone(), move || worker.run())?;
             threads += 1;
         }
         let mut tasks = JoinSet::new();
@@ -173,33 +199,52 @@ impl Bound {
             tasks.spawn(async move { forwarder.follow(stop).await });
         }
         tasks.spawn(answer_unusual(service(metrics.counters(Transport::Udp)), waiting));
-        let counters = metrics.counters(Transport::Tcp);
-        let shared = Arc::new(tcp::Shared {
-            service: service(Arc::clone(&counters)),
-            front,
-            zones: zones.clone(),
-            counters,
-            limits: tcp::Limits::default(),
-            open: tcp::Open::default(),
-        });
-        for listener in self.tcp {
-            let (shared, stop) = (Arc::clone(&shared), stop.clone());
-            tasks.spawn(async move {
-                // It ends at `stop`, or never.
-                let _ = tcp::run(listener, shared, stop).await;
-            });
+        let open = open::Open::new();
+        for listener in self.tcp.into_iter().flatten() {
+            let counters = metrics.counters(Transport::Tcp);
+            let acceptor = tcp::Acceptor {
+                service: service(Arc::clone(&counters)),
+                front: Arc::clone(&front),
+                zones: zones.clone(),
+                counters,
+                limits: tcp::Limits::default(),
+                open: Arc::clone(&open),
+            };
+            let stop = stop.child_token();
+            on_a_thread("TCP", ended.clone(), move || acceptor.run(listener, &stop))?;
+            threads += 1;
         }
         while threads > 0 {
-            let outcome = ends.recv().await.unwrap_or(Ok(()));
+            let Some((transport, outcome)) = ends.recv().await else { break };
             threads -= 1;
-            outcome.map_err(|source| Error::Serve { transport: "UDP", source })?;
+            outcome.map_err(|source| Error::Serve { transport, source })?;
             if !stop.is_cancelled() {
                 let source = std::io::Error::other("a thread ended unasked");
-                return Err(Error::Serve { transport: "UDP", source });
+                return Err(Error::Serve { transport, source });
             }
         }
         Ok(())
     }
+}
+
+/// How a thread ended, and what it served.
+type Ended = (&'static str, std::io::Result<()>);
+
+/// Serves on a thread of its own, whose end, be it a panic, comes through `ended`.
+fn on_a_thread(
+    transport: &'static str,
+    ended: mpsc::Sender<Ended>,
+    serve: impl FnOnce() -> std::io::Result<()> + Send + 'static,
+) -> Result<(), Error> {
+    let thread = std::thread::Builder::new().name(format!("dns-{}", transport.to_lowercase()));
+    let run = move || {
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(serve));
+        let outcome = outcome.unwrap_or_else(|_| Err(std::io::Error::other("its thread panicked")));
+        // Nobody listens any more at the very end.
+        let _ = ended.blocking_send((transport, outcome));
+    };
+    thread.spawn(run).map_err(|source| Error::Serve { transport, source })?;
+    Ok(())
 }
 
 /// Answers the queries that are not for the hot path. Those that take their time hold up nobody.

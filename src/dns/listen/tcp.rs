@@ -1,22 +1,22 @@
 //! TCP (RFC 7766): what is there is read, all of it is answered, and all answers are written at once.
 //!
-//! A connection is cut when it is idle for too long, when it does not take its answers, or when it is the longest idle
-//! one and another wants its place. None of this is UDP's business.
+//! Connections live on threads of their own, each with a runtime that nobody else wakes. A connection is cut when it is
+//! idle for too long, when it does not take its answers, or when it is the longest idle one and another wants its place
+//! ([`Open`]). None of this is UDP's business.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use super::open::{Open, Place};
 use crate::dns::fast::{self, Asked, Built, Loaded, MAX_TCP, Parsed, Query};
 use crate::dns::front::Front;
 use crate::dns::metrics::Counters;
@@ -24,6 +24,7 @@ use crate::dns::options::Tail;
 use crate::dns::policy::IDLE;
 use crate::dns::service::{Reply, Service, unix_now};
 use crate::zone::Zones;
+use crate::zone::view::View;
 
 /// What TCP may take.
 #[derive(Debug, Clone, Copy)]
@@ -50,126 +51,99 @@ const MAX_LATER: usize = 64;
 /// Answers are written once there are so many bytes of them, even if more queries are there.
 const FLUSH: usize = 128 << 10;
 
-/// What all connections share.
-pub(super) struct Shared {
+/// Room for queries that come together: a read that fills it is followed by another.
+const READ: usize = 8 << 10;
+
+/// One thread's listener: what all its connections share.
+pub(super) struct Acceptor {
     pub(super) zones: Zones,
     pub(super) front: Arc<Front>,
     pub(super) service: Service,
     pub(super) counters: Arc<Counters>,
     pub(super) limits: Limits,
-    pub(super) open: Open,
+    pub(super) open: Arc<Open>,
 }
 
-/// The open connections.
-#[derive(Default)]
-pub(super) struct Open(Mutex<HashMap<u64, Connection>>);
-
-struct Connection {
-    client: IpAddr,
-    /// When it last said something.
-    heard: Instant,
-    /// Wakes it to be closed.
-    close: Arc<Notify>,
-}
-
-impl Open {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Connection>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes a connection in, if its client has not too many; where all places are taken, the longest idle one goes.
-    fn enter(&self, id: u64, client: IpAddr, limits: &Limits) -> Option<Arc<Notify>> {
-        let mut open = self.lock();
-        if open.values().filter(|connection| connection.client == client).count() >= limits.per_client {
-            return None;
-        }
-        if open.len() >= limits.connections {
-            let longest = open.iter().min_by_key(|(_, connection)| connection.heard).map(|(id, _)| *id)?;
-            open.remove(&longest)?.close.notify_one();
-        }
-        let close = Arc::new(Notify::new());
-        open.insert(id, Connection { client, heard: Instant::now(), close: Arc::clone(&close) });
-        Some(close)
-    }
-
-    fn hear(&self, id: u64) {
-        if let Some(connection) = self.lock().get_mut(&id) {
-            connection.heard = Instant::now();
-        }
+impl Acceptor {
+    /// Takes connections until `stop`, on a thread of its own.
+    ///
+    /// # Errors
+    /// When there is no runtime to be had, or the listener is not to be used.
+    pub(super) fn run(self, listener: std::net::TcpListener, stop: &CancellationToken) -> std::io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        runtime.block_on(async {
+            accept(TcpListener::from_std(listener)?, Arc::new(self), stop).await;
+            Ok(())
+        })
     }
 }
 
-/// Takes connections until `stop`.
-///
-/// # Errors
-/// When the listener fails for good.
-pub(super) async fn run(listener: TcpListener, shared: Arc<Shared>, stop: CancellationToken) -> std::io::Result<()> {
+async fn accept(listener: TcpListener, shared: Arc<Acceptor>, stop: &CancellationToken) {
     let mut connections = JoinSet::new();
-    let mut id = 0_u64;
+    let Limits { connections: most, per_client, idle, .. } = shared.limits;
     loop {
         let accepted = tokio::select! {
-            () = stop.cancelled() => return Ok(()),
+            () = stop.cancelled() => return,
             accepted = listener.accept() => accepted,
             Some(_) = connections.join_next() => continue,
+            // A timer for all of them, and none for none.
+            () = sleep(idle / 8), if !connections.is_empty() => {
+                shared.open.sweep(idle);
+                continue;
+            }
         };
         match accepted {
             Ok((stream, client)) => {
-                id += 1;
-                let Some(close) = shared.open.enter(id, client.ip(), &shared.limits) else { continue };
-                let (shared, id) = (Arc::clone(&shared), id);
-                connections.spawn(async move {
-                    tokio::select! {
-                        () = close.notified() => {}
-                        outcome = serve(stream, client, &shared, id) => {
-                            if let Err(error) = outcome {
-                                debug!(%client, %error, "a TCP connection ended");
-                            }
-                        }
+                let Some(place) = shared.open.enter(client.ip(), most, per_client) else { continue };
+                let (id, connection) = (place.id(), Arc::clone(&shared));
+                let task = connections.spawn(async move {
+                    if let Err(error) = serve(stream, client, &connection, &place).await {
+                        debug!(%client, %error, "a TCP connection ended");
                     }
-                    shared.open.lock().remove(&id);
                 });
+                shared.open.began(id, task);
             }
             // Out of descriptors or memory, or a client that has gone already: neither ends the server.
             Err(error) => {
                 debug!(%error, "cannot accept a TCP connection");
-                tokio::time::sleep(Duration::from_millis(10)).await;
+                sleep(Duration::from_millis(10)).await;
             }
         }
     }
 }
 
-async fn serve(mut stream: TcpStream, client: SocketAddr, shared: &Shared, id: u64) -> std::io::Result<()> {
+async fn serve(mut stream: TcpStream, client: SocketAddr, shared: &Acceptor, place: &Place) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut input = Vec::with_capacity(4096);
+    let mut input = Vec::with_capacity(READ);
     let mut output = Vec::new();
     // Answers that take their time: they are written when they are there, and what comes behind them does not wait
     // (RFC 7766 §6.2.1.1).
     let mut later: JoinSet<Vec<u8>> = JoinSet::new();
     let mut is_at_end = false;
     loop {
-        tokio::select! {
-            // A client that asks more than can be on its way for it is read on when something was answered.
-            read = timeout(shared.limits.idle, stream.read_buf(&mut input)), if !is_at_end && later.len() < MAX_LATER => {
-                match read {
-                    Ok(Ok(length)) => is_at_end = length == 0,
-                    Ok(Err(error)) => return Err(error),
-                    Err(_) => return Ok(()),
+        // Whoever says nothing for too long is swept away.
+        if later.is_empty() {
+            if is_at_end || stream.read_buf(&mut input).await? == 0 {
+                return Ok(());
+            }
+        } else {
+            tokio::select! {
+                // A client that asks more than can be on its way for it is read on when something was answered.
+                read = stream.read_buf(&mut input), if !is_at_end && later.len() < MAX_LATER => is_at_end = read? == 0,
+                Some(message) = later.join_next() => {
+                    push(&mut output, &message.unwrap_or_default());
+                    write(&mut stream, &mut output, shared).await?;
                 }
             }
-            Some(message) = later.join_next() => {
-                push(&mut output, &message.unwrap_or_default());
-                write(&mut stream, &mut output, shared).await?;
-            }
-            // The end of the stream, and of everything that was asked before it.
-            else => return Ok(()),
         }
-        shared.open.hear(id);
+        place.hear();
         let mut done = 0;
-        while let Some(length) = whole_message(&input[done..]) {
-            let packet = &input[done + 2..done + 2 + length];
-            if !answer(packet, client.ip(), &mut output, shared) {
+        loop {
+            let stopped = answer_all(&input, &mut done, client, &mut output, shared);
+            let is_done = matches!(stopped, Stopped::Done);
+            if let Stopped::Unusual(packet) = stopped {
                 shared.counters.unusual();
-                match shared.service.reply_to(packet.to_vec(), client, false).await {
+                match shared.service.reply_to(packet, client, false).await {
                     Reply::Messages(messages) => messages.iter().for_each(|message| push(&mut output, message)),
                     Reply::Later(message) => drop(later.spawn(message)),
                     Reply::Transfer(mut running) => {
@@ -177,28 +151,38 @@ async fn serve(mut stream: TcpStream, client: SocketAddr, shared: &Shared, id: u
                             push(&mut output, &message);
                             if output.len() >= FLUSH {
                                 write(&mut stream, &mut output, shared).await?;
-                                shared.open.hear(id);
+                                place.hear();
+                                // Others have a turn between the parts of a large zone.
+                                tokio::task::yield_now().await;
                             }
                         }
                     }
                 }
             }
-            done += 2 + length;
-            if output.len() >= FLUSH {
+            if output.len() >= FLUSH || (is_done && !output.is_empty()) {
                 write(&mut stream, &mut output, shared).await?;
+            }
+            if is_done {
+                break;
             }
         }
         input.drain(..done);
-        if !output.is_empty() {
-            write(&mut stream, &mut output, shared).await?;
-        }
     }
 }
 
-async fn write(stream: &mut TcpStream, output: &mut Vec<u8>, shared: &Shared) -> std::io::Result<()> {
-    match timeout(shared.limits.write, stream.write_all(output)).await {
-        Ok(outcome) => outcome?,
-        Err(_) => return Err(std::io::ErrorKind::TimedOut.into()),
+/// Writes at once what the system takes at once, which is nearly always everything; the rest in the time that a client
+/// has to take it.
+async fn write(stream: &mut TcpStream, output: &mut Vec<u8>, shared: &Acceptor) -> std::io::Result<()> {
+    let written = match stream.try_write(output) {
+        Ok(written) => written,
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => 0,
+        Err(error) => return Err(error),
+    };
+    if written < output.len() {
+        match timeout(shared.limits.write, stream.write_all(&output[written..])).await {
+            Ok(outcome) => outcome?,
+            Err(_) => return Err(std::io::ErrorKind::TimedOut.into()),
+        }
     }
     output.clear();
     // A burst is over: its memory is for others.
@@ -222,66 +206,72 @@ fn push(output: &mut Vec<u8>, response: &[u8]) {
     }
 }
 
-/// Answers a message on the hot path, behind its length; false when it is not for it.
-fn answer(packet: &[u8], peer: IpAddr, output: &mut Vec<u8>, shared: &Shared) -> bool {
-    let mut query = Query::default();
-    match fast::parse(packet, &mut query) {
-        Parsed::Drop => return true,
-        Parsed::Unusual => return false,
-        Parsed::Plain => {}
-    }
-    let loaded = Loaded::new(&shared.zones, Vec::new());
-    let subject = loaded.find(&query);
-    SCRATCH.with_borrow_mut(|scratch| {
-        scratch.resize(MAX_TCP, 0);
-        let asked = Asked { packet, query: &query, peer, is_udp: false, turn: fastrand::usize(..) };
-        let (policy, mut tail) = (shared.front.policy(), Tail::default());
-        let built = fast::respond(&loaded, &policy, asked, subject, unix_now(), &mut tail, scratch);
-        let Built::Response { length, rcode, truncated, extended } = built else { return false };
-        shared.counters.responded(rcode, truncated, extended);
-        push(output, &scratch[..length]);
-        true
+/// Why no more of what was read is answered for the moment.
+enum Stopped {
+    /// All whole messages are.
+    Done,
+    /// There is much to write.
+    Full,
+    /// This message is not for the hot path.
+    Unusual(Vec<u8>),
+}
+
+/// Answers the messages in `input` from `done` on, all from one state of the zones.
+fn answer_all(input: &[u8], done: &mut usize, client: SocketAddr, output: &mut Vec<u8>, shared: &Acceptor) -> Stopped {
+    SCRATCH.with_borrow_mut(|Scratch { query, response, spare, tail }| {
+        let loaded = Loaded::new(&shared.zones, std::mem::take(spare));
+        let (policy, now) = (shared.front.policy(), unix_now());
+        let mut stopped = Stopped::Done;
+        while let Some(length) = whole_message(&input[*done..]) {
+            if output.len() >= FLUSH {
+                stopped = Stopped::Full;
+                break;
+            }
+            let packet = &input[*done + 2..*done + 2 + length];
+            *done += 2 + length;
+            let built = match fast::parse(packet, query) {
+                Parsed::Drop => continue,
+                Parsed::Plain => {
+                    let (peer, turn) = (client.ip(), fastrand::usize(..));
+                    let asked = Asked { packet, query, peer, is_udp: false, turn };
+                    fast::respond(&loaded, &policy, asked, loaded.find(query), now, tail, response)
+                }
+                Parsed::Unusual => Built::Unusual,
+            };
+            let Built::Response { length, rcode, truncated, extended } = built else {
+                stopped = Stopped::Unusual(packet.to_vec());
+                break;
+            };
+            shared.counters.responded(rcode, truncated, extended);
+            push(output, &response[..length]);
+        }
+        *spare = loaded.into_spare();
+        stopped
     })
 }
 
+/// What a thread answers with; made once, as clearing 64 KiB for each answer would cost more than the answer.
+struct Scratch {
+    query: Query,
+    /// Where a response is written before its length is known.
+    response: Vec<u8>,
+    spare: Vec<View>,
+    tail: Tail,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self { query: Query::default(), response: vec![0; MAX_TCP], spare: Vec::new(), tail: Tail::default() }
+    }
+}
+
 thread_local! {
-    /// Where a thread writes a response before its length is known: clearing 64 KiB for each one would cost more than
-    /// the answer.
-    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn limits() -> Limits {
-        Limits { connections: 2, per_client: 2, ..Limits::default() }
-    }
-
-    #[test]
-    fn the_longest_idle_connection_makes_room() {
-        let open = Open::default();
-        let [a, b, c] = [1, 2, 3].map(|last| IpAddr::from([127, 0, 0, last]));
-        open.enter(1, a, &limits()).unwrap();
-        std::thread::yield_now();
-        open.enter(2, b, &limits()).unwrap();
-        open.hear(1);
-        assert!(open.enter(3, c, &limits()).is_some());
-        let mut left: Vec<u64> = open.lock().keys().copied().collect();
-        left.sort_unstable();
-        assert_eq!(left, [1, 3], "the second was silent for the longest");
-    }
-
-    #[test]
-    fn one_client_has_so_many_connections_and_no_more() {
-        let open = Open::default();
-        let client = IpAddr::from([127, 0, 0, 1]);
-        let limits = Limits { connections: 10, ..limits() };
-        assert!(open.enter(1, client, &limits).is_some());
-        assert!(open.enter(2, client, &limits).is_some());
-        assert!(open.enter(3, client, &limits).is_none());
-        assert!(open.enter(4, IpAddr::from([127, 0, 0, 2]), &limits).is_some());
-    }
 
     #[test]
     fn messages_are_taken_when_they_are_whole() {

@@ -176,18 +176,6 @@ fn rest(duration: Duration) {
     std::thread::sleep(duration);
 }
 
-/// Runs a worker on a thread of its own; its end comes through `ended`.
-pub(super) fn spawn(worker: Worker, ended: mpsc::Sender<std::io::Result<()>>) -> std::io::Result<()> {
-    let thread = std::thread::Builder::new().name("dns-udp".into());
-    thread.spawn(move || {
-        let outcome = worker.run();
-        if ended.blocking_send(outcome).is_err() {
-            warn!("a UDP thread ended after everything else");
-        }
-    })?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

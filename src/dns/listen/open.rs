@@ -1,0 +1,179 @@
+//! The open TCP connections of all threads: how many there may be, who has been silent for how long, and who goes first.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::task::AbortHandle;
+
+/// The open connections.
+pub(super) struct Open {
+    connections: Mutex<Table>,
+    begun: Instant,
+}
+
+#[derive(Default)]
+struct Table {
+    last: u64,
+    open: HashMap<u64, Connection>,
+}
+
+struct Connection {
+    client: IpAddr,
+    /// When it last said something, in milliseconds since [`Open::begun`].
+    heard: Arc<AtomicU64>,
+    /// Its task; none before it has begun.
+    task: Option<AbortHandle>,
+}
+
+/// A connection's place; free again when it is dropped.
+pub(super) struct Place {
+    open: Arc<Open>,
+    id: u64,
+    heard: Arc<AtomicU64>,
+}
+
+impl Open {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { connections: Mutex::default(), begun: Instant::now() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Takes a connection in, if its client has not too many; where all places are taken, the longest idle one goes.
+    pub(super) fn enter(self: &Arc<Self>, client: IpAddr, most: usize, per_client: usize) -> Option<Place> {
+        let now = self.now();
+        let mut table = self.lock();
+        if table.open.values().filter(|connection| connection.client == client).count() >= per_client {
+            return None;
+        }
+        if table.open.len() >= most {
+            let heard = |connection: &Connection| connection.heard.load(Ordering::Relaxed);
+            // Of those that were silent for equally long, the oldest.
+            let longest =
+                table.open.iter().min_by_key(|(id, connection)| (heard(connection), **id)).map(|(id, _)| *id)?;
+            table.open.remove(&longest)?.end();
+        }
+        table.last += 1;
+        let (id, heard) = (table.last, Arc::new(AtomicU64::new(now)));
+        table.open.insert(id, Connection { client, heard: Arc::clone(&heard), task: None });
+        drop(table);
+        Some(Place { open: Arc::clone(self), id, heard })
+    }
+
+    /// Says which task has the place `id`. When it had to go meanwhile, so does the task.
+    pub(super) fn began(&self, id: u64, task: AbortHandle) {
+        match self.lock().open.get_mut(&id) {
+            Some(connection) => connection.task = Some(task),
+            None => task.abort(),
+        }
+    }
+
+    /// Ends those that have said nothing for `idle`.
+    pub(super) fn sweep(&self, idle: Duration) {
+        let idle = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
+        let Some(before) = self.now().checked_sub(idle) else { return };
+        let mut table = self.lock();
+        // In a second step, as the end of a task frees its place.
+        let silent: Vec<_> =
+            table.open.extract_if(|_, connection| connection.heard.load(Ordering::Relaxed) < before).collect();
+        drop(table);
+        for (_, connection) in silent {
+            connection.end();
+        }
+    }
+}
+
+impl Connection {
+    fn end(self) {
+        if let Some(task) = self.task {
+            task.abort();
+        }
+    }
+}
+
+impl Place {
+    /// The number of it.
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The client has said something, or taken something.
+    pub(super) fn hear(&self) {
+        self.heard.store(self.open.now(), Ordering::Relaxed);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open.lock().open.remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLIENTS: [IpAddr; 3] = [
+        IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+        IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2)),
+        IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 3)),
+    ];
+
+    fn ids(open: &Open) -> Vec<u64> {
+        let mut ids: Vec<u64> = open.lock().open.keys().copied().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    #[test]
+    fn the_longest_idle_connection_makes_room() {
+        let open = Open::new();
+        let [a, b, c] = CLIENTS;
+        let first = open.enter(a, 2, 2).unwrap();
+        let second = open.enter(b, 2, 2).unwrap();
+        first.heard.store(7, Ordering::Relaxed);
+        second.heard.store(6, Ordering::Relaxed);
+        let third = open.enter(c, 2, 2).unwrap();
+        assert_eq!(ids(&open), [first.id(), third.id()], "the second was silent for the longest");
+        drop((first, second, third));
+        assert!(ids(&open).is_empty());
+    }
+
+    #[test]
+    fn one_client_has_so_many_connections_and_no_more() {
+        let open = Open::new();
+        let [client, other, _] = CLIENTS;
+        let places = [open.enter(client, 10, 2).unwrap(), open.enter(client, 10, 2).unwrap()];
+        assert!(open.enter(client, 10, 2).is_none());
+        assert!(open.enter(other, 10, 2).is_some());
+        drop(places);
+        assert!(open.enter(client, 10, 2).is_some());
+    }
+
+    #[tokio::test]
+    async fn the_silent_are_ended_and_the_others_are_not() {
+        let mut open = Open::new();
+        let begun = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
+        Arc::get_mut(&mut open).unwrap().begun = begun;
+        let place = || open.enter(CLIENTS[0], 10, 10).unwrap();
+        let (silent, talking) = (place(), place());
+        silent.heard.store(0, Ordering::Relaxed);
+        let (id, task) = (silent.id(), tokio::spawn(std::future::pending::<()>()));
+        open.began(id, task.abort_handle());
+        open.sweep(Duration::from_secs(10));
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert_eq!(ids(&open), [talking.id()]);
+        let late = tokio::spawn(std::future::pending::<()>());
+        open.began(id, late.abort_handle());
+        assert!(late.await.unwrap_err().is_cancelled(), "its place was gone before it began");
+    }
+}
