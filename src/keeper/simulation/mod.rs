@@ -14,6 +14,7 @@
 //! `tests/run --seeds N simulation`, or `ZONEKEEPER_SEEDS=N cargo test simulation`, explores more. A failing seed is run
 //! again, cut down to the fewest steps that still fail, and printed as the list of everything that happened in it.
 
+mod herd;
 mod links;
 mod readers;
 mod server;
