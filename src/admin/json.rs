@@ -12,6 +12,7 @@ use crate::announce;
 use crate::keeper::cache;
 use crate::keeper::mirror::Counters;
 use crate::model;
+use crate::publish::guard;
 
 /// An error, and what there is instead.
 #[derive(Debug, Serialize)]
@@ -64,6 +65,34 @@ struct Registry<'a> {
     malformed_total: usize,
     malformed: Vec<Malformed<'a>>,
     cache_file: Option<CacheFile<'a>>,
+    guard: Option<Guard<'a>>,
+}
+
+/// What the guard holds back.
+#[derive(Debug, Serialize)]
+struct Guard<'a> {
+    services_total: usize,
+    instances: u64,
+    /// When all is shown as it is.
+    lets_through_in_s: Option<f64>,
+    trips: u64,
+    /// The first of the services.
+    services: &'a [String],
+}
+
+/// This many of the services that the guard holds back are told by name.
+const HELD_SHOWN: usize = 100;
+
+impl<'a> Guard<'a> {
+    fn new((report, left): &'a (guard::Report, Duration)) -> Self {
+        Self {
+            services_total: report.held.len(),
+            instances: report.instances,
+            lets_through_in_s: report.until.map(|_| rounded(*left)),
+            trips: report.trips,
+            services: &report.held[..report.held.len().min(HELD_SHOWN)],
+        }
+    }
 }
 
 /// How keeping the cache file goes.
@@ -229,6 +258,7 @@ impl<'a> Registry<'a> {
             malformed_total: registry.malformed_total,
             malformed: registry.malformed.iter().map(Malformed::new).collect(),
             cache_file: report.cache.as_ref().map(CacheFile::new),
+            guard: registry.guard.as_ref().map(Guard::new),
         }
     }
 }

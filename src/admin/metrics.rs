@@ -51,6 +51,7 @@ impl Collector for Moment {
         registries(&self.snapshot.registries, &mut sheet)?;
         reads(&self.snapshot.registries, &mut sheet)?;
         cache_files(&self.snapshot.registries, &mut sheet)?;
+        guards(&self.snapshot.registries, &mut sheet)?;
         zones(&self.snapshot.zones, &mut sheet)?;
         announcers(&self.snapshot.announcers, &mut sheet)
     }
@@ -99,6 +100,17 @@ fn reads(registries: &[Registry], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
     count("registry_events", "Watch events about znodes", |counters| counters.events)?;
     count("registry_reads", "Znodes and child lists read", |counters| counters.reads)?;
     count("registry_torn_reads", "Services read once more as they changed meanwhile", |counters| counters.torn)
+}
+
+/// Of the registries that have a guard: what it holds back.
+fn guards(registries: &[Registry], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
+    let guards = || registries.iter().filter_map(|one| Some((label(one), &one.guard.as_ref()?.0)));
+    let services = guards().map(|(label, guard)| (label, guard.held.len()));
+    sheet.gauges("registry_guarded_services", "Services shown as they were, by the guard", None, services)?;
+    let instances = guards().map(|(label, guard)| (label, guard.instances));
+    sheet.gauges("registry_guarded_instances", "Instances that are gone and shown, by the guard", None, instances)?;
+    let trips = guards().map(|(label, guard)| (label, guard.trips));
+    sheet.counters("registry_guard_trips", "Storms of removals that the guard held back", trips)
 }
 
 /// Of the registries that keep a file: how that goes.

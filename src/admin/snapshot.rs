@@ -8,6 +8,7 @@ use crate::announce::{CheckStatus, Registration, SessionStatus};
 use crate::keeper::driver::Report;
 use crate::keeper::mirror::Phase;
 use crate::model::Malformed;
+use crate::publish::guard;
 use crate::zone::{Freshness, file};
 
 /// Malformed nodes shown; the others are only counted.
@@ -46,6 +47,8 @@ pub(super) struct Registry {
     pub(super) zones: Vec<String>,
     /// Whether it was read completely once, and its zones filled.
     pub(super) synced: bool,
+    /// What the guard holds back, and how long it will still; none without a guard.
+    pub(super) guard: Option<(guard::Report, Duration)>,
     /// The first [`MALFORMED_SHOWN`] malformed nodes.
     pub(super) malformed: Vec<Malformed>,
     /// How many there are in all.
@@ -106,6 +109,10 @@ impl Snapshot {
                 age: report.fresh_at.map(|at| now.saturating_duration_since(at)),
                 zones: source.zones.iter().map(|zone| zone.origin().to_string()).collect(),
                 synced: report.counters.syncs > 0 && filled,
+                guard: source.reader.guard().map(|guard| {
+                    let left = guard.until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
+                    (guard, left)
+                }),
                 malformed: source.reader.problems.first(MALFORMED_SHOWN),
                 malformed_total: source.reader.problems.count(),
                 report,

@@ -23,7 +23,7 @@ use crate::keeper::memory::Memory;
 use crate::keeper::mirror::{Counters, Phase};
 use crate::model::Malformed;
 use crate::publish::registry::{Layout, Reader};
-use crate::publish::{Publisher, Target};
+use crate::publish::{Publisher, Target, guard};
 use crate::zone::name::Name;
 use crate::zone::{Freshness, ZoneBuilder, Zones};
 
@@ -48,6 +48,7 @@ pub(super) fn sample() -> Snapshot {
         age: None,
         zones: vec![zone.to_owned()],
         synced: false,
+        guard: None,
         malformed: Vec::new(),
         malformed_total: 0,
     };
@@ -58,6 +59,9 @@ pub(super) fn sample() -> Snapshot {
     main.malformed = vec![Malformed { path: "/services/a/providers/x".into(), reason: "it has no port".into() }];
     let failed = Counters { failed_connects: 7, ..Counters::default() };
     let mut far = registry("far", "far.", report("zk9:2181", Phase::Offline, failed));
+    let held = vec!["api".to_owned(), "web".to_owned()];
+    let guard = guard::Report { held, instances: 30, until: Some(Instant::now()), trips: 2 };
+    main.guard = Some((guard, Duration::from_secs(240)));
     main.report.cache = Some(cache::Report {
         saves: 3,
         failures: 1,

@@ -322,6 +322,7 @@ impl App {
             let targets = targets(zones);
             let own = config.zones.iter().map(|zone| zone.origin.clone());
             let publisher = Publisher::new(layout.clone(), targets, registry.keeper.max_stale).never_ask(own);
+            let publisher = publisher.guarded(registry.guard);
             let (problems, links) = (publisher.problems(), publisher.links());
             let (root, timeout) = (layout.root.clone(), registry.keeper.session_timeout);
             let mut driver = Driver::new(ensemble.clone(), root, timeout, publisher.clone());

@@ -69,6 +69,7 @@ fn config(seed: PathBuf, dns: SocketAddr, admin: SocketAddr) -> anyhow::Result<C
         name: "dev".into(),
         keeper: keeper::config::Config::new(Source::Memory(seed)),
         format: format::Config::default(),
+        guard: None,
     };
     let zone = |origin: &str| -> Result<_, NameError> {
         Ok(zone::config::Config::new(Name::parse(origin)?, Some(registry.name.clone())))

@@ -17,6 +17,7 @@ use std::sync::Arc;
 pub use problem::{Report, Source};
 
 use crate::dns::key::Key;
+use crate::publish::guard;
 use crate::settings::{Kind, Problems, Section, Table, Value};
 use crate::zone::name::Name;
 use crate::{admin, announce, dns, format, keeper, zone};
@@ -48,6 +49,8 @@ pub struct Registry {
     pub name: String,
     /// The ensemble.
     pub keeper: keeper::config::Config,
+    /// When storms of removals are held back; none holds none back.
+    pub guard: Option<guard::Config>,
     /// The convention of its znodes.
     pub format: format::Config,
 }
@@ -153,6 +156,7 @@ fn read_registries<'a>(top: &mut Section<'a>) -> (Vec<&'a str>, Vec<Registry>) {
         let mut section = Section::new(table, format!("registry.{name}"), problems);
         let keeper = keeper::config::Config::read(&mut section);
         let format = format::Config::read(&mut section);
+        let guard = guard::Config::read(&mut section);
         section.finish();
         if let Some(file) = keeper.as_ref().and_then(|keeper| keeper.cache_file.as_ref())
             && registries.iter().any(|other: &Registry| other.keeper.cache_file.as_ref() == Some(file))
@@ -160,7 +164,7 @@ fn read_registries<'a>(top: &mut Section<'a>) -> (Vec<&'a str>, Vec<Registry>) {
             let span = table.get("cache_file").map_or(*span, |value| value.span);
             problems.add(span, "`cache_file` is another registry's too: each needs a file of its own");
         }
-        registries.extend(keeper.map(|keeper| Registry { name: name.clone(), keeper, format }));
+        registries.extend(keeper.map(|keeper| Registry { name: name.clone(), keeper, format, guard }));
     }
     (names, registries)
 }

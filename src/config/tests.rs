@@ -118,6 +118,18 @@ fn every_key_that_can_be_set_is_in_the_template() {
 }
 
 #[test]
+fn a_guard_is_there_only_where_its_table_is() {
+    let with = |guard: &str| format!("[registry.main]\nmemory = \"a\"\n{guard}\n[admin]\n");
+    assert_eq!(read(&with("")).registries[0].guard, None);
+    assert_eq!(read(&with("guard = {}")).registries[0].guard, Some(guard::Config::default()));
+    let set = read(&with("guard = { percent = 20, window = \"1m\", hold = \"1h\" }")).registries[0].guard.unwrap();
+    let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3600));
+    assert_eq!(set, guard::Config { percent: 20, window: minute, hold: hour });
+    let report = problems(&with("guard = { percent = 100, wait = \"1s\" }"));
+    assert!(report.contains("`percent` must be from 1 to 99") && report.contains("`wait`"), "{report}");
+}
+
+#[test]
 fn every_setting_arrives_where_it_belongs() {
     let config = read(
         "[registry.a]\nmemory = \"/a.tree\"\nroot = \"/\"\nsession_timeout = \"4s\"\nmax_stale = \"1h\"\n\

@@ -35,6 +35,9 @@ pub trait Observer: Send + 'static {
         Arc::new(Siblings)
     }
 
+    /// Time has passed; what was published last is in `tree`. About once a second.
+    fn tick(&mut self, _tree: &Tree, _now: Instant) {}
+
     /// How fresh what was published is: called at every change of the phase and about once a second.
     fn freshness(&mut self, freshness: Freshness);
 }
@@ -404,6 +407,7 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
             saver.report()
         });
         let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner);
+        self.observer.tick(&tree, now);
         let mut report = self.status.0.lock().unwrap_or_else(PoisonError::into_inner);
         if report.phase != self.mirror.phase() {
             report.phase = self.mirror.phase();

@@ -9,6 +9,7 @@
 
 mod drains;
 pub mod explain;
+pub mod guard;
 mod hosts;
 pub mod registry;
 pub mod resolver;
@@ -35,6 +36,7 @@ use crate::zone::name::Name;
 use crate::zone::writer::ZoneWriter;
 use drains::Drains;
 use explain::View;
+use guard::Guard;
 use hosts::Hosts;
 use registry::{Layout, Problems, Reading};
 use through::{SharedLinks, Through};
@@ -99,6 +101,8 @@ struct Built {
     wanted: BTreeSet<String>,
     /// When the first of its drains ends, in seconds since 1970.
     drained_until: Option<u64>,
+    /// How many instances are registered.
+    instances: usize,
 }
 
 /// Services that are built in one go when there are many.
@@ -132,6 +136,8 @@ struct Core {
     complete: bool,
     /// What was said last of how fresh the view is.
     freshness: Freshness,
+    /// Who holds storms of removals back.
+    guard: Option<Guard>,
 }
 
 impl Publisher {
@@ -149,6 +155,7 @@ impl Publisher {
             outside: BTreeSet::new(),
             complete: false,
             freshness: Freshness::Loading,
+            guard: None,
             layout,
         };
         Self { core: Arc::new(Mutex::new(core)), outside: BTreeSet::new() }
@@ -158,6 +165,17 @@ impl Publisher {
     pub fn never_ask(self, own: impl IntoIterator<Item = Name>) -> Self {
         self.lock().own.extend(own);
         self
+    }
+
+    /// Holds storms of removals back as `config` says.
+    pub fn guarded(self, config: Option<guard::Config>) -> Self {
+        self.lock().guard = config.map(Guard::new);
+        self
+    }
+
+    /// What the guard holds back; none without a guard.
+    pub fn guard(&self) -> Option<guard::Report> {
+        self.lock().guard.as_ref().map(Guard::report)
     }
 
     /// The registry's links, kept current.
@@ -261,7 +279,10 @@ impl Core {
 
     /// Brings these services into every zone that shows them. What is read and built of one does not depend on the
     /// others: for the first sight of a large registry that is done on threads, a few services ahead of the writers.
-    fn rebuild(&mut self, tree: &Tree, touched: Vec<String>) {
+    fn rebuild(&mut self, tree: &Tree, mut touched: Vec<String>) {
+        if let Some(guard) = &self.guard {
+            touched.retain(|folded| !guard.holds(folded));
+        }
         let origins: Vec<Name> = self.targets.iter().map(Target::origin).collect();
         let now = unix_now();
         let links = self.links();
@@ -277,6 +298,7 @@ impl Core {
         let (next, pieces) = (AtomicUsize::new(0), touched.chunks(PIECE).collect::<Vec<_>>());
         let (sender, done) = mpsc::sync_channel(threads * 2);
         let (mut gone, mut wanted) = (Vec::new(), Vec::new());
+        let mut guard = self.guard.take();
         std::thread::scope(|scope| {
             let publisher = &*self;
             for _ in 0..threads {
@@ -295,11 +317,13 @@ impl Core {
                 for built in piece {
                     gone.extend((!built.exists).then(|| built.folded.clone()));
                     wanted.push((built.folded.clone(), built.wanted.clone(), built.drained_until));
+                    count(&mut guard, &built);
                     publisher.offer(built);
                 }
                 publisher.targets.iter().for_each(|target| target.lock().prepare());
             }
         });
+        self.guard = guard;
         for folded in gone {
             self.forget(&folded);
         }
@@ -333,7 +357,8 @@ impl Core {
         }
         let wanted = self.wanted(&folded, &service);
         let drained_until = service.defaults.drains.iter().filter_map(|drain| drain.until).min();
-        Built { folded, exists, offered, malformed, wanted, drained_until }
+        let instances = service.instances.len();
+        Built { folded, exists, offered, malformed, wanted, drained_until, instances }
     }
 
     fn put(&mut self, built: Built) {
@@ -342,6 +367,7 @@ impl Core {
         }
         self.want(&built.folded, built.wanted.clone());
         self.drains.set(&built.folded, built.drained_until);
+        count(&mut self.guard, &built);
         self.offer(built);
     }
 
@@ -428,11 +454,16 @@ impl Observer for Publisher {
     fn freshness(&mut self, freshness: Freshness) {
         self.lock().freshness(freshness);
     }
+
+    fn tick(&mut self, tree: &Tree, now: Instant) {
+        self.lock().tick(tree, now);
+    }
 }
 
 impl Core {
     fn publish(&mut self, tree: &Tree, changed: &BTreeSet<Path>) {
         let touched = self.touched(tree, changed).into_iter().collect();
+        let touched = self.judged(tree, touched, Instant::now());
         self.rebuild(tree, touched);
         self.commit();
         // Names that are seen through links to elsewhere must not be denied before those were read.
@@ -441,6 +472,45 @@ impl Core {
             let malformed = self.problems.count();
             info!(root = %self.layout.root, znodes = tree.len(), malformed, "the registry is in DNS");
             self.freshness(self.freshness);
+        }
+    }
+
+    /// Those of the services that the guard lets be shown as they are.
+    fn judged(&mut self, tree: &Tree, touched: Vec<String>, now: Instant) -> Vec<String> {
+        // Before all was shown once there is nothing to go on with.
+        let Some(mut guard) = self.guard.take_if(|_| self.complete) else { return touched };
+        let links = self.links();
+        let links = links.read().unwrap_or_else(PoisonError::into_inner);
+        let instances =
+            |folded: &str| self.read(tree, &links, folded, unix_now()).map_or(0, |it| it.service.instances.len());
+        let counted = touched.into_iter().map(|folded| {
+            let instances = narrow(instances(&folded));
+            (folded, instances)
+        });
+        let before = guard.report();
+        let passed = guard.judge(now, counted.collect());
+        let after = guard.report();
+        if after.trips > before.trips {
+            let (root, services, instances) = (&self.layout.root, after.held.len(), after.instances);
+            warn!(%root, services, instances, "a storm of removals: the guard holds it back, and answers go on as they were");
+        } else if before.until.is_some() && after.until.is_none() {
+            info!(root = %self.layout.root, "what the guard held back is there again");
+        }
+        drop(links);
+        self.guard = Some(guard);
+        passed
+    }
+
+    /// Lets through what the guard has held back for long enough, while the registry is followed.
+    fn tick(&mut self, tree: &Tree, now: Instant) {
+        if self.freshness != Freshness::Fresh {
+            return;
+        }
+        let due = self.guard.as_mut().map(|guard| guard.due(now)).unwrap_or_default();
+        if !due.is_empty() {
+            warn!(root = %self.layout.root, services = due.len(), "the guard lets the removals through that it held back");
+            self.rebuild(tree, due);
+            self.commit();
         }
     }
 
@@ -467,6 +537,17 @@ impl Core {
             zone.set_freshness(freshness);
         }
     }
+}
+
+/// Tells the guard how many instances a service is shown with.
+fn count(guard: &mut Option<Guard>, built: &Built) {
+    if let Some(guard) = guard {
+        guard.shows(&built.folded, narrow(built.instances));
+    }
+}
+
+fn narrow(instances: usize) -> u32 {
+    u32::try_from(instances).unwrap_or(u32::MAX)
 }
 
 /// The part of the registry under which broken links are reported. No path of a service begins with a slash.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use super::explain::Seen;
 use super::through::SharedLinks;
-use super::{Publisher, explain, unix_now};
+use super::{Publisher, explain, guard, unix_now};
 use crate::format::{self, Place, Taken};
 use crate::keeper::Path;
 use crate::keeper::driver::SharedTree;
@@ -285,6 +285,11 @@ impl Reader {
     /// Also knows how zones show the registry, for [`Self::explain`].
     pub fn shown_by(self, publisher: Publisher) -> Self {
         Self { publisher: Some(publisher), ..self }
+    }
+
+    /// What the guard holds back; none without a guard.
+    pub fn guard(&self) -> Option<guard::Report> {
+        self.publisher.as_ref()?.guard()
     }
 
     /// Where a name (in lower case) in the zone at `origin` comes from; none where that zone does not show the registry.

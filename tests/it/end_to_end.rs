@@ -142,7 +142,7 @@ async fn malformed_nodes_change_nothing_for_their_neighbours() {
 }
 
 /// The body of a GET.
-async fn get(server: std::net::SocketAddr, path: &str) -> String {
+pub(crate) async fn get(server: std::net::SocketAddr, path: &str) -> String {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let mut stream = tokio::net::TcpStream::connect(server).await.expect("the admin server");
     let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");

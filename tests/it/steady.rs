@@ -1,8 +1,9 @@
-//! The mirror while ZooKeeper is away: what a start from the cache file answers, and for how long. And zc.zk's links.
+//! The mirror while ZooKeeper is away: what a start from the cache file answers, and for how long. And zc.zk's links, and the guard.
 
 use std::process::Command;
 use std::time::Duration;
 
+use super::end_to_end::get;
 use super::harness::app::{Running, scratch};
 use super::harness::dig::dig;
 use super::harness::kazoo::Kazoo;
@@ -206,5 +207,51 @@ async fn property_links_of_a_tree_in_a_file_follow_every_change() {
         eventually(&expected, async || (dig(server.dns, "A api.service").answer == [expected.as_str()]).then_some(()))
             .await;
     }
+    server.stop().await;
+}
+
+/// A storm of removals: most sessions gone at once. What happens to one service alone goes through.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_guard_goes_on_with_what_a_storm_removed_and_lets_it_through_after_a_time() {
+    let servers = zk::shared().namespace().await;
+    let (mut kazoo, mut dying) = (Kazoo::connect(&servers), Kazoo::connect(&servers));
+    for service in ["api", "db", "web"] {
+        dying.create(&format!("/services/{service}/providers/10.0.0.1:80"), b"{}", true);
+        kazoo.create(&format!("/services/{service}/providers/10.0.0.2:80"), b"{}", false);
+    }
+    for address in 3..6 {
+        kazoo.create(&format!("/services/alone/providers/10.0.0.{address}:80"), b"{}", false);
+    }
+    let guard = "guard = { percent = 30, hold = \"10s\" }";
+    let zone = "[[zone]]\norigin = \"service.\"\n";
+    let server = Running::start(&format!("[registry.main]\nzookeeper = \"{servers}\"\n{guard}\n{zone}"));
+    let count = async |name: &str, instances: usize| {
+        eventually(&format!("{name} with {instances}"), async || {
+            (dig(server.dns, &format!("A {name}.service")).data().len() == instances).then_some(())
+        })
+        .await;
+    };
+    count("web", 2).await;
+    // All of one service, which are three of nine.
+    for address in 3..6 {
+        kazoo.delete(&format!("/services/alone/providers/10.0.0.{address}:80"));
+    }
+    count("alone", 0).await;
+    drop(dying);
+    // What comes new is shown beside what is held back.
+    let status = async || get(server.admin, "/v1/status").await;
+    eventually("the guard's alarm", async || status().await.contains("\"services_total\":3").then_some(())).await;
+    kazoo.create("/services/new/providers/10.0.0.9:80", b"{}", false);
+    count("new", 1).await;
+    for service in ["api", "db", "web"] {
+        assert_eq!(dig(server.dns, &format!("A {service}.service")).data(), ["10.0.0.1", "10.0.0.2"]);
+    }
+    // One of them has its instance back; the others are let through.
+    kazoo.create("/services/db/providers/10.0.0.1:80", b"{}", false);
+    eventually("two held back", async || status().await.contains("\"services_total\":2").then_some(())).await;
+    count("api", 1).await;
+    count("web", 1).await;
+    assert_eq!(dig(server.dns, "A db.service").data(), ["10.0.0.1", "10.0.0.2"]);
+    assert!(status().await.contains("\"trips\":1"));
     server.stop().await;
 }
