@@ -6,6 +6,8 @@
 mod workload;
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use divan::{Bencher, black_box};
 use workload::{Workload, name, offers, query};
@@ -111,5 +113,41 @@ fn publish(bencher: Bencher<'_, '_>, services: u32) {
     bencher.with_inputs(input).bench_local_values(|offers| {
         workload.writer.put("api_7", offers);
         workload.writer.commit(1)
+    });
+}
+
+/// A batch of 32 answers, while a writer changes so many services a second: what churn costs those who read.
+#[divan::bench(args = [0, 1_000])]
+fn churn(bencher: Bencher<'_, '_>, changes: u32) {
+    let Workload { mut writer, zones } = Workload::new(10_000);
+    let packets: Vec<Vec<u8>> =
+        (0..32).map(|i| query(&format!("api_{}.service", i * 311), rtype::SRV, Some((0, b"")))).collect();
+    let policy = Policy::new(Secrets::new(Secret::new([7; 16])));
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            #[allow(clippy::disallowed_methods)] // no runtime's thread
+            for generation in 1.. {
+                if is_over.load(Ordering::Relaxed) || changes == 0 {
+                    break;
+                }
+                let service = generation % 10_000;
+                writer.put(&format!("api_{service}"), offers(service, generation));
+                writer.commit(1);
+                std::thread::sleep(Duration::from_secs(1) / changes);
+            }
+        });
+        let (mut spare, mut query, mut tail, mut out) = (Vec::new(), Query::default(), Tail::default(), [0; MAX_UDP]);
+        bencher.bench_local(|| {
+            let loaded = Loaded::new(&zones, std::mem::take(&mut spare));
+            for (turn, packet) in packets.iter().enumerate() {
+                fast::parse(black_box(packet), &mut query);
+                let asked = Asked { packet, query: &query, peer: IpAddr::V4(Ipv4Addr::LOCALHOST), is_udp: true, turn };
+                let subject = loaded.find(&query);
+                black_box(fast::respond(&loaded, &policy, asked, subject, 1_700_000_000, &mut tail, &mut out));
+            }
+            spare = loaded.into_spare();
+        });
+        is_over.store(true, Ordering::Relaxed);
     });
 }
