@@ -4,11 +4,11 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::answer::Rcode;
 use super::fast::{MAX_TCP, MAX_UDP, MIN_UDP, RA};
-use super::forward::reply::{self, Room};
+use super::forward::reply::{self, Found, Room};
 use super::forward::{Failure, Forwarder, Place};
 use super::front::{self, Admitted, Front, Running};
 use super::handler::Handler;
@@ -75,11 +75,7 @@ impl Service {
         };
         let may_recurse = self.front.policy().may_recurse(peer.ip());
         if let Some(forwarder) = self.forwarder.clone().filter(|_| may_recurse && self.is_outside(&message)) {
-            let asked = Asked { message, signer, tail, is_udp, now };
-            return match forwarder.place() {
-                Some(place) => Reply::Later(Box::pin(asked.recurse(forwarder, place, self.handler.clone()))),
-                None => Reply::Messages(vec![asked.fail(Failure::Busy)]),
-            };
+            return self.recurse(forwarder, Asked { message, signer, tail, is_udp, now });
         }
         let mut messages = self.handler.respond_to(message, peer, is_udp, &tail).await;
         if may_recurse {
@@ -92,6 +88,27 @@ impl Service {
             messages.push(front::sign(answer, signer, limit, now));
         }
         Reply::Messages(messages)
+    }
+
+    fn recurse(&self, forwarder: Arc<Forwarder>, asked: Asked) -> Reply {
+        let handler = self.handler.clone();
+        let count = move |response: &[u8]| {
+            handler.counters().refused_in_front(response.get(3).copied().unwrap_or_default() & 0x0f);
+        };
+        let known = Request::parse(&asked.message).and_then(|request| forwarder.known(&request, Instant::now()));
+        let now = if let Some(found) = known {
+            asked.tell(Ok(found))
+        } else if let Some(place) = forwarder.place() {
+            return Reply::Later(Box::pin(async move {
+                let response = asked.wait(&forwarder, place).await;
+                count(&response);
+                response
+            }));
+        } else {
+            asked.tell(Err(Failure::Busy))
+        };
+        count(&now);
+        Reply::Messages(vec![now])
     }
 
     /// Whether this is a question that a forwarder can take, and none of ours to answer.
@@ -112,42 +129,33 @@ struct Asked {
 }
 
 impl Asked {
-    async fn recurse(self, forwarder: Arc<Forwarder>, place: Place, handler: Handler) -> Vec<u8> {
+    async fn wait(self, forwarder: &Forwarder, place: Place) -> Vec<u8> {
+        let outcome = match Request::parse(&self.message) {
+            Some(request) => forwarder.answer(&request, place).await,
+            None => Err(Failure::Unwilling),
+        };
+        self.tell(outcome)
+    }
+
+    /// The outcome as an answer.
+    fn tell(self, outcome: Result<Found, Failure>) -> Vec<u8> {
         let Some(request) = Request::parse(&self.message) else { return Vec::new() };
         let limit = limit(&request, self.is_udp);
-        let taken =
-            request.edns.map_or(0, |_| OPT + self.tail.as_bytes().len()) + self.signer.as_ref().map_or(0, Signer::size);
+        let taken = request.edns.map_or(0, |_| OPT + self.tail.as_bytes().len());
+        let taken = taken + self.signer.as_ref().map_or(0, Signer::size);
         let room = Room { size: limit.saturating_sub(taken), can_retry: self.is_udp };
-        let response = match forwarder.answer(&request, place).await {
-            Ok(found) => reply::encode(&request, found, room).ok_or(Failure::Unwilling),
-            Err(failure) => Err(failure),
-        };
-        let response = match response {
-            Ok(mut response) => {
-                request.push_opt(&mut response, Opt { options: self.tail.as_bytes(), ..Opt::default() });
-                self.finish(response)
+        let encoded = outcome.and_then(|found| reply::encode(&request, found, room).ok_or(Failure::Unwilling));
+        let (mut response, extended) = match encoded {
+            Ok(response) => (response, None),
+            Err(failure) => {
+                let mut response = request.response(Rcode::ServFail.low_bits(), false);
+                response[3] |= RA;
+                (response, (failure == Failure::Unreachable).then_some(NO_REACHABLE_AUTHORITY))
             }
-            Err(failure) => self.fail(failure),
         };
-        handler.counters().refused_in_front(response.get(3).copied().unwrap_or_default() & 0x0f);
-        response
-    }
-
-    fn fail(self, failure: Failure) -> Vec<u8> {
-        let Some(request) = Request::parse(&self.message) else { return Vec::new() };
-        let mut response = request.response(Rcode::ServFail.low_bits(), false);
-        response[3] |= RA;
-        let extended = (failure == Failure::Unreachable).then_some(NO_REACHABLE_AUTHORITY);
         request.push_opt(&mut response, Opt { options: self.tail.as_bytes(), extended, ..Opt::default() });
-        self.finish(response)
-    }
-
-    fn finish(self, response: Vec<u8>) -> Vec<u8> {
         match self.signer {
-            Some(signer) => {
-                let limit = Request::parse(&self.message).map_or(MIN_UDP, |request| limit(&request, self.is_udp));
-                front::sign(response, signer, limit, self.now)
-            }
+            Some(signer) => front::sign(response, signer, limit, self.now),
             None => response,
         }
     }

@@ -123,6 +123,9 @@ impl Forwarder {
             metrics,
         };
         forwarder.reload();
+        if forwarder.peers.load().is_empty() {
+            warn!("there is nobody to forward names outside the zones to");
+        }
         Ok(forwarder)
     }
 
@@ -145,7 +148,16 @@ impl Forwarder {
         place.ok().map(|permit| Place { _permit: permit })
     }
 
-    /// The answer to a request that [`can_take`](Self::can_take) has taken, within some seconds.
+    /// The answer to a request that [`can_take`](Self::can_take) has taken, if it is known. Needs no place: what is known
+    /// is told also while everything else waits for somebody who does not answer.
+    pub fn known(&self, request: &Request<'_>, now: Instant) -> Option<Found> {
+        let question = Question::of(request).filter(Question::is_cacheable)?;
+        let found = found(self.cache.get(&question.query, now)?)?;
+        self.metrics.forwarded(Forwarded::Cached);
+        Some(found)
+    }
+
+    /// The answer to a request that [`can_take`](Self::can_take) has taken, from other name servers, within some seconds.
     ///
     /// # Errors
     /// Why there is none.
@@ -154,18 +166,13 @@ impl Forwarder {
         if self.is_own_probe(&question) {
             return Err(Failure::Unwilling);
         }
-        let is_cacheable = !question.dnssec_ok && !question.checking_disabled;
-        if is_cacheable && let Some(known) = self.cache.get(&question.query, Instant::now()) {
-            self.metrics.forwarded(Forwarded::Cached);
-            return known.map(Found::from).or_else(|error| negative(error).ok_or(Failure::Unwilling));
-        }
         let outcome = self.ask(&question).await;
         self.metrics.forwarded(if outcome.is_ok() { Forwarded::Answered } else { Forwarded::Failed });
         let outcome = outcome?;
-        if is_cacheable {
+        if question.is_cacheable() {
             self.cache.insert(question.query, outcome.clone(), Instant::now());
         }
-        outcome.map(Found::from).or_else(|error| negative(error).ok_or(Failure::Unwilling))
+        found(outcome).ok_or(Failure::Unwilling)
     }
 
     /// Asks one name server after the other. An answer is a message, or the error that hickory makes of a negative one.
@@ -261,9 +268,11 @@ impl Forwarder {
             .into_iter()
             .map(|upstream| known(&upstream).unwrap_or_else(|| Arc::new(Peer::new(upstream, &self.tls))))
             .collect();
-        if !(peers.is_empty() && old.is_empty()) {
-            let upstreams: Vec<String> = peers.iter().map(|peer| peer.upstream.to_string()).collect();
-            info!(?upstreams, "names outside the zones are forwarded");
+        let upstreams: Vec<String> = peers.iter().map(|peer| peer.upstream.to_string()).collect();
+        match (upstreams.is_empty(), old.is_empty()) {
+            (false, _) => info!(?upstreams, "names outside the zones are forwarded"),
+            (true, false) => warn!("there is nobody left to forward names outside the zones to"),
+            (true, true) => {}
         }
         self.peers.store(Arc::new(peers));
     }
@@ -302,6 +311,11 @@ impl Question {
             dnssec_ok: request.edns.is_some_and(|edns| edns.dnssec_ok),
             checking_disabled: request.message[3] & 0x10 != 0,
         })
+    }
+
+    /// Whether it has the usual answer: the cache does not know others, with signatures (DO) or unchecked (CD).
+    fn is_cacheable(&self) -> bool {
+        !self.dnssec_ok && !self.checking_disabled
     }
 
     fn request(&self) -> DnsRequest {
@@ -355,6 +369,10 @@ impl From<Message> for Found {
             additionals,
         }
     }
+}
+
+fn found(answer: Result<Message, NetError>) -> Option<Found> {
+    answer.map_or_else(negative, |message| Some(message.into()))
 }
 
 /// The sections of a negative answer, as far as hickory keeps them.

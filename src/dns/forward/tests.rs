@@ -112,6 +112,9 @@ async fn ask(forwarder: &Forwarder) -> Result<Found, Failure> {
 async fn ask_with(forwarder: &Forwarder, query: &[u8]) -> Result<Found, Failure> {
     let request = Request::parse(query).unwrap();
     assert!(Forwarder::can_take(&request));
+    if let Some(known) = forwarder.known(&request, Instant::now()) {
+        return Ok(known);
+    }
     forwarder.answer(&request, forwarder.place().unwrap()).await
 }
 
