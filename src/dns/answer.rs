@@ -328,7 +328,7 @@ pub struct Room {
 impl Answer<'_> {
     /// Makes the answer fit.
     pub fn fit(&mut self, question: &[u8], room: Room) {
-        let mut sizes = Sizes { taken: room.taken, question, seen: HashSet::new() };
+        let mut sizes = Sizes { taken: room.taken, question, seen: HashSet::new(), names: 0 };
         let fitting = |sizes: &mut Sizes<'_>, section: &[Rr<'_>]| {
             section.iter().take_while(|rr| sizes.add(rr) <= room.size).count()
         };
@@ -370,6 +370,7 @@ struct Sizes<'a> {
     taken: usize,
     question: &'a [u8],
     seen: HashSet<Vec<u8>>,
+    names: usize,
 }
 
 impl Sizes<'_> {
@@ -378,6 +379,11 @@ impl Sizes<'_> {
             Owner::Question => self.question.to_vec(),
             Owner::Name(name) => name.wire().to_vec(),
         };
+        self.names += 1;
+        if self.names > MAX_COMPRESSED {
+            self.taken += owner.len();
+            return self.add_rest(rr);
+        }
         let mut at = 0;
         for label in name::labels(&owner) {
             let suffix = &owner[at..];
@@ -403,6 +409,8 @@ impl Sizes<'_> {
     }
 }
 
+/// As many names as hickory-proto's encoder compresses in a message; those after them are written in full.
+const MAX_COMPRESSED: usize = 120;
 /// As many suffixes as hickory-proto's encoder remembers.
 const MAX_CANDIDATES: usize = 64;
 

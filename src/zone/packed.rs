@@ -10,8 +10,11 @@
 //! glue of an SRV set is, for each record in turn, the addresses of its target; the time to live is the set's own, as
 //! both are of one answer. Numbers are big-endian. It is made by the writer, once, and never changes.
 
+use std::collections::HashMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
+
+use foldhash::fast::FixedState;
 
 use super::entry::{Entry, RrSet};
 use super::instances::{self, Instance};
@@ -185,16 +188,15 @@ fn push_head(bytes: &mut Vec<u8>, set: &RrSet, length: usize) {
 /// For each record: how many addresses of each family its target has, and they; none where an earlier record has the
 /// same target, but for the note of which.
 fn push_glue(bytes: &mut Vec<u8>, set: &RrSet, addresses: &mut dyn FnMut(&[u8]) -> Addresses) {
-    let mut groups: Vec<&[u8]> = Vec::new();
+    // A service may have thousands of instances; names that differ in case only are one host.
+    let mut groups: HashMap<Vec<u8>, usize, FixedState> = HashMap::default();
     let start = bytes.len();
     let mut is_plain = true;
     bytes.push(0);
     for rdata in set.iter() {
         let target = srv_target(rdata);
-        let group = groups.iter().position(|other| other.eq_ignore_ascii_case(target)).unwrap_or_else(|| {
-            groups.push(target);
-            groups.len() - 1
-        });
+        let next = groups.len();
+        let group = *groups.entry(target.to_ascii_lowercase()).or_insert(next);
         bytes.extend_from_slice(&u16::try_from(group).unwrap_or(u16::MAX).to_be_bytes());
         let Addresses { mut v4, mut v6 } = addresses(target);
         v4.truncate(255);
