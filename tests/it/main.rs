@@ -7,6 +7,7 @@ mod announce_faults;
 mod cli;
 mod commands;
 mod comparison;
+mod complaints;
 mod consumers;
 mod drain;
 mod edns;
