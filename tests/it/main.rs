@@ -13,6 +13,7 @@ mod drain;
 mod edns;
 mod end_to_end;
 mod forward;
+mod fuzzing;
 mod garbage;
 mod harness;
 mod host_names;

@@ -1,0 +1,121 @@
+//! The checks of the fuzz targets in tests/fuzz, on seeded random input: bounded, so that every test run has them. What a
+//! longer run found is kept below as a case of its own.
+//!
+//! `ZONEKEEPER_FUZZ=1000000` runs more of them, `ZONEKEEPER_SEED=7` others.
+
+#[path = "../fuzz/checks/master_file.rs"]
+mod master_file;
+#[path = "../fuzz/checks/packet.rs"]
+mod packet;
+
+use fastrand::Rng;
+
+use crate::comparison::ZONE;
+use crate::comparison::questions::Questions;
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+#[test]
+fn no_packet_gets_anything_but_dns_and_both_ways_agree() {
+    let mut rng = Rng::with_seed(setting("ZONEKEEPER_SEED", 1035));
+    let mut questions = Questions::new(ZONE, rng.u64(..));
+    let server = packet::Server::new();
+    for round in 0..setting("ZONEKEEPER_FUZZ", 40_000) {
+        let how = rng.u8(..4);
+        let mut data = vec![how];
+        if how & 2 == 0 && round % 4 > 0 {
+            data.extend_from_slice(&questions.next_one().packet);
+            for _ in 0..rng.usize(..4) {
+                let at = rng.usize(1..data.len());
+                data[at] = rng.u8(..);
+            }
+        } else {
+            data.extend((0..rng.usize(..120)).map(|_| rng.u8(..)));
+        }
+        server.check(&data);
+    }
+}
+
+/// What master files are made of.
+const PIECES: [&str; 48] = [
+    "@",
+    " ",
+    "\t",
+    "\n",
+    "\n ",
+    "(",
+    ")",
+    ";",
+    "\"",
+    "\\",
+    "\\046",
+    "\\.",
+    "$ORIGIN ",
+    "$TTL ",
+    "$INCLUDE more",
+    "$GENERATE 1-2 a A 1",
+    "IN",
+    "CH",
+    "SOA",
+    "NS",
+    "A",
+    "AAAA",
+    "CNAME",
+    "DNAME",
+    "MX",
+    "TXT",
+    "SRV",
+    "CAA",
+    "NAPTR",
+    "TLSA",
+    "HTTPS",
+    "SVCB",
+    "CSYNC",
+    "TYPE65280",
+    "\\# 4 01020304",
+    "1h30m",
+    "300",
+    "4294967295",
+    "10.0.0.1",
+    "2001:db8::1",
+    "www",
+    "*.a",
+    "a.b.service.",
+    "x.example.",
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    "alpn=h2,h3 port=53",
+    "ä",
+    "0 5 \"x\"",
+];
+
+#[test]
+fn no_text_is_more_than_problems_or_a_zone_that_can_be_written_and_read_again() {
+    let mut rng = Rng::with_seed(setting("ZONEKEEPER_SEED", 1035));
+    let lines: Vec<&str> = ZONE.lines().collect();
+    for round in 0..setting("ZONEKEEPER_FUZZ", 40_000) / 4 {
+        let mut data = Vec::new();
+        if round % 2 == 0 {
+            // Whole lines of a good file, with a byte changed now and then.
+            for _ in 0..rng.usize(1..12) {
+                data.extend_from_slice(lines[rng.usize(..lines.len())].as_bytes());
+                data.push(b'\n');
+            }
+            for _ in 0..rng.usize(..3) {
+                let at = rng.usize(..data.len());
+                data[at] = rng.u8(..);
+            }
+            let _ = data.splice(..0, *b"$TTL 60\n");
+        } else {
+            for _ in 0..rng.usize(..30) {
+                data.extend_from_slice(PIECES[rng.usize(..PIECES.len())].as_bytes());
+                data.extend((rng.u8(..3) > 0).then_some(b' '));
+            }
+            if rng.u8(..4) == 0 {
+                data.extend_from_slice(b"\xff$TTL 1\nmore A 10.0.0.9\n");
+            }
+        }
+        master_file::check(&data);
+    }
+}
