@@ -120,9 +120,26 @@ impl Server {
         self.wait();
     }
 
-    /// Freezes it: connections stay open and nothing answers.
+    /// Freezes it: connections stay open and nothing answers. On a busy machine its threads stop one after the other, some
+    /// time after the signal was sent: this is waited for.
     pub(crate) fn freeze(&self) {
         self.signal("STOP");
+        let begun = Instant::now();
+        while !self.is_frozen() {
+            assert!(begun.elapsed() < PATIENCE, "ZooKeeper goes on after SIGSTOP");
+            pause();
+        }
+    }
+
+    /// Whether each of its threads is stopped (the letter after the name in `stat`, proc(5)).
+    fn is_frozen(&self) -> bool {
+        let child = self.child.as_ref().expect("a running ZooKeeper");
+        let threads = fs::read_dir(format!("/proc/{}/task", child.id())).expect("the threads of ZooKeeper");
+        threads.flatten().all(|thread| {
+            // One that has ended meanwhile does nothing any more.
+            let Ok(stat) = fs::read_to_string(thread.path().join("stat")) else { return true };
+            stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['T', 'Z', 'X']))
+        })
     }
 
     /// Lets it go on after [`freeze`](Self::freeze).
