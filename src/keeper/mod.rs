@@ -54,6 +54,11 @@ impl Path {
         Ok(Self(path.into()))
     }
 
+    /// A path that a server told of, as it stands.
+    fn told(path: &str) -> Self {
+        Self(path.into())
+    }
+
     /// `/`.
     pub fn root() -> Self {
         Self("/".into())

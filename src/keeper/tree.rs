@@ -4,7 +4,7 @@
 //! applied to its whole subtree, would erase a child that was created again meanwhile. So a znode may be here for a
 //! moment without its parent; [`Tree::children`] and [`Tree::subtree`] are range scans over the order of the paths.
 
-use std::collections::btree_map::Range;
+use std::collections::btree_map::{Entry as MapEntry, Range};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
@@ -135,6 +135,21 @@ impl Tree {
         itself.into_iter().chain(below).map(|(path, slot)| (path, &slot.entry))
     }
 
+    /// These paths with what is known of each. Where they are a large part of all, both are gone through side by side.
+    pub fn entries_of<'t>(
+        &'t self,
+        paths: &'t BTreeSet<Path>,
+    ) -> Box<dyn Iterator<Item = (&'t Path, Option<&'t Entry>)> + 't> {
+        if paths.len() < self.len() / 8 {
+            return Box::new(paths.iter().map(|path| (path, self.get(path.as_str()))));
+        }
+        let mut all = self.iter().peekable();
+        Box::new(paths.iter().map(move |path| {
+            while all.next_if(|(before, _)| *before < path).is_some() {}
+            (path, all.next_if(|(found, _)| *found == path).map(|(_, entry)| entry))
+        }))
+    }
+
     /// The known children of `path`, in the order of their names; what lies deeper is jumped over.
     pub fn children<'t>(&'t self, path: &Path) -> Children<'t> {
         let prefix = prefix(path);
@@ -184,8 +199,9 @@ impl Tree {
     /// Puts a znode in the scan of `epoch`. Says whether anything changed.
     pub(super) fn put(&mut self, path: &Path, entry: Entry, epoch: u32) -> bool {
         let added = size(&entry);
-        match self.nodes.get_mut(path.as_str()) {
-            Some(slot) => {
+        match self.nodes.entry(path.clone()) {
+            MapEntry::Occupied(mut slot) => {
+                let slot = slot.get_mut();
                 slot.epoch = epoch;
                 if slot.entry == entry {
                     return false;
@@ -193,8 +209,8 @@ impl Tree {
                 self.bytes -= size(&slot.entry);
                 slot.entry = entry;
             }
-            None => {
-                self.nodes.insert(path.clone(), Slot { entry, epoch });
+            MapEntry::Vacant(room) => {
+                room.insert(Slot { entry, epoch });
             }
         }
         self.bytes += added;
@@ -311,6 +327,16 @@ mod tests {
         let below: Vec<_> = tree.subtree(&Path::new("/s/a").unwrap()).map(|(path, _)| path.to_string()).collect();
         assert_eq!(below, ["/s/a", "/s/a/x"]);
         assert_eq!(tree.subtree(&Path::root()).count(), 5);
+    }
+
+    #[test]
+    fn many_paths_are_found_as_one_by_one() {
+        let tree = tree(&["/a", "/b", "/c/d", "/e"]);
+        let paths: BTreeSet<Path> =
+            ["/", "/a", "/c", "/c/d", "/d", "/e", "/f"].map(|path| Path::new(path).unwrap()).into();
+        let found: Vec<_> = tree.entries_of(&paths).collect();
+        assert_eq!(found, paths.iter().map(|path| (path, tree.get(path.as_str()))).collect::<Vec<_>>());
+        assert_eq!(found.iter().filter(|(_, entry)| entry.is_some()).count(), 3);
     }
 
     #[test]

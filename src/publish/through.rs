@@ -8,7 +8,7 @@ use super::registry::{Layout, joined};
 use crate::format;
 use crate::keeper::Path;
 use crate::keeper::links::{Held, Links, PropertyLink};
-use crate::keeper::tree::Tree;
+use crate::keeper::tree::{Entry, Tree};
 use crate::model::Malformed;
 
 /// A registry's links, for the publisher and those who look something up.
@@ -41,14 +41,21 @@ impl Through {
     ) -> (BTreeSet<String>, Option<Vec<Malformed>>) {
         let mut links = self.links.write().unwrap_or_else(PoisonError::into_inner);
         // Paths of one service stand together: most are like the one before.
-        let mut own: Vec<&str> = changed.iter().filter_map(|path| layout.service_of(path)).collect();
-        own.dedup();
-        let mut touched: BTreeSet<String> = own.into_iter().map(str::to_owned).collect();
+        let mut touched = BTreeSet::new();
+        let mut last = None;
+        for service in changed.iter().filter_map(|path| layout.service_of(path)) {
+            if last.replace(service) != Some(service) {
+                touched.insert(service.to_owned());
+            }
+        }
         // Those seen through links as they were, then through links as they are.
         let mut through: BTreeSet<String> = changed.iter().flat_map(|path| services_at(layout, &links, path)).collect();
         let mut anew = false;
-        for path in changed {
-            let held = tree.known(path.as_str()).map(|known| held(&known.data)).unwrap_or_default();
+        for (path, entry) in tree.entries_of(changed) {
+            let held = match entry {
+                Some(Entry::Known(known)) => held(&known.data),
+                _ => Held::default(),
+            };
             anew |= links.set(path, held) || links.may_lead_elsewhere(tree, path);
         }
         let mut broken = None;

@@ -187,8 +187,11 @@ impl<'b> Decoder<'b> {
             path.extend_from_slice(self.text()?);
             let text = std::str::from_utf8(&path).map_err(|_| Refusal::Damaged("a path is no text"))?;
             // What a server told of is taken as it is, here as in the mirror: no more is asked than a slash in front.
-            let below = text.strip_prefix('/').ok_or(Refusal::Damaged("a path is no path"))?;
-            let at = if below.is_empty() { Path::root() } else { Path::root().child(below) };
+            let at = if text.starts_with('/') {
+                Path::told(text)
+            } else {
+                return Err(Refusal::Damaged("a path is no path"));
+            };
             let entry = match tag {
                 KNOWN => {
                     let data = self.text()?.into();
