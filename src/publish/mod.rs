@@ -18,7 +18,7 @@ pub mod through;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
@@ -278,7 +278,7 @@ impl Core {
     }
 
     /// Brings these services into every zone that shows them. What is read and built of one does not depend on the
-    /// others: for the first sight of a large registry that is done on threads, a few services ahead of the writers.
+    /// others: for the first sight of a large registry that is done on threads.
     fn rebuild(&mut self, tree: &Tree, mut touched: Vec<String>) {
         if let Some(guard) = &self.guard {
             touched.retain(|folded| !guard.holds(folded));
@@ -296,38 +296,35 @@ impl Core {
         }
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let (next, pieces) = (AtomicUsize::new(0), touched.chunks(PIECE).collect::<Vec<_>>());
-        let (sender, done) = mpsc::sync_channel(threads * 2);
-        let (mut gone, mut wanted) = (Vec::new(), Vec::new());
-        let mut guard = self.guard.take();
+        let mut wishes = Vec::with_capacity(touched.len());
         std::thread::scope(|scope| {
             let publisher = &*self;
-            for _ in 0..threads {
-                let (sender, next, pieces, links, origins) = (sender.clone(), &next, &pieces, &*links, &*origins);
-                scope.spawn(move || {
-                    while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let build = |folded: &String| publisher.build(tree, links, origins, folded.clone(), now);
-                        if sender.send(piece.iter().map(build).collect::<Vec<_>>()).is_err() {
-                            return;
-                        }
+            let work = || {
+                let mut wishes = Vec::new();
+                while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let build = |folded: &String| publisher.build(tree, &links, &origins, folded.clone(), now);
+                    for mut built in piece.iter().map(build).collect::<Vec<_>>() {
+                        let wanted = std::mem::take(&mut built.wanted);
+                        let folded = built.folded.clone();
+                        wishes.push((folded, built.exists, wanted, built.drained_until, built.instances));
+                        publisher.offer(built);
                     }
-                });
-            }
-            drop(sender);
-            for piece in done {
-                for built in piece {
-                    gone.extend((!built.exists).then(|| built.folded.clone()));
-                    wanted.push((built.folded.clone(), built.wanted.clone(), built.drained_until));
-                    count(&mut guard, &built);
-                    publisher.offer(built);
+                    // Where nobody is served yet, what was built is not kept twice until all of it is.
+                    publisher.targets.iter().for_each(|target| target.lock().prepare());
                 }
-                publisher.targets.iter().for_each(|target| target.lock().prepare());
+                wishes
+            };
+            let working: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            for thread in working {
+                // A panic there is a panic here, as if the work had not been shared out.
+                wishes.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
             }
         });
-        self.guard = guard;
-        for folded in gone {
-            self.forget(&folded);
-        }
-        for (folded, wanted, drained_until) in wanted {
+        for (folded, exists, wanted, drained_until, instances) in wishes {
+            if !exists {
+                self.forget(&folded);
+            }
+            count(&mut self.guard, &folded, instances);
             self.want(&folded, wanted);
             self.drains.set(&folded, drained_until);
         }
@@ -367,7 +364,7 @@ impl Core {
         }
         self.want(&built.folded, built.wanted.clone());
         self.drains.set(&built.folded, built.drained_until);
-        count(&mut self.guard, &built);
+        count(&mut self.guard, &built.folded, built.instances);
         self.offer(built);
     }
 
@@ -540,9 +537,9 @@ impl Core {
 }
 
 /// Tells the guard how many instances a service is shown with.
-fn count(guard: &mut Option<Guard>, built: &Built) {
+fn count(guard: &mut Option<Guard>, folded: &str, instances: usize) {
     if let Some(guard) = guard {
-        guard.shows(&built.folded, narrow(built.instances));
+        guard.shows(folded, narrow(instances));
     }
 }
 
