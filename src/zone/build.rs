@@ -29,7 +29,7 @@ use super::name::{Name, NameError};
 use super::record::rtype;
 use super::records::srv::{self, Reach};
 use super::records::{address, browse, label, subset, txt};
-use crate::model::{self, Endpoint, Service, State};
+use crate::model::{self, Endpoint, Protocol, Service, State};
 
 /// What decides between the offers for one owner name: the highest that is there hides all below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -262,15 +262,27 @@ fn add_service_name(
     (domain, service): (&Name, &[u8]),
     members: &[Member<'_>],
 ) {
-    for Member { instance, reach } in members {
-        let Some(name) = srv::service_name(domain, service, instance.protocol) else { continue };
-        reach.add_srv(names, &name, Rank::Derived);
-        let mut too_long = Vec::new();
-        let txt = txt::rdata(context.txt, &instance.metadata, |key| too_long.push(key.to_owned()));
-        for key in too_long {
-            names.remark(too_long_for_txt(&instance.name, &key));
+    for protocol in [Protocol::Tcp, Protocol::Udp] {
+        let mut members = members.iter().filter(|member| member.instance.protocol == protocol).peekable();
+        if members.peek().is_none() {
+            continue;
         }
-        browse::add(names, (&name, domain), &instance.name, reach, txt);
+        let Some(name) = srv::service_name(domain, service, protocol) else { continue };
+        let mut listed: Option<u32> = None;
+        for Member { instance, reach } in members {
+            reach.add_srv(names, &name, Rank::Derived);
+            let mut too_long = Vec::new();
+            let txt = txt::rdata(context.txt, &instance.metadata, |key| too_long.push(key.to_owned()));
+            for key in too_long {
+                names.remark(too_long_for_txt(&instance.name, &key));
+            }
+            if browse::add(names, &name, &instance.name, reach, txt) {
+                listed = Some(listed.map_or(reach.ttl, |ttl| ttl.min(reach.ttl)));
+            }
+        }
+        if let Some(ttl) = listed {
+            browse::list(names, &name, domain, ttl);
+        }
     }
 }
 

@@ -115,7 +115,8 @@ impl Name {
         (end <= 255).then(|| (Self(wire[..end].into()), end))
     }
 
-    fn from_wire_vec(wire: Vec<u8>) -> Result<Self, NameError> {
+    /// A name in wire form that is well-formed but for, maybe, its length.
+    pub(super) fn from_wire_vec(wire: Vec<u8>) -> Result<Self, NameError> {
         if wire.len() > 255 { Err(NameError::LongName) } else { Ok(Self(wire.into())) }
     }
 

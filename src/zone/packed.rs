@@ -11,7 +11,7 @@
 //! both are of one answer. Numbers are big-endian. It is made by the writer, once, and never changes.
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
@@ -41,6 +41,15 @@ pub struct Addresses {
     pub v4: Vec<Ipv4Addr>,
     /// IPv6, each once.
     pub v6: Vec<Ipv6Addr>,
+}
+
+impl From<IpAddr> for Addresses {
+    fn from(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(address) => Self { v4: vec![address], v6: Vec::new() },
+            IpAddr::V6(address) => Self { v4: Vec::new(), v6: vec![address] },
+        }
+    }
 }
 
 /// The target of an SRV record's data.

@@ -3,7 +3,6 @@
 
 use std::cell::OnceCell;
 use std::collections::HashSet;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::Guard;
@@ -82,13 +81,10 @@ impl Table {
     /// The address of a host, where it is an `addr` name; others are packed with the service.
     fn addresses_of(&self, target: &[u8]) -> Addresses {
         let target = target.to_ascii_lowercase();
-        let mut addresses = Addresses::default();
         match self.apex().and_then(|apex| made::shape(apex.name(), &target)) {
-            Some(Shape::Address(IpAddr::V4(address))) => addresses.v4.push(address),
-            Some(Shape::Address(IpAddr::V6(address))) => addresses.v6.push(address),
-            _ => {}
+            Some(Shape::Address(address)) => address.into(),
+            _ => Addresses::default(),
         }
-        addresses
     }
 }
 

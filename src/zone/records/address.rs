@@ -1,6 +1,6 @@
 //! The names of addresses: `192-168-0-42.addr.service.`, and the reverse names that point there.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use super::super::name::{Name, NameError};
 use super::super::record::rtype;
@@ -10,11 +10,33 @@ use super::super::record::rtype;
 /// # Errors
 /// When it would be too long.
 pub fn name(origin: &Name, address: IpAddr) -> Result<Name, NameError> {
-    let label = match address {
-        IpAddr::V4(address) => address.to_string().replace('.', "-"),
-        IpAddr::V6(address) => format!("{:032x}", u128::from(address)),
-    };
-    below_addr(origin, &label)
+    let mut wire = Vec::with_capacity(40 + origin.wire().len());
+    wire.push(0);
+    // There are as many of these names as instances: digits are written by hand.
+    match address {
+        IpAddr::V4(address) => {
+            for octet in address.octets() {
+                if wire.len() > 1 {
+                    wire.push(b'-');
+                }
+                let digits = [octet / 100, octet / 10 % 10, octet % 10].map(|digit| b'0' + digit);
+                wire.extend_from_slice(
+                    &digits[if octet > 99 {
+                        0
+                    } else if octet > 9 {
+                        1
+                    } else {
+                        2
+                    }..],
+                );
+            }
+        }
+        IpAddr::V6(address) => wire.extend_from_slice(format!("{:032x}", u128::from(address)).as_bytes()),
+    }
+    wire[0] = u8::try_from(wire.len() - 1).map_err(|_| NameError::LongLabel)?;
+    wire.extend_from_slice(b"\x04addr");
+    wire.extend_from_slice(origin.wire());
+    Name::from_wire_vec(wire)
 }
 
 /// `<label>.addr.<origin>`, which is also where hosts of one label stand.
@@ -36,9 +58,15 @@ pub(in super::super) fn of_label(label: &[u8]) -> Option<IpAddr> {
         let digits = label.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         return u128::from_str_radix(label, 16).ok().filter(|_| digits).map(|bits| IpAddr::V6(bits.into()));
     }
-    // What is written in another way than it is made (`010-0-0-1`) is not the name of an address.
-    let address: Ipv4Addr = label.replace('-', ".").parse().ok()?;
-    (address.to_string().replace('.', "-") == label).then_some(IpAddr::V4(address))
+    let mut octets = [0; 4];
+    let mut parts = label.split('-');
+    for octet in &mut octets {
+        // What is written in another way than it is made (`010-0-0-1`) is not the name of an address.
+        let part = parts.next().filter(|part| part.bytes().all(|byte| byte.is_ascii_digit()))?;
+        let digits = |octet: u8| 1 + usize::from(octet > 9) + usize::from(octet > 99);
+        *octet = part.parse().ok().filter(|octet| digits(*octet) == part.len())?;
+    }
+    parts.next().is_none().then_some(IpAddr::V4(octets.into()))
 }
 
 /// The name whose PTR record says who has the address (RFC 1035 §3.5, RFC 3596 §2.5).
@@ -80,7 +108,16 @@ mod tests {
             let address: IpAddr = address.parse().unwrap();
             assert_eq!(address_of(&origin, &name(&origin, address).unwrap()), Some(address));
         }
-        for other in ["010-0-0-1.addr.service", "1-2-3.addr.service", "x.1-2-3-4.addr.service", "1-2-3-4.service"] {
+        for other in [
+            "010-0-0-1.addr.service",
+            "1-2-3.addr.service",
+            "1-2-3-4-5.addr.service",
+            "1-2--4.addr.service",
+            "1-2-3-256.addr.service",
+            "1-2-3-+4.addr.service",
+            "x.1-2-3-4.addr.service",
+            "1-2-3-4.service",
+        ] {
             assert_eq!(address_of(&origin, &Name::parse(other).unwrap()), None, "{other}");
         }
     }

@@ -8,21 +8,27 @@ use super::super::record::rtype;
 use super::label;
 use super::srv::Reach;
 
-/// Adds an instance called `name` to the service at `service` (`_api_x._tcp.service.`) of `domain`.
+/// Adds an instance called `name` to the service at `service` (`_api_x._tcp.service.`). Says whether it makes a name.
 pub(in super::super) fn add(
     names: &mut Names,
-    (service, domain): (&Name, &Name),
+    service: &Name,
     name: &str,
     reach: &Reach,
     txt: Option<Vec<u8>>,
-) {
-    let Some(instance) = label::exact(name).ok().and_then(|label| service.child(&label).ok()) else { return };
+) -> bool {
+    let Ok(label) = label::exact(name) else { return false };
+    let Ok(instance) = service.child(&label) else { return false };
     names.add(service, Rank::Derived, rtype::PTR, reach.ttl, instance.wire().to_vec());
-    let (label, txt) = (instance.labels().next().unwrap_or_default(), txt.unwrap_or_default());
-    let rdata = Instance { label, ttl: reach.ttl, srv: &reach.srv, txt: &txt }.rdata();
+    let txt = txt.unwrap_or_default();
+    let rdata = Instance { label: &label, ttl: reach.ttl, srv: &reach.srv, txt: &txt }.rdata();
     names.add(service, Rank::Derived, instances::TYPE, 0, rdata);
+    true
+}
+
+/// Lists the service at `service` among those of `domain`.
+pub(in super::super) fn list(names: &mut Names, service: &Name, domain: &Name, ttl: u32) {
     if let Some(all) = services_name(domain) {
-        names.add(&all, Rank::Derived, rtype::PTR, reach.ttl, service.wire().to_vec());
+        names.add(&all, Rank::Derived, rtype::PTR, ttl, service.wire().to_vec());
     }
 }
 

@@ -11,7 +11,7 @@ use super::super::made::{self, Shape};
 use super::super::name::Name;
 use super::super::packed::{Addresses, Packed, srv_target};
 use super::super::record::rtype;
-use super::super::records::address::{self, address_of};
+use super::super::records::address;
 use super::super::slot::Slot;
 use super::{Change, HashSet, Rank, ZoneWriter, held};
 
@@ -221,14 +221,15 @@ impl ZoneWriter {
     /// The addresses of a host that an SRV record names. That of an `addr` name is in the name, unless the master file
     /// says something of it; any other host in the zone is looked up, and remembered by [`Self::depend`].
     fn addresses_of(&self, target: &[u8]) -> Addresses {
-        let Some((name, _)) = Name::from_wire(&target.to_ascii_lowercase()) else { return Addresses::default() };
+        if let Some(address) = self.plain_address(target) {
+            return address.into();
+        }
         let mut addresses = Addresses::default();
-        if let Some(address) = self.plain_address(&name) {
-            match address {
-                IpAddr::V4(address) => addresses.v4.push(address),
-                IpAddr::V6(address) => addresses.v6.push(address),
-            }
-        } else if name.is_at_or_below(self.zone.origin())
+        let Some((name, _)) = Name::from_wire(&target.to_ascii_lowercase()) else { return addresses };
+        if let Some(address) = self.plain_address(name.wire()) {
+            return address.into();
+        }
+        if name.is_at_or_below(self.zone.origin())
             && let Some(sets) = self.visible(&name)
         {
             let data = |rtype| sets.iter().filter(move |set| set.rtype == rtype).flat_map(RrSet::iter);
@@ -250,8 +251,8 @@ impl ZoneWriter {
     }
 
     /// The address that an `addr` name stands for, where nobody says anything else of it.
-    fn plain_address(&self, name: &Name) -> Option<IpAddr> {
-        let address = address_of(self.zone.origin(), name)?;
+    fn plain_address(&self, name: &[u8]) -> Option<IpAddr> {
+        let Some(Shape::Address(address)) = made::shape(self.zone.origin().wire(), name) else { return None };
         if !self.static_addresses {
             return Some(address);
         }
@@ -264,9 +265,11 @@ impl ZoneWriter {
             .set(rtype::SRV)
             .into_iter()
             .flat_map(RrSet::iter)
-            .filter_map(|rdata| Name::from_wire(&srv_target(rdata).to_ascii_lowercase()))
+            .map(srv_target)
+            .filter(|target| self.plain_address(target).is_none())
+            .filter_map(|target| Name::from_wire(&target.to_ascii_lowercase()))
             .map(|(target, _)| target)
-            .filter(|target| target.is_at_or_below(self.zone.origin()) && self.plain_address(target).is_none())
+            .filter(|target| target.is_at_or_below(self.zone.origin()) && self.plain_address(target.wire()).is_none())
             .collect()
     }
 

@@ -120,8 +120,10 @@ fn addresses_packed_with_srv_records_follow_their_host() {
     let mut writer = writer();
     writer.put("a", vec![srv("a.service", "host.service")]);
     writer.put("b", vec![srv("b.service", "10-0-0-9.addr.service")]);
+    writer.put("c", vec![srv("c.service", "10-0-0-8.Addr.SERVICE")]);
     writer.commit(101);
     assert_eq!((glue(&writer, "a.service"), glue(&writer, "b.service")), (vec![], vec![9]));
+    assert_eq!(glue(&writer, "c.service"), [8], "in whatever case the host is written");
     writer.put("host", vec![offer("host.service", Rank::Real, 1)]);
     writer.commit(102);
     assert_eq!(glue(&writer, "a.service"), [1]);
