@@ -303,14 +303,22 @@ impl Core {
                 let mut wishes = Vec::new();
                 while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let build = |folded: &String| publisher.build(tree, &links, &origins, folded.clone(), now);
-                    for mut built in piece.iter().map(build).collect::<Vec<_>>() {
-                        let wanted = std::mem::take(&mut built.wanted);
-                        let folded = built.folded.clone();
-                        wishes.push((folded, built.exists, wanted, built.drained_until, built.instances));
-                        publisher.offer(built);
+                    let mut piece: Vec<Built> = piece.iter().map(build).collect();
+                    for (i, target) in publisher.targets.iter().enumerate() {
+                        // While one thread has the writer, the others build.
+                        let mut writer = target.lock();
+                        for built in &mut piece {
+                            if let Some(offers) = built.offered.get_mut(i).and_then(Option::take) {
+                                writer.put(&built.folded, offers);
+                            }
+                        }
+                        // Where nobody is served yet, what was built is not kept twice until all of it is.
+                        writer.prepare();
                     }
-                    // Where nobody is served yet, what was built is not kept twice until all of it is.
-                    publisher.targets.iter().for_each(|target| target.lock().prepare());
+                    for Built { folded, exists, malformed, wanted, drained_until, instances, .. } in piece {
+                        publisher.report(&folded, malformed);
+                        wishes.push((folded, exists, wanted, drained_until, instances));
+                    }
                 }
                 wishes
             };
