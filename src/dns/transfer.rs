@@ -414,6 +414,39 @@ mod tests {
         }
     }
 
+    /// RFC 1034 §3.6.2, RFC 2181 §10.1: it is answered for addresses that nobody knows, and no part of the zone.
+    #[test]
+    fn a_cname_beside_srv_is_in_no_axfr_and_in_no_ixfr() {
+        let mut writer = writer();
+        for i in 0..20 {
+            put(&mut writer, &format!("s{i}"), vec![vec![1]]);
+        }
+        let of = |rtype, rdata: &[u8]| RrSet::new(rtype, 5, vec![rdata.to_vec()]);
+        let srv = || of(rtype::SRV, b"\0\0\0\x0a\0\x01\x01h\0");
+        let (cname, address) = (of(rtype::CNAME, b"\x01h\0"), of(rtype::A, &[10, 0, 0, 1]));
+        let secondary = |writer: &ZoneWriter| -> BTreeSet<Read> {
+            let (_, records) = read(begin(writer, &request("service", rtype::AXFR, None), false).unwrap());
+            records.into_iter().filter(|record| record.1 != rtype::SOA).collect()
+        };
+        let mut serial = writer.commit(101).unwrap().serial;
+        let mut held = secondary(&writer);
+        // It comes with the service, gives way to an address, returns, and goes.
+        for sets in [vec![cname.clone(), srv()], vec![address, srv()], vec![cname, srv()], vec![]] {
+            writer.put("lone", vec![Offer { owner: name("lone.service"), rank: Rank::Real, sets: sets.into() }]);
+            let new = writer.commit(102).unwrap().serial;
+            let transfer = begin(&writer, &request("service", rtype::IXFR, Some(serial)), false).unwrap();
+            assert_eq!(transfer.kind(), Kind::Incremental);
+            let (_, records) = read(transfer);
+            assert!(records.iter().all(|record| record.1 != rtype::CNAME), "{records:?}");
+            // The new SOA, the old one and what goes, the new one and what comes, the new one.
+            let steps: Vec<_> = records.split(|record| record.1 == rtype::SOA).collect();
+            assert!(steps[2].iter().all(|record| held.remove(record)), "{records:?}");
+            assert!(steps[3].iter().all(|record| held.insert(record.clone())), "{records:?}");
+            assert_eq!(held, secondary(&writer), "{serial} to {new}");
+            serial = new;
+        }
+    }
+
     #[test]
     fn what_is_longer_than_the_zone_is_sent_as_the_zone() {
         let mut writer = writer();

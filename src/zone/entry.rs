@@ -1,7 +1,6 @@
 //! What the server holds for one owner name: its RRsets, in wire form.
 
 use super::name::Name;
-use super::record::{Record, rtype};
 
 /// An owner name with its RRsets. Without any it is an empty non-terminal, or a service without instances: it exists,
 /// and every query for it is NODATA (RFC 8020, RFC 4592 §2.2.2).
@@ -17,20 +16,6 @@ impl Entry {
     /// The RRset of `rtype`.
     pub fn set(&self, rtype: u16) -> Option<&RrSet> {
         self.sets.iter().find(|set| set.rtype == rtype)
-    }
-
-    /// All records, as a zone file or a transfer has them: a CNAME that stands in for addresses beside other data is left
-    /// out (RFC 1034 §3.6.2).
-    pub fn records(&self) -> impl Iterator<Item = Record> + '_ {
-        let shown = |set: &&RrSet| set.rtype != rtype::CNAME || self.sets.len() == 1;
-        self.sets.iter().filter(shown).flat_map(|set| {
-            set.iter().map(|rdata| Record {
-                owner: self.owner.clone(),
-                rtype: set.rtype,
-                ttl: set.ttl,
-                rdata: rdata.into(),
-            })
-        })
     }
 }
 

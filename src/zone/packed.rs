@@ -162,9 +162,22 @@ impl Packed {
         }
     }
 
-    /// All records.
+    /// The RRsets that a zone file or a transfer has: all, but for a CNAME that stands in for addresses beside other data.
+    /// It is answered for what is not there, and is no part of the zone (RFC 1034 §3.6.2, RFC 2181 §10.1).
+    pub fn listed(&self) -> impl Iterator<Item = PackedSet<'_>> {
+        let is_alone = self.directory().1 == 1;
+        self.sets().filter(move |set| is_alone || set.rtype != rtype::CNAME)
+    }
+
+    /// All records of [`Self::listed`].
     pub fn records(&self) -> Vec<Record> {
-        self.unpack().records().collect()
+        let owner = Name::from_wire(self.name()).map_or_else(Name::root, |(name, _)| name);
+        let of_set = |set: PackedSet<'_>| {
+            let record =
+                |rdata: &[u8]| Record { owner: owner.clone(), rtype: set.rtype, ttl: set.ttl, rdata: rdata.into() };
+            set.iter().map(record).collect::<Vec<_>>()
+        };
+        self.listed().flat_map(of_set).collect()
     }
 
     /// The entry it was made of, without the instances.
