@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::access::{Networks, Transfers};
 use super::cookie::{Mode, Secrets};
 use super::forward::upstream::{Source, is_ours};
+use super::limits::Limits;
 use super::options::MAX_NSID;
 use crate::settings::{Kind, Located, Problems, Section, Setting, Value};
 use crate::zone::name::Name;
@@ -40,6 +41,8 @@ pub struct Config {
     pub allow_recursion: Networks,
     /// Who may vouch for upstreams that are asked over TLS.
     pub forward_ca: PathBuf,
+    /// What TCP connections may take.
+    pub tcp: Limits,
 }
 
 impl Default for Config {
@@ -59,6 +62,7 @@ impl Default for Config {
             forward: Vec::new(),
             allow_recursion: Networks::near(),
             forward_ca: "/etc/ssl/certs/ca-certificates.crt".into(),
+            tcp: Limits::default(),
         }
     }
 }
@@ -106,6 +110,10 @@ impl Config {
             config.nsid = value;
         }
         config.read_forward(section);
+        if let Some(mut tcp) = section.section("tcp") {
+            config.tcp = Limits::read(&mut tcp);
+            tcp.finish();
+        }
         config
     }
 

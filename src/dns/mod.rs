@@ -2,7 +2,7 @@
 //!
 //! - [`fast`]: the hot path, bytes to bytes from packed entries, pure.
 //! - [`answer`]: the same decisions for everything else, pure; [`handler`]: refusals, EDNS and encoding around it.
-//! - [`listen`]: sockets, UDP threads, TCP connections.
+//! - [`listen`]: sockets, UDP threads, TCP connections and their [`limits`].
 //! - [`front`]: what stands before the handler: [`access`], [`tsig`] with its [`key`]s, and [`transfer`], all on the bytes
 //!   of a [`request`]; [`service`] is both together. - [`notify`]: tells the secondaries.
 //! - [`policy`]: what both paths go by: who may, and the EDNS [`options`] of an answer, [`cookie`]s among them.
@@ -19,6 +19,7 @@ pub mod forward;
 pub mod front;
 pub mod handler;
 pub mod key;
+pub mod limits;
 pub mod listen;
 pub mod metrics;
 pub mod notify;

@@ -9,10 +9,8 @@ use super::access::{Networks, Transfers};
 use super::config::Config;
 use super::cookie::{Mode, Secrets};
 use super::key::Key;
+use super::limits::Limits;
 use super::options::{self, Options, Tail};
-
-/// How long a TCP connection may say nothing (RFC 7766 §6.2.3).
-pub const IDLE: Duration = Duration::from_secs(10);
 
 /// The policy of a server.
 #[derive(Debug, Clone)]
@@ -60,7 +58,7 @@ impl Policy {
             secrets: Arc::new(secrets),
             is_random: true,
             nsid: Arc::default(),
-            idle: IDLE,
+            idle: Limits::default().idle,
         }
     }
 
@@ -75,7 +73,7 @@ impl Policy {
             secrets: config.cookie_secrets.clone().map_or(secrets, Arc::new),
             is_random: config.cookie_secrets.is_none(),
             nsid: config.nsid.as_bytes().into(),
-            idle: IDLE,
+            idle: config.tcp.idle,
         }
     }
 

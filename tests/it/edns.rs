@@ -3,21 +3,8 @@
 use std::net::SocketAddr;
 
 use crate::harness::admin::metrics;
-use crate::harness::app::{Running, scratch};
+use crate::harness::app::{scratch, serve};
 use crate::harness::dig::{Response, dig};
-use crate::harness::eventually;
-
-/// A server whose `[dns]` table has these lines as well.
-async fn serve(dns: &str) -> Running {
-    let seed = scratch("seed.tree");
-    std::fs::write(&seed, "/services\n  /api\n    /providers\n      /10.0.0.1:80\n").unwrap();
-    let server = Running::start_with(&format!(
-        "[registry.main]\nmemory = \"{}\"\n[[zone]]\norigin = \"service.\"\n[dns]\nlisten = [\"127.0.0.1:0\"]\n{dns}",
-        seed.display()
-    ));
-    eventually("an answer", async || (dig(server.dns, "A api.service +tcp").status == "NOERROR").then_some(())).await;
-    server
-}
 
 /// The cookie of an answer, and what dig thinks of it.
 fn cookie(response: &Response) -> Option<(String, String)> {

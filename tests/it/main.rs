@@ -8,6 +8,7 @@ mod cli;
 mod commands;
 mod comparison;
 mod complaints;
+mod connections;
 mod consumers;
 mod drain;
 mod edns;

@@ -22,7 +22,9 @@ struct Table {
 
 struct Connection {
     client: IpAddr,
-    /// When it last said something, in milliseconds since [`Open::begun`].
+    /// When it came, in milliseconds since [`Open::begun`].
+    came: u64,
+    /// When it last asked or took something: bytes that are no whole query do not count.
     heard: Arc<AtomicU64>,
     /// Its task; none before it has begun.
     task: Option<AbortHandle>,
@@ -64,7 +66,7 @@ impl Open {
         }
         table.last += 1;
         let (id, heard) = (table.last, Arc::new(AtomicU64::new(now)));
-        table.open.insert(id, Connection { client, heard: Arc::clone(&heard), task: None });
+        table.open.insert(id, Connection { client, came: now, heard: Arc::clone(&heard), task: None });
         drop(table);
         Some(Place { open: Arc::clone(self), id, heard })
     }
@@ -77,16 +79,18 @@ impl Open {
         }
     }
 
-    /// Ends those that have said nothing for `idle`.
-    pub(super) fn sweep(&self, idle: Duration) {
-        let idle = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
-        let Some(before) = self.now().checked_sub(idle) else { return };
+    /// Ends those that have asked nothing for `idle`, and those that have been there for `total`.
+    pub(super) fn sweep(&self, idle: Duration, total: Duration) {
+        let now = self.now();
+        let is_over = |since: u64, limit: Duration| u128::from(now.saturating_sub(since)) > limit.as_millis();
         let mut table = self.lock();
         // In a second step, as the end of a task frees its place.
-        let silent: Vec<_> =
-            table.open.extract_if(|_, connection| connection.heard.load(Ordering::Relaxed) < before).collect();
+        let over = table.open.extract_if(|_, connection| {
+            is_over(connection.heard.load(Ordering::Relaxed), idle) || is_over(connection.came, total)
+        });
+        let over: Vec<_> = over.collect();
         drop(table);
-        for (_, connection) in silent {
+        for (_, connection) in over {
             connection.end();
         }
     }
@@ -169,7 +173,7 @@ mod tests {
         silent.heard.store(0, Ordering::Relaxed);
         let (id, task) = (silent.id(), tokio::spawn(std::future::pending::<()>()));
         open.began(id, task.abort_handle());
-        open.sweep(Duration::from_secs(10));
+        open.sweep(Duration::from_secs(10), Duration::from_secs(3600));
         assert!(task.await.unwrap_err().is_cancelled());
         assert_eq!(ids(&open), [talking.id()]);
         let late = tokio::spawn(std::future::pending::<()>());

@@ -1,8 +1,9 @@
 //! TCP (RFC 7766): what is there is read, all of it is answered, and all answers are written at once.
 //!
 //! Connections live on threads of their own, each with a runtime that nobody else wakes. A connection is cut when it is
-//! idle for too long, when it does not take its answers, or when it is the longest idle one and another wants its place
-//! ([`Open`]). None of this is UDP's business.
+//! idle or there for too long, when it does not take its answers, or when it is the longest idle one and another wants
+//! its place ([`Open`]). No more is read until the answers are taken: whatever a client sends, one read of it is in
+//! memory. None of this is UDP's business.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -19,31 +20,12 @@ use tracing::debug;
 use super::open::{Open, Place};
 use crate::dns::fast::{self, Asked, Built, Loaded, MAX_TCP, Parsed, Query};
 use crate::dns::front::Front;
+use crate::dns::limits::Limits;
 use crate::dns::metrics::Counters;
 use crate::dns::options::Tail;
-use crate::dns::policy::IDLE;
 use crate::dns::service::{Reply, Service, unix_now};
 use crate::zone::Zones;
 use crate::zone::view::View;
-
-/// What TCP may take.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    /// Connections in all.
-    pub(super) connections: usize,
-    /// Connections of one address.
-    pub(super) per_client: usize,
-    /// How long a connection may say nothing (RFC 7766 §6.2.3).
-    pub(super) idle: Duration,
-    /// How long a client may take to take its answers.
-    pub(super) write: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { connections: 1024, per_client: 128, idle: IDLE, write: Duration::from_secs(5) }
-    }
-}
 
 /// Questions of one connection that may be on their way to other name servers.
 const MAX_LATER: usize = 64;
@@ -80,15 +62,15 @@ impl Acceptor {
 
 async fn accept(listener: TcpListener, shared: Arc<Acceptor>, stop: &CancellationToken) {
     let mut connections = JoinSet::new();
-    let Limits { connections: most, per_client, idle, .. } = shared.limits;
+    let Limits { connections: most, per_client, idle, total, .. } = shared.limits;
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
             accepted = listener.accept() => accepted,
             Some(_) = connections.join_next() => continue,
             // A timer for all of them, and none for none.
-            () = sleep(idle / 8), if !connections.is_empty() => {
-                shared.open.sweep(idle);
+            () = sleep(idle.min(total) / 8), if !connections.is_empty() => {
+                shared.open.sweep(idle, total);
                 continue;
             }
         };
@@ -133,10 +115,14 @@ async fn serve(mut stream: TcpStream, client: SocketAddr, shared: &Acceptor, pla
                 Some(message) = later.join_next() => {
                     push(&mut output, &message.unwrap_or_default());
                     write(&mut stream, &mut output, shared).await?;
+                    place.hear();
                 }
             }
         }
-        place.hear();
+        // Bytes that are no whole query hold no place.
+        if whole_message(&input).is_some() {
+            place.hear();
+        }
         let mut done = 0;
         loop {
             let stopped = answer_all(&input, &mut done, client, &mut output, shared);

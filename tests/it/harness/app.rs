@@ -59,6 +59,21 @@ impl Running {
     }
 }
 
+/// A server of one service, `api`, whose `[dns]` table has these lines as well.
+pub(crate) async fn serve(dns: &str) -> Running {
+    let seed = scratch("seed.tree");
+    std::fs::write(&seed, "/services\n  /api\n    /providers\n      /10.0.0.1:80\n").unwrap();
+    let server = Running::start_with(&format!(
+        "[registry.main]\nmemory = \"{}\"\n[[zone]]\norigin = \"service.\"\n[dns]\nlisten = [\"127.0.0.1:0\"]\n{dns}",
+        seed.display()
+    ));
+    super::eventually("an answer", async || {
+        (super::dig::dig(server.dns, "A api.service +tcp").status == "NOERROR").then_some(())
+    })
+    .await;
+    server
+}
+
 /// A file of this test, in a directory that is there when it is asked for.
 pub(crate) fn scratch(name: &str) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
