@@ -8,6 +8,7 @@ mod workload;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use workload::{Workload, query};
 use zonekeeper::dns::cookie::{Secret, Secrets};
@@ -43,7 +44,7 @@ unsafe impl GlobalAlloc for Counting {
 static COUNTING: Counting = Counting;
 
 const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-const NOW: u64 = 1_700_000_000;
+const NOW: Duration = Duration::from_secs(1_700_000_000);
 
 /// A client's cookie as dig sends it, and a request for the server's name.
 const COOKIE: &[u8] = &[0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8];

@@ -53,7 +53,7 @@ const PLACES: &[(&str, &[&str])] = &[
     ("if_addrs", &["announce/address"]),
     ("regex_automata", &["announce/check"]),
     ("rustix", &["announce/check", "app/cookies"]),
-    ("siphasher", &["dns/cookie"]),
+    ("siphasher", &["dns/cookie", "dns/rate"]),
     ("tokio_rustls", &["announce/check/tls"]),
     ("socket2", &["dns"]),
     ("hmac", &["dns/key"]),
@@ -81,6 +81,7 @@ const PURE: &[&str] = &[
     "dns/policy",
     "dns/forward/upstream",
     "dns/forward/reply",
+    "dns/rate",
     "keeper/links",
 ];
 const IMPURE_CRATES: &[&str] = &["tokio", "tokio_util", "futures", "futures_util", "async_trait"];

@@ -21,10 +21,15 @@ pub(super) fn random() -> anyhow::Result<Secrets> {
 }
 
 fn fresh() -> anyhow::Result<Secret> {
+    Ok(Secret::new(bytes()?))
+}
+
+/// Bytes that nobody can guess.
+pub(super) fn bytes() -> anyhow::Result<[u8; 16]> {
     let mut bytes = [0; 16];
     // The system gives so few bytes at once or none.
-    getrandom(&mut bytes, GetRandomFlags::empty()).context("the system gives no random bytes for a cookie secret")?;
-    Ok(Secret::new(bytes))
+    getrandom(&mut bytes, GetRandomFlags::empty()).context("the system gives no random bytes for a secret")?;
+    Ok(bytes)
 }
 
 /// Changes the random secret of `front` until `stop`; one from a file stays.

@@ -23,6 +23,7 @@ use crate::dns::cookie::Secrets;
 use crate::dns::forward::{Forwarder, Ours};
 use crate::dns::front::Front;
 use crate::dns::policy::Policy;
+use crate::dns::rate::Limiter;
 use crate::dns::{self, notify};
 use crate::keeper::config::Source;
 use crate::keeper::driver::Driver;
@@ -222,7 +223,10 @@ impl App {
     fn front(&mut self, zones: &Zones, config: &Config) -> anyhow::Result<Arc<Front>> {
         let secrets = Arc::new(cookies::random()?);
         let policy = match &config.dns {
-            Some(dns) => Policy::of(dns, config.keys.clone(), secrets),
+            Some(dns) => Policy {
+                rate: Limiter::new(&dns.rate, cookies::bytes()?).map(Arc::new),
+                ..Policy::of(dns, config.keys.clone(), secrets)
+            },
             None => Policy::new(Secrets::clone(&secrets)),
         };
         let front = Arc::new(Front::new(zones.clone(), policy));

@@ -105,7 +105,7 @@ fn certificates_and_servers_with_tls_come_together() {
 #[test]
 fn every_key_that_can_be_set_is_in_the_template() {
     let text = "[registry.main]\nqqqqqqqqqqqq = 1\nzookeeper = \"a\"\n[[zone]]\norigin = \"a\"\nqqqqqqqqqqqq = 1\n\
-                [dns]\nqqqqqqqqqqqq = 1\n[admin]\nqqqqqqqqqqqq = 1\n\
+                [dns]\nqqqqqqqqqqqq = 1\n[dns.tcp]\nqqqqqqqqqqqq = 1\n[dns.rate]\nqqqqqqqqqqqq = 1\n[admin]\nqqqqqqqqqqqq = 1\n\
                 [announce]\nqqqqqqqqqqqq = 1\n[[service]]\nname = \"a\"\nport = 1\nqqqqqqqqqqqq = 1\n\
                  [[key]]\nname = \"a\"\nsecret = \"MDEyMzQ1Njc4OWFiY2RlZg==\"\nqqqqqqqqqqqq = 1\n";
     let report = problems(text);

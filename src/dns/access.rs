@@ -93,6 +93,11 @@ impl Networks {
         Self(Table::new(NEAR.iter().filter_map(|text| Network::parse(text).ok()).map(|near| (near, true)).collect()))
     }
 
+    /// No address.
+    pub fn nobody() -> Self {
+        Self(Table::new(Vec::new()))
+    }
+
     /// Reads a list: networks and addresses, `!` before those that may not, `any` for all.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //! compared record by record and option by option.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use hickory_proto::op::{Message, ResponseCode};
@@ -72,7 +73,7 @@ fn random_instance(rng: &mut fastrand::Rng) -> Instance {
 }
 
 const PEER: [u8; 4] = [192, 0, 2, 1];
-const NOW: u64 = 1_700_000_000;
+const NOW: Duration = Duration::from_secs(1_700_000_000);
 const SECRET: Secret = Secret::new([5; 16]);
 
 fn random_policy(rng: &mut fastrand::Rng) -> Policy {
@@ -89,7 +90,7 @@ fn random_options(rng: &mut fastrand::Rng) -> Vec<u8> {
     let mut tail = Tail::default();
     if rng.bool() {
         let client = [rng.u8(..3); 8];
-        let made = NOW - rng.u64(..4000);
+        let made = NOW.as_secs() - rng.u64(..4000);
         let presented = Presented { client, server: None, has_server: false };
         let (_, server) = Secrets::new(SECRET).judge(presented, PEER.into(), made);
         match rng.u8(..8) {

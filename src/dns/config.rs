@@ -9,6 +9,7 @@ use super::cookie::{Mode, Secrets};
 use super::forward::upstream::{Source, is_ours};
 use super::limits::Limits;
 use super::options::MAX_NSID;
+use super::rate;
 use crate::settings::{Kind, Located, Problems, Section, Setting, Value};
 use crate::zone::name::Name;
 
@@ -43,6 +44,8 @@ pub struct Config {
     pub forward_ca: PathBuf,
     /// What TCP connections may take.
     pub tcp: Limits,
+    /// How many responses a network gets.
+    pub rate: rate::Config,
 }
 
 impl Default for Config {
@@ -63,6 +66,7 @@ impl Default for Config {
             allow_recursion: Networks::near(),
             forward_ca: "/etc/ssl/certs/ca-certificates.crt".into(),
             tcp: Limits::default(),
+            rate: rate::Config::default(),
         }
     }
 }
@@ -113,6 +117,10 @@ impl Config {
         if let Some(mut tcp) = section.section("tcp") {
             config.tcp = Limits::read(&mut tcp);
             tcp.finish();
+        }
+        if let Some(mut rate) = section.section("rate") {
+            config.rate = rate::Config::read(&mut rate);
+            rate.finish();
         }
         config
     }
@@ -203,7 +211,7 @@ fn read_listen(value: &Value, problems: &Problems) -> Vec<SocketAddr> {
 }
 
 /// A list of strings that `parse` makes something of; its problem is told at the element it is about.
-fn read_list<T>(
+pub(super) fn read_list<T>(
     section: &mut Section<'_>,
     key: &'static str,
     parse: impl FnOnce(&[String]) -> Result<T, (usize, String)>,

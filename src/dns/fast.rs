@@ -9,10 +9,12 @@
 //! at a time while the memory of the next is on its way.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::answer::{Extended, Rcode};
 use super::options::{Options, Tail};
-use super::policy::{Policy, Stance};
+use super::policy::{Judgement, Policy, Stance};
+use super::rate::Fate;
 use crate::zone::index::{self, Cuts};
 use crate::zone::packed::{PLAIN_ROW, Packed, PackedSet, RR_HEAD};
 use crate::zone::record::rtype;
@@ -226,6 +228,13 @@ pub enum Built {
         /// Whether it has an extended error.
         extended: bool,
     },
+    /// A response of this length that is cut, since its network got too many.
+    Slip {
+        /// Bytes written.
+        length: usize,
+    },
+    /// It is not answered, since its network got too many.
+    Limited,
     /// It is not for the hot path after all.
     Unusual,
 }
@@ -246,13 +255,13 @@ pub struct Asked<'a> {
 }
 
 /// Writes the response to a query into `out`, which must hold [`MAX_UDP`] bytes for UDP and [`MAX_TCP`] for TCP. `now` is
-/// in seconds since 1970; `tail` is room for options, whatever is in it.
+/// the time since 1970; `tail` is room for options, whatever is in it.
 pub fn respond(
     loaded: &Loaded<'_>,
     policy: &Policy,
     asked: Asked<'_>,
     subject: Option<Subject<'_>>,
-    now: u64,
+    now: Duration,
     tail: &mut Tail,
     out: &mut [u8],
 ) -> Built {
@@ -260,22 +269,34 @@ pub fn respond(
         return Built::Unusual;
     }
     let options = asked.query.edns.as_ref().map(|edns| &edns.options);
-    let stance = policy.judge(options, asked.peer, asked.is_udp, now, tail);
+    let Judgement { stance, is_proven } = policy.judge(options, asked.peer, asked.is_udp, now, tail);
+    let recurses = stance == Stance::Answer && policy.may_recurse(asked.peer);
+    // Outside the zones, and recursion is desired (RD): it is forwarded.
+    if recurses && subject.is_none() && asked.packet[2] & 0x01 != 0 {
+        return Built::Unusual;
+    }
     let Some(writer) = Writer::new(asked, tail.as_bytes(), &mut *out) else { return Built::Unusual };
-    match stance {
-        Stance::Answer if policy.may_recurse(asked.peer) => {
-            // Outside the zones, and recursion is desired (RD): it is forwarded.
-            if subject.is_none() && asked.packet[2] & 0x01 != 0 {
-                return Built::Unusual;
-            }
-            let built = build(loaded, asked, subject, writer);
-            out[3] |= RA;
-            built
-        }
+    let built = match stance {
         Stance::Answer => build(loaded, asked, subject, writer),
         Stance::BadCookie => writer.finish(Rcode::BadCookie, false, false, None),
-        Stance::Truncate => writer.finish(Rcode::NoError, false, true, None),
+        Stance::Truncate => writer.cut(),
+    };
+    // What is not for here is counted where it is answered.
+    if built == Built::Unusual {
+        return built;
     }
+    let built = match policy.bound(asked.peer, is_proven, now) {
+        Fate::Send => built,
+        Fate::Drop => return Built::Limited,
+        Fate::Slip => match Writer::new(asked, tail.as_bytes(), &mut *out).map(Writer::cut) {
+            Some(Built::Response { length, .. }) => Built::Slip { length },
+            _ => return Built::Limited,
+        },
+    };
+    if recurses {
+        out[3] |= RA;
+    }
+    built
 }
 
 fn build(loaded: &Loaded<'_>, asked: Asked<'_>, subject: Option<Subject<'_>>, writer: Writer<'_>) -> Built {
@@ -476,6 +497,11 @@ impl<'a> Writer<'a> {
         self.put(rdata);
         self.authority = 1;
         self.finish(rcode, true, false, extended)
+    }
+
+    /// The question alone, with TC.
+    fn cut(self) -> Built {
+        self.finish(Rcode::NoError, false, true, None)
     }
 
     fn finish(mut self, rcode: Rcode, authoritative: bool, truncated: bool, extended: Option<Extended>) -> Built {

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use tracing::{debug, info};
@@ -15,7 +16,8 @@ use super::answer::Rcode;
 use super::cookie::Mode;
 use super::fast;
 use super::options::{self, Tail};
-use super::policy::{Policy, Stance};
+use super::policy::{Judgement, Policy, Stance};
+use super::rate::Fate;
 use super::request::{Edns, HEADER, Opt, Request};
 use super::transfer::{Kind, Refusal, Transfer};
 use super::tsig::{self, Signer, Verdict};
@@ -34,6 +36,10 @@ pub struct Front {
 pub enum Admitted<'m> {
     /// This is the answer.
     Answer(Vec<u8>),
+    /// This is the answer, cut, since its network got too many.
+    Slip(Vec<u8>),
+    /// There is none, since its network got too many.
+    Limited,
     /// These messages are.
     Transfer(Running),
     /// The ordinary path answers this message, with these options in its OPT, and the signer signs what it says.
@@ -77,10 +83,15 @@ impl Front {
         self.policy.rcu(|policy| change(policy));
     }
 
-    /// Decides about a request that came from `peer`, at `now` in seconds since 1970.
-    pub fn admit<'m>(&self, message: &'m [u8], peer: IpAddr, is_udp: bool, now: u64) -> Admitted<'m> {
+    /// Decides about a request that came from `peer`, at `now`, a time since 1970.
+    pub fn admit<'m>(&self, message: &'m [u8], peer: IpAddr, is_udp: bool, now: Duration) -> Admitted<'m> {
         let policy = self.policy();
+        let (since_1970, now) = (now, now.as_secs());
         let Some(request) = Request::parse(message) else {
+            // Whatever it is: an answer to it is an answer.
+            if policy.bound(peer, !is_udp, since_1970) != Fate::Send {
+                return Admitted::Limited;
+            }
             let answer = cookie_alone(&policy, message, peer, now);
             return answer.map_or_else(|| Admitted::Pass(message.into(), None, Tail::default()), Admitted::Answer);
         };
@@ -93,18 +104,25 @@ impl Front {
             }
         };
         let mut tail = Tail::default();
+        let (mut stance, mut is_proven) = (Stance::Answer, !is_udp);
         // What is to be said of another EDNS version is the handler's to say.
         let is_known = request.edns.is_none_or(|edns| edns.version == 0);
         if is_known {
-            if let Some(Edns { options: None, .. }) = request.edns {
-                return Admitted::Answer(finish(refusal(&request, Rcode::FormErr, Opt::default()), signer, now));
-            }
             let options = request.edns.and_then(|edns| edns.options);
-            let stance = policy.judge(options.as_ref(), peer, is_udp, now, &mut tail);
-            // A good signature says more than a cookie.
-            if request.opcode() == 0 && signer.is_none() && stance != Stance::Answer {
-                return Admitted::Answer(unproven(&request, stance, &tail));
-            }
+            Judgement { stance, is_proven } = policy.judge(options.as_ref(), peer, is_udp, since_1970, &mut tail);
+        }
+        // A good signature says more than a cookie.
+        is_proven |= signer.is_some();
+        match policy.bound(peer, is_proven, since_1970) {
+            Fate::Send => {}
+            Fate::Slip => return Admitted::Slip(unproven(&request, Stance::Truncate, &tail)),
+            Fate::Drop => return Admitted::Limited,
+        }
+        if is_known && let Some(Edns { options: None, .. }) = request.edns {
+            return Admitted::Answer(finish(refusal(&request, Rcode::FormErr, Opt::default()), signer, now));
+        }
+        if request.opcode() == 0 && !is_proven && stance != Stance::Answer {
+            return Admitted::Answer(unproven(&request, stance, &tail));
         }
         if request.is_transfer() && is_known {
             return self.transfer(&request, &policy, peer, is_udp, (signer, &tail), now);
@@ -250,11 +268,13 @@ impl Drop for Place {
 mod tests {
     use super::super::access::{Networks, Transfers};
     use super::super::cookie::{Secret, Secrets};
-    use super::super::tsig::tests::{NOW, QUERY, key, signed_request};
+    use super::super::rate;
+    use super::super::tsig::tests::{NOW as SECONDS, QUERY, key, signed_request};
     use super::*;
     use crate::zone::name::Name;
     use crate::zone::{Freshness, ZoneBuilder};
 
+    const NOW: Duration = Duration::from_secs(SECONDS);
     const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
     const AXFR: &[u8] = b"\x12\x34\0\0\0\x01\0\0\0\0\0\0\x07service\0\0\xfc\0\x01";
 
@@ -280,6 +300,8 @@ mod tests {
     fn kind(admitted: &Admitted<'_>) -> (&'static str, u8) {
         match admitted {
             Admitted::Answer(answer) => ("answer", answer[3] & 0x0f),
+            Admitted::Slip(_) => ("slip", 0),
+            Admitted::Limited => ("limited", 0),
             Admitted::Transfer(_) => ("transfer", 0),
             Admitted::Pass(_, None, _) => ("pass", 0),
             Admitted::Pass(_, Some(_), _) => ("signed", 0),
@@ -294,10 +316,10 @@ mod tests {
         let keyed = front(&["any"], &["key xfr"]);
         assert_eq!(admit(&keyed, AXFR), ("answer", 5));
         let (good, bad) = (key("xfr", b"0123456789abcdef"), key("xfr", b"0123456789abcdeF"));
-        assert_eq!(admit(&keyed, &signed_request(AXFR, &good, NOW)), ("transfer", 0));
-        assert_eq!(admit(&keyed, &signed_request(AXFR, &bad, NOW)), ("answer", 9));
-        assert_eq!(admit(&keyed, &signed_request(AXFR, &key("other", b"0123456789abcdef"), NOW)), ("answer", 9));
-        assert_eq!(admit(&keyed, &signed_request(QUERY, &good, NOW)), ("signed", 0));
+        assert_eq!(admit(&keyed, &signed_request(AXFR, &good, SECONDS)), ("transfer", 0));
+        assert_eq!(admit(&keyed, &signed_request(AXFR, &bad, SECONDS)), ("answer", 9));
+        assert_eq!(admit(&keyed, &signed_request(AXFR, &key("other", b"0123456789abcdef"), SECONDS)), ("answer", 9));
+        assert_eq!(admit(&keyed, &signed_request(QUERY, &good, SECONDS)), ("signed", 0));
     }
 
     #[test]
@@ -346,7 +368,7 @@ mod tests {
         assert_eq!((answer[2] & 0x02, answer[3] & 0x0f, answer.len()), (0x02, 0, QUERY.len()));
         assert_eq!(kind(&front.admit(QUERY, PEER, false, NOW)), ("pass", 0));
         // A signature says more.
-        let signed = signed_request(QUERY, &key("xfr", b"0123456789abcdef"), NOW);
+        let signed = signed_request(QUERY, &key("xfr", b"0123456789abcdef"), SECONDS);
         assert_eq!(kind(&front.admit(&signed, PEER, true, NOW)), ("signed", 0));
     }
 
@@ -391,6 +413,23 @@ mod tests {
     }
 
     #[test]
+    fn an_unusual_query_counts_like_any_other() {
+        let front = with_cookies(Mode::On);
+        let config = rate::Config { responses: 2, ..rate::Config::default() };
+        let rate = rate::Limiter::new(&config, [1; 16]).map(Arc::new);
+        front.change_policy(|policy| Policy { rate: rate.clone(), ..policy.clone() });
+        let ask = |message: &[u8], is_udp| kind(&front.admit(message, PEER, is_udp, NOW)).0;
+        let asked: Vec<_> = (0..6).map(|_| ask(QUERY, true)).collect();
+        assert_eq!(asked, ["pass", "pass", "limited", "slip", "limited", "slip"]);
+        assert_eq!(ask(b"\x12\x34\0\0", true), "limited", "garbage too");
+        assert_eq!(ask(QUERY, false), "pass", "TCP shows where the client is");
+        assert_eq!(ask(&signed_request(QUERY, &key("xfr", b"0123456789abcdef"), SECONDS), true), "signed");
+        let strict = with_cookies(Mode::Required);
+        let (_, cookie) = cookie_of(&strict.admit(&with_option(QUERY, 10, &[1; 8]), PEER, true, NOW), QUERY.len());
+        assert_eq!(ask(&with_option(QUERY, 10, &cookie.unwrap()), true), "pass", "and so does a good cookie");
+    }
+
+    #[test]
     fn transfers_at_once_are_bounded_and_their_places_come_back() {
         let front = front(&["any"], &["any"]);
         let running: Vec<_> = (0..MAX_TRANSFERS).map(|_| front.admit(AXFR, PEER, false, NOW)).collect();
@@ -403,17 +442,17 @@ mod tests {
     #[test]
     fn a_signed_answer_that_gets_too_long_is_cut_with_tc() {
         let key = key("xfr", b"0123456789abcdef");
-        let message = signed_request(QUERY, &key, NOW);
+        let message = signed_request(QUERY, &key, SECONDS);
         let request = Request::parse(&message).unwrap();
-        let signer = || match tsig::check(&request, std::slice::from_ref(&key), NOW) {
+        let signer = || match tsig::check(&request, std::slice::from_ref(&key), SECONDS) {
             Verdict::Good(signer) => signer,
             verdict => panic!("{verdict:?}"),
         };
         let mut answer = request.response(0, true);
         answer.extend_from_slice(&[0; 450]);
-        let cut = sign(answer.clone(), signer(), 512, NOW);
+        let cut = sign(answer.clone(), signer(), 512, SECONDS);
         assert_eq!(cut[2] & 0x02, 0x02, "TC");
         assert_eq!(cut.len(), QUERY.len() + signer().size());
-        assert_eq!(sign(answer.clone(), signer(), 65_535, NOW).len(), answer.len() + signer().size());
+        assert_eq!(sign(answer.clone(), signer(), 65_535, SECONDS).len(), answer.len() + signer().size());
     }
 }

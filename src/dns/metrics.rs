@@ -61,6 +61,8 @@ pub struct Counters {
     unsent: AtomicU64,
     troubled: AtomicU64,
     unusual: AtomicU64,
+    limited: AtomicU64,
+    slipped: AtomicU64,
     transfers: [AtomicU64; TRANSFERS.len()],
 }
 
@@ -134,6 +136,16 @@ impl Counters {
         self.unusual.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts a response that was too many for its network: cut, or not sent.
+    pub fn limited(&self, slips: bool) {
+        if slips {
+            self.responded(Rcode::NoError, true, false);
+            self.slipped.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.limited.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Counts an answer that was given before anybody looked at the question: by the code in its header.
     pub fn refused_in_front(&self, rcode: u8) {
         let known = RCODES.iter().map(|(rcode, _)| *rcode).find(|known| known.low_bits() == rcode);
@@ -160,6 +172,8 @@ impl Metrics {
             unsent: zero(),
             troubled: zero(),
             unusual: zero(),
+            limited: zero(),
+            slipped: zero(),
             transfers: std::array::from_fn(|_| zero()),
         });
         self.counters.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&counters));
@@ -180,7 +194,7 @@ impl Metrics {
     pub fn register(&self, registry: &mut Registry) {
         let responses = Family::<OfResponse, Counter>::default();
         let transfers = Family::<OfTransfer, Counter>::default();
-        let families: [Family<OfTransport, Counter>; 6] = std::array::from_fn(|_| Family::default());
+        let families: [Family<OfTransport, Counter>; 8] = std::array::from_fn(|_| Family::default());
         for counters in &*self.counters.lock().unwrap_or_else(PoisonError::into_inner) {
             let transport = match counters.transport {
                 Transport::Udp => "udp",
@@ -200,12 +214,14 @@ impl Metrics {
                 &counters.unsent,
                 &counters.unusual,
                 &counters.troubled,
+                &counters.limited,
+                &counters.slipped,
             ];
             for (family, count) in families.iter().zip(others) {
                 family.get_or_create(&OfTransport { transport }).inc_by(count.load(Ordering::Relaxed));
             }
         }
-        let [truncated, extended, dropped, unsent, unusual, troubled] = families;
+        let [truncated, extended, dropped, unsent, unusual, troubled, limited, slipped] = families;
         registry.register("dns_responses", "Responses, by transport and response code", responses);
         registry.register("dns_truncated", "Responses with TC set", truncated);
         registry.register("dns_extended_errors", "Responses with an extended DNS error", extended);
@@ -213,6 +229,8 @@ impl Metrics {
         registry.register("dns_unsent", "Responses that the system did not take", unsent);
         registry.register("dns_unusual", "Queries that were not for the hot path", unusual);
         registry.register("dns_troubled", "Errors of the system's in receiving that were waited out", troubled);
+        registry.register("dns_rate_limited", "Responses not sent, since their network got too many", limited);
+        registry.register("dns_rate_slipped", "Responses cut with TC, since their network got too many", slipped);
         registry.register("dns_transfers", "Zone transfers begun, by what was sent", transfers);
         let forwarded = Family::<OfForwarded, Counter>::default();
         for ((_, outcome), count) in FORWARDED.iter().zip(&self.forwarded) {

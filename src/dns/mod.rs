@@ -5,7 +5,8 @@
 //! - [`listen`]: sockets, UDP threads, TCP connections and their [`limits`].
 //! - [`front`]: what stands before the handler: [`access`], [`tsig`] with its [`key`]s, and [`transfer`], all on the bytes
 //!   of a [`request`]; [`service`] is both together. - [`notify`]: tells the secondaries.
-//! - [`policy`]: what both paths go by: who may, and the EDNS [`options`] of an answer, [`cookie`]s among them.
+//! - [`policy`]: what both paths go by: who may, and the EDNS [`options`] of an answer, [`cookie`]s among them,
+//!   and the [`rate`] of answers.
 //! - [`forward`]: questions outside the zones, handed on to other name servers.
 
 pub mod access;
@@ -25,6 +26,7 @@ pub mod metrics;
 pub mod notify;
 pub mod options;
 pub mod policy;
+pub mod rate;
 pub mod request;
 pub mod service;
 pub mod transfer;

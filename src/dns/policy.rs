@@ -11,6 +11,7 @@ use super::cookie::{Mode, Secrets};
 use super::key::Key;
 use super::limits::Limits;
 use super::options::{self, Options, Tail};
+use super::rate::{Fate, Limiter};
 
 /// The policy of a server.
 #[derive(Debug, Clone)]
@@ -33,6 +34,17 @@ pub struct Policy {
     pub nsid: Arc<[u8]>,
     /// How long a TCP connection may idle.
     pub idle: Duration,
+    /// What bounds the responses to each network; none for nothing.
+    pub rate: Option<Arc<Limiter>>,
+}
+
+/// What is known of a request after its options were looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Judgement {
+    /// What becomes of it.
+    pub stance: Stance,
+    /// Whether the client is where it says it is: it has a good cookie, or came over TCP.
+    pub is_proven: bool,
 }
 
 /// What becomes of a request after its options were looked at.
@@ -59,10 +71,11 @@ impl Policy {
             is_random: true,
             nsid: Arc::default(),
             idle: Limits::default().idle,
+            rate: None,
         }
     }
 
-    /// What the configuration says; `secrets` unless it says others.
+    /// What the configuration says, but for the limiter; `secrets` unless it says others.
     pub fn of(config: &Config, keys: Vec<Arc<Key>>, secrets: Arc<Secrets>) -> Self {
         Self {
             keys,
@@ -74,6 +87,7 @@ impl Policy {
             is_random: config.cookie_secrets.is_none(),
             nsid: config.nsid.as_bytes().into(),
             idle: config.tcp.idle,
+            rate: None,
         }
     }
 
@@ -89,14 +103,21 @@ impl Policy {
     }
 
     /// Decides about a query whose OPT, if it has one, says this, and leaves in `tail` what that of the answer says. `now`
-    /// is in seconds since 1970.
-    pub fn judge(&self, asked: Option<&Options>, peer: IpAddr, is_udp: bool, now: u64, tail: &mut Tail) -> Stance {
+    /// is the time since 1970.
+    pub fn judge(
+        &self,
+        asked: Option<&Options>,
+        peer: IpAddr,
+        is_udp: bool,
+        now: Duration,
+        tail: &mut Tail,
+    ) -> Judgement {
         tail.clear();
-        let mut is_good = false;
+        let mut is_proven = !is_udp;
         if let Some(asked) = asked {
             if let Some(cookie) = asked.cookie.filter(|_| self.cookies != Mode::Off) {
-                let server;
-                (is_good, server) = self.secrets.judge(cookie, peer, now);
+                let (is_good, server) = self.secrets.judge(cookie, peer, now.as_secs());
+                is_proven |= is_good;
                 tail.push(options::COOKIE, &[&cookie.client, &server]);
             }
             if asked.nsid && !self.nsid.is_empty() {
@@ -108,10 +129,19 @@ impl Policy {
                 tail.push(options::KEEPALIVE, &[&idle.to_be_bytes()]);
             }
         }
-        // TCP shows by itself that the client is where it says it is.
-        if self.cookies != Mode::Required || is_good || !is_udp {
-            return Stance::Answer;
+        let stance = match asked.and_then(|asked| asked.cookie) {
+            _ if self.cookies != Mode::Required || is_proven => Stance::Answer,
+            Some(_) => Stance::BadCookie,
+            None => Stance::Truncate,
+        };
+        Judgement { stance, is_proven }
+    }
+
+    /// Whether one more response goes to `peer`, who is proven or not, at `now`.
+    pub fn bound(&self, peer: IpAddr, is_proven: bool, now: Duration) -> Fate {
+        match &self.rate {
+            Some(rate) if !is_proven => rate.judge(peer, now),
+            _ => Fate::Send,
         }
-        if asked.is_some_and(|asked| asked.cookie.is_some()) { Stance::BadCookie } else { Stance::Truncate }
     }
 }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::answer::Rcode;
 use super::fast::{MAX_TCP, MAX_UDP, MIN_UDP, RA};
@@ -57,15 +57,27 @@ impl Service {
 
     /// What is to be sent back to `peer`.
     pub async fn reply_to(&self, packet: Vec<u8>, peer: SocketAddr, is_udp: bool) -> Reply {
-        self.reply_at(packet, peer, is_udp, unix_now()).await
+        self.reply_at(packet, peer, is_udp, since_1970()).await
     }
 
-    /// The same at `now`, in seconds since 1970.
-    pub(super) async fn reply_at(&self, packet: Vec<u8>, peer: SocketAddr, is_udp: bool, now: u64) -> Reply {
+    /// The same at `now`, a time since 1970.
+    pub(super) async fn reply_at(&self, packet: Vec<u8>, peer: SocketAddr, is_udp: bool, now: Duration) -> Reply {
+        let may_recurse = self.front.policy().may_recurse(peer.ip());
         let (message, signer, tail) = match self.front.admit(&packet, peer.ip(), is_udp, now) {
             Admitted::Answer(answer) => {
                 self.counters().refused_in_front(answer.get(3).copied().unwrap_or_default() & 0x0f);
                 return Reply::Messages(vec![answer]);
+            }
+            Admitted::Slip(mut answer) => {
+                self.counters().limited(true);
+                if may_recurse && let Some(flags) = answer.get_mut(3) {
+                    *flags |= RA;
+                }
+                return Reply::Messages(vec![answer]);
+            }
+            Admitted::Limited => {
+                self.counters().limited(false);
+                return Reply::Messages(Vec::new());
             }
             Admitted::Transfer(running) => {
                 self.counters().transferred(running.kind());
@@ -73,9 +85,8 @@ impl Service {
             }
             Admitted::Pass(message, signer, tail) => (message.into_owned(), signer, tail),
         };
-        let may_recurse = self.front.policy().may_recurse(peer.ip());
         if let Some(forwarder) = self.forwarder.clone().filter(|_| may_recurse && self.is_outside(&message)) {
-            return self.recurse(forwarder, Asked { message, signer, tail, is_udp, now });
+            return self.recurse(forwarder, Asked { message, signer, tail, is_udp, now: now.as_secs() });
         }
         let mut messages = self.handler.respond_to(message, peer, is_udp, &tail).await;
         if may_recurse {
@@ -85,7 +96,7 @@ impl Service {
             && let Some(answer) = messages.pop()
         {
             let limit = Request::parse(&packet).map_or(MIN_UDP, |request| limit(&request, is_udp));
-            messages.push(front::sign(answer, signer, limit, now));
+            messages.push(front::sign(answer, signer, limit, now.as_secs()));
         }
         Reply::Messages(messages)
     }
@@ -173,12 +184,12 @@ fn limit(request: &Request<'_>, is_udp: bool) -> usize {
 impl Running {
     /// The next message, made now; none at the end, and none behind a record that fits into no message.
     pub fn next_message(&mut self) -> Option<Vec<u8>> {
-        let message = self.transfer.next_message(unix_now())?;
+        let message = self.transfer.next_message(since_1970().as_secs())?;
         message.inspect_err(|_| warn!("a zone transfer ends early: a record fits into no message")).ok()
     }
 }
 
-/// Seconds since 1970: what signatures and cookies are timed by.
-pub(super) fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+/// The time since 1970: what signatures, cookies and rates go by.
+pub(super) fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

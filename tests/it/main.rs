@@ -23,6 +23,7 @@ mod keeper_battery;
 mod layers;
 mod master_files;
 mod old_zookeepers;
+mod rate;
 mod readers;
 mod rfc8906;
 mod scenarios;

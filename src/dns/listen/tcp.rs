@@ -23,7 +23,7 @@ use crate::dns::front::Front;
 use crate::dns::limits::Limits;
 use crate::dns::metrics::Counters;
 use crate::dns::options::Tail;
-use crate::dns::service::{Reply, Service, unix_now};
+use crate::dns::service::{Reply, Service, since_1970};
 use crate::zone::Zones;
 use crate::zone::view::View;
 
@@ -206,7 +206,7 @@ enum Stopped {
 fn answer_all(input: &[u8], done: &mut usize, client: SocketAddr, output: &mut Vec<u8>, shared: &Acceptor) -> Stopped {
     SCRATCH.with_borrow_mut(|Scratch { query, response, spare, tail }| {
         let loaded = Loaded::new(&shared.zones, std::mem::take(spare));
-        let (policy, now) = (shared.front.policy(), unix_now());
+        let (policy, now) = (shared.front.policy(), since_1970());
         let mut stopped = Stopped::Done;
         while let Some(length) = whole_message(&input[*done..]) {
             if output.len() >= FLUSH {
@@ -224,12 +224,17 @@ fn answer_all(input: &[u8], done: &mut usize, client: SocketAddr, output: &mut V
                 }
                 Parsed::Unusual => Built::Unusual,
             };
-            let Built::Response { length, rcode, truncated, extended } = built else {
-                stopped = Stopped::Unusual(packet.to_vec());
-                break;
-            };
-            shared.counters.responded(rcode, truncated, extended);
-            push(output, &response[..length]);
+            match built {
+                Built::Response { length, rcode, truncated, extended } => {
+                    shared.counters.responded(rcode, truncated, extended);
+                    push(output, &response[..length]);
+                }
+                // Whoever has a connection is where he says he is: no rate bounds what he gets.
+                Built::Unusual | Built::Slip { .. } | Built::Limited => {
+                    stopped = Stopped::Unusual(packet.to_vec());
+                    break;
+                }
+            }
         }
         *spare = loaded.into_spare();
         stopped

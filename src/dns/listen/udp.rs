@@ -18,7 +18,7 @@ use crate::dns::fast::{self, Asked, Built, Loaded, Parsed, Query};
 use crate::dns::front::Front;
 use crate::dns::metrics::{Counters, Metrics, Transport};
 use crate::dns::options::Tail;
-use crate::dns::service::unix_now;
+use crate::dns::service::since_1970;
 use crate::zone::Zones;
 use crate::zone::view::View;
 
@@ -132,7 +132,7 @@ impl Worker {
             }
         }
         // Write every answer.
-        let (policy, now) = (self.front.policy(), unix_now());
+        let (policy, now) = (self.front.policy(), since_1970());
         for i in 0..received {
             // Port 0 cannot be answered, and whoever sends from it wants no answer.
             let peer = datagrams.peer(i).filter(|peer| parsed[i] != Parsed::Drop && peer.port() != 0);
@@ -152,6 +152,11 @@ impl Worker {
                     counters.responded(rcode, truncated, extended);
                     datagrams.push(i, length);
                 }
+                Built::Slip { length } => {
+                    counters.limited(true);
+                    datagrams.push(i, length);
+                }
+                Built::Limited => counters.limited(false),
                 Built::Unusual => {
                     let bytes = packet.to_vec();
                     self.pass_on(bytes, datagrams.route(i).into());
