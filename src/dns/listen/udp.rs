@@ -1,6 +1,6 @@
 //! The UDP threads: one socket each, batches in, three steps over each batch, batches out. No runtime, no locks.
 
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -134,9 +134,7 @@ impl Worker {
         // Write every answer.
         let (policy, now) = (self.front.policy(), since_1970());
         for i in 0..received {
-            // Port 0 cannot be answered, and whoever sends from it wants no answer.
-            let peer = datagrams.peer(i).filter(|peer| parsed[i] != Parsed::Drop && peer.port() != 0);
-            let Some(peer) = peer else {
+            let Some(peer) = datagrams.peer(i).filter(|peer| is_answered(parsed[i], *peer)) else {
                 counters.dropped();
                 continue;
             };
@@ -173,6 +171,12 @@ impl Worker {
             self.metrics.overloaded();
         }
     }
+}
+
+/// Whether a datagram gets an answer at all, from here or from the handler. Port 0 cannot be answered (in RFC 768 it
+/// stands for no port), and whoever sends from it wants no answer.
+fn is_answered(parsed: Parsed, peer: SocketAddr) -> bool {
+    parsed != Parsed::Drop && peer.port() != 0
 }
 
 /// Sleeps; this thread is nobody's runtime's.
@@ -226,6 +230,18 @@ mod tests {
             serving.join().unwrap().unwrap();
             answers
         })
+    }
+
+    /// No kernel lets a test send from there.
+    #[test]
+    fn source_port_0_is_never_answered() {
+        for parsed in [Parsed::Plain, Parsed::Unusual, Parsed::Drop] {
+            for address in ["192.0.2.1:0", "[2001:db8::1]:0"] {
+                assert!(!is_answered(parsed, address.parse().unwrap()), "{parsed:?} from {address}");
+            }
+            let is_dropped = parsed == Parsed::Drop;
+            assert_eq!(is_answered(parsed, "192.0.2.1:1".parse().unwrap()), !is_dropped, "{parsed:?}");
+        }
     }
 
     #[test]
