@@ -5,12 +5,14 @@
 //!
 //! A service may be seen through zc.zk's links, under several names: [`through`] knows whom a change reaches.
 //!
-//! Services whose paths differ only in case are one service in DNS: their instances are united.
+//! Services whose paths differ only in case are one service in DNS: their instances are united. [`meetings`] tells of
+//! those that have a name in common otherwise.
 
 mod drains;
 pub mod explain;
 pub mod guard;
 mod hosts;
+mod meetings;
 pub mod registry;
 pub mod resolver;
 pub mod through;
@@ -428,10 +430,14 @@ impl Core {
 
     fn commit(&mut self) {
         for target in &self.targets {
-            let mut writer = target.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut writer = target.lock();
             if let Some(commit) = writer.commit(unix_now()) {
                 let (zone, names) = (writer.zone().origin(), commit.changes.len() - 1);
                 debug!(%zone, serial = commit.serial, names, "published");
+            }
+            for meeting in writer.take_meetings() {
+                let (part, malformed) = meetings::problems(&self.layout, writer.zone().origin(), &meeting);
+                self.report(&part, malformed);
             }
         }
     }

@@ -16,6 +16,9 @@ use super::record::rtype;
 /// Sources that are united at one name. Twice as many records as a message over TCP holds.
 pub(super) const MOST_UNITED: usize = 4096;
 
+/// Services that are told of at a name where they meet.
+const MOST_TOLD: usize = 16;
+
 /// Beyond this many offers, a map.
 const FEW: usize = 16;
 
@@ -183,6 +186,33 @@ impl Slot {
         self.of(rank).min_by_key(|(source, _)| (std::cmp::Reverse(source.len()), Arc::clone(source)))
     }
 
+    /// The rank at which several services meet whose paths make one name: real ones, or other spellings of which one shows.
+    pub(super) fn met_at(&self) -> Option<Rank> {
+        if matches!(&self.offers, Offers::Few(offers) if offers.len() < 2) {
+            return None;
+        }
+        if self.has(Rank::Real) {
+            return self.of(Rank::Real).nth(1).map(|_| Rank::Real);
+        }
+        let is_hidden = [Rank::Derived, Rank::Subset].into_iter().any(|rank| self.has(rank));
+        // Everybody at an address has the same name for it.
+        let is_reverse = |shown: &Shown| shown.iter().any(|set| set.rtype == rtype::PTR);
+        let mut spelled = self.of(Rank::Alias).filter(|(_, shown)| !is_hidden && !is_reverse(shown));
+        spelled.nth(1).map(|_| Rank::Alias)
+    }
+
+    /// The sources under `rank`, the one that shows first; no more than people want to read.
+    pub(super) fn meeting(&self, rank: Rank) -> Vec<Arc<str>> {
+        let mut sources: Vec<_> = self.of(rank).map(|(source, _)| Arc::clone(source)).collect();
+        sources.sort();
+        if let Some((first, _)) = self.one_of(rank).filter(|_| rank != Rank::Real) {
+            sources.retain(|source| source != first);
+            sources.insert(0, Arc::clone(first));
+        }
+        sources.truncate(MOST_TOLD);
+        sources
+    }
+
     /// The instances that have names below this one ([`instances`]), whatever shows here.
     pub(super) fn instances(&self) -> Option<RrSet> {
         let of_set = |shown: &Shown| shown.iter().find(|set| set.rtype == instances::TYPE).cloned();
@@ -240,7 +270,14 @@ fn united<'s>(offers: impl Iterator<Item = &'s Shown>) -> Vec<RrSet> {
             sets.add(set.rtype, set.ttl, rdata.to_vec());
         }
     }
-    sets.into_sets().into_vec()
+    let mut sets = sets.into_sets().into_vec();
+    // A CNAME is for one host, of which nothing is known.
+    let is_known =
+        |set: &RrSet| matches!(set.rtype, rtype::A | rtype::AAAA) || (set.rtype == rtype::SRV && set.len() > 1);
+    if sets.iter().any(is_known) {
+        sets.retain(|set| set.rtype != rtype::CNAME);
+    }
+    sets
 }
 
 #[cfg(test)]
@@ -281,6 +318,17 @@ mod tests {
         }
         assert_eq!(slot.sets(None)[0].len(), MOST_UNITED);
         assert_eq!(slot.sets(None)[0].iter().next(), Some(&[10, 0, 0, 0][..]));
+    }
+
+    #[test]
+    fn a_cname_of_the_registry_shows_for_one_host_alone() {
+        let of = |rtype, last: u8| RrSet::new(rtype, 5, vec![vec![last]]);
+        let is_shown = |slot: &Slot| slot.sets(None).iter().any(|set| set.rtype == rtype::CNAME);
+        let mut slot = Slot::default();
+        slot.put(&"a".into(), Rank::Real, [of(rtype::CNAME, 1), of(rtype::SRV, 1)].into(), || None);
+        assert!(is_shown(&slot));
+        slot.put(&"b".into(), Rank::Real, [of(rtype::SRV, 2)].into(), || None);
+        assert!(!is_shown(&slot));
     }
 
     #[test]

@@ -13,6 +13,7 @@
 //! addresses and of single instances are not kept as names at all ([`super::made`]): there may be millions of them.
 
 mod changes;
+pub mod meetings;
 
 use std::collections::{BTreeSet, HashMap as StdMap, HashSet as StdSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -59,6 +60,9 @@ pub struct ZoneWriter {
     both: HashSet<Name>,
     /// Something was made ready that no serial stands for yet.
     is_prepared: bool,
+    /// Names at which several services meet, and those of which that is news.
+    meetings: HashSet<Name>,
+    untold: HashSet<Name>,
     soa: Soa,
     /// Whether the master file says anything of an `addr` name.
     static_addresses: bool,
@@ -140,6 +144,8 @@ impl ZoneWriter {
             slots_of_instances: HashMap::default(),
             both: HashSet::default(),
             is_prepared: false,
+            meetings: HashSet::default(),
+            untold: HashSet::default(),
             base: (base, soa.clone()),
             soa,
             static_addresses: false,
@@ -214,9 +220,11 @@ impl ZoneWriter {
         let Some(slot) = self.slots.get_mut(&owner) else { return };
         let first = slot.is_empty();
         if slot.put(source, rank, sets, || held(&self.index, owner.wire())) {
+            let is_shared = slot.met_at().is_some();
             if first {
                 self.count_ancestors(&owner, |below| below + 1);
             }
+            self.note_meeting(&owner, is_shared);
             self.touched.insert(owner);
         }
     }
@@ -224,12 +232,14 @@ impl ZoneWriter {
     fn withdraw(&mut self, source: &Arc<str>, owner: &Name) {
         let Some(slot) = self.slots.get_mut(owner) else { return };
         slot.remove(source);
+        let is_shared = slot.met_at().is_some();
         if slot.is_empty() {
             if slot.below == 0 {
                 self.drop_slot(owner);
             }
             self.count_ancestors(owner, |below| below - 1);
         }
+        self.note_meeting(owner, is_shared);
         self.touched.insert(owner.clone());
     }
 

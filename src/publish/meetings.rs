@@ -1,0 +1,116 @@
+//! What is wrong with names that several services have: which of them shows, said of every other one.
+
+use super::registry::Layout;
+use crate::model::Malformed;
+use crate::zone::name::Name;
+use crate::zone::writer::meetings::Meeting;
+
+/// The part of the registry under which it is reported, in front of zone and name. No path of a service begins with a slash.
+const NAMES: &str = "/names/";
+
+/// The part that a name's problems are reported under, and they: none when services meet there no more.
+pub(super) fn problems(layout: &Layout, zone: &Name, meeting: &Meeting) -> (String, Vec<Malformed>) {
+    let Meeting { owner, services, are_united } = meeting;
+    let part = format!("{NAMES}{zone}/{owner}");
+    let Some((first, others)) = services.split_first() else { return (part, Vec::new()) };
+    let first = layout.full(first);
+    let reason = if *are_united {
+        format!("its name {owner} is also that of `{first}`: they are one service in DNS")
+    } else {
+        format!("its host name {owner} is also that of `{first}`, which is the one shown there")
+    };
+    let problem =
+        |other: &std::sync::Arc<str>| Malformed { path: layout.full(other).to_string(), reason: reason.clone() };
+    (part, others.iter().map(problem).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use super::super::{Publisher, Target};
+    use super::*;
+    use crate::format;
+    use crate::keeper::Path;
+    use crate::keeper::driver::Observer;
+    use crate::keeper::tree::{Entry, Known, Tree};
+    use crate::zone::ZoneBuilder;
+
+    fn layout() -> Layout {
+        Layout { root: Path::new("/services").unwrap(), format: format::Config::default() }
+    }
+
+    fn tree(services: &[&str]) -> Tree {
+        let known = || Entry::Known(Known { data: b"".as_slice().into(), czxid: 1, mzxid: 1, ephemeral_owner: 0 });
+        let paths = (1..).zip(services).flat_map(|(host, service)| {
+            let at = format!("/services/{service}");
+            [at.clone(), format!("{at}/providers"), format!("{at}/providers/10.0.0.{host}:80")]
+        });
+        let paths = std::iter::once("/services".to_owned()).chain(paths);
+        Tree::of(paths.map(|path| (Path::new(&path).unwrap(), known())).collect::<Vec<_>>())
+    }
+
+    /// Publishes each of these registries in turn. Gives what is wrong with the last, and who is at `name` there.
+    fn published(name: &str, registries: &[&[&str]]) -> (Vec<(String, String)>, Vec<u8>) {
+        let writer = Arc::new(Mutex::new(ZoneBuilder::new(Name::parse("service").unwrap(), 5, 5).build()));
+        let target = Target::new(5, Arc::clone(&writer));
+        let mut publisher = Publisher::new(layout(), vec![target], Duration::from_secs(60));
+        let mut before = BTreeSet::new();
+        for services in registries {
+            let tree = tree(services);
+            let paths: BTreeSet<Path> = tree.iter().map(|(path, _)| path.clone()).collect();
+            publisher.publish(&tree, &before.union(&paths).cloned().collect());
+            before = paths;
+        }
+        let problems = publisher.problems().all().into_iter().map(|one| (one.path, one.reason)).collect();
+        let live = writer.lock().unwrap().live();
+        let set = live.get(Name::parse(name).unwrap().wire()).and_then(|entry| entry.set(1));
+        let hosts = set.map(|set| set.iter().map(|rdata| rdata[3]).collect());
+        (problems, hosts.unwrap_or_default())
+    }
+
+    fn problem(path: &str, reason: &str) -> (String, String) {
+        (path.to_owned(), reason.to_owned())
+    }
+
+    #[test]
+    fn services_that_differ_only_in_case_are_one_and_it_is_told_with_both_paths() {
+        let (problems, hosts) = published("api.service", &[&["api", "API"]]);
+        assert_eq!(hosts, [1, 2]);
+        let reason = "differs only in case from `api`: they are one service in DNS";
+        assert_eq!(problems, [problem("/services/API", reason)]);
+    }
+
+    #[test]
+    fn of_two_with_one_host_name_the_first_shows_and_it_is_told_with_both_paths() {
+        let reason = "its host name a-b.service. is also that of `/services/a.b`, which is the one shown there";
+        for registries in
+            [&[&["a_b", "a.b"][..]][..], &[&["a_b"], &["a_b", "a.b"]], &[&["a_b", "a.b", "a-b"], &["a_b", "a.b"]]]
+        {
+            let (problems, hosts) = published("a-b.service", registries);
+            assert_eq!((problems, hosts), (vec![problem("/services/a_b", reason)], vec![2]), "{registries:?}");
+        }
+    }
+
+    #[test]
+    fn who_has_a_name_alone_is_not_complained_of() {
+        for registries in
+            [&[&["a_b", "a.b"][..], &["a_b"]][..], &[&["a_b", "a.b", "a-b"]], &[&["a_b", "a.b"], &["a-b", "a_b"]]]
+        {
+            assert_eq!(published("a-b.service", registries).0, [], "{registries:?}");
+        }
+    }
+
+    /// A name of 63 bytes may be what a longer one is cut to.
+    #[test]
+    fn two_with_one_exact_name_are_one_service_and_it_is_told_with_both_paths() {
+        let long = "x".repeat(63) + "1";
+        let cut = "x".repeat(46) + "-b96a21cbb56d574a";
+        let (problems, hosts) = published(&format!("{cut}.service"), &[&[&long, &cut]]);
+        assert_eq!(hosts, [1, 2]);
+        let reason = format!("its name {cut}.service. is also that of `/services/{cut}`: they are one service in DNS");
+        assert_eq!(problems, [problem(&format!("/services/{long}"), &reason)]);
+    }
+}
