@@ -28,7 +28,7 @@ const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Drain {
-    /// The service: its path below the registry's root, as in [[service]]
+    /// The service: its path below the registry's root, as in `[[service]]`
     #[arg(required_unless_present = "list", conflicts_with = "list")]
     name: Option<String>,
     /// Only this instance
@@ -53,7 +53,7 @@ pub(super) struct Drain {
 #[derive(Debug, Args)]
 #[command(after_help = UNDRAIN_EXAMPLES)]
 pub(super) struct Undrain {
-    /// The service: its path below the registry's root, as in [[service]]
+    /// The service: its path below the registry's root, as in `[[service]]`
     name: String,
     /// Only this instance
     #[arg(long, value_name = "HOST:PORT", value_parser = endpoint)]

@@ -1,7 +1,7 @@
 //! The check `http`: whether a URL answers with the expected status and, where that is asked, with a body that says so.
 //!
 //! HTTP/1.1 on a connection of its own each time, as a new client would come. Redirects are answers, not followed.
-//! With `https` in the URL it goes over TLS, see [`tls`](super::tls).
+//! With `https` in the URL it goes over TLS, see [`super::tls`].
 
 use std::ops::RangeInclusive;
 
