@@ -1,10 +1,10 @@
-//! Drains end by themselves: which services to read again, and when.
+//! What is drained now, and that drains end by themselves: which services to read again, and when.
 //!
 //! When they end they say as a time of day, so that all servers agree: the clock is looked at once a second while there is
 //! one that ends, and follows when somebody sets it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -12,44 +12,66 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Publisher, unix_now};
 use crate::keeper::driver::SharedTree;
+use crate::model::Drain;
 
 /// The longest time between two looks at the clock while something is to end.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The services of one registry that have drains which end, each with the first end. Pure.
-#[derive(Debug, Default)]
-pub(super) struct Drains {
-    by_service: BTreeMap<String, u64>,
-    by_end: BTreeSet<(u64, String)>,
+/// The drains of one registry. Cheap to share: who only looks waits for nobody who builds zones.
+#[derive(Debug, Clone, Default)]
+pub struct Drains {
+    known: Arc<Mutex<Known>>,
     next: watch::Sender<Option<u64>>,
 }
 
+/// The drains by the services (in lower case) that they are of. Pure.
+#[derive(Debug, Default)]
+struct Known {
+    by_service: BTreeMap<String, Vec<Drain>>,
+    /// The first end of each service that has one.
+    by_end: BTreeSet<(u64, String)>,
+}
+
 impl Drains {
-    /// The first drain of `service` ends then, in seconds since 1970, or none does.
-    pub(super) fn set(&mut self, service: &str, end: Option<u64>) {
-        let before = match end {
-            Some(end) => self.by_service.insert(service.to_owned(), end),
-            None => self.by_service.remove(service),
+    /// How many there are, and the first of them, at most `limit`, in the order of their services (in lower case).
+    pub fn first(&self, limit: usize) -> (usize, Vec<(String, Drain)>) {
+        let known = self.lock();
+        let each =
+            known.by_service.iter().flat_map(|(service, drains)| drains.iter().map(move |drain| (service, drain)));
+        let first = each.take(limit).map(|(service, drain)| (service.clone(), drain.clone())).collect();
+        (known.by_service.values().map(Vec::len).sum(), first)
+    }
+
+    /// `service` has these, and no others.
+    pub(super) fn set(&self, service: &str, drains: Vec<Drain>) {
+        let mut known = self.lock();
+        let end = first_end(&drains);
+        let before = if drains.is_empty() {
+            known.by_service.remove(service)
+        } else {
+            known.by_service.insert(service.to_owned(), drains)
         };
+        let before = before.as_deref().and_then(first_end);
         if before == end {
             return;
         }
         if let Some(before) = before {
-            self.by_end.remove(&(before, service.to_owned()));
+            known.by_end.remove(&(before, service.to_owned()));
         }
-        self.by_end.extend(end.map(|end| (end, service.to_owned())));
-        self.tell();
+        known.by_end.extend(end.map(|end| (end, service.to_owned())));
+        self.tell(&known);
     }
 
     /// The services with drains that have ended by `now`; they are not known as drained any more.
-    pub(super) fn take_ended(&mut self, now: u64) -> Vec<String> {
+    pub(super) fn take_ended(&self, now: u64) -> Vec<String> {
+        let mut known = self.lock();
         let mut ended = Vec::new();
-        while self.by_end.first().is_some_and(|(end, _)| *end <= now) {
-            let Some((_, service)) = self.by_end.pop_first() else { break };
-            self.by_service.remove(&service);
+        while known.by_end.first().is_some_and(|(end, _)| *end <= now) {
+            let Some((_, service)) = known.by_end.pop_first() else { break };
+            known.by_service.remove(&service);
             ended.push(service);
         }
-        self.tell();
+        self.tell(&known);
         ended
     }
 
@@ -58,10 +80,19 @@ impl Drains {
         self.next.subscribe()
     }
 
-    fn tell(&self) {
-        let next = self.by_end.first().map(|(end, _)| *end);
+    fn tell(&self, known: &Known) {
+        let next = known.by_end.first().map(|(end, _)| *end);
         self.next.send_if_modified(|told| std::mem::replace(told, next) != next);
     }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// When the first of them ends, in seconds since 1970.
+fn first_end(drains: &[Drain]) -> Option<u64> {
+    drains.iter().filter_map(|drain| drain.until).min()
 }
 
 impl Publisher {
@@ -98,17 +129,22 @@ mod tests {
 
     #[test]
     fn services_come_back_when_the_first_of_their_drains_ends() {
-        let mut drains = Drains::default();
+        let drains = Drains::default();
         let next = drains.next_end();
+        let until = |until| Drain { instance: None, until, reason: "".into() };
         for (service, end) in [("a", 30), ("b", 10), ("c", 10), ("b", 20)] {
-            drains.set(service, Some(end));
+            drains.set(service, vec![until(Some(end + 1)), until(None), until(Some(end))]);
         }
+        drains.set("d", vec![until(None)]);
         assert_eq!(*next.borrow(), Some(10));
-        drains.set("c", None);
+        let (total, first) = drains.first(4);
+        assert_eq!((total, first.iter().map(|(service, _)| service.as_str()).collect::<String>()), (10, "aaab".into()));
+        drains.set("c", vec![]);
         assert_eq!(*next.borrow(), Some(20));
         assert_eq!(drains.take_ended(19), Vec::<String>::new());
         assert_eq!(drains.take_ended(20), ["b"]);
         assert_eq!(drains.take_ended(1000), ["a"]);
         assert_eq!(*next.borrow(), None);
+        assert_eq!(drains.first(9), (1, vec![("d".to_owned(), until(None))]));
     }
 }

@@ -8,7 +8,7 @@
 //! Services whose paths differ only in case are one service in DNS: their instances are united. [`meetings`] tells of
 //! those that have a name in common otherwise.
 
-mod drains;
+pub mod drains;
 pub mod explain;
 pub mod guard;
 mod hosts;
@@ -31,7 +31,7 @@ use crate::keeper::driver::{Freshness, Observer};
 use crate::keeper::links::Links;
 use crate::keeper::mirror::Together;
 use crate::keeper::tree::Tree;
-use crate::model::{Host, Malformed, Service};
+use crate::model::{Drain, Host, Malformed, Service};
 use crate::zone;
 use crate::zone::build::{self, Context, Offers};
 use crate::zone::name::Name;
@@ -101,8 +101,8 @@ struct Built {
     malformed: Vec<Malformed>,
     /// The host names to look up for it.
     wanted: BTreeSet<String>,
-    /// When the first of its drains ends, in seconds since 1970.
-    drained_until: Option<u64>,
+    /// Its drains that hold.
+    drains: Vec<Drain>,
     /// How many instances are registered.
     instances: usize,
 }
@@ -117,6 +117,8 @@ pub struct Publisher {
     core: Arc<Mutex<Core>>,
     /// A copy of what is to be mirrored besides the root, for the driver.
     outside: BTreeSet<Path>,
+    /// The core's.
+    drains: Drains,
 }
 
 #[derive(Debug)]
@@ -145,6 +147,7 @@ struct Core {
 impl Publisher {
     /// A publisher of a registry into `targets`; answers live for `max_stale` without contact to ZooKeeper.
     pub fn new(layout: Layout, targets: Vec<Target>, max_stale: Duration) -> Self {
+        let drains = Drains::default();
         let core = Core {
             own: targets.iter().map(Target::origin).collect(),
             targets,
@@ -153,14 +156,14 @@ impl Publisher {
             spellings: BTreeMap::new(),
             through: Through::new(layout.root.clone()),
             hosts: Hosts::default(),
-            drains: Drains::default(),
+            drains: drains.clone(),
             outside: BTreeSet::new(),
             complete: false,
             freshness: Freshness::Loading,
             guard: None,
             layout,
         };
-        Self { core: Arc::new(Mutex::new(core)), outside: BTreeSet::new() }
+        Self { core: Arc::new(Mutex::new(core)), outside: BTreeSet::new(), drains }
     }
 
     /// Also never looks up hosts in these zones, which this server answers for.
@@ -178,6 +181,11 @@ impl Publisher {
     /// What the guard holds back; none without a guard.
     pub fn guard(&self) -> Option<guard::Report> {
         self.lock().guard.as_ref().map(Guard::report)
+    }
+
+    /// The registry's drains, kept current.
+    pub fn drains(&self) -> Drains {
+        self.drains.clone()
     }
 
     /// The registry's links, kept current.
@@ -214,7 +222,7 @@ impl Publisher {
 
     /// When the next drain ends, in seconds since 1970, now and from now on.
     pub(in crate::publish) fn next_end(&self) -> watch::Receiver<Option<u64>> {
-        self.lock().drains.next_end()
+        self.drains.next_end()
     }
 
     /// Brings back what was drained until `now` or before.
@@ -317,9 +325,9 @@ impl Core {
                         // Where nobody is served yet, what was built is not kept twice until all of it is.
                         writer.prepare();
                     }
-                    for Built { folded, exists, malformed, wanted, drained_until, instances, .. } in piece {
+                    for Built { folded, exists, malformed, wanted, drains, instances, .. } in piece {
                         publisher.report(&folded, malformed);
-                        wishes.push((folded, exists, wanted, drained_until, instances));
+                        wishes.push((folded, exists, wanted, drains, instances));
                     }
                 }
                 wishes
@@ -330,13 +338,13 @@ impl Core {
                 wishes.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
             }
         });
-        for (folded, exists, wanted, drained_until, instances) in wishes {
+        for (folded, exists, wanted, drains, instances) in wishes {
             if !exists {
                 self.forget(&folded);
             }
             count(&mut self.guard, &folded, instances);
             self.want(&folded, wanted);
-            self.drains.set(&folded, drained_until);
+            self.drains.set(&folded, drains);
         }
     }
 
@@ -363,9 +371,8 @@ impl Core {
             }));
         }
         let wanted = self.wanted(&folded, &service);
-        let drained_until = service.defaults.drains.iter().filter_map(|drain| drain.until).min();
         let instances = service.instances.len();
-        Built { folded, exists, offered, malformed, wanted, drained_until, instances }
+        Built { folded, exists, offered, malformed, wanted, drains: service.defaults.drains, instances }
     }
 
     fn put(&mut self, built: Built) {
@@ -373,7 +380,7 @@ impl Core {
             self.forget(&built.folded);
         }
         self.want(&built.folded, built.wanted.clone());
-        self.drains.set(&built.folded, built.drained_until);
+        self.drains.set(&built.folded, built.drains.clone());
         count(&mut self.guard, &built.folded, built.instances);
         self.offer(built);
     }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
+use super::drains::Drains;
 use super::explain::Seen;
 use super::through::SharedLinks;
 use super::{Publisher, explain, guard, unix_now};
@@ -290,6 +291,11 @@ impl Reader {
     /// What the guard holds back; none without a guard.
     pub fn guard(&self) -> Option<guard::Report> {
         self.publisher.as_ref()?.guard()
+    }
+
+    /// What is drained now.
+    pub fn drains(&self) -> Drains {
+        self.publisher.as_ref().map(Publisher::drains).unwrap_or_default()
     }
 
     /// Where a name (in lower case) in the zone at `origin` comes from; none where that zone does not show the registry.
