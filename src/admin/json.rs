@@ -7,6 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 
+use super::services::Drain;
 use super::snapshot::{self, Snapshot};
 use crate::announce;
 use crate::keeper::cache;
@@ -66,6 +67,16 @@ struct Registry<'a> {
     malformed: Vec<Malformed<'a>>,
     cache_file: Option<CacheFile<'a>>,
     guard: Option<Guard<'a>>,
+    drains_total: usize,
+    drains: Vec<Drained<'a>>,
+}
+
+/// What an operator has taken out of the answers.
+#[derive(Debug, Serialize)]
+struct Drained<'a> {
+    service: &'a str,
+    #[serde(flatten)]
+    drain: Drain<'a>,
 }
 
 /// What the guard holds back.
@@ -259,6 +270,13 @@ impl<'a> Registry<'a> {
             malformed: registry.malformed.iter().map(Malformed::new).collect(),
             cache_file: report.cache.as_ref().map(CacheFile::new),
             guard: registry.guard.as_ref().map(Guard::new),
+            drains_total: registry.drains.0,
+            drains: registry
+                .drains
+                .1
+                .iter()
+                .map(|(service, drain)| Drained { service, drain: Drain::new(drain) })
+                .collect(),
         }
     }
 }

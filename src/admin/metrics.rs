@@ -86,7 +86,8 @@ fn registries(registries: &[Registry], sheet: &mut Sheet<'_, '_>) -> fmt::Result
     sheet.gauges("registry_phase", "1 for the phase that the mirror is in", None, phases)?;
     sheet.gauges("registry_znodes", "Znodes mirrored", None, each(|one| one.report.znodes))?;
     sheet.gauges("registry_data", "Data of the znodes", Some(&Unit::Bytes), each(|one| one.report.bytes))?;
-    sheet.gauges("registry_malformed", "Problems found in the znodes", None, each(|one| one.malformed_total))
+    sheet.gauges("registry_malformed", "Problems found in the znodes", None, each(|one| one.malformed_total))?;
+    sheet.gauges("registry_drains", "Drains of services and instances that hold", None, each(|one| one.drains.0))
 }
 
 fn reads(registries: &[Registry], sheet: &mut Sheet<'_, '_>) -> fmt::Result {

@@ -1,4 +1,4 @@
-//! Readiness, metrics and JSON over HTTP: what the process knows of itself, for probes, Prometheus and people.
+//! Readiness, metrics, JSON and a page over HTTP: what the process knows of itself, for probes, Prometheus and people.
 //!
 //! It runs on a thread and a runtime of its own, so that a probe is answered while all the others are busy, and it only
 //! reads: statuses of mirrors and announcers, the registries' trees, the zones. Nothing here changes anything but when
@@ -8,8 +8,8 @@
 //! - [`server`]: connections and their limits; [`patience`] ends those whose client does not read.
 //! - [`routes`]: a line an endpoint; [`query`] reads what was asked; [`services`] shows one service, or all of them a
 //!   piece at a time.
-//! - [`snapshot`]: one moment, as plain data; [`ready`], [`json`], [`registrations`] and [`metrics`] say
-//!   it in words.
+//! - [`snapshot`]: one moment, as plain data; [`ready`], [`json`], [`registrations`], [`metrics`] and [`page`] say it in
+//!   words.
 //! - [`config`]: what `[admin]` says.
 //!
 //! What it never shows: credentials. It has none: an ensemble's description is shown as its `describe` gives it.
@@ -18,6 +18,7 @@ pub mod config;
 mod dump;
 mod json;
 mod metrics;
+mod page;
 mod patience;
 mod query;
 mod ready;

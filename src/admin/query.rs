@@ -21,6 +21,19 @@ pub(super) enum BadQuery {
     /// A `%` without two hexadecimal digits, or bytes that are no text.
     #[error("`{0}` is not percent-encoded UTF-8")]
     Encoding(String),
+    /// No time to wait for.
+    #[error("`{0}` is no number of seconds from 1 to 65535")]
+    Seconds(String),
+}
+
+/// After how many seconds the page shall be loaded again, if that is wished.
+pub(super) fn refresh(query: Option<&str>) -> Result<Option<u16>, BadQuery> {
+    let [refresh] = parameters(query, ["refresh"], "`refresh`")?;
+    let seconds = |text: String| match text.parse() {
+        Ok(0) | Err(_) => Err(BadQuery::Seconds(text)),
+        Ok(seconds) => Ok(seconds),
+    };
+    refresh.map(seconds).transpose()
 }
 
 impl Filter {

@@ -7,8 +7,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Serialize;
@@ -16,16 +16,17 @@ use serde::Serialize;
 use super::query::{BadQuery, Filter};
 use super::ready::{Latch, waiting};
 use super::snapshot::Snapshot;
-use super::{Sources, dump, json, metrics, registrations, services};
+use super::{Sources, dump, json, metrics, page, query, registrations, services};
 use crate::export::Form;
 use crate::publish::registry::Reader;
 
 const TEXT: &str = "text/plain; charset=utf-8";
+const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
 
 /// What can be asked for, and what for.
 const ENDPOINTS: &[(&str, &str)] = &[
-    ("/", "this page"),
+    ("/", "what is wrong, drained and registered, as a page for browsers; this list for others"),
     ("/healthz", "200 while the process lives"),
     ("/readyz", "200 from when every registry was read completely once, 503 before"),
     ("/metrics", "metrics for Prometheus"),
@@ -122,9 +123,21 @@ impl IntoResponse for Refusal {
     }
 }
 
-async fn index() -> Response {
-    let lines = ENDPOINTS.iter().map(|(path, purpose)| format!("{path:<25}{purpose}\n"));
-    text(StatusCode::OK, format!("zonekeeper {}\n\n{}", env!("CARGO_PKG_VERSION"), lines.collect::<String>()))
+/// A page for browsers, which say that they take HTML; the list of endpoints for `curl` and its like.
+async fn index(State(shared): App, RawQuery(query): RawQuery, headers: HeaderMap) -> Result<Response, Refusal> {
+    let takes_html =
+        headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).any(|value| value.contains("text/html"));
+    if !takes_html {
+        let lines = ENDPOINTS.iter().map(|(path, purpose)| format!("{path:<25}{purpose}\n"));
+        let list = format!("zonekeeper {}\n\n{}", env!("CARGO_PKG_VERSION"), lines.collect::<String>());
+        return Ok(text(StatusCode::OK, list));
+    }
+    let refresh = query::refresh(query.as_deref())?;
+    let (snapshot, ready) = shared.look();
+    let page = page::render(&snapshot, ready, refresh, ENDPOINTS);
+    let mut response = answer(StatusCode::OK, HTML, page);
+    response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(page::POLICY));
+    Ok(response)
 }
 
 async fn healthz() -> Response {

@@ -83,7 +83,7 @@ struct Defaults<'a> {
 
 /// What an operator has taken out of the answers.
 #[derive(Debug, Serialize)]
-struct Drain<'a> {
+pub(super) struct Drain<'a> {
     /// `null` for the whole service.
     instance: Option<String>,
     /// `null` where it does not end by itself.
@@ -92,7 +92,8 @@ struct Drain<'a> {
 }
 
 impl<'a> Drain<'a> {
-    fn new(drain: &'a model::Drain) -> Self {
+    /// As it stands in the registry.
+    pub(super) fn new(drain: &'a model::Drain) -> Self {
         Self {
             instance: drain.instance.as_ref().map(ToString::to_string),
             until: drain.until.map(format::moment),

@@ -7,12 +7,15 @@ use super::Sources;
 use crate::announce::{CheckStatus, Registration, SessionStatus};
 use crate::keeper::driver::Report;
 use crate::keeper::mirror::Phase;
-use crate::model::Malformed;
+use crate::model::{Drain, Malformed};
 use crate::publish::guard;
 use crate::zone::{Freshness, file};
 
 /// Malformed nodes shown; the others are only counted.
 pub(super) const MALFORMED_SHOWN: usize = 1_000;
+
+/// Drains shown; the others are only counted.
+const DRAINS_SHOWN: usize = 1_000;
 
 /// Problems of a zone's file that are shown; the others are only counted.
 const PROBLEMS_SHOWN: usize = 20;
@@ -49,6 +52,8 @@ pub(super) struct Registry {
     pub(super) synced: bool,
     /// What the guard holds back, and how long it will still; none without a guard.
     pub(super) guard: Option<(guard::Report, Duration)>,
+    /// How many drains hold, and the first [`DRAINS_SHOWN`], by service.
+    pub(super) drains: (usize, Vec<(String, Drain)>),
     /// The first [`MALFORMED_SHOWN`] malformed nodes.
     pub(super) malformed: Vec<Malformed>,
     /// How many there are in all.
@@ -113,6 +118,7 @@ impl Snapshot {
                     let left = guard.until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
                     (guard, left)
                 }),
+                drains: source.reader.drains().first(DRAINS_SHOWN),
                 malformed: source.reader.problems.first(MALFORMED_SHOWN),
                 malformed_total: source.reader.problems.count(),
                 report,

@@ -21,7 +21,7 @@ use crate::keeper::cache;
 use crate::keeper::driver::{Driver, Report};
 use crate::keeper::memory::Memory;
 use crate::keeper::mirror::{Counters, Phase};
-use crate::model::Malformed;
+use crate::model::{Drain, Endpoint, Host, Malformed};
 use crate::publish::registry::{Layout, Reader};
 use crate::publish::{Publisher, Target, guard};
 use crate::zone::name::Name;
@@ -49,6 +49,7 @@ pub(super) fn sample() -> Snapshot {
         zones: vec![zone.to_owned()],
         synced: false,
         guard: None,
+        drains: (0, Vec::new()),
         malformed: Vec::new(),
         malformed_total: 0,
     };
@@ -62,6 +63,9 @@ pub(super) fn sample() -> Snapshot {
     let held = vec!["api".to_owned(), "web".to_owned()];
     let guard = guard::Report { held, instances: 30, until: Some(Instant::now()), trips: 2 };
     main.guard = Some((guard, Duration::from_secs(240)));
+    let instance = Endpoint { host: Host::V4([10, 0, 0, 1].into()), port: 80 };
+    let drain = Drain { instance: Some(instance), until: Some(1_700_000_000), reason: "disk".into() };
+    main.drains = (1_500, vec![("api".into(), drain)]);
     main.report.cache = Some(cache::Report {
         saves: 3,
         failures: 1,
@@ -371,6 +375,25 @@ async fn the_index_names_endpoints_that_are_there() {
         assert_eq!(site.get(path).status, 200, "{path}");
         let head = request(site.address, "HEAD", path);
         assert_eq!((head.status, &*head.body), (200, ""), "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn browsers_get_a_page_that_may_only_be_shown() {
+    let site = Site::open(&["main"]).await;
+    let browse = |target: &str| {
+        let mut stream = connect(site.address);
+        let accept = "Accept: text/html,application/xhtml+xml,*/*;q=0.8";
+        write!(stream, "GET {target} HTTP/1.1\r\nHost: admin\r\n{accept}\r\nConnection: close\r\n\r\n").unwrap();
+        reply(&mut stream)
+    };
+    let page = browse("/?refresh=30");
+    assert_eq!(page.status, 200);
+    assert!(page.head.contains("content-type: text/html; charset=utf-8"), "{}", page.head);
+    assert!(page.head.contains("content-security-policy: default-src 'none';"), "{}", page.head);
+    assert!(page.body.contains("<td>/services/api_x/providers/garbage</td>"), "{}", page.body);
+    for bad in ["/?refresh=0", "/?refresh=soon", "/?reload=5"] {
+        assert_eq!(browse(bad).status, 400, "{bad}");
     }
 }
 
