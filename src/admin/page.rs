@@ -277,7 +277,7 @@ mod tests {
         for shown in [
             r#"<span class="bad">Not ready: not every registry was read yet</span>, up for 1m 1s."#,
             r#"<td class="bad">offline for 1s</td><td class="bad">never yet</td>"#,
-            r#"<td>live for 1s</td><td>now</td>"#,
+            "<td>live for 1s</td><td>now</td>",
             r#"<td class="bad">cache file: No space left on device</td>"#,
             r#"<td class="bad">loading</td>"#,
             r#"<br><span class="bad">service.zone:3:1: oops</span>"#,

@@ -103,6 +103,7 @@ fn banner(dns: SocketAddr, admin: SocketAddr, seed: &Path) -> String {
     ] {
         let _ = writeln!(text, "  {:<64}# {what}", format!("dig {at} {query}"));
     }
+    let _ = writeln!(text, "  {:<64}# how all is, in a browser", format!("http://{admin}/"));
     let _ = writeln!(text, "  {:<64}# the registry as JSON", format!("curl http://{admin}/v1/services"));
     let _ = writeln!(text, "\nThe registry is {}: edit and save it, DNS follows within a second.\n", seed.display());
     text

@@ -23,6 +23,7 @@ mod keeper_battery;
 mod layers;
 mod master_files;
 mod old_zookeepers;
+mod page;
 mod rate;
 mod readers;
 mod rfc8906;
