@@ -42,7 +42,7 @@ pub(super) fn explain(sources: &Sources, query: Option<&str>) -> Result<String, 
     let rtype = export::number(&word)
         .ok_or_else(|| Refusal::bad(format!("there is no type `{word}`; write TYPE65 for others")))?;
     let Some(zone) = sources.zones.find(parsed.wire()) else {
-        let fate = match &sources.forwarder {
+        let fate = match sources.forwarder.as_ref().filter(|forwarder| forwarder.is_on()) {
             None => "REFUSED".to_owned(),
             Some(forwarder) => format!(
                 "for clients that allow_recursion allows it is forwarded, to the first of these that answers; others are \

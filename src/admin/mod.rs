@@ -78,7 +78,7 @@ pub struct Sources {
     pub files: Vec<(String, zone::file::status::Status)>,
     /// The DNS server's counters, if there is one.
     pub dns: Option<Arc<Metrics>>,
-    /// Who answers what is outside the zones, where that is desired.
+    /// Who answers what is outside the zones; none without DNS.
     pub forwarder: Option<Arc<Forwarder>>,
     /// Each registry's announcer: the registry's name, and what the announcer shows.
     pub announcements: Vec<(String, announce::Status)>,

@@ -4,6 +4,7 @@
 //! announcements are withdrawn first, DNS answers until the end. A task that ends unasked ends the process with its name.
 
 mod cookies;
+mod dns;
 mod files;
 mod serials;
 
@@ -19,12 +20,9 @@ use tracing::{info, warn};
 use crate::admin::{self, RegistrySource, Sources};
 use crate::announce::{self, Announcer};
 use crate::config::{Config, Registry};
-use crate::dns::cookie::Secrets;
-use crate::dns::forward::{Forwarder, Ours};
-use crate::dns::front::Front;
-use crate::dns::policy::Policy;
-use crate::dns::rate::Limiter;
-use crate::dns::{self, notify};
+use crate::dns::listen::Bound;
+use crate::dns::metrics::Metrics;
+use crate::dns::{listen, notify};
 use crate::keeper::config::Source;
 use crate::keeper::driver::Driver;
 use crate::keeper::memory::Memory;
@@ -32,10 +30,10 @@ use crate::keeper::session::Ensemble;
 use crate::keeper::zookeeper::ZooKeeper;
 use crate::publish::registry::{Layout, Reader};
 use crate::publish::{Publisher, SharedWriter, Target, resolver, unix_now};
-use crate::zone::journal::Bounds;
 use crate::zone::name::Name;
 use crate::zone::records::address::is_reverse;
 use crate::zone::{self, Freshness, ZoneBuilder, Zones};
+use dns::Dns;
 use files::{Seed, ZoneFile};
 use serials::Serials;
 
@@ -52,6 +50,8 @@ pub struct App {
     zone_files: Vec<(String, ZoneFile)>,
     /// Where each registry's announcer takes its services.
     services: Vec<(String, announce::Services)>,
+    /// What the DNS server goes by, where there is one.
+    server: Option<Dns>,
     /// What it was started with.
     config: Config,
     /// Stops the announcers.
@@ -77,13 +77,14 @@ impl App {
             announcers: JoinSet::new(),
             zone_files: Vec::new(),
             services: Vec::new(),
+            server: None,
             config: config.clone(),
             withdraw: CancellationToken::new(),
             stop: CancellationToken::new(),
             dns: Vec::new(),
             admin: None,
         };
-        let sockets = config.dns.as_ref().map(dns::listen::bind).transpose()?;
+        let sockets = config.dns.as_ref().map(listen::bind).transpose()?;
         let admin = config.admin.as_ref().map(|admin| admin::bind(admin.listen)).transpose()?;
         app.dns = sockets.as_ref().map(|bound| bound.addresses().to_vec()).unwrap_or_default();
         app.admin = admin.as_ref().map(std::net::TcpListener::local_addr).transpose().context("the admin socket")?;
@@ -103,16 +104,20 @@ impl App {
                 zones.iter().filter(|zone| zone.registry.as_deref() == Some(&*registry.name)).cloned().collect();
             app.registry(registry, targets, config, &mut sources)?;
         }
-        if let Some(bound) = sockets {
-            let metrics = Arc::new(dns::metrics::Metrics::default());
+        if let Some((bound, dns)) = sockets.zip(config.dns.as_ref()) {
+            let metrics = Arc::new(Metrics::default());
             sources.dns = Some(Arc::clone(&metrics));
-            sources.forwarder = app.forwarder(config, &metrics)?;
-            let front = app.front(&sources.zones, config)?;
-            let (zones, forwarder, stop) = (sources.zones.clone(), sources.forwarder.clone(), app.stop.clone());
+            let server = Dns::new(config, dns, &app.dns, (zones, sources.zones.clone()), &metrics)?;
+            sources.forwarder = Some(Arc::clone(&server.forwarder));
+            app.serve(bound, &server, &sources.zones, metrics);
+            app.server = Some(server);
+        }
+        if let Some(serials) = serials {
+            let (zones, stop) = (sources.zones.iter().cloned().collect(), app.stop.clone());
             app.parts.spawn(async move {
-                ("dns".into(), bound.run(zones, front, forwarder, metrics, stop).await.map_err(Into::into))
+                serials.follow(zones, stop).await;
+                ("serial file".into(), Ok(()))
             });
-            app.secondaries(config, &sources.zones, serials);
         }
         if let Some(listener) = admin {
             let running = admin::spawn(listener, sources, app.stop.clone())?;
@@ -131,8 +136,8 @@ impl App {
         self.admin
     }
 
-    /// Runs until `stop`, then stops in order. Whenever `reload` returns, the zone files are read again, and the services of the
-    /// configuration that it gives, if any, are registered from then on.
+    /// Runs until `stop`, then stops in order. Whenever `reload` returns, the zone files are read again, and what the
+    /// configuration that it gives, if any, says of DNS and of services holds from then on.
     ///
     /// # Errors
     /// When a part ends unasked: its name, and why.
@@ -189,16 +194,13 @@ impl App {
     /// Makes the zones as they are before any registry was read.
     fn zones(&mut self, config: &Config, serials: Option<&Serials>) -> anyhow::Result<Vec<ZoneOf>> {
         let addresses = self.name_server_addresses();
-        // Differences are for those who transfer.
-        let nobody = config.dns.as_ref().is_none_or(|dns| dns.allow_transfer.is_nobody());
-        let bounds = if nobody { Bounds::NONE } else { Bounds::SECONDARIES };
         let mut zones = Vec::new();
         for zone::config::Config { origin, registry, under, file, ttl, negative_ttl, names, .. } in config.zones.clone()
         {
             let zone_origin = origin.clone();
             let builder = ZoneBuilder::new(origin.clone(), ttl, negative_ttl).addresses(addresses.clone());
             let resume = serials.map_or(0, |serials| serials.resume(&origin));
-            let mut writer = builder.journal(bounds).resume(resume).build();
+            let mut writer = builder.journal(dns::journal(config, &origin)).resume(resume).build();
             if registry.is_none() {
                 writer.zone().set_freshness(Freshness::Fresh);
             }
@@ -219,58 +221,23 @@ impl App {
         Ok(zones)
     }
 
-    /// Makes the gate before the zones: who may do what. Spawns what changes the secret of its cookies.
-    fn front(&mut self, zones: &Zones, config: &Config) -> anyhow::Result<Arc<Front>> {
-        let secrets = Arc::new(cookies::random()?);
-        let policy = match &config.dns {
-            Some(dns) => Policy {
-                rate: Limiter::new(&dns.rate, cookies::bytes()?).map(Arc::new),
-                ..Policy::of(dns, config.keys.clone(), secrets)
-            },
-            None => Policy::new(Secrets::clone(&secrets)),
-        };
-        let front = Arc::new(Front::new(zones.clone(), policy));
-        let (rotated, stop) = (Arc::clone(&front), self.stop.clone());
+    /// Spawns what serves DNS: the sockets, the secret of cookies, and NOTIFY.
+    fn serve(&mut self, bound: Bound, server: &Dns, zones: &Zones, metrics: Arc<Metrics>) {
+        let (front, forwarder) = (Arc::clone(&server.front), Some(Arc::clone(&server.forwarder)));
+        let (zones, stop) = (zones.clone(), self.stop.clone());
         self.parts.spawn(async move {
-            cookies::rotate(&rotated, stop).await;
+            ("dns".into(), bound.run(zones, front, forwarder, metrics, stop).await.map_err(Into::into))
+        });
+        let (front, stop) = (Arc::clone(&server.front), self.stop.clone());
+        self.parts.spawn(async move {
+            cookies::rotate(&front, stop).await;
             ("cookie secret".into(), Ok(()))
         });
-        Ok(front)
-    }
-
-    /// Who answers what is outside the zones, where that is desired.
-    fn forwarder(
-        &self,
-        config: &Config,
-        metrics: &Arc<dns::metrics::Metrics>,
-    ) -> anyhow::Result<Option<Arc<Forwarder>>> {
-        let Some(dns) = config.dns.as_ref().filter(|dns| !dns.forward.is_empty()) else { return Ok(None) };
-        let ours = Ours { listening: self.dns.clone(), host: if_everywhere(&self.dns) };
-        let forwarder = Forwarder::new(dns.forward.clone(), &dns.forward_ca, ours, Arc::clone(metrics))?;
-        Ok(Some(Arc::new(forwarder)))
-    }
-
-    /// Spawns what the secondaries need: NOTIFY, and serials that survive a restart.
-    fn secondaries(&mut self, config: &Config, zones: &Zones, serials: Option<Serials>) {
-        let told = config.zones.iter().filter_map(|zone| {
-            let found = zones.iter().find(|other| *other.origin() == zone.origin)?;
-            Some((Arc::clone(found), zone.notify.clone()))
+        let (told, listening, stop) = (server.told(), self.dns.clone(), self.stop.clone());
+        self.parts.spawn(async move {
+            notify::run(told, listening, stop).await;
+            ("notify".into(), Ok(()))
         });
-        let plan = notify::Plan::new(told);
-        if !plan.is_empty() {
-            let (listening, stop) = (self.dns.clone(), self.stop.clone());
-            self.parts.spawn(async move {
-                notify::run(plan, listening, stop).await;
-                ("notify".into(), Ok(()))
-            });
-        }
-        if let Some(serials) = serials {
-            let (zones, stop) = (zones.iter().cloned().collect(), self.stop.clone());
-            self.parts.spawn(async move {
-                serials.follow(zones, stop).await;
-                ("serial file".into(), Ok(()))
-            });
-        }
     }
 
     /// Addresses for the name servers of zones whose file names none: those DNS answers on, where they are plain.
@@ -401,8 +368,8 @@ impl App {
         Ok(())
     }
 
-    /// Re-reads the zone files, one that has become wrong leaving what was read before in force, and takes the services of
-    /// a configuration that was read again.
+    /// Re-reads the zone files, one that has become wrong leaving what was read before in force, and takes a configuration
+    /// that was read again.
     fn reload(&mut self, config: Option<Config>) {
         if let Some(config) = config {
             self.take(config);
@@ -412,15 +379,20 @@ impl App {
 }
 
 impl App {
-    /// Registers what `config` says from now on. Services that it has like the present one are not touched.
+    /// From now on holds what `config` says of DNS and of services. Services that it has like the present one are not
+    /// touched.
     fn take(&mut self, config: Config) {
+        if let Some(Err(error)) = self.server.as_ref().map(|server| server.take(&config)) {
+            warn!(error = format!("{error:#}"), "the configuration is not taken, the one before stays in force");
+            return;
+        }
         for (registry, services) in &self.services {
             if let Err(error) = services.set(config.services_of(registry)) {
                 warn!(registry, %error, "the services stay as they are");
             }
         }
-        for part in self.config.other_differences(&config) {
-            warn!("{part} is another one now: that takes effect at the next start");
+        for part in self.config.fixed_differences(&config) {
+            warn!("{part} is not what it was: that takes effect at the next start");
         }
         info!(services = config.announce.services.len(), "configuration re-read");
         self.config.announce.services = config.announce.services;

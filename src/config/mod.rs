@@ -17,6 +17,7 @@ use std::sync::Arc;
 pub use problem::{Report, Source};
 
 use crate::dns::key::Key;
+use crate::dns::secondaries::Secondaries;
 use crate::publish::guard;
 use crate::settings::{Kind, Problems, Section, Table, Value};
 use crate::zone::name::Name;
@@ -30,13 +31,15 @@ pub struct Config {
     pub registries: Vec<Registry>,
     /// The zones, in the order of the file.
     pub zones: Vec<zone::config::Config>,
+    /// Their secondaries, by origin.
+    pub secondaries: Vec<(Name, Secondaries)>,
     /// The DNS server.
     pub dns: Option<dns::config::Config>,
     /// The admin server.
     pub admin: Option<admin::config::Config>,
     /// The services of this host to register.
     pub announce: announce::Config,
-    /// The files it was read from, and the directories of those that it includes.
+    /// The files it was read from, those with secrets among them, and the directories of those that it includes.
     pub read_from: Vec<PathBuf>,
     /// The keys that requests are signed with.
     pub keys: Vec<Arc<Key>>,
@@ -98,8 +101,10 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, Report> {
     if !problems.is_empty() {
         return Err(Report::new(&sources, &problems));
     }
-    let secrets = config.dns.as_ref().and_then(|dns| dns.cookie_secret_file.clone());
-    config.read_from = std::iter::once(path.to_owned()).chain(included.looked_at).chain(secrets).collect();
+    let secrets = std::mem::take(&mut config.read_from);
+    let cookies = config.dns.as_ref().and_then(|dns| dns.cookie_secret_file.clone());
+    let files = std::iter::once(path.to_owned()).chain(included.looked_at);
+    config.read_from = files.chain(secrets).chain(cookies).collect();
     if let Some(directory) = path.parent() {
         config.rebase(directory);
     }
@@ -110,12 +115,12 @@ fn read(table: &Table, directory: &Path, problems: &Problems) -> Config {
     let mut top = Section::top(table, problems);
     let (names, registries) = read_registries(&mut top);
     let names = Registries::new(names, table, problems);
-    let zones = read_zones(&mut top, &names);
-    let (key_names, keys) = read_keys(&mut top, directory);
+    let Keys { names: key_names, keys, files: secrets } = read_keys(&mut top, directory);
+    let (zones, secondaries) = read_zones(&mut top, &names, (&key_names, &keys));
     let dns = read_part(&mut top, "dns", |section| dns::config::Config::read(section, &key_names, directory));
     let admin = read_part(&mut top, "admin", admin::config::Config::read);
     let announce = announce::Config::read(&mut top);
-    let config = Config { registries, zones, dns, admin, announce, keys, read_from: Vec::new() };
+    let config = Config { registries, zones, secondaries, dns, admin, announce, keys, read_from: secrets };
     names.check_services(&config);
     references::check_addresses(table, &config, problems);
     references::check_creator(table, &config, problems);
@@ -169,12 +174,19 @@ fn read_registries<'a>(top: &mut Section<'a>) -> (Vec<&'a str>, Vec<Registry>) {
     (names, registries)
 }
 
-fn read_zones(top: &mut Section<'_>, registries: &Registries<'_>) -> Vec<zone::config::Config> {
+/// The zones, and their secondaries.
+fn read_zones(
+    top: &mut Section<'_>,
+    registries: &Registries<'_>,
+    (key_names, keys): (&[Name], &[Arc<Key>]),
+) -> (Vec<zone::config::Config>, Vec<(Name, Secondaries)>) {
     let problems = top.problems();
     let (mut zones, mut origins): (Vec<zone::config::Config>, _) = (Vec::new(), Vec::new());
+    let mut all_secondaries = Vec::new();
     for table in tables(top.value("zone"), "zone", problems) {
         let mut section = Section::new(table, "zone", problems);
         let read = zone::config::Config::read(&mut section);
+        let secondaries = Secondaries::read(&mut section, key_names, keys);
         section.finish();
         let registry = registries.of_zone(&read, table.span);
         let Some(zone) = read.config else { continue };
@@ -182,19 +194,31 @@ fn read_zones(top: &mut Section<'_>, registries: &Registries<'_>) -> Vec<zone::c
             problems.add(read.origin, format!("there is another zone {}", zone.origin));
         }
         origins.push(read.origin);
+        all_secondaries.push((zone.origin.clone(), secondaries));
         zones.push(zone::config::Config { registry, ..zone });
     }
     references::check_reverse(&zones, &origins, problems);
-    zones
+    (zones, all_secondaries)
 }
 
-/// The names of all keys, and those keys that can be used.
-fn read_keys(top: &mut Section<'_>, directory: &Path) -> (Vec<Name>, Vec<Arc<Key>>) {
+/// The `[[key]]` tables.
+#[derive(Default)]
+struct Keys {
+    /// The names of all.
+    names: Vec<Name>,
+    /// Those that can be used.
+    keys: Vec<Arc<Key>>,
+    /// The files with their secrets.
+    files: Vec<PathBuf>,
+}
+
+fn read_keys(top: &mut Section<'_>, directory: &Path) -> Keys {
     let problems = top.problems();
-    let (mut names, mut keys) = (Vec::new(), Vec::new());
+    let Keys { mut names, mut keys, mut files } = Keys::default();
     for table in tables(top.value("key"), "key", problems) {
         let mut section = Section::new(table, "key", problems);
         let (name, key) = Key::read(&mut section, directory);
+        files.extend(Key::file(table).map(|file| directory.join(file)));
         section.finish();
         if let Some(name) = name {
             if names.contains(&name) {
@@ -204,7 +228,7 @@ fn read_keys(top: &mut Section<'_>, directory: &Path) -> (Vec<Name>, Vec<Arc<Key
         }
         keys.extend(key.map(Arc::new));
     }
-    (names, keys)
+    Keys { names, keys, files }
 }
 
 /// The tables of an array of tables.
@@ -241,16 +265,27 @@ impl Config {
         self.announce.services.iter().filter(is_in).cloned().collect()
     }
 
-    /// What `other` says otherwise than this one, but for the services.
-    pub fn other_differences(&self, other: &Self) -> Vec<&'static str> {
+    /// Of what `other` says otherwise than this one, that which only a start can take.
+    pub fn fixed_differences(&self, other: &Self) -> Vec<String> {
+        let dns = match (&self.dns, &other.dns) {
+            (Some(before), Some(after)) => before.fixed_differences(after),
+            (before, after) => {
+                if before.is_some() == after.is_some() {
+                    Vec::new()
+                } else {
+                    vec![""]
+                }
+            }
+        };
+        let dns = dns.into_iter().map(|key| if key.is_empty() { "[dns]".to_owned() } else { format!("[dns] {key}") });
         let parts = [
             ("[registry]", self.registries != other.registries),
             ("[[zone]]", self.zones != other.zones),
-            ("[dns]", self.dns != other.dns),
             ("[admin]", self.admin != other.admin),
             ("[announce]", self.announce.settings != other.announce.settings),
         ];
-        parts.into_iter().filter(|(_, differs)| *differs).map(|(part, _)| part).collect()
+        let parts = parts.into_iter().filter(|(_, differs)| *differs).map(|(part, _)| part.to_owned());
+        parts.chain(dns).collect()
     }
 
     /// Makes relative paths relative to `directory`.

@@ -24,7 +24,7 @@ pub struct Config {
     pub gather: Duration,
     /// Who may ask.
     pub allow_query: Networks,
-    /// Who may transfer zones.
+    /// Who may transfer zones that say nothing else themselves.
     pub allow_transfer: Transfers,
     /// Where the serials of the zones are kept for the next start.
     pub serial_file: Option<PathBuf>,
@@ -152,6 +152,17 @@ impl Config {
 }
 
 impl Config {
+    /// Of what `other` says otherwise than this one, that which only a start can take.
+    pub fn fixed_differences(&self, other: &Self) -> Vec<&'static str> {
+        let parts = [
+            ("listen", self.listen != other.listen),
+            ("threads", self.threads != other.threads),
+            ("gather", self.gather != other.gather),
+            ("serial_file", self.serial_file != other.serial_file),
+        ];
+        parts.into_iter().filter(|(_, differs)| *differs).map(|(part, _)| part).collect()
+    }
+
     fn read_forward(&mut self, section: &mut Section<'_>) {
         let listen = self.listen.clone();
         if let Some(sources) = read_list(section, "forward", |list| read_sources(list, &listen)) {

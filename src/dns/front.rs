@@ -22,6 +22,7 @@ use super::request::{Edns, HEADER, Opt, Request};
 use super::transfer::{Kind, Refusal, Transfer};
 use super::tsig::{self, Signer, Verdict};
 use crate::zone::Zones;
+use crate::zone::name::Name;
 
 /// The gate of a server.
 #[derive(Debug)]
@@ -129,10 +130,16 @@ impl Front {
         }
         // A secondary that may transfer must be able to ask for the SOA.
         let key = signer.as_ref().map(Signer::key);
-        if !policy.may_query(peer) && !policy.allow_transfer.decide(peer, key) {
+        if !policy.may_query(peer) && !self.may_transfer_of(&request, &policy, peer, key) {
             return Admitted::Answer(finish(prohibited(&request, &tail), signer, now));
         }
         Admitted::Pass(request.bare(), signer, tail)
+    }
+
+    /// Whether a request is for a name in a zone that its sender may transfer.
+    fn may_transfer_of(&self, request: &Request<'_>, policy: &Policy, peer: IpAddr, key: Option<&Name>) -> bool {
+        let zone = self.zones.find(request.question.name.folded().wire());
+        zone.is_some_and(|zone| policy.allow_transfer.decide(zone.origin(), peer, key))
     }
 
     fn transfer<'m>(
@@ -145,7 +152,7 @@ impl Front {
         now: u64,
     ) -> Admitted<'m> {
         let zone = &request.question.name;
-        if !policy.allow_transfer.decide(peer, signer.as_ref().map(Signer::key)) {
+        if !policy.allow_transfer.decide(&zone.folded(), peer, signer.as_ref().map(Signer::key)) {
             info!(%peer, %zone, "a zone transfer is refused: allow_transfer does not allow it");
             return Admitted::Answer(finish(prohibited(request, tail), signer, now));
         }
@@ -269,9 +276,9 @@ mod tests {
     use super::super::access::{Networks, Transfers};
     use super::super::cookie::{Secret, Secrets};
     use super::super::rate;
+    use super::super::secondaries::Allowed;
     use super::super::tsig::tests::{NOW as SECONDS, QUERY, key, signed_request};
     use super::*;
-    use crate::zone::name::Name;
     use crate::zone::{Freshness, ZoneBuilder};
 
     const NOW: Duration = Duration::from_secs(SECONDS);
@@ -293,7 +300,12 @@ mod tests {
         let allow_query = Networks::parse(&list(allow_query)).unwrap();
         Front::new(
             zones,
-            Policy { keys, allow_query, allow_transfer: transfers, ..Policy::new(Secrets::new(Secret::new([7; 16]))) },
+            Policy {
+                keys,
+                allow_query,
+                allow_transfer: Allowed::new(transfers, &[]),
+                ..Policy::new(Secrets::new(Secret::new([7; 16])))
+            },
         )
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Sha256, Sha384, Sha512};
 
-use crate::settings::{Located, Section};
+use crate::settings::{Kind, Located, Section, Table};
 use crate::zone::name::Name;
 
 /// The MACs that are strong enough to be offered (RFC 8945 §6).
@@ -95,6 +95,14 @@ impl Key {
     pub fn verify(&self, pieces: &[&[u8]], claimed: &[u8]) -> bool {
         let mac = self.mac(pieces);
         mac.len() == claimed.len() && mac.iter().zip(claimed).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
+    }
+
+    /// The file that a `[[key]]` table names.
+    pub fn file(table: &Table) -> Option<&Path> {
+        match &table.get("secret_file")?.kind {
+            Kind::String(path) => Some(Path::new(path)),
+            _ => None,
+        }
     }
 
     /// Reads a `[[key]]` table; a relative `secret_file` is relative to `directory`. Gives its name, and

@@ -4,7 +4,7 @@
 //! - [`answer`]: the same decisions for everything else, pure; [`handler`]: refusals, EDNS and encoding around it.
 //! - [`listen`]: sockets, UDP threads, TCP connections and their [`limits`].
 //! - [`front`]: what stands before the handler: [`access`], [`tsig`] with its [`key`]s, and [`transfer`], all on the bytes
-//!   of a [`request`]; [`service`] is both together. - [`notify`]: tells the secondaries.
+//!   of a [`request`]; [`service`] is both together. - [`notify`]: tells the [`secondaries`].
 //! - [`policy`]: what both paths go by: who may, and the EDNS [`options`] of an answer, [`cookie`]s among them,
 //!   and the [`rate`] of answers.
 //! - [`forward`]: questions outside the zones, handed on to other name servers.
@@ -28,6 +28,7 @@ pub mod options;
 pub mod policy;
 pub mod rate;
 pub mod request;
+pub mod secondaries;
 pub mod service;
 pub mod transfer;
 pub mod tsig;

@@ -1,8 +1,8 @@
 //! NOTIFY (RFC 1996): tells the secondaries that a zone has changed, so that they need not wait for their refresh.
 //!
 //! [`Plan`] decides, purely: changes that come quickly are told together, what nobody acknowledges is told again, and
-//! after some attempts no more until the next change. [`run`] has the sockets. It looks at the zones' serials by itself;
-//! nobody has to wake it.
+//! after some attempts no more until the next change. Who has a key is told with it, and is believed only with it
+//! (RFC 8945). [`run`] has the sockets. It looks at the zones' serials by itself; nobody has to wake it.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,10 +10,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::UdpSocket;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::request::{HEADER, read_name};
+use super::secondaries::Secondary;
+use super::service::since_1970;
+use super::tsig::{Asker, Checked};
 use crate::zone::journal;
 use crate::zone::record::rtype;
 use crate::zone::{Freshness, Zone};
@@ -31,8 +35,11 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Attempts for one serial: a minute's worth.
 const ATTEMPTS: u32 = 6;
 
+/// A zone, and who is told of its changes.
+pub type Told = (Arc<Zone>, Vec<Secondary>);
+
 /// Who is told what, and when.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Plan {
     tellings: Vec<Telling>,
 }
@@ -41,7 +48,9 @@ pub struct Plan {
 #[derive(Debug)]
 struct Telling {
     zone: Arc<Zone>,
-    secondary: SocketAddr,
+    secondary: Secondary,
+    /// What the last message was signed with, if it was.
+    asker: Option<Asker>,
     /// The last serial told.
     told: Option<u32>,
     /// When it was told first.
@@ -67,19 +76,18 @@ pub struct Outgoing {
 }
 
 impl Plan {
-    /// A plan to tell these secondaries of these zones.
-    pub fn new(zones: impl IntoIterator<Item = (Arc<Zone>, Vec<SocketAddr>)>) -> Self {
-        let telling = |zone: &Arc<Zone>, secondary| Telling {
-            zone: Arc::clone(zone),
-            secondary,
-            told: None,
-            began: None,
-            state: State::Quiet,
-        };
-        let pairs = zones.into_iter().flat_map(|(zone, secondaries)| {
-            secondaries.into_iter().map(|secondary| telling(&zone, secondary)).collect::<Vec<_>>()
-        });
-        Self { tellings: pairs.collect() }
+    /// From now on these secondaries are told of these zones. Those that were told before are not told again of what they
+    /// know.
+    pub fn tell(&mut self, told: &[Told]) {
+        let mut before = std::mem::take(&mut self.tellings);
+        for (zone, secondaries) in told {
+            for secondary in secondaries {
+                let is_same =
+                    |telling: &mut Telling| Arc::ptr_eq(&telling.zone, zone) && telling.secondary == *secondary;
+                let known = before.extract_if(.., is_same).next();
+                self.tellings.push(known.unwrap_or_else(|| Telling::new(Arc::clone(zone), secondary.clone())));
+            }
+        }
     }
 
     /// Whether there is nobody to be told.
@@ -89,28 +97,38 @@ impl Plan {
 
     /// The secondaries.
     pub fn secondaries(&self) -> impl Iterator<Item = SocketAddr> {
-        self.tellings.iter().map(|telling| telling.secondary)
+        self.tellings.iter().map(|telling| telling.secondary.address)
     }
 
-    /// What is to be sent at `now`. `id` gives the ID of each message.
-    pub fn due(&mut self, now: Instant, mut id: impl FnMut() -> u16) -> Vec<Outgoing> {
-        self.tellings.iter_mut().filter_map(|telling| telling.due(now, &mut id)).collect()
+    /// What is to be sent at `now`, which is `unix` in seconds since 1970. `id` gives the ID of each message.
+    pub fn due(&mut self, now: Instant, unix: u64, mut id: impl FnMut() -> u16) -> Vec<Outgoing> {
+        self.tellings.iter_mut().filter_map(|telling| telling.due(now, unix, &mut id)).collect()
     }
 
-    /// Takes a response in. What is none to anything that was sent is ignored.
-    pub fn receive(&mut self, from: SocketAddr, message: &[u8]) {
+    /// Takes a response in, at `unix`. What is none to anything that was sent is ignored.
+    pub fn receive(&mut self, from: SocketAddr, message: &[u8], unix: u64) {
         let Some(header) = message.first_chunk::<HEADER>() else { return };
         if header[2] & 0xf8 != 0x80 | OPCODE << 3 {
             return;
         }
         let id = u16::from_be_bytes([header[0], header[1]]);
         let is_meant = |telling: &&mut Telling| {
-            telling.secondary == from && matches!(telling.state, State::Waiting { id: sent, .. } if sent == id)
+            telling.secondary.address == from && matches!(telling.state, State::Waiting { id: sent, .. } if sent == id)
         };
         let Some(telling) = self.tellings.iter_mut().find(is_meant) else { return };
         // Where a question comes back it must be ours.
         if read_name(message, HEADER).is_some_and(|(name, _)| name.folded() != *telling.zone.origin()) {
             return;
+        }
+        match telling.asker.as_ref().map(|asker| asker.check(message, unix)) {
+            None | Some(Checked::Good) => {}
+            Some(Checked::Unsigned(error)) => {
+                // It may not be the secondary who says so: it is told again.
+                let zone = telling.zone.origin();
+                warn!(%zone, secondary = %from, error, "a secondary does not take the key of a NOTIFY");
+                return;
+            }
+            Some(Checked::Bad) => return,
         }
         telling.state = State::Quiet;
         let (zone, rcode) = (telling.zone.origin(), header[3] & 0x0f);
@@ -124,7 +142,11 @@ impl Plan {
 }
 
 impl Telling {
-    fn due(&mut self, now: Instant, id: &mut impl FnMut() -> u16) -> Option<Outgoing> {
+    fn new(zone: Arc<Zone>, secondary: Secondary) -> Self {
+        Self { zone, secondary, asker: None, told: None, began: None, state: State::Quiet }
+    }
+
+    fn due(&mut self, now: Instant, unix: u64, id: &mut impl FnMut() -> u16) -> Option<Outgoing> {
         // A zone that cannot be transferred now is not worth asking about.
         if matches!(self.zone.freshness(), Freshness::Loading | Freshness::Expired) {
             return None;
@@ -133,7 +155,7 @@ impl Telling {
         let is_new = self.told != Some(serial);
         if is_new && self.began.is_none_or(|began| now >= began + SPACING) {
             (self.told, self.began) = (Some(serial), Some(now));
-            return self.send(now, id(), 0);
+            return self.send(now, unix, id(), 0);
         }
         let State::Waiting { id, attempts, due } = self.state else { return None };
         if now < due {
@@ -141,16 +163,18 @@ impl Telling {
         }
         if attempts >= ATTEMPTS {
             self.state = State::Quiet;
-            let (zone, secondary) = (self.zone.origin(), self.secondary);
+            let (zone, secondary) = (self.zone.origin(), self.secondary.address);
             warn!(%zone, %secondary, serial, "a secondary does not answer NOTIFY: it will find out by its refresh");
             return None;
         }
-        self.send(now, id, attempts)
+        self.send(now, unix, id, attempts)
     }
 
-    fn send(&mut self, now: Instant, id: u16, attempts: u32) -> Option<Outgoing> {
+    fn send(&mut self, now: Instant, unix: u64, id: u16, attempts: u32) -> Option<Outgoing> {
         self.state = State::Waiting { id, attempts: attempts + 1, due: now + PATIENCE * (1 << attempts) };
-        Some(Outgoing { secondary: self.secondary, message: message(&self.zone, id)? })
+        let mut message = message(&self.zone, id)?;
+        self.asker = self.secondary.key.as_ref().map(|key| Asker::sign(key, &mut message, unix));
+        Some(Outgoing { secondary: self.secondary.address, message })
     }
 }
 
@@ -183,32 +207,28 @@ pub fn source(secondary: IpAddr, listening: &[SocketAddr]) -> IpAddr {
     })
 }
 
-/// Tells until `stop`. `listening` are the addresses that DNS answers on.
-pub async fn run(mut plan: Plan, listening: Vec<SocketAddr>, stop: CancellationToken) {
-    let mut sockets: HashMap<IpAddr, UdpSocket> = HashMap::new();
-    let secondaries: Vec<IpAddr> = plan.secondaries().map(|secondary| secondary.ip()).collect();
-    for secondary in secondaries {
-        let source = source(secondary, &listening);
-        if sockets.contains_key(&source) {
-            continue;
-        }
-        match UdpSocket::bind((source, 0)).await {
-            Ok(socket) => drop(sockets.insert(source, socket)),
-            Err(error) => warn!(%secondary, %source, %error, "cannot send NOTIFY from this address"),
-        }
-    }
-    let mut buffer = [0; 512];
+/// Tells until `stop`, whom `told` says. `listening` are the addresses that DNS answers on.
+pub async fn run(mut told: watch::Receiver<Vec<Told>>, listening: Vec<SocketAddr>, stop: CancellationToken) {
+    let (mut plan, mut sockets, mut buffer) = (Plan::default(), HashMap::new(), [0; 512]);
+    plan.tell(&told.borrow_and_update());
+    open(&plan, &listening, &mut sockets).await;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(LOOK) => {}
+            Ok(()) = told.changed() => {
+                plan.tell(&told.borrow_and_update());
+                open(&plan, &listening, &mut sockets).await;
+            }
+            () = tokio::time::sleep(LOOK), if !plan.is_empty() => {}
         }
+        let unix = since_1970().as_secs();
         for socket in sockets.values() {
             while let Ok((length, from)) = socket.try_recv_from(&mut buffer) {
-                plan.receive(from, &buffer[..length]);
+                plan.receive(from, &buffer[..length], unix);
             }
         }
-        for Outgoing { secondary, message } in plan.due(tokio::time::Instant::now().into_std(), || fastrand::u16(..)) {
+        let now = tokio::time::Instant::now().into_std();
+        for Outgoing { secondary, message } in plan.due(now, unix, || fastrand::u16(..)) {
             let Some(socket) = sockets.get(&source(secondary.ip(), &listening)) else { continue };
             // It is told again, whatever the reason was.
             if let Err(error) = socket.send_to(&message, secondary).await {
@@ -218,8 +238,26 @@ pub async fn run(mut plan: Plan, listening: Vec<SocketAddr>, stop: CancellationT
     }
 }
 
+/// Opens a socket for every address that secondaries are told from.
+async fn open(plan: &Plan, listening: &[SocketAddr], sockets: &mut HashMap<IpAddr, UdpSocket>) {
+    for secondary in plan.secondaries() {
+        let source = source(secondary.ip(), listening);
+        if sockets.contains_key(&source) {
+            continue;
+        }
+        match UdpSocket::bind((source, 0)).await {
+            Ok(socket) => drop(sockets.insert(source, socket)),
+            Err(error) => warn!(%secondary, %source, %error, "cannot send NOTIFY from this address"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::key::Key;
+    use super::super::request::Request;
+    use super::super::tsig::tests::{NOW as UNIX, key};
+    use super::super::tsig::{Verdict, check};
     use super::*;
     use crate::zone::ZoneBuilder;
     use crate::zone::build::{Offer, Rank};
@@ -230,10 +268,16 @@ mod tests {
         "192.0.2.9:53".parse().unwrap()
     }
 
+    fn plan(writer: &ZoneWriter, key: Option<Arc<Key>>) -> Plan {
+        let mut plan = Plan::default();
+        plan.tell(&[(Arc::clone(writer.zone()), vec![Secondary { address: secondary(), key }])]);
+        plan
+    }
+
     fn zone() -> (ZoneWriter, Plan, Instant) {
         let mut writer = ZoneBuilder::new(Name::parse("service").unwrap(), 5, 5).build();
         writer.commit(100);
-        let plan = Plan::new([(Arc::clone(writer.zone()), vec![secondary()])]);
+        let plan = plan(&writer, None);
         (writer, plan, tokio::time::Instant::now().into_std())
     }
 
@@ -257,21 +301,21 @@ mod tests {
     #[test]
     fn a_storm_of_changes_is_told_together_and_the_last_is_never_missed() {
         let (mut writer, mut plan, begun) = zone();
-        assert!(plan.due(begun, || 1).is_empty(), "there is nothing to transfer yet");
+        assert!(plan.due(begun, UNIX, || 1).is_empty(), "there is nothing to transfer yet");
         writer.zone().set_freshness(Freshness::Fresh);
         let mut told = Vec::new();
         for step in 0..100 {
             change(&mut writer, step);
-            for outgoing in plan.due(begun + Duration::from_millis(u64::from(step) * 20), || 1) {
-                plan.receive(secondary(), &acknowledge(&outgoing));
+            for outgoing in plan.due(begun + Duration::from_millis(u64::from(step) * 20), UNIX, || 1) {
+                plan.receive(secondary(), &acknowledge(&outgoing), UNIX);
                 told.push(serial(&outgoing));
             }
         }
         assert_eq!(told.len(), 2, "{told:?}");
-        let last = plan.due(begun + Duration::from_secs(3), || 1);
+        let last = plan.due(begun + Duration::from_secs(3), UNIX, || 1);
         assert_eq!(serial(&last[0]), writer.zone().serial());
-        plan.receive(secondary(), &acknowledge(&last[0]));
-        assert!(plan.due(begun + Duration::from_secs(1000), || 1).is_empty());
+        plan.receive(secondary(), &acknowledge(&last[0]), UNIX);
+        assert!(plan.due(begun + Duration::from_secs(1000), UNIX, || 1).is_empty());
     }
 
     #[test]
@@ -279,7 +323,7 @@ mod tests {
         let (writer, mut plan, begun) = zone();
         writer.zone().set_freshness(Freshness::Fresh);
         let times = |plan: &mut Plan, from: u64| -> Vec<u64> {
-            (from..from + 200).filter(|at| !plan.due(begun + Duration::from_secs(*at), || 7).is_empty()).collect()
+            (from..from + 200).filter(|at| !plan.due(begun + Duration::from_secs(*at), UNIX, || 7).is_empty()).collect()
         };
         assert_eq!(times(&mut plan, 0), [0, 1, 3, 7, 15, 31]);
         let mut writer = writer;
@@ -291,7 +335,7 @@ mod tests {
     fn only_the_right_response_counts() {
         let (writer, mut plan, begun) = zone();
         writer.zone().set_freshness(Freshness::Fresh);
-        let sent = plan.due(begun, || 7).remove(0);
+        let sent = plan.due(begun, UNIX, || 7).remove(0);
         let good = acknowledge(&sent);
         let changed = |at: usize, byte: u8| {
             let mut message = good.clone();
@@ -299,12 +343,12 @@ mod tests {
             message
         };
         for wrong in [changed(1, 8), changed(2, 0x24), changed(2, 0x84), changed(13, b'x'), good[..11].to_vec()] {
-            plan.receive(secondary(), &wrong);
+            plan.receive(secondary(), &wrong, UNIX);
         }
-        plan.receive("192.0.2.8:53".parse().unwrap(), &good);
-        assert_eq!(plan.due(begun + PATIENCE, || 7).len(), 1, "still waiting");
-        plan.receive(secondary(), &changed(3, 5));
-        assert!(plan.due(begun + PATIENCE * 100, || 7).is_empty(), "a refusal is an answer");
+        plan.receive("192.0.2.8:53".parse().unwrap(), &good, UNIX);
+        assert_eq!(plan.due(begun + PATIENCE, UNIX, || 7).len(), 1, "still waiting");
+        plan.receive(secondary(), &changed(3, 5), UNIX);
+        assert!(plan.due(begun + PATIENCE * 100, UNIX, || 7).is_empty(), "a refusal is an answer");
     }
 
     #[test]
@@ -316,5 +360,40 @@ mod tests {
         assert_eq!(source("::1"), "::1");
         assert_eq!(source("198.51.100.1"), "192.0.2.1");
         assert_eq!(source("2001:db8::1"), "::");
+    }
+
+    #[test]
+    fn who_has_a_key_is_told_with_it_and_believed_only_with_it() {
+        let (writer, _, begun) = zone();
+        writer.zone().set_freshness(Freshness::Fresh);
+        let key = key("xfr", b"0123456789abcdef");
+        let mut plan = plan(&writer, Some(Arc::clone(&key)));
+        let sent = plan.due(begun, UNIX, || 7).remove(0);
+        let request = Request::parse(&sent.message).unwrap();
+        plan.receive(secondary(), &request.response(0, true), UNIX);
+        let Verdict::Bad(no_such_key) = check(&request, &[], UNIX) else { panic!("it is taken") };
+        plan.receive(secondary(), &no_such_key, UNIX);
+        let again = plan.due(begun + PATIENCE, UNIX, || 7).remove(0);
+        let request = Request::parse(&again.message).unwrap();
+        let Verdict::Good(mut signer) = check(&request, &[key], UNIX) else { panic!("it is not signed") };
+        let mut response = request.response(0, true);
+        signer.sign(&mut response, UNIX);
+        plan.receive(secondary(), &response, UNIX);
+        assert!(plan.due(begun + PATIENCE * 100, UNIX, || 7).is_empty());
+    }
+
+    #[test]
+    fn who_stays_on_the_list_is_not_told_again_and_who_comes_is() {
+        let (writer, mut plan, begun) = zone();
+        writer.zone().set_freshness(Freshness::Fresh);
+        let sent = plan.due(begun, UNIX, || 7).remove(0);
+        plan.receive(secondary(), &acknowledge(&sent), UNIX);
+        let other = "192.0.2.10:53".parse().unwrap();
+        let list = [secondary(), other].map(|address| Secondary { address, key: None });
+        plan.tell(&[(Arc::clone(writer.zone()), list.into())]);
+        let sent = plan.due(begun, UNIX, || 8);
+        assert_eq!(sent.iter().map(|outgoing| outgoing.secondary).collect::<Vec<_>>(), [other]);
+        plan.tell(&[]);
+        assert!(plan.is_empty() && plan.due(begun + PATIENCE, UNIX, || 9).is_empty());
     }
 }

@@ -5,13 +5,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::access::{Networks, Transfers};
+use super::access::Networks;
 use super::config::Config;
 use super::cookie::{Mode, Secrets};
 use super::key::Key;
 use super::limits::Limits;
 use super::options::{self, Options, Tail};
 use super::rate::{Fate, Limiter};
+use super::secondaries::Allowed;
 
 /// The policy of a server.
 #[derive(Debug, Clone)]
@@ -20,8 +21,8 @@ pub struct Policy {
     pub keys: Vec<Arc<Key>>,
     /// Who may ask.
     pub allow_query: Networks,
-    /// Who may transfer zones.
-    pub allow_transfer: Transfers,
+    /// Who may transfer which zone.
+    pub allow_transfer: Allowed,
     /// For whom questions outside the zones are forwarded; none where nothing is.
     pub allow_recursion: Option<Networks>,
     /// What cookies are for.
@@ -32,8 +33,8 @@ pub struct Policy {
     pub is_random: bool,
     /// The server's name for those who ask for it (RFC 5001); empty for none.
     pub nsid: Arc<[u8]>,
-    /// How long a TCP connection may idle.
-    pub idle: Duration,
+    /// What TCP connections may take.
+    pub tcp: Limits,
     /// What bounds the responses to each network; none for nothing.
     pub rate: Option<Arc<Limiter>>,
 }
@@ -64,29 +65,29 @@ impl Policy {
         Self {
             keys: Vec::new(),
             allow_query: Networks::everybody(),
-            allow_transfer: Transfers::default(),
+            allow_transfer: Allowed::default(),
             allow_recursion: None,
             cookies: Mode::default(),
             secrets: Arc::new(secrets),
             is_random: true,
             nsid: Arc::default(),
-            idle: Limits::default().idle,
+            tcp: Limits::default(),
             rate: None,
         }
     }
 
     /// What the configuration says, but for the limiter; `secrets` unless it says others.
-    pub fn of(config: &Config, keys: Vec<Arc<Key>>, secrets: Arc<Secrets>) -> Self {
+    pub fn of(config: &Config, keys: Vec<Arc<Key>>, allow_transfer: Allowed, secrets: Arc<Secrets>) -> Self {
         Self {
             keys,
             allow_query: config.allow_query.clone(),
-            allow_transfer: config.allow_transfer.clone(),
+            allow_transfer,
             allow_recursion: (!config.forward.is_empty()).then(|| config.allow_recursion.clone()),
             cookies: config.cookies,
             secrets: config.cookie_secrets.clone().map_or(secrets, Arc::new),
             is_random: config.cookie_secrets.is_none(),
             nsid: config.nsid.as_bytes().into(),
-            idle: config.tcp.idle,
+            tcp: config.tcp,
             rate: None,
         }
     }
@@ -125,7 +126,7 @@ impl Policy {
             }
             // Only over TCP (RFC 7828 §3.2.1), in tenths of a second.
             if asked.keepalive && !is_udp {
-                let idle = u16::try_from(self.idle.as_millis() / 100).unwrap_or(u16::MAX);
+                let idle = u16::try_from(self.tcp.idle.as_millis() / 100).unwrap_or(u16::MAX);
                 tail.push(options::KEEPALIVE, &[&idle.to_be_bytes()]);
             }
         }

@@ -1,9 +1,13 @@
 //! Signed requests and responses (RFC 8945), on bytes. Pure: the time is an argument, in seconds since 1970.
 //!
 //! A request is [`check`]ed before anybody looks at what it asks; what comes back signs each message of the answer. MACs
-//! that are cut short are not taken.
+//! that are cut short are not taken. What this server asks itself is the [`Asker`]'s.
+
+mod asker;
 
 use std::sync::Arc;
+
+pub use asker::{Asker, Checked};
 
 use super::key::Key;
 use super::request::{HEADER, Opt, RawRecord, Request};

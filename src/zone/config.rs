@@ -1,6 +1,5 @@
 //! What a `[[zone]]` table says.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,8 +24,6 @@ pub struct Config {
     pub negative_ttl: u32,
     /// The forms of its names.
     pub names: records::config::Config,
-    /// The secondaries to tell of changes.
-    pub notify: Vec<SocketAddr>,
 }
 
 /// Times to live where none is said: short, as a change must show soon, and above 0, as that is not cached at all.
@@ -45,12 +42,11 @@ impl Config {
             file: None,
             ttl: DEFAULT_TTL,
             negative_ttl: DEFAULT_TTL,
-            notify: Vec::new(),
             names: records::config::Config::default(),
         }
     }
 
-    /// Reads a zone's table to its end, whatever is wrong with it.
+    /// Reads what a zone's table says of the zone itself, whatever is wrong with it.
     pub fn read(section: &mut Section<'_>) -> Read {
         let origin = section.required::<String>("origin");
         let registry = section.located::<String>("registry");
@@ -59,14 +55,13 @@ impl Config {
         let ttl = time_to_live(section, "ttl");
         let negative_ttl = time_to_live(section, "negative_ttl");
         let names = records::config::Config::read(section);
-        let notify = section.optional("notify").unwrap_or_default();
         let path = under.as_ref().map_or(String::new(), |under| read_under(under, section.problems()));
         Read {
             origin: origin.as_ref().map_or(section.span(), |origin| origin.span),
             under: under.map(|under| under.span),
             config: origin.and_then(|origin| read_origin(&origin, section.problems())).map(|origin| {
                 let registry = registry.as_ref().map(|registry| registry.value.clone());
-                Self { under: path, file, ttl, negative_ttl, notify, names, ..Self::new(origin, registry) }
+                Self { under: path, file, ttl, negative_ttl, names, ..Self::new(origin, registry) }
             }),
             registry,
         }

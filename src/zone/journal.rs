@@ -101,6 +101,15 @@ impl Journal {
         Some(Past(self.steps.iter().skip(first).map(|step| Arc::clone(&step.changes)).collect()))
     }
 
+    /// Keeps so much from now on. What it had is forgotten where that changes: a zone that is transferred again begins
+    /// anew.
+    pub(super) fn set_bounds(&mut self, bounds: Bounds) {
+        if self.bounds != bounds {
+            self.bounds = bounds;
+            self.clear();
+        }
+    }
+
     /// Whether it keeps anything.
     pub(super) fn is_kept(&self) -> bool {
         self.bounds != Bounds::NONE

@@ -118,6 +118,11 @@ impl Zone {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner).push(&self.origin, commit);
     }
 
+    /// How much of its past the zone keeps from now on. Not between the halves of a commit.
+    fn keep_journal(&self, bounds: Bounds) {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner).set_bounds(bounds);
+    }
+
     /// Whether commits are kept for incremental transfers.
     fn keeps_journal(&self) -> bool {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner).is_kept()

@@ -25,6 +25,7 @@ use super::addresses::{Counts, Told};
 use super::build::{Offer, Offers, Rank, Sets};
 use super::index::{self, IndexWriter};
 use super::instances;
+use super::journal::Bounds;
 use super::made::{self, Shape};
 use super::name::Name;
 use super::packed::Packed;
@@ -364,6 +365,11 @@ impl ZoneWriter {
         self.show(gathered, apex);
         self.zone.set_serial(self.soa.serial);
         Some(commit)
+    }
+
+    /// How much of its past the zone keeps for incremental transfers from now on.
+    pub fn keep_journal(&mut self, bounds: Bounds) {
+        self.zone.keep_journal(bounds);
     }
 
     /// The live state, for those who compare.

@@ -26,6 +26,7 @@ mod old_zookeepers;
 mod page;
 mod rate;
 mod readers;
+mod reload;
 mod rfc8906;
 mod scenarios;
 mod security;

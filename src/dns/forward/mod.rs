@@ -24,7 +24,7 @@ use hickory_proto::rr::{DNSClass, Name as ProtoName, RData, RecordType};
 use hickory_resolver::config::ResolverOpts;
 use hickory_resolver::net::{DnsError, NetError, NoRecords};
 use hickory_resolver::{ResponseCache, TtlConfig};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -39,13 +39,21 @@ use upstream::{Source, Upstream, is_ours, read_resolv_conf};
 
 /// Who answers what is outside the zones.
 pub struct Forwarder {
-    sources: Vec<Source>,
     ours: Ours,
-    tls: Tls,
+    said: ArcSwap<Said>,
+    /// There is something else in `said`.
+    changed: Notify,
     peers: ArcSwap<Vec<Arc<Peer>>>,
-    cache: ResponseCache,
+    cache: ArcSwap<ResponseCache>,
     places: Arc<Semaphore>,
     metrics: Arc<Metrics>,
+}
+
+/// What the configuration says of it; checked, and not yet in force.
+#[derive(Debug)]
+pub struct Said {
+    sources: Vec<Source>,
+    tls: Tls,
 }
 
 /// The addresses of this server.
@@ -97,36 +105,63 @@ pub struct Place {
     _permit: OwnedSemaphorePermit,
 }
 
-impl Forwarder {
-    /// One that asks `sources`, but nobody at an address of `ours`.
+impl Said {
+    /// Takes name servers, and who may vouch for those that are asked over TLS.
     ///
     /// # Errors
     /// When TLS is asked for, and the certificates in `authorities` cannot be read.
-    pub fn new(
-        sources: Vec<Source>,
-        authorities: &std::path::Path,
-        ours: Ours,
-        metrics: Arc<Metrics>,
-    ) -> Result<Self, super::Error> {
+    pub fn new(sources: Vec<Source>, authorities: &std::path::Path) -> Result<Self, super::Error> {
         let is_tls = |source: &Source| matches!(source, Source::Server(Upstream { tls: Some(_), .. }));
         let tls = Tls::trusting(sources.iter().any(is_tls).then_some(authorities))?;
-        let mut options = ResolverOpts::default();
-        options.positive_max_ttl = Some(MAX_TTL);
-        options.negative_max_ttl = Some(MAX_NEGATIVE_TTL);
+        Ok(Self { sources, tls })
+    }
+}
+
+impl Forwarder {
+    /// One that asks whom `said` says, but nobody at an address of `ours`.
+    pub fn new(said: Said, ours: Ours, metrics: Arc<Metrics>) -> Self {
         let forwarder = Self {
-            sources,
             ours,
-            tls,
+            said: ArcSwap::from_pointee(said),
+            changed: Notify::new(),
             peers: ArcSwap::default(),
-            cache: ResponseCache::new(CACHED, TtlConfig::from_opts(&options)),
+            cache: ArcSwap::from_pointee(empty_cache()),
             places: Arc::new(Semaphore::new(AT_ONCE)),
             metrics,
         };
         forwarder.reload();
-        if forwarder.peers.load().is_empty() {
+        forwarder.warn_of_nobody();
+        forwarder
+    }
+
+    /// From now on that holds. Those who were asked before and still are keep their connections; what others have said is
+    /// forgotten, as it may be why they are asked no more.
+    pub fn change(&self, said: Said) {
+        let before = self.said.load_full();
+        let trusts_like = said.tls.trusts_like(&before.tls);
+        if trusts_like && said.sources == before.sources {
+            return;
+        }
+        self.said.store(Arc::new(said));
+        self.cache.store(Arc::new(empty_cache()));
+        if !trusts_like {
+            let plain = |peer: &&Arc<Peer>| peer.upstream.tls.is_none();
+            self.peers.rcu(|peers| peers.iter().filter(plain).cloned().collect::<Vec<_>>());
+        }
+        self.reload();
+        self.warn_of_nobody();
+        self.changed.notify_one();
+    }
+
+    /// Whether anybody is to be asked at all.
+    pub fn is_on(&self) -> bool {
+        !self.said.load().sources.is_empty()
+    }
+
+    fn warn_of_nobody(&self) {
+        if self.is_on() && self.peers.load().is_empty() {
             warn!("there is nobody to forward names outside the zones to");
         }
-        Ok(forwarder)
     }
 
     /// Whether the request is a question that can be handed on: one for recursion (RD), of class IN, of an ordinary type.
@@ -152,7 +187,7 @@ impl Forwarder {
     /// is told also while everything else waits for somebody who does not answer.
     pub fn known(&self, request: &Request<'_>, now: Instant) -> Option<Found> {
         let question = Question::of(request).filter(Question::is_cacheable)?;
-        let found = found(self.cache.get(&question.query, now)?)?;
+        let found = found(self.cache.load().get(&question.query, now)?)?;
         self.metrics.forwarded(Forwarded::Cached);
         Some(found)
     }
@@ -166,11 +201,13 @@ impl Forwarder {
         if self.is_own_probe(&question) {
             return Err(Failure::Unwilling);
         }
+        // Where others are to be asked meanwhile, this goes into what nobody looks at any more.
+        let cache = self.cache.load_full();
         let outcome = self.ask(&question).await;
         self.metrics.forwarded(if outcome.is_ok() { Forwarded::Answered } else { Forwarded::Failed });
         let outcome = outcome?;
         if question.is_cacheable() {
-            self.cache.insert(question.query, outcome.clone(), Instant::now());
+            cache.insert(question.query, outcome.clone(), Instant::now());
         }
         found(outcome).ok_or(Failure::Unwilling)
     }
@@ -213,7 +250,8 @@ impl Forwarder {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                _ = look.tick() => {}
+                _ = look.tick(), if self.is_on() => {}
+                () = self.changed.notified() => {}
             }
             self.reload();
             for peer in self.peers.load_full().iter().filter(|peer| peer.is_new()) {
@@ -244,8 +282,9 @@ impl Forwarder {
 
     /// Takes the name servers as the files have them now. Those that were there before keep their connections.
     fn reload(&self) {
+        let said = self.said.load_full();
         let mut upstreams: Vec<Upstream> = Vec::new();
-        for source in &self.sources {
+        for source in &said.sources {
             let found = match source {
                 Source::Server(upstream) => vec![upstream.clone()],
                 // A file that is away for a moment is no reason to forget what was in it: the next look sees.
@@ -266,13 +305,15 @@ impl Forwarder {
         let known = |upstream: &Upstream| old.iter().find(|peer| peer.upstream == *upstream).cloned();
         let peers: Vec<Arc<Peer>> = upstreams
             .into_iter()
-            .map(|upstream| known(&upstream).unwrap_or_else(|| Arc::new(Peer::new(upstream, &self.tls))))
+            .map(|upstream| known(&upstream).unwrap_or_else(|| Arc::new(Peer::new(upstream, &said.tls))))
             .collect();
         let upstreams: Vec<String> = peers.iter().map(|peer| peer.upstream.to_string()).collect();
         match (upstreams.is_empty(), old.is_empty()) {
             (false, _) => info!(?upstreams, "names outside the zones are forwarded"),
-            (true, false) => warn!("there is nobody left to forward names outside the zones to"),
-            (true, true) => {}
+            (true, false) if !said.sources.is_empty() => {
+                warn!("there is nobody left to forward names outside the zones to")
+            }
+            (true, _) => {}
         }
         self.peers.store(Arc::new(peers));
     }
@@ -297,9 +338,20 @@ impl Forwarder {
     }
 }
 
+/// Knows nothing yet.
+fn empty_cache() -> ResponseCache {
+    let mut options = ResolverOpts::default();
+    options.positive_max_ttl = Some(MAX_TTL);
+    options.negative_max_ttl = Some(MAX_NEGATIVE_TTL);
+    ResponseCache::new(CACHED, TtlConfig::from_opts(&options))
+}
+
 impl std::fmt::Debug for Forwarder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Forwarder").field("sources", &self.sources).field("ours", &self.ours).finish_non_exhaustive()
+        f.debug_struct("Forwarder")
+            .field("sources", &self.said.load().sources)
+            .field("ours", &self.ours)
+            .finish_non_exhaustive()
     }
 }
 

@@ -13,8 +13,8 @@ use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::xfer::DnsHandle as _;
 use hickory_resolver::{NameServerPool, PoolContext, TlsConfig};
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, TrustAnchor};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::upstream::Upstream;
@@ -39,8 +39,12 @@ const TIMEOUT: Duration = Duration::from_secs(4);
 const ON_A_CONNECTION: usize = 1024;
 
 /// How certificates are judged.
-#[derive(Clone)]
-pub(super) struct Tls(Arc<ClientConfig>);
+#[derive(Debug, Clone)]
+pub(super) struct Tls {
+    config: Arc<ClientConfig>,
+    /// Whom it trusts.
+    roots: Vec<TrustAnchor<'static>>,
+}
 
 impl Tls {
     /// Trusts the authorities in a PEM file; without one nobody, for those who are not asked over TLS.
@@ -61,7 +65,13 @@ impl Tls {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let builder = builder.map_err(|error| failed(error.to_string()))?;
-        Ok(Self(Arc::new(builder.with_root_certificates(roots).with_no_client_auth())))
+        let trusted = roots.roots.clone();
+        Ok(Self { config: Arc::new(builder.with_root_certificates(roots).with_no_client_auth()), roots: trusted })
+    }
+
+    /// Whether both trust the same.
+    pub(super) fn trusts_like(&self, other: &Self) -> bool {
+        self.roots == other.roots
     }
 }
 
@@ -79,7 +89,7 @@ impl Peer {
             connection.port = upstream.address.port();
         }
         let config = NameServerConfig::new(upstream.address.ip(), true, connections);
-        let context = Arc::new(PoolContext::new(options, TlsConfig { config: (*tls.0).clone() }));
+        let context = Arc::new(PoolContext::new(options, TlsConfig { config: (*tls.config).clone() }));
         let pool = NameServerPool::from_config([config], context, TokioRuntimeProvider::default());
         let probe = format!("{:016x}.loop-check.zonekeeper.test.", fastrand::u64(..));
         Self {

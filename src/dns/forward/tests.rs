@@ -92,7 +92,7 @@ fn forwarder(sources: Vec<Source>) -> Forwarder {
 }
 
 fn forwarder_at(sources: Vec<Source>, ours: Ours) -> Forwarder {
-    Forwarder::new(sources, &PathBuf::from("/nonexistent"), ours, Arc::default()).unwrap()
+    Forwarder::new(Said::new(sources, &PathBuf::from("/nonexistent")).unwrap(), ours, Arc::default())
 }
 
 /// `www.example.` A, with RD; `flags` is the second byte of flags.
@@ -251,7 +251,6 @@ fn only_questions_that_want_recursion_are_taken() {
 #[tokio::test]
 async fn without_authorities_nobody_is_asked_over_tls() {
     let tls = Upstream { tls: Some("dns.example".into()), ..Upstream::plain("192.0.2.1:853".parse().unwrap()) };
-    let refused =
-        Forwarder::new(vec![Source::Server(tls)], &PathBuf::from("/nonexistent/ca"), Ours::default(), Arc::default());
+    let refused = Said::new(vec![Source::Server(tls)], &PathBuf::from("/nonexistent/ca"));
     assert!(refused.unwrap_err().to_string().starts_with("cannot take authorities from /nonexistent/ca: "));
 }

@@ -26,7 +26,6 @@ use super::config::Config;
 use super::forward::Forwarder;
 use super::front::Front;
 use super::handler::Handler;
-use super::limits::Limits;
 use super::metrics::{Metrics, Transport};
 use super::service::{Reply, Service};
 use crate::zone::Zones;
@@ -45,7 +44,6 @@ pub struct Bound {
     udp: Vec<Vec<UdpSocket>>,
     /// The same for TCP.
     tcp: Vec<Vec<TcpListener>>,
-    limits: Limits,
     addresses: Vec<SocketAddr>,
     gather: Duration,
 }
@@ -60,7 +58,7 @@ pub fn bind(config: &Config) -> Result<Bound, Error> {
         threads => threads,
     };
     let (udp, tcp, addresses) = (Vec::new(), Vec::new(), Vec::new());
-    let mut bound = Bound { udp, tcp, addresses, limits: config.tcp, gather: config.gather };
+    let mut bound = Bound { udp, tcp, addresses, gather: config.gather };
     for &address in &config.listen {
         let (tcp, address, udp) = bind_pair(address, threads)?;
         bound.addresses.push(address);
@@ -209,7 +207,6 @@ impl Bound {
                 front: Arc::clone(&front),
                 zones: zones.clone(),
                 counters,
-                limits: self.limits,
                 open: Arc::clone(&open),
             };
             let stop = stop.child_token();

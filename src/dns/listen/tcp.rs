@@ -42,7 +42,6 @@ pub(super) struct Acceptor {
     pub(super) front: Arc<Front>,
     pub(super) service: Service,
     pub(super) counters: Arc<Counters>,
-    pub(super) limits: Limits,
     pub(super) open: Arc<Open>,
 }
 
@@ -62,8 +61,8 @@ impl Acceptor {
 
 async fn accept(listener: TcpListener, shared: Arc<Acceptor>, stop: &CancellationToken) {
     let mut connections = JoinSet::new();
-    let Limits { connections: most, per_client, idle, total, .. } = shared.limits;
     loop {
+        let Limits { connections: most, per_client, idle, total, .. } = shared.front.policy().tcp;
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
             accepted = listener.accept() => accepted,
@@ -165,7 +164,7 @@ async fn write(stream: &mut TcpStream, output: &mut Vec<u8>, shared: &Acceptor) 
         Err(error) => return Err(error),
     };
     if written < output.len() {
-        match timeout(shared.limits.write, stream.write_all(&output[written..])).await {
+        match timeout(shared.front.policy().tcp.write, stream.write_all(&output[written..])).await {
             Ok(outcome) => outcome?,
             Err(_) => return Err(std::io::ErrorKind::TimedOut.into()),
         }

@@ -1,0 +1,127 @@
+//! What the DNS server goes by while it runs: made at the start, changed when the configuration is read again. Sockets and
+//! threads are not in it; they are as they were at the start.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::{ZoneOf, cookies, if_everywhere, lock};
+use crate::config::Config;
+use crate::dns::config::Config as DnsConfig;
+use crate::dns::cookie::Secrets;
+use crate::dns::forward::{Forwarder, Ours, Said};
+use crate::dns::front::Front;
+use crate::dns::metrics::Metrics;
+use crate::dns::notify::Told;
+use crate::dns::policy::Policy;
+use crate::dns::rate::Limiter;
+use crate::dns::secondaries::Allowed;
+use crate::zone::Zones;
+use crate::zone::journal::Bounds;
+use crate::zone::name::Name;
+
+/// The changeable part of the DNS server.
+pub(super) struct Dns {
+    zones: Vec<ZoneOf>,
+    /// Who may do what.
+    pub(super) front: Arc<Front>,
+    /// Who answers what is outside the zones.
+    pub(super) forwarder: Arc<Forwarder>,
+    /// Who is told of changes.
+    told: watch::Sender<Vec<Told>>,
+}
+
+impl Dns {
+    /// What `config` and its part `dns` say, for a server that listens on these addresses.
+    ///
+    /// # Errors
+    /// When something that they name cannot be used.
+    pub(super) fn new(
+        config: &Config,
+        dns: &DnsConfig,
+        listening: &[SocketAddr],
+        zones: (Vec<ZoneOf>, Zones),
+        metrics: &Arc<Metrics>,
+    ) -> anyhow::Result<Self> {
+        let ours = Ours { listening: listening.to_vec(), host: if_everywhere(listening) };
+        let forwarder = Forwarder::new(said(dns)?, ours, Arc::clone(metrics));
+        let secrets = Arc::new(cookies::random()?);
+        let policy = Policy {
+            rate: Limiter::new(&dns.rate, cookies::bytes()?).map(Arc::new),
+            ..Policy::of(dns, config.keys.clone(), allowed(config, dns), secrets)
+        };
+        let (zones, readers) = zones;
+        let front = Arc::new(Front::new(readers, policy));
+        let told = watch::Sender::new(told(config, &zones));
+        Ok(Self { zones, front, forwarder: Arc::new(forwarder), told })
+    }
+
+    /// Takes what a configuration says that was read again. All of it or nothing.
+    ///
+    /// # Errors
+    /// When something that it names cannot be used; then everything is as it was.
+    pub(super) fn take(&self, config: &Config) -> anyhow::Result<()> {
+        // Whether there is DNS at all is decided at the start.
+        let Some(dns) = &config.dns else { return Ok(()) };
+        let said = said(dns)?;
+        let (fresh, key) = (Arc::new(cookies::random()?), cookies::bytes()?);
+        let limiter = Limiter::new(&dns.rate, key).map(Arc::new);
+        let allowed = allowed(config, dns);
+        for zone in &self.zones {
+            lock(&zone.writer).keep_journal(bounds(&allowed, &zone.origin));
+        }
+        self.forwarder.change(said);
+        self.front.change_policy(|policy| changed(policy, config, dns, (&allowed, &fresh, limiter.as_ref())));
+        self.told.send_replace(told(config, &self.zones));
+        Ok(())
+    }
+
+    /// Who is told of changes, now and whenever that changes.
+    pub(super) fn told(&self) -> watch::Receiver<Vec<Told>> {
+        self.told.subscribe()
+    }
+}
+
+/// What a policy becomes. What is counted and what was given out stays good where nothing else is said: a random cookie
+/// secret, and a limiter with what it knows of networks.
+fn changed(
+    policy: &Policy,
+    config: &Config,
+    dns: &DnsConfig,
+    (allowed, fresh, limiter): (&Allowed, &Arc<Secrets>, Option<&Arc<Limiter>>),
+) -> Policy {
+    let secrets = if policy.is_random { &policy.secrets } else { fresh };
+    let rate = match &policy.rate {
+        Some(known) if *known.config() == dns.rate => Some(known),
+        _ => limiter,
+    };
+    let new = Policy::of(dns, config.keys.clone(), allowed.clone(), Arc::clone(secrets));
+    Policy { rate: rate.cloned(), ..new }
+}
+
+fn said(dns: &DnsConfig) -> Result<Said, crate::dns::Error> {
+    Said::new(dns.forward.clone(), &dns.forward_ca)
+}
+
+fn allowed(config: &Config, dns: &DnsConfig) -> Allowed {
+    Allowed::new(dns.allow_transfer.clone(), &config.secondaries)
+}
+
+/// How much of its past the zone at `origin` keeps: differences are for those who transfer.
+fn bounds(allowed: &Allowed, origin: &Name) -> Bounds {
+    if allowed.is_nobody(origin) { Bounds::NONE } else { Bounds::SECONDARIES }
+}
+
+/// The same by `config`, with which nobody transfers where there is no DNS.
+pub(super) fn journal(config: &Config, origin: &Name) -> Bounds {
+    config.dns.as_ref().map_or(Bounds::NONE, |dns| bounds(&allowed(config, dns), origin))
+}
+
+fn told(config: &Config, zones: &[ZoneOf]) -> Vec<Told> {
+    let told = config.secondaries.iter().filter_map(|(origin, secondaries)| {
+        let zone = zones.iter().find(|zone| zone.origin == *origin)?;
+        Some((Arc::clone(lock(&zone.writer).zone()), secondaries.notify.clone()))
+    });
+    told.collect()
+}
