@@ -16,7 +16,7 @@ use crate::config::{self, Config};
 ///
 /// SIGTERM and SIGINT stop in order: registrations are withdrawn first, DNS answers until the end. SIGHUP reads the
 /// configuration and the zone files again; one that has become wrong leaves the last good one in force. A configuration
-/// that was edited is also read without a signal. Only its services take effect while it runs.
+/// that was edited is also read without a signal. Registries, zones and sockets are of the start.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Serve {
@@ -52,7 +52,7 @@ impl Serve {
 }
 
 /// Starts what `config` says, calls `started` once everything is bound, and runs until a signal.
-/// What is read again, and when `path` is given also when a file of the configuration changes, is what it says of services.
+/// What is read again, and when `path` is given also when a file of the configuration changes, is the configuration.
 pub(super) fn run(
     config: &Config,
     path: Option<&Path>,

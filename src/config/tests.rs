@@ -513,3 +513,39 @@ fn keys_are_checked_and_their_secrets_not_shown() {
             .contains("another key")
     );
 }
+
+#[test]
+fn a_zone_says_who_its_secondaries_are_and_mistakes_are_told_where_they_stand() {
+    let key = "[[key]]\nname = \"xfr\"\nsecret = \"MDEyMzQ1Njc4OWFiY2RlZg==\"\n";
+    let with = |zone: &str| format!("{MINIMAL}{zone}\n{key}");
+    let good = with("allow_transfer = [\"key xfr\"]\nnotify = [\"192.0.2.1:53\", \"[2001:db8::1]:53 key xfr\"]");
+    let config = parse(Path::new("z.toml"), &good).unwrap();
+    let (origin, secondaries) = &config.secondaries[0];
+    assert_eq!(*origin, config.zones[0].origin);
+    assert!(secondaries.allow_transfer.as_ref().is_some_and(|allowed| !allowed.is_nobody()));
+    assert_eq!(secondaries.notify[1].key.as_ref(), Some(&config.keys[0]));
+    for (zone, expected) in [
+        ("notify = [\"192.0.2.1\"]", ":11: error: `notify` has an element that must begin with an address and a port"),
+        (
+            "notify = [\"192.0.2.1:53\", \"192.0.2.1:53 key x\"]",
+            ":27: error: `notify` has an element that names the key",
+        ),
+        ("allow_transfer = [\"key x\"]", ":19: error: `allow_transfer` has an element that names the key"),
+    ] {
+        let found = problems(&with(zone));
+        assert!(found.contains(expected), "{zone}: {found}");
+    }
+}
+
+#[test]
+fn what_only_a_start_can_take_is_known() {
+    let parse = |text: &str| parse(Path::new("z.toml"), text).unwrap();
+    let (before, dns) = (parse(MINIMAL), |lines: &str| MINIMAL.replacen("[dns]", &format!("[dns]\n{lines}"), 1));
+    let differences = |text: &str| before.fixed_differences(&parse(text));
+    assert!(
+        differences(&dns("nsid = \"x\"\nallow_query = []\nforward = [\"192.0.2.1\"]\ncookies = \"off\"")).is_empty()
+    );
+    assert_eq!(differences(&dns("threads = 7\ngather = \"1ms\"")), ["[dns] threads", "[dns] gather"]);
+    assert_eq!(differences(&format!("{MINIMAL}ttl = \"9s\"\n")), ["[[zone]]"]);
+    assert!(differences(&format!("{MINIMAL}notify = [\"192.0.2.1:53\"]\n")).is_empty());
+}

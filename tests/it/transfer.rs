@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::harness::admin::metrics;
-use crate::harness::app::{Running, scratch};
+use crate::harness::app::{Binary, Running, free_port, scratch};
 use crate::harness::dig::dig;
 use crate::harness::kazoo::Kazoo;
 use crate::harness::secondary::{KEY, Kind, Secondary};
@@ -248,10 +248,10 @@ async fn three_secondaries_hold_exactly_our_zone_after_a_hundred_changes() {
     })
     .await
     .unwrap();
-    follows(&server, &secondaries).await;
+    follows(server.dns, &secondaries).await;
     let before = transfers(server.admin);
     tokio::task::spawn_blocking(move || change_at_random(&servers, 100)).await.unwrap();
-    follows(&server, &secondaries).await;
+    follows(server.dns, &secondaries).await;
 
     let ours = transfer(server.dns, &signed("AXFR"));
     assert!(ours.records.len() > 100, "{}", ours.summary);
@@ -268,12 +268,66 @@ async fn three_secondaries_hold_exactly_our_zone_after_a_hundred_changes() {
     server.stop().await;
 }
 
+/// A secondary that demands a key is told of a change with it. Without one NSD and Knot say no, and learn of nothing before
+/// their refresh, which is a minute away.
+#[tokio::test(flavor = "multi_thread")]
+async fn rfc8945_who_demands_a_key_is_told_of_changes_with_it() {
+    let file = scratch("service.zone");
+    std::fs::write(&file, LINES).unwrap();
+    let addresses = Kind::ALL.map(|_| Secondary::port());
+    let notify = addresses.map(|address| format!("\"{address}\", \"{address} key xfr\"")).join(", ");
+    let primary = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let (name, secret) = KEY;
+    let server = Binary::serve(&format!(
+        "[[zone]]\norigin = \"service.\"\nfile = \"{}\"\nnotify = [{notify}]\nallow_transfer = [\"127.0.0.1 key xfr\"]\n\
+         [[key]]\nname = \"{name}\"\nsecret = \"{secret}\"\n[dns]\nlisten = [\"{primary}\"]\n",
+        file.display()
+    ));
+    eventually("the server", async || server.log().contains("DNS, UDP and TCP").then_some(())).await;
+    let start =
+        move || Kind::ALL.iter().zip(addresses).map(move |(kind, at)| Secondary::start_strict(*kind, at, primary));
+    let secondaries: Vec<_> = tokio::task::spawn_blocking(move || start().collect()).await.unwrap();
+    follows(primary, &secondaries).await;
+    let (serial_before, said_before) = (serial(primary), server.log().len());
+    std::fs::write(&file, format!("{LINES}new A 192.0.2.7\n")).unwrap();
+    eventually("the change", async || (serial(primary) != serial_before).then_some(())).await;
+    follows(primary, &secondaries).await;
+    let log = server.log()[said_before..].to_owned();
+    for secondary in &secondaries {
+        // BIND takes every NOTIFY that comes from a primary.
+        let is_refused = log.contains(&format!(
+            "a secondary refuses NOTIFY: is it configured for the zone? zone=service. secondary={}",
+            secondary.address
+        ));
+        assert_eq!(is_refused, secondary.kind != Kind::Bind, "{:?}: {log}", secondary.kind);
+    }
+}
+
+/// What a zone says of its own secondaries goes before what is said for all.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zone_says_itself_who_may_transfer_it() {
+    let (file, other) = (scratch("service.zone"), scratch("other.zone"));
+    for file in [&file, &other] {
+        std::fs::write(file, "$TTL 60\n@ NS ns\nns A 192.0.2.1\n").unwrap();
+    }
+    let (key, dns) = access("\"127.0.0.1\"");
+    let zone = |origin: &str, file: &std::path::Path, more: &str| {
+        format!("[[zone]]\norigin = \"{origin}\"\nfile = \"{}\"\n{more}", file.display())
+    };
+    let strict = zone("service.", &file, "allow_transfer = [\"key xfr\"]\n");
+    let server = Running::start_with(&format!("{strict}{}{key}{dns}", zone("other.", &other, "")));
+    assert!(transfer(server.dns, "AXFR").summary.contains("Transfer failed"));
+    assert_eq!(transfer(server.dns, &signed("AXFR")).records.len(), 4);
+    assert_eq!(transfer(server.dns, "AXFR -q other.").records.len(), 4);
+    server.stop().await;
+}
+
 /// Waits until our serial stands still and every secondary has it.
-async fn follows(server: &Running, secondaries: &[Secondary]) {
+async fn follows(primary: SocketAddr, secondaries: &[Secondary]) {
     let begun = Instant::now();
-    let mut still = (serial(server.dns), Instant::now());
+    let mut still = (serial(primary), Instant::now());
     loop {
-        let ours = serial(server.dns);
+        let ours = serial(primary);
         if ours != still.0 {
             still = (ours, Instant::now());
         }

@@ -52,6 +52,14 @@ impl Kind {
 /// The key that secondaries sign with: its name, and its secret in base64.
 pub(crate) const KEY: (&str, &str) = ("xfr", "c2VjcmV0cyBhcmUgZm9yIHNlY29uZGFyaWVzIG9ubHk=");
 
+/// Where a secondary's zone comes from.
+#[derive(Debug, Clone, Copy)]
+struct Primary {
+    address: SocketAddr,
+    /// Whether it must sign what it tells.
+    must_sign: bool,
+}
+
 /// A secondary. Dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct Secondary {
@@ -69,7 +77,12 @@ impl Secondary {
 
     /// Starts a secondary of zone `service.` at `primary`, signing its requests with [`KEY`].
     pub(crate) fn start(kind: Kind, address: SocketAddr, primary: SocketAddr) -> Self {
-        Self::launch(kind, address, Some(primary), |_| {})
+        Self::launch(kind, address, Some(Primary { address: primary, must_sign: false }), |_| {})
+    }
+
+    /// The same, of one that takes no NOTIFY that is not signed with [`KEY`]. (BIND takes every one from a primary.)
+    pub(crate) fn start_strict(kind: Kind, address: SocketAddr, primary: SocketAddr) -> Self {
+        Self::launch(kind, address, Some(Primary { address: primary, must_sign: true }), |_| {})
     }
 
     /// Starts one that serves this text as its zone `service.`, and asks nobody.
@@ -78,7 +91,7 @@ impl Secondary {
         Self::launch(kind, address, None, write)
     }
 
-    fn launch(kind: Kind, address: SocketAddr, primary: Option<SocketAddr>, prepare: impl FnOnce(&Path)) -> Self {
+    fn launch(kind: Kind, address: SocketAddr, primary: Option<Primary>, prepare: impl FnOnce(&Path)) -> Self {
         let config = scratch("config");
         let directory = config.parent().expect("a directory").to_owned();
         prepare(&directory);
@@ -120,12 +133,13 @@ impl Drop for Secondary {
 }
 
 /// The whole configuration; without a primary the zone is what its file says.
-fn configuration(kind: Kind, address: SocketAddr, primary: Option<SocketAddr>, directory: &Path) -> String {
+fn configuration(kind: Kind, address: SocketAddr, primary: Option<Primary>, directory: &Path) -> String {
     let (name, secret) = KEY;
     let (port, directory) = (address.port(), directory.display());
     let is_secondary = primary.is_some();
     let when = |words: &'static str| if is_secondary { words } else { "" };
-    let primary = primary.map_or(0, |primary| primary.port());
+    let must_sign = primary.is_some_and(|primary| primary.must_sign);
+    let primary = primary.map_or(0, |primary| primary.address.port());
     match kind {
         Kind::Nsd => format!(
             "server:
@@ -154,7 +168,8 @@ zone:
   provide-xfr: 127.0.0.1 NOKEY
 ",
             request = if is_secondary {
-                format!("request-xfr: 127.0.0.1@{primary} {name}\n  allow-notify: 127.0.0.1 NOKEY")
+                let key = if must_sign { name } else { "NOKEY" };
+                format!("request-xfr: 127.0.0.1@{primary} {name}\n  allow-notify: 127.0.0.1 {key}")
             } else {
                 String::new()
             }
@@ -182,13 +197,18 @@ remote:
 acl:
   - id: local
     address: 127.0.0.1
-    action: [notify, transfer]
+    action: transfer
+  - id: told
+    address: 127.0.0.1
+    action: notify
+    {told}
 zone:
   - domain: service.
     storage: \"{directory}\"
     {master}
-    acl: local
+    acl: [local, told]
 ",
+            told = if must_sign { format!("key: {name}") } else { String::new() },
             master = when("master: primary")
         ),
         Kind::Bind => format!(
