@@ -115,7 +115,7 @@ fn read(table: &Table, directory: &Path, problems: &Problems) -> Config {
     let mut top = Section::top(table, problems);
     let (names, registries) = read_registries(&mut top);
     let names = Registries::new(names, table, problems);
-    let Keys { names: key_names, keys, files: secrets } = read_keys(&mut top, directory);
+    let Keys { names: key_names, usable: keys, files: secrets } = read_keys(&mut top, directory);
     let (zones, secondaries) = read_zones(&mut top, &names, (&key_names, &keys));
     let dns = read_part(&mut top, "dns", |section| dns::config::Config::read(section, &key_names, directory));
     let admin = read_part(&mut top, "admin", admin::config::Config::read);
@@ -207,14 +207,14 @@ struct Keys {
     /// The names of all.
     names: Vec<Name>,
     /// Those that can be used.
-    keys: Vec<Arc<Key>>,
+    usable: Vec<Arc<Key>>,
     /// The files with their secrets.
     files: Vec<PathBuf>,
 }
 
 fn read_keys(top: &mut Section<'_>, directory: &Path) -> Keys {
     let problems = top.problems();
-    let Keys { mut names, mut keys, mut files } = Keys::default();
+    let Keys { mut names, mut usable, mut files } = Keys::default();
     for table in tables(top.value("key"), "key", problems) {
         let mut section = Section::new(table, "key", problems);
         let (name, key) = Key::read(&mut section, directory);
@@ -226,9 +226,9 @@ fn read_keys(top: &mut Section<'_>, directory: &Path) -> Keys {
             }
             names.push(name);
         }
-        keys.extend(key.map(Arc::new));
+        usable.extend(key.map(Arc::new));
     }
-    Keys { names, keys, files }
+    Keys { names, usable, files }
 }
 
 /// The tables of an array of tables.

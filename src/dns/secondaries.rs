@@ -53,9 +53,9 @@ impl Secondary {
         let address = address.parse().map_err(|_| {
             format!("must begin with an address and a port, such as \"192.0.2.1:53\" or \"[2001:db8::1]:53\", not \"{text}\"")
         })?;
-        let Some(named) = key else { return Ok(Self { address, key: None }) };
-        let name = Name::parse(named).ok().map(|name| name.folded()).filter(|name| names.contains(name));
-        let name = name.ok_or_else(|| format!("names the key \"{named}\", and there is no such [[key]]"))?;
+        let Some(wanted) = key else { return Ok(Self { address, key: None }) };
+        let name = Name::parse(wanted).ok().map(|name| name.folded()).filter(|name| names.contains(name));
+        let name = name.ok_or_else(|| format!("names the key \"{wanted}\", and there is no such [[key]]"))?;
         Ok(Self { address, key: keys.iter().find(|key| key.name == name).cloned() })
     }
 }

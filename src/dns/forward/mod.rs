@@ -311,7 +311,7 @@ impl Forwarder {
         match (upstreams.is_empty(), old.is_empty()) {
             (false, _) => info!(?upstreams, "names outside the zones are forwarded"),
             (true, false) if !said.sources.is_empty() => {
-                warn!("there is nobody left to forward names outside the zones to")
+                warn!("there is nobody left to forward names outside the zones to");
             }
             (true, _) => {}
         }
