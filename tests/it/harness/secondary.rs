@@ -134,15 +134,22 @@ impl Drop for Secondary {
 
 /// The whole configuration; without a primary the zone is what its file says.
 fn configuration(kind: Kind, address: SocketAddr, primary: Option<Primary>, directory: &Path) -> String {
-    let (name, secret) = KEY;
-    let (port, directory) = (address.port(), directory.display());
-    let is_secondary = primary.is_some();
-    let when = |words: &'static str| if is_secondary { words } else { "" };
-    let must_sign = primary.is_some_and(|primary| primary.must_sign);
-    let primary = primary.map_or(0, |primary| primary.address.port());
+    let (port, directory) = (address.port(), directory.display().to_string());
     match kind {
-        Kind::Nsd => format!(
-            "server:
+        Kind::Nsd => of_nsd(port, primary, &directory),
+        Kind::Knot => of_knot(port, primary, &directory),
+        Kind::Bind => of_bind(port, primary, &directory),
+    }
+}
+
+fn of_nsd(port: u16, primary: Option<Primary>, directory: &str) -> String {
+    let (name, secret) = KEY;
+    let request = primary.map_or(String::new(), |Primary { address, must_sign }| {
+        let key = if must_sign { name } else { "NOKEY" };
+        format!("request-xfr: 127.0.0.1@{} {name}\n  allow-notify: 127.0.0.1 {key}", address.port())
+    });
+    format!(
+        "server:
   ip-address: 127.0.0.1@{port}
   username: \"\"
   server-count: 1
@@ -166,16 +173,17 @@ zone:
   zonefile: service.zone
   {request}
   provide-xfr: 127.0.0.1 NOKEY
-",
-            request = if is_secondary {
-                let key = if must_sign { name } else { "NOKEY" };
-                format!("request-xfr: 127.0.0.1@{primary} {name}\n  allow-notify: 127.0.0.1 {key}")
-            } else {
-                String::new()
-            }
-        ),
-        Kind::Knot => format!(
-            "server:
+"
+    )
+}
+
+fn of_knot(port: u16, primary: Option<Primary>, directory: &str) -> String {
+    let (name, secret) = KEY;
+    let told = if primary.is_some_and(|primary| primary.must_sign) { format!("key: {name}") } else { String::new() };
+    let master = if primary.is_some() { "master: primary" } else { "" };
+    let primary = primary.map_or(0, |primary| primary.address.port());
+    format!(
+        "server:
   rundir: \"{directory}\"
   listen: 127.0.0.1@{port}
   udp-workers: 1
@@ -207,12 +215,17 @@ zone:
     storage: \"{directory}\"
     {master}
     acl: [local, told]
-",
-            told = if must_sign { format!("key: {name}") } else { String::new() },
-            master = when("master: primary")
-        ),
-        Kind::Bind => format!(
-            "options {{
+"
+    )
+}
+
+fn of_bind(port: u16, primary: Option<Primary>, directory: &str) -> String {
+    let (name, secret) = KEY;
+    let source = primary.map_or("type primary;".into(), |Primary { address, .. }| {
+        format!("type secondary; primaries {{ 127.0.0.1 port {} key {name}; }};", address.port())
+    });
+    format!(
+        "options {{
   directory \"{directory}\";
   listen-on port {port} {{ 127.0.0.1; }};
   listen-on-v6 {{ none; }};
@@ -229,12 +242,6 @@ zone \"service\" {{
   file \"service.zone\";
   {source}
 }};
-",
-            source = if is_secondary {
-                format!("type secondary; primaries {{ 127.0.0.1 port {primary} key {name}; }};")
-            } else {
-                "type primary;".into()
-            }
-        ),
-    }
+"
+    )
 }
