@@ -128,6 +128,11 @@ impl Links {
         self.holders.is_empty()
     }
 
+    /// Whether nothing is seen through any link.
+    pub fn lead_nowhere(&self) -> bool {
+        self.followed.mounts.is_empty() && self.followed.takers.is_empty()
+    }
+
     /// Says which links the data of `holder` has now. Whether they are others than before.
     pub fn set(&mut self, holder: &Path, held: Held) -> bool {
         let before = if held == Held::default() {

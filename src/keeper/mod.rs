@@ -66,7 +66,12 @@ impl Path {
 
     /// The child called `name`; `name` is one element, as ZooKeeper lists it.
     pub fn child(&self, name: &str) -> Self {
-        if self.is_root() { Self(format!("/{name}").into()) } else { Self(format!("{}/{name}", self.0).into()) }
+        // By hand: a scan makes the path of every znode so.
+        let mut path = String::with_capacity(self.0.len() + 1 + name.len());
+        path.push_str(if self.is_root() { "" } else { &self.0 });
+        path.push('/');
+        path.push_str(name);
+        Self(path.into())
     }
 
     /// The parent's path; none for the root.

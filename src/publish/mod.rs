@@ -252,8 +252,8 @@ impl Core {
         self.through.links()
     }
 
-    /// The services that a batch of changed paths touches, in lower case.
-    fn touched(&mut self, tree: &Tree, changed: &BTreeSet<Path>) -> BTreeSet<String> {
+    /// The services that a batch of changed paths touches, in lower case; without any, all that there are.
+    fn touched(&mut self, tree: &Tree, changed: Option<&BTreeSet<Path>>) -> BTreeSet<String> {
         let (services, broken) = self.through.touched(&self.layout, tree, changed);
         if let Some(broken) = broken {
             self.report(LINKS, broken);
@@ -452,7 +452,7 @@ impl Core {
 
 impl Observer for Publisher {
     fn publish(&mut self, tree: &Tree, changed: &BTreeSet<Path>) {
-        self.lock().publish(tree, changed);
+        self.lock().publish(tree, Some(changed));
         self.copy_outside();
     }
 
@@ -479,7 +479,8 @@ impl Observer for Publisher {
 }
 
 impl Core {
-    fn publish(&mut self, tree: &Tree, changed: &BTreeSet<Path>) {
+    /// Brings the services into the zones that these changes, or all znodes, touch.
+    fn publish(&mut self, tree: &Tree, changed: Option<&BTreeSet<Path>>) {
         let touched = self.touched(tree, changed).into_iter().collect();
         let touched = self.judged(tree, touched, Instant::now());
         self.rebuild(tree, touched);
@@ -533,7 +534,7 @@ impl Core {
     }
 
     fn restore(&mut self, tree: &Tree) {
-        self.publish(tree, &tree.iter().map(|(path, _)| path.clone()).collect());
+        self.publish(tree, None);
         self.complete = true;
     }
 

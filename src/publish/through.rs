@@ -31,27 +31,38 @@ impl Through {
         Arc::clone(&self.links)
     }
 
-    /// Takes in the links that the changed znodes hold, and follows all anew where that is needed. Gives the services
-    /// that a batch of changes touches, by their paths as shown, and the links that cannot be followed if that changed.
+    /// Takes in the links that the changed znodes hold (all are, where none are named), and follows all anew where that is
+    /// needed. Gives the services that a batch of changes touches, by their paths as shown, and the links that cannot be
+    /// followed if that changed.
     pub(super) fn touched(
         &mut self,
         layout: &Layout,
         tree: &Tree,
-        changed: &BTreeSet<Path>,
+        changed: Option<&BTreeSet<Path>>,
     ) -> (BTreeSet<String>, Option<Vec<Malformed>>) {
         let mut links = self.links.write().unwrap_or_else(PoisonError::into_inner);
         // Paths of one service stand together: most are like the one before.
         let mut touched = BTreeSet::new();
         let mut last = None;
-        for service in changed.iter().filter_map(|path| layout.service_of(path)) {
+        for service in paths(tree, changed).filter_map(|path| layout.service_of(path)) {
             if last.replace(service) != Some(service) {
                 touched.insert(service.to_owned());
             }
         }
         // Those seen through links as they were, then through links as they are.
-        let mut through: BTreeSet<String> = changed.iter().flat_map(|path| services_at(layout, &links, path)).collect();
+        let mut through: BTreeSet<String> = BTreeSet::new();
+        let at = |links: &Links, through: &mut BTreeSet<String>| {
+            if !links.lead_nowhere() {
+                through.extend(paths(tree, changed).flat_map(|path| services_at(layout, links, path)));
+            }
+        };
+        at(&links, &mut through);
         let mut anew = false;
-        for (path, entry) in tree.entries_of(changed) {
+        let entries: Box<dyn Iterator<Item = _>> = match changed {
+            Some(changed) => tree.entries_of(changed),
+            None => Box::new(tree.iter().map(|(path, entry)| (path, Some(entry)))),
+        };
+        for (path, entry) in entries {
             let held = match entry {
                 Some(Entry::Known(known)) => held(&known.data),
                 _ => Held::default(),
@@ -73,7 +84,7 @@ impl Through {
                 let before = self.services.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
                 through.extend(before.take_while(|service| service.starts_with(prefix)).cloned());
             }
-            through.extend(changed.iter().flat_map(|path| services_at(layout, &links, path)));
+            at(&links, &mut through);
             let malformed =
                 |(path, reason): &(Path, String)| Malformed { path: path.to_string(), reason: reason.clone() };
             broken = Some(links.broken().iter().map(malformed).collect());
@@ -86,6 +97,14 @@ impl Through {
     /// The service at `path` is not shown any more.
     pub(super) fn gone(&mut self, path: &str) {
         self.services.remove(path);
+    }
+}
+
+/// The paths of the changed znodes.
+fn paths<'p>(tree: &'p Tree, changed: Option<&'p BTreeSet<Path>>) -> Box<dyn Iterator<Item = &'p Path> + 'p> {
+    match changed {
+        Some(changed) => Box::new(changed.iter()),
+        None => Box::new(tree.iter().map(|(path, _)| path)),
     }
 }
 

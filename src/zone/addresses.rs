@@ -79,14 +79,16 @@ impl Counts {
         count.map(|count| count.ttl)
     }
 
-    pub(super) fn add(&mut self, (address, ttl): Told) {
+    /// Somebody is at an address. Whether that shows.
+    pub(super) fn add(&mut self, (address, ttl): Told) -> bool {
         match address {
             IpAddr::V4(v4) => add(&mut self.v4, &mut self.mixed, v4, address, ttl),
             IpAddr::V6(v6) => add(&mut self.v6, &mut self.mixed, v6, address, ttl),
         }
     }
 
-    pub(super) fn remove(&mut self, (address, ttl): Told) {
+    /// Somebody is at an address no longer. Whether that shows.
+    pub(super) fn remove(&mut self, (address, ttl): Told) -> bool {
         match address {
             IpAddr::V4(v4) => remove(&mut self.v4, &mut self.mixed, &v4, address, ttl),
             IpAddr::V6(v6) => remove(&mut self.v6, &mut self.mixed, &v6, address, ttl),
@@ -96,18 +98,21 @@ impl Counts {
 
 type Mixed = HashMap<IpAddr, BTreeMap<u32, u32>>;
 
-fn add<K: Hash + Eq>(counts: &mut HashMap<K, Count>, mixed: &mut Mixed, key: K, address: IpAddr, ttl: u32) {
+fn add<K: Hash + Eq>(counts: &mut HashMap<K, Count>, mixed: &mut Mixed, key: K, address: IpAddr, ttl: u32) -> bool {
     let count = counts.entry(key).or_insert(Count { ttl, count: 0 });
-    if count.ttl != ttl || mixed.contains_key(&address) {
+    let shows = count.count == 0 || ttl < count.ttl;
+    if count.ttl != ttl || (!mixed.is_empty() && mixed.contains_key(&address)) {
         let ttls = mixed.entry(address).or_insert_with(|| BTreeMap::from([(count.ttl, count.count)]));
         *ttls.entry(ttl).or_default() += 1;
         count.ttl = count.ttl.min(ttl);
     }
     count.count += 1;
+    shows
 }
 
-fn remove<K: Hash + Eq>(counts: &mut HashMap<K, Count>, mixed: &mut Mixed, key: &K, address: IpAddr, ttl: u32) {
-    let Some(count) = counts.get_mut(key) else { return };
+fn remove<K: Hash + Eq>(counts: &mut HashMap<K, Count>, mixed: &mut Mixed, key: &K, address: IpAddr, ttl: u32) -> bool {
+    let Some(count) = counts.get_mut(key) else { return false };
+    let before = count.ttl;
     count.count = count.count.saturating_sub(1);
     if let Some(ttls) = mixed.get_mut(&address) {
         if let Some(of_ttl) = ttls.get_mut(&ttl) {
@@ -119,9 +124,11 @@ fn remove<K: Hash + Eq>(counts: &mut HashMap<K, Count>, mixed: &mut Mixed, key: 
             mixed.remove(&address);
         }
     }
-    if count.count == 0 {
+    let (is_gone, shows) = (count.count == 0, count.count == 0 || count.ttl != before);
+    if is_gone {
         counts.remove(key);
     }
+    shows
 }
 
 #[cfg(test)]
@@ -132,13 +139,14 @@ mod tests {
     fn an_address_is_there_as_long_as_anybody_is_and_has_the_least_time_to_live() {
         for address in [IpAddr::from([10, 0, 0, 1]), IpAddr::from([1; 16])] {
             let mut counts = Counts::default();
-            for ttl in [5, 5, 3, 9] {
-                counts.add((address, ttl));
+            for (ttl, shows) in [(5, true), (5, false), (3, true), (9, false)] {
+                assert_eq!(counts.add((address, ttl)), shows, "{ttl}");
             }
             let mut ttls = vec![counts.ttl(address)];
             for ttl in [5, 3, 9, 5] {
-                counts.remove((address, ttl));
+                let shows = counts.remove((address, ttl));
                 ttls.push(counts.ttl(address));
+                assert_eq!(shows, ttls[ttls.len() - 2] != ttls[ttls.len() - 1], "{ttls:?}");
             }
             assert_eq!(ttls, [Some(3), Some(3), Some(5), Some(5), None]);
             assert!(counts.is_empty() && counts.mixed.is_empty());

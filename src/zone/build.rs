@@ -18,6 +18,8 @@
 //!
 //! An instance whose state, or whose service's state, is not `up` is left out.
 
+mod names;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -30,6 +32,7 @@ use super::record::rtype;
 use super::records::srv::{self, Reach};
 use super::records::{address, browse, label, subset, txt};
 use crate::model::{self, Endpoint, Protocol, Service, State};
+pub(super) use names::Names;
 
 /// What decides between the offers for one owner name: the highest that is there hides all below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -202,7 +205,7 @@ fn add_service(
     srv::add_all(names, owner, rank, members.iter().map(|member| &member.reach), context.origin);
     let mut too_long = Vec::new();
     if let Some(rdata) = txt::rdata(context.txt, &service.defaults.metadata, |key| too_long.push(key.to_owned())) {
-        names.add(owner, rank, rtype::TXT, service.defaults.ttl.unwrap_or(context.ttl), rdata);
+        names.at(owner, rank).add(rtype::TXT, service.defaults.ttl.unwrap_or(context.ttl), &rdata);
     }
     if rank == Rank::Real {
         for key in too_long {
@@ -298,7 +301,7 @@ fn reverse(context: &Context<'_>, forward: &Name, service: &Service) -> Built {
                 && owner.is_at_or_below(context.origin)
             {
                 // Under this rank one of several shows: an address has one name, also where services of two zones share it.
-                names.add(&owner, Rank::Alias, rtype::PTR, ttl, target.wire().to_vec());
+                names.at(&owner, Rank::Alias).add(rtype::PTR, ttl, target.wire());
             }
         }
     }
@@ -328,70 +331,6 @@ fn alias(origin: &Name, path: &str) -> Option<Name> {
 
 fn is_up(service: &Service, instance: &model::Instance) -> bool {
     service.defaults.state == State::Up && instance.state == State::Up
-}
-
-/// The names of one service under construction.
-#[derive(Debug, Default)]
-pub(super) struct Names {
-    sets: BTreeMap<(Name, Rank), Sets>,
-    addresses: Vec<Told>,
-    remarks: Vec<String>,
-}
-
-/// More remarks of one kind of trouble help nobody.
-const MOST_REMARKS: usize = 16;
-
-impl Names {
-    /// Makes a name exist.
-    pub(super) fn exist(&mut self, owner: &Name, rank: Rank) {
-        self.sets.entry((owner.clone(), rank)).or_default();
-    }
-
-    /// Adds a record.
-    pub(super) fn add(&mut self, owner: &Name, rank: Rank, rtype: u16, ttl: u32, rdata: Vec<u8>) {
-        self.sets.entry((owner.clone(), rank)).or_default().add(rtype, ttl, rdata);
-    }
-
-    /// Has an address have a name.
-    pub(super) fn name_address(&mut self, address: IpAddr, ttl: u32) {
-        self.addresses.push((address, ttl));
-    }
-
-    fn remark(&mut self, sentence: String) {
-        if self.remarks.len() < MOST_REMARKS && !self.remarks.contains(&sentence) {
-            self.remarks.push(sentence);
-        }
-    }
-
-    /// Of one owner, what has the highest rank: the service would hide the rest itself.
-    fn into_built(mut self) -> Built {
-        let mut offers: Vec<Offer> = Vec::with_capacity(self.sets.len());
-        for ((owner, rank), sets) in self.sets {
-            offers.pop_if(|last| last.owner == owner);
-            offers.push(Offer { owner, rank, sets: sets.into_sets() });
-        }
-        // Of one address, the least time to live.
-        self.addresses.sort_unstable();
-        self.addresses.dedup_by_key(|(address, _)| *address);
-        self.addresses.shrink_to_fit();
-        Built { offers: Offers { names: offers, addresses: self.addresses }, remarks: self.remarks }
-    }
-}
-
-/// RRsets under construction, by type. Records of one set share the smallest of their times to live (RFC 2181 §5.2).
-#[derive(Debug, Default)]
-pub(super) struct Sets(BTreeMap<u16, (u32, Vec<Vec<u8>>)>);
-
-impl Sets {
-    pub(super) fn add(&mut self, rtype: u16, ttl: u32, rdata: Vec<u8>) {
-        let (least, rdatas) = self.0.entry(rtype).or_insert((ttl, Vec::new()));
-        *least = ttl.min(*least);
-        rdatas.push(rdata);
-    }
-
-    pub(super) fn into_sets(self) -> Box<[RrSet]> {
-        self.0.into_iter().map(|(rtype, (ttl, rdatas))| RrSet::new(rtype, ttl, rdatas)).collect()
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What the server holds for one owner name: its RRsets, in wire form.
 
 use super::name::Name;
+use super::packed::RR_HEAD;
 
 /// An owner name with its RRsets. Without any it is an empty non-terminal, or a service without instances: it exists,
 /// and every query for it is NODATA (RFC 8020, RFC 4592 §2.2.2).
@@ -34,13 +35,13 @@ pub struct RrSet {
 impl RrSet {
     /// An RRset of these data, without duplicates and in canonical order (RFC 4034 §6.3), so that equal sets are equal.
     /// At most 65,535 records and 65,535 bytes each; what is beyond is left out by the caller.
-    pub fn new(rtype: u16, ttl: u32, mut rdatas: Vec<Vec<u8>>) -> Self {
+    pub fn new<D: AsRef<[u8]> + Ord>(rtype: u16, ttl: u32, mut rdatas: Vec<D>) -> Self {
         rdatas.sort_unstable();
         rdatas.dedup();
         rdatas.truncate(usize::from(u16::MAX));
-        let mut data = Vec::with_capacity(rdatas.iter().map(|rdata| 2 + rdata.len()).sum());
+        let mut data = Vec::with_capacity(rdatas.iter().map(|rdata| 2 + rdata.as_ref().len()).sum());
         let mut count = 0;
-        for rdata in &rdatas {
+        for rdata in rdatas.iter().map(AsRef::as_ref) {
             let Ok(length) = u16::try_from(rdata.len()) else { continue };
             data.extend_from_slice(&length.to_be_bytes());
             data.extend_from_slice(rdata);
@@ -57,6 +58,11 @@ impl RrSet {
     /// Whether it has none; such a set is in no entry.
     pub fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// Bytes that the records take in a packed entry.
+    pub(super) fn packed_size(&self) -> usize {
+        self.data.len() + self.len() * (RR_HEAD - 2)
     }
 
     /// The records' data, in canonical order.
@@ -96,6 +102,6 @@ mod tests {
         let set = set(&[b"a", b"b", b"c"]);
         assert_eq!(set.rotated(1).collect::<Vec<_>>(), [b"b", b"c", b"a"]);
         assert_eq!(set.rotated(5).collect::<Vec<_>>(), [b"c", b"a", b"b"]);
-        assert_eq!(super::RrSet::new(1, 5, Vec::new()).rotated(3).count(), 0);
+        assert_eq!(super::RrSet::new::<Vec<u8>>(1, 5, Vec::new()).rotated(3).count(), 0);
     }
 }

@@ -200,12 +200,11 @@ impl IndexWriter {
 mod tests {
     use super::*;
     use crate::zone::entry::{Entry, RrSet};
-    use crate::zone::packed::Addresses;
 
     fn entry(name: &str, ttl: u32) -> Edit {
         let owner = Name::parse(name).unwrap();
         let sets = [RrSet::new(1, ttl, vec![vec![127, 0, 0, 1]])].into();
-        let packed = Packed::new(&Entry { owner: owner.clone(), sets }, &mut |_| Addresses::default());
+        let packed = Packed::new(&Entry { owner: owner.clone(), sets }, &mut |_, _| ());
         (owner, Some(packed))
     }
 

@@ -32,13 +32,18 @@ impl<'i> Instance<'i> {
     /// As a record of [`TYPE`].
     pub fn rdata(&self) -> Vec<u8> {
         let mut rdata = Vec::with_capacity(7 + self.label.len() + self.srv.len() + self.txt.len());
+        self.write(&mut rdata);
+        rdata
+    }
+
+    /// Appends it as a record of [`TYPE`].
+    pub(super) fn write(&self, rdata: &mut Vec<u8>) {
         rdata.push(u8::try_from(self.label.len()).unwrap_or_default());
         rdata.extend_from_slice(self.label);
         rdata.extend_from_slice(&self.ttl.to_be_bytes());
         rdata.extend_from_slice(&u16::try_from(self.srv.len()).unwrap_or_default().to_be_bytes());
         rdata.extend_from_slice(self.srv);
         rdata.extend_from_slice(self.txt);
-        rdata
     }
 
     /// Reads a record of [`TYPE`].
@@ -133,7 +138,6 @@ fn bytes<'t>(rest: &mut &'t [u8]) -> Option<&'t [u8]> {
 mod tests {
     use super::*;
     use crate::zone::name::Name;
-    use crate::zone::packed::Addresses;
 
     fn srv(port: u8) -> Vec<u8> {
         [&[0, 0, 0, 10, 0, port], Name::parse("x").unwrap().wire()].concat()
@@ -150,7 +154,7 @@ mod tests {
         let pointers = instances.iter().take(listed).map(|(label, ..)| pointer(label)).collect();
         let services = instances.iter().map(|(_, _, port, _)| srv(*port)).collect();
         let sets = [RrSet::new(rtype::PTR, 5, pointers), RrSet::new(rtype::SRV, 5, services), set.clone()];
-        (set, Packed::new(&Entry { owner, sets: sets.into() }, &mut |_| Addresses::default()))
+        (set, Packed::new(&Entry { owner, sets: sets.into() }, &mut |_, _| ()))
     }
 
     #[test]

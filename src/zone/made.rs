@@ -4,13 +4,13 @@
 
 use std::net::IpAddr;
 
-use super::entry::Entry;
+use super::entry::{Entry, RrSet};
 use super::instances::Instance;
 use super::name::Name;
-use super::packed::{Addresses, Packed, PackedSet, srv_target};
+use super::packed::{Addresses, AddressesOf, Packed, PackedSet, srv_target};
 use super::record::rtype;
 use super::records::address;
-use super::{build::Sets, entry::RrSet};
+use super::sets::Sets;
 
 /// TXT of an instance that says nothing: there must be one, and it must not be empty (RFC 6763 §6.1).
 const NOTHING: [u8; 1] = [0];
@@ -44,13 +44,15 @@ pub(super) fn parent(name: &[u8]) -> &[u8] {
 
 /// The RRset of an address' name.
 pub(super) fn address_set(address: IpAddr, ttl: u32) -> RrSet {
-    let (rtype, rdata) = address::rdata(address);
-    RrSet::new(rtype, ttl, vec![rdata])
+    match address {
+        IpAddr::V4(address) => RrSet::new(rtype::A, ttl, vec![address.octets()]),
+        IpAddr::V6(address) => RrSet::new(rtype::AAAA, ttl, vec![address.octets()]),
+    }
 }
 
 /// The entry of an address' name.
 pub(super) fn address(owner: Name, address: IpAddr, ttl: u32) -> Packed {
-    Packed::new(&Entry { owner, sets: [address_set(address, ttl)].into() }, &mut |_| Addresses::default())
+    Packed::new(&Entry { owner, sets: [address_set(address, ttl)].into() }, &mut |_, _| ())
 }
 
 /// The RRsets of what is known of one label; none when nothing is.
@@ -58,8 +60,8 @@ pub(super) fn instance_sets<'i>(of_label: impl Iterator<Item = Instance<'i>>) ->
     let mut sets = Sets::default();
     let mut some = false;
     for Instance { ttl, srv, txt, .. } in of_label {
-        sets.add(rtype::SRV, ttl, srv.to_vec());
-        sets.add(rtype::TXT, ttl, if txt.is_empty() { NOTHING.to_vec() } else { txt.to_vec() });
+        sets.add(rtype::SRV, ttl, srv);
+        sets.add(rtype::TXT, ttl, if txt.is_empty() { &NOTHING } else { txt });
         some = true;
     }
     some.then(|| sets.into_sets())
@@ -67,14 +69,17 @@ pub(super) fn instance_sets<'i>(of_label: impl Iterator<Item = Instance<'i>>) ->
 
 /// The entry of an instance's name, below the entry that it is packed with. The addresses of its host are those that are
 /// packed there, or as `addresses` says.
-pub(super) fn instance(parent: &Packed, label: &[u8], addresses: &mut dyn FnMut(&[u8]) -> Addresses) -> Option<Packed> {
+pub(super) fn instance(parent: &Packed, label: &[u8], addresses: &mut AddressesOf<'_>) -> Option<Packed> {
     let instances = parent.instances();
     let sets = instance_sets(instances.into_iter().filter(|one| one.label == label))?;
     let (above, _) = Name::from_wire(parent.name())?;
     let entry = Entry { owner: above.child(label).ok()?, sets };
     let services = parent.set(rtype::SRV);
     let packed_there = |target: &[u8]| services.and_then(|set| glue(set, target));
-    Some(Packed::new(&entry, &mut |target| packed_there(target).unwrap_or_else(|| addresses(target))))
+    Some(Packed::new(&entry, &mut |target, found| match packed_there(target) {
+        Some(there) => *found = there,
+        None => addresses(target, found),
+    }))
 }
 
 /// The addresses packed with the SRV record of a target.

@@ -25,6 +25,7 @@ pub mod packed;
 pub mod record;
 pub mod records;
 pub mod serial;
+mod sets;
 mod slot;
 pub mod soa;
 pub mod view;
@@ -34,12 +35,12 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use build::{Offer, Rank, Sets};
+use build::{Offer, Rank};
 use index::{Index, IndexWriter};
 use journal::{Bounds, Difference, Journal};
 use name::Name;
 use record::rtype;
-use records::address;
+use sets::Sets;
 use soa::Soa;
 use view::View;
 use writer::{Commit, ZoneWriter};
@@ -243,12 +244,11 @@ impl ZoneBuilder {
             journal: Mutex::new(Journal::new(journal)),
         });
         let mut apex = Sets::default();
-        apex.add(rtype::NS, ttl, ns.wire().to_vec());
+        apex.add(rtype::NS, ttl, ns.wire());
         let mut base = vec![Offer { owner: origin, rank: Rank::Base, sets: apex.into_sets() }];
         let mut glue = Sets::default();
         for address in addresses {
-            let (rtype, rdata) = address::rdata(address);
-            glue.add(rtype, ttl, rdata);
+            glue.add_address(ttl, address);
         }
         base.push(Offer { owner: ns, rank: Rank::Base, sets: glue.into_sets() });
         ZoneWriter::new(zone, index_writer, soa, base)

@@ -101,6 +101,11 @@ impl Name {
         Self::from_wire_vec(wire)
     }
 
+    /// Whether there is room for `label` in front of `self`, if it is one.
+    pub(super) fn has_room_for(&self, label: &[u8]) -> bool {
+        (1..=63).contains(&label.len()) && 1 + label.len() + self.0.len() <= 255
+    }
+
     /// The uncompressed name at the start of `wire`, and how many bytes it takes.
     pub fn from_wire(wire: &[u8]) -> Option<(Self, usize)> {
         let mut at = 0;

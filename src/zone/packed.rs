@@ -10,6 +10,7 @@
 //! glue of an SRV set is, for each record in turn, the addresses of its target; the time to live is the set's own, as
 //! both are of one answer. Numbers are big-endian. It is made by the writer, once, and never changes.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -43,14 +44,18 @@ pub struct Addresses {
     pub v6: Vec<Ipv6Addr>,
 }
 
-impl From<IpAddr> for Addresses {
-    fn from(address: IpAddr) -> Self {
+impl Addresses {
+    /// Adds an address.
+    pub fn push(&mut self, address: IpAddr) {
         match address {
-            IpAddr::V4(address) => Self { v4: vec![address], v6: Vec::new() },
-            IpAddr::V6(address) => Self { v4: Vec::new(), v6: vec![address] },
+            IpAddr::V4(address) => self.v4.push(address),
+            IpAddr::V6(address) => self.v6.push(address),
         }
     }
 }
+
+/// Adds the addresses of a host named by an SRV record, as far as the zone knows them.
+pub type AddressesOf<'a> = dyn FnMut(&[u8], &mut Addresses) + 'a;
 
 /// The target of an SRV record's data.
 pub fn srv_target(rdata: &[u8]) -> &[u8] {
@@ -58,10 +63,14 @@ pub fn srv_target(rdata: &[u8]) -> &[u8] {
 }
 
 impl Packed {
-    /// Packs an entry; `addresses` gives those of a host named by an SRV record, as far as the zone knows them.
-    pub fn new(entry: &Entry, addresses: &mut dyn FnMut(&[u8]) -> Addresses) -> Self {
+    /// Packs an entry; `addresses` gives those of its targets.
+    pub fn new(entry: &Entry, addresses: &mut AddressesOf<'_>) -> Self {
         let name = entry.owner.wire();
-        let mut bytes = Vec::with_capacity(64 + entry.sets.len() * 96);
+        let bodies = entry
+            .sets
+            .iter()
+            .map(|set| set.packed_size() + if set.rtype == rtype::SRV { 1 + set.len() * PLAIN_ROW } else { 0 });
+        let mut bytes = Vec::with_capacity(2 + name.len() + entry.sets.len() * ROW + bodies.sum::<usize>());
         bytes.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
         bytes.extend_from_slice(name);
         let of_instances = entry.sets.iter().find(|set| set.rtype == instances::TYPE);
@@ -209,18 +218,25 @@ fn push_head(bytes: &mut Vec<u8>, set: &RrSet, length: usize) {
 
 /// For each record: how many addresses of each family its target has, and they; none where an earlier record has the
 /// same target, but for the note of which.
-fn push_glue(bytes: &mut Vec<u8>, set: &RrSet, addresses: &mut dyn FnMut(&[u8]) -> Addresses) {
+fn push_glue(bytes: &mut Vec<u8>, set: &RrSet, addresses: &mut AddressesOf<'_>) {
     // A service may have thousands of instances; names that differ in case only are one host.
-    let mut groups: HashMap<Vec<u8>, usize, FixedState> = HashMap::default();
+    let mut groups: HashMap<Cow<'_, [u8]>, usize, FixedState> =
+        HashMap::with_capacity_and_hasher(set.len(), FixedState::default());
+    let mut found = Addresses::default();
     let start = bytes.len();
     let mut is_plain = true;
     bytes.push(0);
     for rdata in set.iter() {
         let target = srv_target(rdata);
         let next = groups.len();
-        let group = *groups.entry(target.to_ascii_lowercase()).or_insert(next);
+        let is_folded = !target.iter().any(u8::is_ascii_uppercase);
+        let folded = if is_folded { Cow::Borrowed(target) } else { Cow::Owned(target.to_ascii_lowercase()) };
+        let group = *groups.entry(folded).or_insert(next);
         bytes.extend_from_slice(&u16::try_from(group).unwrap_or(u16::MAX).to_be_bytes());
-        let Addresses { mut v4, mut v6 } = addresses(target);
+        found.v4.clear();
+        found.v6.clear();
+        addresses(target, &mut found);
+        let Addresses { v4, v6 } = &mut found;
         v4.truncate(255);
         v6.truncate(255);
         bytes.extend([v4.len(), v6.len()].map(|count| u8::try_from(count).unwrap_or(u8::MAX)));
@@ -351,18 +367,18 @@ mod tests {
 
     #[test]
     fn what_is_packed_can_be_unpacked() {
-        let packed = Packed::new(&entry(), &mut |_| Addresses::default());
+        let packed = Packed::new(&entry(), &mut |_, _| ());
         assert_eq!(packed.unpack(), entry());
         assert_eq!(packed.name(), entry().owner.wire());
         let empty = Entry { owner: Name::root(), sets: Box::default() };
-        let packed = Packed::new(&empty, &mut |_| Addresses::default());
+        let packed = Packed::new(&empty, &mut |_, _| ());
         assert_eq!(packed.unpack(), empty);
         assert!(packed.is_empty() && packed.set(1).is_none());
     }
 
     #[test]
     fn records_are_whole_and_can_begin_anywhere() {
-        let packed = Packed::new(&entry(), &mut |_| Addresses::default());
+        let packed = Packed::new(&entry(), &mut |_, _| ());
         let set = packed.set(rtype::A).unwrap();
         assert_eq!((set.count, set.ttl, set.body.len()), (2, 5, 32));
         assert_eq!(set.body[..16], [0xc0, 0x0c, 0, 1, 0, 1, 0, 0, 0, 5, 0, 4, 10, 0, 0, 1]);
@@ -373,9 +389,11 @@ mod tests {
 
     #[test]
     fn glue_follows_the_records_and_tells_shared_targets() {
-        let mut addresses = |target: &[u8]| Addresses {
-            v4: vec![[10, 0, 0, target[1]].into()],
-            v6: if target[1] == b'b' { vec![Ipv6Addr::LOCALHOST] } else { vec![] },
+        let mut addresses = |target: &[u8], addresses: &mut Addresses| {
+            addresses.push([10, 0, 0, target[1]].into());
+            if target[1] == b'b' {
+                addresses.push(Ipv6Addr::LOCALHOST.into());
+            }
         };
         let packed = Packed::new(&entry(), &mut addresses);
         let set = packed.set(rtype::SRV).unwrap();
@@ -390,12 +408,15 @@ mod tests {
     fn glue_of_one_address_for_each_record_is_plain() {
         let set = RrSet::new(rtype::SRV, 7, vec![srv(1, "a.x"), srv(2, "b.x")]);
         let entry = Entry { owner: Name::parse("api.x").unwrap(), sets: [set].into() };
-        let of = |target: &[u8]| Addresses { v4: vec![[10, 0, 0, target[1]].into()], v6: vec![] };
-        let plain = Packed::new(&entry, &mut |target| of(target));
+        let of = |target: &[u8], addresses: &mut Addresses| addresses.push([10, 0, 0, target[1]].into());
+        let plain = Packed::new(&entry, &mut |target, addresses| of(target, addresses));
         let rows = plain.set(rtype::SRV).unwrap().plain_glue().unwrap();
         assert_eq!(rows, [[0, 0, 1, 0, 10, 0, 0, b'a'], [0, 1, 1, 0, 10, 0, 0, b'b']]);
-        let partly =
-            Packed::new(&entry, &mut |target| if target[1] == b'a' { of(target) } else { Addresses::default() });
+        let partly = Packed::new(&entry, &mut |target, addresses| {
+            if target[1] == b'a' {
+                of(target, addresses);
+            }
+        });
         assert_eq!(partly.set(rtype::SRV).unwrap().plain_glue(), None);
     }
 }

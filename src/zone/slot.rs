@@ -7,11 +7,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::build::{Rank, Sets};
+use super::build::Rank;
 use super::entry::RrSet;
 use super::instances;
 use super::packed::Packed;
 use super::record::rtype;
+use super::sets::Sets;
 
 /// Sources that are united at one name. Twice as many records as a message over TCP holds.
 pub(super) const MOST_UNITED: usize = 4096;
@@ -267,7 +268,7 @@ fn united<'s>(offers: impl Iterator<Item = &'s Shown>) -> Vec<RrSet> {
     let mut sets = Sets::default();
     for set in first.iter().chain(rest.into_iter().flat_map(|sets| sets.iter())) {
         for rdata in set.iter() {
-            sets.add(set.rtype, set.ttl, rdata.to_vec());
+            sets.add(set.rtype, set.ttl, rdata);
         }
     }
     let mut sets = sets.into_sets().into_vec();

@@ -73,17 +73,16 @@ impl Table {
             Shape::Instance(label) => {
                 let parent = made::parent(name);
                 let parent = self.held(index::hash(parent), parent)?;
-                made::instance(parent, label, &mut |target| self.addresses_of(target))
+                made::instance(parent, label, &mut |target, found| self.addresses_of(target, found))
             }
         }
     }
 
     /// The address of a host, where it is an `addr` name; others are packed with the service.
-    fn addresses_of(&self, target: &[u8]) -> Addresses {
+    fn addresses_of(&self, target: &[u8], found: &mut Addresses) {
         let target = target.to_ascii_lowercase();
-        match self.apex().and_then(|apex| made::shape(apex.name(), &target)) {
-            Some(Shape::Address(address)) => address.into(),
-            _ => Addresses::default(),
+        if let Some(Shape::Address(address)) = self.apex().and_then(|apex| made::shape(apex.name(), &target)) {
+            found.push(address);
         }
     }
 }
@@ -123,7 +122,7 @@ impl IntoIterator for Entries {
             let mut labels: Vec<Vec<u8>> = entry.instances().iter().map(|one| one.label.to_vec()).collect();
             labels.dedup();
             let parent = entry.clone();
-            let instance = move |label: Vec<u8>| made::instance(&parent, &label, &mut |_| Addresses::default());
+            let instance = move |label: Vec<u8>| made::instance(&parent, &label, &mut |_, _| ());
             // Held entries are marked, so that only the others are asked whether they are held as well.
             std::iter::once((true, entry)).chain(labels.into_iter().filter_map(instance).map(|made| (false, made)))
         });

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 
 use super::addresses::{Counts, Told};
-use super::build::{Offer, Offers, Rank, Sets};
+use super::build::{Offer, Offers, Rank};
 use super::index::{self, IndexWriter};
 use super::instances;
 use super::journal::Bounds;
@@ -31,6 +31,7 @@ use super::name::Name;
 use super::packed::Packed;
 use super::record::{Record, rtype};
 use super::records::address::address_of;
+use super::sets::Sets;
 use super::slot::Slot;
 use super::soa::Soa;
 use super::view::View;
@@ -182,7 +183,7 @@ impl ZoneWriter {
         }
         let mut owners: HashMap<Name, Sets> = HashMap::default();
         for record in records.into_iter().filter(|record| !matches!(record.rtype, rtype::SOA | instances::TYPE)) {
-            owners.entry(record.owner).or_default().add(record.rtype, record.ttl, record.rdata.into_vec());
+            owners.entry(record.owner).or_default().add(record.rtype, record.ttl, &record.rdata);
         }
         let offers: Vec<Offer> = owners
             .into_iter()
@@ -306,12 +307,14 @@ impl ZoneWriter {
         }
         let were_none = self.addresses.is_empty();
         for told in now.addresses() {
-            self.addresses.add(told);
-            self.moved.insert(told.0);
+            if self.addresses.add(told) {
+                self.moved.insert(told.0);
+            }
         }
         for told in before.addresses() {
-            self.addresses.remove(told);
-            self.moved.insert(told.0);
+            if self.addresses.remove(told) {
+                self.moved.insert(told.0);
+            }
         }
         // The domain of their names exists as long as any does.
         let origin = self.zone.origin();

@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use super::super::name::{Name, NameError};
-use super::super::record::rtype;
 
 /// The stable name of an address in the zone at `origin`.
 ///
@@ -11,32 +10,35 @@ use super::super::record::rtype;
 /// When it would be too long.
 pub fn name(origin: &Name, address: IpAddr) -> Result<Name, NameError> {
     let mut wire = Vec::with_capacity(40 + origin.wire().len());
+    append_name(&mut wire, origin, address)?;
+    Name::from_wire_vec(wire)
+}
+
+/// Appends the stable name of an address to `wire`.
+///
+/// # Errors
+/// When it would be too long.
+pub(in super::super) fn append_name(wire: &mut Vec<u8>, origin: &Name, address: IpAddr) -> Result<(), NameError> {
+    let begin = wire.len();
     wire.push(0);
     // There are as many of these names as instances: digits are written by hand.
     match address {
         IpAddr::V4(address) => {
             for octet in address.octets() {
-                if wire.len() > 1 {
+                if wire.len() > begin + 1 {
                     wire.push(b'-');
                 }
                 let digits = [octet / 100, octet / 10 % 10, octet % 10].map(|digit| b'0' + digit);
-                wire.extend_from_slice(
-                    &digits[if octet > 99 {
-                        0
-                    } else if octet > 9 {
-                        1
-                    } else {
-                        2
-                    }..],
-                );
+                let first = 2 - usize::from(octet > 9) - usize::from(octet > 99);
+                wire.extend_from_slice(&digits[first..]);
             }
         }
         IpAddr::V6(address) => wire.extend_from_slice(format!("{:032x}", u128::from(address)).as_bytes()),
     }
-    wire[0] = u8::try_from(wire.len() - 1).map_err(|_| NameError::LongLabel)?;
+    wire[begin] = u8::try_from(wire.len() - begin - 1).map_err(|_| NameError::LongLabel)?;
     wire.extend_from_slice(b"\x04addr");
     wire.extend_from_slice(origin.wire());
-    Name::from_wire_vec(wire)
+    if wire.len() - begin > 255 { Err(NameError::LongName) } else { Ok(()) }
 }
 
 /// `<label>.addr.<origin>`, which is also where hosts of one label stand.
@@ -53,20 +55,29 @@ pub fn address_of(origin: &Name, name: &Name) -> Option<IpAddr> {
 
 /// The address that a label of such a name says.
 pub(in super::super) fn of_label(label: &[u8]) -> Option<IpAddr> {
-    let label = std::str::from_utf8(label).ok()?;
     if label.len() == 32 {
-        let digits = label.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        return u128::from_str_radix(label, 16).ok().filter(|_| digits).map(|bits| IpAddr::V6(bits.into()));
+        let digits = label.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let text = std::str::from_utf8(label).ok().filter(|_| digits)?;
+        return u128::from_str_radix(text, 16).ok().map(|bits| IpAddr::V6(bits.into()));
     }
-    let mut octets = [0; 4];
-    let mut parts = label.split('-');
-    for octet in &mut octets {
-        // What is written in another way than it is made (`010-0-0-1`) is not the name of an address.
-        let part = parts.next().filter(|part| part.bytes().all(|byte| byte.is_ascii_digit()))?;
-        let digits = |octet: u8| 1 + usize::from(octet > 9) + usize::from(octet > 99);
-        *octet = part.parse().ok().filter(|octet| digits(*octet) == part.len())?;
+    // Asked of every target of every SRV record that is packed: read by hand, too.
+    let (mut octets, mut place, mut value, mut digits) = ([0; 4], 0, 0_u16, 0);
+    for &byte in label {
+        match byte {
+            // What is written in another way than it is made (`010-0-0-1`) is not the name of an address.
+            b'0'..=b'9' if digits == 0 || (value > 0 && digits < 3) => {
+                value = value * 10 + u16::from(byte - b'0');
+                digits += 1;
+            }
+            b'-' if digits > 0 && place < 3 => {
+                octets[place] = u8::try_from(value).ok()?;
+                (place, value, digits) = (place + 1, 0, 0);
+            }
+            _ => return None,
+        }
     }
-    parts.next().is_none().then_some(IpAddr::V4(octets.into()))
+    octets[place] = u8::try_from(value).ok().filter(|_| place == 3 && digits > 0)?;
+    Some(IpAddr::V4(octets.into()))
 }
 
 /// The name whose PTR record says who has the address (RFC 1035 §3.5, RFC 3596 §2.5).
@@ -89,14 +100,6 @@ pub fn is_reverse(origin: &Name) -> bool {
     is_below([b"in-addr", b"arpa"]) || is_below([b"ip6", b"arpa"])
 }
 
-/// The type and the data of the record that says an address.
-pub(in super::super) fn rdata(address: IpAddr) -> (u16, Vec<u8>) {
-    match address {
-        IpAddr::V4(address) => (rtype::A, address.octets().to_vec()),
-        IpAddr::V6(address) => (rtype::AAAA, address.octets().to_vec()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +117,9 @@ mod tests {
             "1-2-3-4-5.addr.service",
             "1-2--4.addr.service",
             "1-2-3-256.addr.service",
+            "1-2-3-00.addr.service",
+            "1-2-3-.addr.service",
+            "1-2-3-1000.addr.service",
             "1-2-3-+4.addr.service",
             "x.1-2-3-4.addr.service",
             "1-2-3-4.service",

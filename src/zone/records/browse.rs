@@ -17,18 +17,25 @@ pub(in super::super) fn add(
     txt: Option<Vec<u8>>,
 ) -> bool {
     let Ok(label) = label::exact(name) else { return false };
-    let Ok(instance) = service.child(&label) else { return false };
-    names.add(service, Rank::Derived, rtype::PTR, reach.ttl, instance.wire().to_vec());
+    if !service.has_room_for(&label) {
+        return false;
+    }
+    let sets = names.at(service, Rank::Derived);
+    sets.write(rtype::PTR, reach.ttl, |rdata| {
+        rdata.push(u8::try_from(label.len()).unwrap_or_default());
+        rdata.extend_from_slice(&label);
+        rdata.extend_from_slice(service.wire());
+    });
     let txt = txt.unwrap_or_default();
-    let rdata = Instance { label: &label, ttl: reach.ttl, srv: &reach.srv, txt: &txt }.rdata();
-    names.add(service, Rank::Derived, instances::TYPE, 0, rdata);
+    let instance = Instance { label: &label, ttl: reach.ttl, srv: &reach.srv, txt: &txt };
+    sets.write(instances::TYPE, 0, |rdata| instance.write(rdata));
     true
 }
 
 /// Lists the service at `service` among those of `domain`.
 pub(in super::super) fn list(names: &mut Names, service: &Name, domain: &Name, ttl: u32) {
     if let Some(all) = services_name(domain) {
-        names.add(&all, Rank::Derived, rtype::PTR, ttl, service.wire().to_vec());
+        names.at(&all, Rank::Derived).add(rtype::PTR, ttl, service.wire());
     }
 }
 

@@ -14,18 +14,27 @@ pub const DEFAULT_WEIGHT: u16 = 10;
 /// An endpoint as a zone shows it.
 #[derive(Debug)]
 pub(in super::super) struct Reach {
-    /// The host's name in SRV records.
-    pub(in super::super) target: Name,
-    /// Its addresses, as far as they are known.
-    pub(in super::super) addresses: Vec<IpAddr>,
-    /// Whether the target is a name of this zone, made for this host.
-    is_ours: bool,
-    /// Whether it was registered by its address.
-    is_address: bool,
+    place: Place,
     /// Data of its SRV record.
     pub(in super::super) srv: Vec<u8>,
     /// Time to live of all of it, in seconds.
     pub(in super::super) ttl: u32,
+}
+
+/// Where it is.
+#[derive(Debug)]
+enum Place {
+    /// Registered by its address, whose name is the target of SRV records.
+    Address(IpAddr),
+    /// Registered by the host's name.
+    Host {
+        /// That name, in SRV records.
+        target: Name,
+        /// Its addresses, as far as they are known.
+        addresses: Vec<IpAddr>,
+        /// Whether the target is a name of this zone, made for this host.
+        is_ours: bool,
+    },
 }
 
 impl Reach {
@@ -41,54 +50,71 @@ impl Reach {
     ) -> Result<Self, NameError> {
         let defaults = &service.defaults;
         let mut ttl = instance.ttl.or(defaults.ttl).unwrap_or(context.ttl);
-        let (mut addresses, mut is_ours) = (Vec::new(), true);
-        let target = match &endpoint.host {
-            Host::V4(_) | Host::V6(_) => {
-                addresses.extend(endpoint.host.ip());
-                let address = addresses.first().copied().ok_or(NameError::BadElement)?;
-                address::name(context.origin, address)?
-            }
+        let priority = instance.priority.or(defaults.priority).unwrap_or(0);
+        let weight = instance.weight.or(defaults.weight).unwrap_or(DEFAULT_WEIGHT);
+        let mut srv = Vec::with_capacity(32 + context.origin.wire().len());
+        for field in [priority, weight, endpoint.port] {
+            srv.extend_from_slice(&field.to_be_bytes());
+        }
+        let mut by_address = |address: IpAddr| {
+            address::append_name(&mut srv, context.origin, address)?;
+            Ok(Place::Address(address))
+        };
+        let place = match &endpoint.host {
+            Host::V4(address) => by_address((*address).into())?,
+            Host::V6(address) => by_address((*address).into())?,
             Host::Name(host) => {
                 let wanted = wanted(context.host_domain, host);
+                let mut addresses = Vec::new();
                 if let Some(known) = context.hosts.get(&wanted) {
                     addresses.extend_from_slice(&known.addresses);
                     ttl = ttl.min(known.ttl);
                 }
-                is_ours = !wanted.contains('.');
-                if is_ours { address::below_addr(context.origin, &wanted)? } else { Name::parse(&wanted)? }
+                let is_ours = !wanted.contains('.');
+                let target =
+                    if is_ours { address::below_addr(context.origin, &wanted)? } else { Name::parse(&wanted)? };
+                srv.extend_from_slice(target.wire());
+                Place::Host { target, addresses, is_ours }
             }
         };
-        let priority = instance.priority.or(defaults.priority).unwrap_or(0);
-        let weight = instance.weight.or(defaults.weight).unwrap_or(DEFAULT_WEIGHT);
-        let mut srv = Vec::with_capacity(6 + target.wire().len());
-        for field in [priority, weight, endpoint.port] {
-            srv.extend_from_slice(&field.to_be_bytes());
+        Ok(Self { place, srv, ttl })
+    }
+
+    fn addresses(&self) -> &[IpAddr] {
+        match &self.place {
+            Place::Address(address) => std::slice::from_ref(address),
+            Place::Host { addresses, .. } => addresses,
         }
-        srv.extend_from_slice(target.wire());
-        let is_address = endpoint.host.ip().is_some();
-        Ok(Self { target, addresses, is_ours, is_address, srv, ttl })
     }
 
     /// Has the address have its name, where there is one.
     pub(in super::super) fn add_address(&self, names: &mut Names) {
-        if self.is_address {
-            self.addresses.iter().for_each(|address| names.name_address(*address, self.ttl));
+        if let Place::Address(address) = self.place {
+            names.name_address(address, self.ttl);
         }
     }
 
     /// Adds the SRV record at `owner`, and what makes its target known.
     pub(in super::super) fn add_srv(&self, names: &mut Names, owner: &Name, rank: Rank) {
-        names.add(owner, rank, rtype::SRV, self.ttl, self.srv.clone());
+        names.at(owner, rank).add(rtype::SRV, self.ttl, &self.srv);
         // The name of an address is made of it; that of a host known by one label is held.
-        if self.is_ours && !self.is_address {
-            names.exist(&self.target, Rank::Derived);
-            self.add_addresses(names, &self.target, Rank::Derived);
+        if let Place::Host { target, is_ours: true, .. } = &self.place {
+            self.add_addresses(names, target, Rank::Derived);
         }
     }
 
     fn add_addresses(&self, names: &mut Names, owner: &Name, rank: Rank) {
-        for (rtype, rdata) in self.addresses.iter().copied().map(address::rdata) {
-            names.add(owner, rank, rtype, self.ttl, rdata);
+        let sets = names.at(owner, rank);
+        for address in self.addresses() {
+            sets.add_address(self.ttl, *address);
+        }
+    }
+
+    /// The host, where nobody here knows an address of it.
+    fn elsewhere(&self) -> Option<&Name> {
+        match &self.place {
+            Place::Host { target, addresses, is_ours: false } if addresses.is_empty() => Some(target),
+            _ => None,
         }
     }
 }
@@ -113,7 +139,7 @@ pub(in super::super) fn add_all<'r>(
     reaches: impl IntoIterator<Item = &'r Reach>,
     origin: &Name,
 ) {
-    names.exist(owner, rank);
+    names.at(owner, rank);
     let (mut alone, mut count) = (None, 0);
     for reach in reaches {
         reach.add_srv(names, owner, rank);
@@ -121,11 +147,12 @@ pub(in super::super) fn add_all<'r>(
         count += 1;
         alone = Some(reach);
     }
-    if let Some(reach) = alone.filter(|reach| count == 1 && reach.addresses.is_empty() && !reach.is_ours)
+    if let Some(reach) = alone.filter(|_| count == 1)
+        && let Some(target) = reach.elsewhere()
         && owner != origin
-        && reach.target.folded() != *owner
+        && target.folded() != *owner
     {
-        names.add(owner, rank, rtype::CNAME, reach.ttl, reach.target.wire().to_vec());
+        names.at(owner, rank).add(rtype::CNAME, reach.ttl, target.wire());
     }
 }
 

@@ -1,7 +1,7 @@
 //! What has become of the names that were touched since the last commit: each is looked at anew, packed, and compared
 //! with what readers see.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use super::super::entry::{Entry, RrSet};
@@ -9,7 +9,7 @@ use super::super::index::{Cuts, Edit, Edits};
 use super::super::instances::{self, Instance};
 use super::super::made::{self, Shape};
 use super::super::name::Name;
-use super::super::packed::{Addresses, Packed, srv_target};
+use super::super::packed::{Addresses, Packed};
 use super::super::record::rtype;
 use super::super::records::address;
 use super::super::slot::Slot;
@@ -36,7 +36,7 @@ pub(super) struct Seen {
     change: Change,
     /// See [`Gathered::edits`]; the name need not be there.
     edit: Option<Edit>,
-    /// See [`ZoneWriter::targets_of`].
+    /// The names whose addresses are packed with its SRV records and may change.
     targets: Vec<Name>,
     /// Whether the name would be made as well.
     is_made: bool,
@@ -133,8 +133,9 @@ impl ZoneWriter {
         };
         let pack = |sets: Vec<RrSet>| {
             let entry = self.entry(&owner, sets);
-            let targets = self.targets_of(&entry);
-            (Packed::new(&entry, &mut |target| self.addresses_of(target)), targets)
+            let mut targets = Vec::new();
+            let packed = Packed::new(&entry, &mut |target, found| targets.extend(self.addresses_of(target, found)));
+            (packed, targets)
         };
         let (new, targets) = match slot {
             // Nothing is different but names below.
@@ -218,26 +219,29 @@ impl ZoneWriter {
         Entry { owner: owner.clone(), sets: sets.into() }
     }
 
-    /// The addresses of a host that an SRV record names. That of an `addr` name is in the name, unless the master file
-    /// says something of it; any other host in the zone is looked up, and remembered by [`Self::depend`].
-    fn addresses_of(&self, target: &[u8]) -> Addresses {
+    /// Adds the addresses of a host that an SRV record names. That of an `addr` name is in the name, unless the master
+    /// file says something of it; any other host in the zone is looked up, and given back: its addresses may change, which
+    /// is remembered by [`Self::depend`].
+    fn addresses_of(&self, target: &[u8], addresses: &mut Addresses) -> Option<Name> {
         if let Some(address) = self.plain_address(target) {
-            return address.into();
+            addresses.push(address);
+            return None;
         }
-        let mut addresses = Addresses::default();
-        let Some((name, _)) = Name::from_wire(&target.to_ascii_lowercase()) else { return addresses };
+        let (name, _) = Name::from_wire(&target.to_ascii_lowercase())?;
         if let Some(address) = self.plain_address(name.wire()) {
-            return address.into();
+            addresses.push(address);
+            return None;
         }
-        if name.is_at_or_below(self.zone.origin())
-            && let Some(sets) = self.visible(&name)
-        {
-            let data = |rtype| sets.iter().filter(move |set| set.rtype == rtype).flat_map(RrSet::iter);
-            addresses.v4 = data(rtype::A).filter_map(|rdata| <[u8; 4]>::try_from(rdata).ok()).map(Into::into).collect();
-            addresses.v6 =
-                data(rtype::AAAA).filter_map(|rdata| <[u8; 16]>::try_from(rdata).ok()).map(Into::into).collect();
+        if !name.is_at_or_below(self.zone.origin()) {
+            return None;
         }
-        addresses
+        let sets = self.visible(&name).unwrap_or_default();
+        let data = |rtype| sets.iter().filter(move |set| set.rtype == rtype).flat_map(RrSet::iter);
+        let v4 = data(rtype::A).filter_map(|rdata| <[u8; 4]>::try_from(rdata).ok());
+        addresses.v4.extend(v4.map(Ipv4Addr::from));
+        let v6 = data(rtype::AAAA).filter_map(|rdata| <[u8; 16]>::try_from(rdata).ok());
+        addresses.v6.extend(v6.map(Ipv6Addr::from));
+        Some(name)
     }
 
     /// The RRsets that `owner` shows, in no order; none where there is no such name.
@@ -257,20 +261,6 @@ impl ZoneWriter {
             return Some(address);
         }
         (!self.slots.get(name).is_some_and(|slot| slot.has(Rank::Static))).then_some(address)
-    }
-
-    /// The names whose addresses are packed with an entry's SRV records and may change.
-    fn targets_of(&self, entry: &Entry) -> Vec<Name> {
-        entry
-            .set(rtype::SRV)
-            .into_iter()
-            .flat_map(RrSet::iter)
-            .map(srv_target)
-            .filter(|target| self.plain_address(target).is_none())
-            .filter_map(|target| Name::from_wire(&target.to_ascii_lowercase()))
-            .map(|(target, _)| target)
-            .filter(|target| target.is_at_or_below(self.zone.origin()) && self.plain_address(target.wire()).is_none())
-            .collect()
     }
 
     /// Remembers that the addresses of `targets` are packed with the SRV records of `owner`, so that it is packed anew
@@ -329,7 +319,7 @@ impl ZoneWriter {
             let all = [old, new].into_iter().flatten().flat_map(Packed::instances);
             let labels: HashSet<Vec<u8>> = all.map(|one| one.label.to_vec()).collect();
             let entry = |parent: &Option<Packed>, label: &[u8]| {
-                made::instance(parent.as_ref()?, label, &mut |target| self.addresses_of(target))
+                made::instance(parent.as_ref()?, label, &mut |target, found| drop(self.addresses_of(target, found)))
             };
             for label in labels {
                 let Ok(owner) = owner.child(&label) else { continue };
