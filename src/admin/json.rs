@@ -88,7 +88,7 @@ struct Guard<'a> {
     lets_through_in_s: Option<f64>,
     trips: u64,
     /// The first of the services.
-    services: &'a [String],
+    services: Vec<&'a String>,
 }
 
 /// This many of the services that the guard holds back are told by name.
@@ -101,7 +101,7 @@ impl<'a> Guard<'a> {
             instances: report.instances,
             lets_through_in_s: report.until.map(|_| rounded(*left)),
             trips: report.trips,
-            services: &report.held[..report.held.len().min(HELD_SHOWN)],
+            services: report.held.keys().take(HELD_SHOWN).collect(),
         }
     }
 }

@@ -170,7 +170,7 @@ fn guards(registries: &[Registry]) -> Markup {
                     (guard.instances) " instances of " (guard.held.len()) " services are gone and still shown, for "
                     (time(*left)) " more"
                 }
-                p { @for service in guard.held.iter().take(ROWS) { (service) " " } }
+                p { @for service in guard.held.keys().take(ROWS) { (service) " " } }
                 (more(guard.held.len(), "/v1/status"))
             }
         }

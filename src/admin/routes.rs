@@ -182,12 +182,15 @@ async fn one_service(
     let path = path.trim_end_matches('/');
     let filter = Filter::of_one(query.as_deref())?;
     let readers = shared.readers(filter.registry.as_deref())?;
-    let found = readers.iter().filter_map(|reader| Some((&*reader.name, reader.read(path)?))).collect::<Vec<_>>();
+    let found = readers.iter().filter_map(|reader| Some((reader, reader.read(path)?))).collect::<Vec<_>>();
     match &*found {
         [] => Err(Refusal::not_found(format!("there is no service `{path}`"))),
-        [(registry, reading)] => Ok(as_json(StatusCode::OK, &services::Service::new(registry, reading))),
+        [(reader, reading)] => {
+            let service = services::Service::new(&reader.name, reading, reader.held(path));
+            Ok(as_json(StatusCode::OK, &service))
+        }
         several => {
-            let names = several.iter().map(|(registry, _)| *registry).collect::<Vec<_>>().join("`, `");
+            let names = several.iter().map(|(reader, _)| &*reader.name).collect::<Vec<_>>().join("`, `");
             let message = format!("`{path}` is in the registries `{names}`: choose one with ?registry=");
             Err(Refusal(StatusCode::CONFLICT, message))
         }

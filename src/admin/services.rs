@@ -33,7 +33,7 @@ fn pieces(readers: Vec<Reader>, prefix: String) -> impl Iterator<Item = serde_js
         paths.into_iter().filter_map(move |path| {
             // One that went away meanwhile is left out.
             let reading = reader.read(&path)?;
-            Some(serde_json::to_vec(&Service::new(&reader.name, &reading)))
+            Some(serde_json::to_vec(&Service::new(&reader.name, &reading, reader.held(&path))))
         })
     });
     let mut separator: &[u8] = b"{\"services\":[\n";
@@ -70,6 +70,15 @@ pub(super) struct Service<'a> {
     drains: Vec<Drain<'a>>,
     instances: Vec<Instance<'a>>,
     malformed: Vec<Malformed<'a>>,
+    guard: Option<Guard>,
+}
+
+/// What the guard holds back of it.
+#[derive(Debug, Serialize)]
+struct Guard {
+    /// Instances that are gone and in DNS.
+    instances: u32,
+    until: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -127,8 +136,12 @@ struct Named<'a> {
 }
 
 impl<'a> Service<'a> {
-    /// What was read of a service of `registry`.
-    pub(super) fn new(registry: &'a str, Reading { service, malformed }: &'a Reading) -> Self {
+    /// What was read of a service of `registry`; `held` is what the guard holds back of it, and until when.
+    pub(super) fn new(
+        registry: &'a str,
+        Reading { service, malformed }: &'a Reading,
+        held: Option<(u32, u64)>,
+    ) -> Self {
         let model::Defaults { ttl, weight, priority, state, drains, metadata } = &service.defaults;
         Self {
             registry,
@@ -143,6 +156,7 @@ impl<'a> Service<'a> {
             drains: drains.iter().map(Drain::new).collect(),
             instances: service.instances.iter().map(Instance::new).collect(),
             malformed: malformed.iter().map(Malformed::new).collect(),
+            guard: held.map(|(instances, until)| Guard { instances, until: format::moment(until) }),
         }
     }
 }
@@ -216,7 +230,7 @@ mod tests {
         let malformed = vec![model::Malformed { path: "/services/x".into(), reason: "it is bad".into() }];
         let reading = Reading { service, malformed };
         assert_eq!(
-            serde_json::to_string_pretty(&Service::new("main", &reading)).unwrap(),
+            serde_json::to_string_pretty(&Service::new("main", &reading, Some((2, 60)))).unwrap(),
             include_str!("testdata/service.json").trim_end()
         );
     }

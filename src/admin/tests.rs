@@ -60,7 +60,7 @@ pub(super) fn sample() -> Snapshot {
     main.malformed = vec![Malformed { path: "/services/a/providers/x".into(), reason: "it has no port".into() }];
     let failed = Counters { failed_connects: 7, ..Counters::default() };
     let mut far = registry("far", "far.", report("zk9:2181", Phase::Offline, failed));
-    let held = vec!["api".to_owned(), "web".to_owned()];
+    let held = [("api".to_owned(), 10), ("web".to_owned(), 20)].into();
     let guard = guard::Report { held, instances: 30, until: Some(Instant::now()), trips: 2 };
     main.guard = Some((guard, Duration::from_secs(240)));
     let instance = Endpoint { host: Host::V4([10, 0, 0, 1].into()), port: 80 };

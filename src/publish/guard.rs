@@ -4,12 +4,19 @@
 //! # What it does
 //! It counts the instances that services lose, for as long as a window. When those lost within it, of several services, are
 //! more than a share of all that there were, it *trips*: services that lose instances go on being shown as they were. One
-//! that has them back is shown as it is, and so are all when the time is over. A loss of one service alone is somebody's
-//! wish and never held back, nor is what comes new.
+//! that has them back is shown as it is, and so are all when the time is over.
+//!
+//! What somebody did to one service on purpose is never held back, nor is what comes new:
+//! - a loss of one service alone, while the guard has not tripped;
+//! - the end of a service whose own znode is deleted, in a step in which no other service loses anything: no session that
+//!   dies does that. The losses that led to it, as its instances had to be deleted first, do not count either, so that
+//!   several services can be deleted one after the other. Once the guard has tripped, what it holds already stays: the
+//!   end of its znode may be the end of the same storm (`deleteall` of the whole registry takes the instances first).
 //!
 //! It is asked only about what a live mirror says: losing ZooKeeper removes nothing in the first place.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::settings::{Located, Section};
@@ -53,14 +60,30 @@ impl Config {
 /// What the guard tells about itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Services shown as they were, in order.
-    pub held: Vec<String>,
+    /// Services shown as they were, in lower case, and how many instances each has lost.
+    pub held: BTreeMap<String, u32>,
     /// Instances that are shown although they are gone.
     pub instances: u64,
     /// When all is shown as it is; none while nothing is held back.
     pub until: Option<Instant>,
     /// How often it tripped.
     pub trips: u64,
+}
+
+impl Report {
+    /// When all is shown as it is, in seconds since 1970; `now` and `unix` are one moment.
+    pub fn until_unix(&self, now: Instant, unix: u64) -> Option<u64> {
+        Some(unix.saturating_add(self.until?.saturating_duration_since(now).as_secs()))
+    }
+}
+
+/// A service as a batch of changes has left it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Left {
+    pub(super) service: String,
+    pub(super) instances: u32,
+    /// Whether its own znode, or anything of it, is still there.
+    pub(super) exists: bool,
 }
 
 /// The guard of one registry. Services are known by their path in lower case.
@@ -72,10 +95,50 @@ pub(super) struct Guard {
     total: u64,
     /// Losses that were shown within the window.
     lost: VecDeque<(Instant, String, u32)>,
-    /// What is held back: how many instances are gone of each service.
+    alarm: SharedAlarm,
+}
+
+/// What a guard holds back, for those who tell of it: nobody has to wait for a publisher at work.
+#[derive(Debug, Clone, Default)]
+pub struct SharedAlarm(Arc<Mutex<Alarm>>);
+
+#[derive(Debug, Default)]
+struct Alarm {
+    /// How many instances are gone of each service that is held.
     held: BTreeMap<String, u32>,
     tripped_at: Option<Instant>,
+    /// How long it holds.
+    hold: Duration,
     trips: u64,
+}
+
+impl SharedAlarm {
+    fn lock(&self) -> MutexGuard<'_, Alarm> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All of it.
+    pub fn report(&self) -> Report {
+        let alarm = self.lock();
+        Report {
+            held: alarm.held.clone(),
+            instances: alarm.held.values().map(|loss| u64::from(*loss)).sum(),
+            until: alarm.until(),
+            trips: alarm.trips,
+        }
+    }
+
+    /// How many instances a service, by its path in lower case, has lost that is held, and until when.
+    pub fn held(&self, service: &str) -> Option<(u32, Instant)> {
+        let alarm = self.lock();
+        Some((*alarm.held.get(service)?, alarm.until()?))
+    }
+}
+
+impl Alarm {
+    fn until(&self) -> Option<Instant> {
+        Some(self.tripped_at? + self.hold)
+    }
 }
 
 impl Guard {
@@ -85,10 +148,13 @@ impl Guard {
             shown: HashMap::new(),
             total: 0,
             lost: VecDeque::new(),
-            held: BTreeMap::new(),
-            tripped_at: None,
-            trips: 0,
+            alarm: SharedAlarm(Arc::new(Mutex::new(Alarm { hold: config.hold, ..Alarm::default() }))),
         }
+    }
+
+    /// What it holds back, kept current.
+    pub(super) fn alarm(&self) -> SharedAlarm {
+        self.alarm.clone()
     }
 
     /// A service is shown with so many instances.
@@ -100,36 +166,45 @@ impl Guard {
         self.total = self.total + u64::from(instances) - u64::from(before.unwrap_or(0));
     }
 
-    /// Decides on services that have so many instances now. Gives those that are to be shown as they are; the others are
-    /// to stay as they were. Whether it tripped just now is in [`Self::report`].
-    pub(super) fn judge(&mut self, now: Instant, services: Vec<(String, u32)>) -> Vec<String> {
+    /// Decides on services as one batch of changes has left them. Gives those that are to be shown as they are; the others
+    /// are to stay as they were. Whether it tripped just now is in [`Self::report`].
+    pub(super) fn judge(&mut self, now: Instant, services: Vec<Left>) -> Vec<String> {
         while self.lost.front().is_some_and(|(at, ..)| now.saturating_duration_since(*at) > self.config.window) {
             self.lost.pop_front();
         }
-        let loss = |service: &str, instances| self.shown.get(service).unwrap_or(&0).saturating_sub(instances);
-        let with_loss = |(service, instances): (String, u32)| {
-            let loss = loss(&service, instances);
-            (service, loss)
-        };
-        let losses: Vec<(String, u32)> = services.into_iter().map(with_loss).collect();
-        if self.tripped_at.is_none() && self.is_storm(&losses) {
-            self.tripped_at = Some(now);
-            self.trips += 1;
+        let loss = |left: &Left| self.shown.get(&left.service).unwrap_or(&0).saturating_sub(left.instances);
+        let shared = self.alarm();
+        let mut alarm = shared.lock();
+        let wish = deleted_alone(&services, loss).filter(|service| !alarm.held.contains_key(*service));
+        let wish = wish.map(str::to_owned);
+        let losses = services.into_iter().map(|left| {
+            // What is deleted on purpose is no loss.
+            let loss = if wish.as_ref() == Some(&left.service) { 0 } else { loss(&left) };
+            (left.service, loss)
+        });
+        let losses: Vec<(String, u32)> = losses.collect();
+        if let Some(wish) = &wish {
+            self.lost.retain(|(_, service, _)| service != wish);
+        }
+        if alarm.tripped_at.is_none() && self.is_storm(&losses) {
+            alarm.tripped_at = Some(now);
+            alarm.trips += 1;
         }
         let mut pass = Vec::with_capacity(losses.len());
         for (service, loss) in losses {
-            if loss > 0 && self.tripped_at.is_some() {
-                self.held.insert(service, loss);
+            // A service that is held and gone has as many shown as before: it is held by its loss.
+            if loss > 0 && alarm.tripped_at.is_some() {
+                alarm.held.insert(service, loss);
                 continue;
             }
             if loss > 0 {
                 self.lost.push_back((now, service.clone(), loss));
             }
-            self.held.remove(&service);
+            alarm.held.remove(&service);
             pass.push(service);
         }
-        if self.held.is_empty() {
-            self.tripped_at = None;
+        if alarm.held.is_empty() {
+            alarm.tripped_at = None;
         }
         pass
     }
@@ -150,29 +225,32 @@ impl Guard {
 
     /// Whether a service stays as it was.
     pub(super) fn holds(&self, service: &str) -> bool {
-        self.held.contains_key(service)
+        self.alarm.lock().held.contains_key(service)
     }
 
     /// What was held back for long enough by now, and is to be shown as it is.
     pub(super) fn due(&mut self, now: Instant) -> Vec<String> {
-        match self.tripped_at {
-            Some(at) if now.saturating_duration_since(at) >= self.config.hold => {
-                self.tripped_at = None;
+        let mut alarm = self.alarm.lock();
+        match alarm.until() {
+            Some(until) if now >= until => {
+                alarm.tripped_at = None;
                 self.lost.clear();
-                std::mem::take(&mut self.held).into_keys().collect()
+                std::mem::take(&mut alarm.held).into_keys().collect()
             }
             _ => Vec::new(),
         }
     }
 
     pub(super) fn report(&self) -> Report {
-        Report {
-            held: self.held.keys().cloned().collect(),
-            instances: self.held.values().map(|loss| u64::from(*loss)).sum(),
-            until: self.tripped_at.map(|at| at + self.config.hold),
-            trips: self.trips,
-        }
+        self.alarm.report()
     }
+}
+
+/// The service that does not exist any more, where nothing else lost anything.
+fn deleted_alone(services: &[Left], loss: impl Fn(&Left) -> u32) -> Option<&str> {
+    let mut losing = services.iter().filter(|left| !left.exists || loss(left) > 0);
+    let first = losing.next().filter(|left| !left.exists)?;
+    losing.next().is_none().then_some(&*first.service)
 }
 
 #[cfg(test)]
@@ -190,20 +268,32 @@ mod tests {
         (guard, Instant::now())
     }
 
+    fn left(service: &str, instances: u32) -> Left {
+        Left { service: service.to_owned(), instances, exists: true }
+    }
+
+    fn gone(service: &str) -> Left {
+        Left { exists: false, ..left(service, 0) }
+    }
+
     /// Judges, and shows what passes.
-    fn judge(guard: &mut Guard, now: Instant, services: &[(&str, u32)]) -> Vec<String> {
-        let all: Vec<(String, u32)> = services.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect();
-        let passed = guard.judge(now, all.clone());
-        for (service, instances) in all.iter().filter(|(service, _)| passed.contains(service)) {
+    fn judge_all(guard: &mut Guard, now: Instant, all: &[Left]) -> Vec<String> {
+        let passed = guard.judge(now, all.to_vec());
+        for Left { service, instances, .. } in all.iter().filter(|left| passed.contains(&left.service)) {
             guard.shows(service, *instances);
         }
         passed
     }
 
+    fn judge(guard: &mut Guard, now: Instant, services: &[(&str, u32)]) -> Vec<String> {
+        let all: Vec<Left> = services.iter().map(|(name, n)| left(name, *n)).collect();
+        judge_all(guard, now, &all)
+    }
+
     #[test]
     fn a_storm_is_held_back_and_let_through_after_a_time() {
         let (mut guard, now) = guard();
-        let storm: Vec<(String, u32)> = (0..6).map(|i| (format!("s{i}"), 0)).chain([("new".to_owned(), 3)]).collect();
+        let storm: Vec<Left> = (0..6).map(|i| left(&format!("s{i}"), 0)).chain([left("new", 3)]).collect();
         assert_eq!(guard.judge(now, storm), ["new"]);
         let report = guard.report();
         assert_eq!((report.held.len(), report.instances, report.trips), (6, 60, 1));
@@ -238,9 +328,42 @@ mod tests {
     }
 
     #[test]
+    fn services_deleted_one_after_the_other_are_never_held_back() {
+        let (mut guard, now) = guard();
+        for i in 0..10 {
+            let service = format!("s{i}");
+            // As it goes: the instances first, some at once; then the service's own znode.
+            for instances in [7, 0] {
+                assert_eq!(judge(&mut guard, now, &[(&service, instances)]).len(), 1, "{i}");
+            }
+            assert_eq!(judge_all(&mut guard, now, &[gone(&service)]).len(), 1, "{i}");
+        }
+        assert_eq!(guard.report(), Report::default());
+        let (mut guard, now) = self::guard();
+        for i in 0..10 {
+            assert_eq!(judge_all(&mut guard, now, &[gone(&format!("s{i}"))]).len(), 1, "all of it in one transaction");
+        }
+    }
+
+    #[test]
+    fn many_services_deleted_at_once_are_a_storm_and_stay_held_when_their_znodes_go_one_by_one() {
+        let (mut guard, now) = guard();
+        let all: Vec<Left> = (0..10).map(|i| gone(&format!("s{i}"))).collect();
+        assert_eq!(guard.judge(now, all), [""; 0]);
+        let (mut guard, now) = self::guard();
+        let storm: Vec<Left> = (0..8).map(|i| left(&format!("s{i}"), 0)).collect();
+        assert_eq!(guard.judge(now, storm), [""; 0]);
+        for i in 0..8 {
+            assert_eq!(judge_all(&mut guard, now, &[gone(&format!("s{i}"))]), [""; 0], "{i}");
+        }
+        assert_eq!(judge_all(&mut guard, now, &[gone("s8")]), ["s8"], "which nothing had happened to");
+        assert_eq!(guard.report().instances, 80);
+    }
+
+    #[test]
     fn what_comes_back_is_shown_as_it_is_and_ends_the_alarm() {
         let (mut guard, now) = guard();
-        let storm: Vec<(String, u32)> = (0..10).map(|i| (format!("s{i}"), 0)).collect();
+        let storm: Vec<Left> = (0..10).map(|i| left(&format!("s{i}"), 0)).collect();
         assert_eq!(guard.judge(now, storm).len(), 0);
         assert_eq!(judge(&mut guard, now + SECOND, &[("s0", 10), ("s1", 5)]), ["s0"]);
         assert!(guard.holds("s1"));

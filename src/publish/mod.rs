@@ -38,7 +38,7 @@ use crate::zone::name::Name;
 use crate::zone::writer::ZoneWriter;
 use drains::Drains;
 use explain::View;
-use guard::Guard;
+use guard::{Guard, Left, SharedAlarm};
 use hosts::Hosts;
 use registry::{Layout, Problems, Reading};
 use through::{SharedLinks, Through};
@@ -119,6 +119,8 @@ pub struct Publisher {
     outside: BTreeSet<Path>,
     /// The core's.
     drains: Drains,
+    /// What the guard holds back, where there is one.
+    alarm: Option<SharedAlarm>,
 }
 
 #[derive(Debug)]
@@ -163,7 +165,7 @@ impl Publisher {
             guard: None,
             layout,
         };
-        Self { core: Arc::new(Mutex::new(core)), outside: BTreeSet::new(), drains }
+        Self { core: Arc::new(Mutex::new(core)), outside: BTreeSet::new(), drains, alarm: None }
     }
 
     /// Also never looks up hosts in these zones, which this server answers for.
@@ -174,13 +176,15 @@ impl Publisher {
 
     /// Holds storms of removals back as `config` says.
     pub fn guarded(self, config: Option<guard::Config>) -> Self {
-        self.lock().guard = config.map(Guard::new);
-        self
+        let guard = config.map(Guard::new);
+        let alarm = guard.as_ref().map(Guard::alarm);
+        self.lock().guard = guard;
+        Self { alarm, ..self }
     }
 
-    /// What the guard holds back; none without a guard.
-    pub fn guard(&self) -> Option<guard::Report> {
-        self.lock().guard.as_ref().map(Guard::report)
+    /// What the guard holds back, kept current; none without a guard.
+    pub fn alarm(&self) -> Option<&SharedAlarm> {
+        self.alarm.as_ref()
     }
 
     /// The registry's drains, kept current.
@@ -500,14 +504,13 @@ impl Core {
         let Some(mut guard) = self.guard.take_if(|_| self.complete) else { return touched };
         let links = self.links();
         let links = links.read().unwrap_or_else(PoisonError::into_inner);
-        let instances =
-            |folded: &str| self.read(tree, &links, folded, unix_now()).map_or(0, |it| it.service.instances.len());
-        let counted = touched.into_iter().map(|folded| {
-            let instances = narrow(instances(&folded));
-            (folded, instances)
+        let left = touched.into_iter().map(|service| {
+            let reading = self.read(tree, &links, &service, unix_now());
+            let instances = reading.as_ref().map_or(0, |reading| narrow(reading.service.instances.len()));
+            Left { service, instances, exists: reading.is_some() }
         });
         let before = guard.report();
-        let passed = guard.judge(now, counted.collect());
+        let passed = guard.judge(now, left.collect());
         let after = guard.report();
         if after.trips > before.trips {
             let (root, services, instances) = (&self.layout.root, after.held.len(), after.instances);

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Instant;
 
 use super::drains::Drains;
 use super::explain::Seen;
@@ -290,7 +291,7 @@ impl Reader {
 
     /// What the guard holds back; none without a guard.
     pub fn guard(&self) -> Option<guard::Report> {
-        self.publisher.as_ref()?.guard()
+        self.publisher.as_ref()?.alarm().map(guard::SharedAlarm::report)
     }
 
     /// What is drained now.
@@ -302,8 +303,11 @@ impl Reader {
     pub fn explain(&self, origin: &Name, name: &Name) -> Option<String> {
         // The publisher first: it must not be waited for with the links locked.
         let view = self.publisher.as_ref()?.views().into_iter().find(|view| view.zone.origin() == origin)?;
+        let (held, now) = (self.guard().unwrap_or_default(), unix_now());
+        let until = held.until_unix(Instant::now(), now).unwrap_or_default();
         let (tree, links) = (self.tree(), self.links());
-        Some(explain::sources(&Seen { layout: &self.layout, tree: &tree, links: &links, now: unix_now() }, &view, name))
+        let seen = Seen { layout: &self.layout, tree: &tree, links: &links, now, held: &held.held, until };
+        Some(explain::sources(&seen, &view, name))
     }
 
     /// All services, in the order of their paths.
@@ -314,11 +318,32 @@ impl Reader {
 
     /// The paths (below the root) of all services, in order.
     pub fn paths(&self) -> BTreeSet<String> {
-        self.layout.services(&self.tree(), &self.links())
+        // The publisher first, as above.
+        let held = self.guard().unwrap_or_default().held;
+        let mut paths = self.layout.services(&self.tree(), &self.links());
+        let gone: Vec<String> = held.into_keys().filter(|path| self.read_now(path).is_none()).collect();
+        paths.extend(gone);
+        paths
     }
 
-    /// The service at `below`, as it is now; none when no service is there.
+    /// The service at `below`, as it is now; none when no service is there. One that the guard holds is there, if without
+    /// instances.
     pub fn read(&self, below: &str) -> Option<Reading> {
+        self.read_now(below).or_else(|| {
+            self.held(below)?;
+            Some(Reading { service: Service { path: below.to_owned(), ..Service::default() }, malformed: Vec::new() })
+        })
+    }
+
+    /// How many instances more DNS shows of the service at `below`, as the guard holds back its loss of them, and until
+    /// when, in seconds since 1970.
+    pub fn held(&self, below: &str) -> Option<(u32, u64)> {
+        let (instances, until) = self.publisher.as_ref()?.alarm()?.held(&below.to_ascii_lowercase())?;
+        let left = until.saturating_duration_since(Instant::now());
+        Some((instances, unix_now().saturating_add(left.as_secs())))
+    }
+
+    fn read_now(&self, below: &str) -> Option<Reading> {
         let (tree, links) = (self.tree(), self.links());
         match self.layout.format.place(below) {
             Place::Service { path } if self.layout.is_service(&tree, &links, path) => {

@@ -219,6 +219,11 @@ async fn the_guard_goes_on_with_what_a_storm_removed_and_lets_it_through_after_a
         dying.create(&format!("/services/{service}/providers/10.0.0.1:80"), b"{}", true);
         kazoo.create(&format!("/services/{service}/providers/10.0.0.2:80"), b"{}", false);
     }
+    for service in ["one", "two"] {
+        for address in 6..8 {
+            kazoo.create(&format!("/services/{service}/providers/10.0.0.{address}:80"), b"{}", false);
+        }
+    }
     for address in 3..6 {
         kazoo.create(&format!("/services/alone/providers/10.0.0.{address}:80"), b"{}", false);
     }
@@ -231,7 +236,19 @@ async fn the_guard_goes_on_with_what_a_storm_removed_and_lets_it_through_after_a
         })
         .await;
     };
+    let gone = async |name: &str| {
+        let question = format!("A {name}.service");
+        eventually(&format!("{name} gone"), async || (dig(server.dns, &question).status == "NXDOMAIN").then_some(()))
+            .await;
+    };
     count("web", 2).await;
+    // Services that are deleted one after the other, with four of thirteen.
+    for service in ["one", "two"] {
+        for node in ["providers/10.0.0.6:80", "providers/10.0.0.7:80", "providers", ""] {
+            kazoo.delete(format!("/services/{service}/{node}").trim_end_matches('/'));
+        }
+        gone(service).await;
+    }
     // All of one service, which are three of nine.
     for address in 3..6 {
         kazoo.delete(&format!("/services/alone/providers/10.0.0.{address}:80"));
@@ -246,6 +263,12 @@ async fn the_guard_goes_on_with_what_a_storm_removed_and_lets_it_through_after_a
     for service in ["api", "db", "web"] {
         assert_eq!(dig(server.dns, &format!("A {service}.service")).data(), ["10.0.0.1", "10.0.0.2"]);
     }
+    // Who wonders is told.
+    let explained = get(server.admin, "/v1/explain?name=api.service").await;
+    assert!(explained.contains("the guard holds back the loss of 1 instances until 20"), "{explained}");
+    assert!(explained.contains("in DNS and not in ZooKeeper any more: 10.0.0.1"), "{explained}");
+    let service = get(server.admin, "/v1/services/api").await;
+    assert!(service.contains("\"guard\":{\"instances\":1,\"until\":\"20"), "{service}");
     // One of them has its instance back; the others are let through.
     kazoo.create("/services/db/providers/10.0.0.1:80", b"{}", false);
     eventually("two held back", async || status().await.contains("\"services_total\":2").then_some(())).await;

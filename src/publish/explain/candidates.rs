@@ -1,8 +1,9 @@
 //! Which services a name could be of, whether or not they show it: the forms of `zone::build`, backwards.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::{Seen, View};
+use super::{Seen, View, below, held};
 use crate::format::Place;
 use crate::keeper::Path;
 use crate::model::{Instance, Protocol};
@@ -104,7 +105,7 @@ fn protocol(label: &[u8]) -> Option<Protocol> {
 /// All services that `name`, in lower case, could be of in the zone that `view` shows.
 pub(super) fn find(seen: &Seen<'_>, view: &View, name: &Name) -> Vec<Candidate> {
     if let Some(address) = address(seen, view, name) {
-        return at(seen, address);
+        return at(seen, view, address);
     }
     let front = name.above(view.zone.origin()).unwrap_or_default();
     let mut found = Vec::new();
@@ -144,13 +145,17 @@ fn address(seen: &Seen<'_>, view: &View, name: &Name) -> Option<IpAddr> {
     })
 }
 
-fn at(seen: &Seen<'_>, address: IpAddr) -> Vec<Candidate> {
+fn at(seen: &Seen<'_>, view: &View, address: IpAddr) -> Vec<Candidate> {
     let form = Form::Address(address);
     let is_there = |path: &String| {
         let reading = seen.read(path);
         reading.is_some_and(|reading| reading.service.instances.iter().any(|one| form.refuses(one).is_none()))
     };
     let paths = seen.services().into_iter().filter(is_there);
+    // What the guard holds is in DNS alone.
+    let in_dns = |path: &&String| held::shown(view, path).contains(&address);
+    let paths: BTreeSet<String> = paths.chain(seen.held.keys().filter(in_dns).cloned()).collect();
+    let paths = paths.into_iter();
     paths.map(|path| Candidate { path, form: form.clone() }).collect()
 }
 
@@ -161,18 +166,27 @@ fn services_at(seen: &Seen<'_>, under: &str, labels: &[&[u8]]) -> Vec<String> {
         paths = paths.iter().flat_map(|path| children(seen, path, wanted)).collect();
     }
     paths.retain(|path| seen.read(path).is_some());
+    paths.extend(seen.gone().filter(|path| is_at(path, under, labels)).cloned());
     paths
 }
 
+/// Whether the path of a service that is gone is these labels below `under`.
+fn is_at(path: &str, under: &str, labels: &[&[u8]]) -> bool {
+    let Some(below) = below(path, under) else { return false };
+    let elements: Vec<&str> = below.rsplit('/').filter(|element| !element.is_empty()).collect();
+    elements.len() == labels.len() && elements.iter().zip(labels).all(|(element, label)| is(element, label))
+}
+
+/// Whether a label says this element.
+fn is(element: &str, wanted: &[u8]) -> bool {
+    label::exact(element).is_ok_and(|label| label == wanted) || label::host_name(element).is_some_and(|l| l == wanted)
+}
+
 fn children(seen: &Seen<'_>, path: &str, wanted: &[u8]) -> Vec<String> {
-    let is = |element: &str| {
-        label::exact(element).is_ok_and(|label| label == wanted)
-            || label::host_name(element).is_some_and(|l| l == wanted)
-    };
     let child = |child: &Path| {
         let below = child.below(&seen.layout.root)?;
         let is_service = matches!(seen.layout.format.place(below), Place::Service { .. });
-        (is_service && is(child.name())).then(|| below.to_owned())
+        (is_service && is(child.name(), wanted)).then(|| below.to_owned())
     };
     let (children, _) = registry::children(seen.tree, seen.links, &seen.layout.full(path));
     children.iter().filter_map(|(shown, ..)| child(shown)).collect()

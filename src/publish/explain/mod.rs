@@ -2,10 +2,11 @@
 //! answer and which are not, and why not. Pure: it reads one state of the tree and one of the zone.
 
 mod candidates;
+mod held;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -32,6 +33,10 @@ pub(super) struct Seen<'r> {
     pub(super) links: &'r Links,
     /// When, in seconds since 1970.
     pub(super) now: u64,
+    /// The services that the guard holds, by their paths in lower case, and how many instances each has lost.
+    pub(super) held: &'r BTreeMap<String, u32>,
+    /// Until when, in seconds since 1970.
+    pub(super) until: u64,
 }
 
 impl Seen<'_> {
@@ -41,6 +46,11 @@ impl Seen<'_> {
 
     fn services(&self) -> BTreeSet<String> {
         self.layout.services(self.tree, self.links)
+    }
+
+    /// The services that the guard holds and that are not there any more.
+    fn gone(&self) -> impl Iterator<Item = &String> {
+        self.held.keys().filter(|path| self.read(path).is_none())
     }
 }
 
@@ -135,6 +145,7 @@ pub(super) fn sources(seen: &Seen<'_>, view: &View, name: &Name) -> String {
         if let Some(best) = best.filter(|&best| best != i && hides(offers[best], offers[i])) {
             let _ = writeln!(text, "  hidden by {}, which goes before it", seen.layout.full(&candidates[best].path));
         }
+        text.push_str(&held::lines(seen, view, &candidate.path));
         text.push_str(&hops(seen, &full));
         if let Some(Reading { service, malformed }) = seen.read(&candidate.path) {
             let mut instances = service.instances.iter().peekable();

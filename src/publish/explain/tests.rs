@@ -5,6 +5,8 @@ use crate::format;
 use crate::keeper::tree::{Entry, Known};
 use crate::keeper::{Error, Path};
 use crate::zone::ZoneBuilder;
+use crate::zone::build::Offer;
+use crate::zone::entry::RrSet;
 
 fn known(data: &str) -> Entry {
     Entry::Known(Known { data: data.as_bytes().into(), czxid: 1, mzxid: 1, ephemeral_owner: 0 })
@@ -15,6 +17,18 @@ fn layout() -> Layout {
 }
 
 fn explained(nodes: &[(&'static str, &str)], unreadable: &str, origin: &str, name: &str) -> String {
+    explained_with(nodes, unreadable, origin, name, &BTreeMap::new(), &[])
+}
+
+/// With services that the guard holds, and names with an address that DNS has.
+fn explained_with(
+    nodes: &[(&'static str, &str)],
+    unreadable: &str,
+    origin: &str,
+    name: &str,
+    held: &BTreeMap<String, u32>,
+    in_dns: &[(&str, [u8; 4])],
+) -> String {
     let path = |path: &str| Path::new(&format!("/services/{path}")).unwrap();
     let above = |at: &'static str| at.match_indices('/').map(move |(end, _)| &at[..end]);
     let mut entries: Vec<_> = nodes.iter().flat_map(|(at, _)| above(at)).map(|at| (path(at), known(""))).collect();
@@ -24,14 +38,19 @@ fn explained(nodes: &[(&'static str, &str)], unreadable: &str, origin: &str, nam
     }
     let tree = Tree::of(entries);
     let (origin, forward) = (Name::parse(origin).unwrap(), (String::new(), Name::parse("service").unwrap()));
-    let writer = ZoneBuilder::new(origin.clone(), 5, 5).build();
+    let mut writer = ZoneBuilder::new(origin.clone(), 5, 5).build();
+    for (name, address) in in_dns {
+        let sets = [RrSet::new(rtype::A, 5, vec![*address])].into();
+        writer.put(name, vec![Offer { owner: Name::parse(name).unwrap(), rank: Rank::Real, sets }]);
+    }
+    writer.commit(0);
     let mut target = Target::new(5, Arc::new(std::sync::Mutex::new(writer)));
     if records::address::is_reverse(&origin) {
         target.reverse_of.push(forward);
     }
     let (layout, links) = (layout(), Links::new(Path::new("/services").unwrap()));
     sources(
-        &Seen { layout: &layout, tree: &tree, links: &links, now: 1_000 },
+        &Seen { layout: &layout, tree: &tree, links: &links, now: 1_000, held, until: 3600 },
         &View::new(&target, Arc::default()),
         &Name::parse(name).unwrap(),
     )
@@ -131,4 +150,22 @@ fn every_form_is_led_back_to_its_service() {
         "{text}"
     );
     assert!(explained(&nodes, "", "service", "nobody.service").starts_with("no znode leads to this name"));
+}
+
+#[test]
+fn what_the_guard_holds_is_told_with_its_addresses_also_where_the_service_is_gone() {
+    let held = BTreeMap::from([("api_x".to_owned(), 1), ("staging/db".to_owned(), 2)]);
+    let in_dns = [("api_x.service", [10, 0, 0, 9]), ("db.staging.service", [10, 0, 0, 7])];
+    let explained = |name| explained_with(&[("api_x/providers/10.0.0.1:80", "")], "", "service", name, &held, &in_dns);
+    let text = explained("api_x.service");
+    let until = "until 1970-01-01T01:00:00Z: until then DNS shows the service as it was";
+    assert!(line(&text, "the guard").contains(&format!("the loss of 1 instances {until}")), "{text}");
+    assert!(line(&text, "in DNS").ends_with("not in ZooKeeper any more: 10.0.0.9"), "{text}");
+    assert!(line(&text, "10.0.0.1:80").contains("IN "), "{text}");
+    for name in ["db.staging.service", "_db._tcp.staging.service", "10-0-0-7.addr.service"] {
+        let text = explained(name);
+        assert!(text.starts_with("/services/staging/db: "), "{name}: {text}");
+        assert!(line(&text, "in DNS").ends_with("10.0.0.7"), "{name}: {text}");
+    }
+    assert!(!explained("10-0-0-1.addr.service").contains("staging"), "another's address");
 }

@@ -1,0 +1,55 @@
+//! What the guard holds back, for a person who sees an instance in DNS that is not in ZooKeeper.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use super::{Seen, View, below};
+use crate::format;
+use crate::zone::build;
+use crate::zone::lookup::{self, Found};
+use crate::zone::record::rtype;
+
+/// More addresses than these nobody reads.
+const MOST_TOLD: usize = 16;
+
+/// What the guard does to the service at `path`; nothing where it does nothing.
+pub(super) fn lines(seen: &Seen<'_>, view: &View, path: &str) -> String {
+    let Some(lost) = seen.held.get(&path.to_ascii_lowercase()) else { return String::new() };
+    let until = format::moment(seen.until);
+    let mut text = format!(
+        "  the guard holds back the loss of {lost} instances until {until}: until then DNS shows the service as it was\n"
+    );
+    let gone: Vec<String> = shown(view, path).difference(&registered(seen, path)).map(ToString::to_string).collect();
+    if !gone.is_empty() {
+        let more = if gone.len() > MOST_TOLD { ", …" } else { "" };
+        let first = gone.iter().take(MOST_TOLD).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let _ = writeln!(text, "  in DNS and not in ZooKeeper any more: {first}{more}");
+    }
+    text
+}
+
+/// The addresses that DNS has of a service.
+pub(super) fn shown(view: &View, path: &str) -> BTreeSet<IpAddr> {
+    let folded = path.to_ascii_lowercase();
+    let owner = below(&folded, &view.under).and_then(|path| build::owner(view.zone.origin(), path).ok());
+    let table = view.zone.load();
+    let mut addresses = BTreeSet::new();
+    for (owner, rtype) in owner.iter().flat_map(|owner| [(owner, rtype::A), (owner, rtype::AAAA)]) {
+        if let Found::Answer(set) = lookup::find(&view.zone, &table, owner.wire(), rtype) {
+            addresses.extend(set.iter().filter_map(address));
+        }
+    }
+    addresses
+}
+
+fn address(rdata: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(rdata).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(rdata).map(IpAddr::from)).ok()
+}
+
+/// The addresses that ZooKeeper has of a service.
+fn registered(seen: &Seen<'_>, path: &str) -> BTreeSet<IpAddr> {
+    let instances = seen.read(path).map(|reading| reading.service.instances).unwrap_or_default();
+    instances.iter().filter_map(|instance| instance.endpoint.host.ip()).collect()
+}
