@@ -5,8 +5,9 @@
 //! both can (a property test compares them): other opcodes and classes, transfers, ANY, aliases, delegations,
 //! redirections, wildcards, and everything malformed.
 //!
-//! The work is parted into [`parse`], [`Loaded::find`] and [`respond`], so that a batch of queries can go through one step
-//! at a time while the memory of the next is on its way.
+//! The work is parted into [`parse`], [`Loaded::aim`], [`Loaded::guess`] and [`respond`], so that a batch of queries can go
+//! through one step at a time while the memory of the next is on its way: a name in a large zone, asked for out of the
+//! blue, is three places in memory one after the other, and each takes longer to come than an answer to write.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use super::answer::{Extended, Rcode};
 use super::options::{Options, Tail};
 use super::policy::{Judgement, Policy, Stance};
 use super::rate::Fate;
+use crate::zone::hashed::Place;
 use crate::zone::index::{self, Cuts};
 use crate::zone::packed::{PLAIN_ROW, Packed, PackedSet, RR_HEAD};
 use crate::zone::record::rtype;
@@ -173,7 +175,11 @@ pub struct Loaded<'z> {
     tables: Vec<View>,
 }
 
-/// What a query is about.
+/// Where it will be looked for what a query is about: in which zone.
+#[derive(Debug, Clone, Copy)]
+pub struct Aim(usize);
+
+/// What a query is about, most likely: [`respond`] makes sure.
 #[derive(Clone, Copy)]
 pub struct Subject<'t> {
     zone: usize,
@@ -194,15 +200,40 @@ impl<'z> Loaded<'z> {
         self.tables
     }
 
-    /// Finds what a query is about; none when it is about no zone of ours.
-    pub fn find(&self, query: &Query) -> Option<Subject<'_>> {
+    /// The zone that a query is about; none when that is none of ours.
+    pub fn aim(&self, query: &Query) -> Option<Aim> {
         let name = query.name();
         let zone = self.zones.iter().position(|zone| {
             let origin = zone.origin().wire();
             let Some(start) = name.len().checked_sub(origin.len()) else { return false };
             query.labels[start / 64] >> (start % 64) & 1 == 1 && name[start..] == *origin
         })?;
-        Some(Subject { zone, entry: self.tables[zone].get_hashed(query.hash, name) })
+        Some(Aim(zone))
+    }
+
+    /// The memory that [`Self::guess`] will read.
+    pub fn near(&self, aim: Aim, query: &Query) -> &[Place] {
+        self.tables[aim.0].near(query.hash)
+    }
+
+    /// Finds what a query is about, but does not look at it.
+    pub fn guess(&self, aim: Aim, query: &Query) -> Subject<'_> {
+        Subject { zone: aim.0, entry: self.tables[aim.0].guess(query.hash, query.name()) }
+    }
+
+    /// Finds what a query is about; none when it is about no zone of ours.
+    pub fn find(&self, query: &Query) -> Option<Subject<'_>> {
+        self.aim(query).map(|aim| self.guess(aim, query))
+    }
+
+    /// What `subject` was taken for: names of which all are different may have one hash.
+    fn settle<'t>(&'t self, subject: Subject<'t>, query: &Query) -> Subject<'t> {
+        match subject.entry {
+            Some(entry) if entry.name() != query.name() => {
+                Subject { entry: self.tables[subject.zone].get_hashed(query.hash, query.name()), ..subject }
+            }
+            _ => subject,
+        }
     }
 }
 
@@ -256,11 +287,11 @@ pub struct Asked<'a> {
 
 /// Writes the response to a query into `out`, which must hold [`MAX_UDP`] bytes for UDP and [`MAX_TCP`] for TCP. `now` is
 /// the time since 1970; `tail` is room for options, whatever is in it.
-pub fn respond(
-    loaded: &Loaded<'_>,
+pub fn respond<'t>(
+    loaded: &'t Loaded<'_>,
     policy: &Policy,
     asked: Asked<'_>,
-    subject: Option<Subject<'_>>,
+    subject: Option<Subject<'t>>,
     now: Duration,
     tail: &mut Tail,
     out: &mut [u8],
@@ -299,9 +330,9 @@ pub fn respond(
     built
 }
 
-fn build(loaded: &Loaded<'_>, asked: Asked<'_>, subject: Option<Subject<'_>>, writer: Writer<'_>) -> Built {
+fn build<'t>(loaded: &'t Loaded<'_>, asked: Asked<'_>, subject: Option<Subject<'t>>, writer: Writer<'_>) -> Built {
     let Asked { query, turn, is_udp, .. } = asked;
-    let Some(Subject { zone: index, entry }) = subject else {
+    let Some(Subject { zone: index, entry }) = subject.map(|subject| loaded.settle(subject, query)) else {
         return writer.finish(Rcode::Refused, false, false, Some(Extended::NotAuthoritative));
     };
     let Some(zone) = loaded.zones.get(index) else { return Built::Unusual };

@@ -5,7 +5,7 @@
 //! - [`build`]: what one service puts into a zone.
 //! - [`writer`]: the one writer: offers in, commits out; [`serial`] numbers them.
 //! - [`journal`]: the last commits, for differences between two serials.
-//! - [`index`]: the names, for many readers at once; [`view`]: what a reader has of them; [`lookup`] answers from that
+//! - [`index`]: the names, for many readers at once, in tables of `hashed`; [`view`]: what a reader has of them; [`lookup`] answers from that
 //!   (RFC 1034 §4.3.2).
 //! - [`instances`] and `made`: the names that are as many as instances, made when somebody asks.
 //! - [`mod@file`]: master files (RFC 1035 §5).
@@ -15,6 +15,7 @@ pub mod build;
 pub mod config;
 pub mod entry;
 pub mod file;
+pub mod hashed;
 pub mod index;
 pub mod instances;
 pub mod journal;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arc_swap::Guard;
 
 use super::addresses::Told;
+use super::hashed::Place;
 use super::index::{self, Cuts, Table};
 use super::made::{self, Shape};
 use super::name::Name;
@@ -34,6 +35,17 @@ impl View {
     /// The entry of a name whose [`index::hash`] is known.
     pub fn get_hashed(&self, hash: u64, name: &[u8]) -> Option<&Packed> {
         self.table.held(hash, name).or_else(|| Some(self.shelf.put(self.table.made(name)?)))
+    }
+
+    /// What is most likely the entry of a name whose [`index::hash`] is known: an entry that is held is not read, and may
+    /// be of another name ([`Packed::name`] says whose it is). Where there is none, there is none at all.
+    pub fn guess(&self, hash: u64, name: &[u8]) -> Option<&Packed> {
+        self.table.guess(hash).or_else(|| Some(self.shelf.put(self.table.made(name)?)))
+    }
+
+    /// The memory that [`Self::guess`] will read, for whoever warms the cache with it.
+    pub fn near(&self, hash: u64) -> &[Place] {
+        self.table.near(hash)
     }
 
     /// The apex' entry, which every negative answer needs.

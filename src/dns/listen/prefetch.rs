@@ -2,13 +2,22 @@
 
 #![allow(unsafe_code)]
 
-/// Asks the processor to have the cache lines of `bytes` ready.
-pub(super) fn prefetch(bytes: &[u8]) {
+/// Asks the processor to have the cache lines of `memory` ready.
+pub(super) fn prefetch<T>(memory: &[T]) {
     #[cfg(target_arch = "x86_64")]
-    for line in bytes.chunks(64) {
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        let (begin, length) = (memory.as_ptr().cast::<i8>(), size_of_val(memory));
         // SAFETY: a prefetch reads nothing that the program can see, whatever the address; this one is of our own memory.
-        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.as_ptr().cast()) };
+        let ask = |at: usize| unsafe { _mm_prefetch::<_MM_HINT_T0>(begin.wrapping_add(at)) };
+        let mut at = 0;
+        while at < length {
+            ask(at);
+            at += 64;
+        }
+        // What begins within a line ends within one more.
+        ask(length.saturating_sub(1));
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = bytes;
+    let _ = memory;
 }

@@ -117,16 +117,20 @@ impl Worker {
     /// Writes the responses to all the queries of a batch.
     fn answer<D: Datagrams>(&self, datagrams: &mut D, received: usize, scratch: &mut Scratch, counters: &Counters) {
         let Scratch { queries, spare, tail, turn } = scratch;
-        // Read and hash every name.
-        let mut parsed = [Parsed::Drop; BATCH];
+        let loaded = Loaded::new(&self.zones, std::mem::take(spare));
+        // Read and hash every name, and ask for where the table has it.
+        let (mut parsed, mut aims) = ([Parsed::Drop; BATCH], [None; BATCH]);
         for i in 0..received {
             parsed[i] = fast::parse(datagrams.query(i), &mut queries[i]);
+            if parsed[i] == Parsed::Plain {
+                aims[i] = loaded.aim(&queries[i]);
+                aims[i].into_iter().for_each(|aim| prefetch(loaded.near(aim, &queries[i])));
+            }
         }
-        // Look every name up, and ask for the memory that the answers will need.
-        let loaded = Loaded::new(&self.zones, std::mem::take(spare));
+        // Look there, and ask for the memory that the answers will need.
         let mut subjects = [None; BATCH];
-        for i in (0..received).filter(|&i| parsed[i] == Parsed::Plain) {
-            subjects[i] = loaded.find(&queries[i]);
+        for i in 0..received {
+            subjects[i] = aims[i].map(|aim| loaded.guess(aim, &queries[i]));
             if let Some(bytes) = fast::lines_of(subjects[i], &queries[i]) {
                 prefetch(bytes);
             }

@@ -1,0 +1,201 @@
+//! Packed entries by the hashes of their names, made for batches of look-ups whose memory is nowhere near.
+//!
+//! Open addressing with linear probing, and the whole hash beside each entry: where a name would be is known from its
+//! hash alone, so that it can be asked for ahead ([`Hashed::near`]); the entry is found without a look at it
+//! ([`Hashed::guess`]), so that it can be asked for as well; and the table grows without touching the entries, which are
+//! all over the memory. What is removed leaves no mark behind: those after it move up.
+
+use super::packed::Packed;
+
+/// A place in the table.
+#[derive(Debug, Clone, Default)]
+pub struct Place {
+    hash: u64,
+    entry: Option<Packed>,
+}
+
+/// Entries by the hashes of their names.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Hashed {
+    /// As many as a power of two, or none at all.
+    places: Box<[Place]>,
+    len: usize,
+}
+
+/// Places that [`Hashed::near`] gives: where nearly every search ends within.
+const NEAR: usize = 4;
+
+/// A table has so many places at least.
+const LEAST: usize = 8;
+
+impl Hashed {
+    /// The entry of a name.
+    pub(super) fn get(&self, hash: u64, name: &[u8]) -> Option<&Packed> {
+        self.places.get(self.find(hash, |entry| entry.name() == name).ok()?)?.entry.as_ref()
+    }
+
+    /// The first entry of whatever name with this hash; nothing of it is read.
+    pub(super) fn guess(&self, hash: u64) -> Option<&Packed> {
+        self.places.get(self.find(hash, |_| true).ok()?)?.entry.as_ref()
+    }
+
+    /// The memory in which a search for this hash begins, for whoever warms the cache with it.
+    pub(super) fn near(&self, hash: u64) -> &[Place] {
+        let behind = self.places.get(self.home(hash)..).unwrap_or_default();
+        &behind[..behind.len().min(NEAR)]
+    }
+
+    /// Puts an entry in. Gives the one that it replaces.
+    pub(super) fn insert(&mut self, hash: u64, entry: Packed) -> Option<Packed> {
+        let at = match self.find(hash, |other| other.name() == entry.name()) {
+            Ok(at) => return self.places[at].entry.replace(entry),
+            Err(_) if self.is_full(self.len + 1) => {
+                self.resize(self.places.len() * 2);
+                self.vacancy(hash)
+            }
+            Err(at) => at,
+        };
+        self.places[at] = Place { hash, entry: Some(entry) };
+        self.len += 1;
+        None
+    }
+
+    /// Takes the entry of a name out.
+    pub(super) fn remove(&mut self, hash: u64, name: &[u8]) -> Option<Packed> {
+        let mut hole = self.find(hash, |entry| entry.name() == name).ok()?;
+        let removed = self.places[hole].entry.take();
+        self.len -= 1;
+        // Whatever was put past the hole for want of room, and may stand in it, moves up.
+        let mask = self.places.len() - 1;
+        let mut at = (hole + 1) & mask;
+        while self.places[at].entry.is_some() {
+            let from_home = at.wrapping_sub(self.home(self.places[at].hash)) & mask;
+            if from_home >= at.wrapping_sub(hole) & mask {
+                self.places.swap(hole, at);
+                hole = at;
+            }
+            at = (at + 1) & mask;
+        }
+        removed
+    }
+
+    /// Makes room for `more` names in a table that is empty; one that is not grows as it needs.
+    pub(super) fn expect(&mut self, more: usize) {
+        if self.len == 0 && self.is_full(more) {
+            self.resize((more + more / 3 + 1).next_power_of_two());
+        }
+    }
+
+    /// All entries, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Packed> {
+        self.places.iter().filter_map(|place| place.entry.as_ref())
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Where a search for `hash` begins.
+    fn home(&self, hash: u64) -> usize {
+        // The lower bits are as good as any.
+        #[allow(clippy::cast_possible_truncation)]
+        let bits = hash as usize;
+        bits & self.places.len().wrapping_sub(1)
+    }
+
+    /// The place of the entry with this hash that `is_it`, or the vacant one where it would be put.
+    fn find(&self, hash: u64, mut is_it: impl FnMut(&Packed) -> bool) -> Result<usize, usize> {
+        let mut at = self.home(hash);
+        while let Some(Place { hash: other, entry: Some(entry) }) = self.places.get(at) {
+            if *other == hash && is_it(entry) {
+                return Ok(at);
+            }
+            at = (at + 1) & (self.places.len() - 1);
+        }
+        Err(at)
+    }
+
+    /// The first vacant place for `hash`.
+    fn vacancy(&self, hash: u64) -> usize {
+        self.find(hash, |_| false).unwrap_or_else(|at| at)
+    }
+
+    /// Whether so many names are more than three of four places, beyond which searches become long.
+    fn is_full(&self, names: usize) -> bool {
+        names > self.places.len() / 4 * 3
+    }
+
+    fn resize(&mut self, places: usize) {
+        let places = (0..places.max(LEAST)).map(|_| Place::default()).collect();
+        for place in std::mem::replace(&mut self.places, places) {
+            if place.entry.is_some() {
+                let at = self.vacancy(place.hash);
+                self.places[at] = place;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::zone::entry::Entry;
+    use crate::zone::name::Name;
+
+    fn entry(name: u8) -> Packed {
+        let owner = Name::parse(&format!("n{name}")).unwrap();
+        Packed::new(&Entry { owner, sets: Box::default() }, &mut |_, _| ())
+    }
+
+    /// Few different ones, or as many as names, by how many there may be.
+    fn hash(name: u8, hashes: u64) -> u64 {
+        ((u64::from(name) << 56) | (u64::from(name) * 0x9e37_79b9)) % hashes
+    }
+
+    /// As a map does, through collisions, growth and removals.
+    #[test]
+    fn it_holds_what_a_map_holds() {
+        let mut random = fastrand::Rng::with_seed(7);
+        for hashes in [1, 3, 20, u64::MAX] {
+            let (mut table, mut map) = (Hashed::default(), HashMap::new());
+            for _ in 0..5_000 {
+                let name = random.u8(..);
+                let (hash, new) = (self::hash(name, hashes), entry(name));
+                if random.u8(..) < 140 {
+                    assert_eq!(table.insert(hash, new.clone()), map.insert(name, new));
+                } else {
+                    assert_eq!(table.remove(hash, new.name()), map.remove(&name));
+                }
+                assert_eq!(table.len(), map.len());
+                let asked = random.u8(..);
+                let hash = self::hash(asked, hashes);
+                assert_eq!(table.get(hash, entry(asked).name()), map.get(&asked));
+                assert!(table.near(hash).len() <= NEAR);
+                if map.contains_key(&asked) {
+                    assert!(table.guess(hash).is_some());
+                }
+            }
+            assert_eq!(table.iter().count(), map.len());
+            assert!(table.iter().all(|entry| map.values().any(|other| other == entry)));
+        }
+    }
+
+    #[test]
+    fn nothing_is_in_an_empty_one() {
+        let mut table = Hashed::default();
+        assert!(table.get(7, b"\0").is_none() && table.guess(7).is_none() && table.near(7).is_empty());
+        assert!(table.remove(7, b"\0").is_none());
+        table.expect(1000);
+        let places = table.places.len();
+        (0..250).for_each(|name| drop(table.insert(u64::from(name) * 0x9e37_79b9, entry(name))));
+        assert_eq!((table.len(), table.places.len()), (250, places), "room for all of them was made at once");
+    }
+
+    #[test]
+    fn a_place_is_no_larger_than_it_must_be() {
+        assert_eq!(size_of::<Place>(), 24);
+    }
+}
