@@ -7,6 +7,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use foldhash::fast::FixedState;
@@ -152,8 +153,12 @@ impl Index {
 /// Edits from this number on are not kept for the next commit where that can be avoided.
 const LARGE: usize = 10_000;
 
-/// How many times the writer lets others run before it copies a table that a reader still holds.
-const PATIENCE: usize = 64;
+/// How long the writer waits at a time for readers that still hold the old table: about as long as one needs for a batch.
+const MOMENT: Duration = Duration::from_micros(50);
+
+/// How long in all, for each name: about as long as it takes to copy it. A reader that was interrupted comes back sooner
+/// than a large table is copied; one that does not come back at all must not double the time.
+const PATIENCE: Duration = Duration::from_nanos(200);
 
 /// The one writer.
 #[derive(Debug)]
@@ -176,15 +181,21 @@ impl IndexWriter {
         self.index.load()
     }
 
+    /// A reader holds a table for the time of a few packets: it is worth a wait before the table is copied.
+    #[allow(clippy::disallowed_methods)] // no longer than the copy would take
+    fn await_readers(&mut self) {
+        let names = u32::try_from(self.spare.entries.len() + self.spare.addresses.len()).unwrap_or(u32::MAX);
+        for _ in 0..=(PATIENCE * names).as_micros() / MOMENT.as_micros() {
+            if Arc::get_mut(&mut self.spare).is_some() {
+                return;
+            }
+            std::thread::sleep(MOMENT);
+        }
+    }
+
     /// Makes all the edits visible at once.
     pub fn commit(&mut self, edits: Edits) {
-        // A reader holds a table for the time of a few packets: it is worth a moment's wait before the table is copied.
-        for _ in 0..PATIENCE {
-            if Arc::get_mut(&mut self.spare).is_some() {
-                break;
-            }
-            std::thread::yield_now();
-        }
+        self.await_readers();
         let spare = Arc::make_mut(&mut self.spare);
         spare.apply(&self.missing);
         spare.apply(&edits);
