@@ -286,7 +286,7 @@ mod tests {
         }
     }
 
-    /// Under ThreadSanitizer and under Miri as well: tests/races/run.
+    /// Under `ThreadSanitizer` and under Miri as well: tests/races/run.
     #[test]
     fn readers_never_see_half_of_a_commit() {
         let rounds = if cfg!(miri) { 40 } else { 5_000 };
