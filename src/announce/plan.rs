@@ -21,8 +21,10 @@ use crate::keeper::{Error, Path, Znode};
 
 /// How many operations are on their way at most.
 const MOST_AT_ONCE: usize = 64;
-/// How long stopping may take before the rest is left to the session's end.
-const STOP_WITHIN: Duration = Duration::from_secs(3);
+/// How long stopping goes on without an answer of ZooKeeper before the rest is left to the session's end.
+const STOP_WITHOUT_ANSWER: Duration = Duration::from_secs(3);
+/// How long it may take in all.
+pub const STOP_WITHIN: Duration = Duration::from_secs(7);
 /// How many earlier sessions are remembered. What they left goes with them long before.
 const MOST_PAST: usize = 64;
 
@@ -161,8 +163,8 @@ pub struct Plan {
     probe_at: Option<Instant>,
     probes: Backoff,
     watchable: bool,
-    /// When stopping has to be over, and whether it is.
-    stop_by: Option<Instant>,
+    /// When stopping has to be over as things stand, when at the latest, and whether it is.
+    stop_by: Option<(Instant, Instant)>,
     stopped: bool,
     chance: fastrand::Rng,
 }
@@ -204,7 +206,7 @@ impl Plan {
             (_, None) if self.busy() >= MOST_AT_ONCE => None,
             (_, None) => next(),
         };
-        inspections.into_iter().chain(self.stop_by).min()
+        inspections.into_iter().chain(self.stop_by.map(|(soon, _)| soon)).min()
     }
 
     /// Takes in what has happened at `now` and adds what to do to `out`.
@@ -280,7 +282,7 @@ impl Plan {
     }
 
     fn stop(&mut self, now: Instant, out: &mut Vec<Action>) {
-        self.stop_by.get_or_insert(now + STOP_WITHIN);
+        self.stop_by.get_or_insert((now + STOP_WITHOUT_ANSWER, now + STOP_WITHIN));
         let all: Vec<_> = self.nodes.keys().cloned().collect();
         for path in all {
             self.unwant(now, &path, out);
@@ -321,6 +323,9 @@ impl Plan {
 
     /// An answer came: the connection is there.
     fn link_up(&mut self, now: Instant) {
+        if let Some((soon, latest)) = &mut self.stop_by {
+            *soon = (now + STOP_WITHOUT_ANSWER).min(*latest);
+        }
         if let Some(session) = &mut self.session
             && !session.connected
         {
@@ -422,7 +427,7 @@ impl Plan {
 
     /// Does what is due: connects, inspects, or ends.
     fn go_on(&mut self, now: Instant, out: &mut Vec<Action>) {
-        if let Some(stop_by) = self.stop_by {
+        if let Some((stop_by, _)) = self.stop_by {
             if !self.stopped && (self.nodes.is_empty() || self.session.is_none() || now >= stop_by) {
                 self.stopped = true;
                 out.push(self.stopped());
@@ -477,3 +482,6 @@ fn registration(path: &Path, node: &Node) -> Registration {
         counts: node.counts,
     }
 }
+
+#[cfg(test)]
+mod tests;

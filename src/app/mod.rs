@@ -37,8 +37,8 @@ use dns::Dns;
 use files::{Seed, ZoneFile};
 use serials::Serials;
 
-/// How long the announcements may take to be withdrawn at the end.
-const WITHDRAWAL: Duration = Duration::from_secs(5);
+/// How long the announcements may take to be withdrawn at the end: a little more than each gives itself.
+const WITHDRAWAL: Duration = announce::plan::STOP_WITHIN.saturating_add(Duration::from_secs(1));
 /// How long the command at the end may take.
 const ON_STOP: Duration = Duration::from_secs(10);
 
