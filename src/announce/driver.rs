@@ -139,8 +139,9 @@ impl<E: Ensemble> Driver<E> {
         let (mut stopping, mut actions) = (false, Vec::new());
         // What is wished already is a change too.
         self.wish.mark_changed();
+        let mut deadline = self.plan.deadline();
         loop {
-            let inputs = match self.wake(&stop, stopping).await {
+            let inputs = match self.wake(deadline, &stop, stopping).await {
                 Woke::Stop => {
                     stopping = true;
                     vec![Input::Stop]
@@ -158,6 +159,10 @@ impl<E: Ensemble> Driver<E> {
                 Woke::Checked(told) => self.checked(told).into_iter().collect(),
                 Woke::Time => vec![Input::Tick],
             };
+            if inputs.is_empty() {
+                // Most results of checks change nothing, and the plan looks at every registration.
+                continue;
+            }
             for input in inputs {
                 self.plan.handle(now(), input, &mut actions);
             }
@@ -168,11 +173,11 @@ impl<E: Ensemble> Driver<E> {
                 self.perform(action);
             }
             self.show_session();
+            deadline = self.plan.deadline();
         }
     }
 
-    async fn wake(&mut self, stop: &CancellationToken, stopping: bool) -> Woke<E> {
-        let deadline = self.plan.deadline();
+    async fn wake(&mut self, deadline: Option<Instant>, stop: &CancellationToken, stopping: bool) -> Woke<E> {
         let time = async {
             match deadline {
                 Some(deadline) => sleep_until(deadline.into()).await,
