@@ -70,7 +70,15 @@ impl Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        assert!(std::thread::panicking() || !self.binary.log().contains(PASSWORD), "the password is in the log");
+        if std::thread::panicking() {
+            return;
+        }
+        assert!(!self.binary.log().contains(PASSWORD), "the password is in the log");
+        // What `ps` shows, to everybody; of one that has ended there is nothing.
+        for shown in ["cmdline", "environ", "comm"] {
+            let shown = std::fs::read(format!("/proc/{}/{shown}", self.binary.id())).unwrap_or_default();
+            assert!(!String::from_utf8_lossy(&shown).contains(PASSWORD), "the password is in the list of processes");
+        }
     }
 }
 
@@ -89,10 +97,17 @@ async fn znodes_that_we_may_not_read_are_reported_and_hurt_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_digest_credentials_closed_services_are_served() {
-    for release in [Release::System, Release::V3_4] {
+    let secret = scratch("secret");
+    std::fs::write(&secret, format!("digest:reader:{PASSWORD}\n")).unwrap();
+    let from_file = format!("auth_file = {}", quoted(&secret));
+    for (release, auth) in [
+        (Release::System, format!("auth = \"digest:reader:{PASSWORD}\"")),
+        (Release::System, from_file.clone()),
+        (Release::V3_4, from_file),
+    ] {
         let servers = zk::shared_of(release).namespace().await;
         register(&servers);
-        let mut front = Served::start(&servers, &format!("auth = \"digest:reader:{PASSWORD}\"")).await;
+        let mut front = Served::start(&servers, &auth).await;
         front.shows("closed.service.", ResponseCode::NoError, &["10.0.0.2"]).await;
         front.shows("open.service.", ResponseCode::NoError, &["10.0.0.1"]).await;
     }

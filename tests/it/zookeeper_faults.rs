@@ -8,9 +8,11 @@ use zonekeeper::keeper::session::{Access, Ensemble, Event, Mode, Session, Watch}
 use zonekeeper::keeper::zookeeper::ZooKeeper;
 use zonekeeper::keeper::{Error, Path};
 
+use crate::harness::ensemble;
 use crate::harness::proxy::Proxy;
 use crate::harness::zk::Server;
 use crate::harness::{PATIENCE, eventually, zk};
+use crate::keeper_battery::reads_are_of_one_moment;
 
 fn path(text: &str) -> Path {
     Path::new(text).unwrap()
@@ -18,6 +20,17 @@ fn path(text: &str) -> Path {
 
 async fn next(watch: &mut impl Watch) -> Event {
     timeout(PATIENCE, watch.next()).await.expect("an event")
+}
+
+#[tokio::test]
+async fn reads_from_a_follower_are_of_one_moment_while_another_member_is_written_to() {
+    let ensemble = tokio::task::spawn_blocking(ensemble::Ensemble::start).await.expect("no panic");
+    let leader = ensemble.leader().expect("a leader");
+    let connect = async |member: usize| {
+        let address = ensemble.members[member].address();
+        ZooKeeper::new(&address, Duration::from_secs(20)).connect().await.unwrap()
+    };
+    reads_are_of_one_moment(&connect(leader).await, &connect((leader + 1) % 3).await).await;
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ pub(crate) mod authority;
 pub(crate) mod client;
 pub(crate) mod consumer;
 pub(crate) mod dig;
+pub(crate) mod elder;
 pub(crate) mod ensemble;
 pub(crate) mod kazoo;
 pub(crate) mod proxy;

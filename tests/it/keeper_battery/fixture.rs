@@ -7,6 +7,7 @@ use zonekeeper::keeper::memory::{Memory, MemorySession};
 use zonekeeper::keeper::session::{Ensemble as _, Session};
 use zonekeeper::keeper::zookeeper::{ZooKeeper, ZooKeeperSession};
 
+use crate::harness::elder;
 use crate::harness::proxy::Proxy;
 use crate::harness::release::Release;
 use crate::harness::zk;
@@ -70,7 +71,7 @@ impl Fixture for InMemory {
     }
 }
 
-/// A real ZooKeeper of the release with this number; see [`release`].
+/// A real ZooKeeper of the release with this number; see [`release`]. [`Elder`] is the system's with the face of a 3.5.
 pub(super) struct Real<const RELEASE: u8> {
     proxy: Proxy,
     direct: String,
@@ -80,9 +81,10 @@ pub(super) struct Real<const RELEASE: u8> {
 pub(super) type System = Real<0>;
 pub(super) type Old = Real<1>;
 pub(super) type New = Real<2>;
+pub(super) type Elder = Real<3>;
 
 fn release(number: u8) -> Release {
-    [Release::System, Release::V3_4, Release::V3_9][usize::from(number)]
+    [Release::System, Release::V3_4, Release::V3_9, Release::System][usize::from(number)]
 }
 
 impl<const RELEASE: u8> Fixture for Real<RELEASE> {
@@ -90,9 +92,10 @@ impl<const RELEASE: u8> Fixture for Real<RELEASE> {
 
     async fn new() -> Self {
         let server = zk::shared_of(release(RELEASE));
-        let direct = server.namespace().await;
-        let proxy = Proxy::start(server.socket());
-        let proxied = direct.replace(&server.address(), &proxy.address().to_string());
+        let socket = if RELEASE == 3 { elder::before(server.socket()) } else { server.socket() };
+        let direct = server.namespace().await.replace(&server.address(), &socket.to_string());
+        let proxy = Proxy::start(socket);
+        let proxied = direct.replace(&socket.to_string(), &proxy.address().to_string());
         Self { proxy, direct, proxied }
     }
 

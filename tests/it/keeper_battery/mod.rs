@@ -1,5 +1,5 @@
-//! What callers of a session may rely on, checked against the in-memory ensemble and against three releases of
-//! the real one: a case that only some of them pass is a bug in one of them.
+//! What callers of a session may rely on, checked against the in-memory ensemble, against three releases of the real
+//! one, and against what is a 3.5 to clients: a case that only some of them pass is a bug in one of them.
 
 mod fixture;
 
@@ -12,25 +12,32 @@ use tokio::time::timeout;
 use zonekeeper::keeper::session::{Access, Event, Mode, Read, Reply, Session, Watch, Write, WriteError};
 use zonekeeper::keeper::{Error, Path, Stat, Znode};
 
-use self::fixture::{Fixture, InMemory, LONG, New, Old, SHORT, System};
+use self::fixture::{Elder, Fixture, InMemory, LONG, New, Old, SHORT, System};
 use crate::harness::{PATIENCE, eventually};
 
-/// Runs every case against all of them, but for those that ZooKeeper 3.4 cannot pass.
+/// Runs every case against all of them, but for those that old servers cannot pass.
 macro_rules! battery {
-    ($($case:ident,)* ; not on 3.4: $($new:ident,)*) => {
+    ($($case:ident,)* ; from 3.5 on: $($newer:ident,)* ; from 3.6 on: $($new:ident,)*) => {
         mod memory {
             $(#[tokio::test] async fn $case() { super::$case::<super::InMemory>().await; })*
+            $(#[tokio::test] async fn $newer() { super::$newer::<super::InMemory>().await; })*
             $(#[tokio::test] async fn $new() { super::$new::<super::InMemory>().await; })*
         }
         mod zookeeper {
             $(#[tokio::test] async fn $case() { super::$case::<super::System>().await; })*
+            $(#[tokio::test] async fn $newer() { super::$newer::<super::System>().await; })*
             $(#[tokio::test] async fn $new() { super::$new::<super::System>().await; })*
         }
         mod zookeeper_3_4 {
             $(#[tokio::test] async fn $case() { super::$case::<super::Old>().await; })*
         }
+        mod as_zookeeper_3_5 {
+            $(#[tokio::test] async fn $case() { super::$case::<super::Elder>().await; })*
+            $(#[tokio::test] async fn $newer() { super::$newer::<super::Elder>().await; })*
+        }
         mod zookeeper_3_9 {
             $(#[tokio::test] async fn $case() { super::$case::<super::New>().await; })*
+            $(#[tokio::test] async fn $newer() { super::$newer::<super::New>().await; })*
             $(#[tokio::test] async fn $new() { super::$new::<super::New>().await; })*
         }
     };
@@ -50,13 +57,16 @@ battery! {
     ten_thousand_children_are_created_told_and_listed,
     what_is_too_large_is_refused_and_harms_nobody,
     many_operations_go_on_at_once,
-    // The client library has no `create` for batches there, so a batch is done piece by piece; and a watch made of one-shot
-    // watches tells of two quick changes of a znode once or twice, and of what happened during a cut: see `old_zookeepers`.
-    ; not on 3.4:
-    a_watch_tells_of_its_path_and_below_and_of_nothing_else,
-    a_new_session_takes_a_znode_over_while_the_old_one_lives,
+    // Before 3.5 the client library has no `create` for batches, so a batch is done piece by piece.
+    ; from 3.5 on:
     a_batch_is_done_wholly_or_not_at_all,
     a_batch_sees_its_own_writes,
+    // Before 3.6 reads are not of one moment, and a watch made of one-shot watches tells of two quick changes of a znode
+    // once or twice, and of what happened during a cut: see `old_zookeepers`.
+    ; from 3.6 on:
+    a_watch_tells_of_its_path_and_below_and_of_nothing_else,
+    a_new_session_takes_a_znode_over_while_the_old_one_lives,
+    a_batch_of_reads_sees_a_batch_of_writes_wholly_or_not_at_all,
     a_cut_kills_a_watch_and_one_armed_afterwards_lives,
 }
 
@@ -344,6 +354,49 @@ async fn a_batch_of_reads_has_a_reply_for_each<F: Fixture>() {
     let missing = || Reply::Failed(Error::NoNode);
     assert_eq!(replies, [missing(), Reply::Node(known), missing(), names(&["b", "c"]), names(&[])]);
     assert_eq!(session.read(&[]).await.unwrap(), []);
+}
+
+/// The mirror takes what one request read of a service for a state that the service had.
+async fn a_batch_of_reads_sees_a_batch_of_writes_wholly_or_not_at_all<F: Fixture>() {
+    let fixture = F::new().await;
+    reads_are_of_one_moment(&fixture.connect().await, &fixture.connect().await).await;
+}
+
+/// While one session writes the same to twenty znodes again and again, a batch each time, every batch of reads of another
+/// finds the same in all of them.
+pub(crate) async fn reads_are_of_one_moment<S: Session>(writing: &S, reading: &S) {
+    const ROUNDS: u32 = 300;
+    let paths: Vec<Path> = (0..20).map(|number| path(&format!("/moment/{number}"))).collect();
+    create(writing, "/moment").await;
+    writing
+        .write(&paths.iter().map(|path| creation(path.as_str(), Mode::Persistent)).collect::<Vec<_>>())
+        .await
+        .unwrap();
+    reading.sync(&path("/moment")).await.unwrap();
+    let write = async {
+        for round in 0..ROUNDS {
+            let set = |path: &Path| Write::Set { path: path.clone(), data: round.to_string().into(), version: None };
+            writing.write(&paths.iter().map(set).collect::<Vec<_>>()).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    };
+    let reads: Vec<Read> = paths.iter().cloned().map(Read::Node).collect();
+    let read = async {
+        let mut states = BTreeSet::new();
+        while states.last().is_none_or(|(_, last)| *last != (ROUNDS - 1).to_string().into_bytes()) {
+            let mut found = BTreeSet::new();
+            for reply in reading.read(&reads).await.unwrap() {
+                let Reply::Node(Znode { data, stat }) = reply else { panic!("{reply:?}") };
+                found.insert((stat.mzxid, data));
+            }
+            assert_eq!(found.len(), 1, "a mixture: {found:?}");
+            states.extend(found);
+            tokio::task::yield_now().await;
+        }
+        states.len()
+    };
+    let ((), states) = timeout(PATIENCE, async { tokio::join!(write, read) }).await.expect("the last state is seen");
+    assert!(states > 10, "they went on side by side: {states} states were seen");
 }
 
 async fn ten_thousand_children_are_created_told_and_listed<F: Fixture>() {
