@@ -60,12 +60,7 @@ impl Config {
                 None => judge(&body),
             }
         };
-        let mut connection = std::pin::pin!(connection);
-        let mut exchange = std::pin::pin!(exchange);
-        tokio::select! {
-            found = &mut exchange => found,
-            _ = &mut connection => exchange.await,
-        }
+        wire::drive(connection, exchange).await
     }
 
     fn request(&self) -> Result<Request<Once>, String> {

@@ -181,14 +181,7 @@ impl Config {
             let (body, _) = wire::read(answer.into_body(), LOOKED_AT).await.map_err(failed)?;
             self.judge(&body)
         };
-        // The connection has to be driven for as long as the exchange lasts, and no longer.
-        let mut connection = std::pin::pin!(connection);
-        let mut exchange = std::pin::pin!(exchange);
-        tokio::select! {
-            found = &mut exchange => found,
-            // It ends when the server closes; what it has read until then is still to be taken.
-            _ = &mut connection => exchange.await,
-        }
+        wire::drive(connection, exchange).await
     }
 
     fn request(&self) -> Result<Request<Once>, String> {

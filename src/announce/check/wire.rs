@@ -1,4 +1,4 @@
-//! What `http` and `grpc` share: a request's body, and reading an answer's to a limit.
+//! What `http` and `grpc` share: a request's body, driving a connection, and reading an answer to a limit.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -33,6 +33,17 @@ impl Body for Once {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.0.as_ref().map_or(0, |bytes| bytes.len() as u64))
+    }
+}
+
+/// What `exchange` comes to. The connection has to be driven for as long as that lasts, and no longer.
+pub(super) async fn drive<T>(connection: impl Future, exchange: impl Future<Output = T>) -> T {
+    let mut connection = std::pin::pin!(connection);
+    let mut exchange = std::pin::pin!(exchange);
+    tokio::select! {
+        found = &mut exchange => found,
+        // It ends when the server closes; what it has read until then is still to be taken.
+        _ = &mut connection => exchange.await,
     }
 }
 
