@@ -302,3 +302,57 @@ fn mutated_packets_get_valid_answers_or_none() {
         }
     }
 }
+
+/// What two answers to one question must have alike: the code, the flags, the sections without the order of their records, and
+/// whether EDNS is spoken. What depends on room is left out where one of them had none.
+fn alike(message: &Message, has_room: bool) -> (ResponseCode, [bool; 4], [Vec<String>; 3], Option<bool>) {
+    let flags = &message.metadata;
+    let sections = [&message.answers, &message.authorities, &message.additionals];
+    let sections = if has_room { sections.map(|section| set(section)) } else { Default::default() };
+    let flags = [flags.authoritative, flags.recursion_desired, flags.checking_disabled, flags.authentic_data];
+    (message.metadata.response_code, flags, sections, message.edns.as_ref().map(|edns| edns.flags().dnssec_ok))
+}
+
+/// Over real sockets, with all that lies between them and the answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn udp_and_tcp_sockets_say_what_both_ways_say() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let (mut compared, patience) = (0, std::time::Duration::from_secs(10));
+    for seed in 0..30 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let zones = random_zone(&mut rng);
+        let front = Arc::new(Front::new(zones.clone(), Policy::new(Secrets::new(SECRET))));
+        let handler = Handler::new(zones.clone(), Metrics::default().counters(Transport::Udp));
+        let service = service::Service::new(zones.clone(), Arc::clone(&front), handler, None);
+        let config =
+            super::config::Config { listen: vec![([127, 0, 0, 1], 0).into()], threads: 1, ..Default::default() };
+        let bound = super::listen::bind(&config).unwrap();
+        let (address, stop) = (bound.addresses()[0], tokio_util::sync::CancellationToken::new());
+        let running = tokio::spawn(bound.run(zones.clone(), Arc::clone(&front), None, Arc::default(), stop.clone()));
+        let server = Server { zones, front, service };
+        let udp = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        udp.connect(address).await.unwrap();
+        let mut tcp = tokio::net::TcpStream::connect(address).await.unwrap();
+        for _ in 0..50 {
+            let packet = random_query(&mut rng);
+            let mut buffer = vec![0; MAX_TCP];
+            udp.send(&packet).await.unwrap();
+            let length = tokio::time::timeout(patience, udp.recv(&mut buffer)).await.expect("UDP").unwrap();
+            let over_udp = Message::from_vec(&buffer[..length]).unwrap();
+            let mut framed = u16::try_from(packet.len()).unwrap().to_be_bytes().to_vec();
+            framed.extend_from_slice(&packet);
+            tcp.write_all(&framed).await.unwrap();
+            let length = tokio::time::timeout(patience, tcp.read_u16()).await.expect("TCP").unwrap();
+            tcp.read_exact(&mut buffer[..length.into()]).await.unwrap();
+            let over_tcp = Message::from_vec(&buffer[..length.into()]).unwrap();
+            let (whole, whole_length) = server.ask(&packet, false);
+            assert_eq!(alike(&over_tcp, true), alike(&whole, true), "{packet:?}");
+            let has_room = whole_length + OWNER_IN_FULL <= query_limit(&packet, true);
+            assert_eq!(alike(&over_udp, has_room), alike(&over_tcp, has_room), "{packet:?}");
+            compared += i32::from(has_room);
+        }
+        stop.cancel();
+        running.await.unwrap().unwrap();
+    }
+    assert!(compared > 1000, "{compared}");
+}
