@@ -63,13 +63,17 @@ impl Rcode {
     }
 }
 
-/// Extended errors (RFC 8914), those given here.
+/// Extended errors (RFC 8914), those given here. Of those about policy (15 to 18) only Prohibited can be true: Blocked, Censored
+/// and Filtered (§4.16 to §4.18) tell of names that are kept from the client by a list, and this server has none: what it
+/// has it gives to everybody who may ask, and what it forwards it passes on as it came, others' extended errors not among it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extended {
     /// 3: the answer was true when ZooKeeper was last seen.
     StaleAnswer,
     /// 14: the registry has not been read yet.
     NotReady,
+    /// 18: whoever asks may not: the name, the zone, or this server to ask others.
+    Prohibited,
     /// 19: the name did not exist when ZooKeeper was last seen.
     StaleNxDomain,
     /// 20: not one of our zones.
@@ -84,6 +88,7 @@ impl Extended {
         match self {
             Self::StaleAnswer => 3,
             Self::NotReady => 14,
+            Self::Prohibited => 18,
             Self::StaleNxDomain => 19,
             Self::NotAuthoritative => 20,
             Self::NoReachableAuthority => 22,

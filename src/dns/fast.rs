@@ -301,14 +301,14 @@ pub fn respond<'t>(
     }
     let options = asked.query.edns.as_ref().map(|edns| &edns.options);
     let Judgement { stance, is_proven } = policy.judge(options, asked.peer, asked.is_udp, now, tail);
-    let recurses = stance == Stance::Answer && policy.may_recurse(asked.peer);
+    let recurses = policy.may_recurse(asked.peer);
     // Outside the zones, and recursion is desired (RD): it is forwarded.
-    if recurses && subject.is_none() && asked.packet[2] & 0x01 != 0 {
+    if recurses && stance == Stance::Answer && subject.is_none() && asked.packet[2] & 0x01 != 0 {
         return Built::Unusual;
     }
     let Some(writer) = Writer::new(asked, tail.as_bytes(), &mut *out) else { return Built::Unusual };
     let built = match stance {
-        Stance::Answer => build(loaded, asked, subject, writer),
+        Stance::Answer => build(loaded, policy, asked, subject, writer),
         Stance::BadCookie => writer.finish(Rcode::BadCookie, false, false, None),
         Stance::Truncate => writer.cut(),
     };
@@ -330,10 +330,17 @@ pub fn respond<'t>(
     built
 }
 
-fn build<'t>(loaded: &'t Loaded<'_>, asked: Asked<'_>, subject: Option<Subject<'t>>, writer: Writer<'_>) -> Built {
+fn build<'t>(
+    loaded: &'t Loaded<'_>,
+    policy: &Policy,
+    asked: Asked<'_>,
+    subject: Option<Subject<'t>>,
+    writer: Writer<'_>,
+) -> Built {
     let Asked { query, turn, is_udp, .. } = asked;
     let Some(Subject { zone: index, entry }) = subject.map(|subject| loaded.settle(subject, query)) else {
-        return writer.finish(Rcode::Refused, false, false, Some(Extended::NotAuthoritative));
+        let why = policy.why_outside(asked.packet[2] & 0x01 != 0, asked.peer);
+        return writer.finish(Rcode::Refused, false, false, Some(why));
     };
     let Some(zone) = loaded.zones.get(index) else { return Built::Unusual };
     let table = &loaded.tables[index];

@@ -12,7 +12,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Guard};
 use tracing::{debug, info};
 
-use super::answer::Rcode;
+use super::answer::{Extended, Rcode};
 use super::cookie::Mode;
 use super::fast;
 use super::options::{self, Tail};
@@ -65,9 +65,6 @@ impl Running {
 /// More at once would be a burden; secondaries come again.
 const MAX_TRANSFERS: usize = 32;
 
-/// Extended error 18, Prohibited (RFC 8914 §4.19).
-const PROHIBITED: u16 = 18;
-
 impl Front {
     /// A gate before `zones`.
     pub fn new(zones: Zones, policy: Policy) -> Self {
@@ -101,6 +98,9 @@ impl Front {
             Verdict::Good(signer) => Some(signer),
             Verdict::Bad(answer) => {
                 debug!(%peer, "a request with a bad signature");
+                if policy.bound(peer, !is_udp, since_1970) != Fate::Send {
+                    return Admitted::Limited;
+                }
                 return Admitted::Answer(answer);
             }
         };
@@ -116,14 +116,14 @@ impl Front {
         is_proven |= signer.is_some();
         match policy.bound(peer, is_proven, since_1970) {
             Fate::Send => {}
-            Fate::Slip => return Admitted::Slip(unproven(&request, Stance::Truncate, &tail)),
+            Fate::Slip => return Admitted::Slip(unproven(&request, &policy, peer, (Stance::Truncate, &tail))),
             Fate::Drop => return Admitted::Limited,
         }
         if is_known && let Some(Edns { options: None, .. }) = request.edns {
             return Admitted::Answer(finish(refusal(&request, Rcode::FormErr, Opt::default()), signer, now));
         }
         if request.opcode() == 0 && !is_proven && stance != Stance::Answer {
-            return Admitted::Answer(unproven(&request, stance, &tail));
+            return Admitted::Answer(unproven(&request, &policy, peer, (stance, &tail)));
         }
         if request.is_transfer() && is_known {
             return self.transfer(&request, &policy, peer, is_udp, (signer, &tail), now);
@@ -192,18 +192,26 @@ fn refusal(request: &Request<'_>, rcode: Rcode, opt: Opt<'_>) -> Vec<u8> {
 
 /// REFUSED, and for those who speak EDNS why.
 fn prohibited(request: &Request<'_>, tail: &Tail) -> Vec<u8> {
-    let opt = Opt { options: tail.as_bytes(), extended: Some(PROHIBITED), ..Opt::default() };
+    let opt = Opt { options: tail.as_bytes(), extended: Some(Extended::Prohibited.code()), ..Opt::default() };
     refusal(request, Rcode::Refused, opt)
 }
 
+/// RA, where recursion is to be had (RFC 1035 §4.1.1): it says the same in whatever answer.
+fn recursion_bit(policy: &Policy, peer: IpAddr) -> u8 {
+    if policy.may_recurse(peer) { fast::RA } else { 0 }
+}
+
 /// What they get who did not show that they are where they say they are.
-fn unproven(request: &Request<'_>, stance: Stance, tail: &Tail) -> Vec<u8> {
+fn unproven(request: &Request<'_>, policy: &Policy, peer: IpAddr, (stance, tail): (Stance, &Tail)) -> Vec<u8> {
     let opt = Opt { options: tail.as_bytes(), ..Opt::default() };
-    if stance == Stance::BadCookie {
-        return refusal(request, Rcode::BadCookie, opt);
-    }
-    let mut response = refusal(request, Rcode::NoError, opt);
-    response[2] |= 0x02; // TC
+    let mut response = if stance == Stance::BadCookie {
+        refusal(request, Rcode::BadCookie, opt)
+    } else {
+        let mut response = refusal(request, Rcode::NoError, opt);
+        response[2] |= 0x02; // TC
+        response
+    };
+    response[3] |= recursion_bit(policy, peer);
     response
 }
 
@@ -221,7 +229,8 @@ fn cookie_alone(policy: &Policy, message: &[u8], peer: IpAddr, now: u64) -> Opti
     let rcode = if is_bad { Rcode::BadCookie } else { Rcode::NoError };
     let mut tail = Tail::default();
     tail.push(options::COOKIE, &[&cookie.client, &server]);
-    let mut response = vec![header[0], header[1], 0x80 | header[2] & 1, header[3] & 0x10 | rcode.low_bits()];
+    let flags = header[3] & 0x10 | rcode.low_bits() | recursion_bit(policy, peer);
+    let mut response = vec![header[0], header[1], 0x80 | header[2] & 1, flags];
     response.resize(HEADER, 0);
     let opt = Opt { high_bits: rcode.high_bits(), options: tail.as_bytes(), extended: None };
     opt.push(&mut response, edns.dnssec_ok);
@@ -434,6 +443,8 @@ mod tests {
         let asked: Vec<_> = (0..6).map(|_| ask(QUERY, true)).collect();
         assert_eq!(asked, ["pass", "pass", "limited", "slip", "limited", "slip"]);
         assert_eq!(ask(b"\x12\x34\0\0", true), "limited", "garbage too");
+        let unknown = signed_request(QUERY, &key("other", b"0123456789abcdef"), SECONDS);
+        assert_eq!(ask(&unknown, true), "limited", "a signature that proves nothing");
         assert_eq!(ask(QUERY, false), "pass", "TCP shows where the client is");
         assert_eq!(ask(&signed_request(QUERY, &key("xfr", b"0123456789abcdef"), SECONDS), true), "signed");
         let strict = with_cookies(Mode::Required);

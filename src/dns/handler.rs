@@ -45,8 +45,15 @@ impl Handler {
         &self.counters
     }
 
-    /// The responses to a packet; none for one that nobody is to be answered for. `tail` are options that they say.
-    pub async fn respond_to(&self, packet: Vec<u8>, peer: SocketAddr, is_udp: bool, tail: &Tail) -> Vec<Vec<u8>> {
+    /// The responses to a packet; none for one that nobody is to be answered for. `said` are the options in them, and why
+    /// questions outside the zones are refused.
+    pub async fn respond_to(
+        &self,
+        packet: Vec<u8>,
+        peer: SocketAddr,
+        is_udp: bool,
+        said: (&Tail, Extended),
+    ) -> Vec<Vec<u8>> {
         let Some(header) = packet.first_chunk::<12>().copied() else {
             self.counters.dropped();
             return Vec::new();
@@ -64,7 +71,7 @@ impl Handler {
         match Request::from_bytes(packet, peer, protocol) {
             Ok(request) => {
                 let responses = Responses::new(is_udp);
-                self.respond(&request, tail, responses.clone()).await;
+                self.respond(&request, said, responses.clone()).await;
                 responses.into_inner()
             }
             Err(error) => {
@@ -76,23 +83,23 @@ impl Handler {
     }
 
     /// Refuses what is not a plain question of class IN (RFC 8906 §3), in the order in which one can tell.
-    fn refusal(request: &Request) -> Option<Rcode> {
+    fn refusal(request: &Request) -> Option<(Rcode, Option<Extended>)> {
         match request.metadata.op_code {
             OpCode::Query => {}
             // Known, and not for anybody: this server is a primary, and its data come from elsewhere.
-            OpCode::Notify | OpCode::Update => return Some(Rcode::Refused),
-            _ => return Some(Rcode::NotImp),
+            OpCode::Notify | OpCode::Update => return Some((Rcode::Refused, Some(Extended::Prohibited))),
+            _ => return Some((Rcode::NotImp, None)),
         }
         if request.edns.as_ref().is_some_and(|edns| edns.version() > 0) {
-            return Some(Rcode::BadVers);
+            return Some((Rcode::BadVers, None));
         }
         // RFC 9619: a query has one question.
-        let Ok(info) = request.request_info() else { return Some(Rcode::FormErr) };
+        let Ok(info) = request.request_info() else { return Some((Rcode::FormErr, None)) };
         match (info.query.query_class(), info.query.query_type()) {
             // Those who may do not come here.
-            (_, RecordType::AXFR | RecordType::IXFR) => Some(Rcode::Refused),
+            (_, RecordType::AXFR | RecordType::IXFR) => Some((Rcode::Refused, Some(Extended::Prohibited))),
             (DNSClass::IN, _) => None,
-            _ => Some(Rcode::Refused),
+            _ => Some((Rcode::Refused, None)),
         }
     }
 
@@ -106,16 +113,21 @@ impl Handler {
         Room { size, taken: 12 + question + opt, can_retry: is_udp }
     }
 
-    async fn respond<R: ResponseHandler>(&self, request: &Request, tail: &Tail, mut out: R) -> Option<ResponseInfo> {
-        if let Some(rcode) = Self::refusal(request) {
-            return self.send(request, tail, &mut out, &Answer::bare(rcode, None), None).await;
+    async fn respond<R: ResponseHandler>(
+        &self,
+        request: &Request,
+        (tail, outside): (&Tail, Extended),
+        mut out: R,
+    ) -> Option<ResponseInfo> {
+        if let Some((rcode, why)) = Self::refusal(request) {
+            return self.send(request, tail, &mut out, &Answer::bare(rcode, why), None).await;
         }
         let query = request.request_info().ok()?.query;
         let asked = query.original().name();
         let labels: Vec<Vec<u8>> = asked.iter().map(<[u8]>::to_ascii_lowercase).collect();
         let name = Name::from_labels(labels.iter().map(Vec::as_slice)).ok()?;
         let Some(zone) = self.zones.find(name.wire()) else {
-            let answer = Answer::bare(Rcode::Refused, Some(Extended::NotAuthoritative));
+            let answer = Answer::bare(Rcode::Refused, Some(outside));
             return self.send(request, tail, &mut out, &answer, None).await;
         };
         let question = Question { name: name.wire(), rtype: query.query_type().into() };
@@ -171,7 +183,7 @@ impl Handler {
 #[async_trait::async_trait]
 impl RequestHandler for Handler {
     async fn handle_request<R: ResponseHandler, T: Time>(&self, request: &Request, out: R) -> ResponseInfo {
-        match self.respond(request, &Tail::default(), out).await {
+        match self.respond(request, (&Tail::default(), Extended::NotAuthoritative), out).await {
             Some(info) => info,
             None => ResponseInfo::from(Header {
                 metadata: Metadata::response_from_request(&request.metadata),

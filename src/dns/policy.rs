@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::access::Networks;
+use super::answer::Extended;
 use super::config::Config;
 use super::cookie::{Mode, Secrets};
 use super::key::Key;
@@ -101,6 +102,15 @@ impl Policy {
     /// (RFC 1035 §4.1.1).
     pub fn may_recurse(&self, peer: IpAddr) -> bool {
         self.allow_recursion.as_ref().is_some_and(|clients| clients.decide(peer))
+    }
+
+    /// Why a question outside the zones is refused: because it would be forwarded for others, where recursion is desired,
+    /// or because it is nobody's to ask here (RFC 8914 §4.19, §4.21).
+    pub fn why_outside(&self, is_recursion_desired: bool, peer: IpAddr) -> Extended {
+        match &self.allow_recursion {
+            Some(clients) if is_recursion_desired && !clients.decide(peer) => Extended::Prohibited,
+            _ => Extended::NotAuthoritative,
+        }
     }
 
     /// Decides about a query whose OPT, if it has one, says this, and leaves in `tail` what that of the answer says. `now`

@@ -63,16 +63,15 @@ impl Service {
     /// The same at `now`, a time since 1970.
     pub(super) async fn reply_at(&self, packet: Vec<u8>, peer: SocketAddr, is_udp: bool, now: Duration) -> Reply {
         let may_recurse = self.front.policy().may_recurse(peer.ip());
+        let is_recursion_desired = packet.get(2).is_some_and(|flags| flags & 0x01 != 0);
+        let outside = self.front.policy().why_outside(is_recursion_desired, peer.ip());
         let (message, signer, tail) = match self.front.admit(&packet, peer.ip(), is_udp, now) {
             Admitted::Answer(answer) => {
                 self.counters().refused_in_front(answer.get(3).copied().unwrap_or_default() & 0x0f);
                 return Reply::Messages(vec![answer]);
             }
-            Admitted::Slip(mut answer) => {
+            Admitted::Slip(answer) => {
                 self.counters().limited(true);
-                if may_recurse && let Some(flags) = answer.get_mut(3) {
-                    *flags |= RA;
-                }
                 return Reply::Messages(vec![answer]);
             }
             Admitted::Limited => {
@@ -88,7 +87,7 @@ impl Service {
         if let Some(forwarder) = self.forwarder.clone().filter(|_| may_recurse && self.is_outside(&message)) {
             return self.recurse(forwarder, Asked { message, signer, tail, is_udp, now: now.as_secs() });
         }
-        let mut messages = self.handler.respond_to(message, peer, is_udp, &tail).await;
+        let mut messages = self.handler.respond_to(message, peer, is_udp, (&tail, outside)).await;
         if may_recurse {
             messages.iter_mut().filter_map(|message| message.get_mut(3)).for_each(|flags| *flags |= RA);
         }

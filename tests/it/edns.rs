@@ -63,6 +63,25 @@ async fn cookies_that_are_off_are_not_looked_at() {
     server.stop().await;
 }
 
+/// RFC 8914 §4.19: what is refused because of who asks, or whoever asks, says so; what is merely not there says that.
+#[tokio::test(flavor = "multi_thread")]
+async fn rfc8914_a_refusal_says_why() {
+    let server = serve("allow_query = [\"any\", \"!127.0.0.2\"]\n").await;
+    for transport in ["+notcp", "+tcp"] {
+        for (words, error) in [
+            ("A api.service -b 127.0.0.2", "EDE: 18 "),
+            ("SOA service +opcode=update", "EDE: 18 "),
+            ("SOA service +opcode=notify", "EDE: 18 "),
+            ("A www.example", "EDE: 20 "),
+        ] {
+            let answer = dig(server.dns, &format!("{words} {transport}"));
+            assert_eq!(answer.status, "REFUSED", "{words}");
+            assert!(answer.edns.iter().any(|line| line.starts_with(error)), "{words}: {answer:?}");
+        }
+    }
+    server.stop().await;
+}
+
 /// RFC 9018 §5: replicas with the same file take each other's cookies, and those of the secret before.
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_that_share_a_secret_take_each_others_cookies() {

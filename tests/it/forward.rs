@@ -117,9 +117,17 @@ async fn names_outside_the_zones_are_forwarded_and_ours_never() {
         }
         assert!(!ask("A www.example -b 127.0.0.2").has_flag("ra"));
         assert!(!ask("A api_x.service -b 127.0.0.2").has_flag("ra"));
-        for words in ["A www.example -b 127.0.0.2", "A www.example +norecurse", "CH TXT version.bind"] {
+        // RFC 8914 §4.19 and §4.21: who may not have others asked, and what is nobody's to ask here.
+        for (words, error) in [
+            ("A www.example -b 127.0.0.2", Some("EDE: 18 ")),
+            ("A www.example +norecurse", Some("EDE: 20 ")),
+            ("A www.example -b 127.0.0.2 +norecurse", Some("EDE: 20 ")),
+            ("CH TXT version.bind", None),
+        ] {
             let answer = ask(words);
             assert_eq!((&*answer.status, answer.answer.len()), ("REFUSED", 0), "{words}");
+            let told = answer.edns.iter().find(|line| line.starts_with("EDE"));
+            assert!(told.map_or(error.is_none(), |told| error.is_some_and(|error| told.contains(error))), "{answer:?}");
         }
     }
     server.stop().await;
