@@ -50,6 +50,9 @@ pub enum Action {
     Sync(u32),
     /// Read these, in one request.
     Read(u32, Vec<Read>),
-    /// Show the readers the tree as it is now; these paths changed since the last time.
+    /// Get ready to show what is in the tree at these paths, at the first [`Self::Publish`]: nothing is shown yet, and all
+    /// of it may change again.
+    Prepare(BTreeSet<Path>),
+    /// Show the readers the tree as it is now; these paths changed since the last time, or since they were to be prepared.
     Publish(BTreeSet<Path>),
 }
