@@ -1,5 +1,5 @@
-//! Other people's programs as users of ours: proxies and resolvers, as Debian packages them, with the configurations that
-//! `deploy/` keeps for them. None is ever run as a service.
+//! Other people's programs as Debian packages them: proxies and resolvers as users of ours, with the configurations that
+//! `deploy/` keeps for them, and what [`secondary`](super::secondary) makes of name servers. None is ever run as a service.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -41,6 +41,7 @@ impl Consumer {
 impl Drop for Consumer {
     #[allow(clippy::disallowed_methods)] // it is called where one may block
     fn drop(&mut self) {
+        // A program's children, such as NSD's, go with it only when it is asked to go.
         let _ = Command::new("kill").arg(self.child.id().to_string()).status();
         for _ in 0..300 {
             if !matches!(self.child.try_wait(), Ok(None)) {

@@ -2,15 +2,11 @@
 //! BIND, as Debian packages them, each on a free port of the loopback interface with a directory of its own. None is ever
 //! run as a service.
 
-use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
-use std::time::Duration;
 
 use super::app::{free_port, scratch};
-use super::spawner;
+use super::consumer::Consumer;
 
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +62,8 @@ pub(crate) struct Secondary {
     pub(crate) kind: Kind,
     pub(crate) address: SocketAddr,
     directory: PathBuf,
-    child: Child,
+    /// Dropping it ends it.
+    program: Consumer,
 }
 
 impl Secondary {
@@ -98,37 +95,15 @@ impl Secondary {
         std::fs::write(&config, configuration(kind, address, primary, &directory)).expect("a configuration");
         // Knot takes no differences without a place for its journal, and says only that something does not exist.
         std::fs::create_dir_all(directory.join("database")).expect("a directory");
-        let log = File::create(directory.join("output")).expect("a log file");
-        let both = log.try_clone().expect("a log file");
         let (program, arguments) = kind.command();
-        assert!(Path::new(program).exists(), "there is no {program}: install the package {}", kind.package());
-        let child = spawner::spawn(program, |command| {
-            command.args(arguments).arg(&config).stdin(Stdio::null()).stdout(log).stderr(both);
-        });
-        let child = child.unwrap_or_else(|error| panic!("cannot run {program}: {error}"));
-        Self { kind, address, directory, child }
+        let config = config.to_string_lossy();
+        let program = Consumer::start(program, kind.package(), &[arguments, &[&*config]].concat());
+        Self { kind, address, directory, program }
     }
 
     /// What it has said.
     pub(crate) fn log(&self) -> String {
-        let read = |name| std::fs::read_to_string(self.directory.join(name)).unwrap_or_default();
-        read("output") + &read("log")
-    }
-}
-
-impl Drop for Secondary {
-    #[allow(clippy::disallowed_methods)] // it is called where one may block
-    fn drop(&mut self) {
-        // NSD's children go with it only when it is asked to go.
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
-        for _ in 0..300 {
-            if !matches!(self.child.try_wait(), Ok(None)) {
-                return;
-            }
-            sleep(Duration::from_millis(10));
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.program.log() + &std::fs::read_to_string(self.directory.join("log")).unwrap_or_default()
     }
 }
 
