@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -198,7 +199,15 @@ impl Bound {
             let stop = stop.clone();
             tasks.spawn(async move { forwarder.follow(stop).await });
         }
-        tasks.spawn(answer_unusual(service(metrics.counters(Transport::Udp)), waiting));
+        let (others, later) = (service(metrics.counters(Transport::Udp)), Handle::current());
+        on_a_thread("UDP", ended.clone(), move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+            runtime.block_on(answer_unusual(others, waiting, later));
+            Ok(())
+        })?;
+        threads += 1;
+        // That thread ends when the last of those who can ask something of it has ended.
+        drop(unusual);
         let open = open::Open::new();
         for listener in self.tcp.into_iter().flatten() {
             let counters = metrics.counters(Transport::Tcp);
@@ -246,8 +255,9 @@ fn on_a_thread(
     Ok(())
 }
 
-/// Answers the queries that are not for the hot path. Those that take their time hold up nobody.
-async fn answer_unusual(service: Service, mut waiting: mpsc::Receiver<Unusual>) {
+/// Answers the queries that are not for the hot path. Those that take their time hold up nobody: they are of another
+/// runtime, as a thousand of them would keep the others waiting until there is no room for more.
+async fn answer_unusual(service: Service, mut waiting: mpsc::Receiver<Unusual>, others: Handle) {
     let mut later = JoinSet::new();
     loop {
         let mut unusual = tokio::select! {
@@ -263,7 +273,7 @@ async fn answer_unusual(service: Service, mut waiting: mpsc::Receiver<Unusual>) 
         match service.reply_to(bytes, peer, true).await {
             Reply::Messages(messages) => messages.iter().for_each(|message| unusual.reply(message)),
             Reply::Later(message) => {
-                later.spawn(async move { unusual.reply(&message.await) });
+                later.spawn_on(async move { unusual.reply(&message.await) }, &others);
             }
             // Over UDP there is one message, or none at all.
             Reply::Transfer(mut running) => running.next_message().iter().for_each(|message| unusual.reply(message)),
