@@ -133,6 +133,24 @@ async fn names_outside_the_zones_are_forwarded_and_ours_never() {
     server.stop().await;
 }
 
+/// RFC 7873: a cookie is between two neighbours. The client gets ours, whoever knows the answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn forwarded_answers_have_our_cookies() {
+    let upstream = Upstream::start("").await;
+    let dns = format!("forward = [\"{}\"]\ncookies = \"required\"", upstream.address);
+    let server = forwarding("127.0.0.1:0", &dns).await;
+    // The first from the upstream, the second from what it said.
+    for _ in 0..2 {
+        let answer = dig(server.dns, "A www.example +cookie");
+        assert_eq!((answer.data(), answer.tcp), (vec!["192.0.2.80".to_owned()], false));
+        assert!(answer.edns.iter().any(|line| line.starts_with("COOKIE: ") && line.ends_with("(good)")), "{answer:?}");
+    }
+    let refused = dig(server.dns, "A www.example +cookie=0102030405060708 +nobadcookie");
+    assert_eq!(refused.status, "BADCOOKIE");
+    assert!(refused.has_flag("ra"), "{refused:?}");
+    server.stop().await;
+}
+
 /// The upstream's datagrams are cut: it is asked over TCP. Then ours are: we are.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_datagram_holds_comes_over_tcp() {
