@@ -7,7 +7,7 @@
 //! TCP, where 64 KiB are all there is.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::zone::lookup::{self, Found};
 use crate::zone::name::{self, Name};
@@ -331,6 +331,16 @@ pub struct Room {
 }
 
 impl Answer<'_> {
+    /// Leaves no more answers of one type than `most` says for it.
+    pub fn bound(&mut self, most: impl Fn(u16) -> usize) {
+        let mut counts: HashMap<u16, usize> = HashMap::new();
+        self.answers.retain(|rr| {
+            let count = counts.entry(rr.rtype).or_default();
+            *count += 1;
+            *count <= most(rr.rtype)
+        });
+    }
+
     /// Makes the answer fit.
     pub fn fit(&mut self, question: &[u8], room: Room) {
         let mut sizes = Sizes { taken: room.taken, question, seen: HashSet::new(), names: 0 };

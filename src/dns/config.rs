@@ -34,6 +34,8 @@ pub struct Config {
     pub cookie_secret_file: Option<PathBuf>,
     /// What is in it.
     pub cookie_secrets: Option<Secrets>,
+    /// Addresses in an answer to a question for them; 0 for all.
+    pub max_answers: usize,
     /// This server's name for those who ask for it; empty for none.
     pub nsid: String,
     /// Who answers what is outside the zones; nobody where it is empty.
@@ -61,6 +63,7 @@ impl Default for Config {
             cookies: Mode::default(),
             cookie_secret_file: None,
             cookie_secrets: None,
+            max_answers: 0,
             nsid: String::new(),
             forward: Vec::new(),
             allow_recursion: Networks::near(),
@@ -107,6 +110,7 @@ impl Config {
         }
         config.serial_file = section.optional("serial_file");
         config.read_cookies(section, directory);
+        config.max_answers = section.or("max_answers", config.max_answers);
         if let Some(Located { value, span }) = section.located::<String>("nsid") {
             if value.len() > MAX_NSID {
                 section.problems().add(span, format!("`nsid` must be at most {MAX_NSID} bytes"));

@@ -357,6 +357,9 @@ fn build<'t>(
         return Built::Unusual;
     }
     match entry.map(|entry| (entry, entry.set(query.rtype))) {
+        Some((_, Some(set))) if set.count > policy.most(set.rtype) => {
+            writer.some(set, turn, policy.most(set.rtype), is_udp, stale.then_some(Extended::StaleAnswer))
+        }
         Some((_, Some(set))) => writer.positive(set, turn, is_udp, stale.then_some(Extended::StaleAnswer)),
         Some((entry, None)) if entry.set(rtype::CNAME).is_some() => Built::Unusual,
         Some(_) => writer.negative(zone, table, Rcode::NoError, stale.then_some(Extended::StaleAnswer)),
@@ -426,6 +429,27 @@ impl<'a> Writer<'a> {
                 None => self.glue(set, start, answers, limit),
             }
         }
+        self.finish(Rcode::NoError, true, false, extended)
+    }
+
+    /// So many of the records, from the one that `turn` begins with on.
+    fn some(mut self, set: PackedSet<'_>, turn: usize, most: usize, is_udp: bool, extended: Option<Extended>) -> Built {
+        let limit = self.out.len() - self.reserve(extended);
+        let begin = self.at;
+        for rdata in set.rotated(turn).take(most) {
+            if self.at + RR_HEAD + rdata.len() > limit {
+                self.at = begin;
+                return if is_udp { self.finish(Rcode::NoError, true, true, extended) } else { Built::Unusual };
+            }
+            // The question's name; data of this length is an address.
+            self.put(&[0xc0, 0x0c]);
+            self.put(&set.rtype.to_be_bytes());
+            self.put(&[0, 1]);
+            self.put(&set.ttl.to_be_bytes());
+            self.put(&u16::try_from(rdata.len()).unwrap_or_default().to_be_bytes());
+            self.put(rdata);
+        }
+        self.answers = most;
         self.finish(Rcode::NoError, true, false, extended)
     }
 

@@ -23,9 +23,21 @@ use super::answer::{self, Answer, Extended, Owner, Question, Rcode, Room, Rr};
 use super::fast::{MAX_TCP, MAX_UDP, MIN_UDP};
 use super::metrics::Counters;
 use super::options::{OPTION_HEAD, Tail};
+use super::policy::Policy;
 use super::request::{OPT, has_plain_question};
 use crate::zone::Zones;
 use crate::zone::name::Name;
+
+/// What holds for an answer besides the data.
+#[derive(Clone, Copy)]
+pub struct Terms<'a> {
+    /// The options in its OPT.
+    pub tail: &'a Tail,
+    /// Why questions outside the zones are refused.
+    pub outside: Extended,
+    /// Who may do what.
+    pub policy: &'a Policy,
+}
 
 /// Answers requests from zones.
 #[derive(Clone)]
@@ -45,15 +57,8 @@ impl Handler {
         &self.counters
     }
 
-    /// The responses to a packet; none for one that nobody is to be answered for. `said` are the options in them, and why
-    /// questions outside the zones are refused.
-    pub async fn respond_to(
-        &self,
-        packet: Vec<u8>,
-        peer: SocketAddr,
-        is_udp: bool,
-        said: (&Tail, Extended),
-    ) -> Vec<Vec<u8>> {
+    /// The responses to a packet; none for one that nobody is to be answered for.
+    pub async fn respond_to(&self, packet: Vec<u8>, peer: SocketAddr, is_udp: bool, terms: Terms<'_>) -> Vec<Vec<u8>> {
         let Some(header) = packet.first_chunk::<12>().copied() else {
             self.counters.dropped();
             return Vec::new();
@@ -71,7 +76,7 @@ impl Handler {
         match Request::from_bytes(packet, peer, protocol) {
             Ok(request) => {
                 let responses = Responses::new(is_udp);
-                self.respond(&request, said, responses.clone()).await;
+                self.respond(&request, Some(terms), responses.clone()).await;
                 responses.into_inner()
             }
             Err(error) => {
@@ -116,9 +121,11 @@ impl Handler {
     async fn respond<R: ResponseHandler>(
         &self,
         request: &Request,
-        (tail, outside): (&Tail, Extended),
+        terms: Option<Terms<'_>>,
         mut out: R,
     ) -> Option<ResponseInfo> {
+        let none = Tail::default();
+        let tail = terms.map_or(&none, |terms| terms.tail);
         if let Some((rcode, why)) = Self::refusal(request) {
             return self.send(request, tail, &mut out, &Answer::bare(rcode, why), None).await;
         }
@@ -127,7 +134,8 @@ impl Handler {
         let labels: Vec<Vec<u8>> = asked.iter().map(<[u8]>::to_ascii_lowercase).collect();
         let name = Name::from_labels(labels.iter().map(Vec::as_slice)).ok()?;
         let Some(zone) = self.zones.find(name.wire()) else {
-            let answer = Answer::bare(Rcode::Refused, Some(outside));
+            let answer =
+                Answer::bare(Rcode::Refused, Some(terms.map_or(Extended::NotAuthoritative, |terms| terms.outside)));
             return self.send(request, tail, &mut out, &answer, None).await;
         };
         let question = Question { name: name.wire(), rtype: query.query_type().into() };
@@ -135,6 +143,9 @@ impl Handler {
         let (answer, records) = {
             let table = zone.load();
             let mut answer = answer::answer(zone, &table, question, fastrand::usize(..));
+            if let Some(terms) = terms {
+                answer.bound(|rtype| terms.policy.most(rtype));
+            }
             let opt = opt(request, tail, answer.extended).map_or(0, |edns| opt_size(&edns));
             answer.fit(name.wire(), Self::room(request, name.wire().len() + 4, opt));
             let records = [&answer.answers, &answer.authority, &answer.additionals]
@@ -183,7 +194,7 @@ impl Handler {
 #[async_trait::async_trait]
 impl RequestHandler for Handler {
     async fn handle_request<R: ResponseHandler, T: Time>(&self, request: &Request, out: R) -> ResponseInfo {
-        match self.respond(request, (&Tail::default(), Extended::NotAuthoritative), out).await {
+        match self.respond(request, None, out).await {
             Some(info) => info,
             None => ResponseInfo::from(Header {
                 metadata: Metadata::response_from_request(&request.metadata),

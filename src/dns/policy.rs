@@ -2,6 +2,7 @@
 //! configuration is read again or a secret is changed. Pure.
 
 use std::net::IpAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use super::limits::Limits;
 use super::options::{self, Options, Tail};
 use super::rate::{Fate, Limiter};
 use super::secondaries::Allowed;
+use crate::zone::record::rtype;
 
 /// The policy of a server.
 #[derive(Debug, Clone)]
@@ -32,6 +34,8 @@ pub struct Policy {
     pub secrets: Arc<Secrets>,
     /// Whether they are random, and changed from time to time.
     pub is_random: bool,
+    /// Addresses in an answer to a question for them; none for all.
+    pub max_answers: Option<NonZeroUsize>,
     /// The server's name for those who ask for it (RFC 5001); empty for none.
     pub nsid: Arc<[u8]>,
     /// What TCP connections may take.
@@ -71,6 +75,7 @@ impl Policy {
             cookies: Mode::default(),
             secrets: Arc::new(secrets),
             is_random: true,
+            max_answers: None,
             nsid: Arc::default(),
             tcp: Limits::default(),
             rate: None,
@@ -87,6 +92,7 @@ impl Policy {
             cookies: config.cookies,
             secrets: config.cookie_secrets.clone().map_or(secrets, Arc::new),
             is_random: config.cookie_secrets.is_none(),
+            max_answers: NonZeroUsize::new(config.max_answers),
             nsid: config.nsid.as_bytes().into(),
             tcp: config.tcp,
             rate: None,
@@ -110,6 +116,15 @@ impl Policy {
         match &self.allow_recursion {
             Some(clients) if is_recursion_desired && !clients.decide(peer) => Extended::Prohibited,
             _ => Extended::NotAuthoritative,
+        }
+    }
+
+    /// How many records of this type an answer has at most. Only addresses are bounded: who asks for SRV wants to know of all,
+    /// and takes an instance that is missing for one that is gone.
+    pub fn most(&self, rtype: u16) -> usize {
+        match self.max_answers {
+            Some(most) if matches!(rtype, rtype::A | rtype::AAAA) => most.get(),
+            _ => usize::MAX,
         }
     }
 

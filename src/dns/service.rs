@@ -11,7 +11,7 @@ use super::fast::{MAX_TCP, MAX_UDP, MIN_UDP, RA};
 use super::forward::reply::{self, Found, Room};
 use super::forward::{Failure, Forwarder, Place};
 use super::front::{self, Admitted, Front, Running};
-use super::handler::Handler;
+use super::handler::{Handler, Terms};
 use super::metrics::Counters;
 use super::options::Tail;
 use super::request::{OPT, Opt, Request};
@@ -62,9 +62,10 @@ impl Service {
 
     /// The same at `now`, a time since 1970.
     pub(super) async fn reply_at(&self, packet: Vec<u8>, peer: SocketAddr, is_udp: bool, now: Duration) -> Reply {
-        let may_recurse = self.front.policy().may_recurse(peer.ip());
+        let policy = Arc::clone(&self.front.policy());
+        let may_recurse = policy.may_recurse(peer.ip());
         let is_recursion_desired = packet.get(2).is_some_and(|flags| flags & 0x01 != 0);
-        let outside = self.front.policy().why_outside(is_recursion_desired, peer.ip());
+        let outside = policy.why_outside(is_recursion_desired, peer.ip());
         let (message, signer, tail) = match self.front.admit(&packet, peer.ip(), is_udp, now) {
             Admitted::Answer(answer) => {
                 self.counters().refused_in_front(answer.get(3).copied().unwrap_or_default() & 0x0f);
@@ -87,7 +88,8 @@ impl Service {
         if let Some(forwarder) = self.forwarder.clone().filter(|_| may_recurse && self.is_outside(&message)) {
             return self.recurse(forwarder, Asked { message, signer, tail, is_udp, now: now.as_secs() });
         }
-        let mut messages = self.handler.respond_to(message, peer, is_udp, (&tail, outside)).await;
+        let mut messages =
+            self.handler.respond_to(message, peer, is_udp, Terms { tail: &tail, outside, policy: &policy }).await;
         if may_recurse {
             messages.iter_mut().filter_map(|message| message.get_mut(3)).for_each(|flags| *flags |= RA);
         }

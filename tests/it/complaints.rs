@@ -5,8 +5,8 @@
 //! | --- | --- |
 //! | 1 answers cut wrongly over UDP | `wire.txt`, `additionals_go_before_answers_do`, `section_8_2_7_truncated_responses` |
 //! | 2 more than 64 KiB over TCP fails | `a_service_that_no_message_holds_is_a_subset_over_tcp` |
-//! | 3 clients without TCP | `wire.txt`, `a_positive_answer_has_addresses_and_no_authority` |
-//! | 4 NXDOMAIN where NODATA is right | `names.txt`, `rfc4592_2_2_1_wildcards`, `names_come_with_their_empty_non_terminals_and_go_with_them` |
+//! | 3 clients without TCP | `wire.txt`, `a_positive_answer_has_addresses_and_no_authority`, `an_answer_has_no_more_addresses_than_it_may` |
+//! | 4 NXDOMAIN where NODATA is right | `names.txt`, `every_no_is_the_right_one_with_the_soa_and_nothing_else`, `rfc4592_2_2_1_wildcards`, `names_come_with_their_empty_non_terminals_and_go_with_them` |
 //! | 5 negatives without a proper SOA | `negative_answers_carry_the_apex_soa_with_the_lesser_ttl`, `master_file.txt` |
 //! | 6 delegations without NS and glue | `wire.txt`, `master_file.txt` |
 //! | 7 answers before everything was read | `before_zookeeper_is_there_the_answer_is_servfail`, `a_zone_that_was_never_read_is_servfail_and_never_nxdomain` |
@@ -98,6 +98,33 @@ async fn a_service_that_no_message_holds_is_a_subset_over_tcp() {
         let over_udp = dig(server.dns, &format!("{kind} crowd.service +ignore"));
         assert!(over_udp.has_flag("tc") && over_udp.answer.is_empty() && over_udp.size <= 1232, "{kind}");
     }
+    server.stop().await;
+}
+
+/// coredns #6149, consul #1481: what no datagram holds, musl before 1.2.4 does not see at all, and who sorts addresses always
+/// takes the same one.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_has_no_more_addresses_than_it_may() {
+    let (seed, mut tree) = (scratch("seed.tree"), "/services\n  /crowd\n    /providers\n".to_owned());
+    for i in 0..100 {
+        let _ = writeln!(tree, "      /10.0.0.{i}:80\n      /[2001:db8::{i}]:80");
+    }
+    std::fs::write(&seed, tree).unwrap();
+    let server = Running::start_with(&format!(
+        "[registry.main]\nmemory = \"{}\"\n[[zone]]\norigin = \"service.\"\n[dns]\nlisten = [\"127.0.0.1:0\"]\nmax_answers = 2\n",
+        seed.display()
+    ));
+    eventually("the registry", async || (dig(server.dns, "A crowd.service").status == "NOERROR").then_some(())).await;
+    for words in ["A crowd.service +noedns", "AAAA crowd.service +tcp"] {
+        let mut told = BTreeSet::new();
+        for _ in 0..40 {
+            let answer = dig(server.dns, &format!("{words} +ignore"));
+            assert_eq!((answer.answer.len(), answer.has_flag("tc")), (2, false), "{words}: {answer:?}");
+            told.extend(answer.data());
+        }
+        assert!(told.len() > 20, "always the same ones: {told:?}");
+    }
+    assert_eq!(dig(server.dns, "SRV crowd.service +tcp").answer.len(), 200, "an instance that is missing is gone");
     server.stop().await;
 }
 
