@@ -14,7 +14,7 @@ serial: what comes within a few milliseconds becomes one. Runs on /usr/bin/pytho
 """
 import argparse, os, random, re, statistics as st, subprocess, threading, time
 from kazoo.client import KazooClient
-from compare import HZ, cpu, load, pin
+from compare import cpu, load, pin
 
 def tree(file):
     """The paths of a tree text, parents first."""
@@ -39,12 +39,11 @@ def fill(client, paths):
 
 def readers(pid):
     """CPU seconds of the threads that answer over UDP."""
-    ticks = 0
+    ns = 0
     for tid in os.listdir(f"/proc/{pid}/task"):
-        head, tail = open(f"/proc/{pid}/task/{tid}/stat").read().rsplit(")", 1)
-        if head.split("(", 1)[1] == "dns-udp":
-            ticks += int(tail.split()[11]) + int(tail.split()[12])
-    return ticks / HZ
+        if open(f"/proc/{pid}/task/{tid}/comm").read().strip() == "dns-udp":
+            ns += int(open(f"/proc/{pid}/task/{tid}/schedstat").read().split()[0])
+    return ns / 1e9
 
 def serial(port):
     soa = subprocess.run(["dig", "+short", "@127.0.0.1", "-p", str(port), "service.", "SOA"], capture_output=True, text=True)
@@ -96,9 +95,9 @@ def main():
             writer = Writer(client, instances if kind == "changes" else elsewhere, a.changes)
             writer.start()
             time.sleep(0.3)
-            c0, r0, s0, t0 = sum(cpu(a.pid)), readers(a.pid), serial(a.port), time.monotonic()
+            c0, r0, s0, t0 = cpu(a.pid)[0], readers(a.pid), serial(a.port), time.monotonic()
             ok, secs, lost, size, p50, p99 = load(a, a.port)
-            took, c1, r1, s1 = time.monotonic() - t0, sum(cpu(a.pid)), readers(a.pid), serial(a.port)
+            took, c1, r1, s1 = time.monotonic() - t0, cpu(a.pid)[0], readers(a.pid), serial(a.port)
             writer.over = True
             writer.join()
             rows[kind].append(dict(qps=ok / secs, readers=(r1 - r0) / ok * 1e6, all=(c1 - c0) / ok * 1e6, lost=lost / (ok + lost),
