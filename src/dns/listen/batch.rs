@@ -259,12 +259,22 @@ pub(super) fn send_one(socket: &UdpSocket, route: &Route, bytes: &[u8]) -> io::R
 
 /// Asks the kernel for the address that each datagram was sent to.
 pub(super) fn want_destination(socket: &socket2::Socket, is_ipv4: bool) -> io::Result<()> {
-    let on: c_int = 1;
     let (level, name) =
         if is_ipv4 { (libc::IPPROTO_IP, libc::IP_PKTINFO) } else { (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO) };
+    set(socket, level, name, 1)
+}
+
+/// Responses over IPv4 always say that they are not to be fragmented, whatever somebody claims of the path: they are short
+/// enough for every one (RFC 9715 §3.1). It also spares the kernel an identification for each (RFC 6864 §4.1), which it
+/// takes from a counter that is in nobody's cache.
+pub(super) fn never_fragment(socket: &socket2::Socket) -> io::Result<()> {
+    set(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE)
+}
+
+fn set(socket: &socket2::Socket, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
     // SAFETY: the option's value is one int, whose address and size are given.
     let outcome = unsafe {
-        libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const on).cast(), size_of::<c_int>() as socklen_t)
+        libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), size_of::<c_int>() as socklen_t)
     };
     if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -111,6 +111,10 @@ fn udp_socket(address: SocketAddr, is_shared: bool) -> std::io::Result<UdpSocket
     #[cfg(target_os = "linux")]
     if is_shared {
         socket.set_reuse_port(true)?;
+        if address.is_ipv4() {
+            // Where it cannot be had, responses are short enough all the same.
+            let _ = batch::never_fragment(&socket);
+        }
         if address.ip().is_unspecified() {
             batch::want_destination(&socket, address.is_ipv4())?;
         }
