@@ -127,13 +127,12 @@ impl Worker {
                 aims[i].into_iter().for_each(|aim| prefetch(loaded.near(aim, &queries[i])));
             }
         }
-        // Look there, and ask for the memory that the answers will need.
+        // Look there, and ask for the memory that the answers will need: all of it in one go, since each entry is in a page
+        // of its own, and the processor looks for several pages at a time only when nothing comes between.
         let mut subjects = [None; BATCH];
         for i in 0..received {
             subjects[i] = aims[i].map(|aim| loaded.guess(aim, &queries[i]));
-            if let Some(bytes) = fast::lines_of(subjects[i], &queries[i]) {
-                prefetch(bytes);
-            }
+            fast::lines_of(subjects[i], &queries[i]).into_iter().for_each(prefetch);
         }
         // Write every answer.
         let (policy, now) = (self.front.policy(), since_1970());
