@@ -289,7 +289,7 @@ mod tests {
     /// Under `ThreadSanitizer` and under Miri as well: tests/races/run.
     #[test]
     fn readers_never_see_half_of_a_commit() {
-        let rounds = if cfg!(miri) { 40 } else { 5_000 };
+        let rounds = if cfg!(miri) { 20 } else { 5_000 };
         let (mut writer, index) = IndexWriter::new();
         writer.commit(of_round(0));
         std::thread::scope(|scope| {
