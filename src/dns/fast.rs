@@ -383,7 +383,8 @@ impl<'a> Writer<'a> {
     /// Begins with the question, in the room that the client has; none where there is less.
     fn new(asked: Asked<'a>, options: &'a [u8], out: &'a mut [u8]) -> Option<Self> {
         let Asked { packet, query, is_udp, .. } = asked;
-        let limit = match (is_udp, query.edns) {
+        // By reference, here and below: what is known of options is too long to be copied for one number.
+        let limit = match (is_udp, &query.edns) {
             (false, _) => MAX_TCP,
             (true, Some(edns)) => usize::from(edns.payload).clamp(MIN_UDP, MAX_UDP),
             (true, None) => MIN_UDP,
@@ -396,7 +397,7 @@ impl<'a> Writer<'a> {
 
     /// What OPT will take.
     fn reserve(&self, extended: Option<Extended>) -> usize {
-        match (self.query.edns, extended) {
+        match (&self.query.edns, extended) {
             (None, _) => 0,
             (Some(_), None) => OPT + self.options.len(),
             (Some(_), Some(_)) => OPT + self.options.len() + EXTENDED,
@@ -406,6 +407,14 @@ impl<'a> Writer<'a> {
     fn put(&mut self, bytes: &[u8]) {
         self.out[self.at..self.at + bytes.len()].copy_from_slice(bytes);
         self.at += bytes.len();
+    }
+
+    /// The same, in moves of a size that is known beforehand.
+    fn put_array<const N: usize>(&mut self, bytes: [u8; N]) {
+        if let Some(to) = self.out[self.at..].first_chunk_mut::<N>() {
+            *to = bytes;
+            self.at += N;
+        }
     }
 
     fn positive(mut self, set: PackedSet<'_>, turn: usize, is_udp: bool, extended: Option<Extended>) -> Built {
@@ -555,7 +564,7 @@ impl<'a> Writer<'a> {
         head[5] = 1;
         head[6..10].copy_from_slice(&set.ttl.min(minimum).to_be_bytes());
         head[10..].copy_from_slice(&u16::try_from(rdata.len()).unwrap_or_default().to_be_bytes());
-        self.put(&head);
+        self.put_array(head);
         self.put(rdata);
         self.authority = 1;
         self.finish(rcode, true, false, extended)
@@ -568,7 +577,7 @@ impl<'a> Writer<'a> {
 
     fn finish(mut self, rcode: Rcode, authoritative: bool, truncated: bool, extended: Option<Extended>) -> Built {
         let mut counts = [self.answers, self.authority, self.additionals];
-        if let Some(edns) = self.query.edns {
+        if let Some(edns) = &self.query.edns {
             let mut opt = [0, 0, 41, 0, 0, 0, 0, 0, 0, 0, 0];
             #[allow(clippy::cast_possible_truncation)] // a constant
             opt[3..5].copy_from_slice(&(MAX_UDP as u16).to_be_bytes());
@@ -576,8 +585,10 @@ impl<'a> Writer<'a> {
             opt[7] = u8::from(edns.dnssec_ok) << 7;
             let length = self.options.len() + if extended.is_some() { EXTENDED } else { 0 };
             opt[9..].copy_from_slice(&u16::try_from(length).unwrap_or_default().to_be_bytes());
-            self.put(&opt);
-            self.put(self.options);
+            self.put_array(opt);
+            if !self.options.is_empty() {
+                self.put(self.options);
+            }
             if let Some(extended) = extended {
                 self.put(&[0, 15, 0, 2]);
                 self.put(&extended.code().to_be_bytes());
@@ -585,12 +596,12 @@ impl<'a> Writer<'a> {
             counts[2] += 1;
         }
         // RD and CD are the asker's; QR, AA, TC and the code are ours; RA, Z and AD are never set.
-        let (rd, cd) = (self.out[2] & 1, self.out[3] & 0x10);
-        self.out[2] = 0x80 | u8::from(authoritative) << 2 | u8::from(truncated) << 1 | rd;
-        self.out[3] = cd | rcode.low_bits();
-        for (i, count) in counts.into_iter().enumerate() {
-            let count = u16::try_from(count).unwrap_or(u16::MAX);
-            self.out[6 + 2 * i..8 + 2 * i].copy_from_slice(&count.to_be_bytes());
+        if let Some(header) = self.out.first_chunk_mut::<HEADER>() {
+            header[2] = 0x80 | u8::from(authoritative) << 2 | u8::from(truncated) << 1 | (header[2] & 1);
+            header[3] = (header[3] & 0x10) | rcode.low_bits();
+            for (to, count) in header[6..].as_chunks_mut().0.iter_mut().zip(counts) {
+                *to = u16::try_from(count).unwrap_or(u16::MAX).to_be_bytes();
+            }
         }
         Built::Response { length: self.at, rcode, truncated, extended: extended.is_some() && self.query.edns.is_some() }
     }

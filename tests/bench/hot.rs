@@ -1,0 +1,72 @@
+//! The hot loop and nothing else, so that a tool can count its instructions: `tests/bench/instructions` runs it under
+//! callgrind. Counts do not depend on what else the machine does, which times do.
+
+mod workload;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use workload::{Workload, query};
+use zonekeeper::dns::cookie::{Secret, Secrets};
+use zonekeeper::dns::fast::{self, Asked, Built, Loaded, MAX_UDP, Parsed, Query};
+use zonekeeper::dns::options::Tail;
+use zonekeeper::dns::policy::Policy;
+use zonekeeper::zone::Zones;
+use zonekeeper::zone::record::rtype;
+
+/// Queries taken at a time, as a UDP thread does.
+const BATCH: usize = 32;
+/// Services of the zone.
+const SERVICES: u32 = 1_000;
+/// When it is asked, since 1970.
+const NOW: Duration = Duration::from_secs(1_700_000_000);
+
+fn main() {
+    // `cargo bench` adds a flag of its own.
+    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
+    let kind = arguments.next().unwrap_or_else(|| "srv".into());
+    let batches: usize = arguments.next().map_or(100, |text| text.parse().expect("a number of batches"));
+    let workload = Workload::new(SERVICES);
+    let packets: Vec<Vec<u8>> = (0..BATCH as u32).map(|i| packet(&kind, i * 311 % SERVICES)).collect();
+    let policy = Policy::new(Secrets::new(Secret::new([7; 16])));
+    println!("{} responses", answer(&workload.zones, &policy, &packets, batches));
+}
+
+/// A query as clients send it.
+fn packet(kind: &str, service: u32) -> Vec<u8> {
+    let owner = format!("api_{service}.service");
+    match kind {
+        "srv" => query(&owner, rtype::SRV, Some((0, b""))),
+        "a" => query(&owner, rtype::A, Some((0, b""))),
+        "aaaa" => query(&owner, rtype::AAAA, Some((0, b""))),
+        "nx" => query(&format!("nope_{service}.service"), rtype::A, Some((0, b""))),
+        "cookie" => query(&owner, rtype::A, Some((0, &[0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8]))),
+        _ => panic!("{kind} is none of srv, a, aaaa, nx, cookie"),
+    }
+}
+
+/// Answers all packets so many times. Has a name of its own in the binary, which callgrind is told.
+#[inline(never)]
+fn answer(zones: &Zones, policy: &Policy, packets: &[Vec<u8>], batches: usize) -> usize {
+    let mut queries = vec![Query::default(); BATCH];
+    let (mut spare, mut tail, mut out) = (Vec::new(), Tail::default(), [0; MAX_UDP]);
+    let (mut turn, mut responses) = (0_usize, 0);
+    for _ in 0..batches {
+        for (packet, query) in packets.iter().zip(&mut queries) {
+            assert_eq!(fast::parse(packet, query), Parsed::Plain);
+        }
+        let loaded = Loaded::new(zones, std::mem::take(&mut spare));
+        let mut subjects = [None; BATCH];
+        for (query, subject) in queries.iter().zip(&mut subjects) {
+            *subject = loaded.find(query);
+        }
+        for ((packet, query), subject) in packets.iter().zip(&queries).zip(subjects) {
+            turn += 1;
+            let asked = Asked { packet, query, peer: IpAddr::V4(Ipv4Addr::LOCALHOST), is_udp: true, turn };
+            let built = fast::respond(&loaded, policy, asked, subject, NOW, &mut tail, &mut out);
+            responses += usize::from(matches!(built, Built::Response { .. }));
+        }
+        spare = loaded.into_spare();
+    }
+    responses
+}
