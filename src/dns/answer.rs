@@ -6,11 +6,15 @@
 //! dropped without TC (RFC 2181 §9), answers that do not fit set TC and are all left out over UDP, and are a subset over
 //! TCP, where 64 KiB are all there is.
 
+mod fit;
+
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+
+pub use fit::Room;
 
 use crate::zone::lookup::{self, Found};
-use crate::zone::name::{self, Name};
+use crate::zone::name::Name;
 use crate::zone::packed::{Packed, PackedSet, srv_target};
 use crate::zone::record::rtype;
 use crate::zone::view::View;
@@ -318,116 +322,6 @@ fn add_addresses<'t>(answer: &mut Answer<'t>, table: &'t View) {
     }
     answer.additionals.extend(addresses.into_iter().flatten());
 }
-
-/// How much room an answer has.
-#[derive(Debug, Clone, Copy)]
-pub struct Room {
-    /// Bytes of the whole message.
-    pub size: usize,
-    /// Bytes of it that header, question and OPT take.
-    pub taken: usize,
-    /// Whether the client can ask again over TCP: then answers that do not fit are told by TC, else cut to a subset.
-    pub can_retry: bool,
-}
-
-impl Answer<'_> {
-    /// Leaves no more answers of one type than `most` says for it.
-    pub fn bound(&mut self, most: impl Fn(u16) -> usize) {
-        let mut counts: HashMap<u16, usize> = HashMap::new();
-        self.answers.retain(|rr| {
-            let count = counts.entry(rr.rtype).or_default();
-            *count += 1;
-            *count <= most(rr.rtype)
-        });
-    }
-
-    /// Makes the answer fit.
-    pub fn fit(&mut self, question: &[u8], room: Room) {
-        let mut sizes = Sizes { taken: room.taken, question, seen: HashSet::new(), names: 0 };
-        let fitting = |sizes: &mut Sizes<'_>, section: &[Rr<'_>]| {
-            section.iter().take_while(|rr| sizes.add(rr) <= room.size).count()
-        };
-        let answers = fitting(&mut sizes, &self.answers);
-        if answers < self.answers.len() {
-            self.additionals.clear();
-            if room.can_retry {
-                self.truncated = true;
-                self.answers.clear();
-                self.authority.clear();
-            } else {
-                self.answers.truncate(answers);
-            }
-            return;
-        }
-        let authority = fitting(&mut sizes, &self.authority);
-        if authority < self.authority.len() {
-            self.additionals.clear();
-            // A negative answer is not one without its SOA, nor a referral without its name servers.
-            self.truncated = room.can_retry;
-            self.authority.truncate(authority);
-            return;
-        }
-        // Whole RRsets: a client must not take a part for the whole (RFC 2181 §9).
-        let additionals = fitting(&mut sizes, &self.additionals);
-        if let Some(first_out) = self.additionals.get(additionals) {
-            let (owner, rtype) = (first_out.owner.clone(), first_out.rtype);
-            self.additionals.truncate(additionals);
-            while self.additionals.last().is_some_and(|rr| rr.owner == owner && rr.rtype == rtype) {
-                self.additionals.pop();
-            }
-        }
-    }
-}
-
-/// Counts the bytes of records as the encoder writes them: an owner's longest suffix that was written before as an
-/// owner is a pointer of two bytes (RFC 1035 §4.1.4). Names in data are written in full.
-struct Sizes<'a> {
-    taken: usize,
-    question: &'a [u8],
-    seen: HashSet<Vec<u8>>,
-    names: usize,
-}
-
-impl Sizes<'_> {
-    fn add(&mut self, rr: &Rr<'_>) -> usize {
-        let owner = match &rr.owner {
-            Owner::Question => self.question.to_vec(),
-            Owner::Name(name) => name.wire().to_vec(),
-        };
-        self.names += 1;
-        if self.names > MAX_COMPRESSED {
-            self.taken += owner.len();
-            return self.add_rest(rr);
-        }
-        let mut at = 0;
-        for label in name::labels(&owner) {
-            let suffix = &owner[at..];
-            if self.seen.contains(suffix) {
-                // The pointer, in place of all that is left.
-                self.taken += 2;
-                return self.add_rest(rr);
-            }
-            // Pointers reach 14 bits; the encoder keeps a bounded number of candidates.
-            if self.taken < 0x4000 && self.seen.len() < MAX_CANDIDATES {
-                self.seen.insert(suffix.to_vec());
-            }
-            self.taken += 1 + label.len();
-            at += 1 + label.len();
-        }
-        self.taken += 1;
-        self.add_rest(rr)
-    }
-
-    fn add_rest(&mut self, rr: &Rr<'_>) -> usize {
-        self.taken += 10 + rr.rdata.len();
-        self.taken
-    }
-}
-
-/// As many names as hickory-proto's encoder compresses in a message; those after them are written in full.
-const MAX_COMPRESSED: usize = 120;
-/// As many suffixes as hickory-proto's encoder remembers.
-const MAX_CANDIDATES: usize = 64;
 
 #[cfg(test)]
 mod tests {

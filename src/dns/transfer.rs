@@ -3,7 +3,8 @@
 //! A transfer shows one state of the zone, however long it takes: the entries are collected when it begins, and shared
 //! with the zone until it ends. The zone's writer never waits for it.
 
-use std::collections::HashMap;
+mod packer;
+
 use std::{iter, vec};
 
 use super::request::{HEADER, Opt, Request};
@@ -11,6 +12,7 @@ use super::tsig::Signer;
 use crate::zone::journal::{self, Difference};
 use crate::zone::record::{Record, rtype};
 use crate::zone::{Freshness, Zone, Zones, serial};
+use packer::Packer;
 
 /// Response codes of refused transfers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -205,60 +207,6 @@ fn without_question(start: &[u8]) -> Vec<u8> {
     let mut header = start[..HEADER].to_vec();
     header[4..6].copy_from_slice(&[0, 0]);
     header
-}
-
-/// Puts records into the answer section of a message, owners compressed.
-struct Packer {
-    bytes: Vec<u8>,
-    count: u16,
-    /// Where each suffix of a name stands.
-    suffixes: HashMap<Vec<u8>, u16>,
-}
-
-impl Packer {
-    fn new(bytes: Vec<u8>) -> Self {
-        Self { bytes, count: 0, suffixes: HashMap::new() }
-    }
-
-    /// Appends a record; false, and nothing is changed, when there is no room.
-    fn push(&mut self, record: &Record, room: usize) -> bool {
-        let (begin, Ok(length)) = (self.bytes.len(), u16::try_from(record.rdata.len())) else { return false };
-        let Some(count) = self.count.checked_add(1) else { return false };
-        self.push_name(record.owner.wire());
-        self.bytes.extend_from_slice(&record.rtype.to_be_bytes());
-        self.bytes.extend_from_slice(&1u16.to_be_bytes());
-        self.bytes.extend_from_slice(&record.ttl.to_be_bytes());
-        self.bytes.extend_from_slice(&length.to_be_bytes());
-        self.bytes.extend_from_slice(&record.rdata);
-        if self.bytes.len() > room {
-            self.bytes.truncate(begin);
-            self.suffixes.retain(|_, at| usize::from(*at) < begin);
-            return false;
-        }
-        self.count = count;
-        true
-    }
-
-    fn push_name(&mut self, mut name: &[u8]) {
-        while let Some(&length) = name.first().filter(|length| **length > 0) {
-            if let Some(at) = self.suffixes.get(name) {
-                self.bytes.extend_from_slice(&(0xc000 | at).to_be_bytes());
-                return;
-            }
-            if let Ok(at @ ..=0x3fff) = u16::try_from(self.bytes.len()) {
-                self.suffixes.insert(name.to_vec(), at);
-            }
-            let (label, rest) = name.split_at(1 + usize::from(length));
-            self.bytes.extend_from_slice(label);
-            name = rest;
-        }
-        self.bytes.push(0);
-    }
-
-    fn finish(mut self) -> Vec<u8> {
-        self.bytes[6..8].copy_from_slice(&self.count.to_be_bytes());
-        self.bytes
-    }
 }
 
 #[cfg(test)]
