@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -58,6 +59,7 @@ pub(super) fn run(
     path: Option<&Path>,
     started: impl FnOnce(&App) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
+    take_descriptors();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         let stop = CancellationToken::new();
@@ -88,6 +90,21 @@ pub(super) fn run(
     // Look-ups of names in progress may block; nobody waits for them.
     runtime.shutdown_background();
     result
+}
+
+/// As many file descriptors as the TCP connections and forwarded questions that there may be take, and many more.
+const DESCRIPTORS: u64 = 65_536;
+
+/// Lets this process have so many file descriptors, as far as it may. 1024, where nobody has said more, are gone in a flood,
+/// and then there is none for ZooKeeper. Checks and commands that are run inherit it.
+fn take_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(DESCRIPTORS, |most| most.min(DESCRIPTORS));
+    if limit.current.is_some_and(|current| current < wanted)
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..limit })
+    {
+        warn!(%error, "no more file descriptors are to be had");
+    }
 }
 
 /// How often the files of the configuration are looked at.
