@@ -7,12 +7,12 @@
 //! | 2 more than 64 KiB over TCP fails | `a_service_that_no_message_holds_is_a_subset_over_tcp` |
 //! | 3 clients without TCP | `wire.txt`, `a_positive_answer_has_addresses_and_no_authority`, `an_answer_has_no_more_addresses_than_it_may` |
 //! | 4 NXDOMAIN where NODATA is right | `names.txt`, `every_no_is_the_right_one_with_the_soa_and_nothing_else`, `rfc4592_2_2_1_wildcards`, `names_come_with_their_empty_non_terminals_and_go_with_them` |
-//! | 5 negatives without a proper SOA | `negative_answers_carry_the_apex_soa_with_the_lesser_ttl`, `master_file.txt` |
+//! | 5 negatives without a proper SOA | `every_no_is_the_right_one_with_the_soa_and_nothing_else`, `negative_answers_carry_the_apex_soa_with_the_lesser_ttl`, `master_file.txt` |
 //! | 6 delegations without NS and glue | `wire.txt`, `master_file.txt` |
 //! | 7 answers before everything was read | `before_zookeeper_is_there_the_answer_is_servfail`, `a_zone_that_was_never_read_is_servfail_and_never_nxdomain` |
 //! | 8 down with the store | `thirty_seconds_without_zookeeper_lose_no_answer`, `a_start_without_zookeeper_answers_from_the_cache_file_and_says_that_it_is_stale` |
 //! | 9 stale where the truth is known | `every_change_shows_and_the_staleness_is_printed`, `after_every_storm_every_name_is_what_zookeeper_holds` |
-//! | 10 case matters somewhere | `names.txt`, `services_that_differ_in_case_are_one_in_dns` |
+//! | 10 case matters somewhere | `names.txt`, `services_that_differ_in_case_are_one_in_dns`, `services_that_differ_only_in_case_are_one_and_it_is_told_with_both_paths` |
 //! | 11 names that are no host names | `forms.txt`, `long_elements_are_cut_and_told_apart`, `other_scripts_become_punycode` |
 //! | 12 SRV targets that are not the instance | `every_srv_target_is_the_instance_and_nobody_else` |
 //! | 13 no addresses with SRV | `names.txt`, `haproxy_follows_srv_records_with_their_weights_and_addresses` |
@@ -25,8 +25,8 @@
 //! | 20 who counts as healthy | `instances_that_are_not_up_leave_and_the_name_stays`, `it_rises_and_falls_after_as_many_results_in_a_row_as_the_rules_say` |
 //! | 21 no maintenance of a whole service | `what_is_drained_leaves_every_servers_answers_at_once_and_stays_registered`, `a_drain_ends_by_itself_also_while_zookeeper_is_away` |
 //! | 22 times to live out of hand | `names.txt`, `an_address_is_there_as_long_as_anybody_is_and_has_the_least_time_to_live` |
-//! | 23 forwarding stops at the first trouble | `an_upstream_that_is_dead_or_silent_is_passed_over`, `forwarding_in_a_circle_is_noticed_and_ends` |
-//! | 24 instances that are host names | `host_names_are_flattened_with_the_lesser_ttl`, `only_a_host_alone_that_nothing_is_known_of_is_an_alias` |
+//! | 23 forwarding stops at the first trouble | `servfail_refused_and_a_referral_lead_to_the_next_and_nxdomain_is_final`, `an_upstream_that_is_dead_or_silent_is_passed_over`, `forwarding_in_a_circle_is_noticed_and_ends` |
+//! | 24 instances that are host names | `host_names_are_flattened_with_the_lesser_ttl`, `hosts_are_flattened_and_a_host_that_nobody_knows_is_an_alias`, `only_a_host_alone_that_nothing_is_known_of_is_an_alias` |
 //! | 25 registrations that vanish silently | `a_restart_takes_over_what_the_killed_process_left`, `what_was_deleted_during_a_cut_is_restored_after_it` |
 
 use std::collections::BTreeSet;
