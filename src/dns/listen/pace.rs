@@ -22,7 +22,7 @@ const IDLE: Duration = Duration::from_millis(10);
 /// The recent rate of queries of one thread.
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// How long a pause is.
+    /// How long a pause is at most.
     gather: Duration,
     /// When the last batch was answered.
     last: Instant,
@@ -42,7 +42,7 @@ impl Pace {
         received < ENOUGH && !self.gather.is_zero()
     }
 
-    /// How long to pause, at `now`, when `received` queries have been answered.
+    /// How long to pause, at `now`, when `received` queries have been answered: until enough are expected, and no longer.
     pub(super) fn after(&mut self, received: usize, now: Instant) -> Option<Duration> {
         let elapsed = now.saturating_duration_since(self.last).min(IDLE);
         self.last = now;
@@ -50,7 +50,12 @@ impl Pace {
         self.queries = self.queries - self.queries / MEMORY + received as u64 * 1024;
         self.nanoseconds = self.nanoseconds - self.nanoseconds / MEMORY + nanoseconds(elapsed);
         let expected = self.queries.saturating_mul(8) / 1024 * nanoseconds(self.gather) / self.nanoseconds.max(1);
-        (expected >= WORTH).then_some(self.gather)
+        let enough = 8 * u64::try_from(ENOUGH).unwrap_or(u64::MAX);
+        match expected {
+            0..WORTH => None,
+            _ if expected <= enough => Some(self.gather),
+            _ => Some(Duration::from_nanos(nanoseconds(self.gather).saturating_mul(enough) / expected)),
+        }
     }
 }
 
@@ -84,6 +89,18 @@ mod tests {
         assert!(pauses(1, Duration::from_micros(50), 1000));
         assert!(pauses(3, Duration::from_micros(150), 1000));
         assert!(pauses(7, Duration::from_micros(350), 1000));
+    }
+
+    #[test]
+    fn a_pause_ends_when_enough_are_expected() {
+        let pause = |gather: u64, apart: u64| {
+            let (begun, gather) = (Instant::now(), Duration::from_micros(gather));
+            let mut pace = Pace::new(gather, begun);
+            (1..=1000).map(|i| pace.after(1, begun + Duration::from_micros(apart) * i)).last().flatten()
+        };
+        assert_eq!(pause(100, 50), Some(Duration::from_micros(100)), "two of the eight");
+        let long = pause(1000, 50).unwrap();
+        assert!((390..=410).contains(&long.as_micros()), "eight, 50 µs apart: {long:?}");
     }
 
     #[test]
