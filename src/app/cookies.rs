@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use rustix::rand::{GetRandomFlags, getrandom};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -27,8 +26,7 @@ fn fresh() -> anyhow::Result<Secret> {
 /// Bytes that nobody can guess.
 pub(super) fn bytes() -> anyhow::Result<[u8; 16]> {
     let mut bytes = [0; 16];
-    // The system gives so few bytes at once or none.
-    getrandom(&mut bytes, GetRandomFlags::empty()).context("the system gives no random bytes for a secret")?;
+    getrandom::fill(&mut bytes).context("the system gives no random bytes for a secret")?;
     Ok(bytes)
 }
 
