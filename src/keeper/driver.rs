@@ -1,7 +1,5 @@
 //! The mirror's I/O: does what [`super::mirror`] decides against a session, and nothing else. No decision is made here.
 
-mod ahead;
-
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -18,19 +16,11 @@ use super::mirror::{Action, Counters, Input, Limits, Mirror, Phase, Siblings, To
 use super::session::{Ensemble, Event, Read, Reply, Session, Watch};
 use super::tree::Tree;
 use super::{Error, Path, mirror};
-use ahead::Ahead;
 
 /// Who is shown the mirrored tree.
 pub trait Observer: Send + 'static {
-    /// The tree is exact, and `changed` are the paths whose znodes are new, gone or different since the last time, or
-    /// since they were prepared.
+    /// The tree is exact, and `changed` are the paths whose znodes are new, gone or different since the last time.
     fn publish(&mut self, tree: &Tree, changed: &BTreeSet<Path>);
-
-    /// What gets ready for the first time. It runs on a thread of its own while the tree is being read, and has ended when
-    /// that is published.
-    fn preparation(&self) -> Option<Preparation> {
-        None
-    }
 
     /// The tree holds what was exact once, before ZooKeeper was asked for anything: all of it is to be shown.
     fn restore(&mut self, tree: &Tree);
@@ -51,9 +41,6 @@ pub trait Observer: Send + 'static {
     /// How fresh what was published is: called at every change of the phase and about once a second.
     fn freshness(&mut self, freshness: Freshness);
 }
-
-/// Gets ready for what is in the tree at these paths now; see [`Observer::preparation`].
-pub type Preparation = Box<dyn FnMut(&Tree, &[Path]) + Send>;
 
 /// How fresh the published view is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,8 +109,6 @@ pub struct Driver<E: Ensemble, O> {
     /// Why connecting failed, as it was logged last. Attempts go on for hours: one line for each reason.
     refusal: Option<Error>,
     cache: Option<Cache>,
-    /// Who gets ready for the first time.
-    ahead: Ahead,
 }
 
 /// The cache file: how it is to be kept, and who keeps it once the driver runs.
@@ -181,7 +166,6 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
             tasks: JoinSet::new(),
             refusal: None,
             cache: None,
-            ahead: Ahead::default(),
         }
     }
 
@@ -382,9 +366,7 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
                         Done::Replied(epoch, batch, replies)
                     });
                 }
-                Action::Prepare(changed) => self.ahead.prepare(changed, &self.tree, || self.observer.preparation()),
                 Action::Publish(changed) => {
-                    let changed = self.ahead.finish(changed);
                     let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner);
                     if self.phase != Phase::Live {
                         info!(root = %self.root, znodes = tree.len(), changed = changed.len(), "read completely");

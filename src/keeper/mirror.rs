@@ -222,8 +222,6 @@ impl Mirror {
     pub fn poll(&mut self, now: Instant) -> Vec<Action> {
         if self.phase == Phase::Live {
             self.publish(now);
-        } else {
-            self.prepare();
         }
         while self.in_flight < self.limits.in_flight {
             let Some(batch) = self.next_request(now) else { break };

@@ -13,7 +13,6 @@ pub mod explain;
 pub mod guard;
 mod hosts;
 mod meetings;
-mod prepare;
 pub mod registry;
 pub mod resolver;
 pub mod through;
@@ -28,7 +27,7 @@ use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 use crate::keeper::Path;
-use crate::keeper::driver::{Freshness, Observer, Preparation};
+use crate::keeper::driver::{Freshness, Observer};
 use crate::keeper::links::Links;
 use crate::keeper::mirror::Together;
 use crate::keeper::tree::Tree;
@@ -41,9 +40,8 @@ use drains::Drains;
 use explain::View;
 use guard::{Guard, Left, SharedAlarm};
 use hosts::Hosts;
-use prepare::Prepared;
 use registry::{Layout, Problems, Reading};
-use through::{SharedLinks, Through, Touched};
+use through::{SharedLinks, Through};
 
 /// A zone's writer, shared by the publisher and by whoever re-reads the zone's file.
 pub type SharedWriter = Arc<Mutex<ZoneWriter>>;
@@ -94,7 +92,6 @@ impl Target {
 }
 
 /// What one service offers.
-#[derive(Debug)]
 struct Built {
     /// Its path in lower case.
     folded: String,
@@ -147,8 +144,6 @@ struct Core {
     freshness: Freshness,
     /// Who holds storms of removals back.
     guard: Option<Guard>,
-    /// What was built before the first time, if anything was.
-    prepared: Option<Prepared>,
 }
 
 impl Publisher {
@@ -168,7 +163,6 @@ impl Publisher {
             complete: false,
             freshness: Freshness::Loading,
             guard: None,
-            prepared: None,
             layout,
         };
         Self { core: Arc::new(Mutex::new(core)), outside: BTreeSet::new(), drains, alarm: None }
@@ -262,37 +256,23 @@ impl Core {
         self.through.links()
     }
 
-    /// The services that a batch of changed paths touches, in lower case; without any, all that there are. Those that were
-    /// prepared are left out, but for those that links lead to: preparing, nobody follows links.
-    fn touched(
-        &mut self,
-        tree: &Tree,
-        changed: Option<&BTreeSet<Path>>,
-        prepared: Option<&Prepared>,
-    ) -> BTreeSet<String> {
-        let Touched { own, through, broken } = self.through.touched(&self.layout, tree, changed);
+    /// The services that a batch of changed paths touches, in lower case; without any, all that there are.
+    fn touched(&mut self, tree: &Tree, changed: Option<&BTreeSet<Path>>) -> BTreeSet<String> {
+        let (services, broken) = self.through.touched(&self.layout, tree, changed);
         if let Some(broken) = broken {
             self.report(LINKS, broken);
             let links = self.links();
             self.outside.clone_from(links.read().unwrap_or_else(PoisonError::into_inner).outside());
         }
-        let mut touched = self.folded(own);
-        touched.retain(|folded| prepared.is_none_or(|prepared| !prepared.contains_key(folded)));
-        touched.extend(self.folded(through));
-        touched
-    }
-
-    /// These services in lower case. Other spellings are kept in mind.
-    fn folded(&mut self, services: impl IntoIterator<Item = String>) -> BTreeSet<String> {
-        let mut all = BTreeSet::new();
+        let mut touched = BTreeSet::new();
         for service in services {
             let folded = service.to_ascii_lowercase();
             if folded != service {
                 self.spellings.entry(folded.clone()).or_default().insert(service);
             }
-            all.insert(folded);
+            touched.insert(folded);
         }
-        all
+        touched
     }
 
     /// Reads all that DNS takes for the service `folded`; none when there is no such thing.
@@ -338,7 +318,17 @@ impl Core {
                 while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let build = |folded: &String| publisher.build(tree, &links, &origins, folded.clone(), now);
                     let mut piece: Vec<Built> = piece.iter().map(build).collect();
-                    publisher.show_ahead(&mut piece);
+                    for (i, target) in publisher.targets.iter().enumerate() {
+                        // While one thread has the writer, the others build.
+                        let mut writer = target.lock();
+                        for built in &mut piece {
+                            if let Some(offers) = built.offered.get_mut(i).and_then(Option::take) {
+                                writer.put(&built.folded, offers);
+                            }
+                        }
+                        // Where nobody is served yet, what was built is not kept twice until all of it is.
+                        writer.prepare();
+                    }
                     for Built { folded, exists, malformed, wanted, drains, instances, .. } in piece {
                         publisher.report(&folded, malformed);
                         wishes.push((folded, exists, wanted, drains, instances));
@@ -470,11 +460,6 @@ impl Observer for Publisher {
         self.copy_outside();
     }
 
-    fn preparation(&self) -> Option<Preparation> {
-        let publisher = self.clone();
-        Some(Box::new(move |tree, changed| publisher.lock().prepare(tree, changed)))
-    }
-
     fn outside(&self) -> Option<&BTreeSet<Path>> {
         Some(&self.outside)
     }
@@ -500,18 +485,7 @@ impl Observer for Publisher {
 impl Core {
     /// Brings the services into the zones that these changes, or all znodes, touch.
     fn publish(&mut self, tree: &Tree, changed: Option<&BTreeSet<Path>>) {
-        let prepared = self.prepared.take();
-        // What changed since the preparation is built now; of the rest it is asked where links lead.
-        let since = changed.filter(|_| prepared.is_some()).map(|since| self.services_of(since)).unwrap_or_default();
-        let changed = changed.filter(|_| prepared.is_none());
-        let mut touched = self.touched(tree, changed, prepared.as_ref());
-        touched.extend(since);
-        for (folded, built) in prepared.into_iter().flatten() {
-            if !touched.contains(&folded) {
-                self.put(built);
-            }
-        }
-        let touched = touched.into_iter().collect();
+        let touched = self.touched(tree, changed).into_iter().collect();
         let touched = self.judged(tree, touched, Instant::now());
         self.rebuild(tree, touched);
         self.commit();

@@ -22,17 +22,6 @@ pub(super) struct Through {
     services: BTreeSet<String>,
 }
 
-/// What a batch of changes touches.
-#[derive(Debug, Default)]
-pub(super) struct Touched {
-    /// Services that changed znodes are of, by their paths.
-    pub(super) own: BTreeSet<String>,
-    /// Services that are seen through links, or take something by one, by their paths as shown.
-    pub(super) through: BTreeSet<String>,
-    /// The links that cannot be followed, if that changed.
-    pub(super) broken: Option<Vec<Malformed>>,
-}
-
 impl Through {
     pub(super) fn new(root: Path) -> Self {
         Self { links: Arc::new(RwLock::new(Links::new(root))), services: BTreeSet::new() }
@@ -43,8 +32,14 @@ impl Through {
     }
 
     /// Takes in the links that the changed znodes hold (all are, where none are named), and follows all anew where that is
-    /// needed.
-    pub(super) fn touched(&mut self, layout: &Layout, tree: &Tree, changed: Option<&BTreeSet<Path>>) -> Touched {
+    /// needed. Gives the services that a batch of changes touches, by their paths as shown, and the links that cannot be
+    /// followed if that changed.
+    pub(super) fn touched(
+        &mut self,
+        layout: &Layout,
+        tree: &Tree,
+        changed: Option<&BTreeSet<Path>>,
+    ) -> (BTreeSet<String>, Option<Vec<Malformed>>) {
         let mut links = self.links.write().unwrap_or_else(PoisonError::into_inner);
         // Paths of one service stand together: most are like the one before.
         let mut touched = BTreeSet::new();
@@ -95,7 +90,8 @@ impl Through {
             broken = Some(links.broken().iter().map(malformed).collect());
         }
         self.services.extend(through.iter().cloned());
-        Touched { own: touched, through, broken }
+        touched.extend(through);
+        (touched, broken)
     }
 
     /// The service at `path` is not shown any more.

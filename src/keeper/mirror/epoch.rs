@@ -59,7 +59,7 @@ impl Mirror {
         self.joining.clear();
         self.in_flight = 0;
         self.probing = false;
-        self.actions.retain(|action| matches!(action, Action::Publish(_) | Action::Prepare(_)));
+        self.actions.retain(|action| matches!(action, Action::Publish(_)));
         if self.phase == Phase::Live {
             self.publish_now();
         }

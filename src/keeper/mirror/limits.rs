@@ -13,8 +13,6 @@ pub struct Limits {
     pub batch_bytes: usize,
     /// Requests outstanding.
     pub in_flight: usize,
-    /// Changes that a first scan hands over to be prepared, before there is anything to show.
-    pub ahead: usize,
     /// How long changes that can be shown wait for others that are being read, to be shown together.
     pub hold: Duration,
     /// How long a group may go on changing until everything in it that moves is read at once.
@@ -35,7 +33,6 @@ impl Limits {
             batch_paths: 500,
             batch_bytes: 256 << 10,
             in_flight: 8,
-            ahead: 50_000,
             hold: Duration::from_millis(10),
             restless: Duration::from_millis(50),
             patience: timeout * 2,

@@ -50,9 +50,6 @@ pub enum Action {
     Sync(u32),
     /// Read these, in one request.
     Read(u32, Vec<Read>),
-    /// Get ready to show what is in the tree at these paths, at the first [`Self::Publish`]: nothing is shown yet, and all
-    /// of it may change again.
-    Prepare(BTreeSet<Path>),
-    /// Show the readers the tree as it is now; these paths changed since the last time, or since they were to be prepared.
+    /// Show the readers the tree as it is now; these paths changed since the last time.
     Publish(BTreeSet<Path>),
 }

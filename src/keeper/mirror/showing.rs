@@ -60,15 +60,6 @@ impl Mirror {
         }
     }
 
-    /// Hands over what the first scan has put into the tree so far, once it is much: with a large tree those who show it
-    /// have work of their own to do, and can do it meanwhile.
-    pub(super) fn prepare(&mut self) {
-        if self.fresh_at.is_none() && self.changed.len() >= self.limits.ahead {
-            self.changed_since = None;
-            self.actions.push(Action::Prepare(std::mem::take(&mut self.changed)));
-        }
-    }
-
     /// Publishes what was put into the tree: at once when nothing is being read, and otherwise after a short while, so that
     /// a burst makes few steps.
     pub(super) fn publish(&mut self, now: Instant) {

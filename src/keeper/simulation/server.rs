@@ -87,7 +87,7 @@ impl World {
             Action::Join(epoch, root) => Input::Joined(epoch, root, Err(error())),
             Action::Sync(epoch) => Input::Synced(epoch, Err(error())),
             Action::Read(epoch, batch) => Input::Replied(epoch, batch, Err(error())),
-            Action::Connect { .. } | Action::Prepare(_) | Action::Publish(_) | Action::Leave(_) => return,
+            Action::Connect { .. } | Action::Publish(_) | Action::Leave(_) => return,
         };
         let due = if broken { self.now } else { self.now + TIMEOUT };
         self.coming.push(Coming { due, what });
@@ -150,7 +150,7 @@ impl World {
                     self.send(Input::Replied(epoch, batch, Ok(replies)), slow);
                 }
                 Action::Leave(root) => drop(self.watched.remove(&root)),
-                Action::Connect { .. } | Action::Prepare(_) | Action::Publish(_) => {}
+                Action::Connect { .. } | Action::Publish(_) => {}
             }
         }
     }

@@ -54,8 +54,6 @@ pub(super) struct World {
     pub(super) outstanding: BTreeMap<Path, u32>,
     batch_paths: usize,
     pub(super) delays: Vec<Duration>,
-    /// What is to be prepared; none once anything was published.
-    prepared: Option<BTreeSet<Path>>,
     traced: bool,
     pub(super) trace: Vec<String>,
     mixture: Option<String>,
@@ -91,7 +89,6 @@ impl World {
             batch_paths,
             batch_bytes: 64,
             in_flight: 2,
-            ahead: 2,
             hold: Duration::from_millis(10),
             restless: Duration::from_millis(50),
             patience: Duration::from_secs(20),
@@ -127,7 +124,6 @@ impl World {
             outstanding: BTreeMap::new(),
             batch_paths,
             delays: Vec::new(),
-            prepared: Some(BTreeSet::new()),
             traced,
             trace: Vec::new(),
             mixture: None,
@@ -260,14 +256,7 @@ impl World {
                 self.delays.push(after);
                 self.connect_due = Some(self.now + after);
             }
-            Action::Prepare(paths) => {
-                assert!(self.prepared.is_some(), "only before the first time");
-                self.prepared.get_or_insert_default().extend(paths);
-            }
-            Action::Publish(mut paths) => {
-                paths.extend(self.prepared.take().unwrap_or_default());
-                self.publish(&paths);
-            }
+            Action::Publish(paths) => self.publish(&paths),
             action => {
                 if let Action::Read(_, batch) = &action {
                     assert!(batch.len() <= self.batch_paths, "a batch beyond the limit");
