@@ -22,7 +22,7 @@ struct Table {
 
 struct Connection {
     client: IpAddr,
-    /// When it came, in milliseconds since [`Open::begun`].
+    /// When it came, in nanoseconds since [`Open::begun`]: who asked first within a millisecond is told, too.
     came: u64,
     /// When it last asked or took something: bytes that are no whole query do not count.
     heard: Arc<AtomicU64>,
@@ -47,7 +47,7 @@ impl Open {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Takes a connection in, if its client has not too many; where all places are taken, the longest idle one goes.
@@ -82,7 +82,7 @@ impl Open {
     /// Ends those that have asked nothing for `idle`, and those that have been there for `total`.
     pub(super) fn sweep(&self, idle: Duration, total: Duration) {
         let now = self.now();
-        let is_over = |since: u64, limit: Duration| u128::from(now.saturating_sub(since)) > limit.as_millis();
+        let is_over = |since: u64, limit: Duration| Duration::from_nanos(now.saturating_sub(since)) > limit;
         let mut table = self.lock();
         // In a second step, as the end of a task frees its place.
         let over = table.open.extract_if(|_, connection| {
@@ -150,6 +150,18 @@ mod tests {
         assert_eq!(ids(&open), [first.id(), third.id()], "the second was silent for the longest");
         drop((first, second, third));
         assert!(ids(&open).is_empty());
+    }
+
+    #[test]
+    fn of_two_that_asked_within_a_millisecond_the_one_that_asked_first_goes() {
+        for _ in 0..1_000 {
+            let open = Open::new();
+            let [first, second] = [(); 2].map(|()| open.enter(CLIENTS[0], 2, 3).unwrap());
+            second.hear();
+            first.hear();
+            let third = open.enter(CLIENTS[0], 2, 3).unwrap();
+            assert_eq!(ids(&open), [first.id(), third.id()]);
+        }
     }
 
     #[test]
