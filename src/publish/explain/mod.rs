@@ -3,6 +3,7 @@
 
 mod candidates;
 mod held;
+mod room;
 #[cfg(test)]
 mod tests;
 
@@ -89,6 +90,9 @@ pub fn answer(zone: &Zone, name: &Name, rtype: u16, data: &dyn Fn(u16, &[u8]) ->
     let mut set = |head: String, owner: &Name, set: PackedSet<'_>| {
         line(head);
         set.iter().for_each(|rdata| line(format!("  {owner} {} {}", set.ttl, data(set.rtype, rdata))));
+        if let Some(words) = room::lacking(owner, set) {
+            line(format!("  {words}"));
+        }
     };
     let mut name = name.clone();
     // Each alias is a hop; the server follows as many.
