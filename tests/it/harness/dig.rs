@@ -35,16 +35,24 @@ impl Response {
 }
 
 /// Asks `server`; `query` is dig's own words: `SRV api_x.service +tcp`.
+///
+/// dig's socket shares its port with whoever shares one (`SO_REUSEPORT`), and the kernel may give it the server's: then dig
+/// hears its own query, which is no response, and asks again.
 pub(crate) fn dig(server: SocketAddr, query: &str) -> Response {
-    let output = Command::new("dig")
-        .arg(format!("@{}", server.ip()))
-        .args(["-p", &server.port().to_string(), "+tries=1", "+time=5", "+nocookie"])
-        .args(query.split_whitespace())
-        .output()
-        .unwrap_or_else(|error| panic!("cannot run `dig`: install the package bind9-dnsutils ({error})"));
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "dig {query} @{server}: {text}");
-    parse(&text)
+    for _ in 0..5 {
+        let output = Command::new("dig")
+            .arg(format!("@{}", server.ip()))
+            .args(["-p", &server.port().to_string(), "+tries=1", "+time=5", "+nocookie"])
+            .args(query.split_whitespace())
+            .output()
+            .unwrap_or_else(|error| panic!("cannot run `dig`: install the package bind9-dnsutils ({error})"));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "dig {query} @{server}: {text}");
+        if !text.contains("Warning: query response not set") {
+            return parse(&text);
+        }
+    }
+    panic!("dig {query} @{server} hears itself, or a server that says no response is one");
 }
 
 fn parse(text: &str) -> Response {
