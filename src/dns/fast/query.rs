@@ -1,0 +1,129 @@
+//! Reading a query: its name folded and hashed, its type, what its OPT record says; or why it is not for the hot path.
+
+use super::{HEADER, OPT};
+use crate::dns::options::Options;
+use crate::zone::index;
+use crate::zone::record::rtype;
+
+/// What a packet asks for.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// The name in wire form and lower case, and its length.
+    name: [u8; 255],
+    pub(super) name_length: u8,
+    /// A bit for each byte of the name at which a label begins.
+    pub(super) labels: [u64; 4],
+    pub(super) hash: u64,
+    pub(super) rtype: u16,
+    pub(super) edns: Option<Edns>,
+}
+
+/// What the OPT record of a query says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::dns) struct Edns {
+    pub(super) payload: u16,
+    pub(in crate::dns) dnssec_ok: bool,
+    pub(in crate::dns) options: Options,
+}
+
+impl Default for Query {
+    fn default() -> Self {
+        Self { name: [0; 255], name_length: 1, labels: [1, 0, 0, 0], hash: 0, rtype: 0, edns: None }
+    }
+}
+
+/// What is to be done with a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parsed {
+    /// It is in the [`Query`].
+    Plain,
+    /// It is not for the hot path.
+    Unusual,
+    /// No query at all: too short, or a response. Nobody is answered.
+    Drop,
+}
+
+impl Query {
+    /// The name in wire form and lower case.
+    pub fn name(&self) -> &[u8] {
+        &self.name[..usize::from(self.name_length)]
+    }
+
+    pub(super) fn question_end(&self) -> usize {
+        HEADER + usize::from(self.name_length) + 4
+    }
+}
+
+/// Reads a packet into `query`.
+pub fn parse(packet: &[u8], query: &mut Query) -> Parsed {
+    let Some((header, rest)) = packet.split_first_chunk::<HEADER>() else { return Parsed::Drop };
+    let flags = u16::from_be_bytes([header[2], header[3]]);
+    if flags & 0x8000 != 0 {
+        return Parsed::Drop;
+    }
+    // A query (opcode 0) that is not truncated, with one question, no answer, no authority, and at most an OPT.
+    if flags & 0x7a00 != 0 || header[4..10] != [0, 1, 0, 0, 0, 0] || header[10] != 0 || header[11] > 1 {
+        return Parsed::Unusual;
+    }
+    let Some(length) = fold(rest, query) else { return Parsed::Unusual };
+    let Some(&[high, low, class_high, class_low]) = rest[length..].first_chunk::<4>() else { return Parsed::Unusual };
+    query.rtype = u16::from_be_bytes([high, low]);
+    // Class IN; no meta types (RFC 6895 §3.1), which are OPT and 128 to 255.
+    if [class_high, class_low] != [0, 1] || query.rtype == rtype::OPT || (128..256).contains(&query.rtype) {
+        return Parsed::Unusual;
+    }
+    let rest = &rest[length + 4..];
+    query.edns = None;
+    if header[11] == 0 {
+        return if rest.is_empty() { Parsed::Plain } else { Parsed::Unusual };
+    }
+    match parse_opt(rest) {
+        Some(edns) => query.edns = Some(edns),
+        None => return Parsed::Unusual,
+    }
+    Parsed::Plain
+}
+
+/// Copies the name at the start of `bytes` in lower case, and notes where its labels begin. Gives its length; none when
+/// it is malformed or compressed.
+fn fold(bytes: &[u8], query: &mut Query) -> Option<usize> {
+    query.labels = [0; 4];
+    let mut end = 0;
+    loop {
+        let length = usize::from(*bytes.get(end)?);
+        if length > 63 {
+            return None;
+        }
+        query.labels[end / 64] |= 1 << (end % 64);
+        end += 1 + length;
+        // 255 bytes with the root's label, which is one.
+        if end > 255 {
+            return None;
+        }
+        if length == 0 {
+            break;
+        }
+    }
+    let name = &mut query.name[..end];
+    // All at once: the lengths are no letters, as all of them are below `A`.
+    for (to, from) in name.iter_mut().zip(&bytes[..end]) {
+        *to = from.to_ascii_lowercase();
+    }
+    query.hash = index::hash(name);
+    query.name_length = u8::try_from(end).ok()?;
+    Some(end)
+}
+
+/// Reads an OPT record of version 0 that ends the message and whose options are well-formed.
+pub(in crate::dns) fn parse_opt(bytes: &[u8]) -> Option<Edns> {
+    let (head, options) = bytes.split_first_chunk::<OPT>()?;
+    let &[0, 0, 41, size_high, size_low, 0, 0, flags, _, length_high, length_low] = head else { return None };
+    if options.len() != usize::from(u16::from_be_bytes([length_high, length_low])) {
+        return None;
+    }
+    Some(Edns {
+        payload: u16::from_be_bytes([size_high, size_low]),
+        dnssec_ok: flags & 0x80 != 0,
+        options: Options::read(options)?,
+    })
+}
