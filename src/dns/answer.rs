@@ -185,7 +185,7 @@ pub fn answer<'t>(zone: &Zone, table: &'t View, question: Question<'_>, turn: us
         let target = match lookup::find(zone, table, &name, question.rtype) {
             Found::Alias(set) => {
                 push(&mut answer.answers, &owner, set, 0);
-                set.iter().next().and_then(lookup::target)
+                set.iter().next().and_then(|rdata| lookup::target(&rdata))
             }
             Found::Redirection(entry) => redirect(&mut answer, owner, &name, entry),
             found => {
@@ -254,12 +254,7 @@ fn conclude<'t>(answer: &mut Answer<'t>, found: Found<'t>, owner: &Owner, zone: 
 }
 
 fn push<'t>(section: &mut Vec<Rr<'t>>, owner: &Owner, set: PackedSet<'t>, turn: usize) {
-    section.extend(set.rotated(turn).map(|rdata| Rr {
-        owner: owner.clone(),
-        rtype: set.rtype,
-        ttl: set.ttl,
-        rdata: rdata.into(),
-    }));
+    section.extend(set.rotated(turn).map(|rdata| Rr { owner: owner.clone(), rtype: set.rtype, ttl: set.ttl, rdata }));
 }
 
 /// The SOA with the time to live of a negative answer: the lesser of its own and its minimum (RFC 2308 §5).
@@ -268,7 +263,7 @@ fn add_soa<'t>(answer: &mut Answer<'t>, zone: &Zone, table: &'t View) {
     for rdata in set.iter() {
         let minimum = rdata.last_chunk::<4>().map_or(set.ttl, |minimum| u32::from_be_bytes(*minimum));
         let owner = Owner::Name(zone.origin().clone());
-        answer.authority.push(Rr { owner, rtype: rtype::SOA, ttl: set.ttl.min(minimum), rdata: rdata.into() });
+        answer.authority.push(Rr { owner, rtype: rtype::SOA, ttl: set.ttl.min(minimum), rdata });
     }
 }
 
@@ -279,13 +274,13 @@ fn owner_of(entry: &Packed) -> Option<Owner> {
 /// The addresses of the hosts that SRV records name, as they were packed with them.
 fn add_glue<'t>(answer: &mut Answer<'t>, set: PackedSet<'t>, turn: usize) {
     let start = set.start(turn);
-    let targets = set.iter().map(srv_target).zip(set.glue());
+    let targets = set.iter().map(|rdata| Name::from_wire(srv_target(&rdata))).zip(set.glue.iter());
     let rotated = targets.clone().skip(start).chain(targets.take(start));
     let mut seen = HashSet::new();
     let mut sections = [Vec::new(), Vec::new()];
     for (target, glue) in rotated.filter(|(_, glue)| seen.insert(glue.group)) {
-        let Some((owner, _)) = Name::from_wire(target) else { continue };
-        let families = [(rtype::A, glue.v4, 4), (rtype::AAAA, glue.v6, 16)];
+        let Some((owner, _)) = target else { continue };
+        let families = [(rtype::A, glue.v4.as_flattened(), 4), (rtype::AAAA, glue.v6.as_flattened(), 16)];
         for (section, (rtype, addresses, size)) in sections.iter_mut().zip(families) {
             let owner = Owner::Name(owner.clone());
             section.extend(addresses.chunks(size).map(|rdata| Rr {

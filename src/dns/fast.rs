@@ -9,6 +9,7 @@
 //! through one step at a time while the memory of the next is on its way: a name in a large zone, asked for out of the
 //! blue, is three places in memory one after the other, and each takes longer to come than an answer to write.
 
+mod copy;
 mod query;
 mod writer;
 
@@ -40,9 +41,9 @@ pub const MIN_UDP: usize = 512;
 pub const MAX_TCP: usize = 65_535;
 
 /// Bytes of an entry that are asked for ahead: cache lines with the name, the directory and ten addresses.
-const LINES: usize = 4 * 64;
+const LINES: usize = 2 * 64;
 /// The same for ten SRV records and their glue.
-const LINES_OF_SRV: usize = 12 * 64;
+const LINES_OF_SRV: usize = 6 * 64;
 
 const HEADER: usize = 12;
 /// Bytes of an OPT record without options.

@@ -27,8 +27,8 @@ pub(super) fn render(snapshot: &Snapshot) -> String {
 fn addresses(entry: &Packed) -> impl Iterator<Item = IpAddr> + '_ {
     entry.sets().flat_map(|set| {
         set.iter().filter_map(move |rdata| match set.rtype {
-            rtype::A => <[u8; 4]>::try_from(rdata).ok().map(IpAddr::from),
-            rtype::AAAA => <[u8; 16]>::try_from(rdata).ok().map(IpAddr::from),
+            rtype::A => <[u8; 4]>::try_from(&*rdata).ok().map(IpAddr::from),
+            rtype::AAAA => <[u8; 16]>::try_from(&*rdata).ok().map(IpAddr::from),
             _ => None,
         })
     })

@@ -36,6 +36,6 @@ pub(super) fn render(snapshot: &Snapshot) -> Result<String, serde_json::Error> {
 fn entry(entry: &Packed) -> Entry {
     let record = |ttl, rtype, rdata: &[u8]| Record { r#type: mnemonic(rtype), ttl, data: data(rtype, rdata) };
     let name = Name::from_wire(entry.name()).map_or_else(String::new, |(name, _)| name.to_string());
-    let sets = entry.listed().flat_map(|set| set.iter().map(move |rdata| record(set.ttl, set.rtype, rdata)));
+    let sets = entry.listed().flat_map(|set| set.iter().map(move |rdata| record(set.ttl, set.rtype, &rdata)));
     Entry { name, records: sets.collect() }
 }

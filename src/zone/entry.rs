@@ -1,7 +1,6 @@
 //! What the server holds for one owner name: its RRsets, in wire form.
 
 use super::name::Name;
-use super::packed::RR_HEAD;
 
 /// An owner name with its RRsets. Without any it is an empty non-terminal, or a service without instances: it exists,
 /// and every query for it is NODATA (RFC 8020, RFC 4592 §2.2.2).
@@ -60,9 +59,9 @@ impl RrSet {
         self.count == 0
     }
 
-    /// Bytes that the records take in a packed entry.
-    pub(super) fn packed_size(&self) -> usize {
-        self.data.len() + self.len() * (RR_HEAD - 2)
+    /// Bytes of all data, and two more each: a bound of what they take in a packed entry, nearly always.
+    pub(super) fn data_size(&self) -> usize {
+        self.data.len()
     }
 
     /// The records' data, in canonical order.

@@ -8,22 +8,24 @@
 //! ```
 //! Packed they are no RRset that anybody sees, and shorter wherever the PTR and SRV records beside them say the same.
 
+use std::borrow::Cow;
+
 use super::entry::{Entry, RrSet};
-use super::packed::{Packed, number};
+use super::packed::{Packed, Pieces, number, whole};
 use super::record::rtype;
 
 /// What instances are offered under: no type that a record can have (RFC 6895 §3.1).
 pub const TYPE: u16 = 0;
 
 /// One instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Instance<'i> {
     /// Its label.
     pub label: &'i [u8],
     /// Time to live of its records, in seconds.
     pub ttl: u32,
     /// The data of its SRV record.
-    pub srv: &'i [u8],
+    pub srv: Cow<'i, [u8]>,
     /// The data of its TXT record; empty for an instance that says nothing.
     pub txt: &'i [u8],
 }
@@ -42,7 +44,7 @@ impl<'i> Instance<'i> {
         rdata.extend_from_slice(self.label);
         rdata.extend_from_slice(&self.ttl.to_be_bytes());
         rdata.extend_from_slice(&u16::try_from(self.srv.len()).unwrap_or_default().to_be_bytes());
-        rdata.extend_from_slice(self.srv);
+        rdata.extend_from_slice(&self.srv);
         rdata.extend_from_slice(self.txt);
     }
 
@@ -53,7 +55,7 @@ impl<'i> Instance<'i> {
         let (ttl, rest) = rest.split_first_chunk::<4>()?;
         let (length, rest) = rest.split_first_chunk::<2>()?;
         let (srv, txt) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
-        Some(Self { label, ttl: u32::from_be_bytes(*ttl), srv, txt })
+        Some(Self { label, ttl: u32::from_be_bytes(*ttl), srv: srv.into(), txt })
     }
 }
 
@@ -95,7 +97,7 @@ fn pack_short(bytes: &mut Vec<u8>, entry: &Entry, set: &RrSet) -> Option<u32> {
         if !named || usize::from(pointer[0]) != label.len() || *common.get_or_insert(ttl) != ttl {
             return None;
         }
-        let place = u16::try_from(services.binary_search(&srv).ok()?).ok()?;
+        let place = u16::try_from(services.binary_search(&&*srv).ok()?).ok()?;
         bytes.extend_from_slice(&place.to_be_bytes());
         bytes.extend_from_slice(&u16::try_from(txt.len()).ok()?.to_be_bytes());
         bytes.extend_from_slice(txt);
@@ -103,21 +105,28 @@ fn pack_short(bytes: &mut Vec<u8>, entry: &Entry, set: &RrSet) -> Option<u32> {
     common
 }
 
-/// The instances packed with an entry: the directory's row of them and their bytes.
-pub(super) fn unpack<'t>(entry: &'t Packed, row: &[u8], body: &'t [u8]) -> Vec<Instance<'t>> {
+/// The instances packed with an entry whose label `is_wanted`: the directory's row of them and their bytes.
+pub(super) fn unpack<'t>(
+    entry: &'t Packed,
+    row: &[u8],
+    body: &'t [u8],
+    is_wanted: impl Fn(&[u8]) -> bool,
+) -> Vec<Instance<'t>> {
     let Some((&form, mut rest)) = body.split_first() else { return Vec::new() };
     if form == PLAIN {
-        return std::iter::from_fn(|| Instance::read(bytes(&mut rest)?)).collect();
+        let all = std::iter::from_fn(|| Instance::read(bytes(&mut rest)?));
+        return all.filter(|one| is_wanted(one.label)).collect();
     }
     let ttl = u32::try_from(number(row, 4)).unwrap_or_default();
-    let services: Vec<&[u8]> = entry.set(rtype::SRV).into_iter().flat_map(|set| set.iter()).collect();
-    let pointers = entry.set(rtype::PTR).into_iter().flat_map(|set| set.iter());
-    let instance = |pointer: &'t [u8]| {
-        let srv = services.get(short(&mut rest)?).copied()?;
-        let txt = bytes(&mut rest)?;
-        Some(Instance { label: pointer.get(1..=usize::from(*pointer.first()?))?, ttl, srv, txt })
+    let services: Vec<Pieces<'t>> = entry.set(rtype::SRV).into_iter().flat_map(|set| set.pieces()).collect();
+    let pointers = entry.set(rtype::PTR).into_iter().flat_map(|set| set.pieces());
+    // The first label is never among those that names share.
+    let instance = |(pointer, _): Pieces<'t>| {
+        let (service, txt) = (services.get(short(&mut rest)?)?, bytes(&mut rest)?);
+        let label = pointer.get(1..=usize::from(*pointer.first()?))?;
+        Some(is_wanted(label).then(|| Instance { label, ttl, srv: whole(*service), txt }))
     };
-    pointers.map_while(instance).collect()
+    pointers.map_while(instance).flatten().collect()
 }
 
 fn short(rest: &mut &[u8]) -> Option<usize> {
@@ -147,7 +156,7 @@ mod tests {
     fn packed(instances: &[(&str, u32, u8, &[u8])], listed: usize) -> (RrSet, Packed) {
         let owner = Name::parse("_a._tcp").unwrap();
         let rdatas = instances.iter().map(|(label, ttl, port, txt)| {
-            Instance { label: label.as_bytes(), ttl: *ttl, srv: &srv(*port), txt }.rdata()
+            Instance { label: label.as_bytes(), ttl: *ttl, srv: srv(*port).into(), txt }.rdata()
         });
         let set = RrSet::new(TYPE, 0, rdatas.collect());
         let pointer = |label: &str| owner.child(label.as_bytes()).unwrap().wire().to_vec();

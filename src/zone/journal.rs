@@ -181,10 +181,10 @@ fn missing(here: Option<&Packed>, there: Option<&Packed>, out: &mut Vec<Record>)
         if same.is_some_and(|same| same.body == set.body) {
             continue;
         }
-        let others: Vec<&[u8]> = same.into_iter().flat_map(|set| set.iter()).collect();
+        let others: Vec<_> = same.into_iter().flat_map(|set| set.iter()).collect();
         // Sets are in canonical order.
         let news = set.iter().filter(|rdata| others.binary_search(rdata).is_err());
-        out.extend(news.map(|rdata| record(here, &set, rdata)));
+        out.extend(news.map(|rdata| record(here, &set, &rdata)));
     }
 }
 
@@ -196,7 +196,7 @@ fn record(entry: &Packed, set: &PackedSet<'_>, rdata: &[u8]) -> Record {
 /// The SOA record of an apex.
 pub fn soa(apex: &Packed) -> Option<Record> {
     let set = apex.set(rtype::SOA)?;
-    Some(record(apex, &set, set.iter().next()?))
+    Some(record(apex, &set, &set.iter().next()?))
 }
 
 #[cfg(test)]

@@ -93,7 +93,7 @@ pub fn target(rdata: &[u8]) -> Option<Name> {
 /// Where the DNAME of `entry` leads a name (in wire form) below it: that name with the target in place of the DNAME's owner
 /// (RFC 6672 §2.2). None when the outcome is too long for a name.
 pub fn redirected(name: &[u8], entry: &Packed) -> Option<Name> {
-    let target = entry.set(rtype::DNAME)?.iter().next().and_then(target)?;
+    let target = entry.set(rtype::DNAME)?.iter().next().and_then(|rdata| target(&rdata))?;
     let front = name.get(..name.len().checked_sub(entry.name().len())?)?;
     Name::from_labels(name::labels(front).chain(target.labels())).ok()
 }

@@ -60,7 +60,7 @@ pub(super) fn instance_sets<'i>(of_label: impl Iterator<Item = Instance<'i>>) ->
     let mut sets = Sets::default();
     let mut some = false;
     for Instance { ttl, srv, txt, .. } in of_label {
-        sets.add(rtype::SRV, ttl, srv);
+        sets.add(rtype::SRV, ttl, &srv);
         sets.add(rtype::TXT, ttl, if txt.is_empty() { &NOTHING } else { txt });
         some = true;
     }
@@ -70,8 +70,8 @@ pub(super) fn instance_sets<'i>(of_label: impl Iterator<Item = Instance<'i>>) ->
 /// The entry of an instance's name, below the entry that it is packed with. The addresses of its host are those that are
 /// packed there, or as `addresses` says.
 pub(super) fn instance(parent: &Packed, label: &[u8], addresses: &mut AddressesOf<'_>) -> Option<Packed> {
-    let instances = parent.instances();
-    let sets = instance_sets(instances.into_iter().filter(|one| one.label == label))?;
+    let instances = parent.instances_with(|other| other == label);
+    let sets = instance_sets(instances.into_iter())?;
     let (above, _) = Name::from_wire(parent.name())?;
     let entry = Entry { owner: above.child(label).ok()?, sets };
     let services = parent.set(rtype::SRV);
@@ -84,10 +84,11 @@ pub(super) fn instance(parent: &Packed, label: &[u8], addresses: &mut AddressesO
 
 /// The addresses packed with the SRV record of a target.
 fn glue(set: PackedSet<'_>, target: &[u8]) -> Option<Addresses> {
-    let place = set.iter().position(|rdata| srv_target(rdata) == target)?;
-    let glue = set.glue().nth(place)?;
-    let v4 = glue.v4.as_chunks::<4>().0.iter().map(|octets| (*octets).into()).collect();
-    let v6 = glue.v6.as_chunks::<16>().0.iter().map(|octets| (*octets).into()).collect();
+    let is_target = |(own, shared)| srv_target(own).iter().chain(shared).eq(target);
+    let place = set.pieces().position(is_target)?;
+    let glue = set.glue.iter().nth(place)?;
+    let v4 = glue.v4.iter().map(|octets| (*octets).into()).collect();
+    let v6 = glue.v6.iter().map(|octets| (*octets).into()).collect();
     Some(Addresses { v4, v6 })
 }
 

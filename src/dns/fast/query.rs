@@ -1,6 +1,6 @@
 //! Reading a query: its name folded and hashed, its type, what its OPT record says; or why it is not for the hot path.
 
-use super::{HEADER, OPT};
+use super::{HEADER, OPT, copy};
 use crate::dns::options::Options;
 use crate::zone::index;
 use crate::zone::record::rtype;
@@ -106,9 +106,7 @@ fn fold(bytes: &[u8], query: &mut Query) -> Option<usize> {
     }
     let name = &mut query.name[..end];
     // All at once: the lengths are no letters, as all of them are below `A`.
-    for (to, from) in name.iter_mut().zip(&bytes[..end]) {
-        *to = from.to_ascii_lowercase();
-    }
+    copy::fold(name, &bytes[..end]);
     query.hash = index::hash(name);
     query.name_length = u8::try_from(end).ok()?;
     Some(end)

@@ -1,10 +1,11 @@
 //! Writing a response: the question as it came, records from packed ones, the OPT record, the header.
 
+use super::copy::copy;
 use super::query::Query;
 use super::{Asked, Built, HEADER, MAX_TCP, MAX_UDP, MIN_UDP, OPT};
 use crate::dns::answer::{Extended, Rcode};
 use crate::zone::Zone;
-use crate::zone::packed::{PLAIN_ROW, PackedSet, RR_HEAD};
+use crate::zone::packed::{Body, Names, PackedSet, RR_HEAD, head_of};
 use crate::zone::record::rtype;
 use crate::zone::view::View;
 
@@ -13,11 +14,18 @@ const EXTENDED: usize = 6;
 /// An address record whose owner is a pointer.
 const V4_RECORD: usize = RR_HEAD + 4;
 const V6_RECORD: usize = RR_HEAD + 16;
+/// Priority, weight and port.
+const SRV_HEAD: usize = 6;
+/// A pointer to the question.
+const QUESTION: [u8; 2] = [0xc0, 0x0c];
 
 /// Writes one response.
 pub(super) struct Writer<'a> {
+    /// More than may be filled, so that short pieces can be written with what is behind them.
     out: &'a mut [u8],
     at: usize,
+    /// Where the message must end.
+    limit: usize,
     query: &'a Query,
     /// The options of its OPT, but for an extended error.
     options: &'a [u8],
@@ -37,22 +45,25 @@ impl<'a> Writer<'a> {
             (true, None) => MIN_UDP,
         };
         let end = query.question_end();
-        let out = out.get_mut(..limit)?;
-        out[..end].copy_from_slice(&packet[..end]);
-        Some(Self { out, at: end, query, options, answers: 0, authority: 0, additionals: 0 })
+        if out.len() < limit {
+            return None;
+        }
+        copy(out.get_mut(..end)?, packet.get(..end)?);
+        Some(Self { out, at: end, limit, query, options, answers: 0, authority: 0, additionals: 0 })
     }
 
-    /// What OPT will take.
-    fn reserve(&self, extended: Option<Extended>) -> usize {
-        match (&self.query.edns, extended) {
-            (None, _) => 0,
-            (Some(_), None) => OPT + self.options.len(),
-            (Some(_), Some(_)) => OPT + self.options.len() + EXTENDED,
-        }
+    /// Where records must end, so that there is room for OPT.
+    fn end(&self, extended: Option<Extended>) -> usize {
+        self.limit
+            - match (&self.query.edns, extended) {
+                (None, _) => 0,
+                (Some(_), None) => OPT + self.options.len(),
+                (Some(_), Some(_)) => OPT + self.options.len() + EXTENDED,
+            }
     }
 
     fn put(&mut self, bytes: &[u8]) {
-        self.out[self.at..self.at + bytes.len()].copy_from_slice(bytes);
+        copy(&mut self.out[self.at..self.at + bytes.len()], bytes);
         self.at += bytes.len();
     }
 
@@ -75,22 +86,25 @@ impl<'a> Writer<'a> {
         if matches!(set.rtype, rtype::MX | rtype::NS | rtype::SVCB | rtype::HTTPS) {
             return Built::Unusual;
         }
-        let limit = self.out.len() - self.reserve(extended);
-        if self.at + set.body.len() > limit {
+        let end = self.end(extended);
+        if self.at + set.wire_size() > end {
             return if is_udp { self.finish(Rcode::NoError, true, true, extended) } else { Built::Unusual };
         }
         let start = set.start(turn);
-        let split = set.offset(start);
-        let answers = self.at;
-        self.put(&set.body[split..]);
-        self.put(&set.body[..split]);
-        self.answers = set.count;
-        if set.rtype == rtype::SRV {
-            match set.plain_glue() {
-                Some(rows) => self.plain_glue(set, rows, (start, split), answers, limit),
-                None => self.glue(set, start, answers, limit),
+        match set.body {
+            Body::V4(addresses) => self.addresses::<4, V4_RECORD>(&set, addresses, start),
+            Body::V6(addresses) => self.addresses::<16, V6_RECORD>(&set, addresses, start),
+            Body::Names(names) => {
+                let answers = self.at;
+                self.names(&set, names, start);
+                match set.glue.plain() {
+                    Some(addresses) => self.plain_glue(&set, names, addresses, start, answers, end),
+                    None => self.glue(&set, names, start, answers, end),
+                }
             }
+            Body::Plain(_) => set.rotated(turn).for_each(|rdata| self.record(&set, &rdata)),
         }
+        self.answers = set.count;
         self.finish(Rcode::NoError, true, false, extended)
     }
 
@@ -103,128 +117,169 @@ impl<'a> Writer<'a> {
         is_udp: bool,
         extended: Option<Extended>,
     ) -> Built {
-        let limit = self.out.len() - self.reserve(extended);
+        let end = self.end(extended);
         let begin = self.at;
+        // Only addresses are limited in number: none of them is put together for this.
         for rdata in set.rotated(turn).take(most) {
-            if self.at + RR_HEAD + rdata.len() > limit {
+            if self.at + RR_HEAD + rdata.len() > end {
                 self.at = begin;
                 return if is_udp { self.finish(Rcode::NoError, true, true, extended) } else { Built::Unusual };
             }
-            // The question's name; data of this length is an address.
-            self.put(&[0xc0, 0x0c]);
-            self.put(&set.rtype.to_be_bytes());
-            self.put(&[0, 1]);
-            self.put(&set.ttl.to_be_bytes());
-            self.put(&u16::try_from(rdata.len()).unwrap_or_default().to_be_bytes());
-            self.put(rdata);
+            self.record(&set, &rdata);
         }
         self.answers = most;
         self.finish(Rcode::NoError, true, false, extended)
     }
 
+    /// One record of the question's name.
+    fn record(&mut self, set: &PackedSet<'_>, rdata: &[u8]) {
+        self.put_array(head(QUESTION, set.rtype, set.ttl, rdata.len()));
+        self.put(rdata);
+    }
+
+    /// The address records of the question's name, from the one at `start` on and round. There is room for them.
+    fn addresses<const N: usize, const RECORD: usize>(
+        &mut self,
+        set: &PackedSet<'_>,
+        addresses: &[[u8; N]],
+        start: usize,
+    ) {
+        let head = head(QUESTION, set.rtype, set.ttl, N);
+        let (before, from) = addresses.split_at(start);
+        for addresses in [from, before] {
+            let room = &mut self.out[self.at..][..addresses.len() * RECORD];
+            for (record, address) in room.as_chunks_mut::<RECORD>().0.iter_mut().zip(addresses) {
+                record[..RR_HEAD].copy_from_slice(&head);
+                record[RR_HEAD..].copy_from_slice(address);
+            }
+            self.at += addresses.len() * RECORD;
+        }
+    }
+
+    /// The records of the question's name whose data end with a name, likewise.
+    fn names(&mut self, set: &PackedSet<'_>, names: Names<'_>, start: usize) {
+        /// Labels and what is before them are mostly no longer.
+        const SHORT: usize = 32;
+        let Names { shared, lengths, rows, .. } = names;
+        let head_size = head_of(set.rtype).unwrap_or_default();
+        let mut head = head(QUESTION, set.rtype, set.ttl, 0);
+        let mut shared_short = [0; SHORT];
+        if let Some(to) = shared_short.get_mut(..shared.len()) {
+            copy(to, shared);
+        }
+        let (before, from) = lengths.split_at(start);
+        let split = before.iter().map(|own| usize::from(*own)).sum::<usize>() + before.len() * head_size;
+        for (lengths, rows) in [(from, rows.get(split..).unwrap_or_default()), (before, rows)] {
+            let mut row = 0;
+            for own in lengths {
+                let size = head_size + usize::from(*own);
+                // Both are less than 256.
+                #[allow(clippy::cast_possible_truncation)]
+                let length = (size + shared.len()) as u16;
+                head[10..].copy_from_slice(&length.to_be_bytes());
+                let rest = rows.get(row..).unwrap_or_default();
+                let room = &mut self.out[self.at..];
+                if let (Some(from), Some(room)) =
+                    (rest.first_chunk(), room.first_chunk_mut::<{ RR_HEAD + 2 * SHORT }>())
+                    && size <= SHORT
+                    && shared.len() <= SHORT
+                {
+                    // With what is behind either, which is written over.
+                    *room.first_chunk_mut().unwrap_or(&mut [0; RR_HEAD]) = head;
+                    *room[RR_HEAD..].first_chunk_mut::<SHORT>().unwrap_or(&mut [0; SHORT]) = *from;
+                    room[RR_HEAD + size..][..SHORT].copy_from_slice(&shared_short);
+                    self.at += RR_HEAD + size + shared.len();
+                } else {
+                    self.put_array(head);
+                    self.put(rest.get(..size).unwrap_or_default());
+                    self.put(shared);
+                }
+                row += size;
+            }
+        }
+    }
+
     /// The addresses of the SRV records just written, the first of them at `answers`: all A, then all AAAA, each
     /// owner a pointer to the target it belongs to. What does not fit is left out by RRsets.
-    fn glue(&mut self, set: PackedSet<'_>, start: usize, answers: usize, limit: usize) {
+    fn glue(&mut self, set: &PackedSet<'_>, names: Names<'_>, start: usize, answers: usize, end: usize) {
         for is_v6 in [false, true] {
-            if is_v6 && !set.has_v6() {
+            if is_v6 && !set.glue.has_v6() {
                 return;
             }
-            let mut seen = Seen::new(set.has_shared_targets());
+            let mut seen = Seen::new(set.glue.has_shared_targets());
             let mut target = answers;
-            let rotated = set.glue().skip(start).chain(set.glue().take(start));
-            for glue in rotated {
-                let owner = target + RR_HEAD + 6;
-                target += RR_HEAD + usize::from(u16::from_be_bytes([self.out[target + 10], self.out[target + 11]]));
-                let (rtype, addresses, size, record) =
-                    if is_v6 { (rtype::AAAA, glue.v6, 16, V6_RECORD) } else { (rtype::A, glue.v4, 4, V4_RECORD) };
-                if addresses.is_empty() || !seen.insert(glue.group) {
+            let all = names.lengths.iter().zip(set.glue.iter());
+            for (own, glue) in all.clone().skip(start).chain(all.take(start)) {
+                let owner = target + RR_HEAD + SRV_HEAD;
+                target = owner + usize::from(*own) + names.shared.len();
+                let size = if is_v6 { glue.v6.len() * V6_RECORD } else { glue.v4.len() * V4_RECORD };
+                if size == 0 || !seen.insert(glue.group) {
                     continue;
                 }
                 // A pointer has 14 bits; beyond them, as beyond the limit, no more is said.
-                let Some(pointer) = u16::try_from(owner).ok().filter(|pointer| *pointer < 0x4000) else { return };
-                if self.at + addresses.len() / size * record > limit {
-                    return;
-                }
-                let mut head = [0; RR_HEAD];
-                head[..2].copy_from_slice(&(0xc000 | pointer).to_be_bytes());
-                head[2..4].copy_from_slice(&rtype.to_be_bytes());
-                head[5] = 1;
-                head[6..10].copy_from_slice(&set.ttl.to_be_bytes());
-                head[11] = if is_v6 { 16 } else { 4 };
+                let Some(owner) = pointer(owner).filter(|_| self.at + size <= end) else { return };
                 if is_v6 {
-                    addresses.as_chunks::<16>().0.iter().for_each(|address| self.address(head, *address));
+                    let head = head(owner, rtype::AAAA, set.ttl, 16);
+                    glue.v6.iter().for_each(|address| self.address(head, *address));
                 } else {
-                    addresses.as_chunks::<4>().0.iter().for_each(|address| self.address(head, *address));
+                    let head = head(owner, rtype::A, set.ttl, 4);
+                    glue.v4.iter().for_each(|address| self.address(head, *address));
                 }
             }
         }
     }
 
-    /// The same where every target has one IPv4 address and nothing else: nothing to look out for, and moves of a size that
-    /// is known beforehand. `start` is the record that was written first, and where in the body it is.
+    fn address<const N: usize>(&mut self, head: [u8; RR_HEAD], address: [u8; N]) {
+        self.put_array(head);
+        self.put_array(address);
+        self.additionals += 1;
+    }
+
+    /// The same where every target has one IPv4 address and nothing else: nothing to look out for.
     fn plain_glue(
         &mut self,
-        set: PackedSet<'_>,
-        rows: &[[u8; PLAIN_ROW]],
-        (start, split): (usize, usize),
+        set: &PackedSet<'_>,
+        names: Names<'_>,
+        addresses: &[[u8; 4]],
+        start: usize,
         answers: usize,
-        limit: usize,
+        end: usize,
     ) {
-        let Some((before, from)) = rows.split_at_checked(start) else { return };
-        let mut head = [0; RR_HEAD];
-        head[3] = 1;
-        head[5] = 1;
-        head[6..10].copy_from_slice(&set.ttl.to_be_bytes());
-        head[11] = 4;
+        let most = end.saturating_sub(self.at) / V4_RECORD;
+        let room = &mut self.out[self.at..][..most.min(addresses.len()) * V4_RECORD];
+        let mut records = room.as_chunks_mut::<V4_RECORD>().0.iter_mut();
+        let begin = records.len();
+        let mut head = head([0; 2], rtype::A, set.ttl, 4);
         let mut target = answers;
-        // Lengths are read where the records came from: what was just written is still on its way to memory.
-        for (rows, mut source) in [(from, split), (before, 0)] {
-            for &[_, _, _, _, a, b, c, d] in rows {
-                let Some(&[high, low]) = set.body.get(source + 10..).and_then(|rest| rest.first_chunk()) else {
-                    return;
-                };
-                let size = RR_HEAD + usize::from(u16::from_be_bytes([high, low]));
-                let owner = u16::try_from(target + RR_HEAD + 6).unwrap_or(u16::MAX);
-                if owner >= 0x4000 || self.at + V4_RECORD > limit {
-                    return;
-                }
-                head[..2].copy_from_slice(&(0xc000 | owner).to_be_bytes());
-                self.address(head, [a, b, c, d]);
-                source += size;
-                target += size;
+        let ((before, from), (first, then)) = (names.lengths.split_at(start), addresses.split_at(start));
+        'all: for (lengths, addresses) in [(from, then), (before, first)] {
+            for (own, address) in lengths.iter().zip(addresses) {
+                let owner = target + RR_HEAD + SRV_HEAD;
+                let Some(owner_at) = pointer(owner) else { break 'all };
+                let Some(record) = records.next() else { break 'all };
+                head[..2].copy_from_slice(&owner_at);
+                record[..RR_HEAD].copy_from_slice(&head);
+                record[RR_HEAD..].copy_from_slice(address);
+                target = owner + usize::from(*own) + names.shared.len();
             }
         }
-    }
-
-    /// One address record, in moves of a size that is known beforehand.
-    fn address<const N: usize>(&mut self, head: [u8; RR_HEAD], address: [u8; N]) {
-        if let Some((to_head, rest)) = self.out[self.at..].split_first_chunk_mut::<RR_HEAD>()
-            && let Some(to_address) = rest.first_chunk_mut::<N>()
-        {
-            *to_head = head;
-            *to_address = address;
-            self.at += RR_HEAD + N;
-            self.additionals += 1;
-        }
+        self.additionals = begin - records.len();
+        self.at += self.additionals * V4_RECORD;
     }
 
     pub(super) fn negative(mut self, zone: &Zone, table: &View, rcode: Rcode, extended: Option<Extended>) -> Built {
-        let origin = zone.origin().wire();
         let soa = table.apex().and_then(|apex| apex.set(rtype::SOA));
-        let Some((set, rdata)) = soa.and_then(|set| Some((set, set.iter().next()?))) else { return Built::Unusual };
-        if self.at + RR_HEAD + rdata.len() > self.out.len() - self.reserve(extended) {
+        let Some((set, (rdata, _))) = soa.and_then(|set| Some((set, set.pieces().next()?))) else {
+            return Built::Unusual;
+        };
+        if self.at + RR_HEAD + rdata.len() > self.end(extended) {
             return Built::Unusual;
         }
         // The apex is a suffix of the question.
-        let apex = HEADER + usize::from(self.query.name_length) - origin.len();
+        let apex = HEADER + usize::from(self.query.name_length) - zone.origin().wire().len();
         let minimum = rdata.last_chunk::<4>().map_or(set.ttl, |minimum| u32::from_be_bytes(*minimum));
-        let mut head = [0; RR_HEAD];
-        head[..2].copy_from_slice(&(0xc000 | u16::try_from(apex).unwrap_or_default()).to_be_bytes());
-        head[2..4].copy_from_slice(&rtype::SOA.to_be_bytes());
-        head[5] = 1;
-        head[6..10].copy_from_slice(&set.ttl.min(minimum).to_be_bytes());
-        head[10..].copy_from_slice(&u16::try_from(rdata.len()).unwrap_or_default().to_be_bytes());
-        self.put_array(head);
+        let owner = pointer(apex).unwrap_or(QUESTION);
+        self.put_array(head(owner, rtype::SOA, set.ttl.min(minimum), rdata.len()));
         self.put(rdata);
         self.authority = 1;
         self.finish(rcode, true, false, extended)
@@ -271,6 +326,23 @@ impl<'a> Writer<'a> {
         }
         Built::Response { length: self.at, rcode, truncated, extended: extended.is_some() && self.query.edns.is_some() }
     }
+}
+
+/// What is before the data of a record.
+fn head(owner: [u8; 2], rtype: u16, ttl: u32, length: usize) -> [u8; RR_HEAD] {
+    let mut head = [0; RR_HEAD];
+    head[..2].copy_from_slice(&owner);
+    head[2..4].copy_from_slice(&rtype.to_be_bytes());
+    head[5] = 1;
+    head[6..10].copy_from_slice(&ttl.to_be_bytes());
+    head[10..].copy_from_slice(&u16::try_from(length).unwrap_or_default().to_be_bytes());
+    head
+}
+
+/// A pointer to what is at `at` in the message (RFC 1035 §4.1.4); none where its 14 bits do not reach.
+fn pointer(at: usize) -> Option<[u8; 2]> {
+    let at = u16::try_from(at).ok().filter(|at| *at < 0x4000)?;
+    Some((0xc000 | at).to_be_bytes())
 }
 
 /// Which targets had their addresses written. Only kept where records share targets, and then for the first thousands

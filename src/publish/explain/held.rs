@@ -37,7 +37,7 @@ pub(super) fn shown(view: &View, path: &str) -> BTreeSet<IpAddr> {
     let mut addresses = BTreeSet::new();
     for (owner, rtype) in owner.iter().flat_map(|owner| [(owner, rtype::A), (owner, rtype::AAAA)]) {
         if let Found::Answer(set) = lookup::find(&view.zone, &table, owner.wire(), rtype) {
-            addresses.extend(set.iter().filter_map(address));
+            addresses.extend(set.iter().filter_map(|rdata| address(&rdata)));
         }
     }
     addresses

@@ -89,7 +89,7 @@ pub fn answer(zone: &Zone, name: &Name, rtype: u16, data: &dyn Fn(u16, &[u8]) ->
     };
     let mut set = |head: String, owner: &Name, set: PackedSet<'_>| {
         line(head);
-        set.iter().for_each(|rdata| line(format!("  {owner} {} {}", set.ttl, data(set.rtype, rdata))));
+        set.iter().for_each(|rdata| line(format!("  {owner} {} {}", set.ttl, data(set.rtype, &rdata))));
         if let Some(words) = room::lacking(owner, set) {
             line(format!("  {words}"));
         }
@@ -105,7 +105,7 @@ pub fn answer(zone: &Zone, name: &Name, rtype: u16, data: &dyn Fn(u16, &[u8]) ->
             }
             Found::Alias(found) => {
                 set("answer: an alias".to_owned(), &name, found);
-                let target = found.iter().next().and_then(lookup::target).map(|target| target.folded());
+                let target = found.iter().next().and_then(|rdata| lookup::target(&rdata)).map(|target| target.folded());
                 if let Some(target) = target.filter(|target| target.is_at_or_below(zone.origin())) {
                     name = target;
                     continue;

@@ -27,7 +27,7 @@ pub(in super::super) fn add(
         rdata.extend_from_slice(service.wire());
     });
     let txt = txt.unwrap_or_default();
-    let instance = Instance { label: &label, ttl: reach.ttl, srv: &reach.srv, txt: &txt };
+    let instance = Instance { label: &label, ttl: reach.ttl, srv: (&*reach.srv).into(), txt: &txt };
     sets.write(instances::TYPE, 0, |rdata| instance.write(rdata));
     true
 }

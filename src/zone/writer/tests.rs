@@ -112,7 +112,7 @@ fn srv(owner: &str, target: &str) -> Offer {
 fn glue(writer: &ZoneWriter, owner: &str) -> Vec<u8> {
     let live = writer.live();
     let set = live.get(name(owner).wire()).and_then(|entry| entry.set(rtype::SRV));
-    set.into_iter().flat_map(|set| set.glue()).flat_map(|glue| glue.v4.chunks(4).map(|v4| v4[3])).collect()
+    set.into_iter().flat_map(|set| set.glue.iter()).flat_map(|glue| glue.v4.iter().map(|v4| v4[3])).collect()
 }
 
 #[test]
