@@ -80,22 +80,32 @@ const NEAR: [&str; 8] =
 
 /// Addresses that may do something, and others that may not.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Networks(Table<bool>);
+pub struct Networks {
+    table: Table<bool>,
+    /// Whether every address may: known beforehand, since each query asks.
+    is_everybody: bool,
+}
 
 impl Networks {
+    fn new(rows: Vec<(Network, bool)>) -> Self {
+        let is_everybody = rows.iter().all(|(_, allowed)| *allowed)
+            && Network::EVERYTHING.iter().all(|all| rows.iter().any(|(network, _)| network == all));
+        Self { table: Table::new(rows), is_everybody }
+    }
+
     /// Every address.
     pub fn everybody() -> Self {
-        Self(Table::new(Network::EVERYTHING.map(|network| (network, true)).into()))
+        Self::new(Network::EVERYTHING.map(|network| (network, true)).into())
     }
 
     /// This host and private networks (RFC 1918, RFC 3927, RFC 4193, RFC 4291 §2.5.6).
     pub fn near() -> Self {
-        Self(Table::new(NEAR.iter().filter_map(|text| Network::parse(text).ok()).map(|near| (near, true)).collect()))
+        Self::new(NEAR.iter().filter_map(|text| Network::parse(text).ok()).map(|near| (near, true)).collect())
     }
 
     /// No address.
     pub fn nobody() -> Self {
-        Self(Table::new(Vec::new()))
+        Self::new(Vec::new())
     }
 
     /// Reads a list: networks and addresses, `!` before those that may not, `any` for all.
@@ -109,12 +119,18 @@ impl Networks {
             let networks = networks(text.trim()).map_err(|problem| (i, problem))?;
             rows.extend(networks.into_iter().map(|network| (network, allowed)));
         }
-        Ok(Self(Table::new(rows)))
+        Ok(Self::new(rows))
     }
 
     /// Whether the longest network that has `address` is one that may. In none: no.
+    #[inline]
     pub fn decide(&self, address: IpAddr) -> bool {
-        self.0.find(address).copied().unwrap_or(false)
+        self.is_everybody || self.look_up(&address)
+    }
+
+    #[inline(never)]
+    fn look_up(&self, address: &IpAddr) -> bool {
+        self.table.find(*address).copied().unwrap_or(false)
     }
 }
 
@@ -223,7 +239,14 @@ mod tests {
 
     #[test]
     fn everybody_and_nobody() {
-        assert!(Networks::everybody().decide(ip("192.0.2.1")) && Networks::everybody().decide(ip("2001:db8::1")));
+        let everybody = Networks::everybody();
+        assert!(everybody.decide(ip("192.0.2.1")) && everybody.decide(ip("2001:db8::1")) && everybody.is_everybody);
+        assert!(
+            ["any", "0.0.0.0/0"]
+                .iter()
+                .all(|most| !Networks::parse(&list(&[most, "!::/0"])).is_ok_and(|most| most.is_everybody))
+        );
+        assert!(!Networks::parse(&list(&["any", "!192.0.2.1"])).unwrap().is_everybody);
         assert_eq!(Networks::parse(&list(&["any"])), Ok(Networks::everybody()));
         assert!(!Networks::parse(&[]).unwrap().decide(ip("127.0.0.1")));
         assert_eq!(Networks::parse(&list(&NEAR)), Ok(Networks::near()));

@@ -86,7 +86,7 @@ impl<'z> Loaded<'z> {
         let zone = self.zones.iter().position(|zone| {
             let origin = zone.origin().wire();
             let Some(start) = name.len().checked_sub(origin.len()) else { return false };
-            query.labels[start / 64] >> (start % 64) & 1 == 1 && name[start..] == *origin
+            query.labels[start / 64] >> (start % 64) & 1 == 1 && copy::is_same(&name[start..], origin)
         })?;
         Some(Aim(zone))
     }
@@ -109,7 +109,7 @@ impl<'z> Loaded<'z> {
     /// What `subject` was taken for: names of which all are different may have one hash.
     fn settle<'t>(&'t self, subject: Subject<'t>, query: &Query) -> Subject<'t> {
         match subject.entry {
-            Some(entry) if entry.name() != query.name() => {
+            Some(entry) if !copy::is_same(entry.name(), query.name()) => {
                 Subject { entry: self.tables[subject.zone].get_hashed(query.hash, query.name()), ..subject }
             }
             _ => subject,
@@ -186,9 +186,9 @@ pub fn respond<'t>(
     if recurses && stance == Stance::Answer && subject.is_none() && asked.packet[2] & 0x01 != 0 {
         return Built::Unusual;
     }
-    let Some(writer) = Writer::new(asked, tail.as_bytes(), &mut *out) else { return Built::Unusual };
+    let Some(mut writer) = Writer::new(&asked, tail.as_bytes(), &mut *out) else { return Built::Unusual };
     let built = match stance {
-        Stance::Answer => build(loaded, policy, asked, subject, writer),
+        Stance::Answer => build(loaded, policy, &asked, subject, &mut writer),
         Stance::BadCookie => writer.finish(Rcode::BadCookie, false, false, None),
         Stance::Truncate => writer.cut(),
     };
@@ -199,7 +199,7 @@ pub fn respond<'t>(
     let built = match policy.bound(asked.peer, is_proven, now) {
         Fate::Send => built,
         Fate::Drop => return Built::Limited,
-        Fate::Slip => match Writer::new(asked, tail.as_bytes(), &mut *out).map(Writer::cut) {
+        Fate::Slip => match Writer::new(&asked, tail.as_bytes(), &mut *out).map(|mut writer| writer.cut()) {
             Some(Built::Response { length, .. }) => Built::Slip { length },
             _ => return Built::Limited,
         },
@@ -213,11 +213,11 @@ pub fn respond<'t>(
 fn build<'t>(
     loaded: &'t Loaded<'_>,
     policy: &Policy,
-    asked: Asked<'_>,
+    asked: &Asked<'_>,
     subject: Option<Subject<'t>>,
-    writer: Writer<'_>,
+    writer: &mut Writer<'_>,
 ) -> Built {
-    let Asked { query, turn, is_udp, .. } = asked;
+    let Asked { query, turn, is_udp, .. } = *asked;
     let Some(Subject { zone: index, entry }) = subject.map(|subject| loaded.settle(subject, query)) else {
         let why = policy.why_outside(asked.packet[2] & 0x01 != 0, asked.peer);
         return writer.finish(Rcode::Refused, false, false, Some(why));

@@ -140,7 +140,8 @@ impl Policy {
     ) -> Judgement {
         tail.clear();
         let mut is_proven = !is_udp;
-        if let Some(asked) = asked {
+        // Most ask for nothing.
+        if let Some(asked) = asked.filter(|asked| asked.cookie.is_some() || asked.nsid || asked.keepalive) {
             if let Some(cookie) = asked.cookie.filter(|_| self.cookies != Mode::Off) {
                 let (is_good, server) = self.secrets.judge(cookie, peer, now.as_secs());
                 is_proven |= is_good;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use foldhash::fast::FixedState;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hasher as _};
 
 use super::addresses::{Shown, Told};
 use super::hashed::{Hashed, Place};
@@ -134,7 +134,10 @@ impl Table {
 
 /// The hash of a name in wire form. Names come from the registry, not from queries: a fixed seed harms nobody and keeps runs alike.
 pub fn hash(name: &[u8]) -> u64 {
-    FixedState::default().hash_one(name)
+    // Without its length before it, as a slice has: a name tells where it ends.
+    let mut hasher = FixedState::default().build_hasher();
+    hasher.write(name);
+    hasher.finish()
 }
 
 /// The readers' side. Cheap to share.

@@ -84,12 +84,13 @@ impl Packed {
         &self.0
     }
 
-    /// The rows, and how many of them are of sets.
-    fn directory(&self) -> (&[u8], usize) {
-        let at = 1 + usize::from(self.0[0]);
-        let sets = usize::from(self.0[at] & !HAS_INSTANCES);
-        let rows = sets + usize::from(self.0[at] & HAS_INSTANCES != 0);
-        (&self.0[at + 1..at + 1 + rows * ROW], sets)
+    /// The rows: of the sets that are seen, and of the instances.
+    fn directory(&self) -> (&[[u8; ROW]], Option<&[u8; ROW]>) {
+        let behind = &self.0[1 + usize::from(self.0[0])..];
+        let Some((&sets, rest)) = behind.split_first() else { return (&[], None) };
+        let rows = rest.as_chunks().0;
+        let (shown, rest) = rows.split_at(usize::from(sets & !HAS_INSTANCES));
+        (shown, rest.first().filter(|_| sets & HAS_INSTANCES != 0))
     }
 
     /// The instances that have names below this one, in the order of their labels; one may be there several times.
@@ -99,8 +100,7 @@ impl Packed {
 
     /// Those of them whose label `is_wanted`.
     pub(super) fn instances_with(&self, is_wanted: impl Fn(&[u8]) -> bool) -> Vec<Instance<'_>> {
-        let (directory, sets) = self.directory();
-        match directory.get(sets * ROW..).filter(|row| !row.is_empty()) {
+        match self.directory().1 {
             Some(row) => instances::unpack(self, row, &self.0[number(row, 8)..], is_wanted),
             None => Vec::new(),
         }
@@ -108,35 +108,33 @@ impl Packed {
 
     /// How many labels [`Self::instances`] have.
     pub fn instance_count(&self) -> usize {
-        let (directory, sets) = self.directory();
-        directory
-            .get(sets * ROW + 2..sets * ROW + 4)
-            .map_or(0, |count| usize::from(count[0]) << 8 | usize::from(count[1]))
+        self.directory().1.map_or(0, count)
     }
 
     /// The RRset of `rtype`.
     pub fn set(&self, rtype: u16) -> Option<PackedSet<'_>> {
-        let (directory, sets) = self.directory();
+        let (rows, after) = self.directory();
         let wanted = rtype.to_be_bytes();
-        (0..sets).find(|i| directory[i * ROW..i * ROW + 2] == wanted).map(|i| self.row(i))
+        let i = rows.iter().position(|row| row[..2] == wanted)?;
+        Some(self.row(&rows[i], rows.get(i + 1).or(after)))
     }
 
     /// All RRsets, in the order of their types.
     pub fn sets(&self) -> impl Iterator<Item = PackedSet<'_>> {
-        (0..self.directory().1).map(|i| self.row(i))
+        let (rows, after) = self.directory();
+        let next = rows.iter().skip(1).map(Some).chain([after]);
+        rows.iter().zip(next).map(|(row, next)| self.row(row, next))
     }
 
     /// Whether there is none: the name merely exists.
     pub fn is_empty(&self) -> bool {
-        self.directory().1 == 0
+        self.directory().0.is_empty()
     }
 
-    fn row(&self, i: usize) -> PackedSet<'_> {
-        let (directory, _) = self.directory();
-        let row = &directory[i * ROW..][..ROW];
-        let end = directory.get((i + 1) * ROW..).filter(|rest| !rest.is_empty());
-        let end = end.map_or(self.0.len(), |next| number(next, 8));
-        let count = usize::from(u16::from_be_bytes([row[2], row[3]]));
+    /// The set of a row; its body ends where that of the `next` begins.
+    fn row(&self, row: &[u8; ROW], next: Option<&[u8; ROW]>) -> PackedSet<'_> {
+        let end = next.map_or(self.0.len(), |next| number(next, 8));
+        let count = count(row);
         let (body, glue) = body::unpack(&self.0[number(row, 8)..end], count);
         PackedSet {
             rtype: u16::from_be_bytes([row[0], row[1]]),
@@ -150,7 +148,7 @@ impl Packed {
     /// The RRsets that a zone file or a transfer has: all, but for a CNAME that stands in for addresses beside other data.
     /// It is answered for what is not there, and is no part of the zone (RFC 1034 §3.6.2, RFC 2181 §10.1).
     pub fn listed(&self) -> impl Iterator<Item = PackedSet<'_>> {
-        let is_alone = self.directory().1 == 1;
+        let is_alone = self.directory().0.len() == 1;
         self.sets().filter(move |set| is_alone || set.rtype != rtype::CNAME)
     }
 
@@ -182,6 +180,11 @@ impl Packed {
         let instances = (!rdatas.is_empty()).then(|| RrSet::new(instances::TYPE, 0, rdatas));
         instances.into_iter().chain(self.unpack().sets).collect()
     }
+}
+
+/// How many records a row is of.
+fn count(row: &[u8; ROW]) -> usize {
+    usize::from(u16::from_be_bytes([row[2], row[3]]))
 }
 
 pub(super) fn number(row: &[u8], at: usize) -> usize {

@@ -20,26 +20,44 @@ fn ends<const N: usize>(to: &mut [u8], from: &[u8]) {
     }
 }
 
+/// Whether both are the same bytes.
+pub(super) fn is_same(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len()
+        && match one.len() {
+            8..=16 => has_same_ends::<8>(one, other),
+            17..=32 => has_same_ends::<16>(one, other),
+            _ => one == other,
+        }
+}
+
+fn has_same_ends<const N: usize>(one: &[u8], other: &[u8]) -> bool {
+    one.first_chunk::<N>() == other.first_chunk::<N>() && one.last_chunk::<N>() == other.last_chunk::<N>()
+}
+
 /// Copies `from` in lower case to `to`, which is as long.
 pub(super) fn fold(to: &mut [u8], from: &[u8]) {
-    /// As many as fit a register.
-    const BLOCK: usize = 16;
-    let length = from.len();
-    if length < BLOCK {
-        to.iter_mut().zip(from).for_each(|(to, from)| *to = from.to_ascii_lowercase());
-        return;
+    match from.len() {
+        8..=16 => fold_in_blocks::<8>(to, from),
+        17.. => fold_in_blocks::<16>(to, from),
+        _ => to.iter_mut().zip(from).for_each(|(to, from)| *to = from.to_ascii_lowercase()),
     }
-    let mut block = |at: usize| {
-        if let (Some(to), Some(from)) = (to[at..].first_chunk_mut::<BLOCK>(), from[at..].first_chunk::<BLOCK>()) {
-            *to = from.map(|byte| byte.to_ascii_lowercase());
+}
+
+/// The same, of `N` bytes at least. The last block begins within the one before.
+fn fold_in_blocks<const N: usize>(to: &mut [u8], from: &[u8]) {
+    let fold = |to: &mut [u8; N], from: &[u8; N]| {
+        // A loop over as many as fit a register, which becomes a few instructions.
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = from | (u8::from(from.is_ascii_uppercase()) << 5);
         }
     };
-    let mut at = 0;
-    while at + BLOCK < length {
-        block(at);
-        at += BLOCK;
+    let last = from.last_chunk().copied();
+    for (to, from) in to.as_chunks_mut().0.iter_mut().zip(from.as_chunks().0) {
+        fold(to, from);
     }
-    block(length - BLOCK);
+    if let (Some(to), Some(from)) = (to.last_chunk_mut(), &last) {
+        fold(to, from);
+    }
 }
 
 #[cfg(test)]
@@ -53,6 +71,12 @@ mod tests {
             assert_eq!(to, from);
             super::fold(&mut to, &from);
             assert_eq!(to, from.to_ascii_lowercase());
+            assert!(super::is_same(&to, &from.to_ascii_lowercase()));
+            for i in 0..to.len() {
+                let mut other = to.clone();
+                other[i] ^= 1;
+                assert!(!super::is_same(&to, &other), "{i} of {length}");
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Writing a response: the question as it came, records from packed ones, the OPT record, the header.
 
 use super::copy::copy;
-use super::query::Query;
+use super::query::{Edns, Query};
 use super::{Asked, Built, HEADER, MAX_TCP, MAX_UDP, MIN_UDP, OPT};
 use crate::dns::answer::{Extended, Rcode};
 use crate::zone::Zone;
@@ -16,6 +16,8 @@ const V4_RECORD: usize = RR_HEAD + 4;
 const V6_RECORD: usize = RR_HEAD + 16;
 /// Priority, weight and port.
 const SRV_HEAD: usize = 6;
+/// Labels and what is before them are mostly no longer than this.
+const SHORT: usize = 32;
 /// A pointer to the question.
 const QUESTION: [u8; 2] = [0xc0, 0x0c];
 
@@ -36,8 +38,8 @@ pub(super) struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     /// Begins with the question, in the room that the client has; none where there is less.
-    pub(super) fn new(asked: Asked<'a>, options: &'a [u8], out: &'a mut [u8]) -> Option<Self> {
-        let Asked { packet, query, is_udp, .. } = asked;
+    pub(super) fn new(asked: &Asked<'a>, options: &'a [u8], out: &'a mut [u8]) -> Option<Self> {
+        let Asked { packet, query, is_udp, .. } = *asked;
         // By reference, here and below: what is known of options is too long to be copied for one number.
         let limit = match (is_udp, &query.edns) {
             (false, _) => MAX_TCP,
@@ -76,7 +78,7 @@ impl<'a> Writer<'a> {
     }
 
     pub(super) fn positive(
-        mut self,
+        &mut self,
         set: PackedSet<'_>,
         turn: usize,
         is_udp: bool,
@@ -110,7 +112,7 @@ impl<'a> Writer<'a> {
 
     /// So many of the records, from the one that `turn` begins with on.
     pub(super) fn some(
-        mut self,
+        &mut self,
         set: PackedSet<'_>,
         turn: usize,
         most: usize,
@@ -133,7 +135,7 @@ impl<'a> Writer<'a> {
 
     /// One record of the question's name.
     fn record(&mut self, set: &PackedSet<'_>, rdata: &[u8]) {
-        self.put_array(head(QUESTION, set.rtype, set.ttl, rdata.len()));
+        self.put_array(Head::new(QUESTION, set.rtype, set.ttl, rdata.len()).bytes());
         self.put(rdata);
     }
 
@@ -144,59 +146,86 @@ impl<'a> Writer<'a> {
         addresses: &[[u8; N]],
         start: usize,
     ) {
-        let head = head(QUESTION, set.rtype, set.ttl, N);
-        let (before, from) = addresses.split_at(start);
-        for addresses in [from, before] {
-            let room = &mut self.out[self.at..][..addresses.len() * RECORD];
-            for (record, address) in room.as_chunks_mut::<RECORD>().0.iter_mut().zip(addresses) {
-                record[..RR_HEAD].copy_from_slice(&head);
-                record[RR_HEAD..].copy_from_slice(address);
-            }
-            self.at += addresses.len() * RECORD;
+        let head = Head::new(QUESTION, set.rtype, set.ttl, N).bytes();
+        let room = &mut self.out[self.at..][..addresses.len() * RECORD];
+        let mut place = start;
+        for record in room.as_chunks_mut::<RECORD>().0 {
+            record[..RR_HEAD].copy_from_slice(&head);
+            record[RR_HEAD..].copy_from_slice(&addresses[place]);
+            place = after(place, addresses.len());
         }
+        self.at += addresses.len() * RECORD;
     }
 
     /// The records of the question's name whose data end with a name, likewise.
     fn names(&mut self, set: &PackedSet<'_>, names: Names<'_>, start: usize) {
-        /// Labels and what is before them are mostly no longer.
-        const SHORT: usize = 32;
-        let Names { shared, lengths, rows, .. } = names;
+        let Names { shared, lengths, rows, each, .. } = names;
         let head_size = head_of(set.rtype).unwrap_or_default();
-        let mut head = head(QUESTION, set.rtype, set.ttl, 0);
+        let head = Head::new(QUESTION, set.rtype, set.ttl, 0);
         let mut shared_short = [0; SHORT];
         if let Some(to) = shared_short.get_mut(..shared.len()) {
             copy(to, shared);
         }
+        if let Some(own) = each
+            && self.equal_names(head, head_size + own, &shared_short, names, start).is_some()
+        {
+            return;
+        }
         let (before, from) = lengths.split_at(start);
         let split = before.iter().map(|own| usize::from(*own)).sum::<usize>() + before.len() * head_size;
-        for (lengths, rows) in [(from, rows.get(split..).unwrap_or_default()), (before, rows)] {
-            let mut row = 0;
+        for (lengths, mut rows) in [(from, rows.get(split..).unwrap_or_default()), (before, rows)] {
             for own in lengths {
                 let size = head_size + usize::from(*own);
-                // Both are less than 256.
-                #[allow(clippy::cast_possible_truncation)]
-                let length = (size + shared.len()) as u16;
-                head[10..].copy_from_slice(&length.to_be_bytes());
-                let rest = rows.get(row..).unwrap_or_default();
-                let room = &mut self.out[self.at..];
+                let head = head.of_length(size + shared.len()).bytes();
+                let room = self.out.get_mut(self.at..).unwrap_or_default();
                 if let (Some(from), Some(room)) =
-                    (rest.first_chunk(), room.first_chunk_mut::<{ RR_HEAD + 2 * SHORT }>())
+                    (rows.first_chunk::<SHORT>(), room.first_chunk_mut::<{ RR_HEAD + 2 * SHORT }>())
                     && size <= SHORT
                     && shared.len() <= SHORT
                 {
                     // With what is behind either, which is written over.
-                    *room.first_chunk_mut().unwrap_or(&mut [0; RR_HEAD]) = head;
-                    *room[RR_HEAD..].first_chunk_mut::<SHORT>().unwrap_or(&mut [0; SHORT]) = *from;
-                    room[RR_HEAD + size..][..SHORT].copy_from_slice(&shared_short);
+                    room[..RR_HEAD].copy_from_slice(&head);
+                    room[RR_HEAD..RR_HEAD + SHORT].copy_from_slice(from);
+                    room[RR_HEAD + size..RR_HEAD + size + SHORT].copy_from_slice(&shared_short);
                     self.at += RR_HEAD + size + shared.len();
                 } else {
                     self.put_array(head);
-                    self.put(rest.get(..size).unwrap_or_default());
+                    self.put(rows.get(..size).unwrap_or_default());
                     self.put(shared);
                 }
-                row += size;
+                rows = rows.get(size..).unwrap_or_default();
             }
         }
+    }
+
+    /// The same, of records that are all of one size; none, and nothing written, where they are long. Each is followed by
+    /// whatever is behind it, which the next is written over.
+    fn equal_names(
+        &mut self,
+        head: Head,
+        size: usize,
+        shared: &[u8; SHORT],
+        names: Names<'_>,
+        start: usize,
+    ) -> Option<()> {
+        let Names { lengths, rows, .. } = names;
+        let (count, length) = (lengths.len(), size + names.shared.len());
+        if size > SHORT || names.shared.len() > SHORT || count == 0 {
+            return None;
+        }
+        let head = head.of_length(length).bytes();
+        let room = self.out.get_mut(self.at..self.at + count * (RR_HEAD + length) + 2 * SHORT)?;
+        let rows = rows.get(..(count - 1) * size + SHORT)?;
+        let mut place = start;
+        for record in 0..count {
+            let room = room[record * (RR_HEAD + length)..].first_chunk_mut::<{ RR_HEAD + 2 * SHORT }>()?;
+            room[..RR_HEAD].copy_from_slice(&head);
+            room[RR_HEAD..RR_HEAD + SHORT].copy_from_slice(rows[place * size..].first_chunk::<SHORT>()?);
+            room[RR_HEAD + size..RR_HEAD + size + SHORT].copy_from_slice(shared);
+            place = after(place, count);
+        }
+        self.at += count * (RR_HEAD + length);
+        Some(())
     }
 
     /// The addresses of the SRV records just written, the first of them at `answers`: all A, then all AAAA, each
@@ -219,10 +248,10 @@ impl<'a> Writer<'a> {
                 // A pointer has 14 bits; beyond them, as beyond the limit, no more is said.
                 let Some(owner) = pointer(owner).filter(|_| self.at + size <= end) else { return };
                 if is_v6 {
-                    let head = head(owner, rtype::AAAA, set.ttl, 16);
+                    let head = Head::new(owner, rtype::AAAA, set.ttl, 16).bytes();
                     glue.v6.iter().for_each(|address| self.address(head, *address));
                 } else {
-                    let head = head(owner, rtype::A, set.ttl, 4);
+                    let head = Head::new(owner, rtype::A, set.ttl, 4).bytes();
                     glue.v4.iter().for_each(|address| self.address(head, *address));
                 }
             }
@@ -245,29 +274,23 @@ impl<'a> Writer<'a> {
         answers: usize,
         end: usize,
     ) {
-        let most = end.saturating_sub(self.at) / V4_RECORD;
-        let room = &mut self.out[self.at..][..most.min(addresses.len()) * V4_RECORD];
-        let mut records = room.as_chunks_mut::<V4_RECORD>().0.iter_mut();
-        let begin = records.len();
-        let mut head = head([0; 2], rtype::A, set.ttl, 4);
-        let mut target = answers;
-        let ((before, from), (first, then)) = (names.lengths.split_at(start), addresses.split_at(start));
-        'all: for (lengths, addresses) in [(from, then), (before, first)] {
-            for (own, address) in lengths.iter().zip(addresses) {
-                let owner = target + RR_HEAD + SRV_HEAD;
-                let Some(owner_at) = pointer(owner) else { break 'all };
-                let Some(record) = records.next() else { break 'all };
-                head[..2].copy_from_slice(&owner_at);
-                record[..RR_HEAD].copy_from_slice(&head);
-                record[RR_HEAD..].copy_from_slice(address);
-                target = owner + usize::from(*own) + names.shared.len();
-            }
+        let most = (end.saturating_sub(self.at) / V4_RECORD).min(addresses.len());
+        let room = &mut self.out[self.at..][..most * V4_RECORD];
+        let head = Head::new([0; 2], rtype::A, set.ttl, 4);
+        let (mut target, mut place) = (answers, start);
+        for record in room.as_chunks_mut::<V4_RECORD>().0 {
+            let owner = target + RR_HEAD + SRV_HEAD;
+            let (Some(at), Some(own)) = (pointer(owner), names.lengths.get(place)) else { break };
+            record[..RR_HEAD].copy_from_slice(&head.of_owner(at).bytes());
+            record[RR_HEAD..].copy_from_slice(&addresses[place]);
+            target = owner + usize::from(*own) + names.shared.len();
+            place = after(place, addresses.len());
+            self.additionals += 1;
         }
-        self.additionals = begin - records.len();
         self.at += self.additionals * V4_RECORD;
     }
 
-    pub(super) fn negative(mut self, zone: &Zone, table: &View, rcode: Rcode, extended: Option<Extended>) -> Built {
+    pub(super) fn negative(&mut self, zone: &Zone, table: &View, rcode: Rcode, extended: Option<Extended>) -> Built {
         let soa = table.apex().and_then(|apex| apex.set(rtype::SOA));
         let Some((set, (rdata, _))) = soa.and_then(|set| Some((set, set.pieces().next()?))) else {
             return Built::Unusual;
@@ -279,64 +302,93 @@ impl<'a> Writer<'a> {
         let apex = HEADER + usize::from(self.query.name_length) - zone.origin().wire().len();
         let minimum = rdata.last_chunk::<4>().map_or(set.ttl, |minimum| u32::from_be_bytes(*minimum));
         let owner = pointer(apex).unwrap_or(QUESTION);
-        self.put_array(head(owner, rtype::SOA, set.ttl.min(minimum), rdata.len()));
+        self.put_array(Head::new(owner, rtype::SOA, set.ttl.min(minimum), rdata.len()).bytes());
         self.put(rdata);
         self.authority = 1;
         self.finish(rcode, true, false, extended)
     }
 
     /// The question alone, with TC.
-    pub(super) fn cut(self) -> Built {
+    pub(super) fn cut(&mut self) -> Built {
         self.finish(Rcode::NoError, false, true, None)
     }
 
     pub(super) fn finish(
-        mut self,
+        &mut self,
         rcode: Rcode,
         authoritative: bool,
         truncated: bool,
         extended: Option<Extended>,
     ) -> Built {
-        let mut counts = [self.answers, self.authority, self.additionals];
+        let mut additionals = self.additionals;
         if let Some(edns) = &self.query.edns {
-            let mut opt = [0, 0, 41, 0, 0, 0, 0, 0, 0, 0, 0];
-            #[allow(clippy::cast_possible_truncation)] // a constant
-            opt[3..5].copy_from_slice(&(MAX_UDP as u16).to_be_bytes());
-            opt[5] = rcode.high_bits();
-            opt[7] = u8::from(edns.dnssec_ok) << 7;
-            let length = self.options.len() + if extended.is_some() { EXTENDED } else { 0 };
-            opt[9..].copy_from_slice(&u16::try_from(length).unwrap_or_default().to_be_bytes());
-            self.put_array(opt);
-            if !self.options.is_empty() {
-                self.put(self.options);
-            }
-            if let Some(extended) = extended {
-                self.put(&[0, 15, 0, 2]);
-                self.put(&extended.code().to_be_bytes());
-            }
-            counts[2] += 1;
+            self.opt(edns, rcode, extended);
+            additionals += 1;
         }
-        // RD and CD are the asker's; QR, AA, TC and the code are ours; RA, Z and AD are never set.
-        if let Some(header) = self.out.first_chunk_mut::<HEADER>() {
-            header[2] = 0x80 | u8::from(authoritative) << 2 | u8::from(truncated) << 1 | (header[2] & 1);
-            header[3] = (header[3] & 0x10) | rcode.low_bits();
-            for (to, count) in header[6..].as_chunks_mut().0.iter_mut().zip(counts) {
-                *to = u16::try_from(count).unwrap_or(u16::MAX).to_be_bytes();
-            }
+        // RD and CD are the asker's; QR, AA, TC and the code are ours; RA, Z and AD are never set. One question.
+        let count = |records: usize| records.min(0xffff) as u64;
+        let counts = 1 << 48 | count(self.answers) << 32 | count(self.authority) << 16 | count(additionals);
+        if let Some([_, _, flags, code, to @ ..]) = self.out.first_chunk_mut::<HEADER>() {
+            *flags = 0x80 | u8::from(authoritative) << 2 | u8::from(truncated) << 1 | (*flags & 1);
+            *code = (*code & 0x10) | rcode.low_bits();
+            *to = counts.to_be_bytes();
         }
         Built::Response { length: self.at, rcode, truncated, extended: extended.is_some() && self.query.edns.is_some() }
     }
+
+    /// The OPT record.
+    fn opt(&mut self, edns: &Edns, rcode: Rcode, extended: Option<Extended>) {
+        let mut opt = [0, 0, 41, 0, 0, rcode.high_bits(), 0, u8::from(edns.dnssec_ok) << 7, 0, 0, 0];
+        #[allow(clippy::cast_possible_truncation)] // a constant
+        opt[3..5].copy_from_slice(&(MAX_UDP as u16).to_be_bytes());
+        let length = self.options.len() + if extended.is_some() { EXTENDED } else { 0 };
+        opt[9..].copy_from_slice(&u16::try_from(length).unwrap_or_default().to_be_bytes());
+        self.put_array(opt);
+        if !self.options.is_empty() {
+            self.put(self.options);
+        }
+        if let Some(extended) = extended {
+            self.put(&[0, 15, 0, 2]);
+            self.put(&extended.code().to_be_bytes());
+        }
+    }
 }
 
-/// What is before the data of a record.
-fn head(owner: [u8; 2], rtype: u16, ttl: u32, length: usize) -> [u8; RR_HEAD] {
-    let mut head = [0; RR_HEAD];
-    head[..2].copy_from_slice(&owner);
-    head[2..4].copy_from_slice(&rtype.to_be_bytes());
-    head[5] = 1;
-    head[6..10].copy_from_slice(&ttl.to_be_bytes());
-    head[10..].copy_from_slice(&u16::try_from(length).unwrap_or_default().to_be_bytes());
-    head
+/// The place after `place` of `count`, going round. Without a branch: where a turn begins is not to be foreseen.
+fn after(place: usize, count: usize) -> usize {
+    std::hint::select_unpredictable(place + 1 < count, place + 1, 0)
+}
+
+/// What is before the data of a record: owner, type, class IN, TTL, length. In two numbers, so that what differs from
+/// record to record is put in where it is computed, and not in memory that is read again at once.
+#[derive(Clone, Copy)]
+struct Head {
+    /// All but the last four bytes.
+    begin: u64,
+    /// The lower half of the TTL, and the length.
+    end: u32,
+}
+
+impl Head {
+    fn new(owner: [u8; 2], rtype: u16, ttl: u32, length: usize) -> Self {
+        let begin = u64::from(rtype) << 32 | 1 << 16 | u64::from(ttl >> 16);
+        Self { begin, end: ttl << 16 }.of_owner(owner).of_length(length)
+    }
+
+    fn of_owner(self, owner: [u8; 2]) -> Self {
+        Self { begin: u64::from(u16::from_be_bytes(owner)) << 48 | self.begin & 0xffff_ffff_ffff, ..self }
+    }
+
+    fn of_length(self, length: usize) -> Self {
+        Self { end: self.end & 0xffff_0000 | u32::from(u16::try_from(length).unwrap_or_default()), ..self }
+    }
+
+    fn bytes(self) -> [u8; RR_HEAD] {
+        let mut bytes = [0; RR_HEAD];
+        bytes[..8].copy_from_slice(&self.begin.to_be_bytes());
+        bytes[8..].copy_from_slice(&self.end.to_be_bytes());
+        bytes
+    }
 }
 
 /// A pointer to what is at `at` in the message (RFC 1035 §4.1.4); none where its 14 bits do not reach.

@@ -3,12 +3,12 @@
 //!
 //! ```text
 //! V4, V6  the addresses, side by side
-//! NAMES   rows: 4 │ shared length │ shared │ a length each │ rows: head and own labels each │ glue
+//! NAMES   rows: 4 │ each length │ shared length │ a length each │ rows: head and own labels each │ shared │ glue
 //! PLAIN   the data of each, behind its length: 2
 //! ```
 //! Data that end with a name (SRV, PTR, NS, …) are kept without the labels at its end that all names of the set share,
-//! which are there once; `head` is what comes before the name, such as SRV's priority, weight and port. Glue, for SRV, is
-//! [`super::glue`]'s.
+//! which are there once; `head` is what comes before the name, such as SRV's priority, weight and port. Where all have own
+//! labels of one length, as names made of addresses have, it is told beforehand. Glue, for SRV, is [`super::glue`]'s.
 
 use std::borrow::Cow;
 
@@ -20,6 +20,9 @@ const PLAIN: u8 = 0;
 const V4: u8 = 1;
 const V6: u8 = 2;
 const NAMES: u8 = 3;
+
+/// Instead of a length that all have. No name is so long without its root.
+const DIFFERENT: u8 = 255;
 
 /// The records of a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +47,8 @@ pub struct Names<'t> {
     /// For each record what comes before the name, [`head_of`] its type, then the name's own labels. What is behind the
     /// last of them is there so that rows can be read in pieces of one size.
     pub rows: &'t [u8],
+    /// The length that all names' own labels have, if it is one.
+    pub each: Option<usize>,
     /// Bytes of the rows without that.
     size: usize,
 }
@@ -88,10 +93,14 @@ fn pack_names(bytes: &mut Vec<u8>, set: &RrSet, glue: &[u8]) -> Option<()> {
     let own = |rdata: &[u8]| rdata.len() - head - shared.len();
     let rows: usize = set.iter().map(|rdata| head + own(rdata)).sum();
     bytes.extend_from_slice(&u32::try_from(rows).unwrap_or(u32::MAX).to_be_bytes());
+    let mut lengths = set.iter().map(own);
+    let first = lengths.next().and_then(|length| u8::try_from(length).ok());
+    let each = first.filter(|first| lengths.all(|length| length == usize::from(*first)));
+    bytes.push(each.unwrap_or(DIFFERENT));
     bytes.push(u8::try_from(shared.len()).unwrap_or(u8::MAX));
-    bytes.extend_from_slice(shared);
     bytes.extend(set.iter().map(|rdata| u8::try_from(own(rdata)).unwrap_or(u8::MAX)));
     set.iter().for_each(|rdata| bytes.extend_from_slice(&rdata[..head + own(rdata)]));
+    bytes.extend_from_slice(shared);
     bytes.extend_from_slice(glue);
     Some(())
 }
@@ -147,11 +156,12 @@ pub(super) fn unpack(bytes: &[u8], count: usize) -> (Body<'_>, &[u8]) {
 }
 
 fn unpack_names(bytes: &[u8], count: usize) -> Option<(Names<'_>, &[u8])> {
-    let (&[a, b, c, d, shared], rest) = bytes.split_first_chunk::<5>()?;
-    let (shared, rest) = rest.split_at_checked(usize::from(shared))?;
-    let (lengths, rest) = rest.split_at_checked(count)?;
+    let (&[a, b, c, d, each, shared], rest) = bytes.split_first_chunk::<6>()?;
+    let (lengths, rows) = rest.split_at_checked(count)?;
     let size = u32::from_be_bytes([a, b, c, d]) as usize;
-    Some((Names { shared, lengths, rows: rest, size }, rest.get(size..)?))
+    let each = (each != DIFFERENT).then_some(usize::from(each));
+    let (shared, glue) = rows.get(size..)?.split_at_checked(usize::from(shared))?;
+    Some((Names { shared, lengths, rows, each, size }, glue))
 }
 
 impl Body<'_> {
@@ -244,13 +254,13 @@ mod tests {
 
     #[test]
     fn labels_that_all_names_end_with_are_kept_once() {
-        // Behind the form, the size of the glue and that of the shared labels: these, and each one's length and own.
-        assert_eq!(pointers(&["a.b.example", "c.b.example"]), 6 + 11 + 2 * (1 + 2));
-        assert_eq!(pointers(&["b.example", "a.b.example"]), 6 + 9 + (1 + 2) + (1 + 4));
-        assert_eq!(pointers(&["a.b.example", "a.B.example"]), 6 + 9 + 2 * (1 + 4), "case is kept");
-        assert_eq!(pointers(&["a.example"]), 6 + 9 + (1 + 2));
-        assert_eq!(pointers(&["a", "."]), 6 + 1 + (1 + 2) + 1);
-        assert_eq!(pointers(&["xb.example", "b.example"]), 6 + 9 + (1 + 3) + (1 + 2), "whole labels alone");
+        // Behind the form, the size of the rows and those of the labels: what is shared, and each one's length and own.
+        assert_eq!(pointers(&["a.b.example", "c.b.example"]), 7 + 11 + 2 * (1 + 2));
+        assert_eq!(pointers(&["b.example", "a.b.example"]), 7 + 9 + (1 + 2) + (1 + 4));
+        assert_eq!(pointers(&["a.b.example", "a.B.example"]), 7 + 9 + 2 * (1 + 4), "case is kept");
+        assert_eq!(pointers(&["a.example"]), 7 + 9 + (1 + 2));
+        assert_eq!(pointers(&["a", "."]), 7 + 1 + (1 + 2) + 1);
+        assert_eq!(pointers(&["xb.example", "b.example"]), 7 + 9 + (1 + 3) + (1 + 2), "whole labels alone");
     }
 
     #[test]
