@@ -14,6 +14,7 @@ mod query;
 mod writer;
 
 use std::net::IpAddr;
+use std::ops::Range;
 use std::time::Duration;
 
 pub(super) use query::parse_opt;
@@ -64,6 +65,8 @@ pub struct Aim(usize);
 pub struct Subject<'t> {
     zone: usize,
     entry: Option<&'t Packed>,
+    /// Of the entry.
+    length: usize,
 }
 
 impl<'z> Loaded<'z> {
@@ -98,7 +101,8 @@ impl<'z> Loaded<'z> {
 
     /// Finds what a query is about, but does not look at it.
     pub fn guess(&self, aim: Aim, query: &Query) -> Subject<'_> {
-        Subject { zone: aim.0, entry: self.tables[aim.0].guess(query.hash, query.name()) }
+        let found = self.tables[aim.0].guess(query.hash, query.name());
+        Subject { zone: aim.0, entry: found.map(|(entry, _)| entry), length: found.map_or(0, |(_, length)| length) }
     }
 
     /// Finds what a query is about; none when it is about no zone of ours.
@@ -119,10 +123,10 @@ impl<'z> Loaded<'z> {
 
 /// The memory that [`build`] will read of what was found, for the prefetch of a batch: the name, the directory and the
 /// records. Addresses come before everything, and ten SRV records with their glue fit in the larger.
-pub fn lines_of<'s>(subject: Option<Subject<'s>>, query: &Query) -> Option<&'s [u8]> {
-    let bytes = subject?.entry?.bytes();
+pub fn lines_of(subject: Option<Subject<'_>>, query: &Query) -> Option<Range<*const u8>> {
+    let Subject { entry, length, .. } = subject?;
     let most = if query.rtype == rtype::SRV { LINES_OF_SRV } else { LINES };
-    Some(&bytes[..bytes.len().min(most)])
+    Some(entry?.memory(length.min(most)))
 }
 
 /// What became of a query.
@@ -218,7 +222,7 @@ fn build<'t>(
     writer: &mut Writer<'_>,
 ) -> Built {
     let Asked { query, turn, is_udp, .. } = *asked;
-    let Some(Subject { zone: index, entry }) = subject.map(|subject| loaded.settle(subject, query)) else {
+    let Some(Subject { zone: index, entry, .. }) = subject.map(|subject| loaded.settle(subject, query)) else {
         let why = policy.why_outside(asked.packet[2] & 0x01 != 0, asked.peer);
         return writer.finish(Rcode::Refused, false, false, Some(why));
     };

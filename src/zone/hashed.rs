@@ -5,12 +5,16 @@
 //! ([`Hashed::guess`]), so that it can be asked for as well; and the table grows without touching the entries, which are
 //! all over the memory. What is removed leaves no mark behind: those after it move up.
 
+use super::arena;
 use super::packed::Packed;
 
 /// A place in the table.
 #[derive(Debug, Clone, Default)]
 pub struct Place {
-    hash: u64,
+    /// As much of it as tells homes apart, and nearly all names.
+    hash: u32,
+    /// Of the entry, so that its memory can be asked for without a look at it.
+    length: u32,
     entry: Option<Packed>,
 }
 
@@ -28,34 +32,48 @@ const NEAR: usize = 4;
 /// A table has so many places at least.
 const LEAST: usize = 8;
 
+impl Place {
+    fn new(hash: u64, entry: Packed) -> Self {
+        let length = u32::try_from(entry.size()).unwrap_or(u32::MAX);
+        Self { hash: short(hash), length, entry: Some(entry) }
+    }
+}
+
+/// As much of a hash as a place has: more names than this tells apart would not fit a memory.
+#[allow(clippy::cast_possible_truncation)]
+fn short(hash: u64) -> u32 {
+    hash as u32
+}
+
 impl Hashed {
     /// The entry of a name.
     pub(super) fn get(&self, hash: u64, name: &[u8]) -> Option<&Packed> {
         self.places.get(self.find(hash, |entry| entry.name() == name).ok()?)?.entry.as_ref()
     }
 
-    /// The first entry of whatever name with this hash; nothing of it is read.
-    pub(super) fn guess(&self, hash: u64) -> Option<&Packed> {
-        self.places.get(self.find(hash, |_| true).ok()?)?.entry.as_ref()
+    /// The first entry of whatever name with this hash, and its length; nothing of it is read.
+    pub(super) fn guess(&self, hash: u64) -> Option<(&Packed, usize)> {
+        let place = self.places.get(self.find(hash, |_| true).ok()?)?;
+        Some((place.entry.as_ref()?, place.length as usize))
     }
 
     /// The memory in which a search for this hash begins, for whoever warms the cache with it.
     pub(super) fn near(&self, hash: u64) -> &[Place] {
-        let behind = self.places.get(self.home(hash)..).unwrap_or_default();
+        let behind = self.places.get(self.home(short(hash))..).unwrap_or_default();
         &behind[..behind.len().min(NEAR)]
     }
 
     /// Puts an entry in. Gives the one that it replaces.
     pub(super) fn insert(&mut self, hash: u64, entry: Packed) -> Option<Packed> {
         let at = match self.find(hash, |other| other.name() == entry.name()) {
-            Ok(at) => return self.places[at].entry.replace(entry),
+            Ok(at) => return std::mem::replace(&mut self.places[at], Place::new(hash, entry)).entry,
             Err(_) if self.is_full(self.len + 1) => {
                 self.resize(self.places.len() * 2);
                 self.vacancy(hash)
             }
             Err(at) => at,
         };
-        self.places[at] = Place { hash, entry: Some(entry) };
+        self.places[at] = Place::new(hash, entry);
         self.len += 1;
         None
     }
@@ -97,17 +115,16 @@ impl Hashed {
     }
 
     /// Where a search for `hash` begins.
-    fn home(&self, hash: u64) -> usize {
+    fn home(&self, hash: u32) -> usize {
         // The lower bits are as good as any.
-        #[allow(clippy::cast_possible_truncation)]
-        let bits = hash as usize;
-        bits & self.places.len().wrapping_sub(1)
+        hash as usize & self.places.len().wrapping_sub(1)
     }
 
     /// The place of the entry with this hash that `is_it`, or the vacant one where it would be put.
     fn find(&self, hash: u64, mut is_it: impl FnMut(&Packed) -> bool) -> Result<usize, usize> {
+        let hash = short(hash);
         let mut at = self.home(hash);
-        while let Some(Place { hash: other, entry: Some(entry) }) = self.places.get(at) {
+        while let Some(Place { hash: other, entry: Some(entry), .. }) = self.places.get(at) {
             if *other == hash && is_it(entry) {
                 return Ok(at);
             }
@@ -127,10 +144,12 @@ impl Hashed {
     }
 
     fn resize(&mut self, places: usize) {
-        let places = (0..places.max(LEAST)).map(|_| Place::default()).collect();
-        for place in std::mem::replace(&mut self.places, places) {
+        let mut room = Vec::with_capacity(places.max(LEAST));
+        arena::want_huge_pages(room.spare_capacity_mut());
+        room.resize_with(places.max(LEAST), Place::default);
+        for place in std::mem::replace(&mut self.places, room.into()) {
             if place.entry.is_some() {
-                let at = self.vacancy(place.hash);
+                let at = self.vacancy(place.hash.into());
                 self.places[at] = place;
             }
         }
@@ -196,6 +215,6 @@ mod tests {
 
     #[test]
     fn a_place_is_no_larger_than_it_must_be() {
-        assert_eq!(size_of::<Place>(), 24);
+        assert_eq!(size_of::<Place>(), 16);
     }
 }

@@ -65,9 +65,9 @@ impl Table {
         self.entries.get(hash, name)
     }
 
-    /// What is most likely the entry of the name with this [`hash`]: nothing of it is read, so that its memory can be asked
-    /// for first.
-    pub(super) fn guess(&self, hash: u64) -> Option<&Packed> {
+    /// What is most likely the entry of the name with this [`hash`], and its length: nothing of it is read, so that its
+    /// memory can be asked for first.
+    pub(super) fn guess(&self, hash: u64) -> Option<(&Packed, usize)> {
         self.entries.guess(hash)
     }
 

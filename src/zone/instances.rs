@@ -171,7 +171,7 @@ mod tests {
         let instances: [(&str, u32, u8, &[u8]); 3] = [("b:2", 5, 2, b""), ("a:10", 5, 1, b"\x01x"), ("c", 5, 2, b"")];
         let (_, short) = packed(&instances, 3);
         let (_, plain) = packed(&instances, 2);
-        assert!(short.bytes().len() < plain.bytes().len());
+        assert!(short.size() < plain.size());
         let mut other_ttl = instances;
         other_ttl[1].1 = 6;
         for (instances, listed) in [(instances, 3), (instances, 2), (other_ttl, 3)] {

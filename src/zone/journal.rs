@@ -155,7 +155,7 @@ impl Size {
     fn of(change: &Change) -> Self {
         [&change.old, &change.new].into_iter().flatten().fold(Self::default(), |sum, entry| {
             let records = entry.sets().map(|set| set.count).sum();
-            sum.plus(Self { records, bytes: entry.bytes().len() })
+            sum.plus(Self { records, bytes: entry.size() })
         })
     }
 

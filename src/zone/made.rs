@@ -52,7 +52,7 @@ pub(super) fn address_set(address: IpAddr, ttl: u32) -> RrSet {
 
 /// The entry of an address' name.
 pub(super) fn address(owner: Name, address: IpAddr, ttl: u32) -> Packed {
-    Packed::new(&Entry { owner, sets: [address_set(address, ttl)].into() }, &mut |_, _| ())
+    Packed::passing(&Entry { owner, sets: [address_set(address, ttl)].into() }, &mut |_, _| ())
 }
 
 /// The RRsets of what is known of one label; none when nothing is.
@@ -76,7 +76,7 @@ pub(super) fn instance(parent: &Packed, label: &[u8], addresses: &mut AddressesO
     let entry = Entry { owner: above.child(label).ok()?, sets };
     let services = parent.set(rtype::SRV);
     let packed_there = |target: &[u8]| services.and_then(|set| glue(set, target));
-    Some(Packed::new(&entry, &mut |target, found| match packed_there(target) {
+    Some(Packed::passing(&entry, &mut |target, found| match packed_there(target) {
         Some(there) => *found = there,
         None => addresses(target, found),
     }))

@@ -5,12 +5,13 @@
 //! - [`build`]: what one service puts into a zone.
 //! - [`writer`]: the one writer: offers in, commits out; [`serial`] numbers them.
 //! - [`journal`]: the last commits, for differences between two serials.
-//! - [`index`]: the names, for many readers at once, in tables of `hashed`; [`view`]: what a reader has of them; [`lookup`] answers from that
-//!   (RFC 1034 §4.3.2).
+//! - [`index`]: the names, for many readers at once, in tables of `hashed`, their entries in an `arena`; [`view`]: what a
+//!   reader has of them; [`lookup`] answers from that (RFC 1034 §4.3.2).
 //! - [`instances`] and `made`: the names that are as many as instances, made when somebody asks.
 //! - [`mod@file`]: master files (RFC 1035 §5).
 
 pub mod addresses;
+mod arena;
 pub mod build;
 pub mod config;
 pub mod entry;

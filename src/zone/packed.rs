@@ -1,4 +1,4 @@
-//! An entry as the hot path wants it: one allocation with everything a response needs, in the order in which it is
+//! An entry as the hot path wants it: one piece of memory with everything a response needs, in the order in which it is
 //! read, so that an answer is a few copies of memory and few cache lines.
 //!
 //! ```text
@@ -14,11 +14,12 @@ mod body;
 mod glue;
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::ops::Range;
 
 pub use body::{Body, Datas, Names, Pieces, head_of, whole};
 pub use glue::{Addresses, AddressesOf, Glue, Glues};
 
+use super::arena::Bytes;
 use super::entry::{Entry, RrSet};
 use super::instances::{self, Instance};
 use super::name::Name;
@@ -26,7 +27,7 @@ use super::record::{Record, rtype};
 
 /// A packed entry. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Packed(Arc<[u8]>);
+pub struct Packed(Bytes);
 
 /// Bytes of a directory row.
 const ROW: usize = 12;
@@ -43,35 +44,14 @@ pub fn srv_target(rdata: &[u8]) -> &[u8] {
 }
 
 impl Packed {
-    /// Packs an entry; `addresses` gives those of its targets.
+    /// Packs an entry that is held; `addresses` gives those of its targets.
     pub fn new(entry: &Entry, addresses: &mut AddressesOf<'_>) -> Self {
-        let name = entry.owner.wire();
-        let mut bytes =
-            Vec::with_capacity(2 + name.len() + entry.sets.iter().map(|set| ROW + set.data_size()).sum::<usize>());
-        bytes.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
-        bytes.extend_from_slice(name);
-        let of_instances = entry.sets.iter().find(|set| set.rtype == instances::TYPE);
-        let shown = entry.sets.iter().filter(|set| set.rtype != instances::TYPE);
-        let sets = u8::try_from(shown.clone().count()).unwrap_or(u8::MAX) & !HAS_INSTANCES;
-        bytes.push(sets | of_instances.map_or(0, |_| HAS_INSTANCES));
-        let directory = bytes.len();
-        bytes.resize(directory + entry.sets.len() * ROW, 0);
-        for (i, set) in shown.chain(of_instances).enumerate() {
-            let body = bytes.len();
-            let (mut count, mut ttl) = (set.len(), set.ttl);
-            if set.rtype == instances::TYPE {
-                (count, ttl) = instances::pack(&mut bytes, entry, set);
-            } else {
-                let glue = if set.rtype == rtype::SRV { glue::pack(set, addresses) } else { Vec::new() };
-                body::pack(&mut bytes, set, &glue);
-            }
-            let row = &mut bytes[directory + i * ROW..][..ROW];
-            row[..2].copy_from_slice(&set.rtype.to_be_bytes());
-            row[2..4].copy_from_slice(&u16::try_from(count).unwrap_or(u16::MAX).to_be_bytes());
-            row[4..8].copy_from_slice(&ttl.to_be_bytes());
-            row[8..].copy_from_slice(&u32::try_from(body).unwrap_or(u32::MAX).to_be_bytes());
-        }
-        Self(bytes.into())
+        Self(Bytes::lasting(&pack(entry, addresses)))
+    }
+
+    /// Packs an entry that is made for an answer, likewise.
+    pub fn passing(entry: &Entry, addresses: &mut AddressesOf<'_>) -> Self {
+        Self(Bytes::passing(&pack(entry, addresses)))
     }
 
     /// The owner in wire form, in lower case.
@@ -79,9 +59,15 @@ impl Packed {
         &self.0[1..=usize::from(self.0[0])]
     }
 
-    /// All of it, for whoever warms the cache with it.
-    pub fn bytes(&self) -> &[u8] {
-        &self.0
+    /// How many bytes it is.
+    pub fn size(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The memory of its first `length` bytes, for whoever warms the cache with it: nothing of it is read for this, so that
+    /// the caller says what it knows ([`Self::size`]).
+    pub fn memory(&self, length: usize) -> Range<*const u8> {
+        self.0.memory(length)
     }
 
     /// The rows: of the sets that are seen, and of the instances.
@@ -180,6 +166,37 @@ impl Packed {
         let instances = (!rdatas.is_empty()).then(|| RrSet::new(instances::TYPE, 0, rdatas));
         instances.into_iter().chain(self.unpack().sets).collect()
     }
+}
+
+/// An entry's bytes.
+fn pack(entry: &Entry, addresses: &mut AddressesOf<'_>) -> Vec<u8> {
+    let name = entry.owner.wire();
+    let mut bytes =
+        Vec::with_capacity(2 + name.len() + entry.sets.iter().map(|set| ROW + set.data_size()).sum::<usize>());
+    bytes.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
+    bytes.extend_from_slice(name);
+    let of_instances = entry.sets.iter().find(|set| set.rtype == instances::TYPE);
+    let shown = entry.sets.iter().filter(|set| set.rtype != instances::TYPE);
+    let sets = u8::try_from(shown.clone().count()).unwrap_or(u8::MAX) & !HAS_INSTANCES;
+    bytes.push(sets | of_instances.map_or(0, |_| HAS_INSTANCES));
+    let directory = bytes.len();
+    bytes.resize(directory + entry.sets.len() * ROW, 0);
+    for (i, set) in shown.chain(of_instances).enumerate() {
+        let body = bytes.len();
+        let (mut count, mut ttl) = (set.len(), set.ttl);
+        if set.rtype == instances::TYPE {
+            (count, ttl) = instances::pack(&mut bytes, entry, set);
+        } else {
+            let glue = if set.rtype == rtype::SRV { glue::pack(set, addresses) } else { Vec::new() };
+            body::pack(&mut bytes, set, &glue);
+        }
+        let row = &mut bytes[directory + i * ROW..][..ROW];
+        row[..2].copy_from_slice(&set.rtype.to_be_bytes());
+        row[2..4].copy_from_slice(&u16::try_from(count).unwrap_or(u16::MAX).to_be_bytes());
+        row[4..8].copy_from_slice(&ttl.to_be_bytes());
+        row[8..].copy_from_slice(&u32::try_from(body).unwrap_or(u32::MAX).to_be_bytes());
+    }
+    bytes
 }
 
 /// How many records a row is of.

@@ -38,9 +38,12 @@ impl View {
     }
 
     /// What is most likely the entry of a name whose [`index::hash`] is known: an entry that is held is not read, and may
-    /// be of another name ([`Packed::name`] says whose it is). Where there is none, there is none at all.
-    pub fn guess(&self, hash: u64, name: &[u8]) -> Option<&Packed> {
-        self.table.guess(hash).or_else(|| Some(self.shelf.put(self.table.made(name)?)))
+    /// be of another name ([`Packed::name`] says whose it is). Where there is none, there is none at all. With its length.
+    pub fn guess(&self, hash: u64, name: &[u8]) -> Option<(&Packed, usize)> {
+        self.table.guess(hash).or_else(|| {
+            let made = self.shelf.put(self.table.made(name)?);
+            Some((made, made.size()))
+        })
     }
 
     /// The memory that [`Self::guess`] will read, for whoever warms the cache with it.

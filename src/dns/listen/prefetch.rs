@@ -2,21 +2,21 @@
 
 #![allow(unsafe_code)]
 
+use std::ops::Range;
+
 /// Asks the processor to have the cache lines of `memory` ready.
-pub(super) fn prefetch<T>(memory: &[T]) {
+pub(super) fn prefetch<T>(memory: Range<*const T>) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        let (begin, length) = (memory.as_ptr().cast::<i8>(), size_of_val(memory));
-        // SAFETY: a prefetch reads nothing that the program can see, whatever the address; this one is of our own memory.
-        let ask = |at: usize| unsafe { _mm_prefetch::<_MM_HINT_T0>(begin.wrapping_add(at)) };
-        let mut at = 0;
-        while at < length {
+        // SAFETY: a prefetch reads nothing that the program can see, whatever the address.
+        let ask = |at: *const i8| unsafe { _mm_prefetch::<_MM_HINT_T0>(at) };
+        let begin = memory.start.cast::<i8>();
+        let mut at = begin.wrapping_sub(begin.addr() % 64);
+        while at < memory.end.cast() {
             ask(at);
-            at += 64;
+            at = at.wrapping_add(64);
         }
-        // What begins within a line ends within one more.
-        ask(length.saturating_sub(1));
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = memory;

@@ -125,7 +125,7 @@ impl Worker {
             parsed[i] = fast::parse(datagrams.query(i), &mut queries[i]);
             if parsed[i] == Parsed::Plain {
                 aims[i] = loaded.aim(&queries[i]);
-                aims[i].into_iter().for_each(|aim| prefetch(loaded.near(aim, &queries[i])));
+                aims[i].into_iter().for_each(|aim| prefetch(loaded.near(aim, &queries[i]).as_ptr_range()));
             }
         }
         // Look there, and ask for the memory that the answers will need: all of it in one go, since each entry is in a page

@@ -1,0 +1,227 @@
+//! Bytes that are made once and shared, for packed entries. Those that stay lie in memory of their own: each begins a cache
+//! line, they are next to each other with nothing else between them, and the system is asked for large pages under them.
+//! An answer's time goes into waiting for such memory, and for the tables that say where its pages are.
+//!
+//! The memory of what has gone is used for what comes; to the system it is not given back.
+
+#![allow(unsafe_code)]
+
+use std::alloc::{self, Layout};
+use std::fmt;
+use std::mem::MaybeUninit;
+use std::ops::{Deref, Range};
+use std::ptr::NonNull;
+use std::slice;
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use talc::DefaultBinning;
+use talc::base::Talc;
+use talc::base::binning::Binning;
+use talc::source::Source;
+
+/// What the arena takes from the system at a time, a multiple of [`HUGE_PAGE`]. What is not used yet is an address and no
+/// memory.
+const CHUNK: usize = if cfg!(miri) { 1 << 16 } else { 8 << 20 };
+/// A large page, where they are of the usual size.
+const HUGE_PAGE: usize = if cfg!(miri) { 1 << 12 } else { 2 << 20 };
+/// More than the arena keeps of a chunk for itself.
+const OVERHEAD: usize = 4096;
+const CACHE_LINE: usize = 64;
+
+static ARENA: Mutex<Talc<Chunks, DefaultBinning>> = Mutex::new(Talc::new(Chunks));
+
+fn arena() -> MutexGuard<'static, Talc<Chunks, DefaultBinning>> {
+    ARENA.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Bytes that nobody changes. Cheap to clone; a pointer wide.
+pub(super) struct Bytes(NonNull<Head>);
+
+/// What is before the bytes.
+struct Head {
+    /// How many [`Bytes`] there are of it.
+    owners: AtomicUsize,
+    length: usize,
+    is_in_arena: bool,
+}
+
+impl Bytes {
+    /// A copy of `bytes` that stays: in the arena.
+    pub(super) fn lasting(bytes: &[u8]) -> Self {
+        Self::new(bytes, true)
+    }
+
+    /// A copy of `bytes` that is soon gone: where everything else is, without a look at what other threads do.
+    pub(super) fn passing(bytes: &[u8]) -> Self {
+        Self::new(bytes, false)
+    }
+
+    fn new(bytes: &[u8], is_in_arena: bool) -> Self {
+        let layout = layout(bytes.len(), is_in_arena);
+        // SAFETY: the layout has a size: that of the head at least.
+        let memory = unsafe {
+            if is_in_arena { arena().allocate(layout) } else { NonNull::new(alloc::alloc(layout)) }
+        };
+        let Some(memory) = memory else { alloc::handle_alloc_error(layout) };
+        let head = memory.cast::<Head>();
+        // SAFETY: the memory is new, aligned for a head, and as large as a head with these bytes behind it.
+        unsafe {
+            head.write(Head { owners: AtomicUsize::new(1), length: bytes.len(), is_in_arena });
+            head.add(1).cast::<u8>().copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len());
+        }
+        Self(head)
+    }
+
+    fn head(&self) -> &Head {
+        // SAFETY: it was written when the memory was new and lives as long as its owners, of which this is one.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// The memory of the first `length` bytes and of what is before them, for whoever warms the cache with it. Nothing is
+    /// read for this: there may be less.
+    pub(super) fn memory(&self, length: usize) -> Range<*const u8> {
+        let begin = self.0.as_ptr().cast_const().cast::<u8>();
+        begin..begin.wrapping_add(size_of::<Head>() + length)
+    }
+}
+
+fn layout(length: usize, is_in_arena: bool) -> Layout {
+    let align = if is_in_arena { CACHE_LINE } else { align_of::<Head>() };
+    // Nothing that is in memory is so long that it would not fit.
+    Layout::from_size_align(size_of::<Head>() + length, align).unwrap_or(Layout::new::<Head>())
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        let length = self.head().length;
+        // SAFETY: so many bytes were written behind the head, nobody writes there again, and they live as long as `self`.
+        unsafe { slice::from_raw_parts(self.0.add(1).cast().as_ptr(), length) }
+    }
+}
+
+impl Clone for Bytes {
+    fn clone(&self) -> Self {
+        // As `Arc` does it: who clones has one already, and the new one is given on by what orders.
+        let before = self.head().owners.fetch_add(1, Ordering::Relaxed);
+        if before > usize::MAX / 2 {
+            std::process::abort();
+        }
+        Self(self.0)
+    }
+}
+
+impl Drop for Bytes {
+    fn drop(&mut self) {
+        let &Head { ref owners, length, is_in_arena } = self.head();
+        if owners.fetch_sub(1, Ordering::Release) != 1 {
+            return;
+        }
+        // All that the other owners read was read before what follows.
+        fence(Ordering::Acquire);
+        let (memory, layout) = (self.0.as_ptr().cast(), layout(length, is_in_arena));
+        // SAFETY: it was the last owner, and the memory came from there with this layout.
+        unsafe {
+            if is_in_arena { arena().deallocate(memory, layout) } else { alloc::dealloc(memory, layout) }
+        }
+    }
+}
+
+// SAFETY: the bytes never change, and the count of their owners is atomic.
+unsafe impl Send for Bytes {}
+// SAFETY: likewise.
+unsafe impl Sync for Bytes {}
+
+impl PartialEq for Bytes {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Bytes {}
+
+impl fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+/// Where the arena has its memory from.
+#[derive(Debug)]
+struct Chunks;
+
+// SAFETY: it takes memory from the global allocator, which is not the arena, and does nothing else with either.
+unsafe impl Source for Chunks {
+    fn acquire<B: Binning>(talc: &mut Talc<Self, B>, layout: Layout) -> Result<(), ()> {
+        let size = (layout.size() + layout.align() + OVERHEAD).next_multiple_of(CHUNK);
+        let chunk = Layout::from_size_align(size, HUGE_PAGE).map_err(|_| ())?;
+        // SAFETY: the layout has a size.
+        let memory = NonNull::new(unsafe { alloc::alloc(chunk) }).ok_or(())?;
+        // SAFETY: the memory is new, as large as said, never freed, and nobody else's.
+        unsafe {
+            want_huge_pages(slice::from_raw_parts_mut(memory.as_ptr().cast::<MaybeUninit<u8>>(), size));
+            talc.claim(memory.as_ptr(), size).map(drop).ok_or(())
+        }
+    }
+}
+
+/// Asks for large pages under memory that nothing is in yet. Where the system has none, or none to spare, it has others.
+pub(super) fn want_huge_pages<T>(memory: &mut [MaybeUninit<T>]) {
+    #[cfg(all(target_os = "linux", not(miri)))]
+    {
+        let (begin, size) = (memory.as_mut_ptr().cast::<u8>(), size_of_val(memory));
+        let before = begin.align_offset(HUGE_PAGE);
+        let size = size.saturating_sub(before) / HUGE_PAGE * HUGE_PAGE;
+        if size > 0 {
+            // SAFETY: these are whole pages of memory that is the caller's, and nothing is in them.
+            unsafe { libc::madvise(begin.wrapping_add(before).cast(), size, libc::MADV_HUGEPAGE) };
+        }
+    }
+    #[cfg(not(all(target_os = "linux", not(miri))))]
+    let _ = memory;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_stay_what_they_are_whatever_comes_and_goes() {
+        let mut random = fastrand::Rng::with_seed(3);
+        let mut kept: Vec<(Bytes, Vec<u8>)> = Vec::new();
+        let rounds = if cfg!(miri) { 200 } else { 20_000 };
+        for round in 0..rounds {
+            let length = if round % 500 == 499 { CHUNK + round } else { random.usize(..1000) };
+            let expected: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(length).collect();
+            let is_lasting = random.bool();
+            let bytes = if is_lasting { Bytes::lasting(&expected) } else { Bytes::passing(&expected) };
+            assert_eq!(bytes.0.as_ptr().addr() % CACHE_LINE * usize::from(is_lasting), 0, "each begins a line");
+            let copy = bytes.clone();
+            drop(bytes);
+            kept.push((copy, expected));
+            while kept.len() > random.usize(..100) {
+                let (bytes, expected) = kept.swap_remove(random.usize(..kept.len()));
+                assert_eq!(*bytes, *expected);
+            }
+        }
+        assert!(kept.iter().all(|(bytes, expected)| **bytes == **expected));
+    }
+
+    #[test]
+    fn the_last_owner_frees_on_whichever_thread() {
+        let bytes = Bytes::lasting(b"one");
+        let threads: Vec<_> = (0..4).map(|_| std::thread::spawn({
+            let bytes = bytes.clone();
+            move || assert_eq!(*bytes.clone(), *b"one")
+        })).collect();
+        drop(bytes);
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    }
+
+    #[test]
+    fn a_handle_is_a_pointer() {
+        assert_eq!(size_of::<Option<Bytes>>(), size_of::<usize>());
+    }
+}
