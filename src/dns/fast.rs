@@ -121,12 +121,18 @@ impl<'z> Loaded<'z> {
     }
 }
 
-/// The memory that [`build`] will read of what was found, for the prefetch of a batch: the name, the directory and the
-/// records. Addresses come before everything, and ten SRV records with their glue fit in the larger.
-pub fn lines_of(subject: Option<Subject<'_>>, query: &Query) -> Option<Range<*const u8>> {
+/// Where the memory that [`build`] will read of what was found begins, for the prefetch of a batch.
+pub fn first_line_of(subject: Option<Subject<'_>>) -> Option<Range<*const u8>> {
+    Some(subject?.entry?.memory(1))
+}
+
+/// The memory that it will read after that: the name, the directory and the records. Addresses come before everything, and
+/// ten SRV records with their glue fit in the larger.
+pub fn other_lines_of(subject: Option<Subject<'_>>, query: &Query) -> Option<Range<*const u8>> {
     let Subject { entry, length, .. } = subject?;
     let most = if query.rtype == rtype::SRV { LINES_OF_SRV } else { LINES };
-    Some(entry?.memory(length.min(most)))
+    let memory = entry?.memory(length.min(most));
+    Some(memory.start.wrapping_add(64)..memory.end)
 }
 
 /// What became of a query.

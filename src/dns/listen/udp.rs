@@ -29,6 +29,9 @@ pub(super) const LOOK: Duration = Duration::from_millis(200);
 /// What is waited after an error that passes: an error that stays must not become a busy loop.
 const BREATH: Duration = Duration::from_millis(5);
 
+/// For how many answers ahead memory is asked for.
+const AHEAD: usize = 8;
+
 /// A query that is not for the hot path, on its way to the handler.
 pub(super) struct Unusual {
     pub(super) bytes: Vec<u8>,
@@ -128,16 +131,22 @@ impl Worker {
                 aims[i].into_iter().for_each(|aim| prefetch(loaded.near(aim, &queries[i]).as_ptr_range()));
             }
         }
-        // Look there, and ask for the memory that the answers will need: all of it in one go, since each entry is in a page
-        // of its own, and the processor looks for several pages at a time only when nothing comes between.
+        // Look there, and ask for the first line of every entry: each is in a page of its own, which takes the longest to find,
+        // and the processor looks for several pages at a time only when nothing comes between.
         let mut subjects = [None; BATCH];
         for i in 0..received {
             subjects[i] = aims[i].map(|aim| loaded.guess(aim, &queries[i]));
-            fast::lines_of(subjects[i], &queries[i]).into_iter().for_each(prefetch);
+            fast::first_line_of(subjects[i]).into_iter().for_each(prefetch);
         }
+        // The other lines are in the same pages, and come while other answers are written.
+        let ask_for_the_rest = |i: usize| fast::other_lines_of(subjects[i], &queries[i]).into_iter().for_each(prefetch);
+        (0..received.min(AHEAD)).for_each(ask_for_the_rest);
         // Write every answer.
         let (policy, now) = (self.front.policy(), since_1970());
         for i in 0..received {
+            if i + AHEAD < received {
+                ask_for_the_rest(i + AHEAD);
+            }
             let Some(peer) = datagrams.peer(i).filter(|peer| is_answered(parsed[i], *peer)) else {
                 counters.dropped();
                 continue;
