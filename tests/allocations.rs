@@ -78,7 +78,7 @@ fn answer(workload: &Workload, policy: &Policy, questions: &[Vec<u8>], is_udp: b
         let loaded = Loaded::new(&workload.zones, std::mem::take(&mut scratch.spare));
         let subject = loaded.find(&scratch.query);
         let asked = Asked { packet, query: &scratch.query, peer: PEER, is_udp, turn };
-        let built = fast::respond(&loaded, policy, asked, subject, NOW, &mut scratch.tail, &mut scratch.response);
+        let built = fast::respond(&loaded, policy, &asked, subject, NOW, &mut scratch.tail, &mut scratch.response);
         answered += usize::from(built != Built::Unusual);
         scratch.spare = loaded.into_spare();
     }

@@ -460,7 +460,7 @@ fn who_may_do_what_is_checked_where_it_is_said() {
     let good = with("allow_query = [\"10.0.0.0/8\", \"!10.1.0.0/16\"]\nallow_transfer = [\"127.0.0.1 key xfr\"]");
     let config = parse(Path::new("z.toml"), &good).unwrap();
     let dns = config.dns.unwrap();
-    assert!(dns.allow_query.decide([10, 2, 0, 1].into()) && !dns.allow_query.decide([10, 1, 0, 1].into()));
+    assert!(dns.allow_query.decide(&[10, 2, 0, 1].into()) && !dns.allow_query.decide(&[10, 1, 0, 1].into()));
     assert!(dns.allow_transfer.decide([127, 0, 0, 1].into(), Some(&config.keys[0].name)));
     assert!(!dns.allow_transfer.decide([127, 0, 0, 1].into(), None));
 

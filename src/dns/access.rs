@@ -124,8 +124,8 @@ impl Networks {
 
     /// Whether the longest network that has `address` is one that may. In none: no.
     #[inline]
-    pub fn decide(&self, address: IpAddr) -> bool {
-        self.is_everybody || self.look_up(&address)
+    pub fn decide(&self, address: &IpAddr) -> bool {
+        self.is_everybody || self.look_up(address)
     }
 
     #[inline(never)]
@@ -228,19 +228,19 @@ mod tests {
     fn the_longest_network_decides_whatever_the_order() {
         for elements in [["10.0.0.0/8", "!10.1.0.0/16", "10.1.2.3"], ["10.1.2.3", "!10.1.0.0/16", "10.0.0.0/8"]] {
             let networks = Networks::parse(&list(&elements)).unwrap();
-            assert!(networks.decide(ip("10.2.0.1")));
-            assert!(!networks.decide(ip("10.1.0.1")));
-            assert!(networks.decide(ip("10.1.2.3")));
-            assert!(networks.decide(ip("::ffff:10.1.2.3")), "mapped");
-            assert!(!networks.decide(ip("11.0.0.1")));
-            assert!(!networks.decide(ip("a00::")), "the same bits in the other family");
+            assert!(networks.decide(&ip("10.2.0.1")));
+            assert!(!networks.decide(&ip("10.1.0.1")));
+            assert!(networks.decide(&ip("10.1.2.3")));
+            assert!(networks.decide(&ip("::ffff:10.1.2.3")), "mapped");
+            assert!(!networks.decide(&ip("11.0.0.1")));
+            assert!(!networks.decide(&ip("a00::")), "the same bits in the other family");
         }
     }
 
     #[test]
     fn everybody_and_nobody() {
         let everybody = Networks::everybody();
-        assert!(everybody.decide(ip("192.0.2.1")) && everybody.decide(ip("2001:db8::1")) && everybody.is_everybody);
+        assert!(everybody.decide(&ip("192.0.2.1")) && everybody.decide(&ip("2001:db8::1")) && everybody.is_everybody);
         assert!(
             ["any", "0.0.0.0/0"]
                 .iter()
@@ -248,12 +248,12 @@ mod tests {
         );
         assert!(!Networks::parse(&list(&["any", "!192.0.2.1"])).unwrap().is_everybody);
         assert_eq!(Networks::parse(&list(&["any"])), Ok(Networks::everybody()));
-        assert!(!Networks::parse(&[]).unwrap().decide(ip("127.0.0.1")));
+        assert!(!Networks::parse(&[]).unwrap().decide(&ip("127.0.0.1")));
         assert_eq!(Networks::parse(&list(&NEAR)), Ok(Networks::near()));
-        assert!(["127.0.0.1", "10.1.2.3", "::1", "fd00::1"].iter().all(|near| Networks::near().decide(ip(near))));
-        assert!(["192.0.2.1", "2001:db8::1"].iter().all(|far| !Networks::near().decide(ip(far))));
-        assert!(Networks::parse(&list(&["any", "!2001:db8::/32"])).unwrap().decide(ip("2001:db9::1")));
-        assert!(!Networks::parse(&list(&["any", "!2001:db8::/32"])).unwrap().decide(ip("2001:db8::1")));
+        assert!(["127.0.0.1", "10.1.2.3", "::1", "fd00::1"].iter().all(|near| Networks::near().decide(&ip(near))));
+        assert!(["192.0.2.1", "2001:db8::1"].iter().all(|far| !Networks::near().decide(&ip(far))));
+        assert!(Networks::parse(&list(&["any", "!2001:db8::/32"])).unwrap().decide(&ip("2001:db9::1")));
+        assert!(!Networks::parse(&list(&["any", "!2001:db8::/32"])).unwrap().decide(&ip("2001:db8::1")));
     }
 
     #[test]

@@ -227,7 +227,7 @@ fn compare(server: &Server, packet: &[u8], is_udp: bool) -> Option<bool> {
     let asked = Asked { packet, query: &query, peer: PEER.into(), is_udp, turn: 3 };
     let (policy, mut tail) = (server.front.policy(), Tail::default());
     let Built::Response { length, truncated, .. } =
-        fast::respond(&loaded, &policy, asked, subject, NOW, &mut tail, &mut out)
+        fast::respond(&loaded, &policy, &asked, subject, NOW, &mut tail, &mut out)
     else {
         return None;
     };

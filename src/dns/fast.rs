@@ -180,25 +180,25 @@ pub struct Asked<'a> {
 pub fn respond<'t>(
     loaded: &'t Loaded<'_>,
     policy: &Policy,
-    asked: Asked<'_>,
+    asked: &Asked<'_>,
     subject: Option<Subject<'t>>,
     now: Duration,
     tail: &mut Tail,
     out: &mut [u8],
 ) -> Built {
-    if !policy.may_query(asked.peer) {
+    if !policy.may_query(&asked.peer) {
         return Built::Unusual;
     }
     let options = asked.query.edns.as_ref().map(|edns| &edns.options);
-    let Judgement { stance, is_proven } = policy.judge(options, asked.peer, asked.is_udp, now, tail);
-    let recurses = policy.may_recurse(asked.peer);
+    let Judgement { stance, is_proven } = policy.judge(options, &asked.peer, asked.is_udp, now, tail);
+    let recurses = policy.may_recurse(&asked.peer);
     // Outside the zones, and recursion is desired (RD): it is forwarded.
     if recurses && stance == Stance::Answer && subject.is_none() && asked.packet[2] & 0x01 != 0 {
         return Built::Unusual;
     }
-    let Some(mut writer) = Writer::new(&asked, tail.as_bytes(), &mut *out) else { return Built::Unusual };
+    let Some(mut writer) = Writer::new(asked, tail.as_bytes(), &mut *out) else { return Built::Unusual };
     let built = match stance {
-        Stance::Answer => build(loaded, policy, &asked, subject, &mut writer),
+        Stance::Answer => build(loaded, policy, asked, subject, &mut writer),
         Stance::BadCookie => writer.finish(Rcode::BadCookie, false, false, None),
         Stance::Truncate => writer.cut(),
     };
@@ -206,10 +206,10 @@ pub fn respond<'t>(
     if built == Built::Unusual {
         return built;
     }
-    let built = match policy.bound(asked.peer, is_proven, now) {
+    let built = match policy.bound(&asked.peer, is_proven, now) {
         Fate::Send => built,
         Fate::Drop => return Built::Limited,
-        Fate::Slip => match Writer::new(&asked, tail.as_bytes(), &mut *out).map(|mut writer| writer.cut()) {
+        Fate::Slip => match Writer::new(asked, tail.as_bytes(), &mut *out).map(|mut writer| writer.cut()) {
             Some(Built::Response { length, .. }) => Built::Slip { length },
             _ => return Built::Limited,
         },
@@ -229,7 +229,7 @@ fn build<'t>(
 ) -> Built {
     let Asked { query, turn, is_udp, .. } = *asked;
     let Some(Subject { zone: index, entry, .. }) = subject.map(|subject| loaded.settle(subject, query)) else {
-        let why = policy.why_outside(asked.packet[2] & 0x01 != 0, asked.peer);
+        let why = policy.why_outside(asked.packet[2] & 0x01 != 0, &asked.peer);
         return writer.finish(Rcode::Refused, false, false, Some(why));
     };
     let Some(zone) = loaded.zones.get(index) else { return Built::Unusual };

@@ -87,7 +87,7 @@ impl Front {
         let (since_1970, now) = (now, now.as_secs());
         let Some(request) = Request::parse(message) else {
             // Whatever it is: an answer to it is an answer.
-            if policy.bound(peer, !is_udp, since_1970) != Fate::Send {
+            if policy.bound(&peer, !is_udp, since_1970) != Fate::Send {
                 return Admitted::Limited;
             }
             let answer = cookie_alone(&policy, message, peer, now);
@@ -98,7 +98,7 @@ impl Front {
             Verdict::Good(signer) => Some(signer),
             Verdict::Bad(answer) => {
                 debug!(%peer, "a request with a bad signature");
-                if policy.bound(peer, !is_udp, since_1970) != Fate::Send {
+                if policy.bound(&peer, !is_udp, since_1970) != Fate::Send {
                     return Admitted::Limited;
                 }
                 return Admitted::Answer(answer);
@@ -110,11 +110,11 @@ impl Front {
         let is_known = request.edns.is_none_or(|edns| edns.version == 0);
         if is_known {
             let options = request.edns.and_then(|edns| edns.options);
-            Judgement { stance, is_proven } = policy.judge(options.as_ref(), peer, is_udp, since_1970, &mut tail);
+            Judgement { stance, is_proven } = policy.judge(options.as_ref(), &peer, is_udp, since_1970, &mut tail);
         }
         // A good signature says more than a cookie.
         is_proven |= signer.is_some();
-        match policy.bound(peer, is_proven, since_1970) {
+        match policy.bound(&peer, is_proven, since_1970) {
             Fate::Send => {}
             Fate::Slip => return Admitted::Slip(unproven(&request, &policy, peer, (Stance::Truncate, &tail))),
             Fate::Drop => return Admitted::Limited,
@@ -130,7 +130,7 @@ impl Front {
         }
         // A secondary that may transfer must be able to ask for the SOA.
         let key = signer.as_ref().map(Signer::key);
-        if !policy.may_query(peer) && !self.may_transfer_of(&request, &policy, peer, key) {
+        if !policy.may_query(&peer) && !self.may_transfer_of(&request, &policy, peer, key) {
             return Admitted::Answer(finish(prohibited(&request, &tail), signer, now));
         }
         Admitted::Pass(request.bare(), signer, tail)
@@ -198,7 +198,7 @@ fn prohibited(request: &Request<'_>, tail: &Tail) -> Vec<u8> {
 
 /// RA, where recursion is to be had (RFC 1035 §4.1.1): it says the same in whatever answer.
 fn recursion_bit(policy: &Policy, peer: IpAddr) -> u8 {
-    if policy.may_recurse(peer) { fast::RA } else { 0 }
+    if policy.may_recurse(&peer) { fast::RA } else { 0 }
 }
 
 /// What they get who did not show that they are where they say they are.
@@ -222,7 +222,7 @@ fn cookie_alone(policy: &Policy, message: &[u8], peer: IpAddr, now: u64) -> Opti
         return None;
     }
     let edns = fast::parse_opt(rest)?;
-    let cookie = edns.options.cookie.filter(|_| policy.may_query(peer))?;
+    let cookie = edns.options.cookie.filter(|_| policy.may_query(&peer))?;
     let (is_good, server) = policy.secrets.judge(cookie, peer, now);
     // Without the server's part it is the question for one.
     let is_bad = !is_good && cookie.has_server;

@@ -100,19 +100,19 @@ impl Policy {
     }
 
     /// Whether plain queries from `peer` are answered.
-    pub fn may_query(&self, peer: IpAddr) -> bool {
+    pub fn may_query(&self, peer: &IpAddr) -> bool {
         self.allow_query.decide(peer)
     }
 
     /// Whether questions outside the zones are forwarded for `peer`. Answers to it have RA set then, all of them
     /// (RFC 1035 §4.1.1).
-    pub fn may_recurse(&self, peer: IpAddr) -> bool {
+    pub fn may_recurse(&self, peer: &IpAddr) -> bool {
         self.allow_recursion.as_ref().is_some_and(|clients| clients.decide(peer))
     }
 
     /// Why a question outside the zones is refused: because it would be forwarded for others, where recursion is desired,
     /// or because it is nobody's to ask here (RFC 8914 §4.19, §4.21).
-    pub fn why_outside(&self, is_recursion_desired: bool, peer: IpAddr) -> Extended {
+    pub fn why_outside(&self, is_recursion_desired: bool, peer: &IpAddr) -> Extended {
         match &self.allow_recursion {
             Some(clients) if is_recursion_desired && !clients.decide(peer) => Extended::Prohibited,
             _ => Extended::NotAuthoritative,
@@ -133,7 +133,7 @@ impl Policy {
     pub fn judge(
         &self,
         asked: Option<&Options>,
-        peer: IpAddr,
+        peer: &IpAddr,
         is_udp: bool,
         now: Duration,
         tail: &mut Tail,
@@ -143,7 +143,7 @@ impl Policy {
         // Most ask for nothing.
         if let Some(asked) = asked.filter(|asked| asked.cookie.is_some() || asked.nsid || asked.keepalive) {
             if let Some(cookie) = asked.cookie.filter(|_| self.cookies != Mode::Off) {
-                let (is_good, server) = self.secrets.judge(cookie, peer, now.as_secs());
+                let (is_good, server) = self.secrets.judge(cookie, *peer, now.as_secs());
                 is_proven |= is_good;
                 tail.push(options::COOKIE, &[&cookie.client, &server]);
             }
@@ -165,9 +165,9 @@ impl Policy {
     }
 
     /// Whether one more response goes to `peer`, who is proven or not, at `now`.
-    pub fn bound(&self, peer: IpAddr, is_proven: bool, now: Duration) -> Fate {
+    pub fn bound(&self, peer: &IpAddr, is_proven: bool, now: Duration) -> Fate {
         match &self.rate {
-            Some(rate) if !is_proven => rate.judge(peer, now),
+            Some(rate) if !is_proven => rate.judge(*peer, now),
             _ => Fate::Send,
         }
     }

@@ -121,7 +121,7 @@ impl Limiter {
 
     /// Decides about a response to `peer` at `now`, which is a time since some beginning.
     pub fn judge(&self, peer: IpAddr, now: Duration) -> Fate {
-        if self.config.exempt.decide(peer) || self.has_room(peer, now) {
+        if self.config.exempt.decide(&peer) || self.has_room(peer, now) {
             return Fate::Send;
         }
         let before = self.limited.fetch_add(1, Ordering::Relaxed);

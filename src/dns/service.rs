@@ -63,9 +63,9 @@ impl Service {
     /// The same at `now`, a time since 1970.
     pub(super) async fn reply_at(&self, packet: Vec<u8>, peer: SocketAddr, is_udp: bool, now: Duration) -> Reply {
         let policy = Arc::clone(&self.front.policy());
-        let may_recurse = policy.may_recurse(peer.ip());
+        let may_recurse = policy.may_recurse(&peer.ip());
         let is_recursion_desired = packet.get(2).is_some_and(|flags| flags & 0x01 != 0);
-        let outside = policy.why_outside(is_recursion_desired, peer.ip());
+        let outside = policy.why_outside(is_recursion_desired, &peer.ip());
         let (message, signer, tail) = match self.front.admit(&packet, peer.ip(), is_udp, now) {
             Admitted::Answer(answer) => {
                 self.counters().refused_in_front(answer.get(3).copied().unwrap_or_default() & 0x0f);

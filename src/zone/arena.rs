@@ -60,9 +60,7 @@ impl Bytes {
     fn new(bytes: &[u8], is_in_arena: bool) -> Self {
         let layout = layout(bytes.len(), is_in_arena);
         // SAFETY: the layout has a size: that of the head at least.
-        let memory = unsafe {
-            if is_in_arena { arena().allocate(layout) } else { NonNull::new(alloc::alloc(layout)) }
-        };
+        let memory = unsafe { if is_in_arena { arena().allocate(layout) } else { NonNull::new(alloc::alloc(layout)) } };
         let Some(memory) = memory else { alloc::handle_alloc_error(layout) };
         let head = memory.cast::<Head>();
         // SAFETY: the memory is new, aligned for a head, and as large as a head with these bytes behind it.
@@ -123,9 +121,7 @@ impl Drop for Bytes {
         fence(Ordering::Acquire);
         let (memory, layout) = (self.0.as_ptr().cast(), layout(length, is_in_arena));
         // SAFETY: it was the last owner, and the memory came from there with this layout.
-        unsafe {
-            if is_in_arena { arena().deallocate(memory, layout) } else { alloc::dealloc(memory, layout) }
-        }
+        unsafe { if is_in_arena { arena().deallocate(memory, layout) } else { alloc::dealloc(memory, layout) } }
     }
 }
 
@@ -212,12 +208,18 @@ mod tests {
     #[test]
     fn the_last_owner_frees_on_whichever_thread() {
         let bytes = Bytes::lasting(b"one");
-        let threads: Vec<_> = (0..4).map(|_| std::thread::spawn({
-            let bytes = bytes.clone();
-            move || assert_eq!(*bytes.clone(), *b"one")
-        })).collect();
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                std::thread::spawn({
+                    let bytes = bytes.clone();
+                    move || assert_eq!(*bytes.clone(), *b"one")
+                })
+            })
+            .collect();
         drop(bytes);
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        for thread in threads {
+            thread.join().unwrap();
+        }
     }
 
     #[test]

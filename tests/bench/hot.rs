@@ -65,7 +65,7 @@ fn answer(zones: &Zones, policy: &Policy, packets: &[Vec<u8>], batches: usize) -
         for ((packet, query), subject) in packets.iter().zip(&queries).zip(subjects) {
             turn += 1;
             let asked = Asked { packet, query, peer: IpAddr::V4(Ipv4Addr::LOCALHOST), is_udp: true, turn };
-            let built = fast::respond(&loaded, policy, asked, subject, NOW, &mut tail, &mut out);
+            let built = fast::respond(&loaded, policy, &asked, subject, NOW, &mut tail, &mut out);
             responses += usize::from(matches!(built, Built::Response { .. }));
         }
         spare = loaded.into_spare();

@@ -68,7 +68,7 @@ fn build(bencher: Bencher<'_, '_>, kind: &str) {
     bencher.bench_local(|| {
         turn = turn.wrapping_add(1);
         let asked = Asked { packet: black_box(&packet), query: &query, peer, is_udp: true, turn };
-        fast::respond(&loaded, &policy, asked, subject, NOW, &mut tail, &mut out)
+        fast::respond(&loaded, &policy, &asked, subject, NOW, &mut tail, &mut out)
     });
 }
 
@@ -145,7 +145,7 @@ fn churn(bencher: Bencher<'_, '_>, changes: u32) {
                 fast::parse(black_box(packet), &mut query);
                 let asked = Asked { packet, query: &query, peer: IpAddr::V4(Ipv4Addr::LOCALHOST), is_udp: true, turn };
                 let subject = loaded.find(&query);
-                black_box(fast::respond(&loaded, &policy, asked, subject, NOW, &mut tail, &mut out));
+                black_box(fast::respond(&loaded, &policy, &asked, subject, NOW, &mut tail, &mut out));
             }
             spare = loaded.into_spare();
         });

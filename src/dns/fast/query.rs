@@ -5,17 +5,18 @@ use crate::dns::options::Options;
 use crate::zone::index;
 use crate::zone::record::rtype;
 
-/// What a packet asks for.
+/// What a packet asks for. What is always read comes first: names are short, and most of their room is never touched.
 #[derive(Debug, Clone)]
+#[repr(C)]
 pub struct Query {
-    /// The name in wire form and lower case, and its length.
-    name: [u8; 255],
-    pub(super) name_length: u8,
+    pub(super) hash: u64,
     /// A bit for each byte of the name at which a label begins.
     pub(super) labels: [u64; 4],
-    pub(super) hash: u64,
-    pub(super) rtype: u16,
     pub(super) edns: Option<Edns>,
+    pub(super) rtype: u16,
+    pub(super) name_length: u8,
+    /// The name in wire form and lower case, and what was there before.
+    name: [u8; 255],
 }
 
 /// What the OPT record of a query says.
@@ -77,9 +78,14 @@ pub fn parse(packet: &[u8], query: &mut Query) -> Parsed {
     if header[11] == 0 {
         return if rest.is_empty() { Parsed::Plain } else { Parsed::Unusual };
     }
-    match parse_opt(rest) {
-        Some(edns) => query.edns = Some(edns),
-        None => return Parsed::Unusual,
+    let Some((edns, options)) = split_opt(rest) else { return Parsed::Unusual };
+    query.edns = Some(edns);
+    // Most have none.
+    if let (false, Some(edns)) = (options.is_empty(), &mut query.edns) {
+        match Options::read(options) {
+            Some(options) => edns.options = options,
+            None => return Parsed::Unusual,
+        }
     }
     Parsed::Plain
 }
@@ -114,14 +120,18 @@ fn fold(bytes: &[u8], query: &mut Query) -> Option<usize> {
 
 /// Reads an OPT record of version 0 that ends the message and whose options are well-formed.
 pub(in crate::dns) fn parse_opt(bytes: &[u8]) -> Option<Edns> {
+    let (edns, options) = split_opt(bytes)?;
+    Some(Edns { options: Options::read(options)?, ..edns })
+}
+
+/// What an OPT record of version 0 that ends the message says, and its options, which are not read yet.
+#[inline]
+fn split_opt(bytes: &[u8]) -> Option<(Edns, &[u8])> {
     let (head, options) = bytes.split_first_chunk::<OPT>()?;
     let &[0, 0, 41, size_high, size_low, 0, 0, flags, _, length_high, length_low] = head else { return None };
     if options.len() != usize::from(u16::from_be_bytes([length_high, length_low])) {
         return None;
     }
-    Some(Edns {
-        payload: u16::from_be_bytes([size_high, size_low]),
-        dnssec_ok: flags & 0x80 != 0,
-        options: Options::read(options)?,
-    })
+    let payload = u16::from_be_bytes([size_high, size_low]);
+    Some((Edns { payload, dnssec_ok: flags & 0x80 != 0, options: Options::default() }, options))
 }

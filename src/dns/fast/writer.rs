@@ -89,14 +89,13 @@ impl<'a> Writer<'a> {
             return Built::Unusual;
         }
         let end = self.end(extended);
-        if self.at + set.wire_size() > end {
-            return if is_udp { self.finish(Rcode::NoError, true, true, extended) } else { Built::Unusual };
-        }
         let start = set.start(turn);
+        let has_room = |size: usize| self.at + size <= end;
         match set.body {
-            Body::V4(addresses) => self.addresses::<4, V4_RECORD>(&set, addresses, start),
-            Body::V6(addresses) => self.addresses::<16, V6_RECORD>(&set, addresses, start),
-            Body::Names(names) => {
+            Body::V4(addresses) if has_room(addresses.len() * V4_RECORD) => {
+                self.addresses::<4, V4_RECORD>(&set, addresses, start);
+            }
+            Body::Names(names) if has_room(set.wire_size()) => {
                 let answers = self.at;
                 self.names(&set, names, start);
                 match set.glue.plain() {
@@ -104,7 +103,14 @@ impl<'a> Writer<'a> {
                     None => self.glue(&set, names, start, answers, end),
                 }
             }
-            Body::Plain(_) => set.rotated(turn).for_each(|rdata| self.record(&set, &rdata)),
+            Body::V6(addresses) if has_room(set.wire_size()) => {
+                self.addresses::<16, V6_RECORD>(&set, addresses, start);
+            }
+            Body::Plain(_) if has_room(set.wire_size()) => {
+                set.rotated(turn).for_each(|rdata| self.record(&set, &rdata));
+            }
+            _ if is_udp => return self.finish(Rcode::NoError, true, true, extended),
+            _ => return Built::Unusual,
         }
         self.answers = set.count;
         self.finish(Rcode::NoError, true, false, extended)

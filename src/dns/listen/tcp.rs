@@ -219,7 +219,7 @@ fn answer_all(input: &[u8], done: &mut usize, client: SocketAddr, output: &mut V
                 Parsed::Plain => {
                     let (peer, turn) = (client.ip(), fastrand::usize(..));
                     let asked = Asked { packet, query, peer, is_udp: false, turn };
-                    fast::respond(&loaded, &policy, asked, loaded.find(query), now, tail, response)
+                    fast::respond(&loaded, &policy, &asked, loaded.find(query), now, tail, response)
                 }
                 Parsed::Unusual => Built::Unusual,
             };

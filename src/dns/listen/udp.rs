@@ -155,7 +155,7 @@ impl Worker {
             let (packet, out) = datagrams.query_and_response(i);
             let asked = Asked { packet, query: &queries[i], peer: peer.ip(), is_udp: true, turn: *turn };
             let built = match parsed[i] {
-                Parsed::Plain => fast::respond(&loaded, &policy, asked, subjects[i], now, tail, out),
+                Parsed::Plain => fast::respond(&loaded, &policy, &asked, subjects[i], now, tail, out),
                 _ => Built::Unusual,
             };
             match built {

@@ -108,7 +108,7 @@ impl Server {
         let mut out = vec![0; if is_udp { MAX_UDP } else { MAX_TCP }];
         let asked = Asked { packet, query: &query, peer: PEER, is_udp, turn: 1 };
         let (policy, mut tail) = (self.front.policy(), Tail::default());
-        match fast::respond(&loaded, &policy, asked, subject, NOW, &mut tail, &mut out) {
+        match fast::respond(&loaded, &policy, &asked, subject, NOW, &mut tail, &mut out) {
             Built::Response { length, .. } => {
                 out.truncate(length);
                 Some(out)
