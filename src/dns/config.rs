@@ -56,7 +56,7 @@ impl Default for Config {
         Self {
             listen: vec![(Ipv4Addr::LOCALHOST, 5300).into()],
             threads: 0,
-            gather: Duration::from_micros(100),
+            gather: Duration::from_micros(500),
             allow_query: Networks::everybody(),
             allow_transfer: Transfers::default(),
             serial_file: None,
