@@ -86,8 +86,9 @@ impl Bytes {
 
 fn layout(length: usize, is_in_arena: bool) -> Layout {
     let align = if is_in_arena { CACHE_LINE } else { align_of::<Head>() };
-    // Nothing that is in memory is so long that it would not fit.
-    Layout::from_size_align(size_of::<Head>() + length, align).unwrap_or(Layout::new::<Head>())
+    Layout::from_size_align(size_of::<Head>() + length, align)
+        // More than there are addresses. Less must never be taken for it.
+        .unwrap_or_else(|_| alloc::handle_alloc_error(Layout::new::<Head>()))
 }
 
 impl Deref for Bytes {

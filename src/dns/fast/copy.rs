@@ -1,5 +1,5 @@
-//! Copies of few bytes, inline: a call for each costs more than the copy. Where there is room for it, more is copied than
-//! was asked for, so that the size is known beforehand and nothing has to be decided.
+//! Copies and comparisons of few bytes, inline: a call for each costs more than the work. They go by pieces of a size that is
+//! known beforehand, the last of which begins within the one before, so that no single byte has to be decided about.
 
 /// Copies `from`, which is as long as `to`.
 pub(super) fn copy(to: &mut [u8], from: &[u8]) {
