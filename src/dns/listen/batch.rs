@@ -14,7 +14,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::ptr;
 
-use libc::{c_int, c_uint, c_void, cmsghdr, iovec, mmsghdr, msghdr, sockaddr_storage, socklen_t};
+use libc::{c_int, c_uint, c_void, cmsghdr, iovec, mmsghdr, msghdr, sockaddr_in6, socklen_t};
 
 use super::datagrams::{self, BATCH, Datagrams, QUERY, RESPONSE};
 
@@ -23,11 +23,13 @@ const CONTROL: usize = 64;
 
 /// Where a datagram came from and was sent to: what its reply needs.
 #[derive(Clone, Copy)]
+#[repr(C, align(64))] // what is always read is in one cache line
 pub(super) struct Route {
-    peer: sockaddr_storage,
+    /// An address of either family.
+    peer: sockaddr_in6,
     peer_length: socklen_t,
-    control: Control,
     control_length: usize,
+    control: Control,
 }
 
 /// A buffer for control messages, aligned as their header wants it.
@@ -56,26 +58,25 @@ pub(super) struct Batch {
 
 impl Route {
     fn new() -> Self {
-        // SAFETY: sockaddr_storage is plain data, for which all zeroes is a value.
+        // SAFETY: sockaddr_in6 is plain data, for which all zeroes is a value.
         let peer = unsafe { zeroed() };
-        Self { peer, peer_length: 0, control: Control([0; CONTROL]), control_length: 0 }
+        Self { peer, peer_length: 0, control_length: 0, control: Control([0; CONTROL]) }
     }
 
     /// Who sent it.
     pub(super) fn peer(&self) -> Option<SocketAddr> {
-        // SAFETY: the storage is as large and as aligned as every socket address, and the kernel wrote one into it; the
-        // family says which.
+        // SAFETY: it is as large and as aligned as an address of either family, which begin with the family, and the kernel
+        // wrote one into it; the family says which.
         unsafe {
-            match c_int::from(self.peer.ss_family) {
+            match c_int::from(self.peer.sin6_family) {
                 libc::AF_INET => {
                     let peer = &*ptr::from_ref(&self.peer).cast::<libc::sockaddr_in>();
                     let address = Ipv4Addr::from(u32::from_be(peer.sin_addr.s_addr));
                     Some((address, u16::from_be(peer.sin_port)).into())
                 }
                 libc::AF_INET6 => {
-                    let peer = &*ptr::from_ref(&self.peer).cast::<libc::sockaddr_in6>();
-                    let address = Ipv6Addr::from(peer.sin6_addr.s6_addr);
-                    Some((address, u16::from_be(peer.sin6_port)).into())
+                    let address = Ipv6Addr::from(self.peer.sin6_addr.s6_addr);
+                    Some((address, u16::from_be(self.peer.sin6_port)).into())
                 }
                 _ => None,
             }
@@ -161,7 +162,7 @@ impl Datagrams for Batch {
     fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize> {
         // What the kernel has written over.
         for header in &mut self.incoming[..self.received] {
-            header.msg_hdr.msg_namelen = size_of::<sockaddr_storage>() as socklen_t;
+            header.msg_hdr.msg_namelen = size_of::<sockaddr_in6>() as socklen_t;
             header.msg_hdr.msg_controllen = CONTROL as _;
         }
         // A call that fails has written over who knows which.
