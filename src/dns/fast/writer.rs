@@ -79,7 +79,7 @@ impl<'a> Writer<'a> {
 
     pub(super) fn positive(
         &mut self,
-        set: PackedSet<'_>,
+        set: &PackedSet<'_>,
         turn: usize,
         is_udp: bool,
         extended: Option<Extended>,
@@ -93,21 +93,21 @@ impl<'a> Writer<'a> {
         let has_room = |size: usize| self.at + size <= end;
         match set.body {
             Body::V4(addresses) if has_room(addresses.len() * V4_RECORD) => {
-                self.addresses::<4, V4_RECORD>(&set, addresses, start);
+                self.addresses::<4, V4_RECORD>(set, addresses, start);
             }
             Body::Names(names) if has_room(set.wire_size()) => {
                 let answers = self.at;
-                self.names(&set, names, start);
+                self.names(set, names, start);
                 match set.glue.plain() {
-                    Some(addresses) => self.plain_glue(&set, names, addresses, start, answers, end),
-                    None => self.glue(&set, names, start, answers, end),
+                    Some(addresses) => self.plain_glue(set, names, addresses, start, answers, end),
+                    None => self.glue(set, names, start, answers, end),
                 }
             }
             Body::V6(addresses) if has_room(set.wire_size()) => {
-                self.addresses::<16, V6_RECORD>(&set, addresses, start);
+                self.addresses::<16, V6_RECORD>(set, addresses, start);
             }
             Body::Plain(_) if has_room(set.wire_size()) => {
-                set.rotated(turn).for_each(|rdata| self.record(&set, &rdata));
+                set.rotated(turn).for_each(|rdata| self.record(set, &rdata));
             }
             _ if is_udp => return self.finish(Rcode::NoError, true, true, extended),
             _ => return Built::Unusual,
@@ -119,7 +119,7 @@ impl<'a> Writer<'a> {
     /// So many of the records, from the one that `turn` begins with on.
     pub(super) fn some(
         &mut self,
-        set: PackedSet<'_>,
+        set: &PackedSet<'_>,
         turn: usize,
         most: usize,
         is_udp: bool,
@@ -133,7 +133,7 @@ impl<'a> Writer<'a> {
                 self.at = begin;
                 return if is_udp { self.finish(Rcode::NoError, true, true, extended) } else { Built::Unusual };
             }
-            self.record(&set, &rdata);
+            self.record(set, &rdata);
         }
         self.answers = most;
         self.finish(Rcode::NoError, true, false, extended)
