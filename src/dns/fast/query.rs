@@ -7,7 +7,7 @@ use crate::zone::record::rtype;
 
 /// What a packet asks for. What is always read comes first: names are short, and most of their room is never touched.
 #[derive(Debug, Clone)]
-#[repr(C, align(64))]
+#[repr(C)]
 pub struct Query {
     pub(super) hash: u64,
     /// A bit for each byte of the name at which a label begins.

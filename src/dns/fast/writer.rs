@@ -31,9 +31,9 @@ pub(super) struct Writer<'a> {
     query: &'a Query,
     /// The options of its OPT, but for an extended error.
     options: &'a [u8],
-    answers: u16,
-    authority: u16,
-    additionals: u16,
+    answers: usize,
+    authority: usize,
+    additionals: usize,
 }
 
 impl<'a> Writer<'a> {
@@ -112,7 +112,7 @@ impl<'a> Writer<'a> {
             _ if is_udp => return self.finish(Rcode::NoError, true, true, extended),
             _ => return Built::Unusual,
         }
-        self.answers = records(set.count);
+        self.answers = set.count;
         self.finish(Rcode::NoError, true, false, extended)
     }
 
@@ -135,7 +135,7 @@ impl<'a> Writer<'a> {
             }
             self.record(set, &rdata);
         }
-        self.answers = records(most);
+        self.answers = most;
         self.finish(Rcode::NoError, true, false, extended)
     }
 
@@ -293,7 +293,7 @@ impl<'a> Writer<'a> {
             place = after(place, addresses.len());
             self.additionals += 1;
         }
-        self.at += usize::from(self.additionals) * V4_RECORD;
+        self.at += self.additionals * V4_RECORD;
     }
 
     pub(super) fn negative(&mut self, zone: &Zone, table: &View, rcode: Rcode, extended: Option<Extended>) -> Built {
@@ -332,7 +332,7 @@ impl<'a> Writer<'a> {
             additionals += 1;
         }
         // RD and CD are the asker's; QR, AA, TC and the code are ours; RA, Z and AD are never set. One question.
-        let count = |records: u16| u64::from(records);
+        let count = |records: usize| records.min(0xffff) as u64;
         let counts = 1 << 48 | count(self.answers) << 32 | count(self.authority) << 16 | count(additionals);
         if let Some([_, _, flags, code, to @ ..]) = self.out.first_chunk_mut::<HEADER>() {
             *flags = 0x80 | u8::from(authoritative) << 2 | u8::from(truncated) << 1 | (*flags & 1);
@@ -358,11 +358,6 @@ impl<'a> Writer<'a> {
             self.put(&extended.code().to_be_bytes());
         }
     }
-}
-
-/// So many, as they are counted in a message. None has room for more.
-fn records(count: usize) -> u16 {
-    u16::try_from(count).unwrap_or(u16::MAX)
 }
 
 /// The place after `place` of `count`, going round. Without a branch: where a turn begins is not to be foreseen.
