@@ -9,10 +9,10 @@ use super::super::fast;
 /// The most datagrams that are taken at a time. Eight are nearly as good; more than these bring nothing.
 pub(super) const BATCH: usize = 64;
 
-/// The largest query that is read, no less than we say that we can (RFC 6891 §6.2.4); a longer one arrives cut and is
+/// The largest query that is read; a longer one arrives cut and is
 /// malformed. An odd number of cache lines: where buffers are a power of two apart, their beginnings push each other out of
 /// the cache.
-pub(super) const QUERY: usize = 21 * 64;
+pub(super) const QUERY: usize = 63 * 64;
 
 /// The largest response.
 pub(super) const RESPONSE: usize = fast::MAX_UDP;
