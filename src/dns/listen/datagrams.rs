@@ -9,9 +9,8 @@ use super::super::fast;
 /// The most datagrams that are taken at a time. Eight are nearly as good; more than these bring nothing.
 pub(super) const BATCH: usize = 64;
 
-/// The largest query that is read; a longer one arrives cut and is
-/// malformed. An odd number of cache lines: where buffers are a power of two apart, their beginnings push each other out of
-/// the cache.
+/// The largest query that is read; a longer one arrives cut and is malformed. An odd number of cache lines: where buffers
+/// are a power of two apart, their beginnings push each other out of the cache.
 pub(super) const QUERY: usize = 63 * 64;
 
 /// The largest response.
