@@ -248,13 +248,13 @@ fn build<'t>(
     }
     let set = entry.and_then(|entry| entry.set(query.rtype));
     // By reference: a set is told in too many words to be copied.
-    match (entry, &set) {
-        (Some(_), Some(set)) if set.count > policy.most(set.rtype) => {
+    match (&set, entry) {
+        (Some(set), _) if set.count > policy.most(set.rtype) => {
             writer.some(set, turn, policy.most(set.rtype), is_udp, stale.then_some(Extended::StaleAnswer))
         }
-        (Some(_), Some(set)) => writer.positive(set, turn, is_udp, stale.then_some(Extended::StaleAnswer)),
-        (Some(entry), None) if entry.set(rtype::CNAME).is_some() => Built::Unusual,
-        (Some(_), None) => writer.negative(zone, table, Rcode::NoError, stale.then_some(Extended::StaleAnswer)),
-        (None, _) => writer.negative(zone, table, Rcode::NxDomain, stale.then_some(Extended::StaleNxDomain)),
+        (Some(set), _) => writer.positive(set, turn, is_udp, stale.then_some(Extended::StaleAnswer)),
+        (None, Some(entry)) if entry.set(rtype::CNAME).is_some() => Built::Unusual,
+        (None, Some(_)) => writer.negative(zone, table, Rcode::NoError, stale.then_some(Extended::StaleAnswer)),
+        (None, None) => writer.negative(zone, table, Rcode::NxDomain, stale.then_some(Extended::StaleNxDomain)),
     }
 }

@@ -65,8 +65,8 @@ impl Route {
 
     /// Who sent it.
     pub(super) fn peer(&self) -> Option<SocketAddr> {
-        // SAFETY: it is as large and as aligned as an address of either family, which begin with the family, and the kernel
-        // wrote one into it; the family says which.
+        // SAFETY: it is as large and as aligned as an address of either family, both of which begin with the family; the kernel
+        // wrote one into it, and the family says which.
         unsafe {
             match c_int::from(self.peer.sin6_family) {
                 libc::AF_INET => {
