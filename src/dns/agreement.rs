@@ -231,6 +231,7 @@ fn compare(server: &Server, packet: &[u8], is_udp: bool) -> Option<bool> {
     else {
         return None;
     };
+    let length = usize::from(length);
     out.truncate(length);
     let ours = Message::from_vec(&out).unwrap_or_else(|error| panic!("{error}: {out:?} to {packet:?}"));
     let (theirs, _) = server.ask(packet, is_udp);

@@ -135,13 +135,14 @@ pub fn other_lines_of(subject: Option<Subject<'_>>, query: &Query) -> Option<Ran
     Some(memory.start.wrapping_add(64)..memory.end)
 }
 
-/// What became of a query.
+/// What became of a query. Small enough for a register: through memory, it would be written in parts and read as a whole,
+/// for which a processor has to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Built {
     /// A response of this length, for the record.
     Response {
         /// Bytes written.
-        length: usize,
+        length: u16,
         /// Its code.
         rcode: Rcode,
         /// Whether TC is set.
@@ -152,7 +153,7 @@ pub enum Built {
     /// A response of this length that is cut, since its network got too many.
     Slip {
         /// Bytes written.
-        length: usize,
+        length: u16,
     },
     /// It is not answered, since its network got too many.
     Limited,

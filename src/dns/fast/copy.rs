@@ -34,29 +34,40 @@ fn has_same_ends<const N: usize>(one: &[u8], other: &[u8]) -> bool {
     one.first_chunk::<N>() == other.first_chunk::<N>() && one.last_chunk::<N>() == other.last_chunk::<N>()
 }
 
-/// Copies `from` in lower case to `to`, which is as long.
-pub(super) fn fold(to: &mut [u8], from: &[u8]) {
+/// Copies `from` in lower case to `to`, which is as long. Gives the first and the last of it where they are all there is.
+#[inline]
+pub(super) fn fold(to: &mut [u8], from: &[u8]) -> Option<([u8; 16], [u8; 16])> {
+    if !(16..=32).contains(&from.len()) {
+        fold_any(to, from);
+        return None;
+    }
+    let (first, last) = (lower(*from.first_chunk()?), lower(*from.last_chunk()?));
+    *to.first_chunk_mut()? = first;
+    *to.last_chunk_mut()? = last;
+    Some((first, last))
+}
+
+/// In lower case: a loop over as many as fit a register, which becomes a few instructions.
+#[inline]
+fn lower<const N: usize>(bytes: [u8; N]) -> [u8; N] {
+    bytes.map(|byte| byte | u8::from(byte.is_ascii_uppercase()) << 5)
+}
+
+fn fold_any(to: &mut [u8], from: &[u8]) {
     match from.len() {
-        8..=16 => fold_in_blocks::<8>(to, from),
-        17.. => fold_in_blocks::<16>(to, from),
+        16.. => fold_in_blocks::<16>(to, from),
+        8.. => fold_in_blocks::<8>(to, from),
         _ => to.iter_mut().zip(from).for_each(|(to, from)| *to = from.to_ascii_lowercase()),
     }
 }
 
 /// The same, of `N` bytes at least. The last block begins within the one before.
 fn fold_in_blocks<const N: usize>(to: &mut [u8], from: &[u8]) {
-    let fold = |to: &mut [u8; N], from: &[u8; N]| {
-        // A loop over as many as fit a register, which becomes a few instructions.
-        for (to, from) in to.iter_mut().zip(from) {
-            *to = from | (u8::from(from.is_ascii_uppercase()) << 5);
-        }
-    };
-    let last = from.last_chunk().copied();
-    for (to, from) in to.as_chunks_mut().0.iter_mut().zip(from.as_chunks().0) {
-        fold(to, from);
+    for (to, from) in to.as_chunks_mut::<N>().0.iter_mut().zip(from.as_chunks().0) {
+        *to = lower(*from);
     }
-    if let (Some(to), Some(from)) = (to.last_chunk_mut(), &last) {
-        fold(to, from);
+    if let (Some(to), Some(from)) = (to.last_chunk_mut::<N>(), from.last_chunk()) {
+        *to = lower(*from);
     }
 }
 
@@ -69,8 +80,10 @@ mod tests {
             let mut to = vec![0; usize::from(length)];
             super::copy(&mut to, &from);
             assert_eq!(to, from);
-            super::fold(&mut to, &from);
+            let ends = super::fold(&mut to, &from);
             assert_eq!(to, from.to_ascii_lowercase());
+            let all = (16..=32).contains(&length).then(|| (*to.first_chunk().unwrap(), *to.last_chunk().unwrap()));
+            assert_eq!(ends, all);
             assert!(super::is_same(&to, &from.to_ascii_lowercase()));
             for i in 0..to.len() {
                 let mut other = to.clone();

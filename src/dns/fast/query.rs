@@ -27,6 +27,13 @@ pub(in crate::dns) struct Edns {
     pub(in crate::dns) options: Options,
 }
 
+impl Edns {
+    #[inline]
+    fn new(opt: &[u8; OPT], options: Options) -> Self {
+        Self { payload: u16::from_be_bytes([opt[3], opt[4]]), dnssec_ok: opt[7] & 0x80 != 0, options }
+    }
+}
+
 impl Default for Query {
     fn default() -> Self {
         Self { name: [0; 255], name_length: 1, labels: [1, 0, 0, 0], hash: 0, rtype: 0, edns: None }
@@ -56,6 +63,7 @@ impl Query {
 }
 
 /// Reads a packet into `query`.
+#[inline]
 pub fn parse(packet: &[u8], query: &mut Query) -> Parsed {
     let Some((header, rest)) = packet.split_first_chunk::<HEADER>() else { return Parsed::Drop };
     let flags = u16::from_be_bytes([header[2], header[3]]);
@@ -78,20 +86,20 @@ pub fn parse(packet: &[u8], query: &mut Query) -> Parsed {
     if header[11] == 0 {
         return if rest.is_empty() { Parsed::Plain } else { Parsed::Unusual };
     }
-    let Some((edns, options)) = split_opt(rest) else { return Parsed::Unusual };
-    query.edns = Some(edns);
+    let Some((opt, options)) = split_opt(rest) else { return Parsed::Unusual };
     // Most have none.
-    if let (false, Some(edns)) = (options.is_empty(), &mut query.edns) {
-        match Options::read(options) {
-            Some(options) => edns.options = options,
-            None => return Parsed::Unusual,
-        }
+    if options.is_empty() {
+        query.edns = Some(Edns::new(opt, Options::default()));
+        return Parsed::Plain;
     }
+    let Some(options) = Options::read(options) else { return Parsed::Unusual };
+    query.edns = Some(Edns::new(opt, options));
     Parsed::Plain
 }
 
 /// Copies the name at the start of `bytes` in lower case, and notes where its labels begin. Gives its length; none when
 /// it is malformed or compressed.
+#[inline]
 fn fold(bytes: &[u8], query: &mut Query) -> Option<usize> {
     query.labels = [0; 4];
     let mut end = 0;
@@ -112,26 +120,24 @@ fn fold(bytes: &[u8], query: &mut Query) -> Option<usize> {
     }
     let name = &mut query.name[..end];
     // All at once: the lengths are no letters, as all of them are below `A`.
-    copy::fold(name, &bytes[..end]);
-    query.hash = index::hash(name);
+    query.hash = match copy::fold(name, &bytes[..end]) {
+        Some((first, last)) => index::hash_of_ends(first, last),
+        None => index::hash(name),
+    };
     query.name_length = u8::try_from(end).ok()?;
     Some(end)
 }
 
 /// Reads an OPT record of version 0 that ends the message and whose options are well-formed.
 pub(in crate::dns) fn parse_opt(bytes: &[u8]) -> Option<Edns> {
-    let (edns, options) = split_opt(bytes)?;
-    Some(Edns { options: Options::read(options)?, ..edns })
+    let (opt, options) = split_opt(bytes)?;
+    Some(Edns::new(opt, Options::read(options)?))
 }
 
-/// What an OPT record of version 0 that ends the message says, and its options, which are not read yet.
+/// The head of an OPT record of version 0 that ends the message, and its options, which are not read yet.
 #[inline]
-fn split_opt(bytes: &[u8]) -> Option<(Edns, &[u8])> {
+fn split_opt(bytes: &[u8]) -> Option<(&[u8; OPT], &[u8])> {
     let (head, options) = bytes.split_first_chunk::<OPT>()?;
-    let &[0, 0, 41, size_high, size_low, 0, 0, flags, _, length_high, length_low] = head else { return None };
-    if options.len() != usize::from(u16::from_be_bytes([length_high, length_low])) {
-        return None;
-    }
-    let payload = u16::from_be_bytes([size_high, size_low]);
-    Some((Edns { payload, dnssec_ok: flags & 0x80 != 0, options: Options::default() }, options))
+    let &[0, 0, 41, _, _, 0, 0, _, _, length_high, length_low] = head else { return None };
+    (options.len() == usize::from(u16::from_be_bytes([length_high, length_low]))).then_some((head, options))
 }

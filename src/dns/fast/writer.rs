@@ -339,7 +339,9 @@ impl<'a> Writer<'a> {
             *code = (*code & 0x10) | rcode.low_bits();
             *to = counts.to_be_bytes();
         }
-        Built::Response { length: self.at, rcode, truncated, extended: extended.is_some() && self.query.edns.is_some() }
+        #[allow(clippy::cast_possible_truncation)] // no message is longer
+        let length = self.at as u16;
+        Built::Response { length, rcode, truncated, extended: extended.is_some() && self.query.edns.is_some() }
     }
 
     /// The OPT record.

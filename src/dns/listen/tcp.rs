@@ -226,7 +226,7 @@ fn answer_all(input: &[u8], done: &mut usize, client: SocketAddr, output: &mut V
             match built {
                 Built::Response { length, rcode, truncated, extended } => {
                     shared.counters.responded(rcode, truncated, extended);
-                    push(output, &response[..length]);
+                    push(output, &response[..length.into()]);
                 }
                 // Whoever has a connection is where he says he is: no rate bounds what he gets.
                 Built::Unusual | Built::Slip { .. } | Built::Limited => {

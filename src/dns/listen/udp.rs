@@ -161,11 +161,11 @@ impl Worker {
             match built {
                 Built::Response { length, rcode, truncated, extended } => {
                     counters.responded(rcode, truncated, extended);
-                    datagrams.push(i, length);
+                    datagrams.push(i, length.into());
                 }
                 Built::Slip { length } => {
                     counters.limited(true);
-                    datagrams.push(i, length);
+                    datagrams.push(i, length.into());
                 }
                 Built::Limited => counters.limited(false),
                 Built::Unusual => {

@@ -110,7 +110,7 @@ impl Server {
         let (policy, mut tail) = (self.front.policy(), Tail::default());
         match fast::respond(&loaded, &policy, &asked, subject, NOW, &mut tail, &mut out) {
             Built::Response { length, .. } => {
-                out.truncate(length);
+                out.truncate(length.into());
                 Some(out)
             }
             Built::Unusual => None,
