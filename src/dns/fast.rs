@@ -95,7 +95,7 @@ impl<'z> Loaded<'z> {
     }
 
     /// The memory that [`Self::guess`] will read.
-    pub fn near(&self, aim: Aim, query: &Query) -> &[Place] {
+    pub fn near(&self, aim: Aim, query: &Query) -> Option<&Place> {
         self.tables[aim.0].near(query.hash)
     }
 
@@ -122,8 +122,8 @@ impl<'z> Loaded<'z> {
 }
 
 /// Where the memory that [`build`] will read of what was found begins, for the prefetch of a batch.
-pub fn first_line_of(subject: Option<Subject<'_>>) -> Option<Range<*const u8>> {
-    Some(subject?.entry?.memory(1))
+pub fn first_line_of(subject: Option<Subject<'_>>) -> Option<*const u8> {
+    Some(subject?.entry?.memory(1).start)
 }
 
 /// The memory that it will read after that: the name, the directory and the records. Addresses come before everything, and

@@ -72,7 +72,7 @@ impl Table {
     }
 
     /// The memory that [`Self::guess`] will read.
-    pub(super) fn near(&self, hash: u64) -> &[Place] {
+    pub(super) fn near(&self, hash: u64) -> Option<&Place> {
         self.entries.near(hash)
     }
 

@@ -47,7 +47,7 @@ impl View {
     }
 
     /// The memory that [`Self::guess`] will read, for whoever warms the cache with it.
-    pub fn near(&self, hash: u64) -> &[Place] {
+    pub fn near(&self, hash: u64) -> Option<&Place> {
         self.table.near(hash)
     }
 

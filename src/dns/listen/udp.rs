@@ -14,7 +14,7 @@ use super::batch::Batch;
 use super::datagrams::{BATCH, Datagrams, Route, Trouble};
 use super::pace::Pace;
 use super::plain::Plain;
-use super::prefetch::prefetch;
+use super::prefetch::{prefetch, prefetch_line};
 use crate::dns::fast::{self, Asked, Built, Loaded, Parsed, Query};
 use crate::dns::front::Front;
 use crate::dns::metrics::{Counters, Metrics, Transport};
@@ -128,7 +128,10 @@ impl Worker {
             parsed[i] = fast::parse(datagrams.query(i), &mut queries[i]);
             if parsed[i] == Parsed::Plain {
                 aims[i] = loaded.aim(&queries[i]);
-                aims[i].into_iter().for_each(|aim| prefetch(loaded.near(aim, &queries[i]).as_ptr_range()));
+                aims[i]
+                    .and_then(|aim| loaded.near(aim, &queries[i]))
+                    .into_iter()
+                    .for_each(|place| prefetch_line(place));
             }
         }
         // Look there, and ask for the first line of every entry: each is in a page of its own, which takes the longest to find,
@@ -136,7 +139,7 @@ impl Worker {
         let mut subjects = [None; BATCH];
         for i in 0..received {
             subjects[i] = aims[i].map(|aim| loaded.guess(aim, &queries[i]));
-            fast::first_line_of(subjects[i]).into_iter().for_each(prefetch);
+            fast::first_line_of(subjects[i]).into_iter().for_each(prefetch_line);
         }
         // The other lines are in the same pages, and come while other answers are written.
         let ask_for_the_rest = |i: usize| fast::other_lines_of(subjects[i], &queries[i]).into_iter().for_each(prefetch);
