@@ -29,10 +29,15 @@ const HUGE_PAGE: usize = if cfg!(miri) { 1 << 12 } else { 2 << 20 };
 const OVERHEAD: usize = 4096;
 const CACHE_LINE: usize = 64;
 
-static ARENA: Mutex<Talc<Chunks, DefaultBinning>> = Mutex::new(Talc::new(Chunks));
+/// More bytes than that lie elsewhere. A name that is asked for has addresses and SRV records, which are fewer than what is
+/// told of it to those who browse; the fewer pages they are in, the more often the processor knows where these are.
+const LONG: usize = 512;
 
-fn arena() -> MutexGuard<'static, Talc<Chunks, DefaultBinning>> {
-    ARENA.lock().unwrap_or_else(PoisonError::into_inner)
+static ARENAS: [Mutex<Talc<Chunks, DefaultBinning>>; 2] = [const { Mutex::new(Talc::new(Chunks)) }; 2];
+
+/// The one in which so many bytes lie.
+fn arena(length: usize) -> MutexGuard<'static, Talc<Chunks, DefaultBinning>> {
+    ARENAS[usize::from(length > LONG)].lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Bytes that nobody changes. Cheap to clone; a pointer wide.
@@ -60,7 +65,7 @@ impl Bytes {
     fn new(bytes: &[u8], is_in_arena: bool) -> Self {
         let layout = layout(bytes.len(), is_in_arena);
         // SAFETY: the layout has a size: that of the head at least.
-        let memory = unsafe { if is_in_arena { arena().allocate(layout) } else { NonNull::new(alloc::alloc(layout)) } };
+        let memory = unsafe { if is_in_arena { arena(bytes.len()).allocate(layout) } else { NonNull::new(alloc::alloc(layout)) } };
         let Some(memory) = memory else { alloc::handle_alloc_error(layout) };
         let head = memory.cast::<Head>();
         // SAFETY: the memory is new, aligned for a head, and as large as a head with these bytes behind it.
@@ -123,7 +128,7 @@ impl Drop for Bytes {
         owners.load(Ordering::Acquire);
         let (memory, layout) = (self.0.as_ptr().cast(), layout(length, is_in_arena));
         // SAFETY: it was the last owner, and the memory came from there with this layout.
-        unsafe { if is_in_arena { arena().deallocate(memory, layout) } else { alloc::dealloc(memory, layout) } }
+        unsafe { if is_in_arena { arena(length).deallocate(memory, layout) } else { alloc::dealloc(memory, layout) } }
     }
 }
 
