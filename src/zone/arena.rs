@@ -1,6 +1,7 @@
-//! Bytes that are made once and shared, for packed entries. Those that stay lie in memory of their own: each begins a cache
-//! line, they are next to each other with nothing else between them, and the system is asked for large pages under them.
-//! An answer's time goes into waiting for such memory, and for the tables that say where its pages are.
+//! Memory of what the hot path reads: bytes that are made once and shared, for packed entries, and slices, for the tables
+//! that lead to them. Each begins a cache line, they are next to each other with nothing else between them, and the system
+//! is asked for large pages under them. An answer's time goes into waiting for such memory, and for the tables that say
+//! where its pages are.
 //!
 //! The memory of what has gone is used for what comes; to the system it is not given back.
 
@@ -8,9 +9,8 @@
 
 use std::alloc::{self, Layout};
 use std::fmt;
-use std::mem::MaybeUninit;
-use std::ops::{Deref, Range};
-use std::ptr::NonNull;
+use std::ops::{Deref, DerefMut, Range};
+use std::ptr::{self, NonNull};
 use std::slice;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -65,7 +65,9 @@ impl Bytes {
     fn new(bytes: &[u8], is_in_arena: bool) -> Self {
         let layout = layout(bytes.len(), is_in_arena);
         // SAFETY: the layout has a size: that of the head at least.
-        let memory = unsafe { if is_in_arena { arena(bytes.len()).allocate(layout) } else { NonNull::new(alloc::alloc(layout)) } };
+        let memory = unsafe {
+            if is_in_arena { arena(bytes.len()).allocate(layout) } else { NonNull::new(alloc::alloc(layout)) }
+        };
         let Some(memory) = memory else { alloc::handle_alloc_error(layout) };
         let head = memory.cast::<Head>();
         // SAFETY: the memory is new, aligned for a head, and as large as a head with these bytes behind it.
@@ -151,39 +153,130 @@ impl fmt::Debug for Bytes {
     }
 }
 
-/// Where the arena has its memory from.
-#[derive(Debug)]
-struct Chunks;
+/// A slice of its owner's.
+pub(super) struct Array<T> {
+    /// Of as many as [`Self::length`] says; of none it is no memory's.
+    first: NonNull<T>,
+    length: usize,
+}
 
-// SAFETY: it takes memory from the global allocator, which is not the arena, and does nothing else with either.
-unsafe impl Source for Chunks {
-    fn acquire<B: Binning>(talc: &mut Talc<Self, B>, layout: Layout) -> Result<(), ()> {
-        let size = (layout.size() + layout.align() + OVERHEAD).next_multiple_of(CHUNK);
-        let chunk = Layout::from_size_align(size, HUGE_PAGE).map_err(|_| ())?;
+impl<T: Default> Array<T> {
+    /// So many that are nothing yet.
+    pub(super) fn new(length: usize) -> Self {
+        if length == 0 || size_of::<T>() == 0 {
+            return Self { first: NonNull::dangling(), length };
+        }
+        let layout = Self::layout(length);
         // SAFETY: the layout has a size.
-        let memory = NonNull::new(unsafe { alloc::alloc(chunk) }).ok_or(())?;
-        // SAFETY: the memory is new, as large as said, never freed, and nobody else's.
-        unsafe {
-            want_huge_pages(slice::from_raw_parts_mut(memory.as_ptr().cast::<MaybeUninit<u8>>(), size));
-            talc.claim(memory.as_ptr(), size).map(drop).ok_or(())
+        let memory = unsafe { arena(layout.size()).allocate(layout) };
+        let Some(first) = memory.map(NonNull::cast::<T>) else { alloc::handle_alloc_error(layout) };
+        // A panic on the way leaves memory behind that nobody uses, and no more.
+        for i in 0..length {
+            // SAFETY: the memory is new, aligned, and as large as so many.
+            unsafe { first.add(i).write(T::default()) };
+        }
+        Self { first, length }
+    }
+}
+
+impl<T> Array<T> {
+    fn layout(length: usize) -> Layout {
+        Layout::array::<T>(length)
+            .and_then(|layout| layout.align_to(CACHE_LINE))
+            // More than there are addresses. Less must never be taken for it.
+            .unwrap_or_else(|_| alloc::handle_alloc_error(Layout::new::<T>()))
+    }
+}
+
+impl<T> Drop for Array<T> {
+    fn drop(&mut self) {
+        // SAFETY: all of them are there, and nobody comes after this.
+        unsafe { ptr::drop_in_place(&raw mut **self) };
+        let layout = Self::layout(self.length);
+        if layout.size() > 0 {
+            // SAFETY: the memory came from there with this layout.
+            unsafe { arena(layout.size()).deallocate(self.first.as_ptr().cast(), layout) };
         }
     }
 }
 
-/// Asks for large pages under memory that nothing is in yet. Where the system has none, or none to spare, it has others.
-pub(super) fn want_huge_pages<T>(memory: &mut [MaybeUninit<T>]) {
-    #[cfg(all(target_os = "linux", not(miri)))]
-    {
-        let (begin, size) = (memory.as_mut_ptr().cast::<u8>(), size_of_val(memory));
-        let before = begin.align_offset(HUGE_PAGE);
-        let size = size.saturating_sub(before) / HUGE_PAGE * HUGE_PAGE;
-        if size > 0 {
-            // SAFETY: these are whole pages of memory that is the caller's, and nothing is in them.
-            unsafe { libc::madvise(begin.wrapping_add(before).cast(), size, libc::MADV_HUGEPAGE) };
-        }
+impl<T> Deref for Array<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        // SAFETY: so many were written there, and live as long as `self`.
+        unsafe { slice::from_raw_parts(self.first.as_ptr(), self.length) }
     }
-    #[cfg(not(all(target_os = "linux", not(miri))))]
-    let _ = memory;
+}
+
+impl<T> DerefMut for Array<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: likewise, and who has `self` to change has them.
+        unsafe { slice::from_raw_parts_mut(self.first.as_ptr(), self.length) }
+    }
+}
+
+impl<T: Default> Default for Array<T> {
+    fn default() -> Self {
+        Self::new(0)
+    }
+}
+
+impl<T: Clone + Default> Clone for Array<T> {
+    fn clone(&self) -> Self {
+        let mut copy = Self::new(self.length);
+        copy.clone_from_slice(self);
+        copy
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Array<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+// SAFETY: it owns what is in it, as a box does.
+unsafe impl<T: Send> Send for Array<T> {}
+// SAFETY: likewise.
+unsafe impl<T: Sync> Sync for Array<T> {}
+
+/// Where the arena has its memory from.
+#[derive(Debug)]
+struct Chunks;
+
+// SAFETY: it takes memory from the system, and does nothing else with the arena.
+unsafe impl Source for Chunks {
+    fn acquire<B: Binning>(talc: &mut Talc<Self, B>, layout: Layout) -> Result<(), ()> {
+        let size = (layout.size() + layout.align() + OVERHEAD).next_multiple_of(CHUNK);
+        let memory = pages(size).ok_or(())?;
+        // SAFETY: the memory is new, as large as said, never freed, and nobody else's.
+        unsafe { talc.claim(memory.as_ptr(), size).map(drop).ok_or(()) }
+    }
+}
+
+/// Memory that is aligned as large pages are and was nobody's before: what the allocator has may lie in small ones already, and
+/// stay there. Large pages are asked for; where the system has none, or none to spare, it has others.
+#[cfg(all(target_os = "linux", not(miri)))]
+fn pages(size: usize) -> Option<NonNull<u8>> {
+    let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // What is before the first large page, or behind the last, is an address and no memory.
+    // SAFETY: it maps new memory where the system likes.
+    let begin = unsafe { libc::mmap(ptr::null_mut(), size.checked_add(HUGE_PAGE)?, access, kind, -1, 0) };
+    let begin = NonNull::new(begin.cast::<u8>()).filter(|_| begin != libc::MAP_FAILED)?;
+    // SAFETY: less than a large page further on it is within.
+    let begin = unsafe { begin.add(begin.align_offset(HUGE_PAGE)) };
+    // SAFETY: this is memory of ours in which nothing is.
+    unsafe { libc::madvise(begin.as_ptr().cast(), size, libc::MADV_HUGEPAGE) };
+    Some(begin)
+}
+
+/// Memory that is aligned as large pages are.
+#[cfg(not(all(target_os = "linux", not(miri))))]
+fn pages(size: usize) -> Option<NonNull<u8>> {
+    let layout = Layout::from_size_align(size, HUGE_PAGE).ok()?;
+    // SAFETY: the layout has a size.
+    NonNull::new(unsafe { alloc::alloc(layout) })
 }
 
 #[cfg(test)]
@@ -227,6 +320,23 @@ mod tests {
         for thread in threads {
             thread.join().unwrap();
         }
+    }
+
+    #[test]
+    fn arrays_own_what_is_in_them() {
+        let mut array: Array<Option<Bytes>> = Array::new(1000);
+        assert!(array.iter().all(Option::is_none) && array.as_ptr().addr().is_multiple_of(CACHE_LINE));
+        let bytes = Bytes::lasting(b"one");
+        array.iter_mut().step_by(3).for_each(|place| *place = Some(bytes.clone()));
+        assert_eq!(bytes.head().owners.load(Ordering::Relaxed), 1 + 334);
+        array[3] = None;
+        let copy = array.clone();
+        drop(array);
+        assert_eq!((copy.len(), copy.iter().flatten().count()), (1000, 333));
+        drop(copy);
+        assert_eq!(bytes.head().owners.load(Ordering::Relaxed), 1);
+        assert!(Array::<Option<Bytes>>::default().is_empty());
+        assert_eq!(Array::<()>::new(7).len(), 7);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! ([`Hashed::guess`]), so that it can be asked for as well; and the table grows without touching the entries, which are
 //! all over the memory. What is removed leaves no mark behind: those after it move up.
 
-use super::arena;
+use super::arena::Array;
 use super::packed::Packed;
 
 /// A place in the table.
@@ -22,7 +22,7 @@ pub struct Place {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Hashed {
     /// As many as a power of two, or none at all.
-    places: Box<[Place]>,
+    places: Array<Place>,
     len: usize,
 }
 
@@ -140,14 +140,10 @@ impl Hashed {
     }
 
     fn resize(&mut self, places: usize) {
-        let mut room = Vec::with_capacity(places.max(LEAST));
-        arena::want_huge_pages(room.spare_capacity_mut());
-        room.resize_with(places.max(LEAST), Place::default);
-        for place in std::mem::replace(&mut self.places, room.into()) {
-            if place.entry.is_some() {
-                let at = self.vacancy(place.hash.into());
-                self.places[at] = place;
-            }
+        let mut before = std::mem::replace(&mut self.places, Array::new(places.max(LEAST)));
+        for place in before.iter_mut().filter(|place| place.entry.is_some()) {
+            let at = self.vacancy(place.hash.into());
+            self.places[at] = std::mem::take(place);
         }
     }
 }
