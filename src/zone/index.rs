@@ -134,8 +134,8 @@ impl Table {
 
 /// The hash of a name in wire form. Names come from the registry, not from queries: a fixed seed harms nobody and keeps runs alike.
 pub fn hash(name: &[u8]) -> u64 {
-    match (name.first_chunk(), name.last_chunk()) {
-        (Some(first), Some(last)) if name.len() <= 32 => hash_of_ends(*first, *last),
+    match ends_of(name) {
+        Some(ends) if name.len() <= 32 => hash_of_ends(ends),
         _ => {
             // Without its length before it, as a slice has: a name tells where it ends.
             let mut hasher = FixedState::default().build_hasher();
@@ -145,14 +145,22 @@ pub fn hash(name: &[u8]) -> u64 {
     }
 }
 
-/// The same of a name of 16 to 32 bytes, as many have: its first and last bytes are all of it. Who has just made them need
-/// not read them from memory, where they are not yet.
+/// The same of a name of 16 to 32 bytes, as many have, by its [`ends_of`]. Who has just made them need not read them from
+/// memory, where they are not yet.
 #[inline]
-pub fn hash_of_ends(first: [u8; 16], last: [u8; 16]) -> u64 {
+pub fn hash_of_ends(ends: [u64; 4]) -> u64 {
+    let [a, b, c, d] = ends.map(u128::from);
     let mut hasher = FixedState::default().build_hasher();
-    hasher.write_u128(u128::from_ne_bytes(first));
-    hasher.write_u128(u128::from_ne_bytes(last));
+    hasher.write_u128(b << 64 | a);
+    hasher.write_u128(d << 64 | c);
     hasher.finish()
+}
+
+/// The first and the last 16 bytes, as they are in memory.
+#[inline]
+pub fn ends_of(bytes: &[u8]) -> Option<[u64; 4]> {
+    let (first, last) = (bytes.first_chunk::<16>()?.as_chunks().0, bytes.last_chunk::<16>()?.as_chunks().0);
+    Some([first[0], first[1], last[0], last[1]].map(u64::from_ne_bytes))
 }
 
 /// The readers' side. Cheap to share.

@@ -1,6 +1,8 @@
 //! Copies and comparisons of few bytes, inline: a call for each costs more than the work. They go by pieces of a size that is
 //! known beforehand, the last of which begins within the one before, so that no single byte has to be decided about.
 
+use crate::zone::index::ends_of;
+
 /// Copies `from`, which is as long as `to`.
 pub(super) fn copy(to: &mut [u8], from: &[u8]) {
     match to.len() {
@@ -34,56 +36,61 @@ fn has_same_ends<const N: usize>(one: &[u8], other: &[u8]) -> bool {
     one.first_chunk::<N>() == other.first_chunk::<N>() && one.last_chunk::<N>() == other.last_chunk::<N>()
 }
 
-/// Copies `from` in lower case to `to`, which is as long. Gives the first and the last of it where they are all there is.
+/// Copies `from` in lower case to `to`, which is as long. Gives the first and the last 16 bytes of it where they are all
+/// there is, in words: bytes would be put together one by one.
 #[inline]
-pub(super) fn fold(to: &mut [u8], from: &[u8]) -> Option<([u8; 16], [u8; 16])> {
+pub(super) fn fold(to: &mut [u8], from: &[u8]) -> Option<[u64; 4]> {
     if !(16..=32).contains(&from.len()) {
         fold_any(to, from);
         return None;
     }
-    let (first, last) = (lower(*from.first_chunk()?), lower(*from.last_chunk()?));
-    *to.first_chunk_mut()? = first;
-    *to.last_chunk_mut()? = last;
-    Some((first, last))
+    let words = ends_of(from)?.map(lower);
+    let [a, b, c, d] = words.map(u64::to_ne_bytes);
+    *to.first_chunk_mut()? = a;
+    *to[8..].first_chunk_mut()? = b;
+    *to[from.len() - 16..].first_chunk_mut()? = c;
+    *to.last_chunk_mut()? = d;
+    Some(words)
 }
 
-/// In lower case: a loop over as many as fit a register, which becomes a few instructions.
-#[inline]
-fn lower<const N: usize>(bytes: [u8; N]) -> [u8; N] {
-    bytes.map(|byte| byte | u8::from(byte.is_ascii_uppercase()) << 5)
-}
-
+/// The same, of any number.
 fn fold_any(to: &mut [u8], from: &[u8]) {
-    match from.len() {
-        16.. => fold_in_blocks::<16>(to, from),
-        8.. => fold_in_blocks::<8>(to, from),
+    match (from.last_chunk(), to.len().checked_sub(8)) {
+        (Some(last), Some(rest)) => {
+            for (to, from) in to.as_chunks_mut().0.iter_mut().zip(from.as_chunks().0) {
+                *to = lower(u64::from_ne_bytes(*from)).to_ne_bytes();
+            }
+            // It begins within the one before.
+            to[rest..].copy_from_slice(&lower(u64::from_ne_bytes(*last)).to_ne_bytes());
+        }
         _ => to.iter_mut().zip(from).for_each(|(to, from)| *to = from.to_ascii_lowercase()),
     }
 }
 
-/// The same, of `N` bytes at least. The last block begins within the one before.
-fn fold_in_blocks<const N: usize>(to: &mut [u8], from: &[u8]) {
-    for (to, from) in to.as_chunks_mut::<N>().0.iter_mut().zip(from.as_chunks().0) {
-        *to = lower(*from);
-    }
-    if let (Some(to), Some(from)) = (to.last_chunk_mut::<N>(), from.last_chunk()) {
-        *to = lower(*from);
-    }
+/// Eight bytes in lower case, all at once: the highest bit of each tells whether it is a capital, in ASCII.
+#[inline]
+fn lower(bytes: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let low = bytes & (0x7f * EACH);
+    let from_a = low + (0x80 - u64::from(b'A')) * EACH;
+    let past_z = low + (0x7f - u64::from(b'Z')) * EACH;
+    let capitals = (from_a ^ past_z) & !bytes & (0x80 * EACH);
+    bytes | capitals >> 2
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
     fn all_bytes_are_copied_whatever_their_number() {
-        for length in 0..200 {
-            let from: Vec<u8> = (0..length).map(|i| b'A' + i % 60).collect();
+        for length in 0..=255 {
+            // Bytes of all values, whichever is first.
+            let from: Vec<u8> = (0..length).map(|i: u8| i.wrapping_add(length).wrapping_mul(167)).collect();
             let mut to = vec![0; usize::from(length)];
             super::copy(&mut to, &from);
             assert_eq!(to, from);
             let ends = super::fold(&mut to, &from);
             assert_eq!(to, from.to_ascii_lowercase());
-            let all = (16..=32).contains(&length).then(|| (*to.first_chunk().unwrap(), *to.last_chunk().unwrap()));
-            assert_eq!(ends, all);
+            assert_eq!(ends, super::ends_of(&to).filter(|_| length <= 32));
             assert!(super::is_same(&to, &from.to_ascii_lowercase()));
             for i in 0..to.len() {
                 let mut other = to.clone();

@@ -121,7 +121,7 @@ fn fold(bytes: &[u8], query: &mut Query) -> Option<usize> {
     let name = &mut query.name[..end];
     // All at once: the lengths are no letters, as all of them are below `A`.
     query.hash = match copy::fold(name, &bytes[..end]) {
-        Some((first, last)) => index::hash_of_ends(first, last),
+        Some(ends) => index::hash_of_ends(ends),
         None => index::hash(name),
     };
     query.name_length = u8::try_from(end).ok()?;
