@@ -167,6 +167,37 @@ async fn garbage_gets_dns_or_silence_and_changes_nothing() {
     server.stop().await;
 }
 
+/// Longer than what is announced as the most that is taken, which nobody sends who is not up to something: what does not fit
+/// the buffer is cut, and the rest is malformed. Padding makes it long (RFC 7830).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_longer_than_is_read_is_malformed() {
+    let (server, local) = serve("127.0.0.1:0").await;
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    socket.connect(local).await.unwrap();
+    for (length, expected) in [
+        (1232, ResponseCode::NoError),
+        (1344, ResponseCode::NoError),
+        (1345, ResponseCode::FormErr),
+        (4096, ResponseCode::FormErr),
+        (60_000, ResponseCode::FormErr),
+    ] {
+        let mut packet = query(5, "api.service.");
+        packet[11] = 1;
+        let options = u16::try_from(length - packet.len() - 11).unwrap();
+        packet.extend([0, 0, 41, 4, 0xd0, 0, 0, 0, 0]);
+        packet.extend(options.to_be_bytes());
+        packet.extend([0, 12]);
+        packet.extend((options - 4).to_be_bytes());
+        packet.resize(length, 0);
+        socket.send(&packet).await.unwrap();
+        let mut buffer = [0; 1500];
+        let received = timeout(Duration::from_secs(5), socket.recv(&mut buffer)).await.expect("in time").unwrap();
+        let answer = Message::from_vec(&buffer[..received]).unwrap();
+        assert_eq!((answer.metadata.id, answer.metadata.response_code), (5, expected), "{length} bytes");
+    }
+    server.stop().await;
+}
+
 /// Whoever answers responses can be made to talk to himself.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_response_is_never_answered() {

@@ -11,7 +11,7 @@ pub(super) const BATCH: usize = 64;
 
 /// The largest query that is read; a longer one arrives cut and is malformed. An odd number of cache lines: where buffers
 /// are a power of two apart, their beginnings push each other out of the cache.
-pub(super) const QUERY: usize = 63 * 64;
+pub(super) const QUERY: usize = 21 * 64;
 
 /// The largest response.
 pub(super) const RESPONSE: usize = fast::MAX_UDP;
