@@ -130,6 +130,7 @@ impl Policy {
 
     /// Decides about a query whose OPT, if it has one, says this, and leaves in `tail` what that of the answer says. `now`
     /// is the time since 1970.
+    #[inline]
     pub fn judge(
         &self,
         asked: Option<&Options>,
@@ -139,29 +140,34 @@ impl Policy {
         tail: &mut Tail,
     ) -> Judgement {
         tail.clear();
-        let mut is_proven = !is_udp;
         // Most ask for nothing.
-        if let Some(asked) = asked.filter(|asked| asked.cookie.is_some() || asked.nsid || asked.keepalive) {
-            if let Some(cookie) = asked.cookie.filter(|_| self.cookies != Mode::Off) {
-                let (is_good, server) = self.secrets.judge(cookie, *peer, now.as_secs());
-                is_proven |= is_good;
-                tail.push(options::COOKIE, &[&cookie.client, &server]);
-            }
-            if asked.nsid && !self.nsid.is_empty() {
-                tail.push(options::NSID, &[&self.nsid]);
-            }
-            // Only over TCP (RFC 7828 §3.2.1), in tenths of a second.
-            if asked.keepalive && !is_udp {
-                let idle = u16::try_from(self.tcp.idle.as_millis() / 100).unwrap_or(u16::MAX);
-                tail.push(options::KEEPALIVE, &[&idle.to_be_bytes()]);
-            }
-        }
+        let asks = asked.filter(|asked| asked.cookie.is_some() || asked.nsid || asked.keepalive);
+        let is_proven = asks.is_some_and(|asked| self.grant(asked, peer, is_udp, now, tail)) || !is_udp;
         let stance = match asked.and_then(|asked| asked.cookie) {
             _ if self.cookies != Mode::Required || is_proven => Stance::Answer,
             Some(_) => Stance::BadCookie,
             None => Stance::Truncate,
         };
         Judgement { stance, is_proven }
+    }
+
+    /// Leaves in `tail` what these options ask for. Gives whether the cookie among them is good.
+    fn grant(&self, asked: &Options, peer: &IpAddr, is_udp: bool, now: Duration, tail: &mut Tail) -> bool {
+        let mut is_good = false;
+        if let Some(cookie) = asked.cookie.filter(|_| self.cookies != Mode::Off) {
+            let server;
+            (is_good, server) = self.secrets.judge(cookie, *peer, now.as_secs());
+            tail.push(options::COOKIE, &[&cookie.client, &server]);
+        }
+        if asked.nsid && !self.nsid.is_empty() {
+            tail.push(options::NSID, &[&self.nsid]);
+        }
+        // Only over TCP (RFC 7828 §3.2.1), in tenths of a second.
+        if asked.keepalive && !is_udp {
+            let idle = u16::try_from(self.tcp.idle.as_millis() / 100).unwrap_or(u16::MAX);
+            tail.push(options::KEEPALIVE, &[&idle.to_be_bytes()]);
+        }
+        is_good
     }
 
     /// Whether one more response goes to `peer`, who is proven or not, at `now`.

@@ -31,9 +31,9 @@ pub(super) struct Writer<'a> {
     query: &'a Query,
     /// The options of its OPT, but for an extended error.
     options: &'a [u8],
-    answers: usize,
-    authority: usize,
-    additionals: usize,
+    answers: u16,
+    authority: u16,
+    additionals: u16,
 }
 
 impl<'a> Writer<'a> {
@@ -112,7 +112,7 @@ impl<'a> Writer<'a> {
             _ if is_udp => return self.finish(Rcode::NoError, true, true, extended),
             _ => return Built::Unusual,
         }
-        self.answers = set.count;
+        self.answers = records(set.count);
         self.finish(Rcode::NoError, true, false, extended)
     }
 
@@ -135,7 +135,7 @@ impl<'a> Writer<'a> {
             }
             self.record(set, &rdata);
         }
-        self.answers = most;
+        self.answers = records(most);
         self.finish(Rcode::NoError, true, false, extended)
     }
 
@@ -283,7 +283,7 @@ impl<'a> Writer<'a> {
         let most = (end.saturating_sub(self.at) / V4_RECORD).min(addresses.len());
         let room = &mut self.out[self.at..][..most * V4_RECORD];
         let head = Head::new([0; 2], rtype::A, set.ttl, 4);
-        let (mut target, mut place) = (answers, start);
+        let (mut target, mut place, mut written) = (answers, start, 0);
         for record in room.as_chunks_mut::<V4_RECORD>().0 {
             let owner = target + RR_HEAD + SRV_HEAD;
             let (Some(at), Some(own)) = (pointer(owner), names.lengths.get(place)) else { break };
@@ -291,9 +291,10 @@ impl<'a> Writer<'a> {
             record[RR_HEAD..].copy_from_slice(&addresses[place]);
             target = owner + usize::from(*own) + names.shared.len();
             place = after(place, addresses.len());
-            self.additionals += 1;
+            written += 1;
         }
-        self.at += self.additionals * V4_RECORD;
+        self.additionals = records(written);
+        self.at += written * V4_RECORD;
     }
 
     pub(super) fn negative(&mut self, zone: &Zone, table: &View, rcode: Rcode, extended: Option<Extended>) -> Built {
@@ -332,8 +333,8 @@ impl<'a> Writer<'a> {
             additionals += 1;
         }
         // RD and CD are the asker's; QR, AA, TC and the code are ours; RA, Z and AD are never set. One question.
-        let count = |records: usize| records.min(0xffff) as u64;
-        let counts = 1 << 48 | count(self.answers) << 32 | count(self.authority) << 16 | count(additionals);
+        let counts = [1, self.answers, self.authority, additionals];
+        let counts = counts.iter().fold(0, |all, count| all << 16 | u64::from(*count));
         if let Some([_, _, flags, code, to @ ..]) = self.out.first_chunk_mut::<HEADER>() {
             *flags = 0x80 | u8::from(authoritative) << 2 | u8::from(truncated) << 1 | (*flags & 1);
             *code = (*code & 0x10) | rcode.low_bits();
@@ -360,6 +361,11 @@ impl<'a> Writer<'a> {
             self.put(&extended.code().to_be_bytes());
         }
     }
+}
+
+/// So many, as they are counted in a message. None has room for more.
+fn records(count: usize) -> u16 {
+    u16::try_from(count).unwrap_or(u16::MAX)
 }
 
 /// The place after `place` of `count`, going round. Without a branch: where a turn begins is not to be foreseen.
