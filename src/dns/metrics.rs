@@ -102,7 +102,36 @@ struct OfForwarded {
     outcome: &'static str,
 }
 
+/// Responses counted where nobody else looks, until they are added to [`Counters`]. A number that others may read at any
+/// time waits for everything that was written before it.
+#[derive(Debug, Default)]
+pub struct Tally {
+    responses: [u32; RCODES.len()],
+    truncated: u32,
+    extended: u32,
+}
+
+impl Tally {
+    /// Counts a response.
+    pub fn responded(&mut self, rcode: Rcode, truncated: bool, extended: bool) {
+        self.responses[rcode as usize] += 1;
+        self.truncated += u32::from(truncated);
+        self.extended += u32::from(extended);
+    }
+}
+
 impl Counters {
+    /// Counts what a tally has, which begins again.
+    pub fn add(&self, tally: &mut Tally) {
+        let Tally { responses, truncated, extended } = std::mem::take(tally);
+        let of_each = self.responses.iter().zip(responses);
+        for (count, more) in of_each.chain([(&self.truncated, truncated), (&self.extended, extended)]) {
+            if more > 0 {
+                count.fetch_add(more.into(), Ordering::Relaxed);
+            }
+        }
+    }
+
     /// Counts a response.
     pub fn responded(&self, rcode: Rcode, truncated: bool, extended: bool) {
         self.responses[rcode as usize].fetch_add(1, Ordering::Relaxed);

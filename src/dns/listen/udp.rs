@@ -17,7 +17,7 @@ use super::plain::Plain;
 use super::prefetch::{prefetch, prefetch_line};
 use crate::dns::fast::{self, Asked, Built, Loaded, Parsed, Query};
 use crate::dns::front::Front;
-use crate::dns::metrics::{Counters, Metrics, Transport};
+use crate::dns::metrics::{Counters, Metrics, Tally, Transport};
 use crate::dns::options::Tail;
 use crate::dns::service::since_1970;
 use crate::zone::Zones;
@@ -66,6 +66,7 @@ struct Scratch {
     tail: Tail,
     /// Where the next RRset begins.
     turn: usize,
+    tally: Tally,
 }
 
 impl Worker {
@@ -92,6 +93,7 @@ impl Worker {
             spare: Vec::new(),
             tail: Tail::default(),
             turn: fastrand::usize(..),
+            tally: Tally::default(),
         };
         let mut pace = Pace::new(self.gather, Instant::now());
         while !self.stop.is_cancelled() {
@@ -120,7 +122,7 @@ impl Worker {
 
     /// Writes the responses to all the queries of a batch.
     fn answer<D: Datagrams>(&self, datagrams: &mut D, received: usize, scratch: &mut Scratch, counters: &Counters) {
-        let Scratch { queries, spare, tail, turn } = scratch;
+        let Scratch { queries, spare, tail, turn, tally } = scratch;
         let loaded = Loaded::new(&self.zones, std::mem::take(spare));
         // Read and hash every name, and ask for where the table has it.
         let (mut parsed, mut aims) = ([Parsed::Drop; BATCH], [None; BATCH]);
@@ -163,7 +165,7 @@ impl Worker {
             };
             match built {
                 Built::Response { length, rcode, truncated, extended } => {
-                    counters.responded(rcode, truncated, extended);
+                    tally.responded(rcode, truncated, extended);
                     datagrams.push(i, length.into());
                 }
                 Built::Slip { length } => {
@@ -177,6 +179,7 @@ impl Worker {
                 }
             }
         }
+        counters.add(tally);
         *spare = loaded.into_spare();
     }
 
