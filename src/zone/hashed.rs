@@ -184,7 +184,7 @@ mod tests {
                 let asked = random.u8(..);
                 let hash = self::hash(asked, hashes);
                 assert_eq!(table.get(hash, entry(asked).name()), map.get(&asked));
-                assert!(table.near(hash).is_some());
+                assert!(table.near(hash).is_some() || map.is_empty());
                 if map.contains_key(&asked) {
                     assert!(table.guess(hash).is_some());
                 }

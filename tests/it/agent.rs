@@ -182,6 +182,8 @@ async fn a_service_over_tls_is_well_when_it_is_who_it_should_be() {
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         });
         let mut web = web.expect("the command `openssl` (package openssl)");
+        // Why a service is unwell is said once: it must not be that nobody listens yet.
+        until("somebody listens", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
         let check = |more: String| {
             let url = format!("https://127.0.0.1:{port}/");
             format!(
