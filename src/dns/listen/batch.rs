@@ -48,6 +48,7 @@ pub(super) struct Batch {
     /// The vectors of [`Self::incoming`], which points at them.
     #[allow(dead_code)] // held for the kernel
     incoming_vectors: Vec<iovec>,
+    /// Each points at the vector of its number.
     outgoing: Vec<mmsghdr>,
     outgoing_vectors: Vec<iovec>,
     /// How many the last call gave.
@@ -146,14 +147,16 @@ impl Datagrams for Batch {
             header.msg_control = routes[i].control.0.as_mut_ptr().cast();
             mmsghdr { msg_hdr: header, msg_len: 0 }
         });
+        let mut outgoing_vectors = many(|_| iovec { iov_base: ptr::null_mut(), iov_len: 0 });
+        let outgoing = many(|i| mmsghdr { msg_hdr: msghdr_of(&raw mut outgoing_vectors[i], 1), msg_len: 0 });
         Self {
             queries,
             responses: many(|_| [0; RESPONSE]),
             routes,
             incoming,
             incoming_vectors,
-            outgoing: many(|_| mmsghdr { msg_hdr: msghdr_of(ptr::null_mut(), 0), msg_len: 0 }),
-            outgoing_vectors: many(|_| iovec { iov_base: ptr::null_mut(), iov_len: 0 }),
+            outgoing,
+            outgoing_vectors,
             received: BATCH,
             pushed: 0,
         }
@@ -206,9 +209,9 @@ impl Datagrams for Batch {
     }
 
     fn push(&mut self, i: usize, length: usize) {
-        let vector = &mut self.outgoing_vectors[self.pushed];
-        *vector = iovec { iov_base: self.responses[i].as_mut_ptr().cast(), iov_len: length };
-        self.outgoing[self.pushed].msg_hdr = reply_header(&mut self.routes[i], vector);
+        let base = self.responses[i].as_mut_ptr().cast();
+        self.outgoing_vectors[self.pushed] = iovec { iov_base: base, iov_len: length };
+        address(&mut self.outgoing[self.pushed].msg_hdr, &mut self.routes[i]);
         self.pushed += 1;
     }
 
@@ -237,22 +240,20 @@ fn many<T>(make: impl FnMut(usize) -> T) -> Vec<T> {
     (0..BATCH).map(make).collect()
 }
 
-fn reply_header(route: &mut Route, vector: &mut iovec) -> msghdr {
-    let mut header = msghdr_of(vector, 1);
+/// Has a header point at where a reply goes.
+fn address(header: &mut msghdr, route: &mut Route) {
     header.msg_name = (&raw mut route.peer).cast();
     header.msg_namelen = route.peer_length;
-    if route.control_length > 0 {
-        header.msg_control = route.control.0.as_mut_ptr().cast();
-        header.msg_controllen = route.control_length as _;
-    }
-    header
+    header.msg_control = if route.control_length > 0 { route.control.0.as_mut_ptr().cast() } else { ptr::null_mut() };
+    header.msg_controllen = route.control_length as _;
 }
 
 /// Sends one datagram along a route, without waiting for room in the socket's buffer.
 pub(super) fn send_one(socket: &UdpSocket, route: &Route, bytes: &[u8]) -> io::Result<()> {
     let mut route = *route;
     let mut vector = iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-    let header = reply_header(&mut route, &mut vector);
+    let mut header = msghdr_of(&raw mut vector, 1);
+    address(&mut header, &mut route);
     // SAFETY: the header points at one vector and one route that outlive the call; sendmsg reads the bytes only.
     let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, libc::MSG_DONTWAIT) };
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
