@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use workload::{Workload, query};
 use zonekeeper::dns::cookie::{Secret, Secrets};
-use zonekeeper::dns::fast::{self, Asked, Built, Loaded, MAX_TCP, Parsed, Query};
+use zonekeeper::dns::fast::{self, Asked, Built, Loaded, MAX_TCP, Parsed, Query, State};
 use zonekeeper::dns::options::Tail;
 use zonekeeper::dns::policy::Policy;
 use zonekeeper::zone::Freshness;
@@ -89,7 +89,7 @@ struct Scratch {
     query: Query,
     tail: Tail,
     response: Vec<u8>,
-    spare: Vec<zonekeeper::zone::view::View>,
+    spare: Vec<State>,
 }
 
 #[test]

@@ -93,6 +93,11 @@ impl Networks {
         Self { table: Table::new(rows), is_everybody }
     }
 
+    /// Whether every address may.
+    pub fn is_everybody(&self) -> bool {
+        self.is_everybody
+    }
+
     /// Every address.
     pub fn everybody() -> Self {
         Self::new(Network::EVERYTHING.map(|network| (network, true)).into())

@@ -11,6 +11,7 @@
 
 mod copy;
 mod query;
+mod records;
 mod writer;
 
 use std::net::IpAddr;
@@ -53,7 +54,16 @@ const OPT: usize = 11;
 /// One state of every zone. Hold it for one batch.
 pub struct Loaded<'z> {
     zones: &'z Zones,
-    tables: Vec<View>,
+    states: Vec<State>,
+}
+
+/// One state of a zone.
+pub struct State {
+    table: View,
+    freshness: Freshness,
+    /// Whether what is held at a name is the answer, and nothing else is to be said: it is fresh, and no name is above others
+    /// that are not the zone's.
+    is_plain: bool,
 }
 
 /// Where it will be looked for what a query is about: in which zone.
@@ -71,19 +81,25 @@ pub struct Subject<'t> {
 
 impl<'z> Loaded<'z> {
     /// The state of now. `spare` is where an earlier one left its memory.
-    pub fn new(zones: &'z Zones, mut spare: Vec<View>) -> Self {
+    pub fn new(zones: &'z Zones, mut spare: Vec<State>) -> Self {
         spare.clear();
-        spare.extend(zones.iter().map(|zone| zone.load()));
-        Self { zones, tables: spare }
+        spare.extend(zones.iter().map(|zone| {
+            let (table, freshness) = (zone.load(), zone.freshness());
+            let Cuts { delegations, redirections, wildcards: _ } = table.cuts();
+            let is_plain = freshness == Freshness::Fresh && delegations == 0 && redirections == 0;
+            State { table, freshness, is_plain }
+        }));
+        Self { zones, states: spare }
     }
 
     /// Gives the memory back for the next.
-    pub fn into_spare(mut self) -> Vec<View> {
-        self.tables.clear();
-        self.tables
+    pub fn into_spare(mut self) -> Vec<State> {
+        self.states.clear();
+        self.states
     }
 
     /// The zone that a query is about; none when that is none of ours.
+    #[inline]
     pub fn aim(&self, query: &Query) -> Option<Aim> {
         let name = query.name();
         let zone = self.zones.iter().position(|zone| {
@@ -95,13 +111,15 @@ impl<'z> Loaded<'z> {
     }
 
     /// The memory that [`Self::guess`] will read.
+    #[inline]
     pub fn near(&self, aim: Aim, query: &Query) -> Option<&Place> {
-        self.tables[aim.0].near(query.hash)
+        self.states[aim.0].table.near(query.hash)
     }
 
     /// Finds what a query is about, but does not look at it.
+    #[inline]
     pub fn guess(&self, aim: Aim, query: &Query) -> Subject<'_> {
-        let found = self.tables[aim.0].guess(query.hash, query.name());
+        let found = self.states[aim.0].table.guess(query.hash, query.name());
         Subject { zone: aim.0, entry: found.map(|(entry, _)| entry), length: found.map_or(0, |(_, length)| length) }
     }
 
@@ -114,7 +132,7 @@ impl<'z> Loaded<'z> {
     fn settle<'t>(&'t self, subject: Subject<'t>, query: &Query) -> Subject<'t> {
         match subject.entry {
             Some(entry) if !copy::is_same(entry.name(), query.name()) => {
-                Subject { entry: self.tables[subject.zone].get_hashed(query.hash, query.name()), ..subject }
+                Subject { entry: self.states[subject.zone].table.get_hashed(query.hash, query.name()), ..subject }
             }
             _ => subject,
         }
@@ -187,6 +205,25 @@ pub fn respond<'t>(
     tail: &mut Tail,
     out: &mut [u8],
 ) -> Built {
+    tail.clear();
+    let asks = asked.query.edns.as_ref().is_some_and(|edns| edns.options.asks());
+    if policy.is_open() && !asks {
+        return write(loaded, policy, asked, subject, &[], out);
+    }
+    weigh(loaded, policy, asked, subject, now, tail, out)
+}
+
+/// The same, where it matters who asks, or for what besides.
+#[inline(never)]
+fn weigh<'t>(
+    loaded: &'t Loaded<'_>,
+    policy: &Policy,
+    asked: &Asked<'_>,
+    subject: Option<Subject<'t>>,
+    now: Duration,
+    tail: &mut Tail,
+    out: &mut [u8],
+) -> Built {
     if !policy.may_query(&asked.peer) {
         return Built::Unusual;
     }
@@ -197,11 +234,10 @@ pub fn respond<'t>(
     if recurses && stance == Stance::Answer && subject.is_none() && asked.packet[2] & 0x01 != 0 {
         return Built::Unusual;
     }
-    let Some(mut writer) = Writer::new(asked, tail.as_bytes(), &mut *out) else { return Built::Unusual };
     let built = match stance {
-        Stance::Answer => build(loaded, policy, asked, subject, &mut writer),
-        Stance::BadCookie => writer.finish(Rcode::BadCookie, false, false, None),
-        Stance::Truncate => writer.cut(),
+        Stance::Answer => write(loaded, policy, asked, subject, tail.as_bytes(), &mut *out),
+        Stance::BadCookie => bare(asked, tail, &mut *out, Rcode::BadCookie, false),
+        Stance::Truncate => bare(asked, tail, &mut *out, Rcode::NoError, true),
     };
     // What is not for here is counted where it is answered.
     if built == Built::Unusual {
@@ -210,8 +246,8 @@ pub fn respond<'t>(
     let built = match policy.bound(&asked.peer, is_proven, now) {
         Fate::Send => built,
         Fate::Drop => return Built::Limited,
-        Fate::Slip => match Writer::new(asked, tail.as_bytes(), &mut *out).map(|mut writer| writer.cut()) {
-            Some(Built::Response { length, .. }) => Built::Slip { length },
+        Fate::Slip => match bare(asked, tail, &mut *out, Rcode::NoError, true) {
+            Built::Response { length, .. } => Built::Slip { length },
             _ => return Built::Limited,
         },
     };
@@ -221,6 +257,44 @@ pub fn respond<'t>(
     built
 }
 
+/// Writes the question alone, with a code or TC.
+fn bare(asked: &Asked<'_>, tail: &Tail, out: &mut [u8], rcode: Rcode, truncated: bool) -> Built {
+    match Writer::new(asked, tail.as_bytes(), out) {
+        Some(mut writer) => writer.finish(rcode, false, truncated, None),
+        None => Built::Unusual,
+    }
+}
+
+/// Writes the answer, with `options`: at once where it is what is held at the name, which most are.
+#[inline(always)]
+#[allow(clippy::inline_always)] // once for each of two
+fn write<'t>(
+    loaded: &'t Loaded<'_>,
+    policy: &Policy,
+    asked: &Asked<'_>,
+    subject: Option<Subject<'t>>,
+    options: &[u8],
+    out: &mut [u8],
+) -> Built {
+    let Asked { query, turn, .. } = *asked;
+    if let Some(Subject { zone, entry: Some(entry), .. }) = subject
+        && loaded.states.get(zone).is_some_and(|state| state.is_plain)
+        && copy::is_same(entry.name(), query.name())
+        && let Some(row) = entry.row(query.rtype)
+        && row.count <= policy.most(query.rtype)
+        && let Some(mut writer) = Writer::new(asked, options, &mut *out)
+        && writer.has_put_row(row, turn, None)
+    {
+        return writer.finish(Rcode::NoError, true, false, None);
+    }
+    match Writer::new(asked, options, out) {
+        Some(mut writer) => build(loaded, policy, asked, subject, &mut writer),
+        None => Built::Unusual,
+    }
+}
+
+/// Writes whatever answer.
+#[inline(never)]
 fn build<'t>(
     loaded: &'t Loaded<'_>,
     policy: &Policy,
@@ -233,9 +307,8 @@ fn build<'t>(
         let why = policy.why_outside(asked.packet[2] & 0x01 != 0, &asked.peer);
         return writer.finish(Rcode::Refused, false, false, Some(why));
     };
-    let Some(zone) = loaded.zones.get(index) else { return Built::Unusual };
-    let table = &loaded.tables[index];
-    let stale = match zone.freshness() {
+    let State { table, freshness, .. } = &loaded.states[index];
+    let stale = match freshness {
         Freshness::Loading => return writer.finish(Rcode::ServFail, false, false, Some(Extended::NotReady)),
         Freshness::Expired => {
             return writer.finish(Rcode::ServFail, false, false, Some(Extended::NoReachableAuthority));
@@ -247,15 +320,14 @@ fn build<'t>(
     if cuts.delegations > 0 || cuts.redirections > 0 || (cuts != Cuts::default() && entry.is_none()) {
         return Built::Unusual;
     }
-    let set = entry.and_then(|entry| entry.set(query.rtype));
-    // By reference: a set is told in too many words to be copied.
+    let set = entry.and_then(|entry| Some((entry.row(query.rtype)?, entry.set(query.rtype)?)));
     match (&set, entry) {
-        (Some(set), _) if set.count > policy.most(set.rtype) => {
+        (Some((_, set)), _) if set.count > policy.most(set.rtype) => {
             writer.some(set, turn, policy.most(set.rtype), is_udp, stale.then_some(Extended::StaleAnswer))
         }
-        (Some(set), _) => writer.positive(set, turn, is_udp, stale.then_some(Extended::StaleAnswer)),
+        (Some((row, set)), _) => writer.positive((*row, set), turn, is_udp, stale.then_some(Extended::StaleAnswer)),
         (None, Some(entry)) if entry.set(rtype::CNAME).is_some() => Built::Unusual,
-        (None, Some(_)) => writer.negative(zone, table, Rcode::NoError, stale.then_some(Extended::StaleAnswer)),
-        (None, None) => writer.negative(zone, table, Rcode::NxDomain, stale.then_some(Extended::StaleNxDomain)),
+        (None, Some(_)) => writer.negative(table, Rcode::NoError, stale.then_some(Extended::StaleAnswer)),
+        (None, None) => writer.negative(table, Rcode::NxDomain, stale.then_some(Extended::StaleNxDomain)),
     }
 }

@@ -40,6 +40,12 @@ pub struct Presented {
 }
 
 impl Options {
+    /// Whether any of them wants something back.
+    #[inline]
+    pub fn asks(&self) -> bool {
+        self.cookie.is_some() || self.nsid || self.keepalive
+    }
+
     /// Reads the data of an OPT record; none for what is malformed, which is a FORMERR (for cookies: RFC 7873 §5.2.2).
     pub fn read(mut rdata: &[u8]) -> Option<Self> {
         let mut options = Self::default();

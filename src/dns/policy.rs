@@ -99,6 +99,15 @@ impl Policy {
         }
     }
 
+    /// Whether it does not matter who asks: everybody may, nothing is forwarded, no cookies are demanded, and responses are
+    /// not bounded.
+    pub fn is_open(&self) -> bool {
+        self.allow_query.is_everybody()
+            && self.allow_recursion.is_none()
+            && self.cookies != Mode::Required
+            && self.rate.is_none()
+    }
+
     /// Whether plain queries from `peer` are answered.
     pub fn may_query(&self, peer: &IpAddr) -> bool {
         self.allow_query.decide(peer)
@@ -141,7 +150,7 @@ impl Policy {
     ) -> Judgement {
         tail.clear();
         // Most ask for nothing.
-        let asks = asked.filter(|asked| asked.cookie.is_some() || asked.nsid || asked.keepalive);
+        let asks = asked.filter(|asked| asked.asks());
         let is_proven = asks.is_some_and(|asked| self.grant(asked, peer, is_udp, now, tail)) || !is_udp;
         let stance = match asked.and_then(|asked| asked.cookie) {
             _ if self.cookies != Mode::Required || is_proven => Stance::Answer,

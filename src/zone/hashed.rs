@@ -49,12 +49,14 @@ impl Hashed {
     }
 
     /// The first entry of whatever name with this hash, and its length; nothing of it is read.
+    #[inline]
     pub(super) fn guess(&self, hash: u64) -> Option<(&Packed, usize)> {
         let place = self.places.get(self.find(hash, |_| true).ok()?)?;
         Some((place.entry.as_ref()?, place.length as usize))
     }
 
     /// Where a search for this hash begins, for whoever warms the cache with it: most end in the same line of it.
+    #[inline]
     pub(super) fn near(&self, hash: u64) -> Option<&Place> {
         self.places.get(self.home(short(hash)))
     }
@@ -117,6 +119,7 @@ impl Hashed {
     }
 
     /// The place of the entry with this hash that `is_it`, or the vacant one where it would be put.
+    #[inline]
     fn find(&self, hash: u64, mut is_it: impl FnMut(&Packed) -> bool) -> Result<usize, usize> {
         let hash = short(hash);
         let mut at = self.home(hash);

@@ -67,11 +67,13 @@ impl Table {
 
     /// What is most likely the entry of the name with this [`hash`], and its length: nothing of it is read, so that its
     /// memory can be asked for first.
+    #[inline]
     pub(super) fn guess(&self, hash: u64) -> Option<(&Packed, usize)> {
         self.entries.guess(hash)
     }
 
     /// The memory that [`Self::guess`] will read.
+    #[inline]
     pub(super) fn near(&self, hash: u64) -> Option<&Place> {
         self.entries.near(hash)
     }

@@ -39,6 +39,7 @@ impl View {
 
     /// What is most likely the entry of a name whose [`index::hash`] is known: an entry that is held is not read, and may
     /// be of another name ([`Packed::name`] says whose it is). Where there is none, there is none at all. With its length.
+    #[inline]
     pub fn guess(&self, hash: u64, name: &[u8]) -> Option<(&Packed, usize)> {
         self.table.guess(hash).or_else(|| {
             let made = self.shelf.put(self.table.made(name)?);
@@ -47,6 +48,7 @@ impl View {
     }
 
     /// The memory that [`Self::guess`] will read, for whoever warms the cache with it.
+    #[inline]
     pub fn near(&self, hash: u64) -> Option<&Place> {
         self.table.near(hash)
     }

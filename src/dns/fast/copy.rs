@@ -4,6 +4,8 @@
 use crate::zone::index::ends_of;
 
 /// Copies `from`, which is as long as `to`.
+#[inline(always)]
+#[allow(clippy::inline_always)]
 pub(super) fn copy(to: &mut [u8], from: &[u8]) {
     match to.len() {
         8..=16 => ends::<8>(to, from),
@@ -14,6 +16,7 @@ pub(super) fn copy(to: &mut [u8], from: &[u8]) {
 }
 
 /// The first and the last `N` bytes, which are all.
+#[inline]
 fn ends<const N: usize>(to: &mut [u8], from: &[u8]) {
     if let (Some(first), Some(last)) = (from.first_chunk::<N>(), from.last_chunk::<N>()) {
         let (first, last) = (*first, *last);
@@ -23,6 +26,7 @@ fn ends<const N: usize>(to: &mut [u8], from: &[u8]) {
 }
 
 /// Whether both are the same bytes.
+#[inline]
 pub(super) fn is_same(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len()
         && match one.len() {

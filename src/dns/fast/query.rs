@@ -66,13 +66,11 @@ impl Query {
 #[inline]
 pub fn parse(packet: &[u8], query: &mut Query) -> Parsed {
     let Some((header, rest)) = packet.split_first_chunk::<HEADER>() else { return Parsed::Drop };
-    let flags = u16::from_be_bytes([header[2], header[3]]);
-    if flags & 0x8000 != 0 {
-        return Parsed::Drop;
-    }
+    let [_, _, begin @ .., more, additionals] = header;
+    let Some(begin) = begin.first_chunk().copied().map(u64::from_be_bytes) else { return Parsed::Drop };
     // A query (opcode 0) that is not truncated, with one question, no answer, no authority, and at most an OPT.
-    if flags & 0x7a00 != 0 || header[4..10] != [0, 1, 0, 0, 0, 0] || header[10] != 0 || header[11] > 1 {
-        return Parsed::Unusual;
+    if begin & 0xfa00_ffff_ffff_ffff != 1 << 32 || *more != 0 || *additionals > 1 {
+        return if begin >> 63 == 1 { Parsed::Drop } else { Parsed::Unusual };
     }
     let Some(length) = fold(rest, query) else { return Parsed::Unusual };
     let Some(&[high, low, class_high, class_low]) = rest[length..].first_chunk::<4>() else { return Parsed::Unusual };
@@ -83,7 +81,7 @@ pub fn parse(packet: &[u8], query: &mut Query) -> Parsed {
     }
     let rest = &rest[length + 4..];
     query.edns = None;
-    if header[11] == 0 {
+    if *additionals == 0 {
         return if rest.is_empty() { Parsed::Plain } else { Parsed::Unusual };
     }
     let Some((opt, options)) = split_opt(rest) else { return Parsed::Unusual };
@@ -138,6 +136,8 @@ pub(in crate::dns) fn parse_opt(bytes: &[u8]) -> Option<Edns> {
 #[inline]
 fn split_opt(bytes: &[u8]) -> Option<(&[u8; OPT], &[u8])> {
     let (head, options) = bytes.split_first_chunk::<OPT>()?;
-    let &[0, 0, 41, _, _, 0, 0, _, _, length_high, length_low] = head else { return None };
-    (options.len() == usize::from(u16::from_be_bytes([length_high, length_low]))).then_some((head, options))
+    let (begin, length) = (u64::from_be_bytes(*head.first_chunk()?), u16::from_be_bytes(*head.last_chunk()?));
+    // The root, the type, whatever size, no more of a code, version 0.
+    let is_opt = begin & 0xffff_ff00_00ff_ff00 == 41 << 40;
+    (is_opt && options.len() == usize::from(length)).then_some((head, options))
 }

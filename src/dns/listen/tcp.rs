@@ -18,14 +18,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::open::{Open, Place};
-use crate::dns::fast::{self, Asked, Built, Loaded, MAX_TCP, Parsed, Query};
+use crate::dns::fast::{self, Asked, Built, Loaded, MAX_TCP, Parsed, Query, State};
 use crate::dns::front::Front;
 use crate::dns::limits::Limits;
 use crate::dns::metrics::Counters;
 use crate::dns::options::Tail;
 use crate::dns::service::{Reply, Service, since_1970};
 use crate::zone::Zones;
-use crate::zone::view::View;
 
 /// Questions of one connection that may be on their way to other name servers.
 const MAX_LATER: usize = 64;
@@ -245,7 +244,7 @@ struct Scratch {
     query: Query,
     /// Where a response is written before its length is known.
     response: Vec<u8>,
-    spare: Vec<View>,
+    spare: Vec<State>,
     tail: Tail,
 }
 

@@ -15,13 +15,12 @@ use super::datagrams::{BATCH, Datagrams, Route, Trouble};
 use super::pace::Pace;
 use super::plain::Plain;
 use super::prefetch::{prefetch, prefetch_line};
-use crate::dns::fast::{self, Asked, Built, Loaded, Parsed, Query};
+use crate::dns::fast::{self, Asked, Built, Loaded, Parsed, Query, State};
 use crate::dns::front::Front;
 use crate::dns::metrics::{Counters, Metrics, Tally, Transport};
 use crate::dns::options::Tail;
 use crate::dns::service::since_1970;
 use crate::zone::Zones;
-use crate::zone::view::View;
 
 /// How often a thread without queries looks whether it is to stop.
 pub(super) const LOOK: Duration = Duration::from_millis(200);
@@ -62,7 +61,7 @@ pub(super) struct Worker {
 /// What a thread answers with, made once.
 struct Scratch {
     queries: Vec<Query>,
-    spare: Vec<View>,
+    spare: Vec<State>,
     tail: Tail,
     /// Where the next RRset begins.
     turn: usize,

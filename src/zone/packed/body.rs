@@ -155,6 +155,20 @@ pub(super) fn unpack(bytes: &[u8], count: usize) -> (Body<'_>, &[u8]) {
     }
 }
 
+/// The same from a body with whatever is behind it, and it is behind the glue then, too; none for data that are kept as they
+/// are.
+#[inline(always)]
+pub(super) fn unpack_quick(bytes: &[u8], count: usize) -> Option<(Body<'_>, &[u8])> {
+    let (form, rest) = bytes.split_first()?;
+    match *form {
+        V4 => Some((Body::V4(rest.get(..count * 4)?.as_chunks().0), &[])),
+        V6 => Some((Body::V6(rest.get(..count * 16)?.as_chunks().0), &[])),
+        NAMES => unpack_names(rest, count).map(|(names, glue)| (Body::Names(names), glue)),
+        _ => None,
+    }
+}
+
+#[inline(always)]
 fn unpack_names(bytes: &[u8], count: usize) -> Option<(Names<'_>, &[u8])> {
     let (&[a, b, c, d, each, shared], rest) = bytes.split_first_chunk::<6>()?;
     let (lengths, rows) = rest.split_at_checked(count)?;
@@ -170,10 +184,17 @@ impl Body<'_> {
         let data = match self {
             Self::V4(addresses) => addresses.len() * 4,
             Self::V6(addresses) => addresses.len() * 16,
-            Self::Names(names) => names.size + count * names.shared.len(),
+            Self::Names(names) => return names.wire_size(count),
             Self::Plain(bytes) => bytes.len() - count * 2,
         };
         data + count * RR_HEAD
+    }
+}
+
+impl Names<'_> {
+    /// The same of these.
+    pub fn wire_size(&self, count: usize) -> usize {
+        self.size + count * (self.shared.len() + RR_HEAD)
     }
 }
 

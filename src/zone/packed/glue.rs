@@ -111,13 +111,14 @@ pub struct Glue<'t> {
 }
 
 impl<'t> Glues<'t> {
+    #[inline]
     fn has(&self, flag: u8) -> bool {
         self.0.first().is_some_and(|flags| flags & flag != 0)
     }
 
-    /// For each record the one address of its target, where there is nothing else.
-    pub fn plain(&self) -> Option<&'t [[u8; 4]]> {
-        self.has(IS_PLAIN).then(|| self.0[1..].as_chunks().0)
+    /// For each of `count` records the one address of its target, where there is nothing else.
+    pub fn plain(&self, count: usize) -> Option<&'t [[u8; 4]]> {
+        if self.has(IS_PLAIN) { Some(self.0.get(1..1 + count * 4)?.as_chunks().0) } else { None }
     }
 
     /// Whether some target has an IPv6 address.

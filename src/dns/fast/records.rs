@@ -1,0 +1,333 @@
+//! Writing records into a message, from packed ones: addresses, names, and the addresses behind names. Each function takes
+//! the message and where in it to begin, and gives where it ended, so that all of it stays in registers.
+
+#![allow(clippy::inline_always)] // a call in between would have it in memory
+
+use super::copy::copy;
+use crate::zone::packed::{Glues, Names, RR_HEAD};
+use crate::zone::record::rtype;
+
+/// An address record whose owner is a pointer.
+pub(super) const V4_RECORD: usize = RR_HEAD + 4;
+pub(super) const V6_RECORD: usize = RR_HEAD + 16;
+/// Priority, weight and port.
+const SRV_HEAD: usize = 6;
+/// Labels and what is before them are mostly no longer than this.
+const SHORT: usize = 32;
+/// A pointer to the question.
+pub(super) const QUESTION: [u8; 2] = [0xc0, 0x0c];
+
+/// The address records of the question's name, from the one at `start` on and round. There must be room for them.
+#[inline(always)]
+pub(super) fn addresses<const N: usize, const RECORD: usize>(
+    room: &mut [u8],
+    head: Head,
+    addresses: &[[u8; N]],
+    start: usize,
+) {
+    let head = head.of_length(N).bytes();
+    let mut place = start;
+    for record in room.as_chunks_mut::<RECORD>().0.iter_mut().take(addresses.len()) {
+        record[..RR_HEAD].copy_from_slice(&head);
+        record[RR_HEAD..].copy_from_slice(&addresses[place]);
+        place = after(place, addresses.len());
+    }
+}
+
+/// Records of the question's name whose data end with a name.
+#[derive(Clone, Copy)]
+pub(super) struct Ending<'t> {
+    pub(super) head: Head,
+    /// Bytes before the name.
+    pub(super) head_size: usize,
+    pub(super) names: Names<'t>,
+    /// The first of them to be written; the others follow, and then those before it.
+    pub(super) start: usize,
+}
+
+impl Ending<'_> {
+    /// A copy to be passed on in memory, where the original is in registers.
+    #[inline(always)]
+    fn elsewhere(&self) -> Self {
+        let Self { head, head_size, names, start } = *self;
+        Self { head, head_size, names, start }
+    }
+
+    /// Writes them from `at` on; there must be room.
+    #[inline(always)]
+    pub(super) fn write(self, out: &mut [u8], at: usize) -> usize {
+        let shared = self.names.shared;
+        let mut short = [0; SHORT];
+        if let Some(to) = short.get_mut(..shared.len()) {
+            copy(to, shared);
+        }
+        let equal = match self.names.each {
+            Some(own) if shared.len() <= SHORT / 2 => {
+                self.write_equal::<{ SHORT / 2 }>(self.head_size + own, &short, out, at)
+            }
+            Some(own) => self.write_equal::<SHORT>(self.head_size + own, &short, out, at),
+            None => None,
+        };
+        match equal {
+            Some(end) => end,
+            None => self.elsewhere().write_different(&short, out, at),
+        }
+    }
+
+    /// The same of records that are all of one size; none where they are long, or have more than `SHARED` bytes in common. Each
+    /// is followed by whatever is behind it, which the next is written over.
+    #[inline(always)]
+    fn write_equal<const SHARED: usize>(
+        self,
+        size: usize,
+        shared: &[u8; SHORT],
+        out: &mut [u8],
+        at: usize,
+    ) -> Option<usize> {
+        let Names { lengths, rows, .. } = self.names;
+        let (count, length) = (lengths.len(), size + self.names.shared.len());
+        if size > SHORT || self.names.shared.len() > SHARED {
+            return None;
+        }
+        let shared = shared.first_chunk::<SHARED>()?;
+        let head = self.head.of_length(length).bytes();
+        let end = at + count * (RR_HEAD + length);
+        let room = out.get_mut(at..end + 2 * SHORT)?;
+        // The last row, and where the first to be written is.
+        let last = count.checked_sub(1)? * size;
+        let rows = rows.get(..last + SHORT)?;
+        let (mut from, mut to) = (self.start * size, 0);
+        for _ in 0..count {
+            let room = room.get_mut(to..)?.first_chunk_mut::<{ RR_HEAD + 2 * SHORT }>()?;
+            room[..RR_HEAD].copy_from_slice(&head);
+            room[RR_HEAD..RR_HEAD + SHORT].copy_from_slice(rows.get(from..)?.first_chunk::<SHORT>()?);
+            room[RR_HEAD + size..RR_HEAD + size + SHARED].copy_from_slice(shared);
+            to += RR_HEAD + length;
+            // As in `after`.
+            from = std::hint::select_unpredictable(from < last, from + size, 0);
+        }
+        Some(end)
+    }
+
+    #[inline(never)]
+    fn write_different(self, shared_short: &[u8; SHORT], out: &mut [u8], mut at: usize) -> usize {
+        let Self { head, head_size, names: Names { shared, lengths, rows, .. }, start } = self;
+        let (before, from) = lengths.split_at(start);
+        let split = before.iter().map(|own| usize::from(*own)).sum::<usize>() + before.len() * head_size;
+        for (lengths, mut rows) in [(from, rows.get(split..).unwrap_or_default()), (before, rows)] {
+            for own in lengths {
+                let size = head_size + usize::from(*own);
+                let head = head.of_length(size + shared.len()).bytes();
+                let room = out.get_mut(at..).unwrap_or_default();
+                if let (Some(from), Some(room)) =
+                    (rows.first_chunk::<SHORT>(), room.first_chunk_mut::<{ RR_HEAD + 2 * SHORT }>())
+                    && size <= SHORT
+                    && shared.len() <= SHORT
+                {
+                    // With what is behind either, which is written over.
+                    room[..RR_HEAD].copy_from_slice(&head);
+                    room[RR_HEAD..RR_HEAD + SHORT].copy_from_slice(from);
+                    room[RR_HEAD + size..RR_HEAD + size + SHORT].copy_from_slice(shared_short);
+                    at += RR_HEAD + size + shared.len();
+                } else {
+                    at = put(out, at, &head);
+                    at = put(out, at, rows.get(..size).unwrap_or_default());
+                    at = put(out, at, shared);
+                }
+                rows = rows.get(size..).unwrap_or_default();
+            }
+        }
+        at
+    }
+
+    /// The addresses behind SRV records that were written at `answers`: all A, then all AAAA, each owner a pointer to the
+    /// target it belongs to. What does not fit before `end` is left out by RRsets. Gives how many were written and where
+    /// they ended.
+    #[inline(always)]
+    pub(super) fn write_glue(
+        self,
+        glue: Glues<'_>,
+        out: &mut [u8],
+        at: usize,
+        answers: usize,
+        end: usize,
+    ) -> (u16, usize) {
+        match glue.plain(self.names.lengths.len()) {
+            Some(addresses) => self.write_plain_glue(addresses, out, at, answers, end),
+            None => self.elsewhere().write_any_glue(glue, out, at, answers, end),
+        }
+    }
+
+    #[inline(never)]
+    fn write_any_glue(
+        self,
+        glues: Glues<'_>,
+        out: &mut [u8],
+        mut at: usize,
+        answers: usize,
+        end: usize,
+    ) -> (u16, usize) {
+        let Self { head, names, start, .. } = self;
+        let mut written = 0;
+        for is_v6 in [false, true] {
+            if is_v6 && !glues.has_v6() {
+                break;
+            }
+            let mut seen = Seen::new(glues.has_shared_targets());
+            let mut target = answers;
+            let all = names.lengths.iter().zip(glues.iter());
+            for (own, glue) in all.clone().skip(start).chain(all.take(start)) {
+                let owner = target + RR_HEAD + SRV_HEAD;
+                target = owner + usize::from(*own) + names.shared.len();
+                let size = if is_v6 { glue.v6.len() * V6_RECORD } else { glue.v4.len() * V4_RECORD };
+                if size == 0 || !seen.insert(glue.group) {
+                    continue;
+                }
+                // A pointer has 14 bits; beyond them, as beyond the limit, no more is said.
+                let Some(owner) = pointer(owner).filter(|_| at + size <= end) else { return (written, at) };
+                let head = head.of_owner(owner);
+                if is_v6 {
+                    let room = &mut out[at..at + size];
+                    addresses::<16, V6_RECORD>(room, head.of_type(rtype::AAAA), glue.v6, 0);
+                } else {
+                    addresses::<4, V4_RECORD>(&mut out[at..at + size], head.of_type(rtype::A), glue.v4, 0);
+                }
+                at += size;
+                written += count_of(if is_v6 { glue.v6.len() } else { glue.v4.len() });
+            }
+        }
+        (written, at)
+    }
+
+    /// The same where every target has one IPv4 address and nothing else: nothing to look out for.
+    #[inline(always)]
+    fn write_plain_glue(
+        self,
+        addresses: &[[u8; 4]],
+        out: &mut [u8],
+        at: usize,
+        answers: usize,
+        end: usize,
+    ) -> (u16, usize) {
+        let Self { head, names, start, .. } = self;
+        let most = (end.saturating_sub(at) / V4_RECORD).min(addresses.len());
+        let room = &mut out[at..][..most * V4_RECORD];
+        let head = head.of_type(rtype::A).of_length(4);
+        let first = answers + RR_HEAD + SRV_HEAD;
+        // Targets that are equally far from each other, all within reach: nothing to decide in between.
+        if let Some(own) = names.each
+            && let step = own + names.shared.len() + RR_HEAD + SRV_HEAD
+            && pointer(first + step * most).is_some()
+        {
+            let mut head = head.of_owner(pointer(first).unwrap_or(QUESTION));
+            let mut place = start;
+            for record in room.as_chunks_mut::<V4_RECORD>().0 {
+                record[..RR_HEAD].copy_from_slice(&head.bytes());
+                record[RR_HEAD..].copy_from_slice(&addresses[place]);
+                head.begin = head.begin.wrapping_add((step as u64) << 48);
+                place = after(place, addresses.len());
+            }
+            return (count_of(most), at + most * V4_RECORD);
+        }
+        let (mut owner, mut place, mut written) = (first, start, 0);
+        for record in room.as_chunks_mut::<V4_RECORD>().0 {
+            let (Some(pointer), Some(own)) = (pointer(owner), names.lengths.get(place)) else { break };
+            record[..RR_HEAD].copy_from_slice(&head.of_owner(pointer).bytes());
+            record[RR_HEAD..].copy_from_slice(&addresses[place]);
+            owner += usize::from(*own) + names.shared.len() + RR_HEAD + SRV_HEAD;
+            place = after(place, addresses.len());
+            written += 1;
+        }
+        (count_of(written), at + written * V4_RECORD)
+    }
+}
+
+/// Copies `bytes` to `at`. Gives where they end.
+pub(super) fn put(out: &mut [u8], at: usize, bytes: &[u8]) -> usize {
+    let end = at + bytes.len();
+    copy(&mut out[at..end], bytes);
+    end
+}
+
+/// So many, as they are counted in a message. None has room for more.
+pub(super) fn count_of(records: usize) -> u16 {
+    u16::try_from(records).unwrap_or(u16::MAX)
+}
+
+/// The place after `place` of `count`, going round. Without a branch: where a turn begins is not to be foreseen.
+#[inline]
+fn after(place: usize, count: usize) -> usize {
+    std::hint::select_unpredictable(place + 1 < count, place + 1, 0)
+}
+
+/// What is before the data of a record: owner, type, class IN, TTL, length. In two numbers, so that what differs from
+/// record to record is put in where it is computed, and not in memory that is read again at once.
+#[derive(Clone, Copy)]
+pub(super) struct Head {
+    /// All but the last four bytes.
+    begin: u64,
+    /// The lower half of the TTL, and the length.
+    end: u32,
+}
+
+impl Head {
+    /// Of a record of the question's name.
+    #[inline]
+    pub(super) fn new(rtype: u16, ttl: u32) -> Self {
+        let begin = u64::from(u16::from_be_bytes(QUESTION)) << 48 | u64::from(rtype) << 32 | 1 << 16;
+        Self { begin: begin | u64::from(ttl >> 16), end: ttl << 16 }
+    }
+
+    #[inline]
+    pub(super) fn of_owner(self, owner: [u8; 2]) -> Self {
+        Self { begin: u64::from(u16::from_be_bytes(owner)) << 48 | self.begin & 0xffff_ffff_ffff, ..self }
+    }
+
+    #[inline]
+    fn of_type(self, rtype: u16) -> Self {
+        Self { begin: self.begin & !(0xffff << 32) | u64::from(rtype) << 32, ..self }
+    }
+
+    #[inline]
+    pub(super) fn of_length(self, length: usize) -> Self {
+        Self { end: self.end & 0xffff_0000 | u32::from(u16::try_from(length).unwrap_or_default()), ..self }
+    }
+
+    #[inline]
+    pub(super) fn bytes(self) -> [u8; RR_HEAD] {
+        let mut bytes = [0; RR_HEAD];
+        bytes[..8].copy_from_slice(&self.begin.to_be_bytes());
+        bytes[8..].copy_from_slice(&self.end.to_be_bytes());
+        bytes
+    }
+}
+
+/// A pointer to what is at `at` in the message (RFC 1035 §4.1.4); none where its 14 bits do not reach.
+#[inline]
+pub(super) fn pointer(at: usize) -> Option<[u8; 2]> {
+    let at = u16::try_from(at).ok().filter(|at| *at < 0x4000)?;
+    Some((0xc000 | at).to_be_bytes())
+}
+
+/// Which targets had their addresses written. Only kept where records share targets, and then for the first thousands
+/// of them; beyond, an address may be there twice, which harms nobody.
+struct Seen {
+    groups: Option<[u64; 64]>,
+}
+
+impl Seen {
+    fn new(is_kept: bool) -> Self {
+        Self { groups: is_kept.then_some([0; 64]) }
+    }
+
+    /// Whether it is new.
+    fn insert(&mut self, group: u16) -> bool {
+        let Some(word) = self.groups.as_mut().and_then(|groups| groups.get_mut(usize::from(group) / 64)) else {
+            return true;
+        };
+        let bit = 1 << (group % 64);
+        let is_new = *word & bit == 0;
+        *word |= bit;
+        is_new
+    }
+}
