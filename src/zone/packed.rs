@@ -18,7 +18,7 @@ mod glue;
 use std::borrow::Cow;
 use std::ops::Range;
 
-pub use body::{Body, Datas, Names, Pieces, head_of, whole};
+pub use body::{Body, Datas, Form, Names, Pieces, head_of, whole};
 pub use glue::{Addresses, AddressesOf, Glue, Glues};
 
 use super::arena::Bytes;
@@ -248,11 +248,16 @@ pub struct Row<'t> {
 }
 
 impl<'t> Row<'t> {
-    /// The records and the addresses of their targets, with whatever is behind those; none where their data are kept as
-    /// they are.
+    /// What the records are.
     #[inline(always)]
-    pub fn unpack(&self) -> Option<(Body<'t>, Glues<'t>)> {
-        body::unpack_quick(self.behind, self.count).map(|(body, glue)| (body, Glues(glue)))
+    pub fn form(&self) -> Form<'t> {
+        body::form(self.behind, self.count)
+    }
+
+    /// The names that they end with and the addresses of the hosts with these names, behind which may be more.
+    #[inline(always)]
+    pub fn names(&self) -> Option<(Names<'t>, Glues<'t>)> {
+        body::names(self.behind, self.count).map(|(names, glue)| (names, Glues(glue)))
     }
 
     /// The record that `turn` begins with.

@@ -57,6 +57,11 @@ impl Query {
         &self.name[..usize::from(self.name_length)]
     }
 
+    /// Whether it is for SRV records.
+    pub fn wants_services(&self) -> bool {
+        self.rtype == rtype::SRV
+    }
+
     pub(super) fn question_end(&self) -> usize {
         HEADER + usize::from(self.name_length) + 4
     }

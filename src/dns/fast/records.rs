@@ -4,7 +4,7 @@
 #![allow(clippy::inline_always)] // a call in between would have it in memory
 
 use super::copy::copy;
-use crate::zone::packed::{Glues, Names, RR_HEAD};
+use crate::zone::packed::{Glues, Names, RR_HEAD, Row, head_of};
 use crate::zone::record::rtype;
 
 /// An address record whose owner is a pointer.
@@ -34,50 +34,92 @@ pub(super) fn addresses<const N: usize, const RECORD: usize>(
     }
 }
 
-/// Records of the question's name whose data end with a name.
-#[derive(Clone, Copy)]
-pub(super) struct Ending<'t> {
-    pub(super) head: Head,
-    /// Bytes before the name.
-    pub(super) head_size: usize,
-    pub(super) names: Names<'t>,
-    /// The first of them to be written; the others follow, and then those before it.
-    pub(super) start: usize,
+/// Those of a row whose data end with names, from the one that `turn` begins with on, and the addresses of the hosts with
+/// these names, as far as there is room for them before `end`. Gives how many of the latter there are, and where they end:
+/// where it was to begin if there is no room for all the names.
+#[inline(never)] // what it keeps in registers would push out what others keep there
+pub(super) fn names(row: Row<'_>, rtype: u16, turn: usize, out: &mut [u8], at: usize, end: usize) -> (u16, usize) {
+    let Some((records, glue)) = Ending::of(row, rtype, turn) else { return (0, at) };
+    if at + records.names.wire_size(row.count) > end {
+        return (0, at);
+    }
+    let additionals = match records.write_equal(out, at) {
+        Some(end) => end,
+        None => write_different(row, rtype, turn, out, at),
+    };
+    match glue.plain(row.count) {
+        Some(addresses) => records.write_plain_glue(addresses, out, additionals, at, end),
+        None => write_any_glue(row, rtype, turn, out, additionals, at, end),
+    }
 }
 
-impl Ending<'_> {
-    /// A copy to be passed on in memory, where the original is in registers.
+/// The names, whatever they are. With what is needed to find them: where they are known already they are in registers, and
+/// would be put into memory for every answer to be passed on for a few.
+#[inline(never)]
+fn write_different(row: Row<'_>, rtype: u16, turn: usize, out: &mut [u8], at: usize) -> usize {
+    Ending::of(row, rtype, turn).map_or(at, |(records, _)| records.write_different(out, at))
+}
+
+/// The addresses behind them, likewise.
+#[inline(never)]
+fn write_any_glue(
+    row: Row<'_>,
+    rtype: u16,
+    turn: usize,
+    out: &mut [u8],
+    at: usize,
+    answers: usize,
+    end: usize,
+) -> (u16, usize) {
+    Ending::of(row, rtype, turn).map_or((0, at), |(records, glue)| records.write_any_glue(glue, out, at, answers, end))
+}
+
+/// Records of the question's name whose data end with a name.
+#[derive(Clone, Copy)]
+struct Ending<'t> {
+    head: Head,
+    /// Bytes before the name.
+    head_size: usize,
+    names: Names<'t>,
+    /// The first of them to be written; the others follow, and then those before it.
+    start: usize,
+}
+
+impl<'t> Ending<'t> {
+    /// Those of a row, from the one that `turn` begins with on, and what is known of the hosts with their names.
     #[inline(always)]
-    fn elsewhere(&self) -> Self {
-        let Self { head, head_size, names, start } = *self;
-        Self { head, head_size, names, start }
+    fn of(row: Row<'t>, rtype: u16, turn: usize) -> Option<(Self, Glues<'t>)> {
+        let (names, glue) = row.names()?;
+        let head_size = head_of(rtype).unwrap_or_default();
+        Some((Self { head: Head::new(rtype, row.ttl), head_size, names, start: row.start(turn) }, glue))
     }
 
-    /// Writes them from `at` on; there must be room.
+    /// What they end with, and whatever.
     #[inline(always)]
-    pub(super) fn write(self, out: &mut [u8], at: usize) -> usize {
-        let shared = self.names.shared;
-        let mut short = [0; SHORT];
-        if let Some(to) = short.get_mut(..shared.len()) {
-            copy(to, shared);
+    fn shared(&self) -> [u8; SHORT] {
+        let mut shared = [0; SHORT];
+        if let Some(to) = shared.get_mut(..self.names.shared.len()) {
+            copy(to, self.names.shared);
         }
-        let equal = match self.names.each {
-            Some(own) if shared.len() <= SHORT / 2 => {
-                self.write_equal::<{ SHORT / 2 }>(self.head_size + own, &short, out, at)
-            }
-            Some(own) => self.write_equal::<SHORT>(self.head_size + own, &short, out, at),
-            None => None,
-        };
-        match equal {
-            Some(end) => end,
-            None => self.elsewhere().write_different(&short, out, at),
+        shared
+    }
+
+    /// Writes them where all are of one size and short; none elsewhere.
+    #[inline(always)]
+    fn write_equal(self, out: &mut [u8], at: usize) -> Option<usize> {
+        let size = self.head_size + self.names.each?;
+        let shared = self.shared();
+        if self.names.shared.len() <= SHORT / 2 {
+            self.write_rows::<{ SHORT / 2 }>(size, &shared, out, at)
+        } else {
+            self.write_rows::<SHORT>(size, &shared, out, at)
         }
     }
 
-    /// The same of records that are all of one size; none where they are long, or have more than `SHARED` bytes in common. Each
-    /// is followed by whatever is behind it, which the next is written over.
+    /// Writes them where no more than `SHARED` bytes are what all end with. Each is followed by whatever is behind it, which the
+    /// next is written over.
     #[inline(always)]
-    fn write_equal<const SHARED: usize>(
+    fn write_rows<const SHARED: usize>(
         self,
         size: usize,
         shared: &[u8; SHORT],
@@ -109,8 +151,9 @@ impl Ending<'_> {
         Some(end)
     }
 
-    #[inline(never)]
-    fn write_different(self, shared_short: &[u8; SHORT], out: &mut [u8], mut at: usize) -> usize {
+    /// Writes them one by one.
+    fn write_different(self, out: &mut [u8], mut at: usize) -> usize {
+        let shared_short = self.shared();
         let Self { head, head_size, names: Names { shared, lengths, rows, .. }, start } = self;
         let (before, from) = lengths.split_at(start);
         let split = before.iter().map(|own| usize::from(*own)).sum::<usize>() + before.len() * head_size;
@@ -127,7 +170,7 @@ impl Ending<'_> {
                     // With what is behind either, which is written over.
                     room[..RR_HEAD].copy_from_slice(&head);
                     room[RR_HEAD..RR_HEAD + SHORT].copy_from_slice(from);
-                    room[RR_HEAD + size..RR_HEAD + size + SHORT].copy_from_slice(shared_short);
+                    room[RR_HEAD + size..RR_HEAD + size + SHORT].copy_from_slice(&shared_short);
                     at += RR_HEAD + size + shared.len();
                 } else {
                     at = put(out, at, &head);
@@ -143,22 +186,6 @@ impl Ending<'_> {
     /// The addresses behind SRV records that were written at `answers`: all A, then all AAAA, each owner a pointer to the
     /// target it belongs to. What does not fit before `end` is left out by RRsets. Gives how many were written and where
     /// they ended.
-    #[inline(always)]
-    pub(super) fn write_glue(
-        self,
-        glue: Glues<'_>,
-        out: &mut [u8],
-        at: usize,
-        answers: usize,
-        end: usize,
-    ) -> (u16, usize) {
-        match glue.plain(self.names.lengths.len()) {
-            Some(addresses) => self.write_plain_glue(addresses, out, at, answers, end),
-            None => self.elsewhere().write_any_glue(glue, out, at, answers, end),
-        }
-    }
-
-    #[inline(never)]
     fn write_any_glue(
         self,
         glues: Glues<'_>,

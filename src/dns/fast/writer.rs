@@ -4,10 +4,10 @@
 
 use super::copy::copy;
 use super::query::{Edns, Query};
-use super::records::{self, Ending, Head, V4_RECORD, V6_RECORD, count_of, pointer, put};
+use super::records::{self, Head, V4_RECORD, V6_RECORD, count_of, pointer, put};
 use super::{Asked, Built, HEADER, MAX_TCP, MAX_UDP, MIN_UDP, OPT};
 use crate::dns::answer::{Extended, Rcode};
-use crate::zone::packed::{Body, PackedSet, RR_HEAD, Row, head_of};
+use crate::zone::packed::{Body, Form, PackedSet, RR_HEAD, Row};
 use crate::zone::record::rtype;
 use crate::zone::view::View;
 
@@ -70,22 +70,21 @@ impl<'a> Writer<'a> {
     #[inline(always)]
     pub(super) fn has_put_row(&mut self, row: Row<'_>, turn: usize, extended: Option<Extended>) -> bool {
         let end = self.end(extended);
-        let head = Head::new(self.query.rtype, row.ttl);
-        let Self { at, .. } = *self;
-        match row.unpack() {
-            Some((Body::V4(addresses), _)) if at + addresses.len() * V4_RECORD <= end => {
+        let (rtype, at) = (self.query.rtype, self.at);
+        let head = Head::new(rtype, row.ttl);
+        match row.form() {
+            Form::V4(addresses) if at + addresses.len() * V4_RECORD <= end => {
                 records::addresses::<4, V4_RECORD>(&mut self.out[at..], head, addresses, row.start(turn));
                 self.at += addresses.len() * V4_RECORD;
             }
-            Some((Body::Names(names), glue))
-                if at + names.wire_size(row.count) <= end && !matches!(self.query.rtype, rtype::MX | rtype::NS) =>
-            {
-                let head_size = head_of(self.query.rtype).unwrap_or_default();
-                let records = Ending { head, head_size, names, start: row.start(turn) };
-                let additionals = records.write(self.out, at);
-                (self.additionals, self.at) = records.write_glue(glue, self.out, additionals, at, end);
+            Form::Names if !matches!(rtype, rtype::MX | rtype::NS) => {
+                let (additionals, written) = records::names(row, rtype, turn, self.out, at, end);
+                if written == at {
+                    return false;
+                }
+                (self.additionals, self.at) = (additionals, written);
             }
-            Some((Body::V6(addresses), _)) if at + addresses.len() * V6_RECORD <= end => {
+            Form::V6(addresses) if at + addresses.len() * V6_RECORD <= end => {
                 records::addresses::<16, V6_RECORD>(&mut self.out[at..], head, addresses, row.start(turn));
                 self.at += addresses.len() * V6_RECORD;
             }

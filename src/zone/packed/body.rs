@@ -37,6 +37,19 @@ pub enum Body<'t> {
     Plain(&'t [u8]),
 }
 
+/// What the records of a set are, for who writes some of them at once.
+#[derive(Debug, Clone, Copy)]
+pub enum Form<'t> {
+    /// IPv4 addresses.
+    V4(&'t [[u8; 4]]),
+    /// IPv6 addresses.
+    V6(&'t [[u8; 16]]),
+    /// Data that end with a name.
+    Names,
+    /// Whatever else.
+    Other,
+}
+
 /// Records that end with a name, and the labels that all these names end with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Names<'t> {
@@ -155,17 +168,23 @@ pub(super) fn unpack(bytes: &[u8], count: usize) -> (Body<'_>, &[u8]) {
     }
 }
 
-/// The same from a body with whatever is behind it, and it is behind the glue then, too; none for data that are kept as they
-/// are.
+/// What the records are in a body that may have more behind it.
 #[inline(always)]
-pub(super) fn unpack_quick(bytes: &[u8], count: usize) -> Option<(Body<'_>, &[u8])> {
-    let (form, rest) = bytes.split_first()?;
-    match *form {
-        V4 => Some((Body::V4(rest.get(..count * 4)?.as_chunks().0), &[])),
-        V6 => Some((Body::V6(rest.get(..count * 16)?.as_chunks().0), &[])),
-        NAMES => unpack_names(rest, count).map(|(names, glue)| (Body::Names(names), glue)),
-        _ => None,
+pub(super) fn form(bytes: &[u8], count: usize) -> Form<'_> {
+    let Some((form, rest)) = bytes.split_first() else { return Form::Other };
+    match (*form, rest.get(..count * 4), rest.get(..count * 16)) {
+        (V4, Some(addresses), _) => Form::V4(addresses.as_chunks().0),
+        (V6, _, Some(addresses)) => Form::V6(addresses.as_chunks().0),
+        (NAMES, _, _) => Form::Names,
+        _ => Form::Other,
     }
+}
+
+/// The names in such a body, and what is behind them: the glue and maybe more.
+#[inline(always)]
+pub(super) fn names(bytes: &[u8], count: usize) -> Option<(Names<'_>, &[u8])> {
+    let (form, rest) = bytes.split_first()?;
+    if *form == NAMES { unpack_names(rest, count) } else { None }
 }
 
 #[inline(always)]
