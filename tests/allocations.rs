@@ -75,10 +75,10 @@ fn answer(workload: &Workload, policy: &Policy, questions: &[Vec<u8>], is_udp: b
     let mut answered = 0;
     for (turn, packet) in questions.iter().enumerate() {
         assert_eq!(fast::parse(packet, &mut scratch.query), Parsed::Plain);
-        let loaded = Loaded::new(&workload.zones, std::mem::take(&mut scratch.spare));
+        let loaded = Loaded::new(&workload.zones, policy, std::mem::take(&mut scratch.spare));
         let subject = loaded.find(&scratch.query);
-        let asked = Asked { packet, query: &scratch.query, peer: PEER, is_udp, turn };
-        let built = fast::respond(&loaded, policy, &asked, subject, NOW, &mut scratch.tail, &mut scratch.response);
+        let asked = Asked { packet, query: &scratch.query, peer: &|| PEER, is_udp, turn };
+        let built = fast::respond(&loaded, &asked, subject, NOW, &mut scratch.tail, &mut scratch.response);
         answered += usize::from(built != Built::Unusual);
         scratch.spare = loaded.into_spare();
     }

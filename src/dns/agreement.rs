@@ -221,13 +221,12 @@ fn compare(server: &Server, packet: &[u8], is_udp: bool) -> Option<bool> {
     if fast::parse(packet, &mut query) != Parsed::Plain {
         return None;
     }
-    let loaded = Loaded::new(&server.zones, Vec::new());
+    let (policy, mut tail) = (server.front.policy(), Tail::default());
+    let loaded = Loaded::new(&server.zones, &policy, Vec::new());
     let subject = loaded.find(&query);
     let mut out = vec![0; if is_udp { MAX_UDP } else { MAX_TCP }];
-    let asked = Asked { packet, query: &query, peer: PEER.into(), is_udp, turn: 3 };
-    let (policy, mut tail) = (server.front.policy(), Tail::default());
-    let Built::Response { length, truncated, .. } =
-        fast::respond(&loaded, &policy, &asked, subject, NOW, &mut tail, &mut out)
+    let asked = Asked { packet, query: &query, peer: &|| PEER.into(), is_udp, turn: 3 };
+    let Built::Response { length, truncated, .. } = fast::respond(&loaded, &asked, subject, NOW, &mut tail, &mut out)
     else {
         return None;
     };

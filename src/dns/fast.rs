@@ -54,6 +54,9 @@ const OPT: usize = 11;
 /// One state of every zone. Hold it for one batch.
 pub struct Loaded<'z> {
     zones: &'z Zones,
+    policy: &'z Policy,
+    /// What [`Policy::is_open`] says.
+    is_open: bool,
     states: Vec<State>,
 }
 
@@ -80,8 +83,8 @@ pub struct Subject<'t> {
 }
 
 impl<'z> Loaded<'z> {
-    /// The state of now. `spare` is where an earlier one left its memory.
-    pub fn new(zones: &'z Zones, mut spare: Vec<State>) -> Self {
+    /// The state of now, and what holds. `spare` is where an earlier one left its memory.
+    pub fn new(zones: &'z Zones, policy: &'z Policy, mut spare: Vec<State>) -> Self {
         spare.clear();
         spare.extend(zones.iter().map(|zone| {
             let (table, freshness) = (zone.load(), zone.freshness());
@@ -89,7 +92,7 @@ impl<'z> Loaded<'z> {
             let is_plain = freshness == Freshness::Fresh && delegations == 0 && redirections == 0;
             State { table, freshness, is_plain }
         }));
-        Self { zones, states: spare }
+        Self { zones, policy, is_open: policy.is_open(), states: spare }
     }
 
     /// Gives the memory back for the next.
@@ -180,14 +183,14 @@ pub enum Built {
 }
 
 /// A query on its way to its response.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Asked<'a> {
     /// The message.
     pub packet: &'a [u8],
     /// What was read from it.
     pub query: &'a Query,
-    /// Who sent it.
-    pub peer: IpAddr,
+    /// Who sent it: most answers do not depend on it.
+    pub peer: &'a dyn Fn() -> IpAddr,
     /// How it came.
     pub is_udp: bool,
     /// Where RRsets begin.
@@ -198,7 +201,6 @@ pub struct Asked<'a> {
 /// the time since 1970; `tail` is room for options, whatever is in it.
 pub fn respond<'t>(
     loaded: &'t Loaded<'_>,
-    policy: &Policy,
     asked: &Asked<'_>,
     subject: Option<Subject<'t>>,
     now: Duration,
@@ -206,36 +208,35 @@ pub fn respond<'t>(
     out: &mut [u8],
 ) -> Built {
     tail.clear();
-    let asks = asked.query.edns.as_ref().is_some_and(|edns| edns.options.asks());
-    if policy.is_open() && !asks {
-        return write(loaded, policy, asked, subject, &[], out);
+    if loaded.is_open && !asked.query.asks {
+        return write(loaded, asked, subject, &[], out);
     }
-    weigh(loaded, policy, asked, subject, now, tail, out)
+    weigh(loaded, asked, subject, now, tail, out)
 }
 
 /// The same, where it matters who asks, or for what besides.
 #[inline(never)]
 fn weigh<'t>(
     loaded: &'t Loaded<'_>,
-    policy: &Policy,
     asked: &Asked<'_>,
     subject: Option<Subject<'t>>,
     now: Duration,
     tail: &mut Tail,
     out: &mut [u8],
 ) -> Built {
-    if !policy.may_query(&asked.peer) {
+    let (policy, peer) = (loaded.policy, (asked.peer)());
+    if !policy.may_query(&peer) {
         return Built::Unusual;
     }
     let options = asked.query.edns.as_ref().map(|edns| &edns.options);
-    let Judgement { stance, is_proven } = policy.judge(options, &asked.peer, asked.is_udp, now, tail);
-    let recurses = policy.may_recurse(&asked.peer);
+    let Judgement { stance, is_proven } = policy.judge(options, &peer, asked.is_udp, now, tail);
+    let recurses = policy.may_recurse(&peer);
     // Outside the zones, and recursion is desired (RD): it is forwarded.
     if recurses && stance == Stance::Answer && subject.is_none() && asked.packet[2] & 0x01 != 0 {
         return Built::Unusual;
     }
     let built = match stance {
-        Stance::Answer => write(loaded, policy, asked, subject, tail.as_bytes(), &mut *out),
+        Stance::Answer => write(loaded, asked, subject, tail.as_bytes(), &mut *out),
         Stance::BadCookie => bare(asked, tail, &mut *out, Rcode::BadCookie, false),
         Stance::Truncate => bare(asked, tail, &mut *out, Rcode::NoError, true),
     };
@@ -243,7 +244,7 @@ fn weigh<'t>(
     if built == Built::Unusual {
         return built;
     }
-    let built = match policy.bound(&asked.peer, is_proven, now) {
+    let built = match policy.bound(&peer, is_proven, now) {
         Fate::Send => built,
         Fate::Drop => return Built::Limited,
         Fate::Slip => match bare(asked, tail, &mut *out, Rcode::NoError, true) {
@@ -270,7 +271,6 @@ fn bare(asked: &Asked<'_>, tail: &Tail, out: &mut [u8], rcode: Rcode, truncated:
 #[allow(clippy::inline_always)] // once for each of two
 fn write<'t>(
     loaded: &'t Loaded<'_>,
-    policy: &Policy,
     asked: &Asked<'_>,
     subject: Option<Subject<'t>>,
     options: &[u8],
@@ -281,14 +281,14 @@ fn write<'t>(
         && loaded.states.get(zone).is_some_and(|state| state.is_plain)
         && copy::is_same(entry.name(), query.name())
         && let Some(row) = entry.row(query.rtype)
-        && row.count <= policy.most(query.rtype)
+        && row.count <= loaded.policy.most(query.rtype)
         && let Some(mut writer) = Writer::new(asked, options, &mut *out)
         && writer.has_put_row(row, turn, None)
     {
         return writer.finish(Rcode::NoError, true, false, None);
     }
     match Writer::new(asked, options, out) {
-        Some(mut writer) => build(loaded, policy, asked, subject, &mut writer),
+        Some(mut writer) => build(loaded, asked, subject, &mut writer),
         None => Built::Unusual,
     }
 }
@@ -297,14 +297,13 @@ fn write<'t>(
 #[inline(never)]
 fn build<'t>(
     loaded: &'t Loaded<'_>,
-    policy: &Policy,
     asked: &Asked<'_>,
     subject: Option<Subject<'t>>,
     writer: &mut Writer<'_>,
 ) -> Built {
     let Asked { query, turn, is_udp, .. } = *asked;
     let Some(Subject { zone: index, entry, .. }) = subject.map(|subject| loaded.settle(subject, query)) else {
-        let why = policy.why_outside(asked.packet[2] & 0x01 != 0, &asked.peer);
+        let why = loaded.policy.why_outside(asked.packet[2] & 0x01 != 0, &(asked.peer)());
         return writer.finish(Rcode::Refused, false, false, Some(why));
     };
     let State { table, freshness, .. } = &loaded.states[index];
@@ -322,8 +321,8 @@ fn build<'t>(
     }
     let set = entry.and_then(|entry| Some((entry.row(query.rtype)?, entry.set(query.rtype)?)));
     match (&set, entry) {
-        (Some((_, set)), _) if set.count > policy.most(set.rtype) => {
-            writer.some(set, turn, policy.most(set.rtype), is_udp, stale.then_some(Extended::StaleAnswer))
+        (Some((_, set)), _) if set.count > loaded.policy.most(set.rtype) => {
+            writer.some(set, turn, loaded.policy.most(set.rtype), is_udp, stale.then_some(Extended::StaleAnswer))
         }
         (Some((row, set)), _) => writer.positive((*row, set), turn, is_udp, stale.then_some(Extended::StaleAnswer)),
         (None, Some(entry)) if entry.set(rtype::CNAME).is_some() => Built::Unusual,

@@ -38,6 +38,10 @@ const KINDS: [(&str, &str, u16, &[u8]); 5] = [
 
 const NAMES: [&str; 5] = [KINDS[0].0, KINDS[1].0, KINDS[2].0, KINDS[3].0, KINDS[4].0];
 
+fn localhost() -> IpAddr {
+    IpAddr::V4(Ipv4Addr::LOCALHOST)
+}
+
 fn packet(kind: &str) -> Vec<u8> {
     let (_, owner, rtype, options) = KINDS.into_iter().find(|(name, ..)| *name == kind).expect("a kind");
     query(owner, rtype, Some((0, options)))
@@ -53,7 +57,8 @@ fn parse(bencher: Bencher<'_, '_>, kind: &str) {
 fn look_up(bencher: Bencher<'_, '_>, services: u32) {
     let (workload, packet, mut query) = (Workload::new(services), packet("A"), Query::default());
     fast::parse(&packet, &mut query);
-    let loaded = Loaded::new(&workload.zones, Vec::new());
+    let policy = Policy::new(Secrets::new(Secret::new([7; 16])));
+    let loaded = Loaded::new(&workload.zones, &policy, Vec::new());
     bencher.bench_local(|| black_box(loaded.find(black_box(&query))).is_some());
 }
 
@@ -62,13 +67,13 @@ fn build(bencher: Bencher<'_, '_>, kind: &str) {
     let (workload, packet, mut query) = (Workload::new(100), packet(kind), Query::default());
     fast::parse(&packet, &mut query);
     let policy = Policy::new(Secrets::new(Secret::new([7; 16])));
-    let loaded = Loaded::new(&workload.zones, Vec::new());
-    let (subject, peer) = (loaded.find(&query), IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let loaded = Loaded::new(&workload.zones, &policy, Vec::new());
+    let subject = loaded.find(&query);
     let (mut tail, mut out, mut turn) = (Tail::default(), [0; MAX_UDP], 0_usize);
     bencher.bench_local(|| {
         turn = turn.wrapping_add(1);
-        let asked = Asked { packet: black_box(&packet), query: &query, peer, is_udp: true, turn };
-        fast::respond(&loaded, &policy, &asked, subject, NOW, &mut tail, &mut out)
+        let asked = Asked { packet: black_box(&packet), query: &query, peer: &localhost, is_udp: true, turn };
+        fast::respond(&loaded, &asked, subject, NOW, &mut tail, &mut out)
     });
 }
 
@@ -140,12 +145,12 @@ fn churn(bencher: Bencher<'_, '_>, changes: u32) {
         });
         let (mut spare, mut query, mut tail, mut out) = (Vec::new(), Query::default(), Tail::default(), [0; MAX_UDP]);
         bencher.bench_local(|| {
-            let loaded = Loaded::new(&zones, std::mem::take(&mut spare));
+            let loaded = Loaded::new(&zones, &policy, std::mem::take(&mut spare));
             for (turn, packet) in packets.iter().enumerate() {
                 fast::parse(black_box(packet), &mut query);
-                let asked = Asked { packet, query: &query, peer: IpAddr::V4(Ipv4Addr::LOCALHOST), is_udp: true, turn };
+                let asked = Asked { packet, query: &query, peer: &localhost, is_udp: true, turn };
                 let subject = loaded.find(&query);
-                black_box(fast::respond(&loaded, &policy, &asked, subject, NOW, &mut tail, &mut out));
+                black_box(fast::respond(&loaded, &asked, subject, NOW, &mut tail, &mut out));
             }
             spare = loaded.into_spare();
         });

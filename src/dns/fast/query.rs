@@ -14,6 +14,8 @@ pub struct Query {
     pub(super) labels: [u64; 4],
     pub(super) edns: Option<Edns>,
     pub(super) rtype: u16,
+    /// Whether an option wants something back.
+    pub(super) asks: bool,
     pub(super) name_length: u8,
     /// The name in wire form and lower case, and what was there before.
     name: [u8; 255],
@@ -36,7 +38,7 @@ impl Edns {
 
 impl Default for Query {
     fn default() -> Self {
-        Self { name: [0; 255], name_length: 1, labels: [1, 0, 0, 0], hash: 0, rtype: 0, edns: None }
+        Self { name: [0; 255], name_length: 1, labels: [1, 0, 0, 0], hash: 0, rtype: 0, asks: false, edns: None }
     }
 }
 
@@ -85,7 +87,7 @@ pub fn parse(packet: &[u8], query: &mut Query) -> Parsed {
         return Parsed::Unusual;
     }
     let rest = &rest[length + 4..];
-    query.edns = None;
+    (query.edns, query.asks) = (None, false);
     if *additionals == 0 {
         return if rest.is_empty() { Parsed::Plain } else { Parsed::Unusual };
     }
@@ -96,6 +98,7 @@ pub fn parse(packet: &[u8], query: &mut Query) -> Parsed {
         return Parsed::Plain;
     }
     let Some(options) = Options::read(options) else { return Parsed::Unusual };
+    query.asks = options.asks();
     query.edns = Some(Edns::new(opt, options));
     Parsed::Plain
 }

@@ -10,13 +10,13 @@
 
 use std::io;
 use std::mem::{size_of, zeroed};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::ptr;
 
 use libc::{c_int, c_uint, c_void, cmsghdr, iovec, mmsghdr, msghdr, sockaddr_in6, socklen_t};
 
-use super::datagrams::{self, BATCH, Datagrams, QUERY, RESPONSE};
+use super::datagrams::{self, BATCH, Datagrams, Origin, QUERY, RESPONSE};
 
 /// Room for one control message with an address of either family, with its alignment.
 const CONTROL: usize = 64;
@@ -127,6 +127,17 @@ fn msghdr_of(iov: *mut iovec, count: usize) -> msghdr {
     header
 }
 
+impl Origin for Route {
+    fn is_answerable(&self) -> bool {
+        // The port is at one place in either family.
+        matches!(c_int::from(self.peer.sin6_family), libc::AF_INET | libc::AF_INET6) && self.peer.sin6_port != 0
+    }
+
+    fn address(&self) -> IpAddr {
+        self.peer().map_or(Ipv6Addr::UNSPECIFIED.into(), |peer| peer.ip())
+    }
+}
+
 impl From<Route> for datagrams::Route {
     fn from(route: Route) -> Self {
         Self::Batch(route)
@@ -196,16 +207,13 @@ impl Datagrams for Batch {
         &self.queries[i][..(self.incoming[i].msg_len as usize).min(QUERY)]
     }
 
-    fn peer(&self, i: usize) -> Option<SocketAddr> {
-        self.routes[i].peer()
-    }
-
     fn route(&self, i: usize) -> Route {
         self.routes[i]
     }
 
-    fn query_and_response(&mut self, i: usize) -> (&[u8], &mut [u8]) {
-        (&self.queries[i][..(self.incoming[i].msg_len as usize).min(QUERY)], &mut self.responses[i])
+    fn exchange(&mut self, i: usize) -> (&[u8], &Route, &mut [u8]) {
+        let query = &self.queries[i][..(self.incoming[i].msg_len as usize).min(QUERY)];
+        (query, &self.routes[i], &mut self.responses[i])
     }
 
     fn push(&mut self, i: usize, length: usize) {
@@ -279,4 +287,24 @@ fn set(socket: &socket2::Socket, level: c_int, name: c_int, value: c_int) -> io:
         libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), size_of::<c_int>() as socklen_t)
     };
     if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No kernel lets a test send from there.
+    #[test]
+    fn source_port_0_is_never_answered() {
+        for (family, port, is_answerable) in
+            [(libc::AF_INET, 0, false), (libc::AF_INET6, 0, false), (libc::AF_INET, 1, true), (libc::AF_INET6, 1, true)]
+        {
+            let mut route = Route::new();
+            assert!(!route.is_answerable(), "nobody");
+            (route.peer.sin6_family, route.peer.sin6_port) = (family as libc::sa_family_t, u16::to_be(port));
+            assert_eq!(route.is_answerable(), is_answerable, "{:?}", route.peer());
+            assert_eq!(route.peer().is_some_and(|peer| peer.is_answerable()), is_answerable);
+            assert!(route.address().is_unspecified());
+        }
+    }
 }

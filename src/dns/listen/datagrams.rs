@@ -2,7 +2,7 @@
 //! elsewhere.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use super::super::fast;
 
@@ -19,7 +19,7 @@ pub(super) const RESPONSE: usize = fast::MAX_UDP;
 /// Buffers for datagrams in each direction.
 pub(super) trait Datagrams {
     /// Where a query came from and was sent to: what its response needs.
-    type Route: Copy + Into<Route>;
+    type Route: Copy + Into<Route> + Origin;
 
     fn new() -> Self;
 
@@ -27,17 +27,14 @@ pub(super) trait Datagrams {
     /// at most [`BATCH`].
     fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize>;
 
-    /// Who sent the `i`-th query.
-    fn peer(&self, i: usize) -> Option<SocketAddr>;
-
     /// The route of the `i`-th query.
     fn route(&self, i: usize) -> Self::Route;
 
     /// The `i`-th query.
     fn query(&self, i: usize) -> &[u8];
 
-    /// The `i`-th query, and where its response may be written.
-    fn query_and_response(&mut self, i: usize) -> (&[u8], &mut [u8]);
+    /// The `i`-th query, its route, and where its response may be written.
+    fn exchange(&mut self, i: usize) -> (&[u8], &Self::Route, &mut [u8]);
 
     /// Notes that the response to the `i`-th query is written and has this length.
     fn push(&mut self, i: usize, length: usize);
@@ -45,6 +42,26 @@ pub(super) trait Datagrams {
     /// Sends the responses noted. One that cannot be sent (its client is gone, or there is no route) is skipped; gives
     /// how many were.
     fn send(&mut self, socket: &UdpSocket) -> usize;
+}
+
+/// Where a datagram came from.
+pub(super) trait Origin {
+    /// Whether it can be answered at all: port 0 cannot (in RFC 768 it stands for no port), and whoever sends from it wants
+    /// no answer.
+    fn is_answerable(&self) -> bool;
+
+    /// Whose address it is.
+    fn address(&self) -> IpAddr;
+}
+
+impl Origin for SocketAddr {
+    fn is_answerable(&self) -> bool {
+        self.port() != 0
+    }
+
+    fn address(&self) -> IpAddr {
+        self.ip()
+    }
 }
 
 /// The way back of a query that is answered later.

@@ -10,7 +10,7 @@ use super::datagrams::{Datagrams, QUERY, RESPONSE, Route};
 pub(super) struct Plain {
     query: Box<[u8; QUERY]>,
     length: usize,
-    peer: Option<SocketAddr>,
+    peer: SocketAddr,
     response: Box<[u8; RESPONSE]>,
     pushed: Option<usize>,
 }
@@ -26,31 +26,26 @@ impl Datagrams for Plain {
 
     fn new() -> Self {
         let (query, response) = (Box::new([0; QUERY]), Box::new([0; RESPONSE]));
-        Self { query, length: 0, peer: None, response, pushed: None }
+        Self { query, length: 0, peer: (std::net::Ipv4Addr::UNSPECIFIED, 0).into(), response, pushed: None }
     }
 
     fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize> {
         self.pushed = None;
         let (length, peer) = socket.recv_from(&mut self.query[..])?;
-        (self.length, self.peer) = (length, Some(peer));
+        (self.length, self.peer) = (length, peer);
         Ok(1)
     }
 
-    fn peer(&self, _: usize) -> Option<SocketAddr> {
-        self.peer
-    }
-
     fn route(&self, _: usize) -> SocketAddr {
-        // Only asked for with a query there.
-        self.peer.unwrap_or_else(|| (std::net::Ipv4Addr::UNSPECIFIED, 0).into())
+        self.peer
     }
 
     fn query(&self, _: usize) -> &[u8] {
         &self.query[..self.length]
     }
 
-    fn query_and_response(&mut self, _: usize) -> (&[u8], &mut [u8]) {
-        (&self.query[..self.length], &mut self.response[..])
+    fn exchange(&mut self, _: usize) -> (&[u8], &SocketAddr, &mut [u8]) {
+        (&self.query[..self.length], &self.peer, &mut self.response[..])
     }
 
     fn push(&mut self, _: usize, length: usize) {
@@ -58,7 +53,7 @@ impl Datagrams for Plain {
     }
 
     fn send(&mut self, socket: &UdpSocket) -> usize {
-        let (Some(length), Some(peer)) = (self.pushed.take(), self.peer) else { return 0 };
-        usize::from(socket.send_to(&self.response[..length], peer).is_err())
+        let Some(length) = self.pushed.take() else { return 0 };
+        usize::from(socket.send_to(&self.response[..length], self.peer).is_err())
     }
 }

@@ -203,8 +203,8 @@ enum Stopped {
 /// Answers the messages in `input` from `done` on, all from one state of the zones.
 fn answer_all(input: &[u8], done: &mut usize, client: SocketAddr, output: &mut Vec<u8>, shared: &Acceptor) -> Stopped {
     SCRATCH.with_borrow_mut(|Scratch { query, response, spare, tail }| {
-        let loaded = Loaded::new(&shared.zones, std::mem::take(spare));
         let (policy, now) = (shared.front.policy(), since_1970());
+        let loaded = Loaded::new(&shared.zones, &policy, std::mem::take(spare));
         let mut stopped = Stopped::Done;
         while let Some(length) = whole_message(&input[*done..]) {
             if output.len() >= FLUSH {
@@ -216,9 +216,9 @@ fn answer_all(input: &[u8], done: &mut usize, client: SocketAddr, output: &mut V
             let built = match fast::parse(packet, query) {
                 Parsed::Drop => continue,
                 Parsed::Plain => {
-                    let (peer, turn) = (client.ip(), fastrand::usize(..));
-                    let asked = Asked { packet, query, peer, is_udp: false, turn };
-                    fast::respond(&loaded, &policy, &asked, loaded.find(query), now, tail, response)
+                    let asked =
+                        Asked { packet, query, peer: &|| client.ip(), is_udp: false, turn: fastrand::usize(..) };
+                    fast::respond(&loaded, &asked, loaded.find(query), now, tail, response)
                 }
                 Parsed::Unusual => Built::Unusual,
             };

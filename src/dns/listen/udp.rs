@@ -1,6 +1,6 @@
 //! The UDP threads: one socket each, batches in, three steps over each batch, batches out. No runtime, no locks.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use tracing::warn;
 
 #[cfg(target_os = "linux")]
 use super::batch::Batch;
-use super::datagrams::{BATCH, Datagrams, Route, Trouble};
+use super::datagrams::{BATCH, Datagrams, Origin, Route, Trouble};
 use super::pace::Pace;
 use super::plain::Plain;
 use super::prefetch::{prefetch, prefetch_line};
@@ -122,7 +122,8 @@ impl Worker {
     /// Writes the responses to all the queries of a batch.
     fn answer<D: Datagrams>(&self, datagrams: &mut D, received: usize, scratch: &mut Scratch, counters: &Counters) {
         let Scratch { queries, spare, tail, turn, tally } = scratch;
-        let loaded = Loaded::new(&self.zones, std::mem::take(spare));
+        let (policy, now) = (self.front.policy(), since_1970());
+        let loaded = Loaded::new(&self.zones, &policy, std::mem::take(spare));
         // Read and hash every name, and ask for where the table has it.
         let (mut parsed, mut aims) = ([Parsed::Drop; BATCH], [None; BATCH]);
         for i in 0..received {
@@ -147,21 +148,20 @@ impl Worker {
         let order = by_kind(&queries[..received]);
         order[..received.min(AHEAD)].iter().for_each(|i| ask_for_the_rest(*i));
         // Write every answer.
-        let (policy, now) = (self.front.policy(), since_1970());
         let mut lengths = [0; BATCH];
         for (place, &i) in order[..received].iter().enumerate() {
             if let Some(&ahead) = order[..received].get(place + AHEAD) {
                 ask_for_the_rest(ahead);
             }
-            let Some(peer) = datagrams.peer(i).filter(|peer| is_answered(parsed[i], *peer)) else {
+            let (packet, route, out) = datagrams.exchange(i);
+            if parsed[i] == Parsed::Drop || !route.is_answerable() {
                 counters.dropped();
                 continue;
-            };
+            }
             *turn = turn.wrapping_add(1);
-            let (packet, out) = datagrams.query_and_response(i);
-            let asked = Asked { packet, query: &queries[i], peer: peer.ip(), is_udp: true, turn: *turn };
+            let asked = Asked { packet, query: &queries[i], peer: &|| route.address(), is_udp: true, turn: *turn };
             let built = match parsed[i] {
-                Parsed::Plain => fast::respond(&loaded, &policy, &asked, subjects[i], now, tail, out),
+                Parsed::Plain => fast::respond(&loaded, &asked, subjects[i], now, tail, out),
                 _ => Built::Unusual,
             };
             match built {
@@ -209,12 +209,6 @@ fn by_kind(queries: &[Query]) -> [usize; BATCH] {
         (first, behind) = (first + usize::from(is_first), behind - usize::from(!is_first));
     }
     order
-}
-
-/// Whether a datagram gets an answer at all, from here or from the handler. Port 0 cannot be answered (in RFC 768 it
-/// stands for no port), and whoever sends from it wants no answer.
-fn is_answered(parsed: Parsed, peer: SocketAddr) -> bool {
-    parsed != Parsed::Drop && peer.port() != 0
 }
 
 /// Sleeps; this thread is nobody's runtime's.
@@ -268,18 +262,6 @@ mod tests {
             serving.join().unwrap().unwrap();
             answers
         })
-    }
-
-    /// No kernel lets a test send from there.
-    #[test]
-    fn source_port_0_is_never_answered() {
-        for parsed in [Parsed::Plain, Parsed::Unusual, Parsed::Drop] {
-            for address in ["192.0.2.1:0", "[2001:db8::1]:0"] {
-                assert!(!is_answered(parsed, address.parse().unwrap()), "{parsed:?} from {address}");
-            }
-            let is_dropped = parsed == Parsed::Drop;
-            assert_eq!(is_answered(parsed, "192.0.2.1:1".parse().unwrap()), !is_dropped, "{parsed:?}");
-        }
     }
 
     #[test]

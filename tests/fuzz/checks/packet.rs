@@ -103,12 +103,12 @@ impl Server {
         if fast::parse(packet, &mut query) != Parsed::Plain {
             return None;
         }
-        let loaded = Loaded::new(&self.zones, Vec::new());
+        let (policy, mut tail) = (self.front.policy(), Tail::default());
+        let loaded = Loaded::new(&self.zones, &policy, Vec::new());
         let subject = loaded.find(&query);
         let mut out = vec![0; if is_udp { MAX_UDP } else { MAX_TCP }];
-        let asked = Asked { packet, query: &query, peer: PEER, is_udp, turn: 1 };
-        let (policy, mut tail) = (self.front.policy(), Tail::default());
-        match fast::respond(&loaded, &policy, &asked, subject, NOW, &mut tail, &mut out) {
+        let asked = Asked { packet, query: &query, peer: &|| PEER, is_udp, turn: 1 };
+        match fast::respond(&loaded, &asked, subject, NOW, &mut tail, &mut out) {
             Built::Response { length, .. } => {
                 out.truncate(length.into());
                 Some(out)
