@@ -57,6 +57,7 @@ impl Packed {
     }
 
     /// The owner in wire form, in lower case.
+    #[inline]
     pub fn name(&self) -> &[u8] {
         &self.0[1..=usize::from(self.0[0])]
     }

@@ -40,38 +40,24 @@ pub(super) fn addresses<const N: usize, const RECORD: usize>(
 #[inline(never)] // what it keeps in registers would push out what others keep there
 pub(super) fn names(row: Row<'_>, rtype: u16, turn: usize, out: &mut [u8], at: usize, end: usize) -> (u16, usize) {
     let Some((records, glue)) = Ending::of(row, rtype, turn) else { return (0, at) };
-    if at + records.names.wire_size(row.count) > end {
+    let additionals = at + records.names.wire_size(row.count);
+    if additionals > end {
         return (0, at);
     }
-    let additionals = match records.write_equal(out, at) {
-        Some(end) => end,
-        None => write_different(row, rtype, turn, out, at),
-    };
-    match glue.plain(row.count) {
-        Some(addresses) => records.write_plain_glue(addresses, out, additionals, at, end),
-        None => write_any_glue(row, rtype, turn, out, additionals, at, end),
+    let most = ((end - additionals) / V4_RECORD).min(row.count);
+    match glue.plain(row.count).and_then(|addresses| records.write_with(addresses, most, out, at, additionals)) {
+        Some(end) => (count_of(most), end),
+        None => any_names(row, rtype, turn, out, at, end),
     }
 }
 
-/// The names, whatever they are. With what is needed to find them: where they are known already they are in registers, and
+/// The same, whatever they are. With what is needed to find them: where they are known already they are in registers, and
 /// would be put into memory for every answer to be passed on for a few.
 #[inline(never)]
-fn write_different(row: Row<'_>, rtype: u16, turn: usize, out: &mut [u8], at: usize) -> usize {
-    Ending::of(row, rtype, turn).map_or(at, |(records, _)| records.write_different(out, at))
-}
-
-/// The addresses behind them, likewise.
-#[inline(never)]
-fn write_any_glue(
-    row: Row<'_>,
-    rtype: u16,
-    turn: usize,
-    out: &mut [u8],
-    at: usize,
-    answers: usize,
-    end: usize,
-) -> (u16, usize) {
-    Ending::of(row, rtype, turn).map_or((0, at), |(records, glue)| records.write_any_glue(glue, out, at, answers, end))
+fn any_names(row: Row<'_>, rtype: u16, turn: usize, out: &mut [u8], at: usize, end: usize) -> (u16, usize) {
+    let Some((records, glue)) = Ending::of(row, rtype, turn) else { return (0, at) };
+    let additionals = records.write(out, at);
+    records.write_glue(glue, out, additionals, at, end)
 }
 
 /// Records of the question's name whose data end with a name.
@@ -104,55 +90,79 @@ impl<'t> Ending<'t> {
         shared
     }
 
-    /// Writes them where all are of one size and short; none elsewhere.
+    /// Writes them from `at` and, from `additionals` on where they end, the addresses of `most` of the hosts, each of which has
+    /// one. Gives where these end; none where names are long or far, and then something may be written.
     #[inline(always)]
-    fn write_equal(self, out: &mut [u8], at: usize) -> Option<usize> {
-        let size = self.head_size + self.names.each?;
+    fn write_with(
+        self,
+        addresses: &[[u8; 4]],
+        most: usize,
+        out: &mut [u8],
+        at: usize,
+        additionals: usize,
+    ) -> Option<usize> {
         let shared = self.shared();
-        if self.names.shared.len() <= SHORT / 2 {
-            self.write_rows::<{ SHORT / 2 }>(size, &shared, out, at)
-        } else {
-            self.write_rows::<SHORT>(size, &shared, out, at)
+        // All hosts' names are before the addresses.
+        pointer(additionals)?;
+        match self.names.shared.len() {
+            0..=16 => self.write_rows(shared.first_chunk::<16>()?, addresses, most, out, at, additionals)?,
+            17..=SHORT => self.write_rows(&shared, addresses, most, out, at, additionals)?,
+            _ => return None,
         }
+        Some(additionals + most * V4_RECORD)
     }
 
-    /// Writes them where no more than `SHARED` bytes are what all end with. Each is followed by whatever is behind it, which the
-    /// next is written over.
     #[inline(always)]
     fn write_rows<const SHARED: usize>(
         self,
-        size: usize,
-        shared: &[u8; SHORT],
+        shared: &[u8; SHARED],
+        addresses: &[[u8; 4]],
+        most: usize,
         out: &mut [u8],
         at: usize,
-    ) -> Option<usize> {
-        let Names { lengths, rows, .. } = self.names;
-        let (count, length) = (lengths.len(), size + self.names.shared.len());
-        if size > SHORT || self.names.shared.len() > SHARED {
-            return None;
-        }
-        let shared = shared.first_chunk::<SHARED>()?;
-        let head = self.head.of_length(length).bytes();
-        let end = at + count * (RR_HEAD + length);
-        let room = out.get_mut(at..end + 2 * SHORT)?;
-        // The last row, and where the first to be written is.
-        let last = count.checked_sub(1)? * size;
-        let rows = rows.get(..last + SHORT)?;
-        let (mut from, mut to) = (self.start * size, 0);
-        for _ in 0..count {
-            let room = room.get_mut(to..)?.first_chunk_mut::<{ RR_HEAD + 2 * SHORT }>()?;
-            room[..RR_HEAD].copy_from_slice(&head);
+        additionals: usize,
+    ) -> Option<()> {
+        let Self { head, head_size, names, start } = self;
+        let Names { lengths, rows, .. } = names;
+        let of_host = head.of_type(rtype::A).of_length(4);
+        let put_address = |out: &mut [u8], i: usize, record: usize, place: usize| {
+            let owner = pointer(record + RR_HEAD + head_size)?;
+            let room = out.get_mut(additionals + i * V4_RECORD..)?.first_chunk_mut::<V4_RECORD>()?;
+            room[..RR_HEAD].copy_from_slice(&of_host.of_owner(owner).bytes());
+            room[RR_HEAD..].copy_from_slice(addresses.get(place)?);
+            Some(())
+        };
+        let (mut place, mut from, mut to) = (start, start * head_size + names.own(start), at);
+        for i in 0..lengths.len() {
+            let size = head_size + usize::from(*lengths.get(place)?);
+            if size > SHORT {
+                return None;
+            }
+            // With what is behind either, which is written over.
+            let room = out.get_mut(to..)?.first_chunk_mut::<{ RR_HEAD + 2 * SHORT }>()?;
+            room[..RR_HEAD].copy_from_slice(&head.of_length(size + names.shared.len()).bytes());
             room[RR_HEAD..RR_HEAD + SHORT].copy_from_slice(rows.get(from..)?.first_chunk::<SHORT>()?);
             room[RR_HEAD + size..RR_HEAD + size + SHARED].copy_from_slice(shared);
-            to += RR_HEAD + length;
+            if i < most {
+                put_address(out, i, to, place)?;
+            }
+            to += RR_HEAD + size + names.shared.len();
             // As in `after`.
-            from = std::hint::select_unpredictable(from < last, from + size, 0);
+            let is_last = place + 1 == lengths.len();
+            place = std::hint::select_unpredictable(is_last, 0, place + 1);
+            from = std::hint::select_unpredictable(is_last, 0, from + size);
         }
-        Some(end)
+        // What was behind the last name is where the first addresses were.
+        let mut to = at;
+        for (i, own) in lengths.iter().cycle().skip(start).take(most.min(2)).enumerate() {
+            put_address(out, i, to, after_by(start, i, lengths.len()))?;
+            to += RR_HEAD + head_size + usize::from(*own) + names.shared.len();
+        }
+        Some(())
     }
 
-    /// Writes them one by one.
-    fn write_different(self, out: &mut [u8], mut at: usize) -> usize {
+    /// Writes them, whatever they are. Gives where they end.
+    fn write(self, out: &mut [u8], mut at: usize) -> usize {
         let shared_short = self.shared();
         let Self { head, head_size, names: Names { shared, lengths, rows, .. }, start } = self;
         let (before, from) = lengths.split_at(start);
@@ -186,14 +196,7 @@ impl<'t> Ending<'t> {
     /// The addresses behind SRV records that were written at `answers`: all A, then all AAAA, each owner a pointer to the
     /// target it belongs to. What does not fit before `end` is left out by RRsets. Gives how many were written and where
     /// they ended.
-    fn write_any_glue(
-        self,
-        glues: Glues<'_>,
-        out: &mut [u8],
-        mut at: usize,
-        answers: usize,
-        end: usize,
-    ) -> (u16, usize) {
+    fn write_glue(self, glues: Glues<'_>, out: &mut [u8], mut at: usize, answers: usize, end: usize) -> (u16, usize) {
         let Self { head, names, start, .. } = self;
         let mut written = 0;
         for is_v6 in [false, true] {
@@ -225,48 +228,6 @@ impl<'t> Ending<'t> {
         }
         (written, at)
     }
-
-    /// The same where every target has one IPv4 address and nothing else: nothing to look out for.
-    #[inline(always)]
-    fn write_plain_glue(
-        self,
-        addresses: &[[u8; 4]],
-        out: &mut [u8],
-        at: usize,
-        answers: usize,
-        end: usize,
-    ) -> (u16, usize) {
-        let Self { head, names, start, .. } = self;
-        let most = (end.saturating_sub(at) / V4_RECORD).min(addresses.len());
-        let room = &mut out[at..][..most * V4_RECORD];
-        let head = head.of_type(rtype::A).of_length(4);
-        let first = answers + RR_HEAD + SRV_HEAD;
-        // Targets that are equally far from each other, all within reach: nothing to decide in between.
-        if let Some(own) = names.each
-            && let step = own + names.shared.len() + RR_HEAD + SRV_HEAD
-            && pointer(first + step * most).is_some()
-        {
-            let mut head = head.of_owner(pointer(first).unwrap_or(QUESTION));
-            let mut place = start;
-            for record in room.as_chunks_mut::<V4_RECORD>().0 {
-                record[..RR_HEAD].copy_from_slice(&head.bytes());
-                record[RR_HEAD..].copy_from_slice(&addresses[place]);
-                head.begin = head.begin.wrapping_add((step as u64) << 48);
-                place = after(place, addresses.len());
-            }
-            return (count_of(most), at + most * V4_RECORD);
-        }
-        let (mut owner, mut place, mut written) = (first, start, 0);
-        for record in room.as_chunks_mut::<V4_RECORD>().0 {
-            let (Some(pointer), Some(own)) = (pointer(owner), names.lengths.get(place)) else { break };
-            record[..RR_HEAD].copy_from_slice(&head.of_owner(pointer).bytes());
-            record[RR_HEAD..].copy_from_slice(&addresses[place]);
-            owner += usize::from(*own) + names.shared.len() + RR_HEAD + SRV_HEAD;
-            place = after(place, addresses.len());
-            written += 1;
-        }
-        (count_of(written), at + written * V4_RECORD)
-    }
 }
 
 /// Copies `bytes` to `at`. Gives where they end.
@@ -285,6 +246,12 @@ pub(super) fn count_of(records: usize) -> u16 {
 #[inline]
 fn after(place: usize, count: usize) -> usize {
     std::hint::select_unpredictable(place + 1 < count, place + 1, 0)
+}
+
+/// The place `more` places after `place`, less than twice around.
+#[inline]
+fn after_by(place: usize, more: usize, count: usize) -> usize {
+    if place + more < count { place + more } else { place + more - count }
 }
 
 /// What is before the data of a record: owner, type, class IN, TTL, length. In two numbers, so that what differs from

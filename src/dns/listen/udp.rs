@@ -25,6 +25,9 @@ use crate::zone::Zones;
 /// How often a thread without queries looks whether it is to stop.
 pub(super) const LOOK: Duration = Duration::from_millis(200);
 
+/// After how many full batches in a row it looks as well.
+const LOOK_EVERY: u32 = 64;
+
 /// What is waited after an error that passes: an error that stays must not become a busy loop.
 const BREATH: Duration = Duration::from_millis(5);
 
@@ -95,19 +98,26 @@ impl Worker {
             tally: Tally::default(),
         };
         let mut pace = Pace::new(self.gather, Instant::now());
-        while !self.stop.is_cancelled() {
+        // Full batches since it was last looked whether to stop, which takes a lock.
+        let mut full = 0_u32;
+        while full % LOOK_EVERY != 0 || !self.stop.is_cancelled() {
             let received = match datagrams.receive(&self.socket) {
                 Ok(received) => received,
                 Err(error) => match Trouble::of(&error) {
-                    Trouble::Nothing => continue,
+                    Trouble::Nothing => {
+                        full = 0;
+                        continue;
+                    }
                     Trouble::Passing => {
                         counters.troubled();
                         rest(BREATH);
+                        full = 0;
                         continue;
                     }
                     Trouble::Missing | Trouble::Fatal => return Err(error),
                 },
             };
+            full = if received == BATCH { full.wrapping_add(1) } else { 0 };
             self.answer(&mut datagrams, received, &mut scratch, counters);
             counters.unsent(datagrams.send(&self.socket));
             if pace.is_of_interest(received)

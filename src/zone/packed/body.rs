@@ -3,12 +3,11 @@
 //!
 //! ```text
 //! V4, V6  the addresses, side by side
-//! NAMES   rows: 4 │ each length │ shared length │ a length each │ rows: head and own labels each │ shared │ glue
+//! NAMES   rows: 4 │ shared length │ a length each │ rows: head and own labels each │ shared │ glue
 //! PLAIN   the data of each, behind its length: 2
 //! ```
 //! Data that end with a name (SRV, PTR, NS, …) are kept without the labels at its end that all names of the set share,
-//! which are there once; `head` is what comes before the name, such as SRV's priority, weight and port. Where all have own
-//! labels of one length, as names made of addresses have, it is told beforehand. Glue, for SRV, is [`super::glue`]'s.
+//! which are there once; `head` is what comes before the name, such as SRV's priority, weight and port. Glue, for SRV, is [`super::glue`]'s.
 
 use std::borrow::Cow;
 
@@ -20,9 +19,6 @@ const PLAIN: u8 = 0;
 const V4: u8 = 1;
 const V6: u8 = 2;
 const NAMES: u8 = 3;
-
-/// Instead of a length that all have. No name is so long without its root.
-const DIFFERENT: u8 = 255;
 
 /// The records of a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,8 +56,8 @@ pub struct Names<'t> {
     /// For each record what comes before the name, [`head_of`] its type, then the name's own labels. What is behind the
     /// last of them is there so that rows can be read in pieces of one size.
     pub rows: &'t [u8],
-    /// The length that all names' own labels have, if it is one.
-    pub each: Option<usize>,
+    /// The lengths, and what is behind them.
+    from_lengths: &'t [u8],
     /// Bytes of the rows without that.
     size: usize,
 }
@@ -106,10 +102,6 @@ fn pack_names(bytes: &mut Vec<u8>, set: &RrSet, glue: &[u8]) -> Option<()> {
     let own = |rdata: &[u8]| rdata.len() - head - shared.len();
     let rows: usize = set.iter().map(|rdata| head + own(rdata)).sum();
     bytes.extend_from_slice(&u32::try_from(rows).unwrap_or(u32::MAX).to_be_bytes());
-    let mut lengths = set.iter().map(own);
-    let first = lengths.next().and_then(|length| u8::try_from(length).ok());
-    let each = first.filter(|first| lengths.all(|length| length == usize::from(*first)));
-    bytes.push(each.unwrap_or(DIFFERENT));
     bytes.push(u8::try_from(shared.len()).unwrap_or(u8::MAX));
     bytes.extend(set.iter().map(|rdata| u8::try_from(own(rdata)).unwrap_or(u8::MAX)));
     set.iter().for_each(|rdata| bytes.extend_from_slice(&rdata[..head + own(rdata)]));
@@ -189,12 +181,11 @@ pub(super) fn names(bytes: &[u8], count: usize) -> Option<(Names<'_>, &[u8])> {
 
 #[inline(always)]
 fn unpack_names(bytes: &[u8], count: usize) -> Option<(Names<'_>, &[u8])> {
-    let (&[a, b, c, d, each, shared], rest) = bytes.split_first_chunk::<6>()?;
+    let (&[a, b, c, d, shared], rest) = bytes.split_first_chunk::<5>()?;
     let (lengths, rows) = rest.split_at_checked(count)?;
     let size = u32::from_be_bytes([a, b, c, d]) as usize;
-    let each = (each != DIFFERENT).then_some(usize::from(each));
     let (shared, glue) = rows.get(size..)?.split_at_checked(usize::from(shared))?;
-    Some((Names { shared, lengths, rows, each, size }, glue))
+    Some((Names { shared, lengths, rows, from_lengths: rest, size }, glue))
 }
 
 impl Body<'_> {
@@ -211,6 +202,21 @@ impl Body<'_> {
 }
 
 impl Names<'_> {
+    /// Bytes of the own labels of the first `count` names.
+    #[inline]
+    pub fn own(&self, count: usize) -> usize {
+        let Some(lengths) = self.from_lengths.first_chunk().filter(|_| count < 16) else {
+            return self.lengths[..count].iter().map(|own| usize::from(*own)).sum();
+        };
+        // All at once: how many times a loop went round would not be foreseen. By twos, then all.
+        const TWOS: u128 = u128::MAX / 0xffff * 0xff;
+        let lengths = u128::from_le_bytes(*lengths) & ((1 << (count * 8)) - 1);
+        let twos = (lengths & TWOS) + (lengths >> 8 & TWOS);
+        #[allow(clippy::cast_possible_truncation)] // the halves
+        let fours = twos as u64 + (twos >> 64) as u64;
+        (fours.wrapping_mul(u64::MAX / 0xffff) >> 48) as usize
+    }
+
     /// The same of these.
     pub fn wire_size(&self, count: usize) -> usize {
         self.size + count * (self.shared.len() + RR_HEAD)
@@ -275,6 +281,12 @@ mod tests {
         assert_eq!(Datas::new(body, rtype).map(whole).collect::<Vec<_>>(), expected);
         let on_wire: usize = expected.iter().map(|rdata| RR_HEAD + rdata.len()).sum();
         assert_eq!(body.wire_size(set.len()), on_wire);
+        if let Body::Names(names) = body {
+            let own =
+                |count: usize| expected[..count].iter().map(|data| data.len() - names.shared.len()).sum::<usize>();
+            let head = head_of(rtype).unwrap();
+            assert!((0..=set.len()).all(|count| names.own(count) + count * head == own(count)));
+        }
         bytes.len()
     }
 
@@ -293,14 +305,23 @@ mod tests {
     }
 
     #[test]
+    fn own_labels_are_counted_in_sets_of_all_sizes() {
+        for count in 1..40 {
+            let names: Vec<String> =
+                (0..count).map(|i: u32| format!("{}.example", "x".repeat(1 + i as usize))).collect();
+            pointers(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
     fn labels_that_all_names_end_with_are_kept_once() {
         // Behind the form, the size of the rows and those of the labels: what is shared, and each one's length and own.
-        assert_eq!(pointers(&["a.b.example", "c.b.example"]), 7 + 11 + 2 * (1 + 2));
-        assert_eq!(pointers(&["b.example", "a.b.example"]), 7 + 9 + (1 + 2) + (1 + 4));
-        assert_eq!(pointers(&["a.b.example", "a.B.example"]), 7 + 9 + 2 * (1 + 4), "case is kept");
-        assert_eq!(pointers(&["a.example"]), 7 + 9 + (1 + 2));
-        assert_eq!(pointers(&["a", "."]), 7 + 1 + (1 + 2) + 1);
-        assert_eq!(pointers(&["xb.example", "b.example"]), 7 + 9 + (1 + 3) + (1 + 2), "whole labels alone");
+        assert_eq!(pointers(&["a.b.example", "c.b.example"]), 6 + 11 + 2 * (1 + 2));
+        assert_eq!(pointers(&["b.example", "a.b.example"]), 6 + 9 + (1 + 2) + (1 + 4));
+        assert_eq!(pointers(&["a.b.example", "a.B.example"]), 6 + 9 + 2 * (1 + 4), "case is kept");
+        assert_eq!(pointers(&["a.example"]), 6 + 9 + (1 + 2));
+        assert_eq!(pointers(&["a", "."]), 6 + 1 + (1 + 2) + 1);
+        assert_eq!(pointers(&["xb.example", "b.example"]), 6 + 9 + (1 + 3) + (1 + 2), "whole labels alone");
     }
 
     #[test]
