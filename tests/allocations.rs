@@ -77,8 +77,8 @@ fn answer(workload: &Workload, policy: &Policy, questions: &[Vec<u8>], is_udp: b
         assert_eq!(fast::parse(packet, &mut scratch.query), Parsed::Plain);
         let loaded = Loaded::new(&workload.zones, policy, std::mem::take(&mut scratch.spare));
         let subject = loaded.find(&scratch.query);
-        let asked = Asked { packet, query: &scratch.query, peer: &|| PEER, is_udp, turn };
-        let built = fast::respond(&loaded, &asked, subject, NOW, &mut scratch.tail, &mut scratch.response);
+        let asked = Asked { packet, query: &scratch.query, peer: &|| PEER, now: &|| NOW, is_udp, turn };
+        let built = fast::respond(&loaded, &asked, subject, &mut scratch.tail, &mut scratch.response);
         answered += usize::from(built != Built::Unusual);
         scratch.spare = loaded.into_spare();
     }

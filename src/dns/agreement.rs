@@ -225,9 +225,8 @@ fn compare(server: &Server, packet: &[u8], is_udp: bool) -> Option<bool> {
     let loaded = Loaded::new(&server.zones, &policy, Vec::new());
     let subject = loaded.find(&query);
     let mut out = vec![0; if is_udp { MAX_UDP } else { MAX_TCP }];
-    let asked = Asked { packet, query: &query, peer: &|| PEER.into(), is_udp, turn: 3 };
-    let Built::Response { length, truncated, .. } = fast::respond(&loaded, &asked, subject, NOW, &mut tail, &mut out)
-    else {
+    let asked = Asked { packet, query: &query, peer: &|| PEER.into(), now: &|| NOW, is_udp, turn: 3 };
+    let Built::Response { length, truncated, .. } = fast::respond(&loaded, &asked, subject, &mut tail, &mut out) else {
         return None;
     };
     let length = usize::from(length);

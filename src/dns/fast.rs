@@ -67,6 +67,8 @@ pub struct State {
     /// Whether what is held at a name is the answer, and nothing else is to be said: it is fresh, and no name is above others
     /// that are not the zone's.
     is_plain: bool,
+    /// Whether, then, what is held at no name is nowhere: there are no wildcards.
+    is_all: bool,
 }
 
 /// Where it will be looked for what a query is about: in which zone.
@@ -88,9 +90,9 @@ impl<'z> Loaded<'z> {
         spare.clear();
         spare.extend(zones.iter().map(|zone| {
             let (table, freshness) = (zone.load(), zone.freshness());
-            let Cuts { delegations, redirections, wildcards: _ } = table.cuts();
+            let Cuts { delegations, redirections, wildcards } = table.cuts();
             let is_plain = freshness == Freshness::Fresh && delegations == 0 && redirections == 0;
-            State { table, freshness, is_plain }
+            State { table, freshness, is_plain, is_all: wildcards == 0 }
         }));
         Self { zones, policy, is_open: policy.is_open(), states: spare }
     }
@@ -191,19 +193,20 @@ pub struct Asked<'a> {
     pub query: &'a Query,
     /// Who sent it: most answers do not depend on it.
     pub peer: &'a dyn Fn() -> IpAddr,
+    /// The time since 1970, likewise.
+    pub now: &'a dyn Fn() -> Duration,
     /// How it came.
     pub is_udp: bool,
     /// Where RRsets begin.
     pub turn: usize,
 }
 
-/// Writes the response to a query into `out`, which must hold [`MAX_UDP`] bytes for UDP and [`MAX_TCP`] for TCP. `now` is
-/// the time since 1970; `tail` is room for options, whatever is in it.
+/// Writes the response to a query into `out`, which must hold [`MAX_UDP`] bytes for UDP and [`MAX_TCP`] for TCP.
+/// `tail` is room for options, whatever is in it.
 pub fn respond<'t>(
     loaded: &'t Loaded<'_>,
     asked: &Asked<'_>,
     subject: Option<Subject<'t>>,
-    now: Duration,
     tail: &mut Tail,
     out: &mut [u8],
 ) -> Built {
@@ -211,7 +214,7 @@ pub fn respond<'t>(
     if loaded.is_open && !asked.query.asks {
         return write(loaded, asked, subject, &[], out);
     }
-    weigh(loaded, asked, subject, now, tail, out)
+    weigh(loaded, asked, subject, tail, out)
 }
 
 /// The same, where it matters who asks, or for what besides.
@@ -220,11 +223,10 @@ fn weigh<'t>(
     loaded: &'t Loaded<'_>,
     asked: &Asked<'_>,
     subject: Option<Subject<'t>>,
-    now: Duration,
     tail: &mut Tail,
     out: &mut [u8],
 ) -> Built {
-    let (policy, peer) = (loaded.policy, (asked.peer)());
+    let (policy, peer, now) = (loaded.policy, (asked.peer)(), (asked.now)());
     if !policy.may_query(&peer) {
         return Built::Unusual;
     }
@@ -277,18 +279,35 @@ fn write<'t>(
     out: &mut [u8],
 ) -> Built {
     let Asked { query, turn, .. } = *asked;
-    if let Some(Subject { zone, entry: Some(entry), .. }) = subject
-        && loaded.states.get(zone).is_some_and(|state| state.is_plain)
-        && copy::is_same(entry.name(), query.name())
-        && let Some(row) = entry.row(query.rtype)
-        && row.count <= loaded.policy.most(query.rtype)
-        && let Some(mut writer) = Writer::new(asked, options, &mut *out)
-        && writer.has_put_row(row, turn, None)
-    {
-        return writer.finish(Rcode::NoError, true, false, None);
+    let plain = subject.and_then(|Subject { zone, entry, .. }| Some((loaded.states.get(zone)?, entry)));
+    match plain.filter(|(state, _)| state.is_plain) {
+        Some((state, Some(entry))) if copy::is_same(entry.name(), query.name()) => match entry.row(query.rtype) {
+            Some(row) if row.count <= loaded.policy.most(query.rtype) => {
+                if let Some(mut writer) = Writer::new(asked, options, &mut *out)
+                    && writer.has_put_row(row, turn, None)
+                {
+                    return writer.finish(Rcode::NoError, true, false, None);
+                }
+            }
+            None if entry.row(rtype::CNAME).is_none() => {
+                return write_nothing(state, asked, options, out, Rcode::NoError);
+            }
+            _ => {}
+        },
+        Some((state, None)) if state.is_all => return write_nothing(state, asked, options, out, Rcode::NxDomain),
+        _ => {}
     }
     match Writer::new(asked, options, out) {
         Some(mut writer) => build(loaded, asked, subject, &mut writer),
+        None => Built::Unusual,
+    }
+}
+
+/// Writes that there is nothing.
+#[inline(never)]
+fn write_nothing(state: &State, asked: &Asked<'_>, options: &[u8], out: &mut [u8], rcode: Rcode) -> Built {
+    match Writer::new(asked, options, out) {
+        Some(mut writer) => writer.negative(&state.table, rcode, None),
         None => Built::Unusual,
     }
 }

@@ -261,6 +261,12 @@ impl<'t> Row<'t> {
         body::names(self.behind, self.count).map(|(names, glue)| (names, Glues(glue)))
     }
 
+    /// The data of the first record, where they are kept as they are.
+    #[inline(always)]
+    pub fn first(&self) -> Option<&'t [u8]> {
+        body::first(self.behind)
+    }
+
     /// The record that `turn` begins with.
     #[inline(always)]
     pub fn start(&self, turn: usize) -> usize {

@@ -64,8 +64,9 @@ fn answer(zones: &Zones, policy: &Policy, packets: &[Vec<u8>], batches: usize) -
         }
         for ((packet, query), subject) in packets.iter().zip(&queries).zip(subjects) {
             turn += 1;
-            let asked = Asked { packet, query, peer: &|| IpAddr::V4(Ipv4Addr::LOCALHOST), is_udp: true, turn };
-            let built = fast::respond(&loaded, &asked, subject, NOW, &mut tail, &mut out);
+            let asked =
+                Asked { packet, query, peer: &|| IpAddr::V4(Ipv4Addr::LOCALHOST), now: &|| NOW, is_udp: true, turn };
+            let built = fast::respond(&loaded, &asked, subject, &mut tail, &mut out);
             responses += usize::from(matches!(built, Built::Response { .. }));
         }
         spare = loaded.into_spare();

@@ -80,14 +80,15 @@ impl<'t> Ending<'t> {
         Some((Self { head: Head::new(rtype, row.ttl), head_size, names, start: row.start(turn) }, glue))
     }
 
-    /// What they end with, and whatever.
+    /// What they end with, and whatever. Copied only where nothing is behind it: that takes a wait until it is read again.
     #[inline(always)]
-    fn shared(&self) -> [u8; SHORT] {
-        let mut shared = [0; SHORT];
-        if let Some(to) = shared.get_mut(..self.names.shared.len()) {
-            copy(to, self.names.shared);
+    fn shared<const N: usize>(&self) -> Option<[u8; N]> {
+        if let Some(shared) = self.names.from_shared.first_chunk() {
+            return Some(*shared);
         }
-        shared
+        let mut shared = [0; N];
+        shared.get_mut(..self.names.shared.len())?.copy_from_slice(self.names.shared);
+        Some(shared)
     }
 
     /// Writes them from `at` and, from `additionals` on where they end, the addresses of `most` of the hosts, each of which has
@@ -101,12 +102,11 @@ impl<'t> Ending<'t> {
         at: usize,
         additionals: usize,
     ) -> Option<usize> {
-        let shared = self.shared();
         // All hosts' names are before the addresses.
         pointer(additionals)?;
         match self.names.shared.len() {
-            0..=16 => self.write_rows(shared.first_chunk::<16>()?, addresses, most, out, at, additionals)?,
-            17..=SHORT => self.write_rows(&shared, addresses, most, out, at, additionals)?,
+            0..=16 => self.write_rows(&self.shared::<16>()?, addresses, most, out, at, additionals)?,
+            17..=SHORT => self.write_rows(&self.shared::<SHORT>()?, addresses, most, out, at, additionals)?,
             _ => return None,
         }
         Some(additionals + most * V4_RECORD)
@@ -163,7 +163,7 @@ impl<'t> Ending<'t> {
 
     /// Writes them, whatever they are. Gives where they end.
     fn write(self, out: &mut [u8], mut at: usize) -> usize {
-        let shared_short = self.shared();
+        let shared_short = self.shared::<SHORT>().unwrap_or([0; SHORT]);
         let Self { head, head_size, names: Names { shared, lengths, rows, .. }, start } = self;
         let (before, from) = lengths.split_at(start);
         let split = before.iter().map(|own| usize::from(*own)).sum::<usize>() + before.len() * head_size;

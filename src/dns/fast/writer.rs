@@ -151,17 +151,15 @@ impl<'a> Writer<'a> {
 
     pub(super) fn negative(&mut self, table: &View, rcode: Rcode, extended: Option<Extended>) -> Built {
         let Some(apex) = table.apex() else { return Built::Unusual };
-        let soa = apex.set(rtype::SOA);
-        let Some((set, (rdata, _))) = soa.and_then(|set| Some((set, set.pieces().next()?))) else {
-            return Built::Unusual;
-        };
+        let soa = apex.row(rtype::SOA);
+        let Some((row, rdata)) = soa.and_then(|row| Some((row, row.first()?))) else { return Built::Unusual };
         if self.at + RR_HEAD + rdata.len() > self.end(extended) {
             return Built::Unusual;
         }
         // The apex is a suffix of the question.
         let owner = pointer(HEADER + usize::from(self.query.name_length) - apex.name().len());
-        let minimum = rdata.last_chunk::<4>().map_or(set.ttl, |minimum| u32::from_be_bytes(*minimum));
-        let head = Head::new(rtype::SOA, set.ttl.min(minimum)).of_length(rdata.len());
+        let minimum = rdata.last_chunk::<4>().map_or(row.ttl, |minimum| u32::from_be_bytes(*minimum));
+        let head = Head::new(rtype::SOA, row.ttl.min(minimum)).of_length(rdata.len());
         self.put(&owner.map_or(head, |owner| head.of_owner(owner)).bytes());
         self.put(rdata);
         self.authority = 1;

@@ -5,7 +5,7 @@
 //! its place ([`Open`]). No more is read until the answers are taken: whatever a client sends, one read of it is in
 //! memory. None of this is UDP's business.
 
-use std::cell::RefCell;
+use std::cell::{LazyCell, RefCell};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -203,7 +203,7 @@ enum Stopped {
 /// Answers the messages in `input` from `done` on, all from one state of the zones.
 fn answer_all(input: &[u8], done: &mut usize, client: SocketAddr, output: &mut Vec<u8>, shared: &Acceptor) -> Stopped {
     SCRATCH.with_borrow_mut(|Scratch { query, response, spare, tail }| {
-        let (policy, now) = (shared.front.policy(), since_1970());
+        let (policy, now) = (shared.front.policy(), LazyCell::new(since_1970));
         let loaded = Loaded::new(&shared.zones, &policy, std::mem::take(spare));
         let mut stopped = Stopped::Done;
         while let Some(length) = whole_message(&input[*done..]) {
@@ -216,9 +216,15 @@ fn answer_all(input: &[u8], done: &mut usize, client: SocketAddr, output: &mut V
             let built = match fast::parse(packet, query) {
                 Parsed::Drop => continue,
                 Parsed::Plain => {
-                    let asked =
-                        Asked { packet, query, peer: &|| client.ip(), is_udp: false, turn: fastrand::usize(..) };
-                    fast::respond(&loaded, &asked, loaded.find(query), now, tail, response)
+                    let asked = Asked {
+                        packet,
+                        query,
+                        peer: &|| client.ip(),
+                        now: &|| *now,
+                        is_udp: false,
+                        turn: fastrand::usize(..),
+                    };
+                    fast::respond(&loaded, &asked, loaded.find(query), tail, response)
                 }
                 Parsed::Unusual => Built::Unusual,
             };

@@ -1,5 +1,6 @@
 //! The UDP threads: one socket each, batches in, three steps over each batch, batches out. No runtime, no locks.
 
+use std::cell::LazyCell;
 use std::net::UdpSocket;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -132,7 +133,9 @@ impl Worker {
     /// Writes the responses to all the queries of a batch.
     fn answer<D: Datagrams>(&self, datagrams: &mut D, received: usize, scratch: &mut Scratch, counters: &Counters) {
         let Scratch { queries, spare, tail, turn, tally } = scratch;
-        let (policy, now) = (self.front.policy(), since_1970());
+        // Few answers depend on it, and it takes its time to be told.
+        let now = LazyCell::new(since_1970);
+        let policy = self.front.policy();
         let loaded = Loaded::new(&self.zones, &policy, std::mem::take(spare));
         // Read and hash every name, and ask for where the table has it.
         let (mut parsed, mut aims) = ([Parsed::Drop; BATCH], [None; BATCH]);
@@ -169,9 +172,16 @@ impl Worker {
                 continue;
             }
             *turn = turn.wrapping_add(1);
-            let asked = Asked { packet, query: &queries[i], peer: &|| route.address(), is_udp: true, turn: *turn };
+            let asked = Asked {
+                packet,
+                query: &queries[i],
+                peer: &|| route.address(),
+                now: &|| *now,
+                is_udp: true,
+                turn: *turn,
+            };
             let built = match parsed[i] {
-                Parsed::Plain => fast::respond(&loaded, &asked, subjects[i], now, tail, out),
+                Parsed::Plain => fast::respond(&loaded, &asked, subjects[i], tail, out),
                 _ => Built::Unusual,
             };
             match built {

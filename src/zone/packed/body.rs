@@ -56,6 +56,8 @@ pub struct Names<'t> {
     /// For each record what comes before the name, [`head_of`] its type, then the name's own labels. What is behind the
     /// last of them is there so that rows can be read in pieces of one size.
     pub rows: &'t [u8],
+    /// What is shared and what is behind it, so that it can be read in a piece of one size as well.
+    pub from_shared: &'t [u8],
     /// The lengths, and what is behind them.
     from_lengths: &'t [u8],
     /// Bytes of the rows without that.
@@ -172,6 +174,14 @@ pub(super) fn form(bytes: &[u8], count: usize) -> Form<'_> {
     }
 }
 
+/// The data of the first record in such a body, where they are kept as they are.
+#[inline(always)]
+pub(super) fn first(bytes: &[u8]) -> Option<&[u8]> {
+    let (form, rest) = bytes.split_first()?;
+    let (length, rest) = rest.split_first_chunk::<2>()?;
+    if *form == PLAIN { rest.get(..usize::from(u16::from_be_bytes(*length))) } else { None }
+}
+
 /// The names in such a body, and what is behind them: the glue and maybe more.
 #[inline(always)]
 pub(super) fn names(bytes: &[u8], count: usize) -> Option<(Names<'_>, &[u8])> {
@@ -184,8 +194,9 @@ fn unpack_names(bytes: &[u8], count: usize) -> Option<(Names<'_>, &[u8])> {
     let (&[a, b, c, d, shared], rest) = bytes.split_first_chunk::<5>()?;
     let (lengths, rows) = rest.split_at_checked(count)?;
     let size = u32::from_be_bytes([a, b, c, d]) as usize;
-    let (shared, glue) = rows.get(size..)?.split_at_checked(usize::from(shared))?;
-    Some((Names { shared, lengths, rows, from_lengths: rest, size }, glue))
+    let from_shared = rows.get(size..)?;
+    let (shared, glue) = from_shared.split_at_checked(usize::from(shared))?;
+    Some((Names { shared, lengths, rows, from_shared, from_lengths: rest, size }, glue))
 }
 
 impl Body<'_> {

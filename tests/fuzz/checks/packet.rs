@@ -107,8 +107,8 @@ impl Server {
         let loaded = Loaded::new(&self.zones, &policy, Vec::new());
         let subject = loaded.find(&query);
         let mut out = vec![0; if is_udp { MAX_UDP } else { MAX_TCP }];
-        let asked = Asked { packet, query: &query, peer: &|| PEER, is_udp, turn: 1 };
-        match fast::respond(&loaded, &asked, subject, NOW, &mut tail, &mut out) {
+        let asked = Asked { packet, query: &query, peer: &|| PEER, now: &|| NOW, is_udp, turn: 1 };
+        match fast::respond(&loaded, &asked, subject, &mut tail, &mut out) {
             Built::Response { length, .. } => {
                 out.truncate(length.into());
                 Some(out)
