@@ -29,15 +29,46 @@ const HUGE_PAGE: usize = if cfg!(miri) { 1 << 12 } else { 2 << 20 };
 const OVERHEAD: usize = 4096;
 const CACHE_LINE: usize = 64;
 
-/// More bytes than that lie elsewhere. A name that is asked for has addresses and SRV records, which are fewer than what is
-/// told of it to those who browse; the fewer pages they are in, the more often the processor knows where these are.
+/// More bytes than that are of a name that is browsed rather than asked for: of one that is, addresses and SRV records are
+/// told.
 const LONG: usize = 512;
 
-static ARENAS: [Mutex<Talc<Chunks, DefaultBinning>>; 2] = [const { Mutex::new(Talc::new(Chunks)) }; 2];
+/// Where bytes lie. What is asked for is apart from what is not: the fewer pages it is in, the more often the processor
+/// knows where these are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Names as they are known.
+    Names,
+    /// Other spellings of the same: a client uses one or the other.
+    Aliases,
+    /// What is long.
+    Long,
+    /// Where everything else is, without a look at what other threads do: what is soon gone.
+    Heap,
+}
 
-/// The one in which so many bytes lie.
-fn arena(length: usize) -> MutexGuard<'static, Talc<Chunks, DefaultBinning>> {
-    ARENAS[usize::from(length > LONG)].lock().unwrap_or_else(PoisonError::into_inner)
+static ARENAS: [Mutex<Talc<Chunks, DefaultBinning>>; 3] = [const { Mutex::new(Talc::new(Chunks)) }; 3];
+
+impl Place {
+    /// Where so many bytes lie that would be here.
+    fn of_length(self, length: usize) -> Self {
+        if self != Self::Heap && length > LONG { Self::Long } else { self }
+    }
+
+    fn arena(self) -> Option<Arena> {
+        ARENAS.get(self as usize).map(lock)
+    }
+}
+
+type Arena = MutexGuard<'static, Talc<Chunks, DefaultBinning>>;
+
+fn lock(arena: &'static Mutex<Talc<Chunks, DefaultBinning>>) -> Arena {
+    arena.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The one for tables, which are long.
+fn tables() -> Arena {
+    lock(&ARENAS[Place::Long as usize])
 }
 
 /// Bytes that nobody changes. Cheap to clone; a pointer wide.
@@ -48,31 +79,26 @@ struct Head {
     /// How many [`Bytes`] there are of it.
     owners: AtomicUsize,
     length: usize,
-    is_in_arena: bool,
+    place: Place,
 }
 
 impl Bytes {
-    /// A copy of `bytes` that stays: in the arena.
-    pub(super) fn lasting(bytes: &[u8]) -> Self {
-        Self::new(bytes, true)
-    }
-
-    /// A copy of `bytes` that is soon gone: where everything else is, without a look at what other threads do.
-    pub(super) fn passing(bytes: &[u8]) -> Self {
-        Self::new(bytes, false)
-    }
-
-    fn new(bytes: &[u8], is_in_arena: bool) -> Self {
-        let layout = layout(bytes.len(), is_in_arena);
+    /// A copy of `bytes`, there or with what is long.
+    pub(super) fn new(bytes: &[u8], place: Place) -> Self {
+        let place = place.of_length(bytes.len());
+        let layout = layout(bytes.len(), place);
         // SAFETY: the layout has a size: that of the head at least.
         let memory = unsafe {
-            if is_in_arena { arena(bytes.len()).allocate(layout) } else { NonNull::new(alloc::alloc(layout)) }
+            match place.arena() {
+                Some(mut arena) => arena.allocate(layout),
+                None => NonNull::new(alloc::alloc(layout)),
+            }
         };
         let Some(memory) = memory else { alloc::handle_alloc_error(layout) };
         let head = memory.cast::<Head>();
         // SAFETY: the memory is new, aligned for a head, and as large as a head with these bytes behind it.
         unsafe {
-            head.write(Head { owners: AtomicUsize::new(1), length: bytes.len(), is_in_arena });
+            head.write(Head { owners: AtomicUsize::new(1), length: bytes.len(), place });
             head.add(1).cast::<u8>().copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len());
         }
         Self(head)
@@ -91,8 +117,8 @@ impl Bytes {
     }
 }
 
-fn layout(length: usize, is_in_arena: bool) -> Layout {
-    let align = if is_in_arena { CACHE_LINE } else { align_of::<Head>() };
+fn layout(length: usize, place: Place) -> Layout {
+    let align = if place == Place::Heap { align_of::<Head>() } else { CACHE_LINE };
     Layout::from_size_align(size_of::<Head>() + length, align)
         // More than there are addresses. Less must never be taken for it.
         .unwrap_or_else(|_| alloc::handle_alloc_error(Layout::new::<Head>()))
@@ -121,16 +147,21 @@ impl Clone for Bytes {
 
 impl Drop for Bytes {
     fn drop(&mut self) {
-        let &Head { ref owners, length, is_in_arena } = self.head();
+        let &Head { ref owners, length, place } = self.head();
         if owners.fetch_sub(1, Ordering::Release) != 1 {
             return;
         }
         // All that the other owners read was read before what follows. A load and not a fence, which ThreadSanitizer does not
         // see.
         owners.load(Ordering::Acquire);
-        let (memory, layout) = (self.0.as_ptr().cast(), layout(length, is_in_arena));
+        let (memory, layout) = (self.0.as_ptr().cast(), layout(length, place));
         // SAFETY: it was the last owner, and the memory came from there with this layout.
-        unsafe { if is_in_arena { arena(length).deallocate(memory, layout) } else { alloc::dealloc(memory, layout) } }
+        unsafe {
+            match place.arena() {
+                Some(mut arena) => arena.deallocate(memory, layout),
+                None => alloc::dealloc(memory, layout),
+            }
+        }
     }
 }
 
@@ -168,7 +199,7 @@ impl<T: Default> Array<T> {
         }
         let layout = Self::layout(length);
         // SAFETY: the layout has a size.
-        let memory = unsafe { arena(layout.size()).allocate(layout) };
+        let memory = unsafe { tables().allocate(layout) };
         let Some(first) = memory.map(NonNull::cast::<T>) else { alloc::handle_alloc_error(layout) };
         // A panic on the way leaves memory behind that nobody uses, and no more.
         for i in 0..length {
@@ -195,7 +226,7 @@ impl<T> Drop for Array<T> {
         let layout = Self::layout(self.length);
         if layout.size() > 0 {
             // SAFETY: the memory came from there with this layout.
-            unsafe { arena(layout.size()).deallocate(self.first.as_ptr().cast(), layout) };
+            unsafe { tables().deallocate(self.first.as_ptr().cast(), layout) };
         }
     }
 }
@@ -291,9 +322,9 @@ mod tests {
         for round in 0..rounds {
             let length = if round % 500 == 499 { CHUNK + round } else { random.usize(..1000) };
             let expected: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(length).collect();
-            let is_lasting = random.bool();
-            let bytes = if is_lasting { Bytes::lasting(&expected) } else { Bytes::passing(&expected) };
-            assert_eq!(bytes.0.as_ptr().addr() % CACHE_LINE * usize::from(is_lasting), 0, "each begins a line");
+            let place = [Place::Names, Place::Aliases, Place::Long, Place::Heap][random.usize(..4)];
+            let bytes = Bytes::new(&expected, place);
+            assert!(place == Place::Heap || bytes.0.as_ptr().addr() % CACHE_LINE == 0, "each begins a line");
             let copy = bytes.clone();
             drop(bytes);
             kept.push((copy, expected));
@@ -307,7 +338,7 @@ mod tests {
 
     #[test]
     fn the_last_owner_frees_on_whichever_thread() {
-        let bytes = Bytes::lasting(b"one");
+        let bytes = Bytes::new(b"one", Place::Names);
         let threads: Vec<_> = (0..4)
             .map(|_| {
                 std::thread::spawn({
@@ -326,7 +357,7 @@ mod tests {
     fn arrays_own_what_is_in_them() {
         let mut array: Array<Option<Bytes>> = Array::new(1000);
         assert!(array.iter().all(Option::is_none) && array.as_ptr().addr().is_multiple_of(CACHE_LINE));
-        let bytes = Bytes::lasting(b"one");
+        let bytes = Bytes::new(b"one", Place::Names);
         array.iter_mut().step_by(3).for_each(|place| *place = Some(bytes.clone()));
         assert_eq!(bytes.head().owners.load(Ordering::Relaxed), 1 + 334);
         array[3] = None;

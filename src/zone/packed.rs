@@ -21,7 +21,7 @@ use std::ops::Range;
 pub use body::{Body, Datas, Form, Names, Pieces, head_of, whole};
 pub use glue::{Addresses, AddressesOf, Glue, Glues};
 
-use super::arena::Bytes;
+use super::arena::{Bytes, Place};
 use super::entry::{Entry, RrSet};
 use super::instances::{self, Instance};
 use super::name::Name;
@@ -48,12 +48,17 @@ pub fn srv_target(rdata: &[u8]) -> &[u8] {
 impl Packed {
     /// Packs an entry that is held; `addresses` gives those of its targets.
     pub fn new(entry: &Entry, addresses: &mut AddressesOf<'_>) -> Self {
-        Self(Bytes::lasting(&pack(entry, addresses)))
+        Self(Bytes::new(&pack(entry, addresses), Place::Names))
+    }
+
+    /// The same of another spelling of a name.
+    pub fn alias(entry: &Entry, addresses: &mut AddressesOf<'_>) -> Self {
+        Self(Bytes::new(&pack(entry, addresses), Place::Aliases))
     }
 
     /// Packs an entry that is made for an answer, likewise.
     pub fn passing(entry: &Entry, addresses: &mut AddressesOf<'_>) -> Self {
-        Self(Bytes::passing(&pack(entry, addresses)))
+        Self(Bytes::new(&pack(entry, addresses), Place::Heap))
     }
 
     /// The owner in wire form, in lower case.

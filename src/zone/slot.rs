@@ -65,6 +65,11 @@ impl Slot {
         }
     }
 
+    /// Whether it is nothing but another spelling of a name.
+    pub(super) fn is_alias(&self) -> bool {
+        matches!(&self.offers, Offers::Few(offers) if !offers.is_empty() && offers.iter().all(|one| one.rank == Rank::Alias))
+    }
+
     /// Whether very many offer something.
     pub(super) fn is_shared(&self) -> bool {
         matches!(self.offers, Offers::Many(_))

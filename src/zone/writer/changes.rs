@@ -134,7 +134,10 @@ impl ZoneWriter {
         let pack = |sets: Vec<RrSet>| {
             let entry = self.entry(&owner, sets);
             let mut targets = Vec::new();
-            let packed = Packed::new(&entry, &mut |target, found| targets.extend(self.addresses_of(target, found)));
+            let addresses =
+                &mut |target: &[u8], found: &mut Addresses| targets.extend(self.addresses_of(target, found));
+            let is_alias = slot.is_some_and(Slot::is_alias);
+            let packed = if is_alias { Packed::alias(&entry, addresses) } else { Packed::new(&entry, addresses) };
             (packed, targets)
         };
         let (new, targets) = match slot {
