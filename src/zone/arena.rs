@@ -324,7 +324,7 @@ mod tests {
             let expected: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(length).collect();
             let place = [Place::Names, Place::Aliases, Place::Long, Place::Heap][random.usize(..4)];
             let bytes = Bytes::new(&expected, place);
-            assert!(place == Place::Heap || bytes.0.as_ptr().addr() % CACHE_LINE == 0, "each begins a line");
+            assert!(place == Place::Heap || bytes.0.as_ptr().addr().is_multiple_of(CACHE_LINE), "each begins a line");
             let copy = bytes.clone();
             drop(bytes);
             kept.push((copy, expected));

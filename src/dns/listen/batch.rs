@@ -296,12 +296,16 @@ mod tests {
     /// No kernel lets a test send from there.
     #[test]
     fn source_port_0_is_never_answered() {
-        for (family, port, is_answerable) in
-            [(libc::AF_INET, 0, false), (libc::AF_INET6, 0, false), (libc::AF_INET, 1, true), (libc::AF_INET6, 1, true)]
-        {
+        for (family, port, is_answerable) in [
+            (libc::AF_INET, 0, false),
+            (libc::AF_INET6, 0, false),
+            (libc::AF_INET, 1_u16, true),
+            (libc::AF_INET6, 1, true),
+        ] {
             let mut route = Route::new();
             assert!(!route.is_answerable(), "nobody");
-            (route.peer.sin6_family, route.peer.sin6_port) = (family as libc::sa_family_t, u16::to_be(port));
+            (route.peer.sin6_family, route.peer.sin6_port) =
+                (libc::sa_family_t::try_from(family).unwrap(), port.to_be());
             assert_eq!(route.is_answerable(), is_answerable, "{:?}", route.peer());
             assert_eq!(route.peer().is_some_and(|peer| peer.is_answerable()), is_answerable);
             assert!(route.address().is_unspecified());

@@ -101,7 +101,7 @@ impl Worker {
         let mut pace = Pace::new(self.gather, Instant::now());
         // Full batches since it was last looked whether to stop, which takes a lock.
         let mut full = 0_u32;
-        while full % LOOK_EVERY != 0 || !self.stop.is_cancelled() {
+        while !full.is_multiple_of(LOOK_EVERY) || !self.stop.is_cancelled() {
             let received = match datagrams.receive(&self.socket) {
                 Ok(received) => received,
                 Err(error) => match Trouble::of(&error) {
@@ -143,10 +143,11 @@ impl Worker {
             parsed[i] = fast::parse(datagrams.query(i), &mut queries[i]);
             if parsed[i] == Parsed::Plain {
                 aims[i] = loaded.aim(&queries[i]);
-                aims[i]
-                    .and_then(|aim| loaded.near(aim, &queries[i]))
-                    .into_iter()
-                    .for_each(|place| prefetch_line(place));
+                if let Some(place) = aims[i].and_then(|aim| loaded.near(aim, &queries[i])) {
+                    prefetch_line(place);
+                    // A search that begins at a line's end goes on in the next.
+                    prefetch_line(std::ptr::from_ref(place).wrapping_add(1));
+                }
             }
         }
         // Look there, and ask for the first line of every entry: each is in a page of its own, which takes the longest to find,

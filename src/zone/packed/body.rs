@@ -64,6 +64,9 @@ pub struct Names<'t> {
     size: usize,
 }
 
+/// Every other byte.
+const TWOS: u128 = u128::MAX / 0xffff * 0xff;
+
 /// Bytes before the name in the data of a type that ends with one; none for other types.
 pub fn head_of(rtype: u16) -> Option<usize> {
     match rtype {
@@ -220,7 +223,6 @@ impl Names<'_> {
             return self.lengths[..count].iter().map(|own| usize::from(*own)).sum();
         };
         // All at once: how many times a loop went round would not be foreseen. By twos, then all.
-        const TWOS: u128 = u128::MAX / 0xffff * 0xff;
         let lengths = u128::from_le_bytes(*lengths) & ((1 << (count * 8)) - 1);
         let twos = (lengths & TWOS) + (lengths >> 8 & TWOS);
         #[allow(clippy::cast_possible_truncation)] // the halves
