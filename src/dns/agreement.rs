@@ -282,6 +282,62 @@ fn both_ways_give_the_same_answers() {
     assert!(compared > 10_000 && positive > 3_000, "{compared} compared, {positive} of them positive");
 }
 
+/// What SRV records end with, and what the names before it are, is of all lengths; the addresses behind them are told by where
+/// in the message the names are.
+#[test]
+fn each_host_has_its_address_whatever_the_lengths_of_names() {
+    let mut rng = fastrand::Rng::with_seed(11);
+    let policy = Policy::new(Secrets::new(SECRET));
+    for origin in ["x", "zk", "service", "dc1.example", "a-domain-of-some-length.example", &"longer.".repeat(20)] {
+        for count in 1..40_u32 {
+            let origin = Name::parse(origin).unwrap();
+            let mut writer = ZoneBuilder::new(origin.clone(), 30, 5).build();
+            // All of one length, or of any.
+            let mask = [0x0001_0101, 0x00ff_ffff][rng.usize(..2)];
+            let host = |rng: &mut fastrand::Rng| Host::V4((0x0a00_0000 | rng.u32(..) & mask).into());
+            let endpoints: Vec<Endpoint> =
+                (1..).take(count as usize).map(|port| Endpoint { host: host(&mut rng), port }).collect();
+            let instances = endpoints.iter().map(|one| Instance::new(&one.to_string(), one.clone())).collect();
+            let service = Service { path: "a".into(), instances, ..Service::default() };
+            writer.put("a", build(&Context::new(&origin, 5), "a", &service).unwrap().offers);
+            writer.commit(1);
+            writer.zone().set_freshness(Freshness::Fresh);
+            let zones = Zones::new(vec![Arc::clone(writer.zone())]);
+            let question = [&b"\x01a"[..], origin.wire(), &[0, 33, 0, 1]].concat();
+            let size = rng.u16(512..1500).to_be_bytes();
+            let opt = [&[0, 0, 41][..], &size, &[0; 6]].concat();
+            let packet = [&[0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1][..], &question, &opt].concat();
+            let mut query = Query::default();
+            assert_eq!(fast::parse(&packet, &mut query), Parsed::Plain);
+            let loaded = Loaded::new(&zones, &policy, Vec::new());
+            let (mut out, mut tail, turn) = ([0xaa; MAX_UDP], Tail::default(), rng.usize(..1000));
+            let (peer, now) = (&|| PEER.into(), &|| NOW);
+            let asked = Asked { packet: &packet, query: &query, peer, now, is_udp: true, turn };
+            let built = fast::respond(&loaded, &asked, loaded.find(&query), &mut tail, &mut out);
+            let Built::Response { length, truncated, .. } = built else { panic!("{built:?}") };
+            let message = Message::from_vec(&out[..length.into()]).unwrap();
+            let room = query_limit(&packet, true) - usize::from(length);
+            assert_eq!(message.answers.len(), if truncated { 0 } else { endpoints.len() });
+            let text = |message: &[ProtoRecord]| message.iter().map(ToString::to_string).collect::<Vec<_>>();
+            for (answer, endpoint) in message.answers.iter().zip(endpoints.iter().cycle().skip(turn % endpoints.len()))
+            {
+                let Host::V4(address) = endpoint.host else { unreachable!() };
+                let target = address.to_string().replace('.', "-");
+                let end = format!(" {} {target}.addr.{origin}", endpoint.port);
+                let answer = answer.to_string();
+                assert!(answer.trim_end_matches('.').ends_with(end.trim_end_matches('.')), "{answer} is not{end}");
+            }
+            let glue = text(&message.additionals);
+            for line in &glue {
+                let (owner, address) = (line.split('.').next().unwrap(), line.rsplit(' ').next().unwrap());
+                assert_eq!(owner.replace('-', "."), address, "{line}");
+            }
+            let hosts: std::collections::HashSet<_> = endpoints.iter().map(|one| one.host.clone()).collect();
+            assert!(truncated || glue.len() == hosts.len() || room < 16 || hosts.len() < endpoints.len(), "{glue:?}");
+        }
+    }
+}
+
 /// Whatever comes, nothing panics, and what is answered is DNS.
 #[test]
 fn mutated_packets_get_valid_answers_or_none() {
