@@ -338,6 +338,33 @@ fn each_host_has_its_address_whatever_the_lengths_of_names() {
     }
 }
 
+/// A set of names was answered with what the set behind it would be as addresses.
+#[test]
+fn names_that_are_no_hosts_have_no_addresses_behind_them() {
+    let policy = Policy::new(Secrets::new(SECRET));
+    let mut writer = ZoneBuilder::new(Name::parse("service").unwrap(), 30, 5).build();
+    let record = |rtype, rdata: &[u8]| {
+        let owner = Name::parse("p.service").unwrap();
+        Record { owner, rtype, ttl: 300, rdata: rdata.into() }
+    };
+    let target = Name::parse("h.service").unwrap();
+    // Taken for addresses, it is one of IPv4.
+    writer.put_static(vec![record(rtype::PTR, target.wire()), record(rtype::TXT, b"\x01\x00\x04abcd")]);
+    writer.commit(1);
+    writer.zone().set_freshness(Freshness::Fresh);
+    let zones = Zones::new(vec![Arc::clone(writer.zone())]);
+    let packet = b"\0\x07\x01\0\0\x01\0\0\0\0\0\0\x01p\x07service\0\0\x0c\0\x01";
+    let mut query = Query::default();
+    assert_eq!(fast::parse(packet, &mut query), Parsed::Plain);
+    let loaded = Loaded::new(&zones, &policy, Vec::new());
+    let (mut out, mut tail) = ([0; MAX_UDP], Tail::default());
+    let asked = Asked { packet, query: &query, peer: &|| PEER.into(), now: &|| NOW, is_udp: true, turn: 0 };
+    let built = fast::respond(&loaded, &asked, loaded.find(&query), &mut tail, &mut out);
+    let Built::Response { length, .. } = built else { panic!("{built:?}") };
+    let message = Message::from_vec(&out[..length.into()]).unwrap();
+    assert_eq!((message.answers.len(), message.additionals.len()), (1, 0), "{message}");
+}
+
 /// Whatever comes, nothing panics, and what is answered is DNS.
 #[test]
 fn mutated_packets_get_valid_answers_or_none() {

@@ -45,7 +45,12 @@ pub(super) fn names(row: Row<'_>, rtype: u16, turn: usize, out: &mut [u8], at: u
         return (0, at);
     }
     let most = ((end - additionals) / V4_RECORD).min(row.count);
-    match glue.plain(row.count).and_then(|addresses| records.write_with(addresses, most, out, at, additionals)) {
+    // Behind other names is another set.
+    let glue = (rtype == rtype::SRV).then_some(glue);
+    match glue
+        .and_then(|glue| glue.plain(row.count))
+        .and_then(|addresses| records.write_with(addresses, most, out, at, additionals))
+    {
         Some(end) => (count_of(most), end),
         None => any_names(row, rtype, turn, out, at, end),
     }
@@ -57,7 +62,8 @@ pub(super) fn names(row: Row<'_>, rtype: u16, turn: usize, out: &mut [u8], at: u
 fn any_names(row: Row<'_>, rtype: u16, turn: usize, out: &mut [u8], at: usize, end: usize) -> (u16, usize) {
     let Some((records, glue)) = Ending::of(row, rtype, turn) else { return (0, at) };
     let additionals = records.write(out, at);
-    records.write_glue(glue, out, additionals, at, end)
+    // As above.
+    if rtype == rtype::SRV { records.write_glue(glue, out, additionals, at, end) } else { (0, additionals) }
 }
 
 /// Records of the question's name whose data end with a name.
