@@ -20,6 +20,7 @@ use std::time::Duration;
 
 pub(super) use query::parse_opt;
 pub use query::{Parsed, Query, parse};
+pub use records::ROOM;
 use writer::Writer;
 
 use super::answer::{Extended, Rcode};
@@ -201,7 +202,8 @@ pub struct Asked<'a> {
     pub turn: usize,
 }
 
-/// Writes the response to a query into `out`, which must hold [`MAX_UDP`] bytes for UDP and [`MAX_TCP`] for TCP.
+/// Writes the response to a query into `out`, which must hold [`MAX_UDP`] bytes for UDP and [`MAX_TCP`] for TCP. With less
+/// than [`ROOM`] some answers take longer.
 /// `tail` is room for options, whatever is in it.
 pub fn respond<'t>(
     loaded: &'t Loaded<'_>,

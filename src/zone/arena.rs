@@ -12,7 +12,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut, Range};
 use std::ptr::{self, NonNull};
 use std::slice;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use talc::DefaultBinning;
@@ -74,12 +74,33 @@ fn tables() -> Arena {
 /// Bytes that nobody changes. Cheap to clone; a pointer wide.
 pub(super) struct Bytes(NonNull<Head>);
 
-/// What is before the bytes.
+/// What is before the bytes. Few, as with fewer more entries are in as many cache lines.
 struct Head {
     /// How many [`Bytes`] there are of it.
-    owners: AtomicUsize,
-    length: usize,
-    place: Place,
+    owners: AtomicU32,
+    /// Four times the length, and the place.
+    extent: u32,
+}
+
+impl Head {
+    /// None for more bytes than it can tell.
+    fn new(length: usize, place: Place) -> Option<Self> {
+        let extent = u32::try_from(length.checked_mul(4)?).ok()? | place as u32;
+        Some(Self { owners: AtomicU32::new(1), extent })
+    }
+
+    fn length(&self) -> usize {
+        self.extent as usize / 4
+    }
+
+    fn place(&self) -> Place {
+        match self.extent % 4 {
+            0 => Place::Names,
+            1 => Place::Aliases,
+            2 => Place::Long,
+            _ => Place::Heap,
+        }
+    }
 }
 
 impl Bytes {
@@ -87,6 +108,7 @@ impl Bytes {
     pub(super) fn new(bytes: &[u8], place: Place) -> Self {
         let place = place.of_length(bytes.len());
         let layout = layout(bytes.len(), place);
+        let Some(new) = Head::new(bytes.len(), place) else { alloc::handle_alloc_error(layout) };
         // SAFETY: the layout has a size: that of the head at least.
         let memory = unsafe {
             match place.arena() {
@@ -98,7 +120,7 @@ impl Bytes {
         let head = memory.cast::<Head>();
         // SAFETY: the memory is new, aligned for a head, and as large as a head with these bytes behind it.
         unsafe {
-            head.write(Head { owners: AtomicUsize::new(1), length: bytes.len(), place });
+            head.write(new);
             head.add(1).cast::<u8>().copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len());
         }
         Self(head)
@@ -128,7 +150,7 @@ impl Deref for Bytes {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        let length = self.head().length;
+        let length = self.head().length();
         // SAFETY: so many bytes were written behind the head, nobody writes there again, and they live as long as `self`.
         unsafe { slice::from_raw_parts(self.0.add(1).cast().as_ptr(), length) }
     }
@@ -138,7 +160,7 @@ impl Clone for Bytes {
     fn clone(&self) -> Self {
         // As `Arc` does it: who clones has one already, and the new one is given on by what orders.
         let before = self.head().owners.fetch_add(1, Ordering::Relaxed);
-        if before > usize::MAX / 2 {
+        if before > u32::MAX / 2 {
             std::process::abort();
         }
         Self(self.0)
@@ -147,7 +169,8 @@ impl Clone for Bytes {
 
 impl Drop for Bytes {
     fn drop(&mut self) {
-        let &Head { ref owners, length, place } = self.head();
+        let head = self.head();
+        let (owners, length, place) = (&head.owners, head.length(), head.place());
         if owners.fetch_sub(1, Ordering::Release) != 1 {
             return;
         }
@@ -371,7 +394,12 @@ mod tests {
     }
 
     #[test]
-    fn a_handle_is_a_pointer() {
-        assert_eq!(size_of::<Option<Bytes>>(), size_of::<usize>());
+    fn a_handle_is_a_pointer_and_little_is_before_the_bytes() {
+        assert_eq!((size_of::<Option<Bytes>>(), size_of::<Head>()), (size_of::<usize>(), 8));
+        for place in [Place::Names, Place::Aliases, Place::Long, Place::Heap] {
+            let head = Head::new(12_345, place).unwrap();
+            assert_eq!((head.length(), head.place()), (12_345, place));
+            assert!(Head::new(1 << 30, place).is_none());
+        }
     }
 }

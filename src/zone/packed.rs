@@ -14,12 +14,14 @@
 
 mod body;
 mod glue;
+mod hosts;
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 pub use body::{Body, Datas, Form, Names, Pieces, head_of, whole};
 pub use glue::{Addresses, AddressesOf, Glue, Glues};
+pub use hosts::{HostRow, Hosts, SHORT};
 
 use super::arena::{Bytes, Place};
 use super::entry::{Entry, RrSet};
@@ -152,7 +154,7 @@ impl Packed {
             count,
             ttl: u32::from_be_bytes([row[4], row[5], row[6], row[7]]),
             body,
-            glue: Glues(glue),
+            glue,
         }
     }
 
@@ -212,8 +214,9 @@ fn pack(entry: &Entry, addresses: &mut AddressesOf<'_>) -> Vec<u8> {
         if set.rtype == instances::TYPE {
             (count, ttl) = instances::pack(&mut bytes, entry, set);
         } else {
-            let glue = if set.rtype == rtype::SRV { glue::pack(set, addresses) } else { Vec::new() };
-            body::pack(&mut bytes, set, &glue);
+            let is_srv = set.rtype == rtype::SRV;
+            let found = if is_srv { glue::find(set, addresses) } else { glue::Found::Any(Vec::new()) };
+            body::pack(&mut bytes, set, &found);
         }
         let row = &mut bytes[directory + i * ROW..][..ROW];
         row[..2].copy_from_slice(&set.rtype.to_be_bytes());
@@ -260,10 +263,16 @@ impl<'t> Row<'t> {
         body::form(self.behind, self.count)
     }
 
+    /// The hosts that they name.
+    #[inline(always)]
+    pub fn hosts(&self) -> Option<Hosts<'t>> {
+        body::hosts(self.behind, self.count)
+    }
+
     /// The names that they end with and the addresses of the hosts with these names, behind which may be more.
     #[inline(always)]
     pub fn names(&self) -> Option<(Names<'t>, Glues<'t>)> {
-        body::names(self.behind, self.count).map(|(names, glue)| (names, Glues(glue)))
+        body::names(self.behind, self.count).map(|(names, glue)| (names, Glues::Any(glue)))
     }
 
     /// The data of the first record, where they are kept as they are.
@@ -375,27 +384,59 @@ mod tests {
         assert!(set.glue.has_v6() && set.glue.has_shared_targets());
         let glue: Vec<_> = set.glue.iter().map(|glue| (glue.group, glue.v4[0][3], glue.v6.len())).collect();
         assert_eq!(glue, [(0, b'a', 0), (1, b'b', 1), (0, b'a', 0)]);
-        assert_eq!(set.glue.plain(3), None);
+        assert!(matches!(set.glue, Glues::Any(_)));
         assert_eq!(packed.set(rtype::A).unwrap().glue.iter().count(), 0);
     }
 
     #[test]
-    fn glue_of_one_address_for_each_record_is_plain() {
-        let set = RrSet::new(rtype::SRV, 7, vec![srv(1, "a.x"), srv(2, "b.x")]);
+    fn hosts_with_one_address_each_are_kept_with_it() {
+        let set = RrSet::new(rtype::SRV, 7, vec![srv(1, "a.x"), srv(2, "bcd.x")]);
         let entry = Entry { owner: Name::parse("api.x").unwrap(), sets: [set].into() };
         let of = |target: &[u8], addresses: &mut Addresses| addresses.push([10, 0, 0, target[1]].into());
-        let plain = Packed::new(&entry, &mut |target, addresses| of(target, addresses));
-        let glue = plain.set(rtype::SRV).unwrap().glue;
-        assert_eq!(glue.plain(2).unwrap(), [[10, 0, 0, b'a'], [10, 0, 0, b'b']]);
-        let groups: Vec<_> = glue.iter().map(|glue| (glue.group, glue.v4, glue.v6.len())).collect();
+        let packed = Packed::new(&entry, &mut |target, addresses| of(target, addresses));
+        let set = packed.set(rtype::SRV).unwrap();
+        assert!(matches!((set.body, set.glue), (Body::Hosts(_), Glues::Each(_))));
+        assert_eq!(set.wire_size(), 2 * (RR_HEAD + 6 + 3) + 2 + 4);
+        assert_eq!(set.rotated(1).collect::<Vec<_>>(), [srv(2, "bcd.x"), srv(1, "a.x")]);
+        assert_eq!(packed.unpack(), entry);
+        let groups: Vec<_> = set.glue.iter().map(|glue| (glue.group, glue.v4, glue.v6.len())).collect();
         assert_eq!(groups, [(0, &[[10, 0, 0, b'a']][..], 0), (1, &[[10, 0, 0, b'b']], 0)]);
         let partly = Packed::new(&entry, &mut |target, addresses| {
             if target[1] == b'a' {
                 of(target, addresses);
             }
         });
-        let glue = partly.set(rtype::SRV).unwrap().glue;
-        assert_eq!(glue.plain(2), None);
-        assert_eq!(glue.iter().map(|glue| (glue.group, glue.v4.len())).collect::<Vec<_>>(), [(0, 1), (1, 0)]);
+        let set = partly.set(rtype::SRV).unwrap();
+        assert!(matches!((set.body, set.glue), (Body::Names(_), Glues::Any(_))));
+        assert_eq!(set.glue.iter().map(|glue| (glue.group, glue.v4.len())).collect::<Vec<_>>(), [(0, 1), (1, 0)]);
+    }
+
+    /// Whatever of the names is long, of more labels, or none, comes out as it went in, and with its address.
+    #[test]
+    fn hosts_of_all_kinds_have_their_addresses() {
+        let long = |bytes: usize| "y".repeat(bytes);
+        for (first, second, is_kept) in [
+            ("a.x".to_owned(), "b.x".to_owned(), true),
+            (format!("{}.x", long(25)), "b.x".into(), true),
+            (format!("{}.x", long(26)), "b.x".into(), false),
+            (format!("a.{}", long(30)), format!("b.{}", long(30)), true),
+            (format!("a.{}", long(31)), format!("b.{}", long(31)), false),
+            ("a.b.x".into(), "c.x".into(), false),
+            (".".into(), "c.x".into(), false),
+        ] {
+            let set = RrSet::new(rtype::SRV, 7, vec![srv(1, &first), srv(2, &second)]);
+            let entry = Entry { owner: Name::parse("api.x").unwrap(), sets: [set].into() };
+            let packed = Packed::new(&entry, &mut |target, addresses| {
+                addresses.push([10, 0, 0, u8::try_from(target.len()).unwrap()].into());
+            });
+            assert_eq!(packed.unpack(), entry, "{first} {second}");
+            let set = packed.set(rtype::SRV).unwrap();
+            assert_eq!(matches!(set.body, Body::Hosts(_)), is_kept, "{first} {second}");
+            for (rdata, glue) in set.iter().zip(set.glue.iter()) {
+                let length = u8::try_from(srv_target(&rdata).len()).unwrap();
+                assert_eq!((glue.v4, glue.v6.len()), (&[[10, 0, 0, length]][..], 0), "{first} {second}");
+            }
+            assert_eq!(set.glue.iter().count(), 2);
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use workload::{Workload, query};
 use zonekeeper::dns::cookie::{Secret, Secrets};
-use zonekeeper::dns::fast::{self, Asked, Built, Loaded, MAX_UDP, Parsed, Query};
+use zonekeeper::dns::fast::{self, Asked, Built, Loaded, Parsed, Query, ROOM};
 use zonekeeper::dns::options::Tail;
 use zonekeeper::dns::policy::Policy;
 use zonekeeper::zone::Zones;
@@ -51,7 +51,7 @@ fn packet(kind: &str, service: u32) -> Vec<u8> {
 #[inline(never)]
 fn answer(zones: &Zones, policy: &Policy, packets: &[Vec<u8>], batches: usize) -> usize {
     let mut queries = vec![Query::default(); BATCH];
-    let (mut spare, mut tail, mut out) = (Vec::new(), Tail::default(), [0; MAX_UDP]);
+    let (mut spare, mut tail, mut out) = (Vec::new(), Tail::default(), [0; ROOM]);
     let (mut turn, mut responses) = (0_usize, 0);
     for _ in 0..batches {
         for (packet, query) in packets.iter().zip(&mut queries) {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use divan::{Bencher, black_box};
 use workload::{Workload, name, offers, query};
 use zonekeeper::dns::cookie::{Secret, Secrets};
-use zonekeeper::dns::fast::{self, Asked, Loaded, MAX_UDP, Query};
+use zonekeeper::dns::fast::{self, Asked, Loaded, Query, ROOM};
 use zonekeeper::dns::options::Tail;
 use zonekeeper::dns::policy::Policy;
 use zonekeeper::zone::entry::Entry;
@@ -69,7 +69,7 @@ fn build(bencher: Bencher<'_, '_>, kind: &str) {
     let policy = Policy::new(Secrets::new(Secret::new([7; 16])));
     let loaded = Loaded::new(&workload.zones, &policy, Vec::new());
     let subject = loaded.find(&query);
-    let (mut tail, mut out, mut turn) = (Tail::default(), [0; MAX_UDP], 0_usize);
+    let (mut tail, mut out, mut turn) = (Tail::default(), [0; ROOM], 0_usize);
     bencher.bench_local(|| {
         turn = turn.wrapping_add(1);
         let asked =
@@ -144,7 +144,7 @@ fn churn(bencher: Bencher<'_, '_>, changes: u32) {
                 std::thread::sleep(Duration::from_secs(1) / changes);
             }
         });
-        let (mut spare, mut query, mut tail, mut out) = (Vec::new(), Query::default(), Tail::default(), [0; MAX_UDP]);
+        let (mut spare, mut query, mut tail, mut out) = (Vec::new(), Query::default(), Tail::default(), [0; ROOM]);
         bencher.bench_local(|| {
             let loaded = Loaded::new(&zones, &policy, std::mem::take(&mut spare));
             for (turn, packet) in packets.iter().enumerate() {

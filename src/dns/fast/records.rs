@@ -3,8 +3,10 @@
 
 #![allow(clippy::inline_always)] // a call in between would have it in memory
 
+use std::ops::Range;
+
 use super::copy::copy;
-use crate::zone::packed::{Glues, Names, RR_HEAD, Row, head_of};
+use crate::zone::packed::{Glues, Hosts, Names, RR_HEAD, Row, SHORT, head_of};
 use crate::zone::record::rtype;
 
 /// An address record whose owner is a pointer.
@@ -12,8 +14,12 @@ pub(super) const V4_RECORD: usize = RR_HEAD + 4;
 pub(super) const V6_RECORD: usize = RR_HEAD + 16;
 /// Priority, weight and port.
 const SRV_HEAD: usize = 6;
-/// Labels and what is before them are mostly no longer than this.
-const SHORT: usize = 32;
+/// A record of a host is no longer, nor is what is written behind it and then over.
+const HOST_RECORD: usize = RR_HEAD + SRV_HEAD + 1 + 2 * SHORT;
+/// Where records of hosts may begin: in any message over UDP, and in most over TCP.
+const PLACES: usize = 2048;
+/// So much room for a message makes that none of them needs to be looked for.
+pub const ROOM: usize = PLACES + HOST_RECORD;
 /// A pointer to the question.
 pub(super) const QUESTION: [u8; 2] = [0xc0, 0x0c];
 
@@ -34,35 +40,123 @@ pub(super) fn addresses<const N: usize, const RECORD: usize>(
     }
 }
 
-/// Those of a row whose data end with names, from the one that `turn` begins with on, and the addresses of the hosts with
-/// these names, as far as there is room for them before `end`. Gives how many of the latter there are, and where they end:
-/// where it was to begin if there is no room for all the names.
+/// The SRV records of a row, each of which has a host of its own, from the one that `turn` begins with on, and the addresses
+/// of as many of the hosts as there is room for before `end`. Gives how many these are, and where they end: where it was to
+/// begin if there is no room for all the records.
 #[inline(never)] // what it keeps in registers would push out what others keep there
-pub(super) fn names(row: Row<'_>, rtype: u16, turn: usize, out: &mut [u8], at: usize, end: usize) -> (u16, usize) {
-    let Some((records, glue)) = Ending::of(row, rtype, turn) else { return (0, at) };
-    let additionals = at + records.names.wire_size(row.count);
+pub(super) fn hosts(row: Row<'_>, turn: usize, out: &mut [u8], at: usize, end: usize) -> (u16, usize) {
+    let Some(hosts) = row.hosts() else { return (0, at) };
+    let additionals = at + hosts.wire_size();
     if additionals > end {
         return (0, at);
     }
-    let most = ((end - additionals) / V4_RECORD).min(row.count);
-    // Behind other names is another set.
-    let glue = (rtype == rtype::SRV).then_some(glue);
-    match glue
-        .and_then(|glue| glue.plain(row.count))
-        .and_then(|addresses| records.write_with(addresses, most, out, at, additionals))
-    {
-        Some(end) => (count_of(most), end),
-        None => any_names(row, rtype, turn, out, at, end),
+    let most = ((end - additionals) / V4_RECORD).min(hosts.count);
+    let (head, start) = (Head::new(rtype::SRV, row.ttl), row.start(turn));
+    let end = additionals + most * V4_RECORD;
+    let written = out.first_chunk_mut().filter(|_| end <= PLACES).and_then(|out| {
+        // Copied in one piece of the smaller size that does.
+        match hosts.from_shared.first_chunk() {
+            Some(shared) if hosts.shared.len() <= SHORT / 2 => {
+                put_hosts::<{ SHORT / 2 }>(hosts, shared, head, start, out, at, additionals..end)
+            }
+            _ => put_hosts::<SHORT>(hosts, hosts.from_shared.first_chunk()?, head, start, out, at, additionals..end),
+        }
+    });
+    match written {
+        Some(()) => (count_of(most), end),
+        None => put_many_hosts(hosts, head, start, out, at, additionals..end),
     }
 }
 
-/// The same, whatever they are. With what is needed to find them: where they are known already they are in registers, and
-/// would be put into memory for every answer to be passed on for a few.
-#[inline(never)]
-fn any_names(row: Row<'_>, rtype: u16, turn: usize, out: &mut [u8], at: usize, end: usize) -> (u16, usize) {
+/// Writes the records from `at` and, where they end, as many addresses as there is room for in `glue`.
+#[inline(always)]
+fn put_hosts<const SHARED: usize>(
+    hosts: Hosts<'_>,
+    shared: &[u8; SHARED],
+    head: Head,
+    start: usize,
+    out: &mut [u8; ROOM],
+    at: usize,
+    glue: Range<usize>,
+) -> Option<()> {
+    let stride = u32::try_from(hosts.stride).ok()?;
+    let [first, behind] = [start, hosts.count].map(|place| u32::try_from(place * hosts.stride));
+    let (first, behind) = (first.ok()?, behind.ok()?);
+    // As in `after`.
+    let after = |from: u32| std::hint::select_unpredictable(from + stride == behind, 0, from + stride);
+    let of_address = AddressHead::new(head);
+    let (mut from, mut to, mut additional) = (first, at, glue.start);
+    for _ in 0..hosts.count {
+        let row = hosts.row(from)?;
+        let size = row.size();
+        // With what is behind the data and behind what is shared, which is written over.
+        let room: &mut [u8; HOST_RECORD] = room(out, to);
+        room[..RR_HEAD].copy_from_slice(&head.of_length(size + hosts.shared.len()).bytes());
+        room[RR_HEAD..RR_HEAD + SHORT].copy_from_slice(row.data());
+        room[RR_HEAD + size..RR_HEAD + size + SHARED].copy_from_slice(shared);
+        if additional < glue.end {
+            of_address.put(self::room(out, additional), to + RR_HEAD + SRV_HEAD, *row.address());
+        }
+        to += RR_HEAD + size + hosts.shared.len();
+        (from, additional) = (after(from), additional + V4_RECORD);
+    }
+    // What was behind the last record is where the first addresses were.
+    let (mut from, mut to) = (first, at);
+    for additional in glue.step_by(V4_RECORD).take(2) {
+        let row = hosts.row(from)?;
+        of_address.put(room(out, additional), to + RR_HEAD + SRV_HEAD, *row.address());
+        to += RR_HEAD + row.size() + hosts.shared.len();
+        from = after(from);
+    }
+    Some(())
+}
+
+/// Room at `at`, which is below [`PLACES`]: said so that nothing has to be asked.
+#[inline(always)]
+fn room<const N: usize>(out: &mut [u8; ROOM], at: usize) -> &mut [u8; N] {
+    const { assert!(N <= HOST_RECORD) }
+    let Some(room) = out[at % PLACES..].first_chunk_mut() else { unreachable!() };
+    room
+}
+
+/// The same where they are many, or the room is less. Gives how many addresses there are, and where they end.
+#[cold]
+fn put_many_hosts(
+    hosts: Hosts<'_>,
+    head: Head,
+    start: usize,
+    out: &mut [u8],
+    mut at: usize,
+    glue: Range<usize>,
+) -> (u16, usize) {
+    let of_address = AddressHead::new(head);
+    let mut additional = glue.start;
+    for row in hosts.iter().skip(start).chain(hosts.iter().take(start)) {
+        let owner = at + RR_HEAD + SRV_HEAD;
+        if let Some(room) = out.get_mut(additional..glue.end).and_then(|room| room.first_chunk_mut())
+            && pointer(owner).is_some()
+        {
+            of_address.put(room, owner, *row.address());
+            additional += V4_RECORD;
+        }
+        at = put(out, at, &head.of_length(row.own().len() + hosts.shared.len()).bytes());
+        at = put(out, at, row.own());
+        at = put(out, at, hosts.shared);
+    }
+    (count_of((additional - glue.start) / V4_RECORD), additional)
+}
+
+/// Those of a row whose data end with names, from the one that `turn` begins with on, and the addresses of the hosts with
+/// these names, as far as there is room for them before `end`. Gives how many of the latter there are, and where they end:
+/// where it was to begin if there is no room for all the names.
+#[inline(never)] // as above
+pub(super) fn names(row: Row<'_>, rtype: u16, turn: usize, out: &mut [u8], at: usize, end: usize) -> (u16, usize) {
     let Some((records, glue)) = Ending::of(row, rtype, turn) else { return (0, at) };
+    if at + records.names.wire_size(row.count) > end {
+        return (0, at);
+    }
     let additionals = records.write(out, at);
-    // As above.
+    // Behind other names is another set.
     if rtype == rtype::SRV { records.write_glue(glue, out, additionals, at, end) } else { (0, additionals) }
 }
 
@@ -86,91 +180,13 @@ impl<'t> Ending<'t> {
         Some((Self { head: Head::new(rtype, row.ttl), head_size, names, start: row.start(turn) }, glue))
     }
 
-    /// What they end with, and whatever. Copied only where nothing is behind it: that takes a wait until it is read again.
-    #[inline(always)]
-    fn shared<const N: usize>(&self) -> Option<[u8; N]> {
-        if let Some(shared) = self.names.from_shared.first_chunk() {
-            return Some(*shared);
-        }
-        let mut shared = [0; N];
-        shared.get_mut(..self.names.shared.len())?.copy_from_slice(self.names.shared);
-        Some(shared)
-    }
-
-    /// Writes them from `at` and, from `additionals` on where they end, the addresses of `most` of the hosts, each of which has
-    /// one. Gives where these end; none where names are long or far, and then something may be written.
-    #[inline(always)]
-    fn write_with(
-        self,
-        addresses: &[[u8; 4]],
-        most: usize,
-        out: &mut [u8],
-        at: usize,
-        additionals: usize,
-    ) -> Option<usize> {
-        // All hosts' names are before the addresses.
-        pointer(additionals)?;
-        match self.names.shared.len() {
-            0..=16 => self.write_rows(&self.shared::<16>()?, addresses, most, out, at, additionals)?,
-            17..=SHORT => self.write_rows(&self.shared::<SHORT>()?, addresses, most, out, at, additionals)?,
-            _ => return None,
-        }
-        Some(additionals + most * V4_RECORD)
-    }
-
-    #[inline(always)]
-    fn write_rows<const SHARED: usize>(
-        self,
-        shared: &[u8; SHARED],
-        addresses: &[[u8; 4]],
-        most: usize,
-        out: &mut [u8],
-        at: usize,
-        additionals: usize,
-    ) -> Option<()> {
-        let Self { head, head_size, names, start } = self;
-        let Names { lengths, rows, .. } = names;
-        let of_host = head.of_type(rtype::A).of_length(4);
-        let put_address = |out: &mut [u8], i: usize, record: usize, place: usize| {
-            let owner = pointer(record + RR_HEAD + head_size)?;
-            let room = out.get_mut(additionals + i * V4_RECORD..)?.first_chunk_mut::<V4_RECORD>()?;
-            room[..RR_HEAD].copy_from_slice(&of_host.of_owner(owner).bytes());
-            room[RR_HEAD..].copy_from_slice(addresses.get(place)?);
-            Some(())
-        };
-        let (mut place, mut from, mut to) = (start, start * head_size + names.own(start), at);
-        for i in 0..lengths.len() {
-            let size = head_size + usize::from(*lengths.get(place)?);
-            if size > SHORT {
-                return None;
-            }
-            // With what is behind either, which is written over.
-            let room = out.get_mut(to..)?.first_chunk_mut::<{ RR_HEAD + 2 * SHORT }>()?;
-            room[..RR_HEAD].copy_from_slice(&head.of_length(size + names.shared.len()).bytes());
-            room[RR_HEAD..RR_HEAD + SHORT].copy_from_slice(rows.get(from..)?.first_chunk::<SHORT>()?);
-            room[RR_HEAD + size..RR_HEAD + size + SHARED].copy_from_slice(shared);
-            if i < most {
-                put_address(out, i, to, place)?;
-            }
-            to += RR_HEAD + size + names.shared.len();
-            // As in `after`.
-            let is_last = place + 1 == lengths.len();
-            place = std::hint::select_unpredictable(is_last, 0, place + 1);
-            from = std::hint::select_unpredictable(is_last, 0, from + size);
-        }
-        // What was behind the last name is where the first addresses were.
-        let mut to = at;
-        for (i, own) in lengths.iter().cycle().skip(start).take(most.min(2)).enumerate() {
-            put_address(out, i, to, after_by(start, i, lengths.len()))?;
-            to += RR_HEAD + head_size + usize::from(*own) + names.shared.len();
-        }
-        Some(())
-    }
-
-    /// Writes them, whatever they are. Gives where they end.
+    /// Writes them. Gives where they end.
     fn write(self, out: &mut [u8], mut at: usize) -> usize {
-        let shared_short = self.shared::<SHORT>().unwrap_or([0; SHORT]);
         let Self { head, head_size, names: Names { shared, lengths, rows, .. }, start } = self;
+        let mut shared_short = [0; SHORT];
+        if let Some(room) = shared_short.get_mut(..shared.len()) {
+            room.copy_from_slice(shared);
+        }
         let (before, from) = lengths.split_at(start);
         let split = before.iter().map(|own| usize::from(*own)).sum::<usize>() + before.len() * head_size;
         for (lengths, mut rows) in [(from, rows.get(split..).unwrap_or_default()), (before, rows)] {
@@ -254,12 +270,6 @@ fn after(place: usize, count: usize) -> usize {
     std::hint::select_unpredictable(place + 1 < count, place + 1, 0)
 }
 
-/// The place `more` places after `place`, less than twice around.
-#[inline]
-fn after_by(place: usize, more: usize, count: usize) -> usize {
-    if place + more < count { place + more } else { place + more - count }
-}
-
 /// What is before the data of a record: owner, type, class IN, TTL, length. In two numbers, so that what differs from
 /// record to record is put in where it is computed, and not in memory that is read again at once.
 #[derive(Clone, Copy)]
@@ -299,6 +309,34 @@ impl Head {
         bytes[..8].copy_from_slice(&self.begin.to_be_bytes());
         bytes[8..].copy_from_slice(&self.end.to_be_bytes());
         bytes
+    }
+}
+
+/// What is before the address in an A record whose owner is a pointer, in two numbers as they are in memory, so that what
+/// differs is put in where they are.
+#[derive(Clone, Copy)]
+struct AddressHead {
+    /// With a pointer to nothing yet.
+    begin: u64,
+    /// With no address yet.
+    end: u64,
+}
+
+impl AddressHead {
+    /// With the time to live of `head`.
+    fn new(head: Head) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = head.of_type(rtype::A).of_owner([0xc0, 0]).of_length(4).bytes();
+        Self { begin: u64::from_ne_bytes([a, b, c, d, e, f, g, h]), end: u64::from_ne_bytes([i, j, k, l, 0, 0, 0, 0]) }
+    }
+
+    /// Writes the record, whose owner is at `owner` in the message: where 14 bits reach (RFC 1035 §4.1.4).
+    #[inline(always)]
+    fn put(self, room: &mut [u8; V4_RECORD], owner: usize, address: [u8; 4]) {
+        #[allow(clippy::cast_possible_truncation)] // it is less
+        let [high, low] = (owner as u16).to_be_bytes();
+        let [a, b, c, d] = address;
+        room[..8].copy_from_slice(&(self.begin | u64::from_ne_bytes([high, low, 0, 0, 0, 0, 0, 0])).to_ne_bytes());
+        room[8..].copy_from_slice(&(self.end | u64::from_ne_bytes([0, 0, 0, 0, a, b, c, d])).to_ne_bytes());
     }
 }
 

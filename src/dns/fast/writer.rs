@@ -77,6 +77,13 @@ impl<'a> Writer<'a> {
                 records::addresses::<4, V4_RECORD>(&mut self.out[at..], head, addresses, row.start(turn));
                 self.at += addresses.len() * V4_RECORD;
             }
+            Form::Hosts => {
+                let (additionals, written) = records::hosts(row, turn, self.out, at, end);
+                if written == at {
+                    return false;
+                }
+                (self.additionals, self.at) = (additionals, written);
+            }
             Form::Names if !matches!(rtype, rtype::MX | rtype::NS) => {
                 let (additionals, written) = records::names(row, rtype, turn, self.out, at, end);
                 if written == at {

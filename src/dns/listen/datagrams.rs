@@ -13,8 +13,8 @@ pub(super) const BATCH: usize = 64;
 /// are a power of two apart, their beginnings push each other out of the cache.
 pub(super) const QUERY: usize = 21 * 64;
 
-/// The largest response.
-pub(super) const RESPONSE: usize = fast::MAX_UDP;
+/// Room for a response. An odd number of cache lines, likewise.
+pub(super) const RESPONSE: usize = fast::ROOM.div_ceil(64) / 2 * 2 * 64 + 64;
 
 /// Buffers for datagrams in each direction.
 pub(super) trait Datagrams {

@@ -4,6 +4,7 @@
 //! ```text
 //! V4, V6  the addresses, side by side
 //! NAMES   rows: 4 │ shared length │ a length each │ rows: head and own labels each │ shared │ glue
+//! HOSTS   SRV records with the addresses of the hosts: [`super::hosts`]
 //! PLAIN   the data of each, behind its length: 2
 //! ```
 //! Data that end with a name (SRV, PTR, NS, …) are kept without the labels at its end that all names of the set share,
@@ -14,11 +15,14 @@ use std::borrow::Cow;
 use super::super::entry::RrSet;
 use super::super::record::rtype;
 use super::RR_HEAD;
+use super::glue::{self, Found, Glues};
+use super::hosts::{self, Hosts};
 
 const PLAIN: u8 = 0;
 const V4: u8 = 1;
 const V6: u8 = 2;
 const NAMES: u8 = 3;
+const HOSTS: u8 = 4;
 
 /// The records of a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +33,8 @@ pub enum Body<'t> {
     V6(&'t [[u8; 16]]),
     /// Data that end with a name.
     Names(Names<'t>),
+    /// SRV records, with the address of each target.
+    Hosts(Hosts<'t>),
     /// The data of each record behind its length, two bytes.
     Plain(&'t [u8]),
 }
@@ -42,6 +48,8 @@ pub enum Form<'t> {
     V6(&'t [[u8; 16]]),
     /// Data that end with a name.
     Names,
+    /// SRV records, with the address of each target.
+    Hosts,
     /// Whatever else.
     Other,
 }
@@ -56,16 +64,9 @@ pub struct Names<'t> {
     /// For each record what comes before the name, [`head_of`] its type, then the name's own labels. What is behind the
     /// last of them is there so that rows can be read in pieces of one size.
     pub rows: &'t [u8],
-    /// What is shared and what is behind it, so that it can be read in a piece of one size as well.
-    pub from_shared: &'t [u8],
-    /// The lengths, and what is behind them.
-    from_lengths: &'t [u8],
     /// Bytes of the rows without that.
     size: usize,
 }
-
-/// Every other byte.
-const TWOS: u128 = u128::MAX / 0xffff * 0xff;
 
 /// Bytes before the name in the data of a type that ends with one; none for other types.
 pub fn head_of(rtype: u16) -> Option<usize> {
@@ -77,13 +78,13 @@ pub fn head_of(rtype: u16) -> Option<usize> {
     }
 }
 
-/// Appends the records of `set`, and `glue` behind those that end with a name.
-pub(super) fn pack(bytes: &mut Vec<u8>, set: &RrSet, glue: &[u8]) {
+/// Appends the records of `set`, and what was found of their targets.
+pub(super) fn pack(bytes: &mut Vec<u8>, set: &RrSet, found: &Found) {
     let all = |length: usize| set.iter().all(|rdata| rdata.len() == length);
     match set.rtype {
         rtype::A if all(4) => push_all(bytes, V4, set),
         rtype::AAAA if all(16) => push_all(bytes, V6, set),
-        _ if pack_names(bytes, set, glue).is_some() => {}
+        _ if pack_names(bytes, set, found).is_some() => {}
         _ => {
             bytes.push(PLAIN);
             for rdata in set.iter() {
@@ -100,9 +101,16 @@ fn push_all(bytes: &mut Vec<u8>, form: u8, set: &RrSet) {
 }
 
 /// None, and nothing appended, where the data are not such.
-fn pack_names(bytes: &mut Vec<u8>, set: &RrSet, glue: &[u8]) -> Option<()> {
+fn pack_names(bytes: &mut Vec<u8>, set: &RrSet, found: &Found) -> Option<()> {
     let head = head_of(set.rtype)?;
     let shared = shared(set, head)?;
+    if let (Found::Each(addresses), rtype::SRV) = (found, set.rtype) {
+        bytes.push(HOSTS);
+        if hosts::pack(bytes, set, shared, addresses).is_some() {
+            return Some(());
+        }
+        bytes.pop();
+    }
     bytes.push(NAMES);
     let own = |rdata: &[u8]| rdata.len() - head - shared.len();
     let rows: usize = set.iter().map(|rdata| head + own(rdata)).sum();
@@ -111,7 +119,11 @@ fn pack_names(bytes: &mut Vec<u8>, set: &RrSet, glue: &[u8]) -> Option<()> {
     bytes.extend(set.iter().map(|rdata| u8::try_from(own(rdata)).unwrap_or(u8::MAX)));
     set.iter().for_each(|rdata| bytes.extend_from_slice(&rdata[..head + own(rdata)]));
     bytes.extend_from_slice(shared);
-    bytes.extend_from_slice(glue);
+    match found {
+        _ if set.rtype != rtype::SRV => {}
+        Found::Each(addresses) => bytes.extend(glue::pack_each(addresses)),
+        Found::Any(glue) => bytes.extend_from_slice(glue),
+    }
     Some(())
 }
 
@@ -152,16 +164,21 @@ fn is_name(mut bytes: &[u8]) -> bool {
 }
 
 /// The records that were packed here, `count` of them, and the glue behind them.
-pub(super) fn unpack(bytes: &[u8], count: usize) -> (Body<'_>, &[u8]) {
+pub(super) fn unpack(bytes: &[u8], count: usize) -> (Body<'_>, Glues<'_>) {
+    let none = Glues::Any(&[]);
     match bytes.split_first() {
-        Some((&V4, rest)) => (Body::V4(rest.as_chunks().0), &[]),
-        Some((&V6, rest)) => (Body::V6(rest.as_chunks().0), &[]),
+        Some((&V4, rest)) => (Body::V4(rest.as_chunks().0), none),
+        Some((&V6, rest)) => (Body::V6(rest.as_chunks().0), none),
         Some((&NAMES, rest)) => match unpack_names(rest, count) {
-            Some((names, glue)) => (Body::Names(names), glue),
-            None => (Body::Plain(&[]), &[]),
+            Some((names, glue)) => (Body::Names(names), Glues::Any(glue)),
+            None => (Body::Plain(&[]), none),
         },
-        Some((_, rest)) => (Body::Plain(rest), &[]),
-        None => (Body::Plain(&[]), &[]),
+        Some((&HOSTS, rest)) => match hosts::unpack(rest, count) {
+            Some(hosts) => (Body::Hosts(hosts), Glues::Each(hosts)),
+            None => (Body::Plain(&[]), none),
+        },
+        Some((_, rest)) => (Body::Plain(rest), none),
+        None => (Body::Plain(&[]), none),
     }
 }
 
@@ -172,6 +189,7 @@ pub(super) fn form(bytes: &[u8], count: usize) -> Form<'_> {
     match (*form, rest.get(..count * 4), rest.get(..count * 16)) {
         (V4, Some(addresses), _) => Form::V4(addresses.as_chunks().0),
         (V6, _, Some(addresses)) => Form::V6(addresses.as_chunks().0),
+        (HOSTS, _, _) => Form::Hosts,
         (NAMES, _, _) => Form::Names,
         _ => Form::Other,
     }
@@ -183,6 +201,13 @@ pub(super) fn first(bytes: &[u8]) -> Option<&[u8]> {
     let (form, rest) = bytes.split_first()?;
     let (length, rest) = rest.split_first_chunk::<2>()?;
     if *form == PLAIN { rest.get(..usize::from(u16::from_be_bytes(*length))) } else { None }
+}
+
+/// The hosts in such a body.
+#[inline(always)]
+pub(super) fn hosts(bytes: &[u8], count: usize) -> Option<Hosts<'_>> {
+    let (form, rest) = bytes.split_first()?;
+    if *form == HOSTS { hosts::unpack(rest, count) } else { None }
 }
 
 /// The names in such a body, and what is behind them: the glue and maybe more.
@@ -197,9 +222,8 @@ fn unpack_names(bytes: &[u8], count: usize) -> Option<(Names<'_>, &[u8])> {
     let (&[a, b, c, d, shared], rest) = bytes.split_first_chunk::<5>()?;
     let (lengths, rows) = rest.split_at_checked(count)?;
     let size = u32::from_be_bytes([a, b, c, d]) as usize;
-    let from_shared = rows.get(size..)?;
-    let (shared, glue) = from_shared.split_at_checked(usize::from(shared))?;
-    Some((Names { shared, lengths, rows, from_shared, from_lengths: rest, size }, glue))
+    let (shared, glue) = rows.get(size..)?.split_at_checked(usize::from(shared))?;
+    Some((Names { shared, lengths, rows, size }, glue))
 }
 
 impl Body<'_> {
@@ -209,6 +233,7 @@ impl Body<'_> {
             Self::V4(addresses) => addresses.len() * 4,
             Self::V6(addresses) => addresses.len() * 16,
             Self::Names(names) => return names.wire_size(count),
+            Self::Hosts(hosts) => return hosts.wire_size(),
             Self::Plain(bytes) => bytes.len() - count * 2,
         };
         data + count * RR_HEAD
@@ -216,21 +241,7 @@ impl Body<'_> {
 }
 
 impl Names<'_> {
-    /// Bytes of the own labels of the first `count` names.
-    #[inline]
-    pub fn own(&self, count: usize) -> usize {
-        let Some(lengths) = self.from_lengths.first_chunk().filter(|_| count < 16) else {
-            return self.lengths[..count].iter().map(|own| usize::from(*own)).sum();
-        };
-        // All at once: how many times a loop went round would not be foreseen. By twos, then all.
-        let lengths = u128::from_le_bytes(*lengths) & ((1 << (count * 8)) - 1);
-        let twos = (lengths & TWOS) + (lengths >> 8 & TWOS);
-        #[allow(clippy::cast_possible_truncation)] // the halves
-        let fours = twos as u64 + (twos >> 64) as u64;
-        (fours.wrapping_mul(u64::MAX / 0xffff) >> 48) as usize
-    }
-
-    /// The same of these.
+    /// Bytes of `count` records, which are all, in a message, with owners that are pointers.
     pub fn wire_size(&self, count: usize) -> usize {
         self.size + count * (self.shared.len() + RR_HEAD)
     }
@@ -263,6 +274,7 @@ impl<'t> Iterator for Datas<'t> {
                 let own = lengths.split_off_first()?;
                 Some((rows.split_off(..self.head + usize::from(*own))?, shared))
             }
+            Body::Hosts(hosts) => Some((hosts.take()?.own(), hosts.shared)),
             Body::Plain(rest) => {
                 let (length, after) = rest.split_first_chunk::<2>()?;
                 let (rdata, after) = after.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
@@ -287,19 +299,13 @@ mod tests {
     fn packed(rtype: u16, rdatas: &[&[u8]]) -> usize {
         let set = RrSet::new(rtype, 5, rdatas.to_vec());
         let mut bytes = Vec::new();
-        pack(&mut bytes, &set, b"");
+        pack(&mut bytes, &set, &Found::Any(Vec::new()));
         let (body, glue) = unpack(&bytes, set.len());
-        assert!(glue.is_empty());
+        assert_eq!(glue, Glues::Any(&[]));
         let expected: Vec<&[u8]> = set.iter().collect();
         assert_eq!(Datas::new(body, rtype).map(whole).collect::<Vec<_>>(), expected);
         let on_wire: usize = expected.iter().map(|rdata| RR_HEAD + rdata.len()).sum();
         assert_eq!(body.wire_size(set.len()), on_wire);
-        if let Body::Names(names) = body {
-            let own =
-                |count: usize| expected[..count].iter().map(|data| data.len() - names.shared.len()).sum::<usize>();
-            let head = head_of(rtype).unwrap();
-            assert!((0..=set.len()).all(|count| names.own(count) + count * head == own(count)));
-        }
         bytes.len()
     }
 
@@ -315,15 +321,6 @@ mod tests {
         assert_eq!(packed(rtype::TXT, &[b"\x01x", b"\x02yz"]), 1 + 4 + 5);
         assert_eq!(packed(rtype::A, &[&[10, 0, 0, 1], b"no address"]), 1 + 6 + 12);
         assert_eq!(packed(rtype::TXT, &[]), 1);
-    }
-
-    #[test]
-    fn own_labels_are_counted_in_sets_of_all_sizes() {
-        for count in 1..40 {
-            let names: Vec<String> =
-                (0..count).map(|i: u32| format!("{}.example", "x".repeat(1 + i as usize))).collect();
-            pointers(&names.iter().map(String::as_str).collect::<Vec<_>>());
-        }
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //! ```text
 //! flags │ for each record: the number of its target: 2 │ how many of each family: 2 │ they
 //! ```
-//! Where every record has a target of its own with one IPv4 address and nothing else, as for services whose instances are
-//! registered by address, which are nearly all, the addresses alone are there.
+//! Where every record has a target of its own with one IPv4 address and nothing else, they may be among the records instead
+//! ([`super::hosts`]).
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,6 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use foldhash::fast::FixedState;
 
 use super::super::entry::RrSet;
+use super::hosts::Hosts;
 use super::srv_target;
 
 /// The addresses of one host.
@@ -41,21 +42,32 @@ pub type AddressesOf<'a> = dyn FnMut(&[u8], &mut Addresses) + 'a;
 const HAS_V6: u8 = 1;
 /// Some records have the same target.
 const HAS_SHARED: u8 = 2;
-/// There are addresses alone.
-const IS_PLAIN: u8 = 4;
 
 /// The addresses of the targets of an SRV set.
-pub(super) fn pack(set: &RrSet, addresses: &mut AddressesOf<'_>) -> Vec<u8> {
+pub(super) enum Found {
+    /// One for each record, whose targets are all different.
+    Each(Vec<[u8; 4]>),
+    /// Packed, whatever they are.
+    Any(Vec<u8>),
+}
+
+/// Packs addresses of which each is of another target.
+pub(super) fn pack_each(addresses: &[[u8; 4]]) -> Vec<u8> {
+    let mut bytes = vec![0];
+    addresses.iter().enumerate().for_each(|(group, address)| push(&mut bytes, group, &[(*address).into()], &[]));
+    bytes
+}
+
+/// Looks them up.
+pub(super) fn find(set: &RrSet, addresses: &mut AddressesOf<'_>) -> Found {
     // A service may have thousands of instances; names that differ in case only are one host.
     let mut groups: HashMap<Cow<'_, [u8]>, usize, FixedState> =
         HashMap::with_capacity_and_hasher(set.len(), FixedState::default());
     let mut found = Addresses::default();
-    let mut plain = Vec::with_capacity(1 + set.len() * 4);
-    plain.push(IS_PLAIN);
-    // Only once something is not.
-    let mut bytes = Vec::new();
+    let mut each = Vec::with_capacity(set.len());
+    // Only once something else is there.
+    let mut any = None;
     let mut flags = 0;
-    let mut is_plain = true;
     for (place, rdata) in set.iter().enumerate() {
         let target = srv_target(rdata);
         let next = groups.len();
@@ -68,24 +80,21 @@ pub(super) fn pack(set: &RrSet, addresses: &mut AddressesOf<'_>) -> Vec<u8> {
         let Addresses { v4, v6 } = &mut found;
         v4.truncate(255);
         v6.truncate(255);
-        if let (true, true, [address], []) = (is_plain, group == next, &v4[..], &v6[..]) {
-            plain.extend_from_slice(&address.octets());
+        if let (None, true, [address], []) = (&any, group == next, &v4[..], &v6[..]) {
+            each.push(address.octets());
             continue;
         }
-        if is_plain {
-            is_plain = false;
-            bytes.push(0);
-            let before = plain[1..].as_chunks::<4>().0.iter().enumerate();
-            before.for_each(|(group, address)| push(&mut bytes, group, &[(*address).into()], &[]));
-        }
+        let bytes = any.get_or_insert_with(|| pack_each(&each));
         flags |= if v6.is_empty() { 0 } else { HAS_V6 } | if groups.len() > place { 0 } else { HAS_SHARED };
-        push(&mut bytes, group, v4, v6);
+        push(bytes, group, v4, v6);
     }
-    if is_plain {
-        return plain;
+    match any {
+        Some(mut bytes) => {
+            bytes[0] = flags;
+            Found::Any(bytes)
+        }
+        None => Found::Each(each),
     }
-    bytes[0] = flags;
-    bytes
 }
 
 fn push(bytes: &mut Vec<u8>, group: usize, v4: &[Ipv4Addr], v6: &[Ipv6Addr]) {
@@ -97,7 +106,12 @@ fn push(bytes: &mut Vec<u8>, group: usize, v4: &[Ipv4Addr], v6: &[Ipv6Addr]) {
 
 /// The addresses packed with an SRV set; with others there are none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Glues<'t>(pub(super) &'t [u8]);
+pub enum Glues<'t> {
+    /// Among the records.
+    Each(Hosts<'t>),
+    /// Behind them.
+    Any(&'t [u8]),
+}
 
 /// The addresses of one SRV record's target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,14 +125,8 @@ pub struct Glue<'t> {
 }
 
 impl<'t> Glues<'t> {
-    #[inline]
     fn has(&self, flag: u8) -> bool {
-        self.0.first().is_some_and(|flags| flags & flag != 0)
-    }
-
-    /// For each of `count` records the one address of its target, where there is nothing else.
-    pub fn plain(&self, count: usize) -> Option<&'t [[u8; 4]]> {
-        if self.has(IS_PLAIN) { Some(self.0.get(1..1 + count * 4)?.as_chunks().0) } else { None }
+        matches!(self, Self::Any([flags, ..]) if flags & flag != 0)
     }
 
     /// Whether some target has an IPv6 address.
@@ -133,12 +141,15 @@ impl<'t> Glues<'t> {
 
     /// The addresses of the records' targets, in the records' order.
     pub fn iter(&self) -> impl Iterator<Item = Glue<'t>> + Clone + use<'t> {
-        let is_plain = self.has(IS_PLAIN);
-        let mut rest = self.0.get(1..).unwrap_or_default();
+        let mut rest = match *self {
+            Self::Each(_) => &[],
+            Self::Any(bytes) => bytes.get(1..).unwrap_or_default(),
+        };
+        let mut hosts = if let Self::Each(hosts) = *self { Some(hosts) } else { None };
         let mut place = 0;
         std::iter::from_fn(move || {
-            if is_plain {
-                let v4 = rest.split_off(..4)?.as_chunks().0;
+            if let Some(hosts) = &mut hosts {
+                let v4 = std::slice::from_ref(hosts.take()?.address());
                 place += 1;
                 return Some(Glue { group: place - 1, v4, v6: &[] });
             }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use hickory_proto::op::Message;
 use zonekeeper::dns::cookie::{Mode, Secrets};
-use zonekeeper::dns::fast::{self, Asked, Built, Loaded, MAX_TCP, MAX_UDP, Parsed, Query};
+use zonekeeper::dns::fast::{self, Asked, Built, Loaded, MAX_TCP, MAX_UDP, Parsed, Query, ROOM};
 use zonekeeper::dns::front::Front;
 use zonekeeper::dns::handler::Handler;
 use zonekeeper::dns::metrics::{Metrics, Transport};
@@ -106,7 +106,7 @@ impl Server {
         let (policy, mut tail) = (self.front.policy(), Tail::default());
         let loaded = Loaded::new(&self.zones, &policy, Vec::new());
         let subject = loaded.find(&query);
-        let mut out = vec![0; if is_udp { MAX_UDP } else { MAX_TCP }];
+        let mut out = vec![0; if is_udp { ROOM } else { MAX_TCP }];
         let asked = Asked { packet, query: &query, peer: &|| PEER, now: &|| NOW, is_udp, turn: 1 };
         match fast::respond(&loaded, &asked, subject, &mut tail, &mut out) {
             Built::Response { length, .. } => {
