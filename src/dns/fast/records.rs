@@ -33,7 +33,7 @@ pub(super) fn addresses<const N: usize, const RECORD: usize>(
 ) {
     let head = head.of_length(N).bytes();
     let mut place = start;
-    for record in room.as_chunks_mut::<RECORD>().0.iter_mut().take(addresses.len()) {
+    for record in room.as_chunks_mut::<RECORD>().0.get_mut(..addresses.len()).unwrap_or_default() {
         record[..RR_HEAD].copy_from_slice(&head);
         record[RR_HEAD..].copy_from_slice(&addresses[place]);
         place = after(place, addresses.len());
