@@ -80,10 +80,10 @@ fn random_zone(rng: &mut fastrand::Rng) -> Zones {
                     (rtype::HTTPS, b"\0\x01\0"),
                 ][rng.usize(..14)];
                 let one = record(owner, rtype, rdata);
-                let is_alias = |record: &Record| record.owner == one.owner && record.rtype == rtype::CNAME;
                 // An alias is alone at its name.
-                let is_owned = records.iter().any(|other| other.owner == one.owner);
-                if !records.iter().any(is_alias) && !(rtype == rtype::CNAME && is_owned) && !records.contains(&one) {
+                let has_alias = |other: &Record| [one.rtype, other.rtype].contains(&rtype::CNAME);
+                let excludes = |other: &Record| *other == one || other.owner == one.owner && has_alias(other);
+                if !records.iter().any(excludes) {
                     records.push(one);
                 }
             }
@@ -268,7 +268,7 @@ fn compare(server: &Server, packet: &[u8], is_udp: bool) -> Option<bool> {
     let (policy, mut tail) = (server.front.policy(), Tail::default());
     let loaded = Loaded::new(&server.zones, &policy, Vec::new());
     let subject = loaded.find(&query);
-    let of_udp = if packet[0] % 2 == 0 { MAX_UDP } else { ROOM };
+    let of_udp = if packet[0].is_multiple_of(2) { MAX_UDP } else { ROOM };
     let mut out = vec![0; if is_udp { of_udp } else { MAX_TCP }];
     let asked = Asked { packet, query: &query, peer: &|| PEER.into(), now: &|| NOW, is_udp, turn: 3 };
     let Built::Response { length, truncated, .. } = fast::respond(&loaded, &asked, subject, &mut tail, &mut out) else {

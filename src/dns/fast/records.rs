@@ -325,8 +325,9 @@ struct AddressHead {
 impl AddressHead {
     /// With the time to live of `head`.
     fn new(head: Head) -> Self {
-        let [a, b, c, d, e, f, g, h, i, j, k, l] = head.of_type(rtype::A).of_owner([0xc0, 0]).of_length(4).bytes();
-        Self { begin: u64::from_ne_bytes([a, b, c, d, e, f, g, h]), end: u64::from_ne_bytes([i, j, k, l, 0, 0, 0, 0]) }
+        let Head { begin, end } = head.of_type(rtype::A).of_owner([0xc0, 0]).of_length(4);
+        let [a, b, c, d] = end.to_be_bytes();
+        Self { begin: u64::from_ne_bytes(begin.to_be_bytes()), end: u64::from_ne_bytes([a, b, c, d, 0, 0, 0, 0]) }
     }
 
     /// Writes the record, whose owner is at `owner` in the message: where 14 bits reach (RFC 1035 §4.1.4).
