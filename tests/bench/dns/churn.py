@@ -102,11 +102,12 @@ def main():
             writer.join()
             rows[kind].append(dict(qps=ok / secs, readers=(r1 - r0) / ok * 1e6, all=(c1 - c0) / ok * 1e6, lost=lost / (ok + lost),
                 size=size, changes=writer.written / writer.took if kind == "changes" else 0, commits=(s1 - s0) % 2**32 / took))
-    base = st.median(x["readers"] for x in rows["quiet"])
+    # Round by round, as in compare.py.
+    ratio = lambda kind: st.median(x["readers"] / y["readers"] for x, y in zip(rows["quiet"], rows[kind]))
     print(f"{'registry':10} {'kq/s':>7} {'readers us':>10} {'spread':>13} {'ratio':>6} {'all us':>7} {'lost%':>6} {'bytes':>6} {'changes/s':>9} {'commits/s':>9}")
     for kind, runs in rows.items():
         m = lambda k: st.median(x[k] for x in runs)
         us = [x["readers"] for x in runs]
-        print(f"{kind:10} {m('qps')/1e3:7.1f} {m('readers'):10.3f} {min(us):6.3f}-{max(us):6.3f} {base/m('readers'):6.3f} {m('all'):7.3f} {100*m('lost'):6.2f} {m('size'):6.0f} {m('changes'):9.0f} {m('commits'):9.0f}")
+        print(f"{kind:10} {m('qps')/1e3:7.1f} {m('readers'):10.3f} {min(us):6.3f}-{max(us):6.3f} {ratio(kind):6.3f} {m('all'):7.3f} {100*m('lost'):6.2f} {m('size'):6.0f} {m('changes'):9.0f} {m('commits'):9.0f}")
 
 main()
