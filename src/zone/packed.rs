@@ -7,7 +7,7 @@
 //! ```
 //! The highest bit of the number of sets says that the directory has a row more, for the instances of a service
 //! ([`super::instances`]); it is of no set that anybody sees. A body has the records ([`body`]), and that of an SRV set the
-//! addresses of their targets ([`glue`]); the time to live is the set's own, as both are of one answer. Numbers are
+//! addresses of their targets ([`glue`], [`hosts`]); the time to live is the set's own, as both are of one answer. Numbers are
 //! big-endian. It is made by the writer, once, and never changes.
 
 #![allow(clippy::inline_always)] // what the hot path finds goes through registers
@@ -42,9 +42,12 @@ const HAS_INSTANCES: u8 = 0x80;
 /// Bytes of a record in a message before its data: an owner that is a pointer, type, class, TTL, length.
 pub const RR_HEAD: usize = 12;
 
+/// Bytes of an SRV record's data before the target: priority, weight, port.
+pub const SRV_HEAD: usize = 6;
+
 /// The target of an SRV record's data.
 pub fn srv_target(rdata: &[u8]) -> &[u8] {
-    rdata.get(6..).unwrap_or_default()
+    rdata.get(SRV_HEAD..).unwrap_or_default()
 }
 
 impl Packed {

@@ -6,14 +6,12 @@
 use std::ops::Range;
 
 use super::copy::copy;
-use crate::zone::packed::{Glues, Hosts, Names, RR_HEAD, Row, SHORT, head_of};
+use crate::zone::packed::{Glues, Hosts, Names, RR_HEAD, Row, SHORT, SRV_HEAD, head_of};
 use crate::zone::record::rtype;
 
 /// An address record whose owner is a pointer.
 pub(super) const V4_RECORD: usize = RR_HEAD + 4;
 pub(super) const V6_RECORD: usize = RR_HEAD + 16;
-/// Priority, weight and port.
-const SRV_HEAD: usize = 6;
 /// A record of a host is no longer, nor is what is written behind it and then over.
 const HOST_RECORD: usize = RR_HEAD + SRV_HEAD + 1 + 2 * SHORT;
 /// Where records of hosts may begin: in any message over UDP, and in most over TCP.
@@ -111,7 +109,8 @@ fn put_hosts<const SHARED: usize>(
     Some(())
 }
 
-/// Room at `at`, which is below [`PLACES`]: said so that nothing has to be asked.
+/// Room at `at`, which is below [`PLACES`]: what is divided for nothing tells it to the compiler, which then has nothing to
+/// check, here or where the room is found.
 #[inline(always)]
 fn room<const N: usize>(out: &mut [u8; ROOM], at: usize) -> &mut [u8; N] {
     const { assert!(N <= HOST_RECORD) }

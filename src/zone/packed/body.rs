@@ -14,9 +14,9 @@ use std::borrow::Cow;
 
 use super::super::entry::RrSet;
 use super::super::record::rtype;
-use super::RR_HEAD;
 use super::glue::{self, Found, Glues};
 use super::hosts::{self, Hosts};
+use super::{RR_HEAD, SRV_HEAD};
 
 const PLAIN: u8 = 0;
 const V4: u8 = 1;
@@ -71,7 +71,7 @@ pub struct Names<'t> {
 /// Bytes before the name in the data of a type that ends with one; none for other types.
 pub fn head_of(rtype: u16) -> Option<usize> {
     match rtype {
-        rtype::SRV => Some(6),
+        rtype::SRV => Some(SRV_HEAD),
         rtype::MX => Some(2),
         rtype::NS | rtype::CNAME | rtype::PTR | rtype::DNAME => Some(0),
         _ => None,

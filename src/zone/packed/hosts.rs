@@ -10,14 +10,12 @@
 //! [`SHORT`] or half as many.
 
 use super::super::entry::RrSet;
-use super::RR_HEAD;
+use super::{RR_HEAD, SRV_HEAD};
 
 /// The longest data that are kept so, without what is shared; and the longest that is shared.
 pub const SHORT: usize = 32;
 /// Bytes of an address.
 const ADDRESS: usize = 4;
-/// Priority, weight, port.
-const SRV_HEAD: usize = 6;
 /// From the beginning of a row, as many bytes as can be read, and are enough for all that it says.
 const ROW: usize = ADDRESS + SHORT;
 /// Where in a row its label is, behind its length.
@@ -31,7 +29,7 @@ pub struct Hosts<'t> {
     /// From one row to the next.
     pub stride: usize,
     /// The rows, and what is behind them.
-    pub rows: &'t [u8],
+    rows: &'t [u8],
     /// The labels that all names end with, the root's among them.
     pub shared: &'t [u8],
     /// What is shared and what is behind it.
@@ -122,7 +120,8 @@ impl<'t> HostRow<'t> {
         self.0.last_chunk().unwrap_or(&[0; SHORT])
     }
 
-    /// Bytes of the data but for what is shared: no more than [`SHORT`] by far, which is said so that it need not be asked.
+    /// Bytes of the data but for what is shared. No label kept here has as many as [`SHORT`]: what is divided for nothing tells it
+    /// to the compiler.
     #[inline(always)]
     pub fn size(self) -> usize {
         SRV_HEAD + 1 + usize::from(self.0[LABEL]) % SHORT
