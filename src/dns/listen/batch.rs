@@ -16,105 +16,113 @@ use std::ptr;
 
 use libc::{c_int, c_uint, c_void, cmsghdr, iovec, mmsghdr, msghdr, sockaddr_in6, socklen_t};
 
+use super::super::fast::MAX_UDP;
 use super::datagrams::{self, BATCH, Datagrams, Origin, QUERY, RESPONSE};
 
 /// Room for one control message with an address of either family, with its alignment.
 const CONTROL: usize = 64;
 
-/// Where a datagram came from and was sent to: what its reply needs.
+/// Who sent a datagram: an address of either family.
 #[derive(Clone, Copy)]
-#[repr(C, align(64))] // what is always read is in one cache line
-pub(super) struct Route {
-    /// An address of either family.
-    peer: sockaddr_in6,
-    peer_length: socklen_t,
-    control_length: usize,
-    control: Control,
-}
+#[repr(transparent)]
+pub(super) struct Peer(sockaddr_in6);
 
 /// A buffer for control messages, aligned as their header wants it.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
 struct Control([u8; CONTROL]);
 
-/// Buffers for a batch in each direction, and the kernel's descriptions of them, which are made once: a small batch
-/// must not pay for a large one.
-pub(super) struct Batch {
-    queries: Vec<[u8; QUERY]>,
-    responses: Vec<[u8; RESPONSE]>,
-    routes: Vec<Route>,
-    /// Each points at the query and the route of its number.
-    incoming: Vec<mmsghdr>,
-    /// The vectors of [`Self::incoming`], which points at them.
-    #[allow(dead_code)] // held for the kernel
-    incoming_vectors: Vec<iovec>,
-    /// Each points at the vector of its number.
-    outgoing: Vec<mmsghdr>,
-    outgoing_vectors: Vec<iovec>,
-    /// How many the last call gave.
-    received: usize,
-    /// How many responses are to be sent.
-    pushed: usize,
+/// Where a datagram came from and was sent to: what its reply needs.
+#[derive(Clone, Copy)]
+pub(super) struct Route {
+    peer: Peer,
+    peer_length: socklen_t,
+    control: Control,
+    control_length: usize,
 }
 
-impl Route {
-    fn new() -> Self {
+/// Buffers for a batch in each direction, and the kernel's descriptions of them: of the queries when it receives, then of the
+/// responses, since where one came from is where the other goes. All of it is little, as the cache in which it stays is.
+pub(super) struct Batch {
+    queries: Vec<[u8; QUERY]>,
+    /// One response after the other, each from the beginning of a line on.
+    responses: Vec<[u8; LINE]>,
+    /// How many lines of them are written.
+    written: usize,
+    peers: Vec<Peer>,
+    controls: Vec<Control>,
+    /// Each points at the vector, the peer and the control buffer of its number.
+    headers: Vec<mmsghdr>,
+    /// Each points at a query, and when that was received at the response; of no length where there is none.
+    vectors: Vec<iovec>,
+    /// How many the last call gave.
+    received: usize,
+}
+
+/// The size in which memory comes, and in which responses have their room.
+const LINE: usize = 64;
+
+impl Peer {
+    /// None that is one.
+    fn none() -> Self {
         // SAFETY: sockaddr_in6 is plain data, for which all zeroes is a value.
-        let peer = unsafe { zeroed() };
-        Self { peer, peer_length: 0, control_length: 0, control: Control([0; CONTROL]) }
+        Self(unsafe { zeroed() })
     }
 
-    /// Who sent it.
-    pub(super) fn peer(&self) -> Option<SocketAddr> {
+    fn get(&self) -> Option<SocketAddr> {
         // SAFETY: it is as large and as aligned as an address of either family, both of which begin with the family; the kernel
         // wrote one into it, and the family says which.
         unsafe {
-            match c_int::from(self.peer.sin6_family) {
+            match c_int::from(self.0.sin6_family) {
                 libc::AF_INET => {
-                    let peer = &*ptr::from_ref(&self.peer).cast::<libc::sockaddr_in>();
+                    let peer = &*ptr::from_ref(&self.0).cast::<libc::sockaddr_in>();
                     let address = Ipv4Addr::from(u32::from_be(peer.sin_addr.s_addr));
                     Some((address, u16::from_be(peer.sin_port)).into())
                 }
                 libc::AF_INET6 => {
-                    let address = Ipv6Addr::from(self.peer.sin6_addr.s6_addr);
-                    Some((address, u16::from_be(self.peer.sin6_port)).into())
+                    let address = Ipv6Addr::from(self.0.sin6_addr.s6_addr);
+                    Some((address, u16::from_be(self.0.sin6_port)).into())
                 }
                 _ => None,
             }
         }
     }
+}
 
-    /// A reply leaves by the route its address has, not by the interface the query came in on; but a link-local address
-    /// has no route without its interface.
-    fn forget_interface(&mut self) {
-        if self.control_length == 0 {
+impl Route {
+    /// Who sent it.
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        self.peer.get()
+    }
+}
+
+/// A reply leaves by the route its address has, not by the interface the query came in on; but a link-local address has no
+/// route without its interface. `header` points at what the kernel said of where the query came in.
+fn forget_interface(header: &mut msghdr) {
+    if header.msg_controllen == 0 {
+        return;
+    }
+    // SAFETY: msg_control points at a control buffer of msg_controllen bytes that the kernel filled, so CMSG_FIRSTHDR
+    // gives null or a header inside of it, whose data is of the type that level and type say; the buffer is aligned
+    // for a header, and so is the data behind it.
+    #[allow(clippy::cast_ptr_alignment)]
+    unsafe {
+        let message: *mut cmsghdr = libc::CMSG_FIRSTHDR(ptr::from_ref(header));
+        if message.is_null() {
             return;
         }
-        let mut header = msghdr_of(ptr::null_mut(), 0);
-        header.msg_control = self.control.0.as_mut_ptr().cast();
-        header.msg_controllen = self.control_length as _;
-        // SAFETY: msg_control points at a control buffer of msg_controllen bytes that the kernel filled, so CMSG_FIRSTHDR
-        // gives null or a header inside of it, whose data is of the type that level and type say; the buffer is aligned
-        // for a header, and so is the data behind it.
-        #[allow(clippy::cast_ptr_alignment)]
-        unsafe {
-            let message: *mut cmsghdr = libc::CMSG_FIRSTHDR(&raw const header);
-            if message.is_null() {
-                return;
+        match ((*message).cmsg_level, (*message).cmsg_type) {
+            (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+                let info: *mut libc::in_pktinfo = libc::CMSG_DATA(message).cast();
+                (*info).ipi_ifindex = 0;
             }
-            match ((*message).cmsg_level, (*message).cmsg_type) {
-                (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
-                    let info: *mut libc::in_pktinfo = libc::CMSG_DATA(message).cast();
-                    (*info).ipi_ifindex = 0;
+            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                let info: *mut libc::in6_pktinfo = libc::CMSG_DATA(message).cast();
+                if !Ipv6Addr::from((*info).ipi6_addr.s6_addr).is_unicast_link_local() {
+                    (*info).ipi6_ifindex = 0;
                 }
-                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
-                    let info: *mut libc::in6_pktinfo = libc::CMSG_DATA(message).cast();
-                    if !Ipv6Addr::from((*info).ipi6_addr.s6_addr).is_unicast_link_local() {
-                        (*info).ipi6_ifindex = 0;
-                    }
-                }
-                _ => self.control_length = 0,
             }
+            _ => header.msg_controllen = 0,
         }
     }
 }
@@ -127,106 +135,129 @@ fn msghdr_of(iov: *mut iovec, count: usize) -> msghdr {
     header
 }
 
-impl Origin for Route {
+impl Origin for Peer {
     fn is_answerable(&self) -> bool {
         // The port is at one place in either family.
-        matches!(c_int::from(self.peer.sin6_family), libc::AF_INET | libc::AF_INET6) && self.peer.sin6_port != 0
+        matches!(c_int::from(self.0.sin6_family), libc::AF_INET | libc::AF_INET6) && self.0.sin6_port != 0
     }
 
     fn address(&self) -> IpAddr {
-        self.peer().map_or(Ipv6Addr::UNSPECIFIED.into(), |peer| peer.ip())
+        self.get().map_or(Ipv6Addr::UNSPECIFIED.into(), |peer| peer.ip())
     }
 }
 
-impl From<Route> for datagrams::Route {
-    fn from(route: Route) -> Self {
-        Self::Batch(route)
+impl Batch {
+    /// Has the first `count` of the kernel's descriptions say where queries may be written.
+    fn describe_queries(&mut self, count: usize) {
+        let of_peers = self.headers.iter_mut().zip(&mut self.peers).zip(&mut self.controls);
+        let of_queries = self.vectors.iter_mut().zip(&mut self.queries);
+        for (((header, peer), control), (vector, query)) in of_peers.zip(of_queries).take(count) {
+            *vector = iovec { iov_base: query.as_mut_ptr().cast::<c_void>(), iov_len: QUERY };
+            let header = &mut header.msg_hdr;
+            header.msg_name = ptr::from_mut(peer).cast();
+            header.msg_namelen = size_of::<Peer>() as socklen_t;
+            header.msg_control = control.0.as_mut_ptr().cast();
+            header.msg_controllen = CONTROL as _;
+        }
+    }
+
+    /// Moves the descriptions of responses together. Gives how many there are.
+    fn describe_responses(&mut self) -> usize {
+        let mut responses = 0;
+        for i in 0..self.received {
+            if self.vectors[i].iov_len == 0 {
+                continue;
+            }
+            if responses < i {
+                self.vectors[responses] = self.vectors[i];
+                let from = self.headers[i].msg_hdr;
+                let to = &mut self.headers[responses].msg_hdr;
+                (to.msg_name, to.msg_namelen) = (from.msg_name, from.msg_namelen);
+                (to.msg_control, to.msg_controllen) = (from.msg_control, from.msg_controllen);
+            }
+            responses += 1;
+        }
+        responses
     }
 }
 
 impl Datagrams for Batch {
-    type Route = Route;
+    type Peer = Peer;
 
     fn new() -> Self {
-        let mut queries = many(|_| [0; QUERY]);
-        let mut routes = many(|_| Route::new());
-        let mut incoming_vectors =
-            many(|i| iovec { iov_base: queries[i].as_mut_ptr().cast::<c_void>(), iov_len: QUERY });
-        let incoming = many(|i| {
-            let mut header = msghdr_of(&raw mut incoming_vectors[i], 1);
-            header.msg_name = (&raw mut routes[i].peer).cast();
-            header.msg_control = routes[i].control.0.as_mut_ptr().cast();
-            mmsghdr { msg_hdr: header, msg_len: 0 }
-        });
-        let mut outgoing_vectors = many(|_| iovec { iov_base: ptr::null_mut(), iov_len: 0 });
-        let outgoing = many(|i| mmsghdr { msg_hdr: msghdr_of(&raw mut outgoing_vectors[i], 1), msg_len: 0 });
-        Self {
-            queries,
-            responses: many(|_| [0; RESPONSE]),
-            routes,
-            incoming,
-            incoming_vectors,
-            outgoing,
-            outgoing_vectors,
-            received: BATCH,
-            pushed: 0,
-        }
+        let mut vectors = many(|_| iovec { iov_base: ptr::null_mut(), iov_len: 0 });
+        let headers = many(|i| mmsghdr { msg_hdr: msghdr_of(&raw mut vectors[i], 1), msg_len: 0 });
+        let mut batch = Self {
+            queries: many(|_| [0; QUERY]),
+            responses: vec![[0; LINE]; (BATCH - 1) * MAX_UDP.div_ceil(LINE) + RESPONSE / LINE],
+            written: 0,
+            peers: many(|_| Peer::none()),
+            controls: many(|_| Control([0; CONTROL])),
+            headers,
+            vectors,
+            received: 0,
+        };
+        batch.describe_queries(BATCH);
+        batch
     }
 
     fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize> {
-        // What the kernel has written over.
-        for header in &mut self.incoming[..self.received] {
-            header.msg_hdr.msg_namelen = size_of::<sockaddr_in6>() as socklen_t;
-            header.msg_hdr.msg_controllen = CONTROL as _;
-        }
+        self.describe_queries(self.received);
         // A call that fails has written over who knows which.
         self.received = BATCH;
-        self.pushed = 0;
+        self.written = 0;
         // SAFETY: every header points at one vector, one address and one control buffer with their true sizes; they and
         // what they point at are in vectors of `self`, which stay where they are for as long as it lives.
         let received = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
-                self.incoming.as_mut_ptr(),
+                self.headers.as_mut_ptr(),
                 BATCH as c_uint,
                 libc::MSG_WAITFORONE as _,
                 ptr::null_mut(),
             )
         };
         let received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
-        for (header, route) in self.incoming[..received].iter().zip(self.routes.iter_mut()) {
-            route.peer_length = header.msg_hdr.msg_namelen;
-            route.control_length = header.msg_hdr.msg_controllen as usize;
-            route.forget_interface();
+        for (header, vector) in self.headers.iter_mut().zip(&mut self.vectors).take(received) {
+            // There is no response yet.
+            vector.iov_len = 0;
+            forget_interface(&mut header.msg_hdr);
         }
         self.received = received;
         Ok(received)
     }
 
     fn query(&self, i: usize) -> &[u8] {
-        &self.queries[i][..(self.incoming[i].msg_len as usize).min(QUERY)]
+        &self.queries[i][..(self.headers[i].msg_len as usize).min(QUERY)]
     }
 
-    fn route(&self, i: usize) -> Route {
-        self.routes[i]
+    fn route(&self, i: usize) -> datagrams::Route {
+        let header = &self.headers[i].msg_hdr;
+        datagrams::Route::Batch(Route {
+            peer: self.peers[i],
+            peer_length: header.msg_namelen,
+            control: self.controls[i],
+            control_length: header.msg_controllen as usize,
+        })
     }
 
-    fn exchange(&mut self, i: usize) -> (&[u8], &Route, &mut [u8]) {
-        let query = &self.queries[i][..(self.incoming[i].msg_len as usize).min(QUERY)];
-        (query, &self.routes[i], &mut self.responses[i])
+    fn exchange(&mut self, i: usize) -> (&[u8], &Peer, &mut [u8]) {
+        let query = &self.queries[i][..(self.headers[i].msg_len as usize).min(QUERY)];
+        let room = &mut self.responses[self.written..][..RESPONSE / LINE];
+        (query, &self.peers[i], room.as_flattened_mut())
     }
 
     fn push(&mut self, i: usize, length: usize) {
-        let base = self.responses[i].as_mut_ptr().cast();
-        self.outgoing_vectors[self.pushed] = iovec { iov_base: base, iov_len: length };
-        address(&mut self.outgoing[self.pushed].msg_hdr, &mut self.routes[i]);
-        self.pushed += 1;
+        let base = self.responses[self.written..].as_mut_ptr().cast();
+        self.vectors[i] = iovec { iov_base: base, iov_len: length };
+        self.written += length.div_ceil(LINE);
     }
 
     fn send(&mut self, socket: &UdpSocket) -> usize {
+        let responses = self.describe_responses();
         let (mut sent, mut skipped) = (0, 0);
-        while sent < self.pushed {
-            let rest = &mut self.outgoing[sent..self.pushed];
+        while sent < responses {
+            let rest = &mut self.headers[sent..responses];
             // SAFETY: as in `receive`; `push` gave the lengths of what was written into the buffers.
             let done = unsafe { libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), rest.len() as c_uint, 0) };
             match usize::try_from(done) {
@@ -248,20 +279,15 @@ fn many<T>(make: impl FnMut(usize) -> T) -> Vec<T> {
     (0..BATCH).map(make).collect()
 }
 
-/// Has a header point at where a reply goes.
-fn address(header: &mut msghdr, route: &mut Route) {
-    header.msg_name = (&raw mut route.peer).cast();
-    header.msg_namelen = route.peer_length;
-    header.msg_control = if route.control_length > 0 { route.control.0.as_mut_ptr().cast() } else { ptr::null_mut() };
-    header.msg_controllen = route.control_length as _;
-}
-
 /// Sends one datagram along a route, without waiting for room in the socket's buffer.
 pub(super) fn send_one(socket: &UdpSocket, route: &Route, bytes: &[u8]) -> io::Result<()> {
     let mut route = *route;
     let mut vector = iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     let mut header = msghdr_of(&raw mut vector, 1);
-    address(&mut header, &mut route);
+    header.msg_name = (&raw mut route.peer).cast();
+    header.msg_namelen = route.peer_length;
+    header.msg_control = route.control.0.as_mut_ptr().cast();
+    header.msg_controllen = route.control_length as _;
     // SAFETY: the header points at one vector and one route that outlive the call; sendmsg reads the bytes only.
     let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, libc::MSG_DONTWAIT) };
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
@@ -302,13 +328,47 @@ mod tests {
             (libc::AF_INET, 1_u16, true),
             (libc::AF_INET6, 1, true),
         ] {
-            let mut route = Route::new();
-            assert!(!route.is_answerable(), "nobody");
-            (route.peer.sin6_family, route.peer.sin6_port) =
-                (libc::sa_family_t::try_from(family).unwrap(), port.to_be());
-            assert_eq!(route.is_answerable(), is_answerable, "{:?}", route.peer());
-            assert_eq!(route.peer().is_some_and(|peer| peer.is_answerable()), is_answerable);
-            assert!(route.address().is_unspecified());
+            let mut peer = Peer::none();
+            assert!(!peer.is_answerable(), "nobody");
+            (peer.0.sin6_family, peer.0.sin6_port) = (libc::sa_family_t::try_from(family).unwrap(), port.to_be());
+            assert_eq!(peer.is_answerable(), is_answerable, "{:?}", peer.get());
+            assert_eq!(peer.get().is_some_and(|peer| peer.is_answerable()), is_answerable);
+            assert!(peer.address().is_unspecified());
+        }
+    }
+
+    /// Whatever is not answered, and in whatever order the others are: each answer goes to who asked, in the order of the
+    /// questions, in this batch and the next.
+    #[test]
+    fn answers_find_their_way_where_others_are_left_out() {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let clients = [(), ()].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+        for client in &clients {
+            client.connect(server.local_addr().unwrap()).unwrap();
+            client.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+        }
+        let mut batch = Batch::new();
+        for (count, answered) in [(10_u8, &[9, 1, 4, 5, 0][..]), (7, &[]), (64, &[63, 2, 1]), (3, &[0, 1, 2])] {
+            for i in 0..count {
+                clients[usize::from(i % 2)].send(&vec![i; usize::from(i) + 1]).unwrap();
+            }
+            assert_eq!(batch.receive(&server).unwrap(), usize::from(count), "all of them are there");
+            for &i in answered {
+                let client = clients[i % 2].local_addr().unwrap();
+                assert_eq!(batch.route(i).peer(), Some(client));
+                let (query, peer, out) = batch.exchange(i);
+                assert_eq!((query, peer.get()), (&vec![query[0]; i + 1][..], Some(client)));
+                out[..19 * i + 10].fill(query[0] + 100);
+                batch.push(i, 19 * i + 10);
+            }
+            assert_eq!(batch.send(&server), 0);
+            let mut expected = answered.to_vec();
+            expected.sort_unstable();
+            for i in expected {
+                let mut answer = [0; 2000];
+                let length = clients[i % 2].recv(&mut answer).unwrap();
+                assert_eq!(answer[..length], vec![u8::try_from(i).unwrap() + 100; 19 * i + 10], "{i}");
+            }
         }
     }
 }

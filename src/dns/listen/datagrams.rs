@@ -13,13 +13,13 @@ pub(super) const BATCH: usize = 64;
 /// are a power of two apart, their beginnings push each other out of the cache.
 pub(super) const QUERY: usize = 21 * 64;
 
-/// Room for a response. An odd number of cache lines, likewise.
-pub(super) const RESPONSE: usize = fast::ROOM.div_ceil(64) / 2 * 2 * 64 + 64;
+/// Room for a response, which is longer than any.
+pub(super) const RESPONSE: usize = fast::ROOM.next_multiple_of(64);
 
 /// Buffers for datagrams in each direction.
 pub(super) trait Datagrams {
-    /// Where a query came from and was sent to: what its response needs.
-    type Route: Copy + Into<Route> + Origin;
+    /// Where a query came from.
+    type Peer: Origin;
 
     fn new() -> Self;
 
@@ -27,19 +27,19 @@ pub(super) trait Datagrams {
     /// at most [`BATCH`].
     fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize>;
 
-    /// The route of the `i`-th query.
-    fn route(&self, i: usize) -> Self::Route;
+    /// The way back of the `i`-th query.
+    fn route(&self, i: usize) -> Route;
 
     /// The `i`-th query.
     fn query(&self, i: usize) -> &[u8];
 
-    /// The `i`-th query, its route, and where its response may be written.
-    fn exchange(&mut self, i: usize) -> (&[u8], &Self::Route, &mut [u8]);
+    /// The `i`-th query, who sent it, and where its response may be written.
+    fn exchange(&mut self, i: usize) -> (&[u8], &Self::Peer, &mut [u8]);
 
-    /// Notes that the response to the `i`-th query is written and has this length.
+    /// Notes that the response to the `i`-th query was written there and has this length, before anything else is exchanged.
     fn push(&mut self, i: usize, length: usize);
 
-    /// Sends the responses noted. One that cannot be sent (its client is gone, or there is no route) is skipped; gives
+    /// Sends the responses noted, in the order of the queries. One that cannot be sent (its client is gone, or there is no route) is skipped; gives
     /// how many were.
     fn send(&mut self, socket: &UdpSocket) -> usize;
 }

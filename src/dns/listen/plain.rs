@@ -15,14 +15,8 @@ pub(super) struct Plain {
     pushed: Option<usize>,
 }
 
-impl From<SocketAddr> for Route {
-    fn from(peer: SocketAddr) -> Self {
-        Self::Plain(peer)
-    }
-}
-
 impl Datagrams for Plain {
-    type Route = SocketAddr;
+    type Peer = SocketAddr;
 
     fn new() -> Self {
         let (query, response) = (Box::new([0; QUERY]), Box::new([0; RESPONSE]));
@@ -36,8 +30,8 @@ impl Datagrams for Plain {
         Ok(1)
     }
 
-    fn route(&self, _: usize) -> SocketAddr {
-        self.peer
+    fn route(&self, _: usize) -> Route {
+        Route::Plain(self.peer)
     }
 
     fn query(&self, _: usize) -> &[u8] {

@@ -160,15 +160,14 @@ impl Worker {
         // The other lines are in the same pages, and come while other answers are written.
         let ask_for_the_rest = |i: usize| fast::other_lines_of(subjects[i], &queries[i]).into_iter().for_each(prefetch);
         let order = by_kind(&queries[..received]);
-        order[..received.min(AHEAD)].iter().for_each(|i| ask_for_the_rest(*i));
+        order[..received.min(AHEAD)].iter().for_each(|i| ask_for_the_rest(usize::from(*i)));
         // Write every answer.
-        let mut lengths = [0; BATCH];
-        for (place, &i) in order[..received].iter().enumerate() {
+        for (place, i) in order[..received].iter().map(|i| usize::from(*i)).enumerate() {
             if let Some(&ahead) = order[..received].get(place + AHEAD) {
-                ask_for_the_rest(ahead);
+                ask_for_the_rest(ahead.into());
             }
-            let (packet, route, out) = datagrams.exchange(i);
-            if parsed[i] == Parsed::Drop || !route.is_answerable() {
+            let (packet, peer, out) = datagrams.exchange(i);
+            if parsed[i] == Parsed::Drop || !peer.is_answerable() {
                 counters.dropped();
                 continue;
             }
@@ -176,7 +175,7 @@ impl Worker {
             let asked = Asked {
                 packet,
                 query: &queries[i],
-                peer: &|| route.address(),
+                peer: &|| peer.address(),
                 now: &|| *now,
                 is_udp: true,
                 turn: *turn,
@@ -188,22 +187,18 @@ impl Worker {
             match built {
                 Built::Response { length, rcode, truncated, extended } => {
                     tally.responded(rcode, truncated, extended);
-                    lengths[i] = length;
+                    datagrams.push(i, length.into());
                 }
                 Built::Slip { length } => {
                     counters.limited(true);
-                    lengths[i] = length;
+                    datagrams.push(i, length.into());
                 }
                 Built::Limited => counters.limited(false),
                 Built::Unusual => {
                     let bytes = packet.to_vec();
-                    self.pass_on(bytes, datagrams.route(i).into());
+                    self.pass_on(bytes, datagrams.route(i));
                 }
             }
-        }
-        // In the order in which they were asked for.
-        for (i, length) in lengths.into_iter().enumerate().filter(|(_, length)| *length > 0) {
-            datagrams.push(i, length.into());
         }
         counters.add(tally);
         *spare = loaded.into_spare();
@@ -220,11 +215,11 @@ impl Worker {
 
 /// The places of these queries: first those for SRV records, then the others. What is done for either is foreseen by the
 /// processor as long as the same comes again.
-fn by_kind(queries: &[Query]) -> [usize; BATCH] {
+fn by_kind(queries: &[Query]) -> [u8; BATCH] {
     let mut order = [0; BATCH];
     let (mut first, mut behind) = (0, queries.len());
     // Without a branch, which would be foreseen no better than those it is to spare. The others are the wrong way round.
-    for (i, query) in queries.iter().enumerate() {
+    for (i, query) in (0..).zip(queries) {
         let is_first = query.wants_services();
         (order[first], order[behind - 1]) = (i, i);
         (first, behind) = (first + usize::from(is_first), behind - usize::from(!is_first));
