@@ -15,6 +15,7 @@ mod records;
 mod writer;
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -74,15 +75,27 @@ pub struct State {
 
 /// Where it will be looked for what a query is about: in which zone.
 #[derive(Debug, Clone, Copy)]
-pub struct Aim(usize);
+pub struct Aim(NonZeroU32);
+
+impl Aim {
+    /// At the zone of this number. It is kept as one more, so that no aim takes no more room.
+    fn new(zone: usize) -> Option<Self> {
+        u32::try_from(zone).ok()?.checked_add(1).and_then(NonZeroU32::new).map(Self)
+    }
+
+    /// The zone's number.
+    fn zone(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
 
 /// What a query is about, most likely: [`respond`] makes sure.
 #[derive(Clone, Copy)]
 pub struct Subject<'t> {
-    zone: usize,
-    entry: Option<&'t Packed>,
+    aim: Aim,
     /// Of the entry.
-    length: usize,
+    length: u32,
+    entry: Option<&'t Packed>,
 }
 
 impl<'z> Loaded<'z> {
@@ -113,20 +126,20 @@ impl<'z> Loaded<'z> {
             let Some(start) = name.len().checked_sub(origin.len()) else { return false };
             query.labels[start / 64] >> (start % 64) & 1 == 1 && copy::is_same(&name[start..], origin)
         })?;
-        Some(Aim(zone))
+        Aim::new(zone)
     }
 
     /// The memory that [`Self::guess`] will read.
     #[inline]
     pub fn near(&self, aim: Aim, query: &Query) -> Option<&Place> {
-        self.states[aim.0].table.near(query.hash)
+        self.states[aim.zone()].table.near(query.hash)
     }
 
     /// Finds what a query is about, but does not look at it.
     #[inline]
     pub fn guess(&self, aim: Aim, query: &Query) -> Subject<'_> {
-        let found = self.states[aim.0].table.guess(query.hash, query.name());
-        Subject { zone: aim.0, entry: found.map(|(entry, _)| entry), length: found.map_or(0, |(_, length)| length) }
+        let found = self.states[aim.zone()].table.guess(query.hash, query.name());
+        Subject { aim, entry: found.map(|(entry, _)| entry), length: found.map_or(0, |(_, length)| length) }
     }
 
     /// Finds what a query is about; none when it is about no zone of ours.
@@ -138,7 +151,7 @@ impl<'z> Loaded<'z> {
     fn settle<'t>(&'t self, subject: Subject<'t>, query: &Query) -> Subject<'t> {
         match subject.entry {
             Some(entry) if !copy::is_same(entry.name(), query.name()) => {
-                Subject { entry: self.states[subject.zone].table.get_hashed(query.hash, query.name()), ..subject }
+                Subject { entry: self.states[subject.aim.zone()].table.get_hashed(query.hash, query.name()), ..subject }
             }
             _ => subject,
         }
@@ -155,7 +168,7 @@ pub fn first_line_of(subject: Option<Subject<'_>>) -> Option<*const u8> {
 pub fn other_lines_of(subject: Option<Subject<'_>>, query: &Query) -> Option<Range<*const u8>> {
     let Subject { entry, length, .. } = subject?;
     let most = if query.rtype == rtype::SRV { LINES_OF_SRV } else { LINES };
-    let memory = entry?.memory(length.min(most));
+    let memory = entry?.memory((length as usize).min(most));
     Some(memory.start.wrapping_add(64)..memory.end)
 }
 
@@ -281,7 +294,7 @@ fn write<'t>(
     out: &mut [u8],
 ) -> Built {
     let Asked { query, turn, .. } = *asked;
-    let plain = subject.and_then(|Subject { zone, entry, .. }| Some((loaded.states.get(zone)?, entry)));
+    let plain = subject.and_then(|Subject { aim, entry, .. }| Some((loaded.states.get(aim.zone())?, entry)));
     match plain.filter(|(state, _)| state.is_plain) {
         Some((state, Some(entry))) if copy::is_same(entry.name(), query.name()) => match entry.row(query.rtype) {
             Some(row) if row.count <= loaded.policy.most(query.rtype) => {
@@ -323,11 +336,11 @@ fn build<'t>(
     writer: &mut Writer<'_>,
 ) -> Built {
     let Asked { query, turn, is_udp, .. } = *asked;
-    let Some(Subject { zone: index, entry, .. }) = subject.map(|subject| loaded.settle(subject, query)) else {
+    let Some(Subject { aim, entry, .. }) = subject.map(|subject| loaded.settle(subject, query)) else {
         let why = loaded.policy.why_outside(asked.packet[2] & 0x01 != 0, &(asked.peer)());
         return writer.finish(Rcode::Refused, false, false, Some(why));
     };
-    let State { table, freshness, .. } = &loaded.states[index];
+    let State { table, freshness, .. } = &loaded.states[aim.zone()];
     let stale = match freshness {
         Freshness::Loading => return writer.finish(Rcode::ServFail, false, false, Some(Extended::NotReady)),
         Freshness::Expired => {

@@ -31,9 +31,14 @@ const LEAST: usize = 8;
 
 impl Place {
     fn new(hash: u64, entry: Packed) -> Self {
-        let length = u32::try_from(entry.size()).unwrap_or(u32::MAX);
+        let length = length_of(&entry);
         Self { hash: short(hash), length, entry: Some(entry) }
     }
+}
+
+/// How many bytes an entry is, as far as a place can tell.
+pub(super) fn length_of(entry: &Packed) -> u32 {
+    u32::try_from(entry.size()).unwrap_or(u32::MAX)
 }
 
 /// As much of a hash as a place has: more names than this tells apart would not fit a memory.
@@ -50,9 +55,9 @@ impl Hashed {
 
     /// The first entry of whatever name with this hash, and its length; nothing of it is read.
     #[inline]
-    pub(super) fn guess(&self, hash: u64) -> Option<(&Packed, usize)> {
+    pub(super) fn guess(&self, hash: u64) -> Option<(&Packed, u32)> {
         let place = self.places.get(self.find(hash, |_| true).ok()?)?;
-        Some((place.entry.as_ref()?, place.length as usize))
+        Some((place.entry.as_ref()?, place.length))
     }
 
     /// Where a search for this hash begins, for whoever warms the cache with it: most end in the same line of it.

@@ -68,7 +68,7 @@ impl Table {
     /// What is most likely the entry of the name with this [`hash`], and its length: nothing of it is read, so that its
     /// memory can be asked for first.
     #[inline]
-    pub(super) fn guess(&self, hash: u64) -> Option<(&Packed, usize)> {
+    pub(super) fn guess(&self, hash: u64) -> Option<(&Packed, u32)> {
         self.entries.guess(hash)
     }
 

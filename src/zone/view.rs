@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arc_swap::Guard;
 
 use super::addresses::Told;
-use super::hashed::Place;
+use super::hashed::{Place, length_of};
 use super::index::{self, Cuts, Table};
 use super::made::{self, Shape};
 use super::name::Name;
@@ -40,10 +40,10 @@ impl View {
     /// What is most likely the entry of a name whose [`index::hash`] is known: an entry that is held is not read, and may
     /// be of another name ([`Packed::name`] says whose it is). Where there is none, there is none at all. With its length.
     #[inline]
-    pub fn guess(&self, hash: u64, name: &[u8]) -> Option<(&Packed, usize)> {
+    pub fn guess(&self, hash: u64, name: &[u8]) -> Option<(&Packed, u32)> {
         self.table.guess(hash).or_else(|| {
             let made = self.shelf.put(self.table.made(name)?);
-            Some((made, made.size()))
+            Some((made, length_of(made)))
         })
     }
 
