@@ -7,8 +7,12 @@
 
 use std::time::{Duration, Instant};
 
-/// Batches of so many queries are large enough as they come.
+/// How many queries a pause is to bring.
 const ENOUGH: usize = 8;
+
+/// Of so many in one batch more were waiting than a pause brings: there is enough to do without. It must be more than
+/// [`ENOUGH`], or every other pause would be followed by none, and by two wakings for what could be had for one.
+const BUSY: usize = 2 * ENOUGH;
 
 /// What a pause must be expected to bring, in eighths of a query.
 const WORTH: u64 = 12;
@@ -39,7 +43,7 @@ impl Pace {
 
     /// Whether there is anything to decide: at full load the clock need not be read.
     pub(super) fn is_of_interest(&self, received: usize) -> bool {
-        received < ENOUGH && !self.gather.is_zero()
+        received < BUSY && !self.gather.is_zero()
     }
 
     /// How long to pause, at `now`, when `received` queries have been answered: until enough are expected, and no longer.
@@ -91,6 +95,27 @@ mod tests {
         assert!(pauses(7, Duration::from_micros(350), 1000));
     }
 
+    /// Every other pause used to bring enough for none to follow, and then the next query was waited for.
+    #[test]
+    fn what_a_pause_brings_is_followed_by_a_pause() {
+        let begun = Instant::now();
+        let (mut pace, mut now, mut answered, mut sleeps) = (Pace::new(Duration::from_micros(500), begun), begun, 0, 0);
+        let came = |answered: u32| begun + Duration::from_micros(50) * answered;
+        while answered < 10_000 {
+            if came(answered) > now {
+                (now, sleeps) = (came(answered), sleeps + 1);
+            }
+            let received = (answered..answered + 64).take_while(|i| came(*i) <= now).count();
+            answered += u32::try_from(received).unwrap();
+            if pace.is_of_interest(received)
+                && let Some(pause) = pace.after(received, now)
+            {
+                (now, sleeps) = (now + pause, sleeps + 1);
+            }
+        }
+        assert!((1200..1300).contains(&sleeps), "eight at a time: {sleeps}");
+    }
+
     #[test]
     fn a_pause_ends_when_enough_are_expected() {
         let pause = |gather: u64, apart: u64| {
@@ -123,6 +148,6 @@ mod tests {
         assert!(!pace.is_of_interest(1));
         assert_eq!(pace.after(1, Instant::now()), None);
         let pace = Pace::new(GATHER, Instant::now());
-        assert!(pace.is_of_interest(1) && !pace.is_of_interest(ENOUGH));
+        assert!(pace.is_of_interest(1) && !pace.is_of_interest(BUSY));
     }
 }
