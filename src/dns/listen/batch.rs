@@ -17,7 +17,7 @@ use std::ptr;
 use libc::{c_int, c_uint, c_void, cmsghdr, iovec, mmsghdr, msghdr, sockaddr_in6, socklen_t};
 
 use super::super::fast::MAX_UDP;
-use super::datagrams::{self, BATCH, Datagrams, Origin, QUERY, RESPONSE};
+use super::datagrams::{self, BATCH, Datagrams, LINE, Origin, QUERY, RESPONSE};
 
 /// Room for one control message with an address of either family, with its alignment.
 const CONTROL: usize = 64;
@@ -45,9 +45,9 @@ pub(super) struct Route {
 /// responses, since where one came from is where the other goes. All of it is little, as the cache in which it stays is.
 pub(super) struct Batch {
     queries: Vec<[u8; QUERY]>,
-    /// One response after the other, each from the beginning of a line on.
+    /// One response after the other, in whole pieces: as many as the longest that may be sent take, and room behind the last.
     responses: Vec<[u8; LINE]>,
-    /// How many lines of them are written.
+    /// How many pieces are written.
     written: usize,
     peers: Vec<Peer>,
     controls: Vec<Control>,
@@ -58,9 +58,6 @@ pub(super) struct Batch {
     /// How many the last call gave.
     received: usize,
 }
-
-/// The size in which memory comes, and in which responses have their room.
-const LINE: usize = 64;
 
 impl Peer {
     /// None that is one.
@@ -189,7 +186,7 @@ impl Datagrams for Batch {
         let headers = many(|i| mmsghdr { msg_hdr: msghdr_of(&raw mut vectors[i], 1), msg_len: 0 });
         let mut batch = Self {
             queries: many(|_| [0; QUERY]),
-            responses: vec![[0; LINE]; (BATCH - 1) * MAX_UDP.div_ceil(LINE) + RESPONSE / LINE],
+            responses: vec![[0; LINE]; BATCH * MAX_UDP.div_ceil(LINE) + RESPONSE / LINE],
             written: 0,
             peers: many(|_| Peer::none()),
             controls: many(|_| Control([0; CONTROL])),

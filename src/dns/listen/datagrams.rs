@@ -9,12 +9,15 @@ use super::super::fast;
 /// The most datagrams that are taken at a time. Eight are nearly as good; more than these bring nothing.
 pub(super) const BATCH: usize = 64;
 
+/// Bytes of a cache line.
+pub(super) const LINE: usize = 64;
+
 /// The largest query that is read; a longer one arrives cut and is malformed. An odd number of cache lines: where buffers
 /// are a power of two apart, their beginnings push each other out of the cache.
-pub(super) const QUERY: usize = 21 * 64;
+pub(super) const QUERY: usize = 21 * LINE;
 
 /// Room for a response, which is longer than any.
-pub(super) const RESPONSE: usize = fast::ROOM.next_multiple_of(64);
+pub(super) const RESPONSE: usize = fast::ROOM.next_multiple_of(LINE);
 
 /// Buffers for datagrams in each direction.
 pub(super) trait Datagrams {
@@ -39,8 +42,8 @@ pub(super) trait Datagrams {
     /// Notes that the response to the `i`-th query was written there and has this length, before anything else is exchanged.
     fn push(&mut self, i: usize, length: usize);
 
-    /// Sends the responses noted, in the order of the queries. One that cannot be sent (its client is gone, or there is no route) is skipped; gives
-    /// how many were.
+    /// Sends the responses noted, in the order of the queries. One that cannot be sent (its client is gone, or there is no
+    /// route) is skipped; gives how many were.
     fn send(&mut self, socket: &UdpSocket) -> usize;
 }
 
