@@ -1,5 +1,5 @@
 //! Many datagrams for one system call: recvmmsg(2) and sendmmsg(2) over a blocking socket, on Linux. All the crate's
-//! socket `unsafe` is here, and nothing else is.
+//! socket `unsafe` is here, and nothing else is but getrusage(2), which says how often it slept for them.
 //!
 //! On a socket bound to a wildcard address each datagram brings the address it was sent to (IP_PKTINFO,
 //! IPV6_RECVPKTINFO), and the reply leaves from there.
@@ -269,6 +269,14 @@ impl Datagrams for Batch {
         }
         skipped
     }
+
+    fn sleeps() -> Option<u64> {
+        // SAFETY: a structure of numbers, for which zero is a value, and which is written into at most.
+        let mut usage = unsafe { zeroed::<libc::rusage>() };
+        // SAFETY: as before.
+        let outcome = unsafe { libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) };
+        (outcome == 0).then(|| u64::try_from(usage.ru_nvcsw).unwrap_or_default())
+    }
 }
 
 /// As many as a batch has. A vector and not a box: raw pointers into it stay good when it is moved.
@@ -332,6 +340,15 @@ mod tests {
             assert_eq!(peer.get().is_some_and(|peer| peer.is_answerable()), is_answerable);
             assert!(peer.address().is_unspecified());
         }
+    }
+
+    #[test]
+    fn sleeps_are_counted() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(std::time::Duration::from_millis(1))).unwrap();
+        let before = Batch::sleeps().unwrap();
+        assert!(Batch::new().receive(&socket).is_err(), "nothing to receive, which takes a sleep to find out");
+        assert!(Batch::sleeps().unwrap() > before);
     }
 
     /// Whatever is not answered, and in whatever order the others are: each answer goes to who asked, in the order of the

@@ -3,7 +3,9 @@
 //! costs; where queries come fast enough that one would be there anyhow, a pause lets one waking serve several.
 //!
 //! The pause comes after the answers, never before, and only at rates at which it is worth it: a query that comes alone
-//! is answered at once, and a thread that is busy gathers enough without. Pure: the time is an argument.
+//! is answered at once, and a thread that is busy gathers enough without. Nor does a pause bring anything between bursts,
+//! or where clients wait for the answers that it delays: so now and then it is left out, and whichever took fewer wakings
+//! for a query stays. Pure: the time and how often the thread has slept are arguments.
 
 use std::time::{Duration, Instant};
 
@@ -20,6 +22,13 @@ const WORTH: u64 = 12;
 /// How far back the rate is looked at: so many batches.
 const MEMORY: u64 = 16;
 
+/// A pause is worth the delay if with it a waking serves so many queries, for four that it serves without.
+const GAIN: u64 = 5;
+
+/// How many batches are taken in the better way, pausing or not, and then in the other one to compare.
+const USUAL: u32 = 256;
+const TRIAL: u32 = 16;
+
 /// A thread that had nothing to do for longer was idle; how much longer does not matter.
 const IDLE: Duration = Duration::from_millis(10);
 
@@ -28,38 +37,102 @@ const IDLE: Duration = Duration::from_millis(10);
 pub(super) struct Pace {
     /// How long a pause is at most.
     gather: Duration,
-    /// When the last batch was answered.
+    /// When the last batch of interest was answered.
     last: Instant,
+    /// Queries since then.
+    since: u64,
     /// Queries, and the nanoseconds in which they came; sums that forget.
     queries: u64,
     nanoseconds: u64,
+    trial: Trial,
+}
+
+/// Finds out whether pauses are worth it.
+#[derive(Debug)]
+struct Trial {
+    /// Whether pauses were worth it the last time, and whether they are made now.
+    usual: bool,
+    now: bool,
+    /// Batches until the one is compared with the other.
+    left: u32,
+    /// Queries since it was `now`, and how often the thread had slept by then.
+    queries: u64,
+    slept: Option<u64>,
+    /// How many queries a waking served in the usual way.
+    served: u64,
 }
 
 impl Pace {
     /// A thread that begins at `now`, and pauses for `gather`; zero is never.
     pub(super) fn new(gather: Duration, now: Instant) -> Self {
-        Self { gather, last: now, queries: 0, nanoseconds: nanoseconds(IDLE) * MEMORY }
+        let trial = Trial { usual: true, now: true, left: USUAL, queries: 0, slept: None, served: 0 };
+        Self { gather, last: now, since: 0, queries: 0, nanoseconds: nanoseconds(IDLE) * MEMORY, trial }
     }
 
-    /// Whether there is anything to decide: at full load the clock need not be read.
-    pub(super) fn is_of_interest(&self, received: usize) -> bool {
+    /// Whether there is anything to decide when `received` queries have been answered: at full load the clock need not be
+    /// read.
+    pub(super) fn is_of_interest(&mut self, received: usize) -> bool {
+        self.since += received as u64;
         received < BUSY && !self.gather.is_zero()
     }
 
-    /// How long to pause, at `now`, when `received` queries have been answered: until enough are expected, and no longer.
-    pub(super) fn after(&mut self, received: usize, now: Instant) -> Option<Duration> {
-        let elapsed = now.saturating_duration_since(self.last).min(IDLE);
+    /// How long to pause, at `now`, after a batch that [is of interest](Self::is_of_interest): until enough are expected,
+    /// and no longer. `sleeps` is how often the thread has gone to sleep so far.
+    pub(super) fn after(&mut self, now: Instant, sleeps: impl FnOnce() -> u64) -> Option<Duration> {
+        let elapsed = now.saturating_duration_since(self.last);
         self.last = now;
-        // Scaled, so that the division loses nothing.
-        self.queries = self.queries - self.queries / MEMORY + received as u64 * 1024;
-        self.nanoseconds = self.nanoseconds - self.nanoseconds / MEMORY + nanoseconds(elapsed);
+        let (received, counted) = (std::mem::take(&mut self.since), elapsed.min(IDLE));
+        self.trial.queries += received;
+        // Scaled, so that the divisions lose nothing.
+        let recent = received.saturating_mul(1024).saturating_mul(nanoseconds(counted)) / nanoseconds(elapsed).max(1);
+        self.queries = self.queries - self.queries / MEMORY + recent;
+        self.nanoseconds = self.nanoseconds - self.nanoseconds / MEMORY + nanoseconds(counted);
         let expected = self.queries.saturating_mul(8) / 1024 * nanoseconds(self.gather) / self.nanoseconds.max(1);
         let enough = 8 * u64::try_from(ENOUGH).unwrap_or(u64::MAX);
+        if expected < WORTH {
+            self.trial.interrupt();
+            return None;
+        }
         match expected {
-            0..WORTH => None,
+            _ if !self.trial.pauses(sleeps) => None,
             _ if expected <= enough => Some(self.gather),
             _ => Some(Duration::from_nanos(nanoseconds(self.gather).saturating_mul(enough) / expected)),
         }
+    }
+}
+
+impl Trial {
+    /// Whether to pause after one more batch.
+    fn pauses(&mut self, sleeps: impl FnOnce() -> u64) -> bool {
+        if self.slept.is_none() {
+            (self.queries, self.slept) = (0, Some(sleeps()));
+        } else if self.left > 0 {
+            self.left -= 1;
+        } else {
+            self.turn(sleeps());
+        }
+        self.now
+    }
+
+    /// Compares, and goes on in the other way.
+    fn turn(&mut self, slept: u64) {
+        let wakings = slept.saturating_sub(self.slept.unwrap_or(slept)).max(1);
+        // Scaled, so that the division loses little.
+        let served = self.queries * 1024 / wakings;
+        if self.now == self.usual {
+            (self.served, self.now, self.left) = (served, !self.usual, TRIAL);
+        } else {
+            let (with, without) = if self.now { (served, self.served) } else { (self.served, served) };
+            self.usual = with * 4 >= without * GAIN;
+            (self.now, self.left) = (self.usual, USUAL);
+        }
+        (self.queries, self.slept) = (0, Some(slept));
+    }
+
+    /// Forgets what was counted since the last turn: there was a time in which pauses were out of the question.
+    fn interrupt(&mut self) {
+        self.left = if self.now == self.usual { self.left.max(TRIAL) } else { USUAL };
+        (self.now, self.slept) = (self.usual, None);
     }
 }
 
@@ -74,11 +147,39 @@ mod tests {
 
     const GATHER: Duration = Duration::from_micros(100);
 
-    /// Whether there is a pause after the last of `batches` of `received` queries, one every `apart`.
-    fn pauses(received: usize, apart: Duration, batches: u32) -> bool {
+    /// The pause after the last of `batches` of `received` queries, one every `apart`, each after a sleep.
+    fn last_pause(gather: Duration, received: usize, apart: Duration, batches: u32) -> Option<Duration> {
         let begun = Instant::now();
-        let mut pace = Pace::new(GATHER, begun);
-        (1..=batches).map(|i| pace.after(received, begun + apart * i)).last().flatten().is_some()
+        let mut pace = Pace::new(gather, begun);
+        let after = |i| pace.is_of_interest(received).then(|| pace.after(begun + apart * i, || i.into())).flatten();
+        (1..=batches).map(after).last().flatten()
+    }
+
+    fn pauses(received: usize, apart: Duration, batches: u32) -> bool {
+        last_pause(GATHER, received, apart, batches).is_some()
+    }
+
+    /// How often a thread that has no work to do but to take what there is sleeps until it has answered 10,000 queries, and
+    /// how much later than they came it answers them, on average. `came` is when.
+    fn simulate(came: impl Fn(u32) -> Duration) -> (u64, Duration) {
+        let begun = Instant::now();
+        let came = |i| begun + came(i);
+        let (mut pace, mut now) = (Pace::new(Duration::from_micros(500), begun), begun);
+        let (mut answered, mut sleeps, mut late) = (0, 0, Duration::ZERO);
+        while answered < 10_000 {
+            if came(answered) > now {
+                (now, sleeps) = (came(answered), sleeps + 1);
+            }
+            let batch: Vec<_> = (answered..answered + 64).map(came).take_while(|came| *came <= now).collect();
+            late += batch.iter().map(|came| now - *came).sum::<Duration>();
+            answered += u32::try_from(batch.len()).unwrap();
+            if pace.is_of_interest(batch.len())
+                && let Some(pause) = pace.after(now, || sleeps)
+            {
+                (now, sleeps) = (now + pause, sleeps + 1);
+            }
+        }
+        (sleeps, late / answered)
     }
 
     #[test]
@@ -90,39 +191,41 @@ mod tests {
 
     #[test]
     fn twenty_thousand_a_second_are_gathered_however_they_come() {
-        assert!(pauses(1, Duration::from_micros(50), 1000));
-        assert!(pauses(3, Duration::from_micros(150), 1000));
-        assert!(pauses(7, Duration::from_micros(350), 1000));
+        assert!(pauses(1, Duration::from_micros(50), 200));
+        assert!(pauses(3, Duration::from_micros(150), 200));
+        assert!(pauses(7, Duration::from_micros(350), 200), "for as long as it is not known that they bring nothing");
     }
 
     /// Every other pause used to bring enough for none to follow, and then the next query was waited for.
     #[test]
     fn what_a_pause_brings_is_followed_by_a_pause() {
-        let begun = Instant::now();
-        let (mut pace, mut now, mut answered, mut sleeps) = (Pace::new(Duration::from_micros(500), begun), begun, 0, 0);
-        let came = |answered: u32| begun + Duration::from_micros(50) * answered;
-        while answered < 10_000 {
-            if came(answered) > now {
-                (now, sleeps) = (came(answered), sleeps + 1);
-            }
-            let received = (answered..answered + 64).take_while(|i| came(*i) <= now).count();
-            answered += u32::try_from(received).unwrap();
-            if pace.is_of_interest(received)
-                && let Some(pause) = pace.after(received, now)
-            {
-                (now, sleeps) = (now + pause, sleeps + 1);
-            }
+        let (sleeps, late) = simulate(|i| Duration::from_micros(50) * i);
+        assert!((1200..1400).contains(&sleeps), "eight at a time: {sleeps}");
+        assert!((150..220).contains(&late.as_micros()), "{late:?}");
+    }
+
+    /// Pauses used to be made between bursts as well, for nothing, and delayed what came in them.
+    #[test]
+    fn between_bursts_there_are_no_pauses() {
+        for size in [8, 12, 20] {
+            let (sleeps, late) = simulate(|i| Duration::from_micros(50) * (i / size * size));
+            let (bursts, first) = (10_000 / u64::from(size), u64::from(USUAL));
+            assert!(sleeps < bursts * 21 / 20 + first, "{sleeps} for {bursts} bursts");
+            assert!(late.as_micros() < 50, "{late:?}");
         }
-        assert!((1200..1300).contains(&sleeps), "eight at a time: {sleeps}");
+    }
+
+    #[test]
+    fn when_bursts_are_over_pauses_are_made_again() {
+        let bursts = |i| Duration::from_micros(50) * (i / 12 * 12);
+        let (sleeps, _) = simulate(|i| if i < 5000 { bursts(i) } else { Duration::from_micros(50) * i });
+        let usual = u64::from(USUAL);
+        assert!(sleeps < 417 + usual + usual + 5000 / 8, "{sleeps}");
     }
 
     #[test]
     fn a_pause_ends_when_enough_are_expected() {
-        let pause = |gather: u64, apart: u64| {
-            let (begun, gather) = (Instant::now(), Duration::from_micros(gather));
-            let mut pace = Pace::new(gather, begun);
-            (1..=1000).map(|i| pace.after(1, begun + Duration::from_micros(apart) * i)).last().flatten()
-        };
+        let pause = |gather, apart| last_pause(Duration::from_micros(gather), 1, Duration::from_micros(apart), 200);
         assert_eq!(pause(100, 50), Some(Duration::from_micros(100)), "two of the eight");
         let long = pause(1000, 50).unwrap();
         assert!((390..=410).contains(&long.as_micros()), "eight, 50 µs apart: {long:?}");
@@ -131,23 +234,23 @@ mod tests {
     #[test]
     fn a_quiet_moment_ends_it_and_a_burst_must_last_to_begin_it() {
         assert!(!pauses(1, Duration::from_micros(20), 8), "a burst of eight");
-        let begun = Instant::now();
-        let mut pace = Pace::new(GATHER, begun);
-        let mut now = begun;
-        for _ in 0..1000 {
-            now += Duration::from_micros(50);
-            pace.after(1, now);
-        }
-        now += Duration::from_millis(20);
-        assert_eq!(pace.after(1, now), None);
+        let mut now = Instant::now();
+        let mut pace = Pace::new(GATHER, now);
+        let mut came = |apart| {
+            now += apart;
+            pace.is_of_interest(1);
+            pace.after(now, || 0)
+        };
+        let fast = (0..200).map(|_| came(Duration::from_micros(50))).last();
+        assert_ne!(fast, Some(None));
+        assert_eq!(came(Duration::from_millis(20)), None);
     }
 
     #[test]
     fn zero_switches_it_off_and_large_batches_are_left_alone() {
         let mut pace = Pace::new(Duration::ZERO, Instant::now());
         assert!(!pace.is_of_interest(1));
-        assert_eq!(pace.after(1, Instant::now()), None);
-        let pace = Pace::new(GATHER, Instant::now());
+        let mut pace = Pace::new(GATHER, Instant::now());
         assert!(pace.is_of_interest(1) && !pace.is_of_interest(BUSY));
     }
 }

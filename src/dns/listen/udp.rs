@@ -98,7 +98,8 @@ impl Worker {
             turn: fastrand::usize(..),
             tally: Tally::default(),
         };
-        let mut pace = Pace::new(self.gather, Instant::now());
+        // Who takes one datagram at a time has nothing of more that wait.
+        let mut pace = Pace::new(if D::sleeps().is_some() { self.gather } else { Duration::ZERO }, Instant::now());
         // Full batches since it was last looked whether to stop, which takes a lock.
         let mut full = 0_u32;
         while !full.is_multiple_of(LOOK_EVERY) || !self.stop.is_cancelled() {
@@ -122,7 +123,7 @@ impl Worker {
             self.answer(&mut datagrams, received, &mut scratch, counters);
             counters.unsent(datagrams.send(&self.socket));
             if pace.is_of_interest(received)
-                && let Some(pause) = pace.after(received, Instant::now())
+                && let Some(pause) = pace.after(Instant::now(), || D::sleeps().unwrap_or_default())
             {
                 rest(pause);
             }
