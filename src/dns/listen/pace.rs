@@ -50,22 +50,22 @@ pub(super) struct Pace {
 /// Finds out whether pauses are worth it.
 #[derive(Debug)]
 struct Trial {
-    /// Whether pauses were worth it the last time, and whether they are made now.
-    usual: bool,
-    now: bool,
+    /// Whether pauses were worth it when that was last looked at, and whether they are made at present.
+    worth: bool,
+    pausing: bool,
     /// Batches until the one is compared with the other.
     left: u32,
-    /// Queries since it was `now`, and how often the thread had slept by then.
+    /// Queries since `pausing` was set, and how often the thread had slept by then.
     queries: u64,
     slept: Option<u64>,
-    /// How many queries a waking served in the usual way.
+    /// How many queries a waking served before the trial.
     served: u64,
 }
 
 impl Pace {
     /// A thread that begins at `now`, and pauses for `gather`; zero is never.
     pub(super) fn new(gather: Duration, now: Instant) -> Self {
-        let trial = Trial { usual: true, now: true, left: USUAL, queries: 0, slept: None, served: 0 };
+        let trial = Trial { worth: true, pausing: true, left: USUAL, queries: 0, slept: None, served: 0 };
         Self { gather, last: now, since: 0, queries: 0, nanoseconds: nanoseconds(IDLE) * MEMORY, trial }
     }
 
@@ -111,7 +111,7 @@ impl Trial {
         } else {
             self.turn(sleeps());
         }
-        self.now
+        self.pausing
     }
 
     /// Compares, and goes on in the other way.
@@ -119,20 +119,20 @@ impl Trial {
         let wakings = slept.saturating_sub(self.slept.unwrap_or(slept)).max(1);
         // Scaled, so that the division loses little.
         let served = self.queries * 1024 / wakings;
-        if self.now == self.usual {
-            (self.served, self.now, self.left) = (served, !self.usual, TRIAL);
+        if self.pausing == self.worth {
+            (self.served, self.pausing, self.left) = (served, !self.worth, TRIAL);
         } else {
-            let (with, without) = if self.now { (served, self.served) } else { (self.served, served) };
-            self.usual = with * 4 >= without * GAIN;
-            (self.now, self.left) = (self.usual, USUAL);
+            let (with, without) = if self.pausing { (served, self.served) } else { (self.served, served) };
+            self.worth = with * 4 >= without * GAIN;
+            (self.pausing, self.left) = (self.worth, USUAL);
         }
         (self.queries, self.slept) = (0, Some(slept));
     }
 
     /// Forgets what was counted since the last turn: there was a time in which pauses were out of the question.
     fn interrupt(&mut self) {
-        self.left = if self.now == self.usual { self.left.max(TRIAL) } else { USUAL };
-        (self.now, self.slept) = (self.usual, None);
+        self.left = if self.pausing == self.worth { self.left.max(TRIAL) } else { USUAL };
+        (self.pausing, self.slept) = (self.worth, None);
     }
 }
 

@@ -8,9 +8,9 @@ The first puts the registry of gen.py into a ZooKeeper. The second sets the data
 come as fast as they are answered; in every other run it sets znodes that nobody watches instead, so that ZooKeeper, its
 writer and the generator do the same and only the server's work differs.
 
-"readers" is the CPU time of the threads that answer over UDP, "all" that of the process: decoding, building and compiling
-what changed is not the readers' work, but it is work. "commits" are the versions of the zone that were made, from its
-serial: what comes within a few milliseconds becomes one. Runs on /usr/bin/python3, whose kazoo is Debian's.
+"readers" is the CPU time a query of the threads that answer over UDP, "others" that of all other threads a change: decoding,
+building and compiling what changed is not the readers' work, but it is work. "commits" are the versions of the zone that
+were made, from its serial: what comes within a few milliseconds becomes one. Runs on /usr/bin/python3, whose kazoo is Debian's.
 """
 import argparse, os, random, re, statistics as st, subprocess, threading, time
 from kazoo.client import KazooClient
@@ -95,19 +95,21 @@ def main():
             writer = Writer(client, instances if kind == "changes" else elsewhere, a.changes)
             writer.start()
             time.sleep(0.3)
-            c0, r0, s0, t0 = cpu(a.pid)[0], readers(a.pid), serial(a.port), time.monotonic()
+            s0, t0, c0, r0 = serial(a.port), time.monotonic(), cpu(a.pid)[0], readers(a.pid)
             ok, secs, lost, size, p50, p99 = load(a, a.port)
             took, c1, r1, s1 = time.monotonic() - t0, cpu(a.pid)[0], readers(a.pid), serial(a.port)
             writer.over = True
             writer.join()
-            rows[kind].append(dict(qps=ok / secs, readers=(r1 - r0) / ok * 1e6, all=(c1 - c0) / ok * 1e6, lost=lost / (ok + lost),
-                size=size, changes=writer.written / writer.took if kind == "changes" else 0, commits=(s1 - s0) % 2**32 / took))
+            changes = writer.written / writer.took
+            others = (c1 - c0 - r1 + r0) / took / changes
+            rows[kind].append(dict(qps=ok / secs, readers=(r1 - r0) / ok * 1e6, others=others * 1e6, lost=lost / (ok + lost),
+                size=size, changes=changes if kind == "changes" else 0, commits=(s1 - s0) % 2**32 / took))
     # Round by round, as in compare.py.
     ratio = lambda kind: st.median(x["readers"] / y["readers"] for x, y in zip(rows["quiet"], rows[kind]))
-    print(f"{'registry':10} {'kq/s':>7} {'readers us':>10} {'spread':>13} {'ratio':>6} {'all us':>7} {'lost%':>6} {'bytes':>6} {'changes/s':>9} {'commits/s':>9}")
+    print(f"{'registry':10} {'kq/s':>7} {'readers us':>10} {'spread':>13} {'ratio':>6} {'others us':>9} {'lost%':>6} {'bytes':>6} {'changes/s':>9} {'commits/s':>9}")
     for kind, runs in rows.items():
         m = lambda k: st.median(x[k] for x in runs)
         us = [x["readers"] for x in runs]
-        print(f"{kind:10} {m('qps')/1e3:7.1f} {m('readers'):10.3f} {min(us):6.3f}-{max(us):6.3f} {ratio(kind):6.3f} {m('all'):7.3f} {100*m('lost'):6.2f} {m('size'):6.0f} {m('changes'):9.0f} {m('commits'):9.0f}")
+        print(f"{kind:10} {m('qps')/1e3:7.1f} {m('readers'):10.3f} {min(us):6.3f}-{max(us):6.3f} {ratio(kind):6.3f} {m('others'):9.1f} {100*m('lost'):6.2f} {m('size'):6.0f} {m('changes'):9.0f} {m('commits'):9.0f}")
 
 main()
