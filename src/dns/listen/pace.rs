@@ -4,8 +4,9 @@
 //!
 //! The pause comes after the answers, never before, and only at rates at which it is worth it: a query that comes alone
 //! is answered at once, and a thread that is busy gathers enough without. Nor does a pause bring anything between bursts,
-//! or where clients wait for the answers that it delays: so now and then it is left out, and whichever took fewer wakings
-//! for a query stays. Pure: the time and how often the thread has slept are arguments.
+//! or where clients wait for the answers that it delays before they ask again: so now and then it is left out, to see
+//! whether it saves wakings, and whether queries come faster without. Pure: the time and how often the thread has slept
+//! are arguments.
 
 use std::time::{Duration, Instant};
 
@@ -25,9 +26,14 @@ const MEMORY: u64 = 16;
 /// A pause is worth the delay if with it a waking serves so many queries, for four that it serves without.
 const GAIN: u64 = 5;
 
-/// How many batches are taken in the better way, pausing or not, and then in the other one to compare.
+/// Where queries come so many times as fast without pauses as with them, clients wait for answers.
+const HURRY: u64 = 2;
+
+/// How many batches are taken in the better way, pausing or not, and then in the other one to compare. Where pauses were
+/// not worth it several times in a row, they are tried less and less often, down to once in so many times the batches.
 const USUAL: u32 = 256;
 const TRIAL: u32 = 16;
+const SELDOM: u32 = 16;
 
 /// A thread that had nothing to do for longer was idle; how much longer does not matter.
 const IDLE: Duration = Duration::from_millis(10);
@@ -37,7 +43,7 @@ const IDLE: Duration = Duration::from_millis(10);
 pub(super) struct Pace {
     /// How long a pause is at most.
     gather: Duration,
-    /// When the last batch of interest was answered.
+    /// When it was last decided.
     last: Instant,
     /// Queries since then.
     since: u64,
@@ -53,48 +59,64 @@ struct Trial {
     /// Whether pauses were worth it when that was last looked at, and whether they are made at present.
     worth: bool,
     pausing: bool,
-    /// Batches until the one is compared with the other.
+    /// Batches until the one is compared with the other, and how many of [`USUAL`] there are before the next trial.
     left: u32,
-    /// Queries since `pausing` was set, and how often the thread had slept by then.
+    times: u32,
+    /// Queries since `pausing` was set, the nanoseconds in which they came, and how often the thread had slept before.
     queries: u64,
+    nanoseconds: u64,
     slept: Option<u64>,
-    /// How many queries a waking served before the trial.
-    served: u64,
+    /// How it was before the trial.
+    before: Served,
+}
+
+/// How queries were served for a while.
+#[derive(Debug, Default, Clone, Copy)]
+struct Served {
+    /// How many for each waking, in 1024ths.
+    by_waking: u64,
+    /// How many a second.
+    by_second: u64,
 }
 
 impl Pace {
     /// A thread that begins at `now`, and pauses for `gather`; zero is never.
     pub(super) fn new(gather: Duration, now: Instant) -> Self {
-        let trial = Trial { worth: true, pausing: true, left: USUAL, queries: 0, slept: None, served: 0 };
+        let trial = Trial {
+            worth: true,
+            pausing: true,
+            left: USUAL,
+            times: 1,
+            queries: 0,
+            nanoseconds: 0,
+            slept: None,
+            before: Served::default(),
+        };
         Self { gather, last: now, since: 0, queries: 0, nanoseconds: nanoseconds(IDLE) * MEMORY, trial }
     }
 
-    /// Whether there is anything to decide when `received` queries have been answered: at full load the clock need not be
-    /// read.
-    pub(super) fn is_of_interest(&mut self, received: usize) -> bool {
+    /// Notes that `received` queries have been answered. Gives whether there is anything to decide: at full load the clock
+    /// need not be read.
+    pub(super) fn note(&mut self, received: usize) -> bool {
         self.since += received as u64;
         received < BUSY && !self.gather.is_zero()
     }
 
-    /// How long to pause, at `now`, after a batch that [is of interest](Self::is_of_interest): until enough are expected,
-    /// and no longer. `sleeps` is how often the thread has gone to sleep so far.
+    /// How long to pause, at `now`, after a batch about which there is something to [decide](Self::note): until enough are
+    /// expected, and no longer. `sleeps` is how often the thread has gone to sleep so far.
     pub(super) fn after(&mut self, now: Instant, sleeps: impl FnOnce() -> u64) -> Option<Duration> {
         let elapsed = now.saturating_duration_since(self.last);
         self.last = now;
         let (received, counted) = (std::mem::take(&mut self.since), elapsed.min(IDLE));
-        self.trial.queries += received;
+        let may_pause = self.trial.may_pause(received, counted, sleeps);
         // Scaled, so that the divisions lose nothing.
         let recent = received.saturating_mul(1024).saturating_mul(nanoseconds(counted)) / nanoseconds(elapsed).max(1);
         self.queries = self.queries - self.queries / MEMORY + recent;
         self.nanoseconds = self.nanoseconds - self.nanoseconds / MEMORY + nanoseconds(counted);
         let expected = self.queries.saturating_mul(8) / 1024 * nanoseconds(self.gather) / self.nanoseconds.max(1);
         let enough = 8 * u64::try_from(ENOUGH).unwrap_or(u64::MAX);
-        if expected < WORTH {
-            self.trial.interrupt();
-            return None;
-        }
         match expected {
-            _ if !self.trial.pauses(sleeps) => None,
+            _ if expected < WORTH || !may_pause => None,
             _ if expected <= enough => Some(self.gather),
             _ => Some(Duration::from_nanos(nanoseconds(self.gather).saturating_mul(enough) / expected)),
         }
@@ -102,37 +124,35 @@ impl Pace {
 }
 
 impl Trial {
-    /// Whether to pause after one more batch.
-    fn pauses(&mut self, sleeps: impl FnOnce() -> u64) -> bool {
-        if self.slept.is_none() {
-            (self.queries, self.slept) = (0, Some(sleeps()));
-        } else if self.left > 0 {
-            self.left -= 1;
-        } else {
-            self.turn(sleeps());
+    /// Whether to pause, if that is otherwise called for, after `queries` more that came within `elapsed`.
+    fn may_pause(&mut self, queries: u64, elapsed: Duration, sleeps: impl FnOnce() -> u64) -> bool {
+        self.queries += queries;
+        self.nanoseconds += nanoseconds(elapsed);
+        match self.slept {
+            Some(_) if self.left > 0 => self.left -= 1,
+            Some(slept) => self.turn(slept, sleeps()),
+            None => self.slept = Some(sleeps()),
         }
         self.pausing
     }
 
-    /// Compares, and goes on in the other way.
-    fn turn(&mut self, slept: u64) {
-        let wakings = slept.saturating_sub(self.slept.unwrap_or(slept)).max(1);
-        // Scaled, so that the division loses little.
-        let served = self.queries * 1024 / wakings;
+    /// Compares, the thread having slept so often before and by now, and goes on in the other way.
+    fn turn(&mut self, before: u64, slept: u64) {
+        let served = Served {
+            by_waking: self.queries.saturating_mul(1024) / slept.saturating_sub(before).max(1),
+            by_second: self.queries.saturating_mul(1_000_000_000) / self.nanoseconds.max(1),
+        };
         if self.pausing == self.worth {
-            (self.served, self.pausing, self.left) = (served, !self.worth, TRIAL);
+            (self.before, self.pausing, self.left) = (served, !self.worth, TRIAL);
         } else {
-            let (with, without) = if self.pausing { (served, self.served) } else { (self.served, served) };
-            self.worth = with * 4 >= without * GAIN;
-            (self.pausing, self.left) = (self.worth, USUAL);
+            let (with, without) = if self.pausing { (served, self.before) } else { (self.before, served) };
+            let saves = with.by_waking * 4 >= without.by_waking * GAIN;
+            let holds_up = without.by_second >= with.by_second * HURRY;
+            self.worth = saves && !holds_up;
+            self.times = if self.worth { 1 } else { (self.times * 2).min(SELDOM) };
+            (self.pausing, self.left) = (self.worth, USUAL * self.times);
         }
-        (self.queries, self.slept) = (0, Some(slept));
-    }
-
-    /// Forgets what was counted since the last turn: there was a time in which pauses were out of the question.
-    fn interrupt(&mut self) {
-        self.left = if self.pausing == self.worth { self.left.max(TRIAL) } else { USUAL };
-        (self.pausing, self.slept) = (self.worth, None);
+        (self.queries, self.nanoseconds, self.slept) = (0, 0, Some(slept));
     }
 }
 
@@ -151,7 +171,7 @@ mod tests {
     fn last_pause(gather: Duration, received: usize, apart: Duration, batches: u32) -> Option<Duration> {
         let begun = Instant::now();
         let mut pace = Pace::new(gather, begun);
-        let after = |i| pace.is_of_interest(received).then(|| pace.after(begun + apart * i, || i.into())).flatten();
+        let after = |i| pace.note(received).then(|| pace.after(begun + apart * i, || i.into())).flatten();
         (1..=batches).map(after).last().flatten()
     }
 
@@ -159,27 +179,46 @@ mod tests {
         last_pause(GATHER, received, apart, batches).is_some()
     }
 
-    /// How often a thread that has no work to do but to take what there is sleeps until it has answered 10,000 queries, and
-    /// how much later than they came it answers them, on average. `came` is when.
-    fn simulate(came: impl Fn(u32) -> Duration) -> (u64, Duration) {
+    /// What became of 10,000 queries.
+    struct Outcome {
+        /// How often the thread slept.
+        sleeps: u64,
+        /// How much later than they came they were answered, on average.
+        late: Duration,
+        /// Until all were answered.
+        took: Duration,
+    }
+
+    /// A thread that has no work to do but to take what there is. `came` is when, in order; and `again` how long after an
+    /// answer a query comes.
+    fn simulate(came: impl IntoIterator<Item = Duration>, again: impl Fn(u32) -> Option<Duration>) -> Outcome {
         let begun = Instant::now();
-        let came = |i| begun + came(i);
+        let mut came: std::collections::BTreeSet<_> = (0_u32..).zip(came).map(|(i, came)| (begun + came, i)).collect();
         let (mut pace, mut now) = (Pace::new(Duration::from_micros(500), begun), begun);
-        let (mut answered, mut sleeps, mut late) = (0, 0, Duration::ZERO);
+        let (mut answered, mut sleeps, mut late) = (0_u32, 0, Duration::ZERO);
         while answered < 10_000 {
-            if came(answered) > now {
-                (now, sleeps) = (came(answered), sleeps + 1);
+            let next = came.first().unwrap().0;
+            if next > now {
+                (now, sleeps) = (next, sleeps + 1);
             }
-            let batch: Vec<_> = (answered..answered + 64).map(came).take_while(|came| *came <= now).collect();
-            late += batch.iter().map(|came| now - *came).sum::<Duration>();
-            answered += u32::try_from(batch.len()).unwrap();
-            if pace.is_of_interest(batch.len())
+            let mut received = 0;
+            while let Some(query) = came.first().copied().filter(|query| query.0 <= now && received < 64) {
+                came.remove(&query);
+                (received, answered, late) = (received + 1, answered + 1, late + (now - query.0));
+                came.extend(again(answered).map(|again| (now + again, 10_000 + answered)));
+            }
+            if pace.note(received)
                 && let Some(pause) = pace.after(now, || sleeps)
             {
                 (now, sleeps) = (now + pause, sleeps + 1);
             }
         }
-        (sleeps, late / answered)
+        Outcome { sleeps, late: late / answered, took: now - begun }
+    }
+
+    /// The same with queries that come whatever becomes of others.
+    fn come(came: impl Fn(u32) -> Duration) -> Outcome {
+        simulate((0..10_100).map(came), |_| None)
     }
 
     #[test]
@@ -199,7 +238,7 @@ mod tests {
     /// Every other pause used to bring enough for none to follow, and then the next query was waited for.
     #[test]
     fn what_a_pause_brings_is_followed_by_a_pause() {
-        let (sleeps, late) = simulate(|i| Duration::from_micros(50) * i);
+        let Outcome { sleeps, late, .. } = come(|i| Duration::from_micros(50) * i);
         assert!((1200..1400).contains(&sleeps), "eight at a time: {sleeps}");
         assert!((150..220).contains(&late.as_micros()), "{late:?}");
     }
@@ -208,7 +247,7 @@ mod tests {
     #[test]
     fn between_bursts_there_are_no_pauses() {
         for size in [8, 12, 20] {
-            let (sleeps, late) = simulate(|i| Duration::from_micros(50) * (i / size * size));
+            let Outcome { sleeps, late, .. } = come(|i| Duration::from_micros(50) * (i / size * size));
             let (bursts, first) = (10_000 / u64::from(size), u64::from(USUAL));
             assert!(sleeps < bursts * 21 / 20 + first, "{sleeps} for {bursts} bursts");
             assert!(late.as_micros() < 50, "{late:?}");
@@ -218,9 +257,22 @@ mod tests {
     #[test]
     fn when_bursts_are_over_pauses_are_made_again() {
         let bursts = |i| Duration::from_micros(50) * (i / 12 * 12);
-        let (sleeps, _) = simulate(|i| if i < 5000 { bursts(i) } else { Duration::from_micros(50) * i });
+        let Outcome { sleeps, .. } = come(|i| if i < 5000 { bursts(i) } else { Duration::from_micros(50) * i });
+        // As long as the pauses were the last time not worth it, the thread wakes for each.
         let usual = u64::from(USUAL);
-        assert!(sleeps < 417 + usual + usual + 5000 / 8, "{sleeps}");
+        assert!(sleeps < 417 + 3 * usual + 5000 / 8, "{sleeps}");
+    }
+
+    /// Each used to wait for a pause, and its client with it: a tenth as many queries a second.
+    #[test]
+    fn clients_that_wait_for_answers_are_not_held_up() {
+        for clients in [1, 2, 4, 8, 12] {
+            let think = |i: u32| Duration::from_micros(30 + u64::from(i * 7919 % 40));
+            let Outcome { took, .. } = simulate((0..clients).map(think), |i| Some(think(i)));
+            // Without any pause it is what they think.
+            let least = Duration::from_micros(50) * 10_000 / clients;
+            assert!(took < least * 3 / 2 + Duration::from_millis(100), "{clients}: {took:?}, {least:?}");
+        }
     }
 
     #[test]
@@ -238,7 +290,7 @@ mod tests {
         let mut pace = Pace::new(GATHER, now);
         let mut came = |apart| {
             now += apart;
-            pace.is_of_interest(1);
+            pace.note(1);
             pace.after(now, || 0)
         };
         let fast = (0..200).map(|_| came(Duration::from_micros(50))).last();
@@ -249,8 +301,8 @@ mod tests {
     #[test]
     fn zero_switches_it_off_and_large_batches_are_left_alone() {
         let mut pace = Pace::new(Duration::ZERO, Instant::now());
-        assert!(!pace.is_of_interest(1));
+        assert!(!pace.note(1));
         let mut pace = Pace::new(GATHER, Instant::now());
-        assert!(pace.is_of_interest(1) && !pace.is_of_interest(BUSY));
+        assert!(pace.note(1) && !pace.note(BUSY));
     }
 }

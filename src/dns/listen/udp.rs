@@ -122,7 +122,7 @@ impl Worker {
             full = if received == BATCH { full.wrapping_add(1) } else { 0 };
             self.answer(&mut datagrams, received, &mut scratch, counters);
             counters.unsent(datagrams.send(&self.socket));
-            if pace.is_of_interest(received)
+            if pace.note(received)
                 && let Some(pause) = pace.after(Instant::now(), || D::sleeps().unwrap_or_default())
             {
                 rest(pause);
