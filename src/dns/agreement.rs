@@ -20,9 +20,10 @@ use super::policy::Policy;
 use super::request::Request;
 use super::service::{self, Reply};
 use crate::model::{Endpoint, Host, Instance, Protocol, Service};
-use crate::zone::build::{Context, build};
+use crate::zone::build::{Context, Offer, Rank, build};
 use crate::zone::name::Name;
 use crate::zone::record::{Record, rtype};
+use crate::zone::unknown::{self, Scope, Unknown};
 use crate::zone::{Freshness, ZoneBuilder, Zones};
 
 fn random_zone(rng: &mut fastrand::Rng) -> Zones {
@@ -89,6 +90,16 @@ fn random_zone(rng: &mut fastrand::Rng) -> Zones {
             }
         }
         writer.put_static(records);
+    }
+    // Names of which something is not known.
+    if rng.u8(..3) == 0 {
+        let text = "not known".repeat(rng.usize(..28)).into();
+        let all = Unknown { scope: Scope::Everything, below: true, code: 0, text };
+        let path = ["a", "nobody", "x", "y", ""][rng.usize(..5)];
+        writer.put("/unread", unknown::subtree(&origin, path, &all));
+        let addresses = Unknown { scope: Scope::Addresses, below: false, code: Unknown::NO_ADDRESS, ..all };
+        let owner = Name::parse(["m.service", "api_x.service"][rng.usize(..2)]).unwrap();
+        writer.put("/hosts", vec![Offer { owner, rank: Rank::Real, sets: [addresses.set()].into() }]);
     }
     writer.commit(1);
     let states = [Freshness::Fresh, Freshness::Fresh, Freshness::Stale, Freshness::Loading, Freshness::Expired];
@@ -183,7 +194,7 @@ fn random_query(rng: &mut fastrand::Rng) -> Vec<u8> {
         "h.w.service",
         "n.sub.service",
     ];
-    const TYPES: [u16; 14] = [1, 28, 33, 33, 33, 16, 6, 2, 255, 65, 12, 15, 13, 5];
+    const TYPES: [u16; 15] = [1, 28, 33, 33, 33, 16, 6, 2, 255, 65, 12, 15, 13, 5, unknown::TYPE];
     let mut query = vec![rng.u8(..), rng.u8(..), rng.u8(..2), 0, 0, 1, 0, 0, 0, 0, 0, 0];
     query[3] = rng.u8(..2) << 4 | rng.u8(..2) << 5;
     query.extend_from_slice(Name::parse(NAMES[rng.usize(..NAMES.len())]).unwrap().wire());

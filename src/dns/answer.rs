@@ -84,6 +84,8 @@ pub enum Extended {
     NotAuthoritative,
     /// 22: the registry was last seen too long ago.
     NoReachableAuthority,
+    /// Whatever is said of a name that is unknown ([`crate::zone::unknown`]).
+    Of(u16),
 }
 
 impl Extended {
@@ -96,6 +98,7 @@ impl Extended {
             Self::StaleNxDomain => 19,
             Self::NotAuthoritative => 20,
             Self::NoReachableAuthority => 22,
+            Self::Of(code) => code,
         }
     }
 }
@@ -148,6 +151,8 @@ pub struct Answer<'t> {
     pub additionals: Vec<Rr<'t>>,
     /// An extended error, for clients that speak EDNS.
     pub extended: Option<Extended>,
+    /// What is said with it, for people; may be empty.
+    pub explanation: Cow<'t, str>,
 }
 
 impl Answer<'_> {
@@ -161,6 +166,7 @@ impl Answer<'_> {
             authority: Vec::new(),
             additionals: Vec::new(),
             extended,
+            explanation: Cow::default(),
         }
     }
 }
@@ -243,6 +249,11 @@ fn conclude<'t>(answer: &mut Answer<'t>, found: Found<'t>, owner: &Owner, zone: 
             }
         }
         Found::NoData => add_soa(answer, zone, table),
+        // Aliases that lead here are no help without it.
+        Found::Unknown(unknown) => {
+            *answer = Answer::bare(Rcode::ServFail, Some(Extended::Of(unknown.code)));
+            answer.explanation = unknown.text;
+        }
         Found::NxDomain => {
             answer.rcode = Rcode::NxDomain;
             answer.extended = answer.extended.map(|_| Extended::StaleNxDomain);

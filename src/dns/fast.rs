@@ -69,7 +69,7 @@ pub struct State {
     /// Whether what is held at a name is the answer, and nothing else is to be said: it is fresh, and no name is above others
     /// that are not the zone's.
     is_plain: bool,
-    /// Whether, then, what is held at no name is nowhere: there are no wildcards.
+    /// Whether, then, what is held at no name is nowhere: there are no wildcards, and nothing is unknown.
     is_all: bool,
 }
 
@@ -104,9 +104,9 @@ impl<'z> Loaded<'z> {
         spare.clear();
         spare.extend(zones.iter().map(|zone| {
             let (table, freshness) = (zone.load(), zone.freshness());
-            let Cuts { delegations, redirections, wildcards } = table.cuts();
+            let Cuts { delegations, redirections, wildcards, unknown } = table.cuts();
             let is_plain = freshness == Freshness::Fresh && delegations == 0 && redirections == 0;
-            State { table, freshness, is_plain, is_all: wildcards == 0 }
+            State { table, freshness, is_plain, is_all: wildcards == 0 && unknown == 0 }
         }));
         Self { zones, policy, is_open: policy.is_open(), states: spare }
     }
@@ -304,7 +304,7 @@ fn write<'t>(
                     return writer.finish(Rcode::NoError, true, false, None);
                 }
             }
-            None if entry.row(rtype::CNAME).is_none() => {
+            None if !entry.is_unusual() => {
                 return write_nothing(state, asked, options, out, Rcode::NoError);
             }
             _ => {}
@@ -359,7 +359,7 @@ fn build<'t>(
             writer.some(set, turn, loaded.policy.most(set.rtype), is_udp, stale.then_some(Extended::StaleAnswer))
         }
         (Some((row, set)), _) => writer.positive((*row, set), turn, is_udp, stale.then_some(Extended::StaleAnswer)),
-        (None, Some(entry)) if entry.set(rtype::CNAME).is_some() => Built::Unusual,
+        (None, Some(entry)) if entry.is_unusual() => Built::Unusual,
         (None, Some(_)) => writer.negative(table, Rcode::NoError, stale.then_some(Extended::StaleAnswer)),
         (None, None) => writer.negative(table, Rcode::NxDomain, stale.then_some(Extended::StaleNxDomain)),
     }

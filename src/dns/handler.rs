@@ -4,6 +4,7 @@
 //! hickory's own catalogue and in-memory zones are not used: their negative answers scan the zone. Its encoder leaves
 //! the owner of the first record uncompressed, so that these answers are a little longer than those of the hot path.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -146,13 +147,14 @@ impl Handler {
             if let Some(terms) = terms {
                 answer.bound(|rtype| terms.policy.most(rtype));
             }
-            let opt = opt(request, tail, answer.extended).map_or(0, |edns| opt_size(&edns));
+            let opt = opt(request, tail, &answer).map_or(0, |edns| opt_size(&edns));
             answer.fit(name.wire(), Self::room(request, name.wire().len() + 4, opt));
             let records = [&answer.answers, &answer.authority, &answer.additionals]
                 .map(|section| section.iter().filter_map(|rr| record(rr, asked)).collect::<Vec<ProtoRecord>>());
             let flags = Answer {
                 authoritative: answer.authoritative,
                 truncated: answer.truncated,
+                explanation: Cow::Owned(answer.explanation.into_owned()),
                 ..Answer::bare(answer.rcode, answer.extended)
             };
             (flags, records)
@@ -178,7 +180,7 @@ impl Handler {
         metadata.checking_disabled = asked.checking_disabled;
         let is_extended = answer.extended.is_some() && request.edns.is_some();
         self.counters.responded(answer.rcode, answer.truncated, is_extended);
-        let edns = opt(request, tail, answer.extended);
+        let edns = opt(request, tail, answer);
         let mut builder = MessageResponseBuilder::from_message_request(request);
         if let Some(edns) = &edns {
             builder.edns(edns);
@@ -259,7 +261,7 @@ fn form_error(header: [u8; 12]) -> Vec<u8> {
 }
 
 /// The OPT of the response: there is one when the request had one (RFC 6891 §6.1.1).
-fn opt(request: &Request, tail: &Tail, extended: Option<Extended>) -> Option<Edns> {
+fn opt(request: &Request, tail: &Tail, answer: &Answer<'_>) -> Option<Edns> {
     let asked = request.edns.as_ref()?;
     let mut edns = Edns::new();
     #[allow(clippy::cast_possible_truncation)] // a constant
@@ -269,8 +271,9 @@ fn opt(request: &Request, tail: &Tail, extended: Option<Extended>) -> Option<Edn
     for (code, data) in tail.iter() {
         edns.options_mut().insert(EdnsOption::Unknown(code, data.to_vec()));
     }
-    if let Some(extended) = extended {
-        edns.options_mut().insert(EdnsOption::Unknown(15, extended.code().to_be_bytes().to_vec()));
+    if let Some(extended) = answer.extended {
+        let data = [&extended.code().to_be_bytes()[..], answer.explanation.as_bytes()].concat();
+        edns.options_mut().insert(EdnsOption::Unknown(15, data));
     }
     Some(edns)
 }

@@ -158,7 +158,7 @@ pub fn build(context: &Context<'_>, path: &str, service: &Service) -> Result<Bui
         member.reach.add_address(&mut names);
     }
     add_service(&mut names, context, service, &owner, Rank::Real, &members);
-    if let Some(alias) = alias(context.origin, path) {
+    if let Some(alias) = label::alias(context.origin, path) {
         add_service(&mut names, context, service, &alias, Rank::Alias, &members);
     }
     add_subsets(&mut names, context, &owner, &members);
@@ -315,18 +315,6 @@ fn reverse(context: &Context<'_>, forward: &Name, service: &Service) -> Built {
 pub fn owner(origin: &Name, path: &str) -> Result<Name, NameError> {
     let mut elements = path.split('/').filter(|element| !element.is_empty());
     elements.try_fold(origin.clone(), |name, element| name.child(&label::exact(element)?))
-}
-
-/// The same service by a host name, where its own is none.
-fn alias(origin: &Name, path: &str) -> Option<Name> {
-    let mut name = origin.clone();
-    let mut differs = false;
-    for element in path.split('/').filter(|element| !element.is_empty()) {
-        let host_name = label::host_name(element);
-        differs |= host_name.is_some();
-        name = name.child(&host_name.map_or_else(|| label::exact(element), Ok).ok()?).ok()?;
-    }
-    differs.then_some(name)
 }
 
 fn is_up(service: &Service, instance: &model::Instance) -> bool {

@@ -57,6 +57,8 @@ pub struct Cuts {
     pub wildcards: u32,
     /// Owners of DNAME records.
     pub redirections: u32,
+    /// Owners below which names are unknown ([`super::unknown`]).
+    pub unknown: u32,
 }
 
 impl Table {

@@ -5,10 +5,11 @@ use super::index::Cuts;
 use super::name::{self, Name};
 use super::packed::{Packed, PackedSet};
 use super::record::rtype;
+use super::unknown::{Scope, Unknown};
 use super::view::View;
 
 /// What a zone says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found<'t> {
     /// The RRset asked for.
     Answer(PackedSet<'t>),
@@ -20,6 +21,8 @@ pub enum Found<'t> {
     NoData,
     /// The name does not exist.
     NxDomain,
+    /// It is not known, though it should be.
+    Unknown(Unknown<'t>),
     /// Somebody else's: the entry of the cut that has the NS records (step 3b).
     Delegation(&'t Packed),
     /// The name lies below one that has a DNAME: that name's entry (RFC 6672 §3.2, step 3c).
@@ -49,6 +52,13 @@ pub fn find<'t>(zone: &Zone, table: &'t View, name: &[u8], rtype: u16) -> Found<
     if let Some(entry) = table.get(name) {
         return at(entry, rtype);
     }
+    // It may be anything, whatever wildcards say.
+    let covers = |start: &usize| table.get(&name[*start..])?.unknown().filter(|unknown| unknown.below);
+    if table.cuts().unknown > 0
+        && let Some(unknown) = ends.iter().find_map(covers)
+    {
+        return Found::Unknown(unknown);
+    }
     // The closest encloser's wildcard, and no other (RFC 4592 §3.3.1).
     let encloser = ends.iter().find(|&&start| start > 0 && table.get(&name[start..]).is_some());
     match encloser.and_then(|&start| wildcard(table, &name[start..])) {
@@ -63,9 +73,20 @@ fn wildcard<'t>(table: &'t View, encloser: &[u8]) -> Option<&'t Packed> {
 
 fn at(entry: &Packed, rtype: u16) -> Found<'_> {
     match entry.set(rtype) {
-        Some(set) => Found::Answer(set),
-        None if rtype == rtype::ANY && !entry.is_empty() => Found::All(entry),
-        None => entry.set(rtype::CNAME).map_or(Found::NoData, Found::Alias),
+        Some(set) => return Found::Answer(set),
+        None if rtype == rtype::ANY && !entry.is_empty() => return Found::All(entry),
+        None => {}
+    }
+    if let Some(set) = entry.set(rtype::CNAME) {
+        return Found::Alias(set);
+    }
+    let is_meant = |unknown: &Unknown<'_>| match unknown.scope {
+        Scope::Everything => true,
+        Scope::Addresses => matches!(rtype, rtype::A | rtype::AAAA | rtype::ANY),
+    };
+    match entry.unknown().filter(is_meant) {
+        Some(unknown) => Found::Unknown(unknown),
+        None => Found::NoData,
     }
 }
 
@@ -130,6 +151,7 @@ mod tests {
             Found::NxDomain => "nxdomain",
             Found::Delegation(_) => "delegation",
             Found::Redirection(_) => "redirection",
+            Found::Unknown(_) => "unknown",
         }
     }
 

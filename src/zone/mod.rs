@@ -8,6 +8,7 @@
 //! - [`index`]: the names, for many readers at once, in tables of `hashed`, their entries in an `arena`; [`view`]: what a
 //!   reader has of them; [`lookup`] answers from that (RFC 1034 §4.3.2).
 //! - [`instances`] and `made`: the names that are as many as instances, made when somebody asks.
+//! - [`unknown`]: names of which the zone does not know what it should.
 //! - [`mod@file`]: master files (RFC 1035 §5).
 
 pub mod addresses;
@@ -30,6 +31,7 @@ pub mod serial;
 mod sets;
 mod slot;
 pub mod soa;
+pub mod unknown;
 pub mod view;
 pub mod writer;
 

@@ -28,6 +28,7 @@ use super::entry::{Entry, RrSet};
 use super::instances::{self, Instance};
 use super::name::Name;
 use super::record::{Record, rtype};
+use super::unknown::{self, Unknown};
 
 /// A packed entry. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,8 +128,31 @@ impl Packed {
         None
     }
 
+    /// Whether something else than that it has no records of a type may be to be said: it is an alias, or unknown.
+    #[inline(always)]
+    pub fn is_unusual(&self) -> bool {
+        let is_such = |row: &[u8; ROW]| matches!(u16::from_be_bytes([row[0], row[1]]), rtype::CNAME | unknown::TYPE);
+        self.directory().0.iter().any(is_such)
+    }
+
+    /// What is not known at the name.
+    pub fn unknown(&self) -> Option<Unknown<'_>> {
+        let set = self.all_sets().find(|set| set.rtype == unknown::TYPE)?;
+        match set.body {
+            // The first of several, behind its length.
+            Body::Plain(bytes) => {
+                let (length, rest) = bytes.split_first_chunk::<2>()?;
+                Unknown::read(rest.get(..usize::from(u16::from_be_bytes(*length)))?)
+            }
+            _ => None,
+        }
+    }
+
     /// The RRset of `rtype`.
     pub fn set(&self, rtype: u16) -> Option<PackedSet<'_>> {
+        if rtype == unknown::TYPE {
+            return None;
+        }
         let (rows, after) = self.directory();
         let wanted = rtype.to_be_bytes();
         let i = rows.iter().position(|row| row[..2] == wanted)?;
@@ -137,6 +161,11 @@ impl Packed {
 
     /// All RRsets, in the order of their types.
     pub fn sets(&self) -> impl Iterator<Item = PackedSet<'_>> {
+        self.all_sets().filter(|set| set.rtype != unknown::TYPE)
+    }
+
+    /// The same, with what is said of what is unknown.
+    fn all_sets(&self) -> impl Iterator<Item = PackedSet<'_>> {
         let (rows, after) = self.directory();
         let next = rows.iter().skip(1).map(Some).chain([after]);
         rows.iter().zip(next).map(|(row, next)| self.set_of(row, next))
@@ -144,7 +173,7 @@ impl Packed {
 
     /// Whether there is none: the name merely exists.
     pub fn is_empty(&self) -> bool {
-        self.directory().0.is_empty()
+        self.sets().next().is_none()
     }
 
     /// The set of a row; its body ends where that of the `next` begins.
@@ -164,7 +193,7 @@ impl Packed {
     /// The RRsets that a zone file or a transfer has: all, but for a CNAME that stands in for addresses beside other data.
     /// It is answered for what is not there, and is no part of the zone (RFC 1034 §3.6.2, RFC 2181 §10.1).
     pub fn listed(&self) -> impl Iterator<Item = PackedSet<'_>> {
-        let is_alone = self.directory().0.len() == 1;
+        let is_alone = self.sets().count() == 1;
         self.sets().filter(move |set| is_alone || set.rtype != rtype::CNAME)
     }
 
@@ -185,7 +214,7 @@ impl Packed {
 
     /// The entry it was made of, without the instances.
     pub fn unpack(&self) -> Entry {
-        let sets = self.sets().map(|set| RrSet::new(set.rtype, set.ttl, set.iter().collect()));
+        let sets = self.all_sets().map(|set| RrSet::new(set.rtype, set.ttl, set.iter().collect()));
         let owner = Name::from_wire(self.name()).map_or_else(Name::root, |(name, _)| name);
         Entry { owner, sets: sets.collect() }
     }

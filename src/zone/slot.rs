@@ -13,6 +13,7 @@ use super::instances;
 use super::packed::Packed;
 use super::record::rtype;
 use super::sets::Sets;
+use super::unknown;
 
 /// Sources that are united at one name. Twice as many records as a message over TCP holds.
 pub(super) const MOST_UNITED: usize = 4096;
@@ -257,6 +258,7 @@ impl Slot {
                 sets.push(set.clone());
             }
         }
+        unknown::settle(&mut sets);
         sets.extend(self.instances());
         sets
     }
@@ -264,7 +266,10 @@ impl Slot {
 
 /// The union of several offers' RRsets.
 fn united<'s>(offers: impl Iterator<Item = &'s Shown>) -> Vec<RrSet> {
-    let mut offers = offers.take(MOST_UNITED);
+    let offers: Vec<&Shown> = offers.take(MOST_UNITED).collect();
+    // Whoever knows something of the name goes before those who do not.
+    let is_known = offers.iter().any(|sets| !unknown::is_all(sets));
+    let mut offers = offers.into_iter().filter(|sets| !is_known || !unknown::is_all(sets));
     let Some(first) = offers.next() else { return Vec::new() };
     let rest: Vec<_> = offers.filter(|other| *other != first).collect();
     if rest.is_empty() {

@@ -34,6 +34,7 @@ use super::records::address::address_of;
 use super::sets::Sets;
 use super::slot::Slot;
 use super::soa::Soa;
+use super::unknown;
 use super::view::View;
 use super::{Freshness, Zone, serial};
 
@@ -72,6 +73,8 @@ pub struct ZoneWriter {
     /// way round. The `addr` names are not among them: their addresses never change.
     dependents: HashMap<Name, BTreeSet<Name>>,
     targets: HashMap<Name, Vec<Name>>,
+    /// Names below which all is unknown ([`unknown`]), by who says so.
+    covers: HashMap<Arc<str>, Vec<Name>>,
     /// The zone's own name server, and its SOA, as they are when no file says another.
     base: (Vec<Offer>, Soa),
 }
@@ -153,6 +156,7 @@ impl ZoneWriter {
             static_addresses: false,
             dependents: HashMap::default(),
             targets: HashMap::default(),
+            covers: HashMap::default(),
         };
         writer.put_static(Vec::new());
         writer
@@ -182,7 +186,9 @@ impl ZoneWriter {
             self.touched.extend(self.slots.keys().cloned());
         }
         let mut owners: HashMap<Name, Sets> = HashMap::default();
-        for record in records.into_iter().filter(|record| !matches!(record.rtype, rtype::SOA | instances::TYPE)) {
+        for record in
+            records.into_iter().filter(|record| !matches!(record.rtype, rtype::SOA | instances::TYPE | unknown::TYPE))
+        {
             owners.entry(record.owner).or_default().add(record.rtype, record.ttl, &record.rdata);
         }
         let offers: Vec<Offer> = owners
@@ -203,12 +209,31 @@ impl ZoneWriter {
             let kept: StdSet<&Name> = now.owners.iter().collect();
             before.owners.iter().filter(|owner| !kept.contains(owner)).for_each(|owner| self.withdraw(&source, owner));
         }
+        self.cover(&source, &offers);
         for offer in offers.names {
             self.offer(&source, offer);
         }
         self.move_addresses(&before, &now);
         if now != Source::default() {
             self.sources.insert(source, now);
+        }
+    }
+
+    /// Notes below which names all is unknown. Names there that merely exist are looked at again where that is different.
+    fn cover(&mut self, source: &Arc<str>, offers: &Offers) {
+        let covers = offers.names.iter().filter(|offer| unknown::covers(&offer.sets)).map(|offer| offer.owner.clone());
+        let now: Vec<Name> = covers.collect();
+        if now.is_empty() && self.covers.is_empty() {
+            return;
+        }
+        let before = self.covers.remove(source).unwrap_or_default();
+        if before != now {
+            let is_below = |name: &&Name| before.iter().chain(&now).any(|above| name.is_at_or_below(above));
+            let touched: Vec<Name> = self.slots.keys().filter(is_below).cloned().collect();
+            self.touched.extend(touched);
+        }
+        if !now.is_empty() {
+            self.covers.insert(Arc::clone(source), now);
         }
     }
 

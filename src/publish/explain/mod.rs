@@ -125,6 +125,7 @@ pub fn answer(zone: &Zone, name: &Name, rtype: u16, data: &dyn Fn(u16, &[u8]) ->
                 }
             }
             Found::NoData => line("answer: NODATA: the name exists and has nothing of that type".to_owned()),
+            Found::Unknown(unknown) => line(format!("answer: SERVFAIL: {}", unknown.text)),
             Found::NxDomain => line("answer: NXDOMAIN: there is no such name".to_owned()),
             Found::Delegation(_) => line("answer: a referral: the zone's file delegates the name to others".to_owned()),
         }

@@ -8,7 +8,7 @@
 //! everything but letters, digits and hyphens becomes a hyphen, other scripts go through Punycode (RFC 3492) in lower
 //! case: `api-x`, `com-example-api`, `xn--kse-qla`. Two elements may have the same; the registry's own names go first.
 
-use super::super::name::NameError;
+use super::super::name::{Name, NameError};
 
 /// RFC 1035 §2.3.4.
 const LONGEST: usize = 63;
@@ -128,6 +128,18 @@ fn adapt(delta: u32, points: u32, first: bool) -> u32 {
         k += BASE;
     }
     k + (BASE - T_MIN + 1) * delta / (delta + 38)
+}
+
+/// The same service by a host name, where its own is none.
+pub(in super::super) fn alias(origin: &Name, path: &str) -> Option<Name> {
+    let mut name = origin.clone();
+    let mut differs = false;
+    for element in path.split('/').filter(|element| !element.is_empty()) {
+        let spelled = host_name(element);
+        differs |= spelled.is_some();
+        name = name.child(&spelled.map_or_else(|| exact(element), Ok).ok()?).ok()?;
+    }
+    differs.then_some(name)
 }
 
 #[cfg(test)]

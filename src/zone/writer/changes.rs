@@ -13,6 +13,7 @@ use super::super::packed::{Addresses, Packed};
 use super::super::record::rtype;
 use super::super::records::address;
 use super::super::slot::Slot;
+use super::super::unknown::{self, Unknown};
 use super::{Change, HashSet, Rank, ZoneWriter, held};
 
 /// From how many names on it is worth while to start threads.
@@ -146,6 +147,7 @@ impl ZoneWriter {
                 Some(old) => pack(old.offered().into_vec()),
                 None => pack(Vec::new()),
             },
+            Some(slot) if slot.is_empty() && made.is_none() => pack(self.covering(&owner).into_iter().collect()),
             Some(slot) => pack(self.slot_sets(slot, &owner, made.as_deref())),
             None if is_apex => pack(Vec::new()),
             None => {
@@ -159,6 +161,15 @@ impl ZoneWriter {
         let edit = (old.as_ref() != Some(&new)).then(|| (owner.clone(), Some(new.clone())));
         let was = if shape { old.or_else(|| self.index.live().made(owner.wire())) } else { old };
         Seen { change: Change { owner, old: was, new: Some(new) }, edit, targets, is_made: made.is_some() }
+    }
+
+    /// What a name that merely exists shows: that it is unknown, where it lies below what is.
+    fn covering(&self, owner: &Name) -> Option<RrSet> {
+        let above = self.covers.values().flatten().filter(|above| *above != owner && owner.is_at_or_below(above));
+        let mut sets = above.filter_map(|above| self.visible(above)).flatten().filter(|set| set.rtype == unknown::TYPE);
+        let set = sets.next()?;
+        let rdatas = set.iter().filter_map(Unknown::read).map(|one| Unknown { below: false, ..one }.rdata());
+        Some(RrSet::new(unknown::TYPE, 0, rdatas.collect()))
     }
 
     /// What a slot shows beside what is made for its name.
@@ -292,13 +303,16 @@ impl ZoneWriter {
             let is_wildcard = change.owner.labels().next() == Some(b"*");
             let is_cut = |entry: &Packed| change.owner != *self.zone.origin() && entry.set(rtype::NS).is_some();
             let is_redirected = |entry: &Packed| entry.set(rtype::DNAME).is_some();
+            let covers = |entry: &Packed| entry.unknown().is_some_and(|unknown| unknown.below);
             if let Some(old) = &change.old {
                 cuts.redirections -= u32::from(is_redirected(old));
+                cuts.unknown -= u32::from(covers(old));
                 cuts.delegations -= u32::from(is_cut(old));
                 cuts.wildcards -= u32::from(is_wildcard);
             }
             if let Some(new) = &change.new {
                 cuts.redirections += u32::from(is_redirected(new));
+                cuts.unknown += u32::from(covers(new));
                 cuts.delegations += u32::from(is_cut(new));
                 cuts.wildcards += u32::from(is_wildcard);
             }
