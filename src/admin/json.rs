@@ -3,6 +3,7 @@
 //! Durations are seconds in fractions to the millisecond, keys end in `_s`; sessions are hexadecimal text, as ZooKeeper's
 //! own tools write them (64 bits do not fit a JSON number everywhere).
 
+use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
@@ -208,7 +209,13 @@ struct Check<'a> {
     passed: u64,
     failed: u64,
     transitions: u64,
+    /// By how much probes have begun late at most, or the next one is late already.
     latest_s: f64,
+    /// Such as `1 of 3 failures`.
+    progress: Option<String>,
+    /// Why there is no result since `output`.
+    no_result: Option<&'a str>,
+    no_results: BTreeMap<&'static str, u64>,
 }
 
 impl<'a> Check<'a> {
@@ -228,6 +235,9 @@ impl<'a> Check<'a> {
             failed: check.failed,
             transitions: check.transitions,
             latest_s: rounded(check.latest),
+            progress: check.progress.map(|progress| progress.to_string()),
+            no_result: check.missed.as_ref().map(|missed| missed.reason.as_str()),
+            no_results: check.no_results.iter().map(|(shortage, count)| (shortage.as_str(), *count)).collect(),
         })
     }
 }

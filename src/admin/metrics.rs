@@ -14,6 +14,7 @@ use prometheus_client::registry::{Registry as Page, Unit};
 use super::json::rounded;
 use super::snapshot::{Announcer, Registry, Snapshot, Zone};
 use crate::announce::check::health;
+use crate::announce::check::outcome::Shortage;
 use crate::announce::{CheckStatus, Counts, State};
 use crate::dns::metrics::Metrics;
 use crate::keeper::mirror::{Counters, Phase};
@@ -193,7 +194,15 @@ fn checks(sheet: &mut Sheet<'_, '_>, announcers: &[Announcer]) -> fmt::Result {
     };
     count("check_passes", "Good results", |check| check.passed)?;
     count("check_failures", "Bad results", |check| check.failed)?;
-    count("check_transitions", "Changes between well and ill", |check| check.transitions)
+    count("check_transitions", "Changes between healthy and unhealthy", |check| check.transitions)?;
+    let missed = each().flat_map(|(labels, check)| {
+        let with = move |reason: &Shortage| {
+            let [registry, service, check] = labels;
+            [registry, service, check, ("reason", reason.as_str())]
+        };
+        check.no_results.iter().map(move |(reason, count)| (with(reason), *count))
+    });
+    sheet.counters("check_no_results", "Probes that could not be made, for a reason of this host's", missed)
 }
 
 fn label(registry: &Registry) -> [(&'static str, &str); 1] {

@@ -218,7 +218,7 @@ fn checked(check: &CheckStatus, standing: Duration) -> Markup {
         span class=[bad(check.state != health::State::Well || check.is_flapping)] {
             (check.state.as_str()) " for " (time(standing)) @if check.is_flapping { ", flapping" }
         }
-        @if let Some(last) = &check.last { ": " @match &last.found { Ok(said) | Err(said) => (said) } }
+        ": " (check.words())
     }
 }
 

@@ -36,12 +36,8 @@ fn one(announcer: &Announcer, text: &mut String) {
         }
         for (check, standing) in announcer.checks.iter().filter(|(check, _)| check.service == registration.service) {
             let flapping = if check.is_flapping { ", flapping" } else { "" };
-            let said = match check.last.as_ref().map(|last| &last.found) {
-                Some(Ok(said) | Err(said)) => said.as_str(),
-                None => "no result yet",
-            };
-            let (state, seconds) = (check.state.as_str(), standing.as_secs());
-            let _ = writeln!(text, "    {} {state} for {seconds}s{flapping}: {said}", check.check);
+            let (state, seconds, last) = (check.state.as_str(), standing.as_secs(), check.words());
+            let _ = writeln!(text, "    {} {state} for {seconds}s{flapping}: {last}", check.check);
         }
     }
 }

@@ -151,7 +151,8 @@ impl Snapshot {
             checks: status
                 .checks()
                 .into_iter()
-                .map(|one| {
+                .map(|mut one| {
+                    one.latest = one.latest(now);
                     let standing = now.saturating_duration_since(one.since);
                     (one, standing)
                 })

@@ -14,6 +14,7 @@ use super::server::Limits;
 use super::snapshot::{Announcer, Registry, Snapshot, Zone, ZoneFile};
 use super::{Error, RegistrySource, Sources, bind, routes, server, spawn};
 use crate::announce::check::health;
+use crate::announce::check::outcome::Shortage;
 use crate::announce::{Blocker, CheckStatus, Counts, LastResult, Registration, SessionStatus, State};
 use crate::format;
 use crate::keeper::Path;
@@ -101,6 +102,10 @@ pub(super) fn sample() -> Snapshot {
         failed: 5,
         transitions: 4,
         latest: Duration::from_millis(3),
+        due: None,
+        progress: None,
+        missed: None,
+        no_results: [(Shortage::Descriptors, 2)].into(),
     };
     let announcer = Announcer { checks: vec![(check, Duration::from_secs(8))], ..announcer };
     Snapshot {

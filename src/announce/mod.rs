@@ -36,7 +36,7 @@ mod watches;
 pub use config::{Config, ServiceConfig};
 pub use driver::{Announcer, Services};
 pub use settings::Settings;
-pub use status::{Blocker, CheckStatus, Counts, Hold, LastResult, Registration, SessionStatus, State, Status};
+pub use status::{Blocker, CheckStatus, Counts, Hold, LastResult, Missed, Registration, SessionStatus, State, Status};
 pub use wanted::{Wanted, Writer};
 
 /// What announcing cannot do without.

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::check::Found;
-use super::check::health;
+use super::check::health::{self, Progress};
+use super::check::outcome::Shortage;
 use super::check::ttl::Heartbeats;
 use crate::keeper::Path;
 
@@ -47,8 +48,50 @@ pub struct CheckStatus {
     pub failed: u64,
     /// How often it has become well or ill.
     pub transitions: u64,
-    /// By how much a probe began later than it was due, at most.
+    /// By how much a probe has begun later than it was due, at most.
     pub latest: Duration,
+    /// When the next probe is due, or has been; none while one is on its way.
+    pub due: Option<Instant>,
+    /// Results in a row that speak for another state, if the last one does.
+    pub progress: Option<Progress>,
+    /// Why there is no result since the last one.
+    pub missed: Option<Missed>,
+    /// Probes without a result, by reason.
+    pub no_results: BTreeMap<Shortage, u64>,
+}
+
+/// A probe without a result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missed {
+    /// When.
+    pub at: SystemTime,
+    /// The kind of reason.
+    pub shortage: Shortage,
+    /// The reason, in a sentence.
+    pub reason: String,
+}
+
+impl CheckStatus {
+    /// By how much probes have begun late at most, or the next one is late already at `now`.
+    pub fn latest(&self, now: Instant) -> Duration {
+        let waiting = self.due.map(|due| now.saturating_duration_since(due)).unwrap_or_default();
+        self.latest.max(waiting)
+    }
+
+    /// The last result in a line, with what the state alone does not tell: that there is none now, or that results begin
+    /// to speak for another state.
+    pub fn words(&self) -> String {
+        let last = self.last.as_ref().map(|last| &last.found);
+        let said = match (&self.progress, last) {
+            (_, None) => "no result yet".to_owned(),
+            (None, Some(Ok(said) | Err(said))) => said.clone(),
+            (Some(progress), Some(Ok(said) | Err(said))) => format!("{progress}: {said}"),
+        };
+        match &self.missed {
+            Some(Missed { shortage, reason, .. }) => format!("no result now, {shortage} ({reason}); before: {said}"),
+            None => said,
+        }
+    }
 }
 
 /// A result of a check.
@@ -218,6 +261,13 @@ impl Status {
         let mut shown = self.shown();
         shown.services = services.collect();
         shown.checks = checks.map(|(id, check)| (id, check.clone())).collect();
+    }
+
+    /// A probe of a check has begun.
+    pub(super) fn started(&self, id: u64, latest: Duration) {
+        if let Some(check) = self.shown().checks.get_mut(&id) {
+            (check.due, check.latest) = (None, latest);
+        }
     }
 
     /// Says how one check stands.

@@ -31,6 +31,7 @@ mod reload;
 mod rfc8906;
 mod scenarios;
 mod security;
+mod shortage;
 mod steady;
 mod storms;
 mod transfer;

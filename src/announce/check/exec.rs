@@ -13,7 +13,8 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::{Found, KEPT, kept};
+use super::outcome::{Failure, Probed, Shortage};
+use super::{KEPT, kept};
 use crate::settings::Section;
 
 /// How long what a command has printed is waited for after its end. A process it leaves behind may keep the pipe open.
@@ -38,14 +39,20 @@ impl Config {
         Some(Self { command: command.value })
     }
 
-    pub(super) async fn probe(&self) -> Found {
+    pub(super) async fn probe(&self) -> Probed {
         run(&self.command).await
     }
 }
 
 /// Runs a command to its end; dropping the future kills it with its process group.
-pub(crate) async fn run(command: &[String]) -> Found {
-    let (mut group, mut output) = start(command).map_err(|error| format!("it cannot be run: {error}"))?;
+///
+/// # Errors
+/// A bad result when it fails or cannot be run, none when this process cannot start another one.
+pub(crate) async fn run(command: &[String]) -> Probed {
+    let (mut group, mut output) = start(command).map_err(|error| match Shortage::of_spawning(&error) {
+        Some(shortage) => Failure::NoResult(shortage, format!("not run: {error}")),
+        None => Failure::Bad(format!("cannot be run: {error}")),
+    })?;
     let mut said = Vec::new();
     let mut piece = [0; 4096];
     let status = loop {
@@ -67,12 +74,13 @@ pub(crate) async fn run(command: &[String]) -> Found {
     // What does not come in time is not missed.
     let _ = timeout(REST, rest).await;
     let said = kept(&String::from_utf8_lossy(&said));
-    let status = status.map_err(|error| format!("its end is not known: {error}"))?;
+    // Its exit status is lost, and with it the result.
+    let status = status.map_err(|error| Failure::NoResult(Shortage::Processes, format!("no exit status: {error}")))?;
     match (status.success(), said.is_empty()) {
         (true, true) => Ok(status.to_string()),
         (true, false) => Ok(said),
-        (false, true) => Err(status.to_string()),
-        (false, false) => Err(format!("{status}: {said}")),
+        (false, true) => Err(status.to_string().into()),
+        (false, false) => Err(format!("{status}: {said}").into()),
     }
 }
 

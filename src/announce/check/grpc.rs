@@ -9,8 +9,9 @@ use hyper::{HeaderMap, Method, Request};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 
+use super::outcome::{Failure, Probed};
 use super::wire::{self, Once};
-use super::{Found, check_target, kept};
+use super::{check_target, kept};
 use crate::settings::Section;
 
 /// Bytes of an answer that are looked at; a health answer has seven.
@@ -39,24 +40,23 @@ impl Config {
         Some(Self { target: target?, service: service.map(|said| said.value).unwrap_or_default() })
     }
 
-    pub(super) async fn probe(&self) -> Found {
-        let stream =
-            TcpStream::connect(&self.target).await.map_err(|error| format!("it takes no connection: {error}"))?;
-        let failed = |error: hyper::Error| format!("there is no answer: {}", wire::chain(&error));
+    pub(super) async fn probe(&self) -> Probed {
+        let stream = TcpStream::connect(&self.target).await.map_err(|error| Failure::of("no connection", &error))?;
+        let failed = |error: hyper::Error| Failure::of("no answer", &error);
         let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
         let (mut sender, connection) = handshake.await.map_err(failed)?;
         let exchange = async {
             let answer = sender.send_request(self.request()?).await.map_err(failed)?;
             if !answer.status().is_success() {
-                return Err(format!("it answers HTTP {}", answer.status()));
+                return Err(format!("it answers HTTP {}", answer.status()).into());
             }
             // An answer that is an error may have everything in its headers.
             if let Some(error) = status(answer.headers()) {
-                return Err(error);
+                return Err(error.into());
             }
             let (body, trailers) = wire::read(answer.into_body(), LOOKED_AT).await.map_err(failed)?;
             match trailers.as_ref().and_then(status) {
-                Some(error) => Err(error),
+                Some(error) => Err(error.into()),
                 None => judge(&body),
             }
         };
@@ -94,18 +94,18 @@ fn status(headers: &HeaderMap) -> Option<String> {
 }
 
 /// Reads the answer: `ServingStatus status = 1`, which is left out where it is 0.
-fn judge(body: &[u8]) -> Found {
+fn judge(body: &[u8]) -> Probed {
     let status = match body {
         [0, 0, 0, 0, 0, ..] => 0,
         [0, 0, 0, 0, _, 0x08, status, ..] => *status,
-        _ => return Err("its answer is no health message".to_owned()),
+        _ => return Err("its answer is not a health message".into()),
     };
     match status {
         1 => Ok("SERVING".to_owned()),
-        0 => Err("UNKNOWN".to_owned()),
-        2 => Err("NOT_SERVING".to_owned()),
-        3 => Err("SERVICE_UNKNOWN".to_owned()),
-        other => Err(format!("an unknown status, {other}")),
+        0 => Err("UNKNOWN".into()),
+        2 => Err("NOT_SERVING".into()),
+        3 => Err("SERVICE_UNKNOWN".into()),
+        other => Err(format!("an unknown status, {other}").into()),
     }
 }
 
@@ -119,8 +119,8 @@ mod tests {
         assert_eq!(config("").message(), [0, 0, 0, 0, 0]);
         assert_eq!(config("ab").message(), [0, 0, 0, 0, 4, 0x0a, 2, b'a', b'b']);
         assert_eq!(judge(&[0, 0, 0, 0, 2, 8, 1]), Ok("SERVING".to_owned()));
-        assert_eq!(judge(&[0, 0, 0, 0, 2, 8, 2]), Err("NOT_SERVING".to_owned()));
-        assert_eq!(judge(&[0, 0, 0, 0, 0]), Err("UNKNOWN".to_owned()));
+        assert_eq!(judge(&[0, 0, 0, 0, 2, 8, 2]), Err("NOT_SERVING".into()));
+        assert_eq!(judge(&[0, 0, 0, 0, 0]), Err("UNKNOWN".into()));
         for odd in [&[][..], &[0], &[1, 0, 0, 0, 2, 8, 1], &[0, 0, 0, 0, 2]] {
             assert!(judge(odd).is_err(), "{odd:?}");
         }

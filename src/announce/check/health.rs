@@ -79,6 +79,25 @@ impl State {
     }
 }
 
+/// Results in a row towards another state, of as many as that takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Whether they are good ones.
+    pub is_good: bool,
+    /// How many there were.
+    pub count: u32,
+    /// How many it takes.
+    pub of: u32,
+}
+
+/// `1 of 3 failures`.
+impl std::fmt::Display for Progress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let results = if self.is_good { "successes" } else { "failures" };
+        write!(f, "{} of {} {results}", self.count, self.of)
+    }
+}
+
 /// The state of one check and what led to it.
 #[derive(Debug, Clone)]
 pub struct Health {
@@ -114,6 +133,19 @@ impl Health {
     /// Whether it goes up and down so often that rising takes longer.
     pub fn is_flapping(&self) -> bool {
         self.falls.len() > ORDINARY_FALLS
+    }
+
+    /// The results since that speak for another state; none when the last one does not.
+    pub fn progress(&self) -> Option<Progress> {
+        match (self.state, self.last?) {
+            (State::Unknown | State::Ill, true) => {
+                Some(Progress { is_good: true, count: self.streak, of: self.needed_to_rise() })
+            }
+            (State::Unknown | State::Well, false) => {
+                Some(Progress { is_good: false, count: self.streak, of: self.rules.fall })
+            }
+            _ => None,
+        }
     }
 
     /// Takes one result. Says whether the state is another one now.
@@ -177,6 +209,22 @@ mod tests {
         assert_eq!(states(&mut health(2, 3, false), "---++"), "??IIW");
         assert_eq!(states(&mut health(1, 1, false), "+-+-"), "WIWI");
         assert_eq!(states(&mut health(2, 2, true), "+-+--++"), "WWWWIIW");
+    }
+
+    #[test]
+    fn what_is_missing_to_another_state_is_known() {
+        let mut one = health(2, 3, false);
+        let mut after = |results: &str| {
+            states(&mut one, results);
+            one.progress().map(|progress| progress.to_string())
+        };
+        assert_eq!(after("+").as_deref(), Some("1 of 2 successes"));
+        assert_eq!(after("+"), None);
+        assert_eq!(after("-").as_deref(), Some("1 of 3 failures"));
+        assert_eq!(after("-").as_deref(), Some("2 of 3 failures"));
+        assert_eq!(after("+"), None);
+        assert_eq!(after("---"), None, "unhealthy, and its last result says why");
+        assert_eq!(after("+").as_deref(), Some("1 of 2 successes"));
     }
 
     #[test]

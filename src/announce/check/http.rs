@@ -14,9 +14,10 @@ use regex_automata::meta::Regex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use super::kept;
+use super::outcome::{Failure, Probed};
 use super::tls::{self, Tls};
 use super::wire::{self, Once};
-use super::{Found, kept};
 use crate::settings::{Kind, Section, Setting, Span, Value};
 
 /// Bytes of an answer's body that are looked at.
@@ -155,25 +156,24 @@ impl Config {
         Some(Self { url, tls, method: method?, headers, status, contains, matches })
     }
 
-    pub(super) async fn probe(&self) -> Found {
+    pub(super) async fn probe(&self) -> Probed {
         let host = bare(self.url.host().unwrap_or_default());
         let port = self.url.port_u16().unwrap_or(if self.tls.is_some() { 443 } else { 80 });
-        let stream =
-            TcpStream::connect((host, port)).await.map_err(|error| format!("it takes no connection: {error}"))?;
+        let stream = TcpStream::connect((host, port)).await.map_err(|error| Failure::of("no connection", &error))?;
         match &self.tls {
             None => self.ask(stream).await,
             Some(tls) => self.ask(tls.connect(host, stream).await?).await,
         }
     }
 
-    async fn ask(&self, stream: impl AsyncRead + AsyncWrite + Unpin) -> Found {
-        let failed = |error: hyper::Error| format!("there is no answer: {}", wire::chain(&error));
+    async fn ask(&self, stream: impl AsyncRead + AsyncWrite + Unpin) -> Probed {
+        let failed = |error: hyper::Error| Failure::of("no answer", &error);
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
         let exchange = async {
             let answer = sender.send_request(self.request()?).await.map_err(failed)?;
             let status = answer.status();
             if !self.status.0.iter().any(|good| good.contains(&status.as_u16())) {
-                return Err(format!("it answers {status}"));
+                return Err(format!("it answers {status}").into());
             }
             if self.contains.is_none() && self.matches.is_none() {
                 return Ok(format!("it answers {status}"));
@@ -200,13 +200,14 @@ impl Config {
         request.body(Once::default()).map_err(|error| format!("it cannot be asked: {error}"))
     }
 
-    fn judge(&self, body: &[u8]) -> Found {
+    fn judge(&self, body: &[u8]) -> Probed {
         if let Some(text) = self.contains.as_ref().filter(|text| find(body, text.as_bytes()).is_none()) {
-            return Err(format!("its answer does not contain \"{text}\": {}", kept(&String::from_utf8_lossy(body))));
+            let body = kept(&String::from_utf8_lossy(body));
+            return Err(format!("its answer does not contain \"{text}\": {body}").into());
         }
         if let Some(pattern) = self.matches.as_ref().filter(|pattern| !pattern.regex.is_match(body)) {
             let body = kept(&String::from_utf8_lossy(body));
-            return Err(format!("its answer does not match \"{}\": {body}", pattern.text));
+            return Err(format!("its answer does not match \"{}\": {body}", pattern.text).into());
         }
         Ok("it answers as it should".to_owned())
     }

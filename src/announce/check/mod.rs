@@ -2,16 +2,20 @@
 //!
 //! - A kind of check has a file: [`tcp`], [`http`], [`exec`], [`grpc`], [`ttl`]. Each owns its settings and a `probe` that
 //!   says once how it is; bounding its time is the runner's.
+//! - [`outcome`] tells bad results from probes that could not be made: those say nothing about the service.
 //! - [`health`] makes a state of the probes' results: rise, fall, flapping. It is pure.
 //! - [`runner`] decides when to probe, how many at once, and tells the driver when a service's health changes.
 //!
 //! Checks know nothing of ZooKeeper. What they say reaches the plan as a [`Hold`](super::Hold).
 
+mod episode;
 pub mod exec;
 pub mod grpc;
 pub mod health;
 pub mod http;
+pub mod outcome;
 pub(super) mod runner;
+pub mod slots;
 pub mod tcp;
 pub mod tls;
 pub mod ttl;
@@ -21,14 +25,15 @@ use std::fmt;
 use std::time::Duration;
 
 use health::Rules;
+use outcome::Probed;
 use ttl::Heartbeats;
 
 use crate::settings::{Kind as Said, Section, Value, nearest};
 
-/// What a probe found, in a sentence: well, or not.
+/// A result that counts, in a sentence: good, or bad.
 pub type Found = Result<String, String>;
 
-/// Characters of what a probe says that are kept.
+/// Characters of a result's sentence that are kept.
 pub const KEPT: usize = 1000;
 
 /// The shortest interval: ten probes a second are no check but a load.
@@ -125,11 +130,11 @@ impl Check {
 
     /// Looks once.
     ///
-    /// Not bounded in time; whoever stops waiting drops the future, and what it has started ends with it.
+    /// Not bounded in time; whoever stops waiting drops the future, and everything it has started ends with it.
     ///
     /// # Errors
-    /// What speaks against the service, in a sentence.
-    pub async fn probe(&self, service: &str, heartbeats: &Heartbeats) -> Found {
+    /// A bad result, or none.
+    pub async fn probe(&self, service: &str, heartbeats: &Heartbeats) -> Probed {
         match &self.kind {
             Kind::Tcp(config) => config.probe().await,
             Kind::Http(config) => config.probe().await,

@@ -1,30 +1,36 @@
-//! Runs the checks of all services: each when it is due and never twice at once, a bounded number together, each bounded
-//! in time. Tells when a service's health changes.
+//! Runs the checks of all services: each when it is due and never twice at once, a bounded number of each kind together,
+//! each bounded in time. Reports when a service's health changes.
 //!
 //! A check begins somewhere in the first half second, so that a thousand do not begin together, and then comes every
 //! `interval`, give or take a tenth, counted from the beginning of the one before. Until there are results enough to tell
-//! well from ill it comes every half second, so that a restart does not cost several intervals.
+//! healthy from unhealthy it comes every half second, so that a restart does not cost several intervals.
+//!
+//! A probe without a result changes no state. Shortages and late checks are logged when they begin, every ten minutes
+//! while they last, and at their end: a line each, however many checks they concern.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::task::{AbortHandle, Id, JoinSet};
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{sleep_until, timeout_at};
+use tracing::{info, warn};
 
+use super::Check;
+use super::episode::Episode;
 use super::health::{Health, State};
-use super::ttl::Heartbeats;
-use super::{Check, Found, Kind};
+use super::outcome::{Failure, Probed, Shortage};
+use super::slots::{Queues, Slots};
 use crate::announce::config::ServiceConfig;
-use crate::announce::status::{CheckStatus, Hold, LastResult};
+use crate::announce::status::{CheckStatus, Hold, LastResult, Missed, Status};
 
-/// Probes on their way at most, each with a socket.
-const MOST_AT_ONCE: usize = 512;
-/// Commands among them.
-const MOST_COMMANDS: usize = 32;
-/// Within which time the first probes begin.
+/// The time in which the first probes begin.
 const SPREAD: Duration = Duration::from_millis(500);
+/// How often checks that wait are looked at.
+const LOOK: Duration = Duration::from_millis(500);
+/// A time limit that ends so much later than it should is no fault of the service: this process stood still.
+const STALL: Duration = Duration::from_millis(500);
 
 /// A service whose health has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,13 +46,16 @@ pub(in crate::announce) struct Checks {
     count: u64,
     /// When each check is due that is neither waiting nor running.
     due: BinaryHeap<Reverse<(Instant, u64)>>,
-    /// Due, but there are too many already.
-    waiting: VecDeque<u64>,
-    waiting_commands: VecDeque<u64>,
-    running: JoinSet<(u64, Found)>,
-    /// The commands among those.
-    commands: HashSet<Id>,
-    heartbeats: Arc<Heartbeats>,
+    /// Those that wait for a place, and the places.
+    queues: Queues,
+    running: JoinSet<(u64, Probed)>,
+    /// The check of each running probe.
+    probes: HashMap<Id, Arc<Check>>,
+    /// What is lacking now.
+    shortages: BTreeMap<Shortage, Option<Episode>>,
+    /// When waiting checks are to be looked at.
+    look: Option<Instant>,
+    status: Status,
     chance: fastrand::Rng,
 }
 
@@ -59,28 +68,26 @@ struct Entry {
     due: Instant,
     /// When the last one began.
     began: Instant,
+    /// Whole intervals for which it has waited for a place, as far as they are counted.
+    waited: u32,
     probe: Option<AbortHandle>,
     shown: CheckStatus,
 }
 
-impl Entry {
-    fn is_command(&self) -> bool {
-        matches!(self.check.kind, Kind::Exec(_))
-    }
-}
-
 impl Checks {
-    pub(in crate::announce) fn new(heartbeats: Arc<Heartbeats>, chance: fastrand::Rng) -> Self {
+    /// No checks yet. Their start is shown in `status`, which also hears heartbeats.
+    pub(in crate::announce) fn new(status: Status, slots: Slots, chance: fastrand::Rng) -> Self {
         Self {
             services: BTreeMap::new(),
             entries: BTreeMap::new(),
             count: 0,
             due: BinaryHeap::new(),
-            waiting: VecDeque::new(),
-            waiting_commands: VecDeque::new(),
+            queues: Queues::new(slots),
             running: JoinSet::new(),
-            commands: HashSet::new(),
-            heartbeats,
+            probes: HashMap::new(),
+            shortages: BTreeMap::new(),
+            look: None,
+            status,
             chance,
         }
     }
@@ -124,9 +131,14 @@ impl Checks {
             failed: 0,
             transitions: 0,
             latest: Duration::ZERO,
+            due: Some(due),
+            progress: None,
+            missed: None,
+            no_results: BTreeMap::new(),
         };
         let (key, service) = (Arc::clone(key), service.name.value.as_str().into());
-        let entry = Entry { key, service, check: Arc::new(check.clone()), health, due, began: now, probe: None, shown };
+        let check = Arc::new(check.clone());
+        let entry = Entry { key, service, check, health, due, began: now, waited: 0, probe: None, shown };
         self.entries.insert(self.count, entry);
         self.due.push(Reverse((due, self.count)));
         self.count
@@ -155,56 +167,60 @@ impl Checks {
         self.entries.iter().map(|(id, entry)| (*id, &entry.shown))
     }
 
-    /// The next result: how the check stands, and the service's health if that is another one now. Cancel-safe.
+    /// Waits for the next result: the check's status, and its service's health if that is another one now. Cancel-safe.
     pub(in crate::announce) async fn next(&mut self) -> Told {
         loop {
             self.start_due(now());
             let due = self.due.peek().map(|Reverse((due, _))| *due);
+            let wake = [due, self.look].into_iter().flatten().min();
             let time = async {
-                match due {
-                    Some(due) => sleep_until(due.into()).await,
+                match wake {
+                    Some(time) => sleep_until(time.into()).await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
                 Some(joined) = self.running.join_next_with_id() => match joined {
-                    Ok((task, (id, found))) => {
-                        self.commands.remove(&task);
-                        if let Some(told) = self.ended(id, found, now()) {
+                    Ok((task, (id, probed))) => {
+                        self.left(task);
+                        if let Some(told) = self.ended(id, probed, now()) {
                             return told;
                         }
                     }
                     Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-                    Err(error) => {
-                        self.commands.remove(&error.id());
-                    }
+                    Err(error) => self.left(error.id()),
                 },
                 () = time => {}
             }
         }
     }
 
+    /// A probe has ended, or was aborted.
+    fn left(&mut self, task: Id) {
+        if let Some(check) = self.probes.remove(&task) {
+            self.queues.of(&check.kind).leave();
+        }
+    }
+
+    /// Starts what is due, as far as there are places.
     fn start_due(&mut self, now: Instant) {
         while let Some(&Reverse((due, id))) = self.due.peek()
             && due <= now
         {
             self.due.pop();
-            match self.entries.get(&id) {
-                Some(entry) if entry.is_command() => self.waiting_commands.push_back(id),
-                Some(_) => self.waiting.push_back(id),
-                None => {}
+            if let Some(entry) = self.entries.get(&id) {
+                self.queues.of(&entry.check.kind).push(due, id);
             }
         }
-        while self.running.len() < MOST_AT_ONCE {
-            let id = match self.waiting.pop_front() {
-                Some(id) => id,
-                None if self.commands.len() < MOST_COMMANDS => match self.waiting_commands.pop_front() {
-                    Some(id) => id,
-                    None => return,
-                },
-                None => return,
-            };
-            self.start(id, now);
+        for index in 0..self.queues.all().len() {
+            while let Some(id) = self.queues.all()[index].pop() {
+                self.start(id, now);
+            }
+        }
+        if self.look.is_none_or(|look| look <= now) {
+            self.look = (self.queues.has_waiting() || self.is_troubled()).then(|| now + LOOK);
+            self.count_waiting(now);
+            self.end_troubles(now);
         }
     }
 
@@ -212,25 +228,100 @@ impl Checks {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         let late = now.saturating_duration_since(entry.due);
         entry.shown.latest = entry.shown.latest.max(late);
-        entry.began = now;
+        (entry.began, entry.waited, entry.shown.due) = (now, 0, None);
         let (check, service) = (Arc::clone(&entry.check), Arc::clone(&entry.service));
-        let heartbeats = Arc::clone(&self.heartbeats);
-        let is_command = entry.is_command();
+        let heartbeats = self.status.heartbeats();
         let probe = self.running.spawn(async move {
-            let found = timeout(check.timeout, check.probe(&service, &heartbeats)).await;
-            (id, found.unwrap_or_else(|_| Err(format!("no result within {:?}", check.timeout))))
+            let deadline = tokio::time::Instant::now() + check.timeout;
+            let probed = timeout_at(deadline, check.probe(&service, &heartbeats)).await;
+            (id, probed.unwrap_or_else(|_| Err(out_of_time(&check, deadline.elapsed()))))
         });
-        if is_command {
-            self.commands.insert(probe.id());
-        }
+        let is_late = late > entry.check.interval;
+        let queue = self.queues.of(&entry.check.kind);
+        queue.enter();
+        self.probes.insert(probe.id(), Arc::clone(&entry.check));
         entry.probe = Some(probe);
+        self.status.started(id, entry.shown.latest);
+        if is_late {
+            self.late(id, now);
+        }
     }
 
-    fn ended(&mut self, id: u64, found: Found, now: Instant) -> Option<Told> {
+    /// Records that a check begins, or is to begin, later than an interval after it was due.
+    fn late(&mut self, id: u64, now: Instant) {
+        let Some(entry) = self.entries.get(&id) else { return };
+        let (check, late) = (&entry.check, now.saturating_duration_since(entry.due));
+        let queue = self.queues.of(&check.kind);
+        self.look.get_or_insert(now + LOOK);
+        if !Episode::record(&mut queue.late, now) {
+            return;
+        }
+        let (kind, service, waiting, places) = (queue.kind, &*entry.service, queue.len(), queue.places);
+        if queue.is_full() {
+            warn!(
+                kind,
+                waiting,
+                places,
+                ?late,
+                service,
+                check = entry.shown.check,
+                "checks are late by more than their interval: all places for this kind are taken; \
+                 lengthen `interval` or shorten `timeout`"
+            );
+        } else {
+            warn!(
+                kind,
+                ?late,
+                service,
+                check = entry.shown.check,
+                "checks are late by more than their interval: no CPU time"
+            );
+        }
+    }
+
+    /// Counts the intervals that checks have waited for a place.
+    fn count_waiting(&mut self, now: Instant) {
+        let waiting: Vec<u64> = self.queues.all().iter().flat_map(super::slots::Queue::waiting).collect();
+        for id in waiting {
+            let Some(entry) = self.entries.get_mut(&id) else { continue };
+            let late = now.saturating_duration_since(entry.due);
+            let whole = late.as_nanos() / entry.check.interval.as_nanos().max(1);
+            let whole = u32::try_from(whole).unwrap_or(u32::MAX);
+            let more = whole.saturating_sub(entry.waited);
+            if more == 0 {
+                continue;
+            }
+            entry.waited = whole;
+            *entry.shown.no_results.entry(Shortage::Slots).or_default() += u64::from(more);
+            let reason = format!("waits for a place for {}s", late.as_secs());
+            entry.shown.missed = Some(Missed { at: SystemTime::now(), shortage: Shortage::Slots, reason });
+            self.status.set_check(id, entry.shown.clone());
+            self.late(id, now);
+        }
+    }
+
+    fn ended(&mut self, id: u64, probed: Probed, now: Instant) -> Option<Told> {
         let entry = self.entries.get_mut(&id)?;
         entry.probe = None;
-        let is_good = found.is_ok();
-        let has_changed = entry.health.observe(is_good);
+        let found = match probed {
+            Ok(good) => Some(Ok(good)),
+            Err(Failure::Bad(reason)) => Some(Err(reason)),
+            Err(Failure::NoResult(shortage, reason)) => {
+                *entry.shown.no_results.entry(shortage).or_default() += 1;
+                if Episode::record(self.shortages.entry(shortage).or_default(), now) {
+                    warn!(
+                        service = &*entry.service,
+                        check = entry.shown.check,
+                        reason = shortage.as_str(),
+                        "checks have no result: {shortage}; their services stay as they are ({reason})"
+                    );
+                }
+                self.look.get_or_insert(now + LOOK);
+                entry.shown.missed = Some(Missed { at: SystemTime::now(), shortage, reason });
+                None
+            }
+        };
+        let has_changed = found.as_ref().is_some_and(|found| entry.health.observe(found.is_ok()));
         let interval = match entry.health.state() {
             State::Unknown => entry.check.interval.min(SPREAD),
             State::Well | State::Ill => entry.check.interval,
@@ -238,18 +329,57 @@ impl Checks {
         entry.due = now.max(entry.began + interval.mul_f64(0.9 + self.chance.f64() / 5.0));
         self.due.push(Reverse((entry.due, id)));
         let shown = &mut entry.shown;
-        *(if is_good { &mut shown.passed } else { &mut shown.failed }) += 1;
-        shown.last = Some(LastResult { at: SystemTime::now(), found });
+        shown.due = Some(entry.due);
+        if let Some(found) = found {
+            *(if found.is_ok() { &mut shown.passed } else { &mut shown.failed }) += 1;
+            shown.last = Some(LastResult { at: SystemTime::now(), found });
+            shown.missed = None;
+        }
         if has_changed {
             shown.since = now;
         }
         shown.state = entry.health.state();
+        shown.progress = entry.health.progress();
         shown.transitions = entry.health.transitions();
         shown.is_flapping = entry.health.is_flapping();
         let (shown, key) = (shown.clone(), Arc::clone(&entry.key));
         let change = has_changed.then_some(Change { key });
         Some(Told { id, shown, change })
     }
+
+    fn is_troubled(&mut self) -> bool {
+        self.shortages.values().any(Option::is_some) || self.queues.all().iter().any(|queue| queue.late.is_some())
+    }
+
+    /// Logs the end of troubles that have not come again for a while.
+    fn end_troubles(&mut self, now: Instant) {
+        let missed: BTreeSet<_> = self
+            .entries
+            .values()
+            .filter_map(|entry| entry.shown.missed.as_ref())
+            .map(|missed| missed.shortage)
+            .collect();
+        for (shortage, episode) in self.shortages.iter_mut().filter(|(shortage, _)| !missed.contains(shortage)) {
+            if let Some(over) = Episode::end(episode, now) {
+                let (reason, lasted, missed) = (shortage.as_str(), over.length(), over.count);
+                info!(reason, missed, ?lasted, "checks have results again");
+            }
+        }
+        for queue in self.queues.all() {
+            if let Some(over) = Episode::end(&mut queue.late, now) {
+                info!(kind = queue.kind, lasted = ?over.length(), "checks are on time again");
+            }
+        }
+    }
+}
+
+/// The result of a probe that has not ended at its time limit, but `late` after it.
+fn out_of_time(check: &Check, late: Duration) -> Failure {
+    let reason = format!("no result within {:?}", check.timeout);
+    if late > STALL.max(check.timeout / 2) {
+        return Failure::NoResult(Shortage::Time, format!("{reason}, but this process stood still for {late:?}"));
+    }
+    Failure::Bad(reason)
 }
 
 /// A check that stands otherwise than before its last result, if only by that.

@@ -2,7 +2,8 @@
 
 use tokio::net::TcpStream;
 
-use super::{Found, check_target};
+use super::check_target;
+use super::outcome::{Failure, Probed};
 use crate::settings::Section;
 
 /// Where to connect to.
@@ -18,10 +19,10 @@ impl Config {
         Some(Self { target: check_target(section, port)? })
     }
 
-    pub(super) async fn probe(&self) -> Found {
+    pub(super) async fn probe(&self) -> Probed {
         match TcpStream::connect(&self.target).await {
-            Ok(_) => Ok("it takes connections".to_owned()),
-            Err(error) => Err(format!("it takes no connection: {error}")),
+            Ok(_) => Ok("connected".to_owned()),
+            Err(error) => Err(Failure::of("no connection", &error)),
         }
     }
 }

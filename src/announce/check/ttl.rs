@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::Found;
+use super::outcome::{Failure, Probed};
 use crate::settings::Section;
 
 /// How it says it, and how long that lasts.
@@ -52,24 +52,24 @@ impl Config {
         Some(Self { file: file.map(|file| file.value), ttl: ttl?.value })
     }
 
-    pub(super) fn probe(&self, service: &str, heartbeats: &Heartbeats) -> Found {
+    pub(super) fn probe(&self, service: &str, heartbeats: &Heartbeats) -> Probed {
         let age = match &self.file {
             Some(file) => touched(file)?,
             None => match heartbeats.last(service) {
                 Some(last) => tokio::time::Instant::now().into_std().saturating_duration_since(last),
-                None => return Err("it has said nothing yet".to_owned()),
+                None => return Err("it has said nothing yet".into()),
             },
         };
         let age = Duration::from_millis(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
         let text = format!("it said so {age:?} ago");
-        if age <= self.ttl { Ok(text) } else { Err(format!("{text}, and {:?} is the limit", self.ttl)) }
+        if age <= self.ttl { Ok(text) } else { Err(format!("{text}, and {:?} is the limit", self.ttl).into()) }
     }
 }
 
 /// How long ago a file was touched. A time to come, which a clock that was set back leaves behind, is now.
-fn touched(file: &Path) -> Result<Duration, String> {
+fn touched(file: &Path) -> Result<Duration, Failure> {
     // A stat of a local file: not worth a thread.
     let touched = std::fs::metadata(file).and_then(|file| file.modified());
-    let touched = touched.map_err(|error| format!("{} cannot be looked at: {error}", file.display()))?;
+    let touched = touched.map_err(|error| Failure::of(&format!("{} cannot be read", file.display()), &error))?;
     Ok(SystemTime::now().duration_since(touched).unwrap_or_default())
 }

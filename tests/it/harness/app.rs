@@ -101,6 +101,29 @@ impl Binary {
         Self { child: child.expect("`setpriv` (package util-linux)"), log }
     }
 
+    /// Runs `zonekeeper` as the user with this number, who owns nothing else.
+    #[allow(clippy::disallowed_methods)] // it is called where one may block
+    pub(crate) fn run_as(user: &str, arguments: &[&str]) -> Self {
+        let log = scratch("log");
+        let file = std::fs::File::create(&log).expect("a log file");
+        let both = file.try_clone().expect("a log file");
+        // The binary where everybody can read it.
+        let program = std::env::temp_dir().join(format!("zonekeeper-{}-{user}", std::process::id()));
+        std::fs::copy(env!("CARGO_BIN_EXE_zonekeeper"), &program).expect("a copy of the binary");
+        let child = spawner::spawn("setpriv", |command| {
+            command.args(["--reuid", user, "--regid", user, "--clear-groups", "--"]).arg(&program).args(arguments);
+            command.stdin(Stdio::null()).stdout(file).stderr(both);
+        });
+        let ours = Self { child: child.expect("`setpriv` (package util-linux)"), log };
+        // It is open once it runs.
+        let begun = Instant::now();
+        while ours.log().is_empty() && begun.elapsed() < PATIENCE {
+            sleep(Duration::from_millis(5));
+        }
+        let _ = std::fs::remove_file(&program);
+        ours
+    }
+
     /// `serve` with this configuration.
     pub(crate) fn serve(config: &str) -> Self {
         let path = scratch("zonekeeper.toml");

@@ -1,8 +1,11 @@
 //! The runner in paused time, over checks that need nothing but this process.
 
 use super::*;
+use tokio::time::timeout;
+
 use crate::announce::check::health::Rules;
-use crate::announce::check::ttl;
+use crate::announce::check::ttl::{self, Heartbeats};
+use crate::announce::check::{Kind, exec, tcp};
 
 fn service(name: &str, checks: Vec<Check>) -> ServiceConfig {
     ServiceConfig { checks, ..ServiceConfig::new(name, 80) }
@@ -16,8 +19,9 @@ fn heartbeat(rise: u32, fall: u32) -> Check {
 }
 
 fn checks() -> (Checks, Arc<Heartbeats>) {
-    let heartbeats = Arc::new(Heartbeats::default());
-    (Checks::new(Arc::clone(&heartbeats), fastrand::Rng::with_seed(1)), heartbeats)
+    let status = Status::default();
+    let heartbeats = status.heartbeats();
+    (Checks::new(status, Slots::default(), fastrand::Rng::with_seed(1)), heartbeats)
 }
 
 /// The next change of a service's health within a minute.
@@ -99,4 +103,86 @@ async fn a_thousand_checks_begin_apart_and_none_is_late() {
         results += 1;
     }
     assert!((9000..=11_500).contains(&results), "{results}");
+}
+
+/// A command that does not end in time, or one that ends at once.
+fn command(script: &str, interval: Duration) -> Check {
+    let kind = Kind::Exec(exec::Config { command: ["/bin/sh", "-c", script].map(str::to_owned).to_vec() });
+    Check { kind, interval, timeout: Duration::from_millis(400), rules: Rules { rise: 1, fall: 2, ..Rules::default() } }
+}
+
+/// A server that takes no connection: its queue is full.
+fn hanging() -> (socket2::Socket, Vec<socket2::Socket>, Kind) {
+    let socket = || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let listener = socket();
+    listener.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let clients = (0..4).map(|_| socket()).collect::<Vec<_>>();
+    for client in &clients {
+        client.set_nonblocking(true).unwrap();
+        let _ = client.connect(&address);
+    }
+    let target = address.as_socket().unwrap().to_string();
+    (listener, clients, Kind::Tcp(tcp::Config { target }))
+}
+
+#[tokio::test]
+async fn hanging_checks_of_one_kind_delay_no_other_kind_and_each_other_visibly() {
+    let (_listener, _clients, kind) = hanging();
+    let status = Status::default();
+    let slots = Slots { tcp: 4, ..Slots::default() };
+    let mut checks = Checks::new(status.clone(), slots, fastrand::Rng::with_seed(1));
+    let (interval, timeout) = (Duration::from_millis(300), Duration::from_millis(400));
+    let silent = Check { kind, interval, timeout, rules: Rules { rise: 1, fall: 1, ..Rules::default() } };
+    let mut services: Vec<_> = (0..40).map(|n| service(&format!("s{n}"), vec![silent.clone()])).collect();
+    services.push(service("command", vec![command("exit 0", interval)]));
+    checks.set(&services, now());
+    status.set_services(std::iter::empty(), checks.shown());
+    let begun = now();
+    while now() - begun < Duration::from_secs(3) {
+        let told = checks.next().await;
+        status.set_check(told.id, told.shown);
+    }
+    let shown = status.checks();
+    let exec = shown.iter().find(|check| check.service == "command").unwrap();
+    assert!(exec.passed >= 7 && exec.failed == 0, "{exec:?}");
+    assert!(exec.latest(now()) < interval, "{exec:?}");
+    let tcp: Vec<_> = shown.iter().filter(|check| check.service != "command").collect();
+    // Four at once of 400 ms each: ten a second, and forty wait for them.
+    assert!(tcp.iter().all(|check| check.failed <= 2), "{tcp:#?}");
+    assert!(tcp.iter().any(|check| check.latest(now()) > Duration::from_secs(1)), "{tcp:#?}");
+    assert!(tcp.iter().any(|check| check.no_results.get(&Shortage::Slots).is_some_and(|&count| count > 1)), "{tcp:#?}");
+    let first_round = tcp.iter().filter(|check| check.failed > 0).count();
+    assert!(first_round >= 20, "the oldest come first: {first_round} of 40 had a result");
+}
+
+#[tokio::test]
+async fn without_processes_a_service_stays_as_it_is_and_a_missing_command_is_a_bad_result() {
+    let (mut checks, _) = checks();
+    checks.set(&[service("a", vec![command("exit 0", Duration::from_secs(1))])], now());
+    change(&mut checks, || ()).await.expect("it is healthy");
+    let id = checks.shown().next().unwrap().0;
+    for _ in 0..5 {
+        let failure = Failure::NoResult(Shortage::Processes, "not run: Resource temporarily unavailable".into());
+        let told = checks.ended(id, Err(failure), now()).unwrap();
+        assert_eq!((told.shown.state, told.change), (State::Well, None));
+        assert!(told.shown.words().starts_with("no result now, no process or thread left"), "{}", told.shown.words());
+    }
+    assert!(checks.shortages[&Shortage::Processes].is_some());
+    assert_eq!(checks.hold("a:80"), None);
+    let bad = || Err(Failure::Bad("cannot be run: No such file or directory".into()));
+    let told = checks.ended(id, bad(), now()).unwrap();
+    assert_eq!(told.shown.words(), "1 of 2 failures: cannot be run: No such file or directory");
+    assert_eq!(told.shown.no_results, BTreeMap::from([(Shortage::Processes, 5)]));
+    let told = checks.ended(id, bad(), now()).unwrap();
+    assert!(told.change.is_some());
+    assert!(matches!(checks.hold("a:80"), Some(Hold::Unhealthy(_))));
+}
+
+#[test]
+fn a_time_limit_that_passed_while_the_process_stood_still_is_no_result() {
+    let check = command("exit 0", Duration::from_secs(1));
+    assert!(matches!(out_of_time(&check, Duration::from_millis(20)), Failure::Bad(_)));
+    assert!(matches!(out_of_time(&check, Duration::from_secs(3)), Failure::NoResult(Shortage::Time, _)));
 }

@@ -1,0 +1,207 @@
+//! Checks while this host lacks something: processes, descriptors, places, an answer of the resolver. The real binary,
+//! from which the real thing is taken. None of it may take a healthy service out, or let checks pass for made.
+
+#![allow(clippy::disallowed_methods)] // these run on threads that may block
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::agent::until;
+use crate::harness::admin;
+use crate::harness::app::{Binary, free_port, scratch};
+
+/// A registry in memory, and an admin server.
+pub(crate) fn base(port: u16) -> String {
+    let seed = scratch("seed.tree");
+    std::fs::write(&seed, "/services\n").expect("a seed");
+    format!("[registry.main]\nmemory = \"{}\"\n[admin]\nlisten = \"127.0.0.1:{port}\"\n", seed.display())
+}
+
+pub(crate) fn service(name: &str, check: &str) -> String {
+    format!("[[service]]\nname = \"{name}\"\nport = 80\naddress = \"192.0.2.10\"\ncheck = {check}\n")
+}
+
+/// The state of a service's registration and its checks, as `zonekeeper status` prints them.
+pub(crate) fn status(address: SocketAddr) -> String {
+    admin::page(address, "/v1/registrations")
+}
+
+/// The line of the status that begins with this.
+pub(crate) fn line(status: &str, begins: &str) -> String {
+    let line = status.lines().map(str::trim).find(|line| line.starts_with(begins));
+    line.unwrap_or_else(|| panic!("no line {begins} in {status}")).to_owned()
+}
+
+/// Waits until a znode of the service is registered.
+pub(crate) fn registered(address: SocketAddr, name: &str) {
+    let path = format!("/services/{name}/providers/192.0.2.10:80 registered");
+    until(&format!("{name} is registered"), || {
+        std::net::TcpStream::connect(address).ok()?;
+        status(address).contains(&path).then_some(())
+    });
+}
+
+/// Waits until its znode is not registered any more.
+pub(crate) fn withdrawn(address: SocketAddr, name: &str) -> Duration {
+    let path = format!("/services/{name}/providers/192.0.2.10:80 unhealthy");
+    until(&format!("{name} is withdrawn"), || status(address).contains(&path).then_some(())).1
+}
+
+/// Everything that a series has counted: `check_no_results_total{…}` with these words in its labels.
+pub(crate) fn counted(address: SocketAddr, series: &str, words: &[&str]) -> f64 {
+    let page = admin::page(address, "/metrics");
+    let lines = page.lines().filter(|line| line.starts_with(&format!("zonekeeper_{series}{{")));
+    let lines = lines.filter(|line| words.iter().all(|word| line.contains(word)));
+    lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+}
+
+/// Sets a limit of a process, which belongs to this user.
+fn prlimit(user: &str, pid: u32, limit: &str) {
+    let setpriv =
+        ["--reuid", user, "--regid", user, "--clear-groups", "--", "prlimit", "--pid", &pid.to_string(), limit];
+    let status = Command::new("setpriv").args(setpriv).status();
+    assert!(status.expect("the command `prlimit` (package util-linux)").success(), "prlimit {limit}");
+}
+
+/// The binary as a user of its own, so that limits of processes count what is its alone.
+fn as_somebody(config: &str) -> (Binary, String) {
+    let path = scratch("zonekeeper.toml");
+    std::fs::write(&path, config).expect("a configuration");
+    let user = fastrand::u32(200_000..2_000_000).to_string();
+    let folder = path.parent().expect("a folder");
+    for path in [folder, &path, Path::new(&seed_of(config))] {
+        let mode = if path.is_dir() { "a+rx" } else { "a+r" };
+        Command::new("chmod").arg(mode).arg(path).status().expect("the command `chmod`");
+    }
+    (Binary::run_as(&user, &["serve", "--config", &path.to_string_lossy()]), user)
+}
+
+fn seed_of(config: &str) -> String {
+    config.split('"').nth(1).expect("a seed").to_owned()
+}
+
+#[test]
+fn without_processes_left_a_healthy_service_stays_and_is_checked_again_when_there_are_some() {
+    let (port, flag) = (free_port(), scratch("flag"));
+    std::fs::write(&flag, "").expect("a file");
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let config = base(port)
+        + &service(
+            "job",
+            &format!(
+                "{{ exec = {{ command = [\"/usr/bin/test\", \"-e\", \"{}\"], interval = \"200ms\", rise = 1, fall = 2 }} }}",
+                flag.display()
+            ),
+        )
+        + &service("gone", "{ exec = { command = [\"/nonexistent\"], interval = \"200ms\", fall = 2 } }");
+    let (ours, user) = as_somebody(&config);
+    registered(address, "job");
+    withdrawn(address, "gone");
+
+    prlimit(&user, ours.id(), "--nproc=1:");
+    let counted = || counted(address, "check_no_results_total", &["reason=\"processes\"", "service=\"job\""]);
+    until("checks without a result", || (counted() >= 5.0).then_some(()));
+    // Whatever the check would find.
+    std::fs::remove_file(&flag).expect("a file");
+    sleep(Duration::from_secs(1));
+    registered(address, "job");
+    let shown = line(&status(address), "exec /usr/bin/test");
+    assert!(shown.contains("healthy for") && shown.contains("no result now, no process or thread left"), "{shown}");
+    let told = ours.log().matches("checks have no result: no process or thread left").count();
+    assert_eq!(told, 1, "{}", ours.log());
+
+    prlimit(&user, ours.id(), "--nproc=1024:");
+    withdrawn(address, "job");
+    std::fs::write(&flag, "").expect("a file");
+    registered(address, "job");
+}
+
+#[test]
+fn without_descriptors_left_a_healthy_service_stays_and_a_dead_one_is_found_when_there_are_some() {
+    let (port, listener) = (free_port(), std::net::TcpListener::bind("127.0.0.1:0").expect("a port"));
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let check = format!(
+        "tcp = {{ address = \"{}\", interval = \"200ms\", rise = 1, fall = 2 }}",
+        listener.local_addr().unwrap()
+    );
+    let exec = "exec = { command = [\"/bin/true\"], interval = \"200ms\", rise = 1, fall = 2 }";
+    let config = base(port) + &service("port", &format!("{{ {check} }}")) + &service("job", &format!("{{ {exec} }}"));
+    let path = scratch("zonekeeper.toml");
+    std::fs::write(&path, config).expect("a configuration");
+    let ours = Binary::run(&["serve", "--config", &path.to_string_lossy()]);
+    registered(address, "port");
+    registered(address, "job");
+    // Nothing can be opened: not even a connection to the admin server.
+    prlimit("0", ours.id(), "--nofile=3:");
+    until("it is told", || ours.log().contains("checks have no result: no file descriptor left").then_some(()));
+    drop(listener);
+    sleep(Duration::from_secs(2));
+    assert!(!ours.log().contains("unhealthy"), "{}", ours.log());
+    prlimit("0", ours.id(), "--nofile=1024:");
+    withdrawn(address, "port");
+    registered(address, "job");
+    for name in ["port", "job"] {
+        let missed =
+            counted(address, "check_no_results_total", &["reason=\"descriptors\"", &format!("service=\"{name}\"")]);
+        assert!(missed >= 5.0, "{name}: {missed}");
+    }
+}
+
+#[test]
+fn seven_hundred_hanging_tcp_checks_do_not_delay_a_command_nor_each_other() {
+    let (port, flag) = (free_port(), scratch("flag"));
+    std::fs::write(&flag, "").expect("a file");
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    // A server that takes no connection: its queue is full.
+    let server = Hanging::start();
+    let mut config = base(port)
+        + &service(
+            "job",
+            &format!(
+                "{{ exec = {{ command = [\"/usr/bin/test\", \"-e\", \"{}\"], interval = \"500ms\", rise = 1, fall = 2 }} }}",
+                flag.display()
+            ),
+        );
+    for number in 0..700 {
+        let check = format!("{{ tcp = {{ address = \"{}\", interval = \"2s\", timeout = \"2s\" }} }}", server.address);
+        config += &service(&format!("silent{number}"), &check);
+    }
+    let path = scratch("zonekeeper.toml");
+    std::fs::write(&path, config).expect("a configuration");
+    let _ours = Binary::run(&["serve", "--config", &path.to_string_lossy()]);
+    registered(address, "job");
+    until("every one was asked", || {
+        (counted(address, "check_failures_total", &["check=\"tcp"]) >= 1400.0).then_some(())
+    });
+    std::fs::remove_file(&flag).expect("a file");
+    let took = withdrawn(address, "job");
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    assert!(counted(address, "check_no_results_total", &["slots"]) < 1.0);
+}
+
+/// A listener whose queue is full: connects to it hang.
+struct Hanging {
+    address: SocketAddr,
+    _sockets: Vec<socket2::Socket>,
+}
+
+impl Hanging {
+    fn start() -> Self {
+        let socket = || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+        let listener = socket();
+        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
+        listener.listen(0).expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        let mut sockets = vec![listener];
+        for _ in 0..4 {
+            let client = socket();
+            client.set_nonblocking(true).expect("a socket");
+            let _ = client.connect(&address);
+            sockets.push(client);
+        }
+        Self { address: address.as_socket().expect("an address"), _sockets: sockets }
+    }
+}
