@@ -1,5 +1,6 @@
 //! The `[[service]]` tables: which services of this host to register.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::address::Selection;
@@ -25,6 +26,8 @@ pub struct Config {
 pub struct ServiceConfig {
     /// Path below the registry's root: `api_x`, `staging/api_x`.
     pub name: Located<String>,
+    /// The file that it was read from.
+    pub file: PathBuf,
     /// The registry to register in; none for the only one.
     pub registry: Option<Located<String>>,
     /// The port, 1–65535.
@@ -46,6 +49,7 @@ impl ServiceConfig {
     pub fn new(name: &str, port: u16) -> Self {
         Self {
             name: Located { value: name.to_owned(), span: Span::default() },
+            file: PathBuf::new(),
             registry: None,
             port,
             address: None,
@@ -124,6 +128,16 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The services of this one that `after` does not have.
+    pub fn gone_from<'c>(&'c self, after: &'c Self) -> impl Iterator<Item = &'c ServiceConfig> {
+        let same = |one: &ServiceConfig, other: &ServiceConfig| {
+            (&one.name.value, one.registry_name(), one.port) == (&other.name.value, other.registry_name(), other.port)
+        };
+        self.services.iter().filter(move |one| !after.services.iter().any(|other| same(one, other)))
+    }
+}
+
 impl ServiceConfig {
     fn registry_name(&self) -> Option<&str> {
         self.registry.as_ref().map(|registry| &*registry.value)
@@ -165,8 +179,9 @@ fn read_service(value: &Value, problems: &Problems) -> Option<ServiceConfig> {
         Some((_, Ok(host))) => Some(host),
         None => None,
     };
-    let service =
-        ServiceConfig { name: name?, registry, port, address, selection, checks, properties, properties_span };
+    let name = name?;
+    let file = PathBuf::new();
+    let service = ServiceConfig { name, file, registry, port, address, selection, checks, properties, properties_span };
     (port != 0).then_some(service)
 }
 

@@ -105,6 +105,7 @@ impl<E: Ensemble> Announcer<E> {
             watches: Watches::default(),
             addresses,
             own: None,
+            is_stopping: false,
             connect_trouble: None,
         };
         driver.run(stop).await;
@@ -124,6 +125,8 @@ struct Driver<E: Ensemble> {
     addresses: Interval,
     /// The host's addresses when they were last looked at.
     own: Option<Vec<Own>>,
+    /// Whether everything is being taken out for good.
+    is_stopping: bool,
     /// Why the last attempt to connect failed, so that it is not told again and again.
     connect_trouble: Option<keeper::Error>,
     checks: Checks,
@@ -143,14 +146,14 @@ enum Woke<E: Ensemble> {
 
 impl<E: Ensemble> Driver<E> {
     async fn run(mut self, stop: CancellationToken) {
-        let (mut stopping, mut actions) = (false, Vec::new());
+        let mut actions = Vec::new();
         // What is wished already is a change too.
         self.wish.mark_changed();
         let mut deadline = self.plan.deadline();
         loop {
-            let inputs = match self.wake(deadline, &stop, stopping).await {
+            let inputs = match self.wake(deadline, &stop).await {
                 Woke::Stop => {
-                    stopping = true;
+                    self.is_stopping = true;
                     vec![Input::Stop]
                 }
                 Woke::Connected(result) => vec![self.connected(result)],
@@ -184,7 +187,8 @@ impl<E: Ensemble> Driver<E> {
         }
     }
 
-    async fn wake(&mut self, deadline: Option<Instant>, stop: &CancellationToken, stopping: bool) -> Woke<E> {
+    async fn wake(&mut self, deadline: Option<Instant>, stop: &CancellationToken) -> Woke<E> {
+        let stopping = self.is_stopping;
         let time = async {
             match deadline {
                 Some(deadline) => sleep_until(deadline.into()).await,
@@ -376,7 +380,7 @@ impl<E: Ensemble> Driver<E> {
             Action::Unwatch { path } => self.watches.remove(&path),
             Action::Report { registration, news } => {
                 if let Some(news) = news {
-                    log(&registration, &news);
+                    self.log(&registration, &news);
                 }
                 self.announcer.status.set(registration);
             }
@@ -419,6 +423,37 @@ impl<E: Ensemble> Driver<E> {
         self.session = None;
         self.announcer.status.set_session(None);
     }
+
+    /// Writes the line about a registration: what is put in is `registered`, what is taken out `withdrawn`.
+    fn log(&self, registration: &Registration, news: &News) {
+        let path = &registration.path;
+        match news {
+            News::Registered(reason) => info!(%path, reason, "registered"),
+            News::TakenOver(session) => {
+                info!(%path, reason = "taken over from an earlier session", from = format!("{session:#x}"), "registered");
+            }
+            News::Restored => info!(%path, reason = "it had been deleted or changed by somebody else", "registered"),
+            News::Updated => info!(%path, reason = "its data changed", "updated"),
+            News::WithdrawnFor(hold @ Hold::Unhealthy(_)) => warn!(%path, reason = %hold, "withdrawn"),
+            News::WithdrawnFor(hold) => info!(%path, reason = %hold, "withdrawn"),
+            News::Withdrawn => info!(%path, reason = self.why_withdrawn(registration), "withdrawn"),
+            News::Held(hold @ Hold::Unhealthy(_)) => warn!(%path, reason = %hold, "not registered"),
+            News::Held(hold) => info!(%path, reason = %hold, "not registered"),
+            News::Lost(reason) => warn!(%path, reason, "lost"),
+            News::Blocked(by) => warn!(%path, reason = %by, "not registered"),
+            News::Failed(reason) => warn!(%path, reason, "not registered"),
+        }
+    }
+
+    fn why_withdrawn(&self, registration: &Registration) -> &'static str {
+        if self.is_stopping {
+            return "this process stops";
+        }
+        match self.wish.borrow().iter().find(|service| service.name.value == registration.service) {
+            Some(service) if service.address.is_none() => "its address is not one of this host's to register",
+            _ => "it has left the configuration",
+        }
+    }
 }
 
 /// What a task gave, unless it was called off. A panic in it goes on here, and ends this part by its name.
@@ -427,22 +462,6 @@ fn ended<T>(joined: Result<T, JoinError>) -> Option<T> {
         Ok(ended) => Some(ended),
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
         Err(_) => None,
-    }
-}
-
-fn log(registration: &Registration, news: &News) {
-    let path = &registration.path;
-    match news {
-        News::Registered => info!(%path, "registered"),
-        News::TakenOver(session) => info!(%path, from = format!("{session:#x}"), "taken over from an earlier session"),
-        News::Restored => info!(%path, "restored"),
-        News::Updated => info!(%path, "updated"),
-        News::Held(Hold::Unhealthy(why)) => warn!(%path, "not registered as long as it is unhealthy: {why}"),
-        News::Held(why) => info!(%path, "not registered: {why}"),
-        News::Withdrawn => info!(%path, "withdrawn"),
-        News::Lost(how) => warn!(%path, "lost: {how}"),
-        News::Blocked(by) => warn!(%path, "not registered: {by}"),
-        News::Failed(why) => warn!(%path, "not registered: {why}"),
     }
 }
 

@@ -47,6 +47,15 @@ pub(super) struct Node {
     pub(super) armed: bool,
     /// Whether this process has owned the znode.
     held: bool,
+    /// Whether the service is registered, by this process or the one before it, and nothing has spoken against it since:
+    /// then checks that have no verdict yet change nothing.
+    kept: bool,
+    /// Whether a check has said that the service is ill, and none that it is well since.
+    condemned: bool,
+    /// The withdrawal under way for as long as it is held.
+    withdrawal: Withdrawal,
+    /// Why it is registered next.
+    because: &'static str,
     /// Whether it may have been created since it was last read.
     created: bool,
     /// Why it was last written.
@@ -71,8 +80,20 @@ pub(super) enum Doing {
     MakingParents,
 }
 
+/// A withdrawal of a service that stays configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Withdrawal {
+    None,
+    /// The znode is being deleted, for this reason.
+    Going(Hold),
+    /// It is out, and that was reported.
+    Reported,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {
+    /// Nothing: it was to go, and may stay after all.
+    Stay,
     Register,
     TakeOver(i64),
     Restore,
@@ -96,8 +117,8 @@ pub(super) enum Step {
 /// Something that a person may want to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
-    /// It is there.
-    Registered,
+    /// It is there, and why.
+    Registered(&'static str),
     /// It is there; the znode of this earlier session of ours was replaced.
     TakenOver(i64),
     /// It is there again, after somebody had deleted or changed it.
@@ -110,9 +131,11 @@ pub enum News {
     Blocked(Blocker),
     /// ZooKeeper refuses it.
     Failed(String),
-    /// It was taken out, or is not registered at all, for as long as this holds.
+    /// It is not registered for as long as this holds, and was not before.
     Held(Hold),
-    /// It was taken out.
+    /// It was registered, and was taken out for as long as this holds.
+    WithdrawnFor(Hold),
+    /// It was taken out: it is not wanted any more.
     Withdrawn,
 }
 
@@ -139,7 +162,7 @@ impl Node {
             key: wanted.key,
             instance_id: wanted.instance_id,
             data: Some(wanted.data),
-            hold: wanted.hold,
+            hold: wanted.hold.clone(),
             state: State::Waiting("there is no session yet"),
             since: now,
             owner: None,
@@ -148,6 +171,10 @@ impl Node {
             due: None,
             armed: false,
             held: false,
+            kept: false,
+            condemned: matches!(wanted.hold, Some(Hold::Unhealthy(_))),
+            withdrawal: Withdrawal::None,
+            because: "it is configured",
             created: false,
             purpose: Purpose::Register,
             parents_made: false,
@@ -175,13 +202,30 @@ impl Node {
             return false;
         }
         self.hold = hold;
-        self.not_before = None;
-        if self.owner.is_some() {
-            self.purpose = Purpose::Update;
+        self.condemned = match self.hold {
+            None => false,
+            Some(Hold::Unhealthy(_)) => true,
+            _ => self.condemned,
+        };
+        self.kept &= self.hold_in_force().is_none();
+        if self.hold_in_force().is_none() {
+            if self.state == State::Registered {
+                return false;
+            }
+            self.because = "its checks pass";
+            if self.owner.is_some() && self.withdrawal == Withdrawal::None && self.purpose == Purpose::Register {
+                self.purpose = Purpose::Stay;
+            }
         }
+        self.not_before = None;
         let why = if is_held { "it is being withdrawn" } else { "it may be registered again" };
         self.enter(State::Waiting(why), now);
         true
+    }
+
+    /// Why it must not be there. A check without a verdict is no reason to take out what is registered.
+    fn hold_in_force(&self) -> Option<&Hold> {
+        self.hold.as_ref().filter(|hold| !(self.kept && **hold == Hold::Unchecked))
     }
 
     /// Whether our session may own the znode, as far as is known.
@@ -201,6 +245,9 @@ impl Node {
     /// There is a new session.
     pub(super) fn session_begins(&mut self, now: Instant) {
         (self.due, self.not_before, self.purpose) = (Some(now), None, Purpose::Register);
+        if self.kept {
+            self.because = "the session before this one ended";
+        }
     }
 
     /// The znode was read: `found` is what is there.
@@ -211,7 +258,9 @@ impl Node {
         self.owner = is_ours.then_some(at.session);
         self.held |= is_ours;
         self.created = false;
-        match (self.data.clone(), self.hold.clone()) {
+        let is_registered = is_ours || matches!(found, Some((_, Owner::UsBefore(_))));
+        self.kept |= is_registered && !self.condemned && matches!(self.hold, None | Some(Hold::Unchecked));
+        match (self.data.clone(), self.hold_in_force().cloned()) {
             (Some(data), None) => self.inspected_wanted(data, found, at),
             (Some(_), Some(hold)) => self.inspected_held(hold, found, at),
             (None, _) => self.inspected_unwanted(found, at),
@@ -221,7 +270,7 @@ impl Node {
     fn inspected_wanted(&mut self, data: Arc<[u8]>, found: Option<(&Znode, Owner)>, at: &Situation<'_>) -> Decision {
         let Some((znode, owner)) = found else {
             let news = self.lose("somebody deleted it", at);
-            if let Purpose::TakeOver(_) = self.purpose {
+            if matches!(self.purpose, Purpose::TakeOver(_) | Purpose::Stay) {
                 self.purpose = Purpose::Register;
             }
             return (self.write(Step::Create(data), at), news);
@@ -246,8 +295,8 @@ impl Node {
         let version = found.and_then(|(znode, owner)| match owner {
             Owner::Us => Some(znode.stat.version),
             Owner::UsBefore(session) if at.past.contains(&session) => Some(znode.stat.version),
-            // What the process before this one has registered is as ill as the service is. Should that process live on
-            // and put it back, it is a twin's: one deletes, once.
+            // The service is ill, whichever process registered it. Should that process live on and put it back, it is a
+            // twin's: one deletes, once.
             Owner::UsBefore(_) if matches!(hold, Hold::Unhealthy(_)) => {
                 self.held = true;
                 Some(znode.stat.version)
@@ -255,12 +304,18 @@ impl Node {
             _ => None,
         });
         if let Some(version) = version {
+            self.withdrawal = Withdrawal::Going(hold);
             return (self.write(Step::Delete(version), at), None);
         }
         self.due = Some(at.now + jittered(if found.is_some() { POLL } else { VERIFY }, at.chance));
         self.trouble.succeeded(at.now);
-        let news = self.enter(State::Held(hold.clone()), at.now);
-        (Step::Rest, news.then_some(News::Held(hold)))
+        let is_news = self.enter(State::Held(hold.clone()), at.now);
+        let news = match std::mem::replace(&mut self.withdrawal, Withdrawal::None) {
+            Withdrawal::None => is_news.then_some(News::Held(hold)),
+            Withdrawal::Going(hold) => Some(News::WithdrawnFor(hold)),
+            Withdrawal::Reported => None,
+        };
+        (Step::Rest, news)
     }
 
     fn inspected_unwanted(&mut self, found: Option<(&Znode, Owner)>, at: &Situation<'_>) -> Decision {
@@ -282,7 +337,14 @@ impl Node {
         let Err(error) = result else {
             self.parents_made |= doing == Doing::MakingParents;
             self.due = Some(at.now);
-            return (Step::Rest, None);
+            let news = match (doing, &self.withdrawal) {
+                (Doing::Deleting, Withdrawal::Going(hold)) => Some(News::WithdrawnFor(hold.clone())),
+                _ => None,
+            };
+            if news.is_some() {
+                self.withdrawal = Withdrawal::Reported;
+            }
+            return (Step::Rest, news);
         };
         self.created = false;
         match (doing, &error) {
@@ -323,11 +385,13 @@ impl Node {
         self.parents_made = false;
         self.lost.succeeded(at.now);
         self.trouble.succeeded(at.now);
+        self.withdrawal = Withdrawal::None;
         if !self.enter(State::Registered, at.now) {
             return None;
         }
         let (count, news) = match std::mem::replace(&mut self.purpose, Purpose::Register) {
-            Purpose::Register => (&mut self.counts.registrations, News::Registered),
+            Purpose::Stay => return None,
+            Purpose::Register => (&mut self.counts.registrations, News::Registered(self.because)),
             Purpose::TakeOver(session) => (&mut self.counts.takeovers, News::TakenOver(session)),
             Purpose::Restore => (&mut self.counts.restorations, News::Restored),
             Purpose::Update => return Some(News::Updated),

@@ -106,7 +106,7 @@ pub struct LastResult {
 /// Why a service that is configured is not to be registered now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Hold {
-    /// Its checks have not passed yet. What an earlier process has registered stays.
+    /// Its checks have not passed yet. What is registered already stays.
     #[error("its checks have not passed yet")]
     Unchecked,
     /// A check says that it is ill, and which, and why. What an earlier process has registered goes as well.
@@ -184,7 +184,7 @@ impl State {
             Self::Held(Hold::Unhealthy(_)) => "unhealthy",
             Self::Held(Hold::Unchecked) => "unchecked",
             Self::Held(Hold::ReadOnly) => "readonly",
-            Self::Removed => "removed",
+            Self::Removed => "withdrawn",
         }
     }
 

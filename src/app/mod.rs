@@ -386,6 +386,10 @@ impl App {
             warn!(error = format!("{error:#}"), "the configuration is not taken, the one before stays in force");
             return;
         }
+        for service in self.config.announce.gone_from(&config.announce) {
+            let (name, port, file) = (&*service.name.value, service.port, service.file.display());
+            warn!(service = name, port, %file, "the service has left the configuration and is being withdrawn");
+        }
         for (registry, services) in &self.services {
             if let Err(error) = services.set(config.services_of(registry)) {
                 warn!(registry, %error, "the services stay as they are");

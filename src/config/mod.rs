@@ -101,6 +101,10 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, Report> {
     if !problems.is_empty() {
         return Err(Report::new(&sources, &problems));
     }
+    for service in &mut config.announce.services {
+        let source = sources.get(service.name.span.file as usize);
+        service.file = source.map(|source| source.path().to_owned()).unwrap_or_default();
+    }
     let secrets = std::mem::take(&mut config.read_from);
     let cookies = config.dns.as_ref().and_then(|dns| dns.cookie_secret_file.clone());
     let files = std::iter::once(path.to_owned()).chain(included.looked_at);

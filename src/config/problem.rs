@@ -25,6 +25,11 @@ impl Source {
         Self { path: path.to_owned(), text, lines }
     }
 
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// What it holds.
     pub(super) fn text(&self) -> &str {
         &self.text

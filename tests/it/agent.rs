@@ -51,7 +51,7 @@ pub(crate) fn serve(config: &str) -> (Binary, PathBuf) {
 }
 
 /// Runs a test that blocks, with a namespace of its own in the shared server.
-async fn blocking(test: impl FnOnce(String) + Send + 'static) {
+pub(crate) async fn blocking(test: impl FnOnce(String) + Send + 'static) {
     let servers = zk::shared().namespace().await;
     tokio::task::spawn_blocking(move || test(servers)).await.expect("no panic");
 }
@@ -64,20 +64,20 @@ fn through(proxy: &Proxy, servers: &str) -> String {
 
 /// How a web server answers.
 const OK: usize = 0;
-const UNAVAILABLE: usize = 1;
+pub(crate) const UNAVAILABLE: usize = 1;
 const HANG: usize = 2;
 /// Every fourth answer is bad.
 const UNSTEADY: usize = 3;
 
 /// A web server whose manners can be changed.
-struct Web {
-    address: SocketAddr,
+pub(crate) struct Web {
+    pub(crate) address: SocketAddr,
     manner: Arc<AtomicUsize>,
     asked: Arc<AtomicUsize>,
 }
 
 impl Web {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let address = listener.local_addr().expect("an address");
         let (manner, asked) = (Arc::new(AtomicUsize::new(OK)), Arc::new(AtomicUsize::new(0)));
@@ -102,7 +102,7 @@ impl Web {
         Self { address, manner, asked }
     }
 
-    fn behave(&self, manner: usize) {
+    pub(crate) fn behave(&self, manner: usize) {
         self.manner.store(manner, Ordering::SeqCst);
     }
 

@@ -32,6 +32,7 @@ mod rfc8906;
 mod scenarios;
 mod security;
 mod shortage;
+mod stays;
 mod steady;
 mod storms;
 mod transfer;

@@ -120,6 +120,14 @@ impl Health {
         Self { rules, state, last: None, streak: 0, results: 0, falls: Vec::new(), transitions: 0 }
     }
 
+    /// Takes other rules. The state stays, and so do the results that it came from.
+    pub fn set_rules(&mut self, rules: Rules) {
+        if self.state == State::Unknown && rules.initially_well && !self.rules.initially_well {
+            self.state = State::Well;
+        }
+        self.rules = rules;
+    }
+
     /// The state.
     pub fn state(&self) -> State {
         self.state

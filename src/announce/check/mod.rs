@@ -128,6 +128,19 @@ impl Check {
         Some(Self { kind: kind?, interval, timeout, rules })
     }
 
+    /// Whether both check the same thing: one kind, one target. How often, with which limits and what is expected there
+    /// may differ, and a state found by one is a state for the other.
+    pub fn is_of_the_same(&self, other: &Self) -> bool {
+        match (&self.kind, &other.kind) {
+            (Kind::Tcp(one), Kind::Tcp(other)) => one.target == other.target,
+            (Kind::Http(one), Kind::Http(other)) => one.url == other.url,
+            (Kind::Exec(one), Kind::Exec(other)) => one.command == other.command,
+            (Kind::Grpc(one), Kind::Grpc(other)) => (&one.target, &one.service) == (&other.target, &other.service),
+            (Kind::Ttl(one), Kind::Ttl(other)) => one.file == other.file,
+            _ => false,
+        }
+    }
+
     /// Looks once.
     ///
     /// Not bounded in time; whoever stops waiting drops the future, and everything it has started ends with it.

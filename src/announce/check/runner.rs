@@ -2,8 +2,8 @@
 //! each bounded in time. Reports when a service's health changes.
 //!
 //! A check begins somewhere in the first half second, so that a thousand do not begin together, and then comes every
-//! `interval`, give or take a tenth, counted from the beginning of the one before. Until there are results enough to tell
-//! healthy from unhealthy it comes every half second, so that a restart does not cost several intervals.
+//! `interval`, or up to a tenth of it sooner, counted from the beginning of the one before. Until there are results enough
+//! to tell healthy from unhealthy it comes every half second, so that a restart does not cost several intervals.
 //!
 //! A probe without a result changes no state. Shortages and late checks are logged when they begin, every ten minutes
 //! while they last, and at their end: a line each, however many checks they concern.
@@ -17,11 +17,12 @@ use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio::time::{sleep_until, timeout_at};
 use tracing::{info, warn};
 
-use super::Check;
 use super::episode::Episode;
 use super::health::{Health, State};
 use super::outcome::{Failure, Probed, Shortage};
 use super::slots::{Queues, Slots};
+use super::ttl::{self, Heartbeats};
+use super::{Check, Kind};
 use crate::announce::config::ServiceConfig;
 use crate::announce::status::{CheckStatus, Hold, LastResult, Missed, Status};
 
@@ -70,8 +71,22 @@ struct Entry {
     began: Instant,
     /// Whole intervals for which it has waited for a place, as far as they are counted.
     waited: u32,
+    /// When this check was taken in.
+    listening_since: Instant,
     probe: Option<AbortHandle>,
     shown: CheckStatus,
+}
+
+impl Entry {
+    /// Whether there is nothing to find out yet: a service has its whole `ttl`, from when we listen, for its first heartbeat.
+    fn awaits_first_heartbeat(&self, heartbeats: &Heartbeats, now: Instant) -> bool {
+        match &self.check.kind {
+            Kind::Ttl(ttl::Config { file: None, ttl }) => {
+                now < self.listening_since + *ttl && !heartbeats.has_heard(&self.service)
+            }
+            _ => false,
+        }
+    }
 }
 
 impl Checks {
@@ -92,28 +107,79 @@ impl Checks {
         }
     }
 
-    /// Checks these services from now on. A check that was there before goes on as it stands.
+    /// Checks these services from now on. A check of what was checked before goes on with its state, whatever else about
+    /// it or its service has changed.
     pub(in crate::announce) fn set(&mut self, services: &[ServiceConfig], now: Instant) {
-        let mut before = std::mem::take(&mut self.services);
-        for service in services.iter().filter(|service| !service.checks.is_empty()) {
-            let key = service.key();
-            let mut known = before.remove(&key).unwrap_or_default();
-            let mut ids = Vec::with_capacity(service.checks.len());
-            for check in &service.checks {
-                let same = known.iter().position(|id| self.entries.get(id).is_some_and(|entry| *entry.check == *check));
-                ids.push(match same {
-                    Some(index) => known.swap_remove(index),
-                    None => self.add(&key, service, check, now),
-                });
+        let before = std::mem::take(&mut self.services);
+        let checked: Vec<_> = services.iter().filter(|service| !service.checks.is_empty()).collect();
+        let mut ids: Vec<Vec<Option<u64>>> = checked.iter().map(|one| vec![None; one.checks.len()]).collect();
+        // First what is the same in all, then the same target of the same service.
+        let mut known = before;
+        for is_close in [|one: &Check, other: &Check| one == other, Check::is_of_the_same] {
+            for (service, ids) in checked.iter().zip(&mut ids) {
+                let Some(known) = known.get_mut(&service.key()) else { continue };
+                self.match_up(known, service, ids, is_close);
             }
-            for id in known {
-                self.remove(id);
-            }
-            self.services.insert(key, ids);
         }
-        for id in before.into_values().flatten() {
+        // What is left may be a service under another name or with another choice of addresses.
+        let mut left: Vec<u64> = known.into_values().flatten().collect();
+        for (service, ids) in checked.iter().zip(&mut ids) {
+            self.match_up(&mut left, service, ids, Check::is_of_the_same);
+        }
+        for id in left {
             self.remove(id);
         }
+        for (service, ids) in checked.into_iter().zip(ids) {
+            let key = service.key();
+            let kept = service.checks.iter().zip(ids).map(|(check, id)| match id {
+                Some(id) => self.keep(id, &key, service, check, now),
+                None => self.add(&key, service, check, now),
+            });
+            let kept = kept.collect();
+            self.services.insert(key, kept);
+        }
+    }
+
+    /// Moves the ids of checks that go on as checks of `service` from `known` to `ids`.
+    fn match_up(
+        &self,
+        known: &mut Vec<u64>,
+        service: &ServiceConfig,
+        ids: &mut [Option<u64>],
+        is_close: impl Fn(&Check, &Check) -> bool,
+    ) {
+        for (check, id) in service.checks.iter().zip(ids).filter(|(_, id)| id.is_none()) {
+            let goes_on = |id: &u64| {
+                self.entries.get(id).is_some_and(|entry| {
+                    // Heartbeats come by the service's name.
+                    let is_named = matches!(check.kind, Kind::Ttl(ttl::Config { file: None, .. }));
+                    is_close(&entry.check, check) && (!is_named || *entry.service == *service.name.value)
+                })
+            };
+            *id = known.iter().position(goes_on).map(|index| known.swap_remove(index));
+        }
+    }
+
+    /// Lets a check go on with other settings, or as another service's.
+    fn keep(&mut self, id: u64, key: &Arc<str>, service: &ServiceConfig, check: &Check, now: Instant) -> u64 {
+        let Some(entry) = self.entries.get_mut(&id) else { return self.add(key, service, check, now) };
+        entry.key = Arc::clone(key);
+        entry.service = service.name.value.as_str().into();
+        entry.shown.service.clone_from(&service.name.value);
+        if *entry.check != *check {
+            entry.health.set_rules(check.rules);
+            entry.check = Arc::new(check.clone());
+            entry.shown.check = check.to_string();
+            entry.shown.state = entry.health.state();
+            // A shorter interval counts at once. The place in the queue that this one had is passed over.
+            let sooner = entry.began + check.interval;
+            if entry.probe.is_none() && sooner < entry.due && entry.due > now {
+                entry.due = sooner.max(now);
+                entry.shown.due = Some(entry.due);
+                self.due.push(Reverse((entry.due, id)));
+            }
+        }
+        id
     }
 
     fn add(&mut self, key: &Arc<str>, service: &ServiceConfig, check: &Check, now: Instant) -> u64 {
@@ -138,7 +204,8 @@ impl Checks {
         };
         let (key, service) = (Arc::clone(key), service.name.value.as_str().into());
         let check = Arc::new(check.clone());
-        let entry = Entry { key, service, check, health, due, began: now, waited: 0, probe: None, shown };
+        let entry =
+            Entry { key, service, check, health, due, began: now, listening_since: now, waited: 0, probe: None, shown };
         self.entries.insert(self.count, entry);
         self.due.push(Reverse((due, self.count)));
         self.count
@@ -208,7 +275,11 @@ impl Checks {
             && due <= now
         {
             self.due.pop();
-            if let Some(entry) = self.entries.get(&id) {
+            // A later place of a check that was moved forward is passed over.
+            if let Some(entry) = self.entries.get(&id)
+                && entry.due == due
+                && entry.probe.is_none()
+            {
                 self.queues.of(&entry.check.kind).push(due, id);
             }
         }
@@ -226,6 +297,12 @@ impl Checks {
 
     fn start(&mut self, id: u64, now: Instant) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
+        if entry.awaits_first_heartbeat(&self.status.heartbeats(), now) {
+            entry.due = now + entry.check.interval.min(SPREAD);
+            entry.shown.due = Some(entry.due);
+            self.due.push(Reverse((entry.due, id)));
+            return;
+        }
         let late = now.saturating_duration_since(entry.due);
         entry.shown.latest = entry.shown.latest.max(late);
         (entry.began, entry.waited, entry.shown.due) = (now, 0, None);
@@ -326,7 +403,7 @@ impl Checks {
             State::Unknown => entry.check.interval.min(SPREAD),
             State::Well | State::Ill => entry.check.interval,
         };
-        entry.due = now.max(entry.began + interval.mul_f64(0.9 + self.chance.f64() / 5.0));
+        entry.due = now.max(entry.began + interval.mul_f64(0.9 + self.chance.f64() / 10.0));
         self.due.push(Reverse((entry.due, id)));
         let shown = &mut entry.shown;
         shown.due = Some(entry.due);

@@ -29,6 +29,11 @@ impl Heartbeats {
         self.beats().insert(service.to_owned(), now);
     }
 
+    /// Whether the service at this path has ever reported to this process.
+    pub(super) fn has_heard(&self, service: &str) -> bool {
+        self.last(service).is_some()
+    }
+
     fn last(&self, service: &str) -> Option<Instant> {
         self.beats().get(service).copied()
     }
@@ -57,7 +62,7 @@ impl Config {
             Some(file) => touched(file)?,
             None => match heartbeats.last(service) {
                 Some(last) => tokio::time::Instant::now().into_std().saturating_duration_since(last),
-                None => return Err("it has said nothing yet".into()),
+                None => return Err(format!("no heartbeat in the {:?} since this process listens", self.ttl).into()),
             },
         };
         let age = Duration::from_millis(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));

@@ -419,10 +419,50 @@ async fn what_an_earlier_process_left_stays_until_a_check_has_decided() {
     let mut patient = checked("a", 80);
     patient.checks[0].rules.fall = 20;
     let process = Process::start(&memory, 2, vec![patient]);
-    process.reaches(State::Held(Hold::Unchecked)).await;
+    // In our own session: the old one expires, and the checks may take longer than that.
+    process.registered().await;
+    memory.expire(old);
     pause(2).await;
-    assert_eq!(znode(&memory, A).unwrap().stat.ephemeral_owner, old);
+    assert_eq!(znode(&memory, A).unwrap().stat.ephemeral_owner, process.session());
     until("the ill one is gone", || znode(&memory, A).is_none()).await;
+    assert!(matches!(process.state(), State::Held(Hold::Unhealthy(_)) | State::Waiting(_)), "{:?}", process.state());
+    process.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registered_service_with_a_new_check_stays_until_that_has_a_verdict() {
+    let memory = Memory::new("test");
+    let process = Process::start(&memory, 1, vec![service("a", 80)]);
+    process.registered().await;
+    let before = znode(&memory, A).unwrap().stat;
+    let mut patient = checked("a", 80);
+    patient.checks[0].rules.fall = 20;
+    process.services.set(vec![patient]).unwrap();
+    pause(5).await;
+    assert_eq!(znode(&memory, A).map(|znode| znode.stat), Some(before));
+    // Its session's end takes it out; it comes back, since nothing has spoken against it.
+    memory.expire(process.session());
+    until("it is back", || znode(&memory, A).is_some()).await;
+    until("the ill one is gone", || znode(&memory, A).is_none()).await;
+    pause(60).await;
+    assert!(matches!(process.state(), State::Held(Hold::Unhealthy(_))), "{:?}", process.state());
+    process.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ill_service_whose_check_is_replaced_waits_for_the_new_ones_verdict() {
+    let memory = Memory::new("test");
+    let process = Process::start(&memory, 1, vec![checked("a", 80)]);
+    process
+        .reaches(State::Held(Hold::Unhealthy("ttl 2s: no heartbeat in the 2s since this process listens".into())))
+        .await;
+    let mut other = checked("a", 80);
+    other.checks[0].kind = Kind::Ttl(ttl::Config { file: Some("/nowhere".into()), ttl: Duration::from_secs(2) });
+    other.checks[0].rules.fall = 20;
+    process.services.set(vec![other]).unwrap();
+    pause(5).await;
+    assert_eq!(process.state(), State::Held(Hold::Unchecked));
+    assert!(znode(&memory, A).is_none());
     process.stop().await;
 }
 

@@ -9,7 +9,7 @@ mod world;
 use std::time::Duration;
 
 use super::plan::Input;
-use super::status::State;
+use super::status::{Hold, State};
 use super::wanted::Wanted;
 use world::{CALM, PATHS, Process, World, path};
 
@@ -39,11 +39,15 @@ fn check(world: &World) {
             let hold = process.wanted.iter().filter(|one| one.path == path).find_map(|one| one.hold.clone());
             if let Some(hold) = hold {
                 let state = &process.reported[&path];
-                world.require(*state == State::Held(hold), || format!("{path} is held and {state:?}"));
+                // What is registered already stays until a check has a verdict.
+                let may_stay = hold == Hold::Unchecked && matches!(state, State::Registered | State::Blocked(_));
+                world.require(may_stay || *state == State::Held(hold), || format!("{path} is held and {state:?}"));
             }
         }
         let Some(znode) = world.tree.get(&path) else {
-            world.require(wanting.is_empty(), || format!("{path} is missing"));
+            let says_so = |one: &Process| one.reported.get(&path) == Some(&State::Registered);
+            let is_claimed = world.processes.iter().any(says_so);
+            world.require(wanting.is_empty() && !is_claimed, || format!("{path} is missing"));
             continue;
         };
         let owner = znode.stat.ephemeral_owner;
@@ -52,7 +56,9 @@ fn check(world: &World) {
             world.require(blocked, || format!("a stranger has {path} and it is not told"));
             continue;
         }
-        let holder = wanting.iter().find(|process| process.session == Some(owner));
+        let may_have = |one: &Wanted| one.path == path && matches!(one.hold, None | Some(Hold::Unchecked));
+        let having = || world.processes.iter().filter(|one| one.wanted.iter().any(may_have));
+        let holder = having().find(|process| process.session == Some(owner));
         let content = holder.and_then(|holder| holder.wanted.iter().find(|one| one.path == path));
         world.require(content.is_some_and(|one| *one.data == *znode.data), || format!("{path} is not as wanted"));
         for process in wanting {

@@ -10,6 +10,7 @@ pub(crate) mod dig;
 pub(crate) mod elder;
 pub(crate) mod ensemble;
 pub(crate) mod kazoo;
+pub(crate) mod looker;
 pub(crate) mod proxy;
 pub(crate) mod python;
 pub(crate) mod readers;

@@ -1,0 +1,151 @@
+//! What is registered stays registered: edits of the configuration under a client that looks every 5 ms.
+
+#![allow(clippy::disallowed_methods)] // these run on threads that may block
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::agent::{UNAVAILABLE, Web, blocking, node, registry, serve, service, until};
+use crate::harness::app::{Binary, scratch};
+use crate::harness::kazoo::Kazoo;
+use crate::harness::looker::Looker;
+
+/// An agent under edits.
+struct Agent {
+    binary: Binary,
+    path: PathBuf,
+}
+
+impl Agent {
+    fn start(config: &str) -> Self {
+        let (binary, path) = serve(config);
+        Self { binary, path }
+    }
+
+    /// Writes the configuration and waits until it is in force.
+    fn edit(&self, config: &str) {
+        let before = self.binary.log().matches("configuration re-read").count();
+        std::fs::write(&self.path, config).expect("the configuration");
+        self.binary.signal("HUP");
+        let taken = || self.binary.log().matches("configuration re-read").count() > before;
+        until("the edit is taken", || taken().then_some(()));
+    }
+}
+
+/// The settings of the checks, as one after the other they are edited.
+struct Settings {
+    common: &'static str,
+    http: &'static str,
+    ttl: &'static str,
+    service: &'static str,
+    more: &'static str,
+}
+
+const PLAIN: Settings = Settings {
+    common: "interval = \"300ms\", timeout = \"1s\", rise = 2, fall = 2",
+    http: "",
+    ttl: "60s",
+    service: "address = \"127.0.0.1\"",
+    more: "",
+};
+
+const EDITS: [Settings; 12] = [
+    Settings { common: "interval = \"300ms\", timeout = \"2s\", rise = 2, fall = 2", ..PLAIN },
+    Settings { common: "interval = \"700ms\", timeout = \"1s\", rise = 2, fall = 2", ..PLAIN },
+    Settings { common: "interval = \"300ms\", timeout = \"1s\", rise = 9, fall = 2", ..PLAIN },
+    Settings { common: "interval = \"300ms\", timeout = \"1s\", rise = 9, fall = 5", ..PLAIN },
+    Settings { common: "interval = \"300ms\", timeout = \"1s\", rise = 2, fall = 2, initial = \"healthy\"", ..PLAIN },
+    Settings { http: ", headers = { x-check = \"1\" }, method = \"HEAD\"", ..PLAIN },
+    Settings { http: ", status = \"200-204\"", ..PLAIN },
+    Settings { ttl: "61s", ..PLAIN },
+    Settings { service: "network = \"127.0.0.1/32\"", ..PLAIN },
+    Settings { service: "interface = \"lo\"\nnetwork = \"127.0.0.1/32\"", ..PLAIN },
+    Settings { more: "properties = { weight = 20 }", ..PLAIN },
+    PLAIN,
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_edit_of_a_check_takes_a_healthy_service_out() {
+    blocking(|servers| {
+        let mut kazoo = Kazoo::connect(&servers);
+        let (web, open) = (Web::start(), TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port"));
+        let tcp = open.local_addr().expect("an address");
+        let alive = scratch("alive");
+        std::fs::write(&alive, "").expect("a file");
+        let config = |agent: u16, edit: &Settings| {
+            let Settings { common, http, ttl, service, more } = edit;
+            let checks = [
+                format!("check.http = {{ url = \"http://{}/\", {common}{http} }}", web.address),
+                format!("check.tcp = {{ address = \"{tcp}\", {common} }}"),
+                format!("check.exec = {{ command = [\"/bin/sleep\", \"0.05\"], {common} }}"),
+                format!("check.ttl = {{ file = \"{}\", ttl = \"{ttl}\" }}", alive.display()),
+            ];
+            let services = ["web", "db", "job", "beat"].into_iter().zip(&checks).map(|(name, check)| {
+                format!("[[service]]\nname = \"{name}\"\nport = {}\n{service}\n{check}\n{more}\n", 80 + agent)
+            });
+            registry(&servers) + &services.collect::<String>()
+        };
+        let agents: Vec<_> = (0..3).map(|agent| Agent::start(&config(agent, &PLAIN))).collect();
+        let of = |agent: u16, name: &str| format!("/services/{name}/providers/127.0.0.1:{}", 80 + agent);
+        let nodes: Vec<_> = (0..3).flat_map(|agent| ["web", "db", "job", "beat"].map(|name| of(agent, name))).collect();
+        for path in &nodes {
+            until(path, || kazoo.get(path));
+        }
+        let looker = Looker::start(&servers, nodes.clone());
+        for edit in &EDITS {
+            for (number, agent) in (0..).zip(&agents) {
+                agent.edit(&config(number, edit));
+            }
+            sleep(Duration::from_millis(200));
+        }
+        sleep(Duration::from_secs(1));
+        let seen = looker.stop();
+        assert!(seen.looks > 100 && seen.absent.is_empty(), "{seen:?}");
+        for agent in &agents {
+            assert!(!agent.binary.log().contains("withdrawn"), "{}", agent.binary.log());
+        }
+
+        // Killed during an edit, it is out within `fall` × `interval` and a second.
+        for edit in [&EDITS[0], &EDITS[5], &EDITS[8]] {
+            web.behave(UNAVAILABLE);
+            let begun = Instant::now();
+            agents[0].edit(&config(0, edit));
+            until("it is out", || kazoo.get(&of(0, "web")).is_none().then_some(()));
+            let took = begun.elapsed();
+            assert!(took < Duration::from_millis(600 + 1000), "{took:?}");
+            web.behave(0);
+            until("it is back", || kazoo.get(&of(0, "web")));
+        }
+        let log = agents[0].binary.log();
+        assert!(log.contains("withdrawn") && log.contains("reason=http http://"), "{log}");
+        assert!(log.contains("registered") && log.contains("its checks pass"), "{log}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_leaves_the_configuration_is_told_with_its_file() {
+    blocking(|servers| {
+        let mut kazoo = Kazoo::connect(&servers);
+        let config = "include = [\"conf.d/*.toml\"]\n".to_owned() + &registry(&servers) + &service("main", 82, "");
+        let agent = Agent::start(&config);
+        until("it runs", || kazoo.get(&node("main", 82)));
+        let snippet = agent.path.with_file_name("conf.d").join("web.toml");
+        std::fs::create_dir_all(snippet.parent().expect("a directory")).expect("conf.d");
+        std::fs::write(&snippet, service("web", 80, "") + &service("db", 81, "")).expect("a snippet");
+        agent.edit(&config);
+        for path in [node("web", 80), node("db", 81)] {
+            until(&path, || kazoo.get(&path));
+        }
+        std::fs::write(&snippet, service("db", 81, "")).expect("a snippet");
+        until("it is out", || kazoo.get(&node("web", 80)).is_none().then_some(()));
+        let log = agent.binary.log();
+        let line = log.lines().find(|line| line.contains("has left the configuration and is being withdrawn"));
+        let line = line.unwrap_or_else(|| panic!("{log}"));
+        assert!(line.contains("WARN") && line.contains("web.toml") && line.contains("web"), "{line}");
+        assert!(kazoo.get(&node("db", 81)).is_some());
+    })
+    .await;
+}
