@@ -50,6 +50,7 @@ const PLACES: &[(&str, &[&str])] = &[
     ("clap", &["cli", "main"]),
     ("axum", &["admin"]),
     ("serde_json", &["format", "keeper/text", "admin", "announce", "export"]),
+    ("dns_lookup", &["announce/check/lookup"]),
     ("if_addrs", &["announce/address"]),
     ("regex_automata", &["announce/check"]),
     ("rustix", &["announce/check", "cli/serve"]),

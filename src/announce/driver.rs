@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::address::Own;
+use super::check::Means;
 use super::check::runner::{Change, Checks, Told};
-use super::check::slots::Slots;
 use super::config::ServiceConfig;
 use super::operations::{Arming, Outcome, inspect, make_parents};
 use super::plan::{Action, Input, News, Plan};
@@ -34,7 +34,7 @@ pub struct Announcer<E> {
     writer: Writer,
     services: Services,
     status: Status,
-    slots: Slots,
+    means: Means,
 }
 
 /// What an announcer registers; clones give to the same.
@@ -70,12 +70,12 @@ impl<E: Ensemble> Announcer<E> {
     pub fn new(ensemble: E, writer: Writer, services: Vec<ServiceConfig>) -> Result<Self, Error> {
         let services =
             Services { writer: writer.clone(), wish: Arc::new(watch::Sender::new(Vec::new())) }.holding(services)?;
-        Ok(Self { ensemble, writer, services, status: Status::default(), slots: Slots::default() })
+        Ok(Self { ensemble, writer, services, status: Status::default(), means: Means::default() })
     }
 
-    /// The same with so many probes of checks on their way at most.
-    pub fn with_slots(self, slots: Slots) -> Self {
-        Self { slots, ..self }
+    /// The same with these means for its checks.
+    pub fn with_means(self, means: Means) -> Self {
+        Self { means, ..self }
     }
 
     /// Where other services can be given to it, now and while it runs.
@@ -95,7 +95,7 @@ impl<E: Ensemble> Announcer<E> {
         addresses.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let driver = Driver {
             wish: self.services.wish.subscribe(),
-            checks: Checks::new(self.status.clone(), self.slots, fastrand::Rng::new()),
+            checks: Checks::new(self.status.clone(), self.means.clone(), fastrand::Rng::new()),
             follows_addresses: false,
             announcer: self,
             plan: Plan::new(fastrand::Rng::new()),

@@ -48,6 +48,8 @@ pub struct App {
     announcers: JoinSet<Ended>,
     /// The zones' master files, by origin.
     zone_files: Vec<(String, ZoneFile)>,
+    /// What all checks may use.
+    means: announce::check::Means,
     /// Where each registry's announcer takes its services.
     services: Vec<(String, announce::Services)>,
     /// What the DNS server goes by, where there is one.
@@ -76,6 +78,7 @@ impl App {
             parts: JoinSet::new(),
             announcers: JoinSet::new(),
             zone_files: Vec::new(),
+            means: announce::check::Means::default(),
             services: Vec::new(),
             server: None,
             config: config.clone(),
@@ -358,6 +361,7 @@ impl App {
         };
         // Also where nothing is to be registered yet: without services it connects to nothing.
         let announcer = Announcer::new(ensemble, writer, config.services_of(&registry.name))?;
+        let announcer = announcer.with_means(self.means.clone());
         self.services.push((registry.name.clone(), announcer.services()));
         sources.announcements.push((registry.name.clone(), announcer.status()));
         let (name, stop) = (format!("announcer of registry {}", registry.name), self.withdraw.clone());

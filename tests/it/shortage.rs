@@ -4,7 +4,7 @@
 #![allow(clippy::disallowed_methods)] // these run on threads that may block
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
@@ -180,6 +180,108 @@ fn seven_hundred_hanging_tcp_checks_do_not_delay_a_command_nor_each_other() {
     let took = withdrawn(address, "job");
     assert!(took < Duration::from_secs(4), "{took:?}");
     assert!(counted(address, "check_no_results_total", &["slots"]) < 1.0);
+}
+
+/// A socket where the resolver of a file of this path expects a name server.
+fn name_server() -> (std::net::UdpSocket, PathBuf) {
+    let address = std::net::Ipv4Addr::new(127, 53, fastrand::u8(..), fastrand::u8(1..255));
+    let socket = std::net::UdpSocket::bind((address, 53)).expect("port 53, as root");
+    let resolv = scratch("resolv.conf");
+    std::fs::write(&resolv, format!("nameserver {address}\noptions timeout:30 attempts:2\n")).expect("a file");
+    (socket, resolv)
+}
+
+/// The binary, which alone sees this file as resolv.conf.
+fn with_resolver(config: &str, resolv: &Path) -> Binary {
+    let path = scratch("zonekeeper.toml");
+    std::fs::write(&path, config).expect("a configuration");
+    let (resolv, path) = (resolv.display(), path.display());
+    Binary::run_in(&format!("mount --bind {resolv} /etc/resolv.conf && exec \"$0\" serve --config {path}"), &[])
+}
+
+#[test]
+fn servfail_is_no_result_and_a_name_that_does_not_exist_is_a_bad_one() {
+    const SERVFAIL: u8 = 2;
+    const NXDOMAIN: u8 = 3;
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let (socket, resolv) = name_server();
+    std::thread::spawn(move || {
+        let mut message = [0; 512];
+        while let Ok((length, client)) = socket.recv_from(&mut message) {
+            let is_missing = message[..length].windows(7).any(|label| label == b"missing");
+            message[2] |= 0x80;
+            message[3] = 0x80 | if is_missing { NXDOMAIN } else { SERVFAIL };
+            let _ = socket.send_to(&message[..length], client);
+        }
+    });
+    let tcp = |name: &str| {
+        format!(
+            "{{ tcp = {{ address = \"{name}.example.com:80\", interval = \"200ms\", fall = 2, initial = \"healthy\" }} }}"
+        )
+    };
+    let config = base(address.port()) + &service("failing", &tcp("failing")) + &service("gone", &tcp("missing"));
+    let ours = with_resolver(&config, &resolv);
+    registered(address, "failing");
+    withdrawn(address, "gone");
+    until("no result for it", || {
+        (counted(address, "check_no_results_total", &["resolver", "failing"]) >= 5.0).then_some(())
+    });
+    assert!(counted(address, "check_no_results_total", &["missing"]) < 1.0);
+    registered(address, "failing");
+    let shown = line(&status(address), "tcp missing.example.com:80");
+    assert!(shown.contains("missing.example.com cannot be looked up: "), "{shown}: {}", ours.log());
+}
+
+#[test]
+fn a_silent_resolver_changes_nothing_for_checks_of_other_targets_nor_for_services_that_were_healthy() {
+    let (port, flag) = (free_port(), scratch("flag"));
+    std::fs::write(&flag, "").expect("a file");
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let open = listener.local_addr().expect("an address").port();
+    let (_silent, resolv) = name_server();
+    let tcp = |target: &str| {
+        format!("{{ tcp = {{ address = \"{target}\", interval = \"1s\", timeout = \"1s\", rise = 1 }} }}")
+    };
+    let mut config = base(port)
+        + &service("local", &tcp(&format!("localhost:{open}")))
+        + &service("literal", &tcp(&format!("127.0.0.1:{open}")))
+        + &service(
+            "job",
+            &format!(
+                "{{ exec = {{ command = [\"/usr/bin/test\", \"-e\", \"{}\"], interval = \"500ms\", rise = 1, fall = 2 }} }}",
+                flag.display()
+            ),
+        );
+    for number in 0..60 {
+        config += &service(&format!("name{number}"), &tcp(&format!("db{number}.example.com:80")));
+    }
+    config += &service(
+        "hopeful",
+        "{ tcp = { address = \"other.example.com:80\", interval = \"1s\", timeout = \"1s\", initial = \"healthy\" } }",
+    );
+    let ours = with_resolver(&config, &resolv);
+    for name in ["local", "literal", "job", "hopeful"] {
+        registered(address, name);
+    }
+    until("no result for each of the names", || {
+        let counted = counted(address, "check_no_results_total", &["reason=\"resolver\""]);
+        (counted >= 180.0).then_some(())
+    });
+    assert!(counted(address, "check_failures_total", &[]) < 1.0, "{}", ours.log());
+    let threads = std::fs::read_dir(format!("/proc/{}/task", ours.id())).expect("threads").count();
+    assert!(threads < 32 + 60, "{threads} threads");
+    for name in ["local", "literal", "job", "hopeful"] {
+        registered(address, name);
+    }
+    assert!(status(address).contains("no result now, no answer from the resolver"));
+    assert_eq!(ours.log().matches("checks have no result").count(), 1, "{}", ours.log());
+    drop(listener);
+    std::fs::remove_file(&flag).expect("a file");
+    for name in ["local", "literal", "job"] {
+        let took = withdrawn(address, name);
+        assert!(took < Duration::from_secs(6), "{name}: {took:?}");
+    }
 }
 
 /// A listener whose queue is full: connects to it hang.

@@ -7,11 +7,11 @@
 use hyper::client::conn::http2;
 use hyper::{HeaderMap, Method, Request};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpStream;
 
 use super::outcome::{Failure, Probed};
+use super::target::Stream;
 use super::wire::{self, Once};
-use super::{check_target, kept};
+use super::{Stage, check_target, kept};
 use crate::settings::Section;
 
 /// Bytes of an answer that are looked at; a health answer has seven.
@@ -22,7 +22,7 @@ const LONGEST: usize = 120;
 /// Whom to ask, and about what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// `HOST:PORT`.
+    /// `HOST:PORT` or `unix:/path`.
     pub target: String,
     /// The gRPC service; empty for the server as a whole.
     pub service: String,
@@ -40,8 +40,8 @@ impl Config {
         Some(Self { target: target?, service: service.map(|said| said.value).unwrap_or_default() })
     }
 
-    pub(super) async fn probe(&self) -> Probed {
-        let stream = TcpStream::connect(&self.target).await.map_err(|error| Failure::of("no connection", &error))?;
+    pub(super) async fn probe(&self, stream: Stream, stage: &Stage) -> Probed {
+        stage.enter("no answer");
         let failed = |error: hyper::Error| Failure::of("no answer", &error);
         let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
         let (mut sender, connection) = handshake.await.map_err(failed)?;
@@ -66,11 +66,16 @@ impl Config {
     fn request(&self) -> Result<Request<Once>, String> {
         Request::builder()
             .method(Method::POST)
-            .uri(format!("http://{}/grpc.health.v1.Health/Check", self.target))
+            .uri(format!("http://{}/grpc.health.v1.Health/Check", self.authority()))
             .header("content-type", "application/grpc")
             .header("te", "trailers")
             .body(Once::new(self.message()))
             .map_err(|error| format!("it cannot be asked: {error}"))
+    }
+
+    /// The target as a URL has it; a socket is on this host.
+    fn authority(&self) -> &str {
+        if self.target.starts_with("unix:") { "localhost" } else { &self.target }
     }
 
     /// The request as a gRPC message: not compressed, its length, and `string service = 1`.

@@ -12,12 +12,12 @@ use hyper::{Method, Uri};
 use hyper_util::rt::TokioIo;
 use regex_automata::meta::Regex;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 
-use super::kept;
 use super::outcome::{Failure, Probed};
+use super::target::{Stream, Target};
 use super::tls::{self, Tls};
 use super::wire::{self, Once};
+use super::{Stage, kept};
 use crate::settings::{Kind, Section, Setting, Span, Value};
 
 /// Bytes of an answer's body that are looked at.
@@ -156,17 +156,22 @@ impl Config {
         Some(Self { url, tls, method: method?, headers, status, contains, matches })
     }
 
-    pub(super) async fn probe(&self) -> Probed {
-        let host = bare(self.url.host().unwrap_or_default());
+    pub(super) fn target(&self) -> Option<Target<'_>> {
         let port = self.url.port_u16().unwrap_or(if self.tls.is_some() { 443 } else { 80 });
-        let stream = TcpStream::connect((host, port)).await.map_err(|error| Failure::of("no connection", &error))?;
+        Some(Target::Host(bare(self.url.host()?).into(), port))
+    }
+
+    pub(super) async fn probe(&self, stream: Stream, stage: &Stage) -> Probed {
+        let host = bare(self.url.host().unwrap_or_default());
+        stage.enter(if self.tls.is_some() { "no TLS handshake" } else { "no answer" });
         match &self.tls {
-            None => self.ask(stream).await,
-            Some(tls) => self.ask(tls.connect(host, stream).await?).await,
+            None => self.ask(stream, stage).await,
+            Some(tls) => self.ask(tls.connect(host, stream).await?, stage).await,
         }
     }
 
-    async fn ask(&self, stream: impl AsyncRead + AsyncWrite + Unpin) -> Probed {
+    async fn ask(&self, stream: impl AsyncRead + AsyncWrite + Unpin, stage: &Stage) -> Probed {
+        stage.enter("no answer");
         let failed = |error: hyper::Error| Failure::of("no answer", &error);
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
         let exchange = async {

@@ -12,20 +12,28 @@ mod episode;
 pub mod exec;
 pub mod grpc;
 pub mod health;
+mod hosts;
 pub mod http;
+mod lookup;
 pub mod outcome;
 pub(super) mod runner;
 pub mod slots;
+mod target;
 pub mod tcp;
 pub mod tls;
 pub mod ttl;
 mod wire;
 
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use health::Rules;
-use outcome::Probed;
+pub use lookup::Lookups;
+use outcome::{Failure, Probed, Shortage};
+use slots::Slots;
+use target::Target;
+use tokio::time::{Instant, timeout_at};
 use ttl::Heartbeats;
 
 use crate::settings::{Kind as Said, Section, Value, nearest};
@@ -38,6 +46,8 @@ pub const KEPT: usize = 1000;
 
 /// The shortest interval: ten probes a second are no check but a load.
 const SHORTEST: Duration = Duration::from_millis(100);
+/// A time limit that ends so much later than it should is no fault of the service: this process stood still.
+const STALL: Duration = Duration::from_millis(500);
 
 /// One check of a service.
 #[derive(Debug, Clone, PartialEq)]
@@ -141,19 +151,93 @@ impl Check {
         }
     }
 
-    /// Looks once.
+    /// Looks once, within the time limit. Its target is looked up before, within the same time.
     ///
-    /// Not bounded in time; whoever stops waiting drops the future, and everything it has started ends with it.
+    /// Dropping the future ends everything that it has started.
     ///
     /// # Errors
     /// A bad result, or none.
-    pub async fn probe(&self, service: &str, heartbeats: &Heartbeats) -> Probed {
-        match &self.kind {
-            Kind::Tcp(config) => config.probe().await,
-            Kind::Http(config) => config.probe().await,
-            Kind::Exec(config) => config.probe().await,
-            Kind::Grpc(config) => config.probe().await,
-            Kind::Ttl(config) => config.probe(service, heartbeats),
+    pub async fn probe(&self, service: &str, tools: &Tools) -> Probed {
+        let target = match self.kind.target() {
+            Some(target) => Some(target.resolve(&tools.lookups, self.timeout).await?),
+            None => None,
+        };
+        let stage = Stage::default();
+        let ask = async {
+            let connect = async {
+                stage.enter("no connection");
+                match &target {
+                    Some(target) => target.connect(self.timeout).await,
+                    None => Err("it has no target".into()),
+                }
+            };
+            match &self.kind {
+                Kind::Tcp(_) => connect.await.map(|_| "connected".to_owned()),
+                Kind::Http(config) => config.probe(connect.await?, &stage).await,
+                Kind::Exec(config) => config.probe().await,
+                Kind::Grpc(config) => config.probe(connect.await?, &stage).await,
+                Kind::Ttl(config) => config.probe(service, &tools.heartbeats),
+            }
+        };
+        let end = Instant::now() + self.timeout;
+        let probed = timeout_at(end, ask).await;
+        probed.unwrap_or_else(|_| Err(self.out_of_time(&stage, end.elapsed())))
+    }
+
+    /// The result of a probe that has not ended at its time limit, but `late` after it.
+    fn out_of_time(&self, stage: &Stage, late: Duration) -> Failure {
+        let missing = match stage.now() {
+            "" => "no result",
+            missing => missing,
+        };
+        let reason = format!("{missing} within {:?}", self.timeout);
+        if late > STALL.max(self.timeout / 2) {
+            return Failure::NoResult(Shortage::Time, format!("{reason}, but this process stood still for {late:?}"));
+        }
+        Failure::Bad(reason)
+    }
+}
+
+/// What all checks of a process may use.
+#[derive(Debug, Clone, Default)]
+pub struct Means {
+    /// How many probes may be on their way at once.
+    pub slots: Slots,
+    /// Look-ups of names.
+    pub lookups: Lookups,
+}
+
+/// What probes use and share.
+#[derive(Debug, Clone, Default)]
+pub struct Tools {
+    /// When services have said that they are well.
+    pub heartbeats: Arc<Heartbeats>,
+    /// Look-ups of names.
+    pub lookups: Lookups,
+}
+
+/// What a probe waits for, in words for when that does not come: `no connection`.
+#[derive(Debug, Default)]
+struct Stage(Mutex<&'static str>);
+
+impl Stage {
+    fn enter(&self, missing: &'static str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = missing;
+    }
+
+    fn now(&self) -> &'static str {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kind {
+    /// The place that it connects to, if it does.
+    fn target(&self) -> Option<Target<'_>> {
+        match self {
+            Self::Tcp(config) => Target::parse(&config.target),
+            Self::Http(config) => config.target(),
+            Self::Grpc(config) => Target::parse(&config.target),
+            Self::Exec(_) | Self::Ttl(_) => None,
         }
     }
 }
@@ -168,16 +252,12 @@ fn at_least(section: &mut Section<'_>, key: &'static str, default: Duration, lea
     }
 }
 
-/// `HOST:PORT`, where the host may be a name or an address, an IPv6 one in brackets.
+/// `HOST:PORT`, where the host may be a name or an address, an IPv6 one in brackets; or `unix:/path`.
 fn check_target(section: &mut Section<'_>, port: u16) -> Option<String> {
     let Some(target) = section.located::<String>("address") else { return Some(format!("127.0.0.1:{port}")) };
-    let is_good = target.value.rsplit_once(':').is_some_and(|(host, port)| {
-        let is_bracketed = host.starts_with('[') && host.ends_with(']');
-        let host_is_good = !host.is_empty() && (is_bracketed || !host.contains(':'));
-        host_is_good && port.parse::<u16>().is_ok_and(|port| port != 0)
-    });
+    let is_good = Target::parse(&target.value).is_some();
     if !is_good {
-        let help = "host:port, such as \"127.0.0.1:8080\" or \"[::1]:8080\"";
+        let help = "host:port, such as \"127.0.0.1:8080\" or \"[::1]:8080\", or a Unix socket, \"unix:/run/app.sock\"";
         section.problems().add_with_help(target.span, "`address` must be a host and a port", help);
     }
     is_good.then_some(target.value)

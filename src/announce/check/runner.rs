@@ -14,15 +14,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::task::{AbortHandle, Id, JoinSet};
-use tokio::time::{sleep_until, timeout_at};
+use tokio::time::sleep_until;
 use tracing::{info, warn};
 
 use super::episode::Episode;
 use super::health::{Health, State};
 use super::outcome::{Failure, Probed, Shortage};
-use super::slots::{Queues, Slots};
+use super::slots::Queues;
 use super::ttl::{self, Heartbeats};
-use super::{Check, Kind};
+use super::{Check, Kind, Means, Tools};
 use crate::announce::config::ServiceConfig;
 use crate::announce::status::{CheckStatus, Hold, LastResult, Missed, Status};
 
@@ -30,9 +30,6 @@ use crate::announce::status::{CheckStatus, Hold, LastResult, Missed, Status};
 const SPREAD: Duration = Duration::from_millis(500);
 /// How often checks that wait are looked at.
 const LOOK: Duration = Duration::from_millis(500);
-/// A time limit that ends so much later than it should is no fault of the service: this process stood still.
-const STALL: Duration = Duration::from_millis(500);
-
 /// A service whose health has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::announce) struct Change {
@@ -56,6 +53,7 @@ pub(in crate::announce) struct Checks {
     shortages: BTreeMap<Shortage, Option<Episode>>,
     /// When waiting checks are to be looked at.
     look: Option<Instant>,
+    tools: Tools,
     status: Status,
     chance: fastrand::Rng,
 }
@@ -91,7 +89,8 @@ impl Entry {
 
 impl Checks {
     /// No checks yet. Their start is shown in `status`, which also hears heartbeats.
-    pub(in crate::announce) fn new(status: Status, slots: Slots, chance: fastrand::Rng) -> Self {
+    pub(in crate::announce) fn new(status: Status, means: Means, chance: fastrand::Rng) -> Self {
+        let Means { slots, lookups } = means;
         Self {
             services: BTreeMap::new(),
             entries: BTreeMap::new(),
@@ -102,6 +101,7 @@ impl Checks {
             probes: HashMap::new(),
             shortages: BTreeMap::new(),
             look: None,
+            tools: Tools { heartbeats: status.heartbeats(), lookups },
             status,
             chance,
         }
@@ -307,12 +307,8 @@ impl Checks {
         entry.shown.latest = entry.shown.latest.max(late);
         (entry.began, entry.waited, entry.shown.due) = (now, 0, None);
         let (check, service) = (Arc::clone(&entry.check), Arc::clone(&entry.service));
-        let heartbeats = self.status.heartbeats();
-        let probe = self.running.spawn(async move {
-            let deadline = tokio::time::Instant::now() + check.timeout;
-            let probed = timeout_at(deadline, check.probe(&service, &heartbeats)).await;
-            (id, probed.unwrap_or_else(|_| Err(out_of_time(&check, deadline.elapsed()))))
-        });
+        let tools = self.tools.clone();
+        let probe = self.running.spawn(async move { (id, check.probe(&service, &tools).await) });
         let is_late = late > entry.check.interval;
         let queue = self.queues.of(&entry.check.kind);
         queue.enter();
@@ -448,15 +444,6 @@ impl Checks {
             }
         }
     }
-}
-
-/// The result of a probe that has not ended at its time limit, but `late` after it.
-fn out_of_time(check: &Check, late: Duration) -> Failure {
-    let reason = format!("no result within {:?}", check.timeout);
-    if late > STALL.max(check.timeout / 2) {
-        return Failure::NoResult(Shortage::Time, format!("{reason}, but this process stood still for {late:?}"));
-    }
-    Failure::Bad(reason)
 }
 
 /// A check that stands otherwise than before its last result, if only by that.

@@ -8,7 +8,6 @@ use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use tokio::time::timeout;
 
 use super::*;
 use crate::settings::{Problems, Span, Table};
@@ -46,8 +45,7 @@ fn check(kind: &str, settings: &[(&str, Said)]) -> Check {
 }
 
 async fn probe(check: &Check) -> Probed {
-    let heartbeats = Heartbeats::default();
-    timeout(check.timeout, check.probe("a", &heartbeats)).await.unwrap_or_else(|_| Err("time is out".into()))
+    check.probe("a", &Tools::default()).await
 }
 
 /// A server that answers every connection with these bytes, once it has heard something, and tells what it heard.
@@ -116,7 +114,7 @@ async fn http_that_refuses_hangs_or_talks_nonsense_is_ill() {
     let hanging = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut hangs = at(hanging.local_addr().unwrap());
     hangs.timeout = Duration::from_millis(100);
-    assert_eq!(probe(&hangs).await, Err("time is out".into()));
+    assert_eq!(probe(&hangs).await, Err("no answer within 100ms".into()));
 }
 
 fn exec(script: &str) -> Check {
@@ -141,7 +139,7 @@ async fn exec_is_killed_with_its_whole_group_when_time_is_out() {
     let mark = std::env::temp_dir().join(format!("zonekeeper-exec-{}", std::process::id()));
     let mut slow = exec(&format!("(sleep 1; touch {0}) & echo $! > {0}.pid; wait", mark.display()));
     slow.timeout = Duration::from_millis(400);
-    assert_eq!(probe(&slow).await, Err("time is out".into()));
+    assert_eq!(probe(&slow).await, Err("no result within 400ms".into()));
     tokio::time::sleep(Duration::from_millis(1200)).await;
     assert!(!mark.exists(), "the child of the command went on");
     let pid = std::path::PathBuf::from(format!("{}.pid", mark.display()));
@@ -216,10 +214,8 @@ impl hyper::body::Body for Answer {
     }
 }
 
-/// A gRPC server that knows the service `well` to be well and `ill` to be ill, and no other.
-async fn grpc_server() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+/// Serves gRPC on a connection: the service `well` is well and `ill` is ill, and there is no other.
+async fn serve_grpc(stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static) {
     let answer = async |request: Request<Incoming>| {
         let path = request.uri().path().to_owned();
         let (body, _) = wire::read(request.into_body(), 100).await?;
@@ -233,10 +229,16 @@ async fn grpc_server() -> SocketAddr {
         let trailers = HeaderMap::from_iter([("grpc-status".parse().unwrap(), status.parse().unwrap())]);
         Ok::<_, hyper::Error>(Response::new(Answer(message, Some(trailers))))
     };
+    let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    let _ = server.serve_connection(TokioIo::new(stream), service_fn(answer)).await;
+}
+
+async fn grpc_server() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-            tokio::spawn(server.serve_connection(TokioIo::new(stream), service_fn(answer)));
+            tokio::spawn(serve_grpc(stream));
         }
     });
     address
@@ -252,4 +254,31 @@ async fn grpc_asks_the_standard_health_service() {
     assert_eq!(probe(&of("other")).await, Err("it answers with gRPC status 5".into()));
     let (web, _hears) = server("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
     assert!(probe(&check("grpc", &[("address", string(&web.to_string()))])).await.is_err());
+}
+
+#[test]
+fn a_time_limit_that_passed_while_the_process_stood_still_is_no_result() {
+    let (check, stage) = (exec("exit 0"), Stage::default());
+    let found = check.out_of_time(&stage, Duration::from_millis(20));
+    assert_eq!(found, Failure::Bad("no result within 2s".into()));
+    assert!(matches!(check.out_of_time(&stage, Duration::from_secs(3)), Failure::NoResult(Shortage::Time, _)));
+}
+
+#[tokio::test]
+async fn a_unix_socket_is_a_target_of_tcp_and_grpc() {
+    let path = std::env::temp_dir().join(format!("zonekeeper-socket-{}", std::process::id()));
+    let address = || [("address", string(&format!("unix:{}", path.display())))];
+    let found = probe(&check("tcp", &address())).await;
+    assert!(found.unwrap_err().to_string().contains("No such file"));
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    assert_eq!(probe(&check("tcp", &address())).await, Ok("connected".into()));
+    let server = tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(serve_grpc(stream));
+        }
+    });
+    assert_eq!(probe(&check("grpc", &address())).await, Ok("SERVING".into()));
+    server.abort();
+    std::fs::remove_file(&path).unwrap();
 }

@@ -11,10 +11,10 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_t
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::target::Stream;
 use crate::settings::Section;
 
 /// Where systems keep the certificates that they believe: Debian and Alpine, Red Hat, SUSE, BSD.
@@ -87,7 +87,7 @@ impl Tls {
     ///
     /// # Errors
     /// Why there is none, in a sentence.
-    pub(super) async fn connect(&self, host: &str, stream: TcpStream) -> Result<TlsStream<TcpStream>, String> {
+    pub(super) async fn connect(&self, host: &str, stream: Stream) -> Result<TlsStream<Stream>, String> {
         let config = Arc::clone(self.config.as_ref().map_err(Clone::clone)?);
         let name = server_name(host).ok_or_else(|| format!("no certificate can be for \"{host}\""))?;
         let connected = TlsConnector::from(config).connect(name, stream).await;

@@ -101,6 +101,18 @@ impl Binary {
         Self { child: child.expect("`setpriv` (package util-linux)"), log }
     }
 
+    /// Runs a script of the shell that has the path of `zonekeeper` as `$0` and these arguments, and ends as that.
+    pub(crate) fn run_in(script: &str, arguments: &[&str]) -> Self {
+        let log = scratch("log");
+        let file = std::fs::File::create(&log).expect("a log file");
+        let both = file.try_clone().expect("a log file");
+        let child = spawner::spawn("unshare", |command| {
+            command.args(["--mount", "sh", "-c", script, env!("CARGO_BIN_EXE_zonekeeper")]).args(arguments);
+            command.stdin(Stdio::null()).stdout(file).stderr(both);
+        });
+        Self { child: child.expect("`unshare` (package util-linux)"), log }
+    }
+
     /// Runs `zonekeeper` as the user with this number, who owns nothing else.
     #[allow(clippy::disallowed_methods)] // it is called where one may block
     pub(crate) fn run_as(user: &str, arguments: &[&str]) -> Self {

@@ -4,6 +4,7 @@ use super::*;
 use tokio::time::timeout;
 
 use crate::announce::check::health::Rules;
+use crate::announce::check::slots::Slots;
 use crate::announce::check::ttl::{self, Heartbeats};
 use crate::announce::check::{Kind, exec, tcp};
 
@@ -21,7 +22,7 @@ fn heartbeat(rise: u32, fall: u32) -> Check {
 fn checks() -> (Checks, Arc<Heartbeats>) {
     let status = Status::default();
     let heartbeats = status.heartbeats();
-    (Checks::new(status, Slots::default(), fastrand::Rng::with_seed(1)), heartbeats)
+    (Checks::new(status, Means::default(), fastrand::Rng::with_seed(1)), heartbeats)
 }
 
 /// The next change of a service's health within a minute.
@@ -196,8 +197,8 @@ fn hanging() -> (socket2::Socket, Vec<socket2::Socket>, Kind) {
 async fn hanging_checks_of_one_kind_delay_no_other_kind_and_each_other_visibly() {
     let (_listener, _clients, kind) = hanging();
     let status = Status::default();
-    let slots = Slots { tcp: 4, ..Slots::default() };
-    let mut checks = Checks::new(status.clone(), slots, fastrand::Rng::with_seed(1));
+    let means = Means { slots: Slots { tcp: 4, ..Slots::default() }, ..Means::default() };
+    let mut checks = Checks::new(status.clone(), means, fastrand::Rng::with_seed(1));
     let (interval, timeout) = (Duration::from_millis(300), Duration::from_millis(400));
     let silent = Check { kind, interval, timeout, rules: Rules { rise: 1, fall: 1, ..Rules::default() } };
     let mut services: Vec<_> = (0..40).map(|n| service(&format!("s{n}"), vec![silent.clone()])).collect();
@@ -243,11 +244,4 @@ async fn without_processes_a_service_stays_as_it_is_and_a_missing_command_is_a_b
     let told = checks.ended(id, bad(), now()).unwrap();
     assert!(told.change.is_some());
     assert!(matches!(checks.hold("a:80"), Some(Hold::Unhealthy(_))));
-}
-
-#[test]
-fn a_time_limit_that_passed_while_the_process_stood_still_is_no_result() {
-    let check = command("exit 0", Duration::from_secs(1));
-    assert!(matches!(out_of_time(&check, Duration::from_millis(20)), Failure::Bad(_)));
-    assert!(matches!(out_of_time(&check, Duration::from_secs(3)), Failure::NoResult(Shortage::Time, _)));
 }
