@@ -18,6 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("backoff", &[]),
     ("settings", &[]),
+    ("log", &[]),
     ("format", &["model", "settings"]),
     ("zone", &["model", "settings"]),
     ("keeper", &["backoff", "settings"]),
@@ -31,11 +32,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("app", EVERYTHING),
 ];
 const BELOW_ADMIN: &[&str] =
-    &["model", "backoff", "settings", "format", "zone", "keeper", "publish", "dns", "announce", "export"];
-const BELOW_CONFIG: &[&str] =
-    &["model", "backoff", "settings", "format", "zone", "keeper", "publish", "dns", "announce", "export", "admin"];
+    &["model", "backoff", "settings", "log", "format", "zone", "keeper", "publish", "dns", "announce", "export"];
+const BELOW_CONFIG: &[&str] = &[
+    "model", "backoff", "settings", "log", "format", "zone", "keeper", "publish", "dns", "announce", "export", "admin",
+];
 const EVERYTHING: &[&str] = &[
-    "model", "backoff", "settings", "format", "zone", "keeper", "publish", "dns", "announce", "export", "admin",
+    "model", "backoff", "settings", "log", "format", "zone", "keeper", "publish", "dns", "announce", "export", "admin",
     "config", "cli", "app",
 ];
 

@@ -18,6 +18,7 @@ use crate::announce::check::outcome::Shortage;
 use crate::announce::{CheckStatus, Counts, State};
 use crate::dns::metrics::Metrics;
 use crate::keeper::mirror::{Counters, Phase};
+use crate::log;
 use crate::zone::Freshness;
 
 /// What Prometheus wants to be told of the format.
@@ -66,6 +67,8 @@ impl Moment {
             let help = "Memory of the process, as the kernel counts it";
             sheet.gauge("resident_memory", help, Some(&Unit::Bytes), &resident)?;
         }
+        let help = "Lines of the log that were lost, as standard error was not read or could not be written";
+        sheet.counters("log_lines_lost", help, std::iter::once(([("stream", "stderr")], log::lost())))?;
         sheet.gauge("ready", "Whether every registry was read completely once", None, &u32::from(self.ready))
     }
 }

@@ -59,7 +59,10 @@ impl Dev {
         }
         super::serve::run(&config, None, |app| {
             let dns = app.dns().first().copied().unwrap_or(self.dns);
-            super::print(&banner(dns, app.admin().unwrap_or(self.admin), &seed))
+            let banner = banner(dns, app.admin().unwrap_or(self.admin), &seed);
+            // A reader of standard output that has stopped holds nothing else up.
+            std::thread::Builder::new().name("banner".into()).spawn(move || super::print(&banner))?;
+            Ok(())
         })
     }
 }

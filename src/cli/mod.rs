@@ -6,6 +6,7 @@ mod dev;
 mod drain;
 mod dump;
 mod explain;
+mod logging;
 mod serve;
 mod status;
 mod template;
@@ -14,15 +15,19 @@ use std::fmt;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use tracing_subscriber::EnvFilter;
+use clap::{Args, Parser, Subcommand};
 
 use crate::config::Report;
+use crate::log;
 
 /// Bad usage, or a bad configuration (`EX_USAGE` of sysexits).
 const USAGE: u8 = 64;
+
+/// How long the end waits for the reader of the log.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// An authoritative DNS server for a ZooKeeper service registry, and the agent that registers into it.
 ///
@@ -34,7 +39,7 @@ pub struct Cli {
     #[command(subcommand)]
     command: Command,
     #[command(flatten)]
-    log: Log,
+    log: logging::Log,
 }
 
 const EXAMPLES: &str = "\
@@ -60,24 +65,6 @@ enum Command {
     Status(status::Status),
     Drain(drain::Drain),
     Undrain(drain::Undrain),
-}
-
-/// What is logged, and how.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Logging")]
-struct Log {
-    /// What to log: a level, or levels by module (`info,zonekeeper::keeper=debug`)
-    #[arg(long = "log", env = "ZONEKEEPER_LOG", default_value = "info", value_name = "FILTER", global = true)]
-    filter: String,
-    /// How to log, on standard error
-    #[arg(long = "log-format", default_value = "text", value_name = "FORMAT", global = true)]
-    format: LogFormat,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum LogFormat {
-    Text,
-    Json,
 }
 
 /// Which configuration file is meant.
@@ -117,9 +104,17 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS };
         }
     };
+    // Only what runs on must never wait for the reader of its log.
+    if matches!(cli.command, Command::Dev(_) | Command::Serve(_))
+        && let Err(error) = log::start()
+    {
+        complain(&format_args!(
+            "zonekeeper: cannot start the thread of the log, so a stalled reader stalls all: {error}\n"
+        ));
+    }
     if let Err(error) = cli.log.start() {
         complain(&format_args!("zonekeeper: --log or ZONEKEEPER_LOG: {error}\n"));
-        return USAGE.into();
+        return leave(USAGE.into());
     }
     let result = match cli.command {
         Command::Dev(dev) => dev.run(),
@@ -132,10 +127,13 @@ pub fn main() -> ExitCode {
         Command::Drain(drain) => drain.run(),
         Command::Undrain(undrain) => undrain.run(),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
-    }
+    leave(result.map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS))
+}
+
+/// Waits until the last lines of the log are written, unless nobody reads them.
+fn leave(code: ExitCode) -> ExitCode {
+    log::finish(LAST_LINES);
+    code
 }
 
 /// Prints an error, once, with all its causes; problems of a configuration one by one, as bad usage.
@@ -162,22 +160,5 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 /// Prints to standard error, where there is one.
 fn complain(text: &dyn fmt::Display) {
-    let _ = write!(std::io::stderr(), "{text}");
-}
-
-impl Log {
-    /// Starts logging to standard error.
-    fn start(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        // hickory logs two lines a query, and refusals to decode at warn, which anybody can send us.
-        let filter = EnvFilter::builder()
-            .parse(format!("hickory_server=off,hickory_net=off,hickory_proto=off,{}", self.filter))?;
-        let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-        match self.format {
-            LogFormat::Text => {
-                let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-                subscriber.with_ansi(is_terminal).with_target(false).try_init()
-            }
-            LogFormat::Json => subscriber.json().try_init(),
-        }
-    }
+    let _ = log::stderr().write_all(text.to_string().as_bytes());
 }

@@ -181,6 +181,7 @@ fn bad_usage_has_an_exit_code_of_its_own() {
         &["check", "extra"],
         &["template", "--log-format", "xml"],
         &["template", "--log", "zonekeeper=loud"],
+        &["template", "--log", "debgu"],
         &["check", "--config", "absent.toml"],
         &["dev", "--seed", "absent.tree"],
     ] {

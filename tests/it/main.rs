@@ -21,6 +21,7 @@ mod host_names;
 mod keeper_battery;
 #[path = "../layers.rs"]
 mod layers;
+mod log_faults;
 mod master_files;
 mod negatives;
 mod old_zookeepers;
