@@ -26,9 +26,9 @@
 //! | 4 | [`config`] | every part's `Config` |
 //! | 5 | [`app`], [`cli`] | everything |
 //!
-//! `tests/layers.rs` checks the table. Foreign crates stay where they belong: `zookeeper_client` in keeper/zookeeper.rs,
-//! `hickory_server` in dns/, `hickory_resolver` in dns/forward/, `rustls` there and in announce/check/tls.rs, `toml` in
-//! config/, `clap` in cli/, `axum` in admin/.
+//! `tests/layers.rs` checks the table. Foreign crates stay where they belong: `zookeeper_client` in keeper/zookeeper/,
+//! `hickory_server` in dns/, `hickory_resolver` in dns/forward/, `rustls` there, in keeper/zookeeper/ and in
+//! announce/check/tls.rs, `toml` in config/, `clap` in cli/, `axum` in admin/.
 //!
 //! # What holds everywhere
 //! - Decisions are pure, I/O is thin: `keeper::mirror`, `announce::plan`, `format`, `zone`, `dns::fast` and `dns::answer` have

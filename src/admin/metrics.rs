@@ -17,6 +17,7 @@ use crate::announce::check::health;
 use crate::announce::check::outcome::Shortage;
 use crate::announce::{CheckStatus, Counts, State};
 use crate::dns::metrics::Metrics;
+use crate::keeper::Cause;
 use crate::keeper::mirror::{Counters, Phase};
 use crate::log;
 use crate::zone::Freshness;
@@ -100,6 +101,17 @@ fn reads(registries: &[Registry], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
     };
     count("registry_sessions", "Sessions opened", |counters| counters.sessions)?;
     count("registry_failed_connects", "Connects that failed", |counters| counters.failed_connects)?;
+    let causes = registries.iter().flat_map(|one| {
+        Cause::ALL
+            .into_iter()
+            .zip(one.report.causes)
+            .filter(|(_, count)| *count > 0)
+            .map(|(cause, count)| ([("registry", one.name.as_str()), ("cause", cause.as_str())], count))
+    });
+    sheet.counters("registry_connect_failures", "Connects that failed, by cause", causes)?;
+    let mut count = |name, help, value: fn(&Counters) -> u64| {
+        sheet.counters(name, help, registries.iter().map(|one| (label(one), value(&one.report.counters))))
+    };
     count("registry_epochs", "Complete reads begun", |counters| counters.epochs)?;
     count("registry_synced_epochs", "Complete reads that ended in a live mirror", |counters| counters.syncs)?;
     count("registry_events", "Watch events about znodes", |counters| counters.events)?;

@@ -39,6 +39,7 @@ pub(super) fn sample() -> Snapshot {
         counters,
         znodes: 0,
         bytes: 0,
+        causes: [0, 7, 0, 0, 0, 0, 0, 0, 0, 0],
         trouble: None,
         cache: None,
     };

@@ -21,6 +21,7 @@ use super::status::{Hold, Registration, SessionStatus, Status};
 use super::wanted::Writer;
 use super::watches::Watches;
 use super::{Error, address};
+use crate::keeper::outage::Outage;
 use crate::keeper::session::{Ensemble, Event, Mode, Session, Write};
 use crate::keeper::{self, Path};
 
@@ -106,7 +107,7 @@ impl<E: Ensemble> Announcer<E> {
             addresses,
             own: None,
             is_stopping: false,
-            connect_trouble: None,
+            outage: Outage::default(),
         };
         driver.run(stop).await;
     }
@@ -127,8 +128,8 @@ struct Driver<E: Ensemble> {
     own: Option<Vec<Own>>,
     /// Whether everything is being taken out for good.
     is_stopping: bool,
-    /// Why the last attempt to connect failed, so that it is not told again and again.
-    connect_trouble: Option<keeper::Error>,
+    /// The outage, as far as it was logged.
+    outage: Outage,
     checks: Checks,
 }
 
@@ -221,19 +222,22 @@ impl<E: Ensemble> Driver<E> {
         match result {
             Ok(session) => {
                 let (id, timeout) = (session.id(), session.timeout());
-                info!(ensemble = self.announcer.ensemble.describe(), session = format!("{id:#x}"), "announcing");
-                self.connect_trouble = None;
+                let (ensemble, session_id) = (self.announcer.ensemble.describe(), format!("{id:#x}"));
+                if let Some(after) = self.outage.ends(now()) {
+                    info!(ensemble, session = session_id, ?after, "announcing again");
+                } else {
+                    info!(ensemble, session = session_id, "announcing");
+                }
                 self.session = Some(Arc::new(session));
                 Input::Connected { session: id, timeout }
             }
             Err(error) => {
                 let ensemble = self.announcer.ensemble.describe();
-                if self.connect_trouble.as_ref() == Some(&error) {
-                    debug!(ensemble, %error, "still no session to register services with");
-                } else {
+                if self.outage.failed(now(), &error) {
                     warn!(ensemble, %error, "no session to register services with; trying on");
+                } else {
+                    debug!(ensemble, %error, "still no session to register services with");
                 }
-                self.connect_trouble = Some(error);
                 Input::ConnectFailed
             }
         }

@@ -13,9 +13,10 @@ use tracing::{debug, info, warn};
 
 use super::cache::{self, Saver, Scope};
 use super::mirror::{Action, Counters, Input, Limits, Mirror, Phase, Siblings, Together};
+use super::outage::Outage;
 use super::session::{Ensemble, Event, Read, Reply, Session, Watch};
 use super::tree::Tree;
-use super::{Error, Path, mirror};
+use super::{Cause, Error, Path, mirror};
 
 /// Who is shown the mirrored tree.
 pub trait Observer: Send + 'static {
@@ -75,6 +76,8 @@ pub struct Report {
     pub znodes: usize,
     /// Bytes of znode data mirrored.
     pub bytes: usize,
+    /// How many connects failed, by cause, in the order of [`Cause::ALL`].
+    pub causes: [u64; Cause::ALL.len()],
     /// The trouble that keeps the mirror from being live.
     pub trouble: Option<String>,
     /// How saving the cache file goes, where there is one.
@@ -106,8 +109,8 @@ pub struct Driver<E: Ensemble, O> {
     status: Status,
     connection: Option<Connection<E::Session>>,
     tasks: JoinSet<Done<E::Session>>,
-    /// Why connecting failed, as it was logged last. Attempts go on for hours: one line for each reason.
-    refusal: Option<Error>,
+    /// The outage, as far as it was logged. Attempts go on for hours.
+    outage: Outage,
     cache: Option<Cache>,
 }
 
@@ -149,11 +152,12 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
             counters: Counters::default(),
             znodes: 0,
             bytes: 0,
+            causes: [0; Cause::ALL.len()],
             trouble: None,
             cache: None,
         };
         Self {
-            ensemble,
+            ensemble: ensemble.for_reading(),
             mirror: Mirror::new(root.clone(), limits, mirror::delays(), now, fastrand::u64(..))
                 .grouped(observer.together()),
             observer,
@@ -164,7 +168,7 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
             status: Status(Arc::new(Mutex::new(report))),
             connection: None,
             tasks: JoinSet::new(),
-            refusal: None,
+            outage: Outage::default(),
             cache: None,
         }
     }
@@ -240,16 +244,15 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
         match done {
             Done::Connected(Ok(session)) => {
                 info!(ensemble = self.ensemble.describe(), session = format_args!("{:#x}", session.id()), "connected");
-                self.refusal = None;
                 let at_once = session.reads_at_once();
                 self.connection = Some(Connection { session: Arc::new(session), watches: Vec::new() });
                 self.feed(Input::Connected { at_once });
             }
             Done::Connected(Err(error)) => {
-                if self.refusal.as_ref() != Some(&error) {
+                if self.outage.failed(Instant::now(), &error) {
                     warn!(ensemble = self.ensemble.describe(), %error, "cannot connect to ZooKeeper; trying on and on");
-                    self.refusal = Some(error.clone());
                 }
+                self.status.0.lock().unwrap_or_else(PoisonError::into_inner).causes[error.cause() as usize] += 1;
                 self.feed(Input::ConnectFailed(error));
             }
             Done::Armed(epoch, armed) => {
@@ -422,18 +425,22 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
         report.cache = cache;
     }
 
-    fn log(&self, before: Phase, after: Phase) {
+    fn log(&mut self, before: Phase, after: Phase) {
         let ensemble = self.ensemble.describe();
         let trouble = self.mirror.trouble().map(ToString::to_string).unwrap_or_default();
         match (before, after) {
             (_, Phase::Live) => {
                 let znodes = self.tree.read().unwrap_or_else(PoisonError::into_inner).len();
-                info!(ensemble, root = %self.root, znodes, "the mirror is live");
+                if let Some(after) = self.outage.ends(Instant::now()) {
+                    info!(ensemble, root = %self.root, znodes, ?after, "the mirror is live again");
+                } else {
+                    info!(ensemble, root = %self.root, znodes, "the mirror is live");
+                }
             }
             (Phase::Live, _) => {
+                self.outage.begins(Instant::now());
                 warn!(ensemble, trouble, "the mirror lost ZooKeeper; serving the last known state until it is back");
             }
-            (_, Phase::Offline) => warn!(ensemble, trouble, "no session with ZooKeeper; trying again"),
             _ => debug!(ensemble, trouble, "the mirror went from {} to {}", before.as_str(), after.as_str()),
         }
     }

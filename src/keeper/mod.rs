@@ -3,17 +3,19 @@
 //!
 //! - [`session`]: what the program needs of an ensemble, as traits; [`zookeeper`] and [`memory`] implement them.
 //! - [`mirror`]: the decisions of mirroring, pure; [`driver`] does its I/O; [`tree`] is what it keeps.
-//! - [`security`]: credentials and certificates.
+//! - [`security`]: credentials and certificates; [`outage`]: the lines of an outage in the log.
 //! - [`cache`]: the last known tree in a file, for a start while the ensemble is away.
 //! - [`links`]: zc.zk's symbolic links.
 //! - [`text`]: zc.zk's tree text, the seed format of the in-memory registry.
 
 pub mod cache;
+mod cause;
 pub mod config;
 pub mod driver;
 pub mod links;
 pub mod memory;
 pub mod mirror;
+pub mod outage;
 pub mod security;
 pub mod session;
 #[cfg(test)]
@@ -25,6 +27,8 @@ pub mod zookeeper;
 
 use std::fmt;
 use std::sync::Arc;
+
+pub use cause::Cause;
 
 /// Full path of a znode: absolute, no empty elements, no final slash (but for the root itself). Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -199,9 +203,17 @@ pub enum Error {
     /// The server refused for a reason that has no name here.
     #[error("ZooKeeper refused: {0}")]
     Refused(String),
-    /// No server could be reached, or none answered, in the time given.
+    /// No answer in the time given.
     #[error("no server of the ensemble answered in time")]
     Timeout,
+    /// There is no session with any of the servers.
+    #[error("no session with any server: {detail}")]
+    NoServer {
+        /// The cause; of several the one that most servers have.
+        cause: Cause,
+        /// What is wrong with each server.
+        detail: Box<str>,
+    },
     /// The connection broke; whether the operation happened is not known.
     #[error("the connection to ZooKeeper was lost: {0}")]
     ConnectionLoss(String),
@@ -221,8 +233,24 @@ impl Error {
     pub fn is_answer(&self) -> bool {
         !matches!(
             self,
-            Self::Timeout | Self::ConnectionLoss(_) | Self::SessionExpired | Self::Credentials(_) | Self::AuthFailed
+            Self::Timeout
+                | Self::NoServer { .. }
+                | Self::ConnectionLoss(_)
+                | Self::SessionExpired
+                | Self::Credentials(_)
+                | Self::AuthFailed
         )
+    }
+
+    /// The cause, as one of a failed connect.
+    pub fn cause(&self) -> Cause {
+        match self {
+            Self::NoServer { cause, .. } => *cause,
+            Self::Timeout => Cause::Silent,
+            Self::ConnectionLoss(_) => Cause::Closed,
+            Self::AuthFailed | Self::Credentials(_) => Cause::Auth,
+            _ => Cause::Other,
+        }
     }
 
     /// Whether the session is over, so that only a new connect can help.

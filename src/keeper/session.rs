@@ -24,8 +24,15 @@ pub trait Ensemble: Clone + Send + Sync + 'static {
     /// Opens a new session. One attempt, bounded in time; trying again is the caller's.
     ///
     /// # Errors
-    /// [`Error::Timeout`] or [`Error::ConnectionLoss`] when no server could be reached, [`Error::AuthFailed`].
+    /// [`Error::NoServer`], [`Error::Timeout`] or [`Error::ConnectionLoss`] when no server gave a session,
+    /// [`Error::AuthFailed`].
     fn connect(&self) -> impl Future<Output = Result<Self::Session, Error>> + Send;
+
+    /// The same ensemble for sessions that only read, which a server without quorum may have too.
+    #[must_use]
+    fn for_reading(self) -> Self {
+        self
+    }
 
     /// What to call it in messages: the connect string.
     fn describe(&self) -> &str;

@@ -22,6 +22,7 @@ mod keeper_battery;
 #[path = "../layers.rs"]
 mod layers;
 mod log_faults;
+mod lost_network;
 mod master_files;
 mod negatives;
 mod old_zookeepers;

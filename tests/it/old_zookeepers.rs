@@ -100,7 +100,7 @@ async fn on_3_4_too_the_names_are_right_after_every_cut() {
 }
 
 #[tokio::test]
-async fn on_3_4_a_watch_tells_what_happened_during_a_cut() {
+async fn on_3_4_a_session_outlives_a_cut_and_its_watches_are_armed_anew() {
     let server = zk::shared_of(Release::V3_4);
     let direct = server.namespace().await;
     let proxy = Proxy::start(server.socket());
@@ -111,17 +111,21 @@ async fn on_3_4_a_watch_tells_what_happened_during_a_cut() {
     };
     let other = ZooKeeper::new(&direct, Duration::from_secs(20)).connect().await.unwrap();
     let victim = ZooKeeper::new(&proxied, Duration::from_secs(20)).connect().await.unwrap();
+    let own = root.child("own");
     create(&other, &root).await;
     victim.sync(&root).await.unwrap();
+    victim.create(&own, b"", Mode::Ephemeral, &Access::Open).await.unwrap();
     let mut watch = victim.watch(&root).await.unwrap();
     proxy.cut();
     assert_eq!(watch.next().await, Event::Disconnected);
-    create(&other, &root.child("during")).await;
     proxy.heal();
     assert_eq!(watch.next().await, Event::Connected);
-    assert_eq!(watch.next().await, Event::Changed(root.child("during")));
-    create(&other, &root.child("during").child("below")).await;
-    assert_eq!(watch.next().await, Event::Changed(root.child("during").child("below")));
+    assert_eq!(other.get(&own).await.unwrap().stat.ephemeral_owner, victim.id());
+    let mut watch = victim.watch(&root).await.unwrap();
+    create(&other, &root.child("after")).await;
+    assert_eq!(watch.next().await, Event::Changed(root.child("after")));
+    create(&other, &root.child("after").child("below")).await;
+    assert_eq!(watch.next().await, Event::Changed(root.child("after").child("below")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

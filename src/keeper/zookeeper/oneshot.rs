@@ -9,8 +9,7 @@
 //! the others, so there is a limit for those on data; what is beyond it is told as changed once in a while.
 //!
 //! Watches that did not fire are never dropped before their session: the crate would take them off the server by a
-//! request that 3.4 answers by closing the connection. Within a session the crate arms them anew after a reconnect, and
-//! the server tells what was missed; with too many of them that fails until the session expires, so it is given up then.
+//! request that 3.4 answers by closing the connection. They end with their connection; on the next one all is armed anew.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -18,8 +17,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, oneshot};
-use tracing::{info, warn};
-use zookeeper_client::{Client, EventType, OneshotWatcher, SessionState, StateWatcher};
+use tracing::info;
+use zookeeper_client::{Client, EventType, OneshotWatcher, StateWatcher};
 
 use super::translate;
 use crate::keeper::session::Event;
@@ -37,10 +36,6 @@ const LISTING_PACE: Duration = Duration::from_micros(20);
 
 /// How often znodes without a watch on their data are told as changed.
 const SLOW_CYCLE: Duration = Duration::from_secs(60);
-
-/// Bytes of watched paths with which a session can still be resumed: the crate sends 128 KiB of them in one request, and
-/// confuses the replies to several.
-const RESUMABLE: usize = 100 << 10;
 
 /// Where a session asks for watches.
 #[derive(Debug)]
@@ -144,8 +139,6 @@ struct Tender {
     arming: FuturesUnordered<BoxFuture<'static, Outcome>>,
     watching: FuturesUnordered<BoxFuture<'static, (Path, On, EventType)>>,
     orders: VecDeque<Order>,
-    /// What failed with the connection, for when it is back.
-    postponed: Vec<Order>,
     subscribers: Vec<Subscriber>,
     listed: HashMap<Path, Listing>,
     data: HashSet<Path>,
@@ -156,8 +149,8 @@ struct Tender {
     /// Orders for those, looked at when that has ended.
     deferred: Vec<Order>,
     unwatched: HashSet<Path>,
-    bytes: usize,
-    connected: bool,
+    /// Something could not be armed: the connection is lost.
+    is_lost: bool,
 }
 
 impl Tender {
@@ -169,7 +162,6 @@ impl Tender {
             arming: FuturesUnordered::new(),
             watching: FuturesUnordered::new(),
             orders: VecDeque::new(),
-            postponed: Vec::new(),
             subscribers: Vec::new(),
             listed: HashMap::new(),
             data: HashSet::new(),
@@ -177,8 +169,7 @@ impl Tender {
             being_armed: HashSet::new(),
             deferred: Vec::new(),
             unwatched: HashSet::new(),
-            bytes: 0,
-            connected: true,
+            is_lost: false,
         }
     }
 
@@ -190,16 +181,12 @@ impl Tender {
                 Some(subscriber) = subscribers.recv() => self.subscribed(subscriber),
                 Some(outcome) = self.arming.next() => self.armed(outcome),
                 Some((path, on, event)) = self.watching.next() => self.fired(path, on, event),
-                state = self.states.changed() => {
-                    if !self.state(state) {
-                        break;
-                    }
-                }
+                _ = self.states.changed() => break,
                 _ = slow.tick() => self.unwatched.iter().for_each(|path| self.tell(path)),
             }
         }
-        // Until the session is dropped, with the watches: see above.
-        std::future::pending::<()>().await;
+        // With the senders of events and the client, in this order; then the watches.
+        self.subscribers.clear();
     }
 
     fn subscribed(&mut self, subscriber: Subscriber) {
@@ -208,7 +195,7 @@ impl Tender {
     }
 
     fn start_arming(&mut self) {
-        while self.connected && self.arming.len() < IN_FLIGHT {
+        while self.arming.len() < IN_FLIGHT {
             let Some(order) = self.orders.pop_front() else { break };
             if order.before.is_none() {
                 // One watch for each znode: two would tell everything twice.
@@ -238,7 +225,7 @@ impl Tender {
                 Outcome { order, result }
             }));
         }
-        if self.arming.is_empty() && self.orders.is_empty() {
+        if self.arming.is_empty() && self.orders.is_empty() && !self.is_lost {
             for subscriber in &mut self.subscribers {
                 // The one who asked may have gone.
                 let _ = subscriber.armed.take().map(|armed| armed.send(()));
@@ -254,7 +241,11 @@ impl Tender {
         let armed = match result {
             Ok(armed) => armed,
             Err(error) if error.is_answer() => Armed::default(),
-            Err(_) => return self.postponed.push(Order { path, tell, before }),
+            // The connection is lost, and everything with it.
+            Err(_) => {
+                self.is_lost = true;
+                return;
+            }
         };
         if armed.watchers.iter().any(|(on, _)| *on == On::Data) {
             self.data.insert(path.clone());
@@ -266,7 +257,6 @@ impl Tender {
             if on == On::Existence {
                 self.awaited.insert(path.clone());
             }
-            self.bytes += path.as_str().len();
             let path = path.clone();
             self.watching.push(Box::pin(async move { (path, on, watcher.changed().await.event_type) }));
         }
@@ -311,7 +301,6 @@ impl Tender {
     }
 
     fn fired(&mut self, path: Path, on: On, event: EventType) {
-        self.bytes -= path.as_str().len();
         if event == EventType::Session {
             return;
         }
@@ -358,38 +347,6 @@ impl Tender {
             // One whose watch was dropped hears no more.
             let _ = subscriber.events.send(Event::Changed(path.clone()));
         }
-    }
-
-    fn tell_all(&mut self, event: &Event) {
-        self.subscribers.retain(|subscriber| subscriber.events.send(event.clone()).is_ok());
-    }
-
-    /// The session's state has changed, maybe more than once since the last time. Says whether it goes on.
-    fn state(&mut self, state: SessionState) -> bool {
-        if self.connected {
-            self.connected = false;
-            self.tell_all(&Event::Disconnected);
-        }
-        let over = match state {
-            SessionState::Expired | SessionState::Closed => Some(Error::SessionExpired),
-            SessionState::AuthFailed => Some(Error::AuthFailed),
-            _ if self.bytes > RESUMABLE => {
-                warn!(bytes = self.bytes, "too many watches to resume the session: giving it up");
-                Some(Error::SessionExpired)
-            }
-            SessionState::SyncConnected | SessionState::ConnectedReadOnly => {
-                self.connected = true;
-                self.orders.extend(self.postponed.drain(..).map(|order| Order { tell: true, ..order }));
-                self.tell_all(&Event::Connected);
-                None
-            }
-            SessionState::Disconnected => None,
-        };
-        if let Some(error) = &over {
-            self.tell_all(&Event::Over(error.clone()));
-            self.subscribers.clear();
-        }
-        over.is_none()
     }
 }
 

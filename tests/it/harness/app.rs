@@ -113,6 +113,18 @@ impl Binary {
         Self { child: child.expect("`unshare` (package util-linux)"), log }
     }
 
+    /// Runs `zonekeeper` with these arguments by another program, which turns into it.
+    pub(crate) fn run_by(program: &[&str], arguments: &[&str]) -> Self {
+        let log = scratch("log");
+        let file = std::fs::File::create(&log).expect("a log file");
+        let both = file.try_clone().expect("a log file");
+        let child = spawner::spawn(program[0], |command| {
+            command.args(&program[1..]).arg(env!("CARGO_BIN_EXE_zonekeeper")).args(arguments);
+            command.stdin(Stdio::null()).stdout(file).stderr(both);
+        });
+        Self { child: child.expect("`unshare` and `nsenter` (package util-linux)"), log }
+    }
+
     /// Runs `zonekeeper` as the user with this number, who owns nothing else.
     #[allow(clippy::disallowed_methods)] // it is called where one may block
     pub(crate) fn run_as(user: &str, arguments: &[&str]) -> Self {

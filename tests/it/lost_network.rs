@@ -1,0 +1,341 @@
+//! Faults of the network and of the host, made for real: routes and addresses that vanish, descriptors that run out,
+//! addresses that are silent, servers that are none.
+
+#![allow(clippy::disallowed_methods)] // these run on threads that may block
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use zonekeeper::keeper::Cause;
+use zonekeeper::keeper::session::Ensemble as _;
+use zonekeeper::keeper::zookeeper::ZooKeeper;
+
+use crate::harness::app::{Binary, free_port, scratch};
+use crate::harness::proxy::Proxy;
+use crate::harness::{eventually, spawner, zk};
+
+/// Two hosts on a cable: 10.1.0.5, where the binary runs, and 10.1.0.6, behind which ZooKeeper is.
+struct Hosts {
+    near: Child,
+    far: Child,
+    relay: Option<Child>,
+}
+
+/// Passes connections to 10.1.0.6 on through a file, which is the same for both hosts.
+const RELAY: &str = r#"
+import socket, sys, threading
+def pipe(a, b):
+    try:
+        while True:
+            data = a.recv(65536)
+            if not data: break
+            b.sendall(data)
+    except OSError: pass
+    for s in (a, b):
+        try: s.shutdown(socket.SHUT_RDWR)
+        except OSError: pass
+listener = socket.create_server(("10.1.0.6", 2181))
+while True:
+    client, _ = listener.accept()
+    server = socket.socket(socket.AF_UNIX)
+    server.connect(sys.argv[1])
+    for pair in ((client, server), (server, client)):
+        threading.Thread(target=pipe, args=pair, daemon=True).start()
+"#;
+
+impl Hosts {
+    fn new() -> Self {
+        let host = || {
+            let child = spawner::spawn("unshare", |command| {
+                command.args(["-n", "sleep", "600"]).stdin(Stdio::null());
+            });
+            let child = child.expect("`unshare` (package util-linux)");
+            let own = std::fs::read_link("/proc/self/ns/net").unwrap();
+            let begun = Instant::now();
+            while std::fs::read_link(format!("/proc/{}/ns/net", child.id())).is_ok_and(|net| net == own) {
+                assert!(begun.elapsed() < Duration::from_secs(10), "no network namespace: it takes root");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            child
+        };
+        let hosts = Self { near: host(), far: host(), relay: None };
+        hosts.near(&format!(
+            "ip link set lo up && ip link add eth0 type veth peer name far && ip link set far netns {} && \
+             ip addr add 10.1.0.5/24 dev eth0 && ip link set eth0 up",
+            hosts.far.id()
+        ));
+        let far = "ip link set lo up && ip addr add 10.1.0.6/24 dev far && ip link set far up";
+        run(&hosts.far, far);
+        hosts
+    }
+
+    /// Puts ZooKeeper at 10.1.0.6:2181.
+    fn serve(&mut self, server: std::net::SocketAddr) {
+        let socket = scratch("relay");
+        let listener = UnixListener::bind(&socket).expect("a socket");
+        std::thread::spawn(move || {
+            for near in listener.incoming().flatten() {
+                let Ok(far) = TcpStream::connect(server) else { continue };
+                let (mut from, mut to) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(Shutdown::Both);
+                });
+                let (mut from, mut to) = (far, near);
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(Shutdown::Both);
+                });
+            }
+        });
+        let relay = spawner::spawn("nsenter", |command| {
+            command.args(["-t", &self.far.id().to_string(), "-n", "/usr/bin/python3", "-c", RELAY]).arg(&socket);
+        });
+        self.relay = Some(relay.expect("`nsenter` (package util-linux)"));
+    }
+
+    fn near(&self, script: &str) {
+        run(&self.near, script);
+    }
+
+    /// The binary, on the near host.
+    fn binary(&self, config: &str) -> Binary {
+        let path = scratch("zonekeeper.toml");
+        std::fs::write(&path, config).unwrap();
+        Binary::run_by(
+            &["nsenter", "-t", &self.near.id().to_string(), "-n"],
+            &["serve", "--config", &path.to_string_lossy()],
+        )
+    }
+
+    fn dig(&self, question: &str) -> String {
+        let mut dig = Command::new("nsenter");
+        dig.args([
+            "-t",
+            &self.near.id().to_string(),
+            "-n",
+            "dig",
+            "+short",
+            "+time=1",
+            "+tries=1",
+            "@127.0.0.1",
+            "-p",
+            "5300",
+        ]);
+        String::from_utf8_lossy(&dig.arg(question).output().expect("dig (package bind9-dnsutils)").stdout).into_owned()
+    }
+}
+
+fn run(host: &Child, script: &str) {
+    let status = Command::new("nsenter").args(["-t", &host.id().to_string(), "-n", "sh", "-c", script]).status();
+    assert!(status.expect("`nsenter` (package util-linux)").success(), "{script}: `ip` (package iproute2)");
+}
+
+impl Drop for Hosts {
+    fn drop(&mut self) {
+        for child in [&mut self.near, &mut self.far].into_iter().chain(&mut self.relay) {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Processor time of a process, in hundredths of a second.
+fn ticks(process: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let fields: Vec<u64> = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|n| n.parse().ok())
+        .collect();
+    fields.iter().sum()
+}
+
+fn lines(file: &Path) -> usize {
+    std::fs::read_to_string(file).unwrap_or_default().lines().count()
+}
+
+/// How often the library's own lines and ours are in the log.
+fn warnings(log: &str) -> usize {
+    log.lines().filter(|line| line.contains("WARN") && !line.contains("check")).count()
+}
+
+/// Ends it, and says how long that took.
+fn terminate(binary: &mut Binary) -> Duration {
+    let begun = Instant::now();
+    binary.signal("TERM");
+    binary.wait();
+    begun.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_network_nothing_spins_checks_go_on_and_sigterm_ends_it() {
+    let (mut hosts, server) = (Hosts::new(), zk::shared());
+    hosts.serve(server.socket());
+    let servers = server.namespace().await.replace(&server.address(), "10.1.0.6:2181");
+    let checked = scratch("checked");
+    let config = format!(
+        "[registry.main]\nzookeeper = \"{servers}\"\nsession_timeout = \"4s\"\n[[zone]]\norigin = \"service.\"\n\
+         [dns]\nlisten = [\"127.0.0.1:5300\"]\n[[service]]\nname = \"api\"\naddress = \"10.5.5.5\"\nport = 80\n\
+         check.exec = {{ command = [\"/bin/sh\", \"-c\", \"echo x >>{}\"], interval = \"500ms\", timeout = \"400ms\" }}\n",
+        checked.display()
+    );
+    let mut binary = hosts.binary(&config);
+    let begun = Instant::now();
+    while hosts.dig("api.service") != "10.5.5.5\n" {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{}", binary.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let told = warnings(&binary.log());
+    hosts.near("ip addr del 10.1.0.5/24 dev eth0");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // Longer than the session lives, on both sides.
+    let (before, checks, seconds) = (ticks(binary.id()), lines(&checked), 11);
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    let (spent, passes) = (ticks(binary.id()) - before, lines(&checked) - checks);
+    assert!(spent < seconds * 5, "{spent} hundredths of a second in {seconds} s:\n{}", binary.log());
+    assert!(passes >= 15, "{passes} checks in {seconds} s");
+    assert_eq!(hosts.dig("api.service"), "10.5.5.5\n", "the last answer");
+    let log = binary.log();
+    assert!(log.contains("network is unreachable"), "{log}");
+    assert!(warnings(&log) <= told + 5 && !log.contains("fails to establish"), "{log}");
+    // Back: everything is as before.
+    hosts.near("ip addr add 10.1.0.5/24 dev eth0");
+    eventually("the mirror", async || binary.log().contains("the mirror is live again").then_some(())).await;
+    eventually("the registration", async || binary.log().contains("announcing again").then_some(())).await;
+    hosts.near("ip addr del 10.1.0.5/24 dev eth0");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let took = terminate(&mut binary);
+    assert!(took < Duration::from_secs(10), "{took:?}:\n{}", binary.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_descriptors_nothing_spins_and_the_session_comes_back_with_them() {
+    let server = zk::shared();
+    let proxy = Proxy::start(server.socket());
+    let servers = server.namespace().await.replace(&server.address(), &proxy.address().to_string());
+    let port = free_port();
+    let mut binary = Binary::serve(&format!(
+        "[registry.main]\nzookeeper = \"{servers}\"\nsession_timeout = \"4s\"\n[[zone]]\norigin = \"service.\"\n\
+         [dns]\nlisten = [\"127.0.0.1:{port}\"]\n"
+    ));
+    eventually("the mirror", async || binary.log().contains("the mirror is live").then_some(())).await;
+    let limit = |most: &str| {
+        let pid = binary.id().to_string();
+        let status = Command::new("prlimit").args(["--pid", &pid, &format!("--nofile={most}:")]).status();
+        assert!(status.expect("`prlimit` (package util-linux)").success());
+    };
+    limit("3");
+    proxy.blip();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (before, seconds) = (ticks(binary.id()), 7);
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    let spent = ticks(binary.id()) - before;
+    assert!(spent < seconds * 5, "{spent} hundredths of a second in {seconds} s:\n{}", binary.log());
+    assert!(binary.log().contains("no file descriptor is left"), "{}", binary.log());
+    limit("1024");
+    eventually("the mirror", async || binary.log().contains("the mirror is live again").then_some(())).await;
+    assert!(terminate(&mut binary) < Duration::from_secs(10));
+}
+
+/// A listener that answers no connect: its backlog is full.
+fn silent(address: Ipv4Addr, port: u16) -> Vec<Box<dyn std::any::Any + Send>> {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind((address, port).into()).unwrap();
+    let mut full: Vec<Box<dyn std::any::Any + Send>> = vec![Box::new(socket.listen(0).unwrap())];
+    while let Ok(stream) = TcpStream::connect_timeout(&(address, port).into(), Duration::from_millis(100)) {
+        full.push(Box::new(stream));
+    }
+    full
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_name_with_several_addresses_a_silent_one_does_not_keep_it_from_the_others() {
+    let server = zk::shared();
+    let port = server.socket().port();
+    let _silent = silent(Ipv4Addr::new(127, 0, 0, 12), port);
+    let servers = server.namespace().await.replace(&server.address(), &format!("zk.example:{port}"));
+    let (hosts, config) = (scratch("hosts"), scratch("zonekeeper.toml"));
+    std::fs::write(&hosts, "127.0.0.12 zk.example\n127.0.0.1 zk.example\n").unwrap();
+    std::fs::write(
+        &config,
+        format!(
+            "[registry.main]\nzookeeper = \"{servers}\"\n[[zone]]\norigin = \"service.\"\n\
+             [dns]\nlisten = [\"127.0.0.1:{}\"]\n",
+            free_port()
+        ),
+    )
+    .unwrap();
+    let script = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
+    for _ in 0..3 {
+        let begun = Instant::now();
+        let binary = Binary::run_by(
+            &["unshare", "-m", "sh", "-c", script, &hosts.to_string_lossy()],
+            &["serve", "--config", &config.to_string_lossy()],
+        );
+        eventually("the mirror", async || binary.log().contains("the mirror is live").then_some(())).await;
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    }
+}
+
+/// A server that says this to whoever connects, and then closes or stays silent.
+fn fake(says: &'static [u8], closes: bool) -> std::net::SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        for mut client in listener.incoming().flatten() {
+            let mut request = [0; 44];
+            let _ = client.read_exact(&mut request);
+            let _ = client.write_all(says);
+            if !closes {
+                kept.push(client);
+            }
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cause_of_a_failed_connect_is_told() {
+    let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    let cases = [
+        (closed.to_string(), Cause::Refused, "connection refused"),
+        (fake(b"", true).to_string(), Cause::Closed, "closes the connection at once"),
+        (fake(b"", false).to_string(), Cause::Silent, "does not answer"),
+        (fake(b"HTTP/1.1 400 Bad Request\r\n\r\n", true).to_string(), Cause::Garbage, "ZooKeeper's protocol"),
+        (fake(b"\0\0\0\0", false).to_string(), Cause::Garbage, "ZooKeeper's protocol"),
+        (fake(b"\x7f\xff\xff\xff", false).to_string(), Cause::Garbage, "ZooKeeper's protocol"),
+        (fake(b"\x15\x03\x03\0\x02\x02\x28", true).to_string(), Cause::Garbage, "ZooKeeper's protocol"),
+        (fake(b"\0\0\0\x10aaaabbbbccccdddd", false).to_string(), Cause::Garbage, "ZooKeeper's protocol"),
+        ("no-such-host.invalid:2181".to_owned(), Cause::UnknownName, "cannot be resolved"),
+    ];
+    for (servers, cause, words) in cases {
+        let begun = Instant::now();
+        let failed = ZooKeeper::new(&servers, Duration::from_secs(2)).connect().await.unwrap_err();
+        assert!(failed.to_string().contains(words), "{servers}: {failed}");
+        assert!(failed.to_string().contains(&servers), "{servers}: {failed}");
+        assert!(failed.cause() == cause || cause == Cause::UnknownName, "{servers}: {failed}");
+        assert!(begun.elapsed() < Duration::from_secs(4), "{servers}: {:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_good_server_is_found_behind_bad_ones() {
+    let server = zk::shared();
+    let bad = [fake(b"", true), fake(b"", false), fake(b"HTTP/1.1 400\r\n\r\n", true)].map(|bad| bad.to_string());
+    for _ in 0..5 {
+        let servers = format!("{},{}", bad.join(","), server.address());
+        let begun = Instant::now();
+        ZooKeeper::new(&servers, Duration::from_secs(6)).connect().await.unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    }
+}
