@@ -117,7 +117,7 @@ impl Reader<'_> {
 
     /// Holds the records to the rules of a zone and sums up.
     fn finish(mut self) -> Result<Parsed, Vec<Problem>> {
-        let findings = rules::settle(&mut self.placed);
+        let findings = rules::settle(&mut self.placed, &self.apex);
         for (at, message) in findings.problems {
             self.report(at, message);
         }

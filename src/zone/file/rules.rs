@@ -24,8 +24,8 @@ pub(super) struct Findings {
     pub remarks: Vec<(At, String)>,
 }
 
-/// Holds the records to the rules; gives every RRset one TTL and drops repeated records.
-pub(super) fn settle(placed: &mut Vec<Placed>) -> Findings {
+/// Holds the records of the zone `apex` to the rules; gives every RRset one TTL and drops repeated records.
+pub(super) fn settle(placed: &mut Vec<Placed>, apex: &Name) -> Findings {
     let mut findings = Findings::default();
     let mut order: Vec<usize> = (0..placed.len()).collect();
     order.sort_by(|&a, &b| {
@@ -43,6 +43,8 @@ pub(super) fn settle(placed: &mut Vec<Placed>) -> Findings {
         }
     }
     check_below_dname(placed, &order, &mut findings);
+    check_dname_beside_delegation(placed, &order, apex, &mut findings);
+    check_server_addresses(placed, apex, &mut findings);
     for (index, ttl) in ttls {
         placed[index].record.ttl = ttl;
     }
@@ -134,4 +136,53 @@ fn check_below_dname(placed: &[Placed], order: &[usize], findings: &mut Findings
             findings.problems.push((*at, message));
         }
     }
+}
+
+/// A DNAME beside the NS records of a delegation (RFC 6672 §2.3): what lies below would be both redirected and somebody
+/// else's. The delegation is served.
+fn check_dname_beside_delegation(placed: &[Placed], order: &[usize], apex: &Name, findings: &mut Findings) {
+    for owner in order.chunk_by(|&a, &b| placed[a].record.owner == placed[b].record.owner) {
+        let of_type = |kind| owner.iter().map(|&index| &placed[index]).find(|placed| placed.record.rtype == kind);
+        let (Some(dname), Some(ns)) = (of_type(rtype::DNAME), of_type(rtype::NS)) else { continue };
+        if ns.record.owner == *apex {
+            continue;
+        }
+        let message = format!(
+            "{} is delegated at line {}, so its DNAME is not used (RFC 6672 §2.3): remove one of them",
+            dname.record.owner, ns.at.line
+        );
+        findings.remarks.push((dname.at, message));
+    }
+}
+
+/// A name server that lies in the zone needs an address in it (RFC 1034 §4.2.1, RFC 9471 §2): without one nobody finds the
+/// zone, or what is delegated. `ns` at the apex is left out, as its address is made up where the file has none.
+fn check_server_addresses(placed: &[Placed], apex: &Name, findings: &mut Findings) {
+    let of_type = |kind| placed.iter().filter(move |placed| placed.record.rtype == kind);
+    let addressed: HashSet<&Name> =
+        of_type(rtype::A).chain(of_type(rtype::AAAA)).map(|placed| &placed.record.owner).collect();
+    let made_up = apex.child(b"ns").ok();
+    for Placed { record, at } in of_type(rtype::NS) {
+        let Some((target, _)) = Name::from_wire(&record.rdata) else { continue };
+        let target = target.folded();
+        if !target.is_at_or_below(apex) || addressed.contains(&target) || wildcard_covers(&target, &addressed) {
+            continue;
+        }
+        let is_apex = record.owner == *apex;
+        if is_apex && made_up.as_ref() == Some(&target) {
+            continue;
+        }
+        let role = if is_apex { "has the name server" } else { "is delegated to" };
+        let message = format!(
+            "{} {role} {target}, which has no address in this file: add an A or AAAA record for it (RFC 1034 §4.2.1)",
+            record.owner
+        );
+        findings.remarks.push((*at, message));
+    }
+}
+
+/// Whether a wildcard above `name` has an address.
+fn wildcard_covers(name: &Name, addressed: &HashSet<&Name>) -> bool {
+    std::iter::successors(name.parent(), Name::parent)
+        .any(|above| above.child(b"*").is_ok_and(|wildcard| addressed.contains(&wildcard)))
 }

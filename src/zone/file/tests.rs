@@ -175,6 +175,35 @@ fn nothing_lies_below_a_dname() {
 }
 
 #[test]
+fn a_dname_beside_a_delegation_is_remarked() {
+    let parsed = parse_alone("$TTL 1\nsub NS ns.example.\nsub DNAME b.\n@ NS ns.example.\n@ TXT x\n").unwrap();
+    assert_eq!(
+        lines(&parsed.remarks),
+        "3:1:9 sub.service. is delegated at line 2, so its DNAME is not used (RFC 6672 §2.3): remove one of them\n"
+    );
+    let apex = parse_alone("$TTL 1\n@ NS ns.example.\n@ DNAME b.\n").unwrap();
+    assert_eq!(apex.remarks, [], "both may be at the apex");
+}
+
+#[test]
+fn a_name_server_in_the_zone_without_an_address_is_remarked() {
+    let remarks = |text: &str| lines(&parse_alone(&format!("$TTL 1\n{text}\n")).unwrap().remarks);
+    let needs = "which has no address in this file: add an A or AAAA record for it (RFC 1034 §4.2.1)";
+    assert_eq!(remarks("sub NS ns.sub"), format!("2:1:6 sub.service. is delegated to ns.sub.service., {needs}\n"));
+    assert_eq!(remarks("sub NS ns.other"), format!("2:1:6 sub.service. is delegated to ns.other.service., {needs}\n"));
+    assert_eq!(remarks("@ NS dns1"), format!("2:1:4 service. has the name server dns1.service., {needs}\n"));
+    for fine in [
+        "sub NS NS.sub\nns.sub AAAA ::1",
+        "sub NS ns.hosts\n*.hosts A 192.0.2.1",
+        "sub NS ns.example.",
+        "@ NS ns", // its address is made up
+        "@ NS dns1\ndns1 A 192.0.2.1",
+    ] {
+        assert_eq!(remarks(fine), "", "{fine}");
+    }
+}
+
+#[test]
 fn differing_ttls_and_repeated_records_are_settled_and_remarked() {
     let parsed = parse_alone("a 5 A 10.0.0.1\nb 1 A 10.0.0.1\nA 7 A 10.0.0.2\na 5 A 10.0.0.1\na 6 TXT x").unwrap();
     assert_eq!(records(&parsed), ["a.service. 5 1", "b.service. 1 1", "a.service. 5 1", "a.service. 6 16"]);
