@@ -70,6 +70,9 @@ impl Dns {
         let allowed = allowed(config, dns);
         for zone in &self.zones {
             lock(&zone.writer).keep_journal(bounds(&allowed, &zone.origin));
+            if let Some(config) = config.zones.iter().find(|config| config.origin == zone.origin) {
+                lock(&zone.writer).zone().set_live(config.live);
+            }
         }
         self.forwarder.change(said);
         self.front.change_policy(|policy| changed(policy, config, dns, (&allowed, &fresh, limiter.as_ref())));

@@ -198,12 +198,16 @@ impl App {
     fn zones(&mut self, config: &Config, serials: Option<&Serials>) -> anyhow::Result<Vec<ZoneOf>> {
         let addresses = self.name_server_addresses();
         let mut zones = Vec::new();
-        for zone::config::Config { origin, registry, under, file, ttl, negative_ttl, names, .. } in config.zones.clone()
+        for zone::config::Config { origin, registry, under, file, ttl, negative_ttl, names, live } in
+            config.zones.clone()
         {
             let zone_origin = origin.clone();
             let builder = ZoneBuilder::new(origin.clone(), ttl, negative_ttl).addresses(addresses.clone());
             let resume = serials.map_or(0, |serials| serials.resume(&origin));
-            let mut writer = builder.journal(dns::journal(config, &origin)).resume(resume).build();
+            let builder = builder.journal(dns::journal(config, &origin)).resume(resume);
+            let builder = if registry.is_none() && file.is_some() { builder.numbered_by_its_file() } else { builder };
+            let mut writer = builder.build();
+            writer.zone().set_live(live);
             if registry.is_none() {
                 writer.zone().set_freshness(Freshness::Fresh);
             }

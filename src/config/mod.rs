@@ -284,7 +284,14 @@ impl Config {
         let dns = dns.into_iter().map(|key| if key.is_empty() { "[dns]".to_owned() } else { format!("[dns] {key}") });
         let parts = [
             ("[registry]", self.registries != other.registries),
-            ("[[zone]]", self.zones != other.zones),
+            (
+                "[[zone]]",
+                !self
+                    .zones
+                    .iter()
+                    .map(zone::config::Config::fixed)
+                    .eq(other.zones.iter().map(zone::config::Config::fixed)),
+            ),
             ("[admin]", self.admin != other.admin),
             ("[announce]", self.announce.settings != other.announce.settings),
         ];

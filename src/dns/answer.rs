@@ -174,6 +174,9 @@ impl Answer<'_> {
 /// How many aliases are followed within a zone.
 const MAX_ALIASES: usize = 8;
 
+/// How many aliases a DNAME that leads below itself makes of a name: as many as Knot's.
+const MAX_LOOP: usize = 5;
+
 /// Answers a question about a name at or below the zone's apex. `turn` says where RRsets begin: a different one for each
 /// query spreads the load.
 pub fn answer<'t>(zone: &Zone, table: &'t View, question: Question<'_>, turn: usize) -> Answer<'t> {
@@ -187,12 +190,14 @@ pub fn answer<'t>(zone: &Zone, table: &'t View, question: Question<'_>, turn: us
     answer.authoritative = true;
     let (mut owner, mut name) = (Owner::Question, question.name.to_vec());
     let mut seen = HashSet::from([name.clone()]);
-    for _ in 0..=MAX_ALIASES {
+    for hop in 0..=MAX_ALIASES {
         let target = match lookup::find(zone, table, &name, question.rtype) {
             Found::Alias(set) => {
                 push(&mut answer.answers, &owner, set, 0);
                 set.iter().next().and_then(|rdata| lookup::target(&rdata))
             }
+            // A name that grows with each turn is not met twice; the DNAME is.
+            Found::Redirection(entry) if hop >= MAX_LOOP && is_used(&answer, entry) => break,
             Found::Redirection(entry) => redirect(&mut answer, owner, &name, entry),
             found => {
                 conclude(&mut answer, found, &owner, zone, table, turn);
@@ -214,10 +219,26 @@ pub fn answer<'t>(zone: &Zone, table: &'t View, question: Question<'_>, turn: us
     answer
 }
 
+/// Adds the zone's NS records to the authority section, for zones that want them there (RFC 1034 §4.3.2 step 6).
+fn add_servers<'t>(answer: &mut Answer<'t>, zone: &Zone, table: &'t View) {
+    if let Some(set) = table.apex().and_then(|apex| apex.set(rtype::NS)).filter(|_| !zone.is_minimal()) {
+        push(&mut answer.authority, &Owner::Name(zone.origin().clone()), set, 0);
+    }
+}
+
+/// Whether the DNAME of `entry` is in the answer already.
+fn is_used(answer: &Answer<'_>, entry: &Packed) -> bool {
+    let is_owner = |owner: &Owner| matches!(owner, Owner::Name(name) if name.wire() == entry.name());
+    answer.answers.iter().any(|rr| rr.rtype == rtype::DNAME && is_owner(&rr.owner))
+}
+
 /// The DNAME, and the CNAME that says the same to those who do not know it (RFC 6672 §3.1). Gives the name it leads to.
 fn redirect<'t>(answer: &mut Answer<'t>, owner: Owner, name: &[u8], entry: &'t Packed) -> Option<Name> {
     let (from, set) = owner_of(entry).zip(entry.set(rtype::DNAME))?;
-    push(&mut answer.answers, &from, set, 0);
+    // An RRset is in an answer once (RFC 2181 §5).
+    if !is_used(answer, entry) {
+        push(&mut answer.answers, &from, set, 0);
+    }
     let target = lookup::redirected(name, entry);
     match &target {
         Some(target) => {
@@ -234,13 +255,20 @@ fn conclude<'t>(answer: &mut Answer<'t>, found: Found<'t>, owner: &Owner, zone: 
     match found {
         Found::Answer(set) => {
             push(&mut answer.answers, owner, set, turn);
+            // Below the apex, NS records are a referral.
+            if set.rtype != rtype::NS {
+                add_servers(answer, zone, table);
+            }
             match set.rtype {
                 rtype::SRV => add_glue(answer, set, turn),
                 _ => add_addresses(answer, table),
             }
         }
         // RFC 8482 §4.1: a subset of the RRsets, which is one.
-        Found::All(entry) => entry.sets().take(1).for_each(|set| push(&mut answer.answers, owner, set, turn)),
+        Found::All(entry) => {
+            entry.sets().take(1).for_each(|set| push(&mut answer.answers, owner, set, turn));
+            add_servers(answer, zone, table);
+        }
         Found::Delegation(cut) => {
             answer.authoritative = !answer.answers.is_empty();
             if let Some((owner, servers)) = owner_of(cut).zip(cut.set(rtype::NS)) {

@@ -66,6 +66,8 @@ pub struct Loaded<'z> {
 pub struct State {
     table: View,
     freshness: Freshness,
+    /// Whether positive answers leave out the zone's NS records.
+    is_minimal: bool,
     /// Whether what is held at a name is the answer, and nothing else is to be said: it is fresh, and no name is above others
     /// that are not the zone's.
     is_plain: bool,
@@ -105,8 +107,9 @@ impl<'z> Loaded<'z> {
         spare.extend(zones.iter().map(|zone| {
             let (table, freshness) = (zone.load(), zone.freshness());
             let Cuts { delegations, redirections, wildcards, unknown } = table.cuts();
-            let is_plain = freshness == Freshness::Fresh && delegations == 0 && redirections == 0;
-            State { table, freshness, is_plain, is_all: wildcards == 0 && unknown == 0 }
+            let is_minimal = zone.is_minimal();
+            let is_plain = is_minimal && freshness == Freshness::Fresh && delegations == 0 && redirections == 0;
+            State { table, freshness, is_minimal, is_plain, is_all: wildcards == 0 && unknown == 0 }
         }));
         Self { zones, policy, is_open: policy.is_open(), states: spare }
     }
@@ -340,7 +343,7 @@ fn build<'t>(
         let why = loaded.policy.why_outside(asked.packet[2] & 0x01 != 0, &(asked.peer)());
         return writer.finish(Rcode::Refused, false, false, Some(why));
     };
-    let State { table, freshness, .. } = &loaded.states[aim.zone()];
+    let State { table, freshness, is_minimal, .. } = &loaded.states[aim.zone()];
     let stale = match freshness {
         Freshness::Loading => return writer.finish(Rcode::ServFail, false, false, Some(Extended::NotReady)),
         Freshness::Expired => {
@@ -355,6 +358,7 @@ fn build<'t>(
     }
     let set = entry.and_then(|entry| Some((entry.row(query.rtype)?, entry.set(query.rtype)?)));
     match (&set, entry) {
+        (Some(_), _) if !is_minimal => Built::Unusual,
         (Some((_, set)), _) if set.count > loaded.policy.most(set.rtype) => {
             writer.some(set, turn, loaded.policy.most(set.rtype), is_udp, stale.then_some(Extended::StaleAnswer))
         }

@@ -24,6 +24,28 @@ pub struct Config {
     pub negative_ttl: u32,
     /// The forms of its names.
     pub names: records::config::Config,
+    /// What a reload takes.
+    pub live: Live,
+}
+
+/// The settings of a zone that a reload takes, without a change of its data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Live {
+    /// Whether positive answers leave out the zone's NS records (RFC 1034 §4.3.2 step 6 would have them).
+    pub minimal_responses: bool,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self { minimal_responses: true }
+    }
+}
+
+impl Live {
+    fn read(section: &mut Section<'_>) -> Self {
+        let Self { minimal_responses } = Self::default();
+        Self { minimal_responses: section.optional("minimal_responses").unwrap_or(minimal_responses) }
+    }
 }
 
 /// Times to live where none is said: short, as a change must show soon, and above 0, as that is not cached at all.
@@ -43,7 +65,13 @@ impl Config {
             ttl: DEFAULT_TTL,
             negative_ttl: DEFAULT_TTL,
             names: records::config::Config::default(),
+            live: Live::default(),
         }
+    }
+
+    /// Returns this configuration with the settings that a reload takes at their defaults: what only a start can take.
+    pub fn fixed(&self) -> Self {
+        Self { live: Live::default(), ..self.clone() }
     }
 
     /// Reads what a zone's table says of the zone itself, whatever is wrong with it.
@@ -55,13 +83,14 @@ impl Config {
         let ttl = time_to_live(section, "ttl");
         let negative_ttl = time_to_live(section, "negative_ttl");
         let names = records::config::Config::read(section);
+        let live = Live::read(section);
         let path = under.as_ref().map_or(String::new(), |under| read_under(under, section.problems()));
         Read {
             origin: origin.as_ref().map_or(section.span(), |origin| origin.span),
             under: under.map(|under| under.span),
             config: origin.and_then(|origin| read_origin(&origin, section.problems())).map(|origin| {
                 let registry = registry.as_ref().map(|registry| registry.value.clone());
-                Self { under: path, file, ttl, negative_ttl, names, ..Self::new(origin, registry) }
+                Self { under: path, file, ttl, negative_ttl, names, live, ..Self::new(origin, registry) }
             }),
             registry,
         }

@@ -36,7 +36,7 @@ pub mod view;
 pub mod writer;
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use build::{Offer, Rank};
@@ -47,7 +47,7 @@ use record::rtype;
 use sets::Sets;
 use soa::Soa;
 use view::View;
-use writer::{Commit, ZoneWriter};
+use writer::{Commit, FileSerial, ZoneWriter};
 
 /// How far the data of a zone can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +83,7 @@ pub struct Zone {
     origin: Name,
     index: Arc<Index>,
     freshness: AtomicU8,
+    minimal_responses: AtomicBool,
     serial: AtomicU32,
     journal: Mutex<Journal>,
 }
@@ -106,6 +107,16 @@ impl Zone {
     /// Says how far the data can be trusted from now on.
     pub fn set_freshness(&self, freshness: Freshness) {
         self.freshness.store(freshness as u8, Ordering::Relaxed);
+    }
+
+    /// Returns whether positive answers leave out the zone's NS records.
+    pub fn is_minimal(&self) -> bool {
+        self.minimal_responses.load(Ordering::Relaxed)
+    }
+
+    /// Takes the settings that may change while the zone is served.
+    pub fn set_live(&self, live: config::Live) {
+        self.minimal_responses.store(live.minimal_responses, Ordering::Relaxed);
     }
 
     /// The serial of the last commit.
@@ -196,12 +207,13 @@ pub struct ZoneBuilder {
     addresses: Vec<IpAddr>,
     journal: Bounds,
     resume: u32,
+    is_file: bool,
 }
 
 impl ZoneBuilder {
     /// A zone at `origin` (in lower case), with the times to live of its own records and of its negative answers.
     pub fn new(origin: Name, ttl: u32, negative_ttl: u32) -> Self {
-        Self { origin, ttl, negative_ttl, addresses: Vec::new(), journal: Bounds::NONE, resume: 0 }
+        Self { origin, ttl, negative_ttl, addresses: Vec::new(), journal: Bounds::NONE, resume: 0, is_file: false }
     }
 
     /// The addresses of the name server that the zone gets unless its file says another.
@@ -222,9 +234,15 @@ impl ZoneBuilder {
         self
     }
 
+    /// A zone that is its master file and nothing else: the file numbers it ([`serial::of_file`]).
+    pub fn numbered_by_its_file(mut self) -> Self {
+        self.is_file = true;
+        self
+    }
+
     /// The zone's writer. A zone without a file gets `ns.<origin>` as its name server; one with a file says its own.
     pub fn build(self) -> ZoneWriter {
-        let Self { origin, ttl, negative_ttl, addresses, journal, resume } = self;
+        let Self { origin, ttl, negative_ttl, addresses, journal, resume, is_file } = self;
         // Names that are too long for a label more fall back to the apex itself.
         let below = |label: &[u8]| origin.child(label).unwrap_or_else(|_| origin.clone());
         let (ns, mailbox) = (below(b"ns"), below(b"hostmaster"));
@@ -244,6 +262,7 @@ impl ZoneBuilder {
             origin: origin.clone(),
             index,
             freshness: AtomicU8::new(Freshness::Loading as u8),
+            minimal_responses: AtomicBool::new(config::Live::default().minimal_responses),
             serial: AtomicU32::new(0),
             journal: Mutex::new(Journal::new(journal)),
         });
@@ -255,6 +274,6 @@ impl ZoneBuilder {
             glue.add_address(ttl, address);
         }
         base.push(Offer { owner: ns, rank: Rank::Base, sets: glue.into_sets() });
-        ZoneWriter::new(zone, index_writer, soa, base)
+        ZoneWriter::new(zone, index_writer, soa, base, is_file.then(|| FileSerial::after(resume)))
     }
 }

@@ -13,6 +13,18 @@ pub fn next(previous: u32, unix: u64) -> u32 {
     if previous == 0 || is_after(clock, previous) { clock.max(1) } else { previous.wrapping_add(1).max(1) }
 }
 
+/// The serial of a zone that is its master file and nothing else: the file's, if it is after `previous` (the last one given
+/// out, 0 for none) or, in the `first` commit of a process, equal to it; otherwise the one after `previous`, as a change
+/// without a new serial must show at secondaries too.
+pub fn of_file(file: u32, previous: u32, first: bool) -> u32 {
+    match previous {
+        _ if file == 0 => previous.wrapping_add(1).max(1),
+        0 => file,
+        _ if is_after(file, previous) || (first && file == previous) => file,
+        _ => previous.wrapping_add(1).max(1),
+    }
+}
+
 /// Whether serial `a` is after `b` (RFC 1982 §3.2).
 pub fn is_after(a: u32, b: u32) -> bool {
     a != b && a.wrapping_sub(b) < 1 << 31
@@ -33,6 +45,17 @@ mod tests {
     fn the_first_serial_is_the_time_even_after_2038() {
         assert_eq!(next(0, 2_500_000_000), 2_500_000_000);
         assert_eq!(next(0, 3), 3);
+    }
+
+    #[test]
+    fn a_file_keeps_its_serial_as_long_as_it_is_newer() {
+        assert_eq!(of_file(3, 0, true), 3);
+        assert_eq!(of_file(3, 3, true), 3, "a restart changes nothing");
+        assert_eq!(of_file(3, 3, false), 4, "changed without a new serial");
+        assert_eq!(of_file(3, 4, true), 5);
+        assert_eq!(of_file(9, 4, false), 9);
+        assert_eq!(of_file(0, u32::MAX, false), 1);
+        assert_eq!(of_file(1, u32::MAX, false), 1, "serials go round");
     }
 
     #[test]

@@ -67,6 +67,8 @@ pub struct ZoneWriter {
     meetings: HashSet<Name>,
     untold: HashSet<Name>,
     soa: Soa,
+    /// The serials of a zone that is its master file and nothing else.
+    file_serial: Option<FileSerial>,
     /// Whether the master file says anything of an `addr` name.
     static_addresses: bool,
     /// Hosts in the zone whose addresses are packed with SRV records, and with whose; `targets` is the same the other
@@ -77,6 +79,24 @@ pub struct ZoneWriter {
     covers: HashMap<Arc<str>, Vec<Name>>,
     /// The zone's own name server, and its SOA, as they are when no file says another.
     base: (Vec<Offer>, Soa),
+}
+
+/// How a master file numbers the zone that is nothing else.
+#[derive(Debug, Default)]
+pub(super) struct FileSerial {
+    /// The last serial that was given out under the file, by this process or one before; 0 for none.
+    previous: u32,
+    /// The serial in the file's SOA; `None` before it was read, and where it has none.
+    in_file: Option<u32>,
+    /// Whether this process has committed what the file says.
+    is_committed: bool,
+}
+
+impl FileSerial {
+    /// Numbers that follow `previous`, which a process before gave out; 0 for none.
+    pub(super) fn after(previous: u32) -> Self {
+        Self { previous, ..Self::default() }
+    }
 }
 
 /// The owners at which one source offers something, and the addresses it is at.
@@ -134,7 +154,13 @@ const BASE: &str = "/base";
 
 impl ZoneWriter {
     /// The writer of a new zone that is empty, not even its apex there, until the first [`Self::commit`].
-    pub(super) fn new(zone: Arc<Zone>, index: IndexWriter, soa: Soa, base: Vec<Offer>) -> Self {
+    pub(super) fn new(
+        zone: Arc<Zone>,
+        index: IndexWriter,
+        soa: Soa,
+        base: Vec<Offer>,
+        file_serial: Option<FileSerial>,
+    ) -> Self {
         let mut touched = HashSet::default();
         touched.insert(zone.origin().clone());
         let mut writer = Self {
@@ -153,6 +179,7 @@ impl ZoneWriter {
             untold: HashSet::default(),
             base: (base, soa.clone()),
             soa,
+            file_serial,
             static_addresses: false,
             dependents: HashMap::default(),
             targets: HashMap::default(),
@@ -174,6 +201,9 @@ impl ZoneWriter {
         let is_apex = |record: &Record, rtype| record.rtype == rtype && record.owner == origin;
         let own_servers = !records.iter().any(|record| is_apex(record, rtype::NS));
         let soa = records.iter().find(|record| is_apex(record, rtype::SOA)).and_then(Soa::from_record);
+        if let Some(file) = &mut self.file_serial {
+            file.in_file = soa.as_ref().map(|soa| soa.serial);
+        }
         let soa = soa.unwrap_or_else(|| self.base.1.clone());
         let serial = if serial::is_after(soa.serial, self.soa.serial) { soa.serial } else { self.soa.serial };
         self.soa = Soa { serial, ..soa };
@@ -376,7 +406,7 @@ impl ZoneWriter {
             self.show(gathered, None);
             return None;
         }
-        self.soa.serial = serial::next(self.soa.serial, unix);
+        self.soa.serial = self.next_serial(unix);
         // The apex goes along in every commit: it holds the serial.
         let origin = self.zone.origin().clone();
         gathered.forget(&origin);
@@ -393,6 +423,17 @@ impl ZoneWriter {
         self.show(gathered, apex);
         self.zone.set_serial(self.soa.serial);
         Some(commit)
+    }
+
+    fn next_serial(&mut self, unix: u64) -> u32 {
+        match &mut self.file_serial {
+            Some(file @ FileSerial { in_file: Some(_), .. }) => {
+                let serial = serial::of_file(file.in_file.unwrap_or_default(), file.previous, !file.is_committed);
+                (file.previous, file.is_committed) = (serial, true);
+                serial
+            }
+            _ => serial::next(self.soa.serial, unix),
+        }
     }
 
     /// How much of its past the zone keeps for incremental transfers from now on.

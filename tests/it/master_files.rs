@@ -97,6 +97,30 @@ async fn an_include_that_comes_later_and_a_file_that_goes_change_nothing_until_a
     server.stop().await;
 }
 
+/// A zone that is only its file is numbered by the file; a change without a new serial still shows at secondaries.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zone_that_is_only_its_file_has_the_serial_of_its_file() {
+    let file = scratch("static.zone");
+    let text = |serial: u32, last: u8| {
+        format!(
+            "$TTL 60\n@ SOA ns.example. hostmaster.example. {serial} 60 10 600 5\n@ NS ns.example.\nwww A 192.0.2.{last}\n"
+        )
+    };
+    std::fs::write(&file, text(7, 1)).unwrap();
+    let server = Running::start(&format!(
+        "[[zone]]\norigin = \"static.example.\"\nregistry = \"\"\nfile = \"{}\"\n",
+        file.display()
+    ));
+    let soa = |serial: u32| format!("ns.example. hostmaster.example. {serial} 60 10 600 5");
+    becomes(&server, "SOA static.example", &[&soa(7)]).await;
+    for (written, last, served) in [(9, 1, 9), (9, 2, 10), (10, 3, 11), (2026, 3, 2026)] {
+        replace(&file, &text(written, last));
+        becomes(&server, "SOA static.example", &[&soa(served)]).await;
+        becomes(&server, "A www.static.example", &[&format!("192.0.2.{last}")]).await;
+    }
+    server.stop().await;
+}
+
 /// `registry = ""` beside a registry: the zone is its file, and none of the services.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_static_zone_stands_beside_zones_over_parts_of_one_registry() {

@@ -200,3 +200,33 @@ async fn what_is_wrong_is_not_taken_and_what_only_a_start_can_take_is_told() {
     assert!(!server.binary.log().contains("[dns] listen is not"), "{}", server.binary.log());
     assert_eq!(server.ask("A www.service -b 127.0.0.2").status, "NOERROR", "what can be taken is");
 }
+
+/// `minimal_responses` belongs to a zone, and a reload takes it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_zones_ns_records_are_beside_answers_where_they_are_wanted() {
+    let ns = ["service. 60 IN NS ns.service."];
+    let mut server = Server::start("", "").await;
+    assert_eq!(server.ask("A www.service").authority, [""; 0]);
+    let text = std::fs::read_to_string(&server.path).unwrap();
+    let wanted = text.replacen("[[zone]]\n", "[[zone]]\nminimal_responses = false\n", 1);
+    assert_ne!(text, wanted);
+    server.before = server.binary.log().len();
+    std::fs::write(&server.path, &wanted).unwrap();
+    server.binary.signal("HUP");
+    server.says("configuration re-read").await;
+    for query in ["A www.service", "A www.service +tcp", "ANY www.service +notcp", "SOA service"] {
+        let response = server.ask(query);
+        assert_eq!(response.authority, ns, "{query}");
+    }
+    let response = server.ask("A www.service");
+    assert_eq!(response.additional, ["ns.service. 60 IN A 192.0.2.1"]);
+    // They are the answer, or there is none.
+    for (query, authority) in [("NS service", ""), ("A nobody.service", "SOA"), ("AAAA www.service", "SOA")] {
+        let response = server.ask(query);
+        let kinds: Vec<&str> = response.authority.iter().filter_map(|line| line.split(' ').nth(3)).collect();
+        assert_eq!(kinds.join(" "), authority, "{query}");
+    }
+    server.reload("", "").await;
+    assert_eq!(server.ask("A www.service").authority, [""; 0]);
+    assert!(!server.binary.log().contains("next start"), "{}", server.binary.log());
+}
