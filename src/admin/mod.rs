@@ -15,6 +15,7 @@
 //! What it never shows: credentials. It has none: an ensemble's description is shown as its `describe` gives it.
 
 pub mod config;
+pub mod control;
 mod dump;
 mod json;
 mod metrics;
@@ -82,6 +83,8 @@ pub struct Sources {
     pub forwarder: Option<Arc<Forwarder>>,
     /// Each registry's announcer: the registry's name, and what the announcer shows.
     pub announcements: Vec<(String, announce::Status)>,
+    /// Where orders to the process go; none where it takes none.
+    pub control: Option<control::Control>,
 }
 
 /// A mirrored registry.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
@@ -11,12 +10,14 @@ use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use serde::Serialize;
 
+use super::control::{Control, Order, Peer};
 use super::query::{BadQuery, Filter};
 use super::ready::{Latch, waiting};
 use super::snapshot::Snapshot;
-use super::{Sources, dump, json, metrics, page, query, registrations, services};
+use super::{Sources, control, dump, json, metrics, page, query, registrations, services};
 use crate::export::Form;
 use crate::publish::registry::Reader;
 
@@ -33,6 +34,10 @@ const ENDPOINTS: &[(&str, &str)] = &[
     ("/v1/status", "mirrors, zones and registrations, with what is wrong, as JSON"),
     ("/v1/registrations", "what is registered from here and how its checks stand, as text"),
     ("/v1/heartbeat/{path}", "POST: the service registered from here says that it is well, for its check.ttl"),
+    ("/v1/process", "the version, process id and start of the process, as JSON"),
+    ("/v1/reload", "POST, from this host: read the configuration again; what was taken, or why it was not"),
+    ("/v1/restart", "POST, from this host: check the configuration with the installed program, and go on as that"),
+    ("/v1/leave", "POST, from this host: take the registrations out and end"),
     ("/v1/services", "all services as JSON; ?registry=NAME and ?prefix=PATH choose among them"),
     ("/v1/services/{path}", "one service; ?registry=NAME where several registries have it"),
     ("/v1/dump", "whole zones: ?as=zone, json or hosts; ?zone=ORIGIN chooses one"),
@@ -50,6 +55,10 @@ pub(super) fn router(sources: Sources) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/registrations", get(registered))
         .route("/v1/heartbeat/{*path}", post(heartbeat))
+        .route("/v1/process", get(process))
+        .route("/v1/reload", post(reload))
+        .route("/v1/restart", post(restart))
+        .route("/v1/leave", post(leave))
         .route("/v1/services", get(all_services))
         .route("/v1/services/{*path}", get(one_service))
         .route("/v1/dump", get(whole_zones))
@@ -75,6 +84,11 @@ impl Shared {
         let snapshot = Snapshot::take(&self.sources, self.started, Instant::now());
         let ready = self.latch.is_closed(&snapshot);
         (snapshot, ready)
+    }
+
+    fn control(&self) -> Result<&Control, Refusal> {
+        let none = || Refusal::not_found("this process takes no orders".to_owned());
+        self.sources.control.as_ref().ok_or_else(none)
     }
 
     /// The registry called `name`, or all of them.
@@ -226,6 +240,34 @@ async fn heartbeat(State(shared): App, path: Result<Path<String>, PathRejection>
     }
 }
 
+async fn process(State(shared): App) -> Result<Response, Refusal> {
+    Ok(as_json(StatusCode::OK, &shared.control()?.process()))
+}
+
+async fn reload(State(shared): App, peer: Option<Extension<Peer>>, headers: HeaderMap) -> Result<Response, Refusal> {
+    order(&shared, Order::Reload, peer, &headers).await
+}
+
+async fn restart(State(shared): App, peer: Option<Extension<Peer>>, headers: HeaderMap) -> Result<Response, Refusal> {
+    order(&shared, Order::Restart, peer, &headers).await
+}
+
+async fn leave(State(shared): App, peer: Option<Extension<Peer>>, headers: HeaderMap) -> Result<Response, Refusal> {
+    order(&shared, Order::Leave, peer, &headers).await
+}
+
+async fn order(
+    shared: &Shared,
+    order: Order,
+    peer: Option<Extension<Peer>>,
+    headers: &HeaderMap,
+) -> Result<Response, Refusal> {
+    let refused = |why: &str| Refusal(StatusCode::FORBIDDEN, why.to_owned());
+    control::may_change(peer.map(|Extension(peer)| peer), headers).map_err(refused)?;
+    let outcome = shared.control()?.give(order).await;
+    outcome.map(|done| text(StatusCode::OK, done)).map_err(|why| Refusal(StatusCode::UNPROCESSABLE_ENTITY, why))
+}
+
 async fn not_found(uri: Uri) -> Response {
     let endpoints = ENDPOINTS.iter().map(|(path, _)| *path).collect::<Vec<_>>();
     let message = format!("there is no {} here", uri.path());
@@ -233,7 +275,8 @@ async fn not_found(uri: Uri) -> Response {
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Refusal {
-    let takes = if uri.path().starts_with("/v1/heartbeat/") { "POST" } else { "GET and HEAD" };
+    let is_order = ["/v1/reload", "/v1/restart", "/v1/leave"].contains(&uri.path());
+    let takes = if is_order || uri.path().starts_with("/v1/heartbeat/") { "POST" } else { "GET and HEAD" };
     Refusal(StatusCode::METHOD_NOT_ALLOWED, format!("{} takes {takes}, not {method}", uri.path()))
 }
 

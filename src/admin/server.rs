@@ -5,7 +5,7 @@ use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::control::Peer;
 use super::patience::Patient;
 
 /// What clients may cost.
@@ -59,9 +60,9 @@ pub(super) async fn serve(
         tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept(), if connections.len() < limits.connections => match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     failing = false;
-                    connections.spawn(connection(stream, router.clone(), limits, stop.clone()));
+                    connections.spawn(connection(stream, router.clone().layer(Extension(Peer(peer))), limits, stop.clone()));
                 }
                 Err(error) if is_fatal(&error) => return Err(error),
                 Err(error) => {

@@ -168,6 +168,7 @@ impl Site {
             dns: Some(Arc::default()),
             forwarder: None,
             announcements: Vec::new(),
+            control: Some(super::control::Control::new().0),
         };
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
@@ -376,8 +377,10 @@ async fn the_index_names_endpoints_that_are_there() {
     assert_eq!(index.status, 200);
     let named = index.body.lines().filter_map(|line| line.split(' ').next()).filter(|word| word.starts_with('/'));
     let named = named.map(|path| path.replace("{path}", "api_x").replace("{name}", "api_x.main")).collect::<Vec<_>>();
-    assert_eq!(named.len(), 11, "{}", index.body);
-    for path in named.iter().filter(|path| !path.starts_with("/v1/heartbeat/")) {
+    let takes_post =
+        |path: &str| path.starts_with("/v1/heartbeat/") || ["/v1/reload", "/v1/restart", "/v1/leave"].contains(&path);
+    assert_eq!(named.len(), 15, "{}", index.body);
+    for path in named.iter().filter(|path| !takes_post(path)) {
         assert_eq!(site.get(path).status, 200, "{path}");
         let head = request(site.address, "HEAD", path);
         assert_eq!((head.status, &*head.body), (200, ""), "{path}");

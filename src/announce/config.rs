@@ -138,6 +138,24 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The services of this one that are otherwise in `before`.
+    pub fn changed_since<'c>(&'c self, before: &'c Self) -> impl Iterator<Item = &'c ServiceConfig> {
+        let same = |one: &ServiceConfig, other: &ServiceConfig| {
+            (&one.name.value, one.registry_name(), one.port) == (&other.name.value, other.registry_name(), other.port)
+        };
+        let equal = |one: &ServiceConfig, other: &ServiceConfig| {
+            (&one.address, &one.selection, &one.checks, &one.properties)
+                == (&other.address, &other.selection, &other.checks, &other.properties)
+        };
+        let changed = move |one: &&ServiceConfig| {
+            let mut before = before.services.iter().filter(|other| same(one, other)).peekable();
+            before.peek().is_some() && !before.any(|other| equal(one, other))
+        };
+        self.services.iter().filter(changed)
+    }
+}
+
 impl ServiceConfig {
     fn registry_name(&self) -> Option<&str> {
         self.registry.as_ref().map(|registry| &*registry.value)

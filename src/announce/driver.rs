@@ -36,6 +36,8 @@ pub struct Announcer<E> {
     services: Services,
     status: Status,
     means: Means,
+    /// Ends it with its registrations in place.
+    keep: CancellationToken,
 }
 
 /// What an announcer registers; clones give to the same.
@@ -71,7 +73,15 @@ impl<E: Ensemble> Announcer<E> {
     pub fn new(ensemble: E, writer: Writer, services: Vec<ServiceConfig>) -> Result<Self, Error> {
         let services =
             Services { writer: writer.clone(), wish: Arc::new(watch::Sender::new(Vec::new())) }.holding(services)?;
-        Ok(Self { ensemble, writer, services, status: Status::default(), means: Means::default() })
+        let (status, means, keep) = (Status::default(), Means::default(), CancellationToken::new());
+        Ok(Self { ensemble, writer, services, status, means, keep })
+    }
+
+    /// Ends at `keep`, too, with its registrations left in place: the session is not closed, and the next process takes
+    /// over what it finds.
+    #[must_use]
+    pub fn ends_keeping_at(self, keep: CancellationToken) -> Self {
+        Self { keep, ..self }
     }
 
     /// The same with these means for its checks.
@@ -136,6 +146,7 @@ struct Driver<E: Ensemble> {
 /// What the driver woke up for.
 enum Woke<E: Ensemble> {
     Stop,
+    Keep,
     Connected(Result<E::Session, keeper::Error>),
     Ended(Outcome<E>),
     Told(Event, Path),
@@ -157,6 +168,7 @@ impl<E: Ensemble> Driver<E> {
                     self.is_stopping = true;
                     vec![Input::Stop]
                 }
+                Woke::Keep => return self.keep(),
                 Woke::Connected(result) => vec![self.connected(result)],
                 Woke::Ended(outcome) => self.ended(outcome),
                 Woke::Told(event, path) => vec![match event {
@@ -199,6 +211,7 @@ impl<E: Ensemble> Driver<E> {
         tokio::pin!(time);
         loop {
             return tokio::select! {
+                () = self.announcer.keep.cancelled() => Woke::Keep,
                 () = stop.cancelled(), if !stopping => Woke::Stop,
                 Some(joined) = self.connecting.join_next() => match ended(joined) {
                     Some(result) => Woke::Connected(result),
@@ -414,6 +427,15 @@ impl<E: Ensemble> Driver<E> {
             }
             (false, true) => info!("the connection is back; looking at the registrations"),
             _ => {}
+        }
+    }
+
+    /// Ends without a word to ZooKeeper. A session closes when the last handle on it is dropped, so one never is.
+    fn keep(mut self) {
+        if let Some(session) = self.session.take() {
+            let (id, timeout) = (format!("{:#x}", session.id()), session.timeout());
+            info!(session = id, ?timeout, "the registrations stay for the next process, or until the session expires");
+            std::mem::forget(session);
         }
     }
 

@@ -24,7 +24,7 @@ const MOST_AT_ONCE: usize = 64;
 /// How long stopping goes on without an answer of ZooKeeper before the rest is left to the session's end.
 const STOP_WITHOUT_ANSWER: Duration = Duration::from_secs(3);
 /// How long it may take in all.
-pub const STOP_WITHIN: Duration = Duration::from_secs(7);
+pub const STOP_WITHIN: Duration = Duration::from_secs(6);
 /// How many earlier sessions are remembered. What they left goes with them long before.
 const MOST_PAST: usize = 64;
 

@@ -6,17 +6,22 @@
 mod cookies;
 mod dns;
 mod files;
+mod handover;
 mod serials;
 
-use std::net::{IpAddr, SocketAddr};
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::admin::control::{self, Control};
 use crate::admin::{self, RegistrySource, Sources};
 use crate::announce::{self, Announcer};
 use crate::config::{Config, Registry};
@@ -35,12 +40,36 @@ use crate::zone::records::address::is_reverse;
 use crate::zone::{self, Freshness, ZoneBuilder, Zones};
 use dns::Dns;
 use files::{Seed, ZoneFile};
+pub use handover::Sockets;
 use serials::Serials;
 
 /// How long the announcements may take to be withdrawn at the end: a little more than each gives itself.
-const WITHDRAWAL: Duration = announce::plan::STOP_WITHIN.saturating_add(Duration::from_secs(1));
+const WITHDRAWAL: Duration = announce::plan::STOP_WITHIN.saturating_add(Duration::from_millis(500));
+/// How long the other parts may take to end.
+const ENDING: Duration = Duration::from_secs(2);
 /// How long the command at the end may take.
-const ON_STOP: Duration = Duration::from_secs(10);
+pub const ON_STOP: Duration = Duration::from_secs(10);
+/// How long queries wait in inherited sockets until the registries are read.
+const CATCHING_UP: Duration = Duration::from_secs(3);
+
+/// What a running app is asked to do.
+#[derive(Debug)]
+pub enum Turn {
+    /// Read the zone files again and take this configuration, where there is one that can be taken.
+    Reload {
+        /// The configuration.
+        config: Option<Box<Config>>,
+        /// Takes what was taken, a line each.
+        reply: Option<oneshot::Sender<control::Outcome>>,
+    },
+    /// Go on as this program.
+    Restart {
+        /// Its file.
+        program: PathBuf,
+        /// Takes that it begins.
+        reply: oneshot::Sender<control::Outcome>,
+    },
+}
 
 /// Everything is read and bound; nothing runs yet.
 pub struct App {
@@ -62,10 +91,29 @@ pub struct App {
     stop: CancellationToken,
     dns: Vec<SocketAddr>,
     admin: Option<SocketAddr>,
+    /// Ends everything with the registrations in place.
+    keep: CancellationToken,
+    control: Option<Control>,
+    /// The sockets, as the next image of this process gets them, and what answers on them.
+    answering: Option<Answering>,
+    admin_socket: Option<TcpListener>,
+}
+
+/// The DNS server on its sockets.
+struct Answering {
+    bound: Bound,
+    zones: Zones,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
 }
 
 /// A task that ended: its name, and how.
 type Ended = (String, anyhow::Result<()>);
+
+/// The name of the task that answers DNS.
+const DNS: &str = "dns";
+/// How long the reply to whoever asked for a restart may take to leave.
+const REPLYING: Duration = Duration::from_millis(50);
 
 impl App {
     /// Reads what the configuration names, binds every address and spawns every part. Must be called inside a tokio
@@ -74,6 +122,15 @@ impl App {
     /// # Errors
     /// What cannot be read or bound. Then nothing was registered, and nothing answers.
     pub fn start(config: &Config) -> anyhow::Result<Self> {
+        Self::start_with(config, Sockets::default(), None)
+    }
+
+    /// The same with the sockets of the process image before this one, and with orders taken through `control`.
+    ///
+    /// # Errors
+    /// As [`App::start`].
+    pub fn start_with(config: &Config, mut inherited: Sockets, control: Option<Control>) -> anyhow::Result<Self> {
+        let goes_on = inherited.are_there();
         let mut app = Self {
             parts: JoinSet::new(),
             announcers: JoinSet::new(),
@@ -86,11 +143,24 @@ impl App {
             stop: CancellationToken::new(),
             dns: Vec::new(),
             admin: None,
+            keep: CancellationToken::new(),
+            control,
+            answering: None,
+            admin_socket: None,
         };
-        let sockets = config.dns.as_ref().map(listen::bind).transpose()?;
-        let admin = config.admin.as_ref().map(|admin| admin::bind(admin.listen)).transpose()?;
+        let sockets = config.dns.as_ref().map(|dns| listen::bind(dns, inherited.dns)).transpose()?;
+        let is_meant = |listener: &TcpListener, wanted: SocketAddr| {
+            let is_same = |local: SocketAddr| local.ip() == wanted.ip() && [0, local.port()].contains(&wanted.port());
+            listener.local_addr().is_ok_and(is_same)
+        };
+        let admin = config.admin.as_ref().map(|admin| match inherited.admin.take() {
+            Some(listener) if is_meant(&listener, admin.listen) => Ok(listener),
+            _ => admin::bind(admin.listen),
+        });
+        let admin = admin.transpose()?;
+        app.admin_socket = admin.as_ref().map(TcpListener::try_clone).transpose().context("the admin socket")?;
         app.dns = sockets.as_ref().map(|bound| bound.addresses().to_vec()).unwrap_or_default();
-        app.admin = admin.as_ref().map(std::net::TcpListener::local_addr).transpose().context("the admin socket")?;
+        app.admin = admin.as_ref().map(TcpListener::local_addr).transpose().context("the admin socket")?;
 
         let serials = config.dns.as_ref().and_then(|dns| dns.serial_file.as_deref()).map(Serials::open).transpose()?;
         let zones = app.zones(config, serials.as_ref())?;
@@ -101,6 +171,7 @@ impl App {
             dns: None,
             forwarder: None,
             announcements: Vec::new(),
+            control: app.control.clone(),
         };
         for registry in &config.registries {
             let targets: Vec<_> =
@@ -112,7 +183,7 @@ impl App {
             sources.dns = Some(Arc::clone(&metrics));
             let server = Dns::new(config, dns, &app.dns, (zones, sources.zones.clone()), &metrics)?;
             sources.forwarder = Some(Arc::clone(&server.forwarder));
-            app.serve(bound, &server, &sources.zones, metrics);
+            app.serve(bound, &server, &sources.zones, metrics, goes_on)?;
             app.server = Some(server);
         }
         if let Some(serials) = serials {
@@ -139,22 +210,37 @@ impl App {
         self.admin
     }
 
-    /// Runs until `stop`, then stops in order. Whenever `reload` returns, the zone files are read again, and what the
-    /// configuration that it gives, if any, says of DNS and of services holds from then on.
+    /// Ends the app, once it runs, with its registrations left in place for the next process.
+    pub fn keep(&self) -> CancellationToken {
+        self.keep.clone()
+    }
+
+    /// Runs until `stop`, then stops in order. Whenever `next` returns, that turn is taken: of a configuration, what it says
+    /// of DNS and of services holds from then on.
     ///
     /// # Errors
     /// When a part ends unasked: its name, and why.
-    pub async fn run(
-        mut self,
-        stop: CancellationToken,
-        mut reload: impl AsyncFnMut() -> Option<Config>,
-    ) -> anyhow::Result<()> {
+    pub async fn run(mut self, stop: CancellationToken, mut next: impl AsyncFnMut() -> Turn) -> anyhow::Result<()> {
         let outcome = loop {
             tokio::select! {
                 () = stop.cancelled() => break Ok(()),
-                config = reload() => self.reload(config),
+                () = self.keep.cancelled() => return self.end_keeping().await,
+                turn = next() => match turn {
+                    Turn::Reload { config, reply } => {
+                        let outcome = self.reload(config.map(|config| *config));
+                        // Whoever asked may have gone.
+                        let _ = reply.map(|reply| reply.send(outcome));
+                    }
+                    Turn::Restart { program, reply } => self.restart(&program, reply).await,
+                },
                 Some(ended) = self.parts.join_next() => break Err(unasked(ended)),
-                Some(ended) = self.announcers.join_next() => break Err(unasked(ended)),
+                // They may see before this does that they are to end.
+                Some(ended) = self.announcers.join_next() => {
+                    if self.keep.is_cancelled() {
+                        return self.end_keeping().await;
+                    }
+                    break Err(unasked(ended));
+                }
             }
         };
         info!("stopping");
@@ -167,14 +253,67 @@ impl App {
         if outcome.is_ok() {
             self.drain().await;
         }
+        self.end_parts().await;
+        outcome
+    }
+
+    async fn end_parts(&mut self) {
         self.stop.cancel();
-        let ended =
-            tokio::time::timeout(Duration::from_secs(2), async { while self.parts.join_next().await.is_some() {} });
+        let ended = tokio::time::timeout(ENDING, async { while self.parts.join_next().await.is_some() {} });
         if ended.await.is_err() {
             warn!("not every part stopped in time");
         }
         info!("stopped");
-        outcome
+    }
+
+    /// Ends with the registrations in place.
+    async fn end_keeping(mut self) -> anyhow::Result<()> {
+        info!("stopping; the registrations stay");
+        let ended = tokio::time::timeout(ENDING, async { while self.announcers.join_next().await.is_some() {} });
+        if ended.await.is_err() {
+            warn!("not every announcer ended in time");
+        }
+        self.end_parts().await;
+        Ok(())
+    }
+
+    /// Becomes `program`. When that fails, all goes on as before.
+    async fn restart(&mut self, program: &Path, reply: oneshot::Sender<control::Outcome>) {
+        info!(program = %program.display(), "restarting in place");
+        if let Some(control) = &self.control {
+            control.set_failed(None);
+        }
+        let _ = reply.send(Ok(format!("restarting as {}\n", program.display())));
+        // The reply is on its way before the sockets go.
+        tokio::time::sleep(REPLYING).await;
+        self.stop_answering().await;
+        let bound = self.answering.as_ref().map(|answering| &answering.bound);
+        let error = handover::exec(program, bound, self.admin_socket.as_ref());
+        let why = format!("cannot run {}: {error}", program.display());
+        warn!("{why}; this process goes on");
+        if let Some(control) = &self.control {
+            control.set_failed(Some(why));
+        }
+        if let Err(error) = self.answer() {
+            warn!(error = format!("{error:#}"), "DNS does not go on");
+        }
+    }
+
+    /// Lets the threads that answer DNS end: what they have taken from the sockets is answered, the rest waits there.
+    async fn stop_answering(&mut self) {
+        let Some(answering) = &self.answering else { return };
+        answering.stop.cancel();
+        let ended = async {
+            while let Some(ended) = self.parts.join_next().await {
+                match ended {
+                    Ok((name, _)) if name == DNS => return,
+                    ended => warn!("{:#}", unasked(ended)),
+                }
+            }
+        };
+        if tokio::time::timeout(ENDING, ended).await.is_err() {
+            warn!("the threads that answer DNS do not end in time");
+        }
     }
 
     /// What comes between the end of the registrations and that of DNS.
@@ -229,12 +368,18 @@ impl App {
     }
 
     /// Spawns what serves DNS: the sockets, the secret of cookies, and NOTIFY.
-    fn serve(&mut self, bound: Bound, server: &Dns, zones: &Zones, metrics: Arc<Metrics>) {
-        let (front, forwarder) = (Arc::clone(&server.front), Some(Arc::clone(&server.forwarder)));
-        let (zones, stop) = (zones.clone(), self.stop.clone());
-        self.parts.spawn(async move {
-            ("dns".into(), bound.run(zones, front, forwarder, metrics, stop).await.map_err(Into::into))
-        });
+    fn serve(
+        &mut self,
+        bound: Bound,
+        server: &Dns,
+        zones: &Zones,
+        metrics: Arc<Metrics>,
+        goes_on: bool,
+    ) -> anyhow::Result<()> {
+        let again = bound.try_clone().context("the DNS sockets")?;
+        let (zones, stop) = (zones.clone(), self.stop.child_token());
+        self.spawn_answering(bound, server, (&zones, &metrics, &stop), goes_on);
+        self.answering = Some(Answering { bound: again, zones, metrics, stop });
         let (front, stop) = (Arc::clone(&server.front), self.stop.clone());
         self.parts.spawn(async move {
             cookies::rotate(&front, stop).await;
@@ -244,6 +389,34 @@ impl App {
         self.parts.spawn(async move {
             notify::run(told, listening, stop).await;
             ("notify".into(), Ok(()))
+        });
+        Ok(())
+    }
+
+    /// Answers on the same sockets again, after it was stopped.
+    fn answer(&mut self) -> anyhow::Result<()> {
+        let (Some(answering), Some(server)) = (self.answering.take(), self.server.take()) else { return Ok(()) };
+        let bound = answering.bound.try_clone().context("the DNS sockets")?;
+        let stop = self.stop.child_token();
+        self.spawn_answering(bound, &server, (&answering.zones, &answering.metrics, &stop), false);
+        (self.answering, self.server) = (Some(Answering { stop, ..answering }), Some(server));
+        Ok(())
+    }
+
+    fn spawn_answering(
+        &mut self,
+        bound: Bound,
+        server: &Dns,
+        (zones, metrics, stop): (&Zones, &Arc<Metrics>, &CancellationToken),
+        goes_on: bool,
+    ) {
+        let (front, forwarder) = (Arc::clone(&server.front), Some(Arc::clone(&server.forwarder)));
+        let (zones, metrics, stop) = (zones.clone(), Arc::clone(metrics), stop.clone());
+        self.parts.spawn(async move {
+            if goes_on {
+                catch_up(&zones, &stop).await;
+            }
+            (DNS.into(), bound.run(zones, front, forwarder, metrics, stop).await.map_err(Into::into))
         });
     }
 
@@ -368,6 +541,7 @@ impl App {
         let announcer = announcer.with_means(self.means.clone());
         self.services.push((registry.name.clone(), announcer.services()));
         sources.announcements.push((registry.name.clone(), announcer.status()));
+        let announcer = announcer.ends_keeping_at(self.keep.clone());
         let (name, stop) = (format!("announcer of registry {}", registry.name), self.withdraw.clone());
         self.announcers.spawn(async move {
             announcer.run(stop).await;
@@ -378,36 +552,52 @@ impl App {
 
     /// Re-reads the zone files, one that has become wrong leaving what was read before in force, and takes a configuration
     /// that was read again.
-    fn reload(&mut self, config: Option<Config>) {
-        if let Some(config) = config {
-            self.take(config);
-        }
+    fn reload(&mut self, config: Option<Config>) -> control::Outcome {
+        let taken = match config {
+            Some(config) => self.take(config),
+            None => Ok(String::new()),
+        };
         self.zone_files.iter().for_each(|(_, file)| file.reload());
+        taken
     }
 }
 
 impl App {
     /// From now on holds what `config` says of DNS and of services. Services that it has like the present one are not
     /// touched.
-    fn take(&mut self, config: Config) {
+    fn take(&mut self, config: Config) -> control::Outcome {
+        let mut taken = String::new();
         if let Some(Err(error)) = self.server.as_ref().map(|server| server.take(&config)) {
-            warn!(error = format!("{error:#}"), "the configuration is not taken, the one before stays in force");
-            return;
+            let error = format!("{error:#}");
+            warn!(error, "the configuration is not taken, the one before stays in force");
+            return Err(format!("the configuration is not taken, the one before stays in force: {error}"));
         }
         for service in self.config.announce.gone_from(&config.announce) {
             let (name, port, file) = (&*service.name.value, service.port, service.file.display());
             warn!(service = name, port, %file, "the service has left the configuration and is being withdrawn");
+            let _ = writeln!(taken, "withdrawn: {name}, port {port}, of {file}");
+        }
+        for service in config.announce.gone_from(&self.config.announce) {
+            let (name, port, file) = (&*service.name.value, service.port, service.file.display());
+            let _ = writeln!(taken, "added: {name}, port {port}, of {file}");
+        }
+        for service in config.announce.changed_since(&self.config.announce) {
+            let _ = writeln!(taken, "changed: {}, port {}", service.name.value, service.port);
         }
         for (registry, services) in &self.services {
             if let Err(error) = services.set(config.services_of(registry)) {
                 warn!(registry, %error, "the services stay as they are");
+                let _ = writeln!(taken, "not taken: the services of registry {registry}: {error}");
             }
         }
         for part in self.config.fixed_differences(&config) {
             warn!("{part} is not what it was: that takes effect at the next start");
+            let _ = writeln!(taken, "takes effect at the next start: {part}");
         }
         info!(services = config.announce.services.len(), "configuration re-read");
+        let services = config.announce.services.len();
         self.config.announce.services = config.announce.services;
+        Ok(format!("the configuration is taken, {services} services\n{taken}"))
     }
 }
 
@@ -431,6 +621,19 @@ fn targets(zones: Vec<ZoneOf>) -> Vec<Target> {
         Target { under, ttl, names, reverse_of, writer }
     };
     zones.into_iter().map(target).collect()
+}
+
+/// Waits until every zone can answer, or for a bounded time: whoever asks meanwhile waits in the sockets.
+async fn catch_up(zones: &Zones, stop: &CancellationToken) {
+    let caught_up = async {
+        while zones.iter().any(|zone| zone.freshness() == Freshness::Loading) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        _ = tokio::time::timeout(CATCHING_UP, caught_up) => {}
+    }
 }
 
 /// The addresses of this host, where these listen on all of them.

@@ -41,16 +41,30 @@ impl Server {
         Ok(admin.listen)
     }
 
+    /// Gives the server an order.
+    pub(super) fn post(&self, path: &str) -> anyhow::Result<String> {
+        self.ask("POST", path)
+    }
+
+    /// Whether the server takes connections.
+    pub(super) fn is_there(&self) -> bool {
+        self.address().is_ok_and(|address| TcpStream::connect_timeout(&address, Duration::from_secs(5)).is_ok())
+    }
+
     /// What the server has under `path` with these parameters.
     pub(super) fn get(&self, path: &str, parameters: &[(&str, &str)]) -> anyhow::Result<String> {
-        let address = self.address()?;
         let pairs = parameters.iter().map(|(key, value)| format!("{key}={}", encoded(value)));
         let query = pairs.collect::<Vec<_>>().join("&");
+        self.ask("GET", &format!("{path}?{query}"))
+    }
+
+    fn ask(&self, method: &str, target: &str) -> anyhow::Result<String> {
+        let address = self.address()?;
         let asked = || -> std::io::Result<Vec<u8>> {
             let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
             stream.set_read_timeout(Some(PATIENCE))?;
             // With version 1.0 the answer ends with the connection, and is in one piece.
-            write!(stream, "GET {path}?{query} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+            write!(stream, "{method} {target} HTTP/1.0\r\nHost: {address}\r\nContent-Length: 0\r\n\r\n")?;
             let mut response = Vec::new();
             stream.read_to_end(&mut response)?;
             Ok(response)
@@ -60,7 +74,9 @@ impl Server {
         let (head, body) = response.split_once("\r\n\r\n").context("the server's answer is no HTTP")?;
         let status = head.split(' ').nth(1).unwrap_or_default();
         if status != "200" {
-            bail!("the server at {address} answers {status}: {}", body.trim());
+            let error = serde_json::from_str::<serde_json::Value>(body).ok();
+            let error = error.as_ref().and_then(|error| error["error"].as_str());
+            bail!("the server at {address} answers {status}: {}", error.unwrap_or(body).trim());
         }
         Ok(body.to_owned())
     }

@@ -6,8 +6,12 @@ mod dev;
 mod drain;
 mod dump;
 mod explain;
+mod leave;
 mod logging;
+mod reload;
+mod restart;
 mod serve;
+mod signals;
 mod status;
 mod template;
 
@@ -63,6 +67,9 @@ enum Command {
     Explain(explain::Explain),
     Dump(dump::Dump),
     Status(status::Status),
+    Reload(reload::Reload),
+    Restart(restart::Restart),
+    Leave(leave::Leave),
     Drain(drain::Drain),
     Undrain(drain::Undrain),
 }
@@ -124,6 +131,9 @@ pub fn main() -> ExitCode {
         Command::Explain(explain) => explain.run(),
         Command::Dump(dump) => dump.run(),
         Command::Status(status) => status.run(),
+        Command::Reload(reload) => reload.run(),
+        Command::Restart(restart) => restart.run(),
+        Command::Leave(leave) => leave.run(),
         Command::Drain(drain) => drain.run(),
         Command::Undrain(undrain) => undrain.run(),
     };

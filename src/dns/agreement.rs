@@ -479,7 +479,7 @@ async fn udp_and_tcp_sockets_say_what_both_ways_say() {
         let service = service::Service::new(zones.clone(), Arc::clone(&front), handler, None);
         let config =
             super::config::Config { listen: vec![([127, 0, 0, 1], 0).into()], threads: 1, ..Default::default() };
-        let bound = super::listen::bind(&config).unwrap();
+        let bound = super::listen::bind(&config, super::listen::Inherited::default()).unwrap();
         let (address, stop) = (bound.addresses()[0], tokio_util::sync::CancellationToken::new());
         let running = tokio::spawn(bound.run(zones.clone(), Arc::clone(&front), None, Arc::default(), stop.clone()));
         let server = Server { zones, front, service };

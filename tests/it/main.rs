@@ -30,6 +30,7 @@ mod page;
 mod rate;
 mod readers;
 mod reload;
+mod restart;
 mod rfc8906;
 mod scenarios;
 mod security;

@@ -86,7 +86,7 @@ fn stop(pause: Duration, silent: Duration) -> (Duration, Slow) {
 
 #[test]
 fn a_slow_ensemble_is_waited_for_as_long_as_it_answers() {
-    let (took, slow) = stop(Duration::from_millis(40), Duration::MAX);
+    let (took, slow) = stop(Duration::from_millis(35), Duration::MAX);
     assert!(took > STOP_WITHOUT_ANSWER && took < STOP_WITHIN, "{took:?}");
     assert_eq!((slow.held.len(), slow.stopped), (0, Some(Vec::new())));
 }

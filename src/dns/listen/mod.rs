@@ -49,11 +49,33 @@ pub struct Bound {
     gather: Duration,
 }
 
-/// Binds UDP and TCP on each address; port 0 takes one that is free for both.
+/// Bound sockets from the process image before this one, with the queries that wait in them.
+#[derive(Debug, Default)]
+pub struct Inherited {
+    /// Its UDP sockets, several an address.
+    pub udp: Vec<UdpSocket>,
+    /// Its TCP listeners, several an address.
+    pub tcp: Vec<TcpListener>,
+}
+
+impl Inherited {
+    /// Takes out those on `address`; where it has no port, those on any port of the same host address. None unless there
+    /// are some of both kinds.
+    fn take(&mut self, address: SocketAddr) -> Option<(SocketAddr, Vec<UdpSocket>, Vec<TcpListener>)> {
+        let is_meant = |local: SocketAddr| local == address || (address.port() == 0 && local.ip() == address.ip());
+        let real = self.udp.iter().filter_map(|socket| socket.local_addr().ok()).find(|local| is_meant(*local))?;
+        let is_real = |local: std::io::Result<SocketAddr>| local.is_ok_and(|local| local == real);
+        let udp: Vec<_> = self.udp.extract_if(.., |socket| is_real(socket.local_addr())).collect();
+        let tcp: Vec<_> = self.tcp.extract_if(.., |listener| is_real(listener.local_addr())).collect();
+        (!udp.is_empty() && !tcp.is_empty()).then_some((real, udp, tcp))
+    }
+}
+
+/// Binds UDP and TCP on each address, as far as `inherited` has no sockets there; port 0 takes one that is free for both.
 ///
 /// # Errors
 /// The first address that cannot be bound, with the system's reason.
-pub fn bind(config: &Config) -> Result<Bound, Error> {
+pub fn bind(config: &Config, mut inherited: Inherited) -> Result<Bound, Error> {
     let threads = match config.threads {
         0 => std::thread::available_parallelism().map_or(1, Into::into),
         threads => threads,
@@ -61,12 +83,36 @@ pub fn bind(config: &Config) -> Result<Bound, Error> {
     let (udp, tcp, addresses) = (Vec::new(), Vec::new(), Vec::new());
     let mut bound = Bound { udp, tcp, addresses, gather: config.gather };
     for &address in &config.listen {
-        let (tcp, address, udp) = bind_pair(address, threads)?;
+        let (tcp, address, udp) = match inherited.take(address) {
+            Some((real, udp, tcp)) => as_many(real, udp, tcp, threads)?,
+            None => bind_pair(address, threads)?,
+        };
         bound.addresses.push(address);
         bound.tcp.push(tcp);
         bound.udp.push(udp);
     }
     Ok(bound)
+}
+
+/// As many sockets as threads, where there are those of another number of threads already.
+fn as_many(
+    address: SocketAddr,
+    mut udp: Vec<UdpSocket>,
+    mut tcp: Vec<TcpListener>,
+    threads: usize,
+) -> Result<(Vec<TcpListener>, SocketAddr, Vec<UdpSocket>), Error> {
+    let failed = |transport| move |source| Error::Bind { transport, address, source };
+    udp.truncate(threads);
+    while udp.len() < threads {
+        udp.push(udp_socket(address, true).map_err(failed("UDP"))?);
+    }
+    tcp.truncate(threads);
+    while tcp.len() < threads {
+        let socket = tcp_socket(address, true).map_err(failed("TCP"))?;
+        socket.listen(1024).map_err(failed("TCP"))?;
+        tcp.push(socket.into());
+    }
+    Ok((tcp, address, udp))
 }
 
 /// TCP first: a port that it gets is nearly always free for UDP, too.
@@ -165,6 +211,22 @@ impl Bound {
     /// The addresses bound, with their real ports.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The same sockets again.
+    ///
+    /// # Errors
+    /// When there are no descriptors left.
+    pub fn try_clone(&self) -> std::io::Result<Self> {
+        let udp = self.udp.iter().map(|sockets| sockets.iter().map(UdpSocket::try_clone).collect());
+        let tcp = self.tcp.iter().map(|listeners| listeners.iter().map(TcpListener::try_clone).collect());
+        let (udp, tcp) = (udp.collect::<Result<_, _>>()?, tcp.collect::<Result<_, _>>()?);
+        Ok(Self { udp, tcp, addresses: self.addresses.clone(), gather: self.gather })
+    }
+
+    /// The sockets, for the next process image.
+    pub fn sockets(&self) -> (impl Iterator<Item = &UdpSocket>, impl Iterator<Item = &TcpListener>) {
+        (self.udp.iter().flatten(), self.tcp.iter().flatten())
     }
 
     /// Answers from `zones`, behind `front`, until `stop`; what is outside the zones is the forwarder's.

@@ -92,10 +92,15 @@ pub(crate) struct Binary {
 impl Binary {
     /// Runs `zonekeeper` with these arguments; what it says goes to a file.
     pub(crate) fn run(arguments: &[&str]) -> Self {
+        Self::run_from(Path::new(env!("CARGO_BIN_EXE_zonekeeper")), arguments)
+    }
+
+    /// The same from this file.
+    pub(crate) fn run_from(program: &Path, arguments: &[&str]) -> Self {
         let log = scratch("log");
         let file = std::fs::File::create(&log).expect("a log file");
         let both = file.try_clone().expect("a log file");
-        let child = spawner::spawn(env!("CARGO_BIN_EXE_zonekeeper"), |command| {
+        let child = spawner::spawn(&program.to_string_lossy(), |command| {
             command.args(arguments).stdin(Stdio::null()).stdout(file).stderr(both);
         });
         Self { child: child.expect("`setpriv` (package util-linux)"), log }

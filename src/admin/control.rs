@@ -1,0 +1,148 @@
+//! Orders to the running process: take the configuration, go on as a new image, end. Here is who may give them; whoever
+//! reads the other end of the channel carries them out.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::http::{HeaderMap, header};
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot};
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Read the configuration again and take it.
+    Reload,
+    /// Check the configuration with the program's file, and go on as that.
+    Restart,
+    /// Take the registrations out and end.
+    Leave,
+}
+
+/// How an order ended: a text for the person who gave it, or why it was not carried out.
+pub type Outcome = Result<String, String>;
+
+/// An order, and where its outcome goes.
+#[derive(Debug)]
+pub struct Request {
+    /// The order.
+    pub order: Order,
+    /// Takes the outcome.
+    pub reply: oneshot::Sender<Outcome>,
+}
+
+/// Where orders go, and what became of the last restart; clones are the same.
+#[derive(Debug, Clone)]
+pub struct Control {
+    orders: mpsc::Sender<Request>,
+    failed: Arc<Mutex<Option<String>>>,
+    started: SystemTime,
+}
+
+/// The process, as `/v1/process` shows it.
+#[derive(Debug, Serialize)]
+pub(super) struct Process {
+    version: &'static str,
+    pid: u32,
+    /// When this image began, in milliseconds since 1970: another one after each restart.
+    started: u128,
+    /// Why the last restart failed, so that this image goes on.
+    restart_failed: Option<String>,
+}
+
+impl Control {
+    /// A control, and the orders given through it.
+    pub fn new() -> (Self, mpsc::Receiver<Request>) {
+        let (orders, given) = mpsc::channel(8);
+        (Self { orders, failed: Arc::default(), started: SystemTime::now() }, given)
+    }
+
+    /// Records why this image goes on in spite of a restart, or that one begins.
+    pub fn set_failed(&self, why: Option<String>) {
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// Gives an order and waits for its outcome.
+    pub(super) async fn give(&self, order: Order) -> Outcome {
+        let (reply, outcome) = oneshot::channel();
+        let gone = || "this process is ending".to_owned();
+        self.orders.send(Request { order, reply }).await.map_err(|_| gone())?;
+        outcome.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    pub(super) fn process(&self) -> Process {
+        Process {
+            version: env!("CARGO_PKG_VERSION"),
+            pid: std::process::id(),
+            started: self.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis(),
+            restart_failed: self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+}
+
+/// The client's address.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub(super) SocketAddr);
+
+/// Whether a request with these headers may change something: it is from this host and meant for it, and neither a page in
+/// a browser nor a proxy stands between.
+pub(super) fn may_change(peer: Option<Peer>, headers: &HeaderMap) -> Result<(), &'static str> {
+    if !peer.is_some_and(|Peer(peer)| peer.ip().to_canonical().is_loopback()) {
+        return Err("it can be asked for only from this host, over a loopback address");
+    }
+    let between =
+        ["origin", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via"];
+    if between.iter().any(|name| headers.contains_key(*name)) {
+        return Err("it can be asked for only directly, not by a page in a browser or through a proxy");
+    }
+    let mut hosts = headers.get_all(header::HOST).iter();
+    match (hosts.next().and_then(|host| host.to_str().ok()), hosts.next()) {
+        (Some(host), None) if is_loopback(host) => Ok(()),
+        _ => Err("the Host of the request must be localhost or a loopback address"),
+    }
+}
+
+/// Whether `host`, with or without a port, is a name for this host alone.
+fn is_loopback(host: &str) -> bool {
+    if let Ok(address) = host.parse::<SocketAddr>() {
+        return address.ip().to_canonical().is_loopback();
+    }
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    if let Ok(address) = bare.parse::<IpAddr>() {
+        return address.to_canonical().is_loopback();
+    }
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    name.eq_ignore_ascii_case("localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(peer: &str, headers: &[(&'static str, &'static str)]) -> bool {
+        let map = headers.iter().fold(HeaderMap::new(), |mut map, (name, value)| {
+            map.append(*name, value.parse().unwrap());
+            map
+        });
+        may_change(Some(Peer(peer.parse().unwrap())), &map).is_ok()
+    }
+
+    #[test]
+    fn only_this_host_may_change_things_and_only_directly() {
+        for host in ["localhost", "localhost:5380", "127.0.0.1", "127.0.0.9:1", "[::1]:5380", "[::1]", "LOCALHOST:1"] {
+            assert!(ask("127.0.0.1:1000", &[("host", host)]), "{host}");
+        }
+        assert!(ask("[::1]:1000", &[("host", "localhost")]) && ask("[::ffff:127.0.0.1]:1", &[("host", "localhost")]));
+        assert!(!ask("10.0.0.1:1000", &[("host", "localhost")]));
+        for host in ["", "evil.example", "localhost.evil.example", "10.0.0.1", "127.0.0.1.evil.example:5380", "[::2]"] {
+            assert!(!ask("127.0.0.1:1000", &[("host", host)]), "{host}");
+        }
+        assert!(!ask("127.0.0.1:1000", &[]));
+        assert!(!ask("127.0.0.1:1000", &[("host", "localhost"), ("host", "evil.example")]));
+        for name in ["origin", "forwarded", "x-forwarded-for", "via"] {
+            assert!(!ask("127.0.0.1:1000", &[("host", "localhost"), (name, "null")]), "{name}");
+        }
+        assert!(may_change(None, &HeaderMap::new()).is_err());
+    }
+}

@@ -1,0 +1,148 @@
+//! Hands the listening sockets to the next image of this process, and takes them from the one before.
+//!
+//! They go through a socket pair as ancillary data (unix(7), `SCM_RIGHTS`), whose other end is the standard input of the new
+//! image: nothing has to be left open over the exec, so that nothing leaks into commands or when the exec fails. The new
+//! image knows by a variable of its environment with its own process id; its children have the variable and not the id.
+
+use std::ffi::OsStr;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::net::{TcpListener, UdpSocket};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+};
+
+use crate::dns::listen::{Bound, Inherited};
+
+/// The variable that announces sockets to the process with this id.
+const VARIABLE: &str = "ZONEKEEPER_SOCKETS";
+/// Descriptors in one message; the kernel takes 253.
+const MOST: usize = 64;
+
+/// The sockets of the image before this one.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    /// Those of DNS.
+    pub dns: Inherited,
+    /// The admin server's.
+    pub admin: Option<TcpListener>,
+}
+
+impl Sockets {
+    /// Whether there are any: this image goes on where another ended.
+    pub fn are_there(&self) -> bool {
+        self.admin.is_some() || !self.dns.udp.is_empty()
+    }
+
+    /// Takes what the image before this one has left; nothing at an ordinary start.
+    ///
+    /// # Errors
+    /// When they are announced and do not come.
+    pub fn take() -> io::Result<Self> {
+        let mut sockets = Self::default();
+        let id = std::process::id().to_string();
+        if std::env::var_os(VARIABLE).as_deref() != Some(OsStr::new(&id)) {
+            return Ok(sockets);
+        }
+        let input = io::stdin();
+        let mut number = 0;
+        while let Some((kind, descriptors)) = receive(input.as_fd())? {
+            number += descriptors.len();
+            for descriptor in descriptors {
+                match kind {
+                    b'u' => sockets.dns.udp.push(descriptor.into()),
+                    b't' => sockets.dns.tcp.push(descriptor.into()),
+                    _ => sockets.admin = Some(descriptor.into()),
+                }
+            }
+        }
+        tracing::debug!(number, "listening sockets inherited");
+        rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null")?)?;
+        Ok(sockets)
+    }
+}
+
+/// Becomes `program`, with this process's arguments, and leaves it these sockets. Returns only when that fails.
+pub(super) fn exec(program: &Path, dns: Option<&Bound>, admin: Option<&TcpListener>) -> io::Error {
+    match prepare(dns, admin) {
+        Ok(input) => {
+            let mut arguments = std::env::args_os();
+            let name = arguments.next().unwrap_or_else(|| program.into());
+            let mut command = Command::new(program);
+            command.arg0(name).args(arguments).stdin(Stdio::from(input));
+            command.env(VARIABLE, std::process::id().to_string()).exec()
+        }
+        Err(error) => error,
+    }
+}
+
+/// The end of a socket pair from which the sockets can be taken.
+fn prepare(dns: Option<&Bound>, admin: Option<&TcpListener>) -> io::Result<OwnedFd> {
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    if let Some(bound) = dns {
+        let (udp, tcp) = bound.sockets();
+        send(ours.as_fd(), b'u', &udp.map(UdpSocket::as_fd).collect::<Vec<_>>())?;
+        send(ours.as_fd(), b't', &tcp.map(TcpListener::as_fd).collect::<Vec<_>>())?;
+    }
+    send(ours.as_fd(), b'a', &admin.map(TcpListener::as_fd).into_iter().collect::<Vec<_>>())?;
+    // With `ours` closed the other side reads to the end.
+    Ok(theirs)
+}
+
+fn send(through: BorrowedFd<'_>, kind: u8, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    for some in descriptors.chunks(MOST) {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if !control.push(SendAncillaryMessage::ScmRights(some)) {
+            return Err(io::Error::other("too many descriptors for one message"));
+        }
+        // Never waits: there is nobody yet who would read.
+        sendmsg(through, &[IoSlice::new(&[kind])], &mut control, SendFlags::DONTWAIT)?;
+    }
+    Ok(())
+}
+
+fn receive(from: BorrowedFd<'_>) -> io::Result<Option<(u8, Vec<OwnedFd>)>> {
+    let (mut kind, mut space) = ([0], [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))]);
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+    let received = recvmsg(from, &mut [IoSliceMut::new(&mut kind)], &mut control, flags)?;
+    if received.bytes == 0 {
+        return Ok(None);
+    }
+    let descriptors = control.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+        _ => None,
+    });
+    let descriptors = descriptors.flatten().collect();
+    Ok(Some((kind[0], descriptors)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_come_out_as_they_went_in_and_then_comes_the_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+        send(ours.as_fd(), b't', &vec![listener.as_fd(); 150]).unwrap();
+        drop(ours);
+        let mut count = 0;
+        while let Some((kind, descriptors)) = receive(theirs.as_fd()).unwrap() {
+            assert_eq!(kind, b't');
+            for descriptor in descriptors {
+                assert_eq!(TcpListener::from(descriptor).local_addr().unwrap(), listener.local_addr().unwrap());
+                count += 1;
+            }
+        }
+        assert_eq!(count, 150);
+    }
+}

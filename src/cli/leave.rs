@@ -1,0 +1,41 @@
+//! `zonekeeper leave`: has the running server take its registrations out and end.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use clap::Args;
+
+use super::ask::Server;
+
+/// Have the running server take its registrations out and end
+///
+/// The same as SIGTERM, with `drain` and `on_stop`. Returns when the server has ended.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Leave {
+    #[command(flatten)]
+    server: Server,
+    /// How long to wait for the end, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    timeout: u64,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  zonekeeper leave";
+
+impl Leave {
+    #[expect(clippy::disallowed_methods, reason = "there is no runtime here")]
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        super::print(&self.server.post("/v1/leave")?)?;
+        let begun = Instant::now();
+        while self.server.is_there() {
+            if begun.elapsed() > Duration::from_secs(self.timeout) {
+                bail!("the server has not ended within {} s", self.timeout);
+            }
+            sleep(Duration::from_millis(50));
+        }
+        super::print("ended\n")
+    }
+}
