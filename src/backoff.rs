@@ -48,6 +48,38 @@ impl Backoff {
     }
 }
 
+/// Bounds how often something may happen that costs time and that others cause: a burst is free, then it waits.
+#[derive(Debug)]
+pub struct Throttle {
+    window: Duration,
+    free: u32,
+    begun: Option<Instant>,
+    count: u32,
+}
+
+impl Throttle {
+    /// At most `free` in each `window`.
+    pub fn new(window: Duration, free: u32) -> Self {
+        Self { window, free, begun: None, count: 0 }
+    }
+
+    /// It happens at `now`. Returns the pause that is due after it.
+    pub fn record(&mut self, now: Instant) -> Duration {
+        let begun = match self.begun {
+            Some(begun) if now.saturating_duration_since(begun) < self.window => begun,
+            _ => {
+                self.count = 0;
+                *self.begun.insert(now)
+            }
+        };
+        self.count += 1;
+        if self.count < self.free {
+            return Duration::ZERO;
+        }
+        (begun + self.window).saturating_duration_since(now)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,5 +113,15 @@ mod tests {
     fn chance_takes_away_at_most_half() {
         let (mut backoff, now) = (backoff(), Instant::now());
         assert_eq!(backoff.failed(now, 0.0), Duration::from_millis(50));
+    }
+
+    #[test]
+    fn a_burst_is_free_and_then_the_window_is_waited_for() {
+        let begun = Instant::now();
+        let at = |millis| begun + Duration::from_millis(millis);
+        let mut throttle = Throttle::new(Duration::from_millis(100), 3);
+        let pauses = [at(0), at(1), at(2), at(60)].map(|now| throttle.record(now).as_millis());
+        assert_eq!(pauses, [0, 0, 98, 40]);
+        assert_eq!(throttle.record(at(100)), Duration::ZERO, "a new window");
     }
 }

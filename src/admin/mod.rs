@@ -25,6 +25,7 @@ mod query;
 mod ready;
 mod registrations;
 mod routes;
+mod seats;
 mod server;
 mod services;
 mod snapshot;
@@ -34,6 +35,7 @@ mod tests;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -100,20 +102,27 @@ pub struct RegistrySource {
     pub zones: Vec<Arc<Zone>>,
 }
 
+/// Connections that may wait to be accepted: enough for a probe to find a place behind many others.
+const QUEUE: i32 = 1024;
+
 /// Listens on `address`; connections wait until [`spawn`] takes them.
 ///
 /// # Errors
 /// [`Error::Bind`].
 pub fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
     let listen = || {
-        let listener = TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        Ok(listener)
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        // Connections of a process before this one may still linger.
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(QUEUE)?;
+        socket.set_nonblocking(true)?;
+        Ok(socket.into())
     };
     listen().map_err(|source| Error::Bind { address, source })
 }
 
-/// Serves `sources` on `listener`, on a thread of its own, until `stop`, and a second longer at most for requests that are
+/// Serves `sources` on `listener` to so many connections at once, on a thread of its own, until `stop`, and a second longer at most for requests that are
 /// being answered then. The future ends with the thread, with whatever ended that unasked; dropping it stops the thread.
 ///
 /// # Errors
@@ -122,6 +131,7 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
 pub fn spawn(
     listener: TcpListener,
     sources: Sources,
+    connections: usize,
     stop: CancellationToken,
 ) -> Result<impl Future<Output = Result<(), Error>> + Send + 'static, Error> {
     let stop = stop.child_token();
@@ -132,7 +142,7 @@ pub fn spawn(
     thread
         .spawn(move || {
             // Nobody is left to be told when the future was dropped.
-            let _ = ended.send(run(listener, sources, stop));
+            let _ = ended.send(run(listener, sources, connections, stop));
         })
         .map_err(Error::Start)?;
     Ok(async move {
@@ -141,10 +151,11 @@ pub fn spawn(
     })
 }
 
-fn run(listener: TcpListener, sources: Sources, stop: CancellationToken) -> Result<(), Error> {
+fn run(listener: TcpListener, sources: Sources, connections: usize, stop: CancellationToken) -> Result<(), Error> {
+    let limits = server::Limits { connections, ..server::Limits::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Start)?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener).map_err(Error::Start)?;
-        server::serve(listener, routes::router(sources), server::Limits::default(), stop).await.map_err(Error::Accept)
+        server::serve(listener, routes::router(sources), limits, stop).await.map_err(Error::Accept)
     })
 }

@@ -3,10 +3,12 @@
 
 use std::io;
 use std::pin::pin;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -17,11 +19,14 @@ use tracing::{debug, warn};
 
 use super::control::Peer;
 use super::patience::Patient;
+use super::seats::{Answering, Seats, Usage};
+use crate::backoff::Throttle;
 
 /// What clients may cost.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// Connections served at once; more wait in the kernel's queue.
+    /// Connections at once. For more, idle ones make room; while all are being answered, the next ones wait in the
+    /// kernel's queue.
     pub(super) connections: usize,
     /// How long a request's head may take, and so how long a connection may idle.
     pub(super) head: Duration,
@@ -41,6 +46,9 @@ impl Default for Limits {
 
 /// Buffer of one connection, and so the longest head, in bytes.
 const BUFFER: usize = 16 * 1024;
+/// Idle connections that are cut off within a window at most.
+const EVICTIONS: u32 = 100;
+const EVICTION_WINDOW: Duration = Duration::from_millis(100);
 /// Pause after a failed accept, which has the system's reasons (no file descriptors left) more than ours.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -55,14 +63,29 @@ pub(super) async fn serve(
     stop: CancellationToken,
 ) -> io::Result<()> {
     let mut connections = JoinSet::new();
-    let mut failing = false;
+    let (mut failing, mut seats) = (false, Seats::default());
+    // Clients that come back as soon as they are cut off cost no more than that.
+    let mut evictions = Throttle::new(EVICTION_WINDOW, EVICTIONS);
     loop {
+        let has_place = seats.len() < limits.connections;
         tokio::select! {
             () = stop.cancelled() => break,
-            accepted = listener.accept(), if connections.len() < limits.connections => match accepted {
+            accepted = listener.accept(), if has_place || seats.has_idle() => match accepted {
                 Ok((stream, peer)) => {
                     failing = false;
-                    connections.spawn(connection(stream, router.clone().layer(Extension(Peer(peer))), limits, stop.clone()));
+                    if !has_place {
+                        seats.end_longest_idle();
+                    }
+                    let usage = Usage::new();
+                    let router = router.clone().layer(Extension(Peer(peer)));
+                    let served = connection(stream, router, limits, stop.clone(), Arc::clone(&usage));
+                    seats.enter(connections.spawn(served), usage);
+                    if !has_place {
+                        let pause = evictions.record(Instant::now());
+                        if !pause.is_zero() {
+                            sleep(pause).await;
+                        }
+                    }
                 }
                 Err(error) if is_fatal(&error) => return Err(error),
                 Err(error) => {
@@ -72,11 +95,17 @@ pub(super) async fn serve(
                     sleep(PAUSE).await;
                 }
             },
-            Some(ended) = connections.join_next() => {
-                if let Err(error) = ended {
-                    warn!(%error, "an admin request panicked");
+            Some(ended) = connections.join_next_with_id() => match ended {
+                Ok((task, ())) => seats.leave(task),
+                Err(error) => {
+                    seats.leave(error.id());
+                    if !error.is_cancelled() {
+                        warn!(%error, "an admin request panicked");
+                    }
                 }
-            }
+            },
+            // A connection may have become idle.
+            () = sleep(PAUSE), if !has_place && !seats.has_idle() => {}
         }
     }
     drop(listener);
@@ -91,14 +120,19 @@ fn is_fatal(error: &io::Error) -> bool {
 }
 
 /// Serves one client.
-async fn connection(stream: TcpStream, router: Router, limits: Limits, stop: CancellationToken) {
+async fn connection(stream: TcpStream, router: Router, limits: Limits, stop: CancellationToken, usage: Arc<Usage>) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |request| {
+        let (counted, response) = (usage.request(), router.call(request));
+        async move { response.await.map(|response| response.map(|body| Answering { body, _request: counted })) }
+    });
     // Answers are whole: waiting to fill a segment only delays them. Where it cannot be set, they are late.
     let _ = stream.set_nodelay(true);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
         .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(Patient::new(stream, limits.reading)), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(Patient::new(stream, limits.reading)), service);
     let mut connection = pin!(connection);
     tokio::select! {
         ended = connection.as_mut() => note(ended),

@@ -172,7 +172,7 @@ impl Site {
         };
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
-        let served = tokio::spawn(spawn(listener, sources, stop.clone()).unwrap());
+        let served = tokio::spawn(spawn(listener, sources, 64, stop.clone()).unwrap());
         Self { memory, address, stop, served }
     }
 
@@ -435,7 +435,7 @@ async fn garbage_and_endless_heads_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_clients_hold_no_place_for_longer_than_their_time() {
+async fn slow_clients_hold_no_place_that_another_needs() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let second = Duration::from_secs(1);
@@ -448,10 +448,11 @@ async fn slow_clients_hold_no_place_for_longer_than_their_time() {
         stream
     });
     assert_eq!(request(address, "GET", "/healthz").status, 200);
-    assert!(begun.elapsed() >= second, "there was no limit to wait for");
+    assert!(begun.elapsed() < second, "it waited for a client that asks nothing: {:?}", begun.elapsed());
     for mut stream in slow {
         let mut rest = Vec::new();
-        stream.read_to_end(&mut rest).unwrap();
+        // One was cut off for the other, and that one at the end of its time.
+        let _ = stream.read_to_end(&mut rest);
         assert!(!rest.starts_with(b"HTTP/1.1 200"), "half a request was answered");
     }
     stop.cancel();
@@ -477,7 +478,7 @@ async fn it_stops_within_its_bound_and_frees_the_port() {
 async fn it_stops_when_nobody_waits_for_its_end_any_more() {
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
-    let running = spawn(listener, Sources::default(), CancellationToken::new()).unwrap();
+    let running = spawn(listener, Sources::default(), 64, CancellationToken::new()).unwrap();
     assert_eq!(request(address, "GET", "/healthz").status, 200);
     drop(running);
     let begun = Instant::now();
@@ -492,7 +493,7 @@ async fn it_stops_when_nobody_waits_for_its_end_any_more() {
 async fn it_answers_while_every_other_thread_is_busy() {
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(spawn(listener, Sources::default(), CancellationToken::new()).unwrap());
+    tokio::spawn(spawn(listener, Sources::default(), 64, CancellationToken::new()).unwrap());
     assert_eq!(request(address, "GET", "/healthz").status, 200);
     let busy = (0..64).map(|_| tokio::spawn(async { std::thread::sleep(Duration::from_secs(2)) })).collect::<Vec<_>>();
     let begun = Instant::now();

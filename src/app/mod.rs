@@ -4,9 +4,11 @@
 //! announcements are withdrawn first, DNS answers until the end. A task that ends unasked ends the process with its name.
 
 mod cookies;
+mod descriptors;
 mod dns;
 mod files;
 mod handover;
+mod reaper;
 mod serials;
 
 use std::fmt::Write as _;
@@ -16,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow};
+use rustix::process::{Resource, getrlimit};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -77,6 +80,8 @@ pub struct App {
     announcers: JoinSet<Ended>,
     /// The zones' master files, by origin.
     zone_files: Vec<(String, ZoneFile)>,
+    /// TCP connections of DNS clients that there are descriptors for.
+    tcp: usize,
     /// What all checks may use.
     means: announce::check::Means,
     /// Where each registry's announcer takes its services.
@@ -131,11 +136,16 @@ impl App {
     /// As [`App::start`].
     pub fn start_with(config: &Config, mut inherited: Sockets, control: Option<Control>) -> anyhow::Result<Self> {
         let goes_on = inherited.are_there();
+        let budget = descriptors(config);
+        let mut config = config.clone();
+        bound(&mut config, budget.tcp);
+        let config = &config;
         let mut app = Self {
             parts: JoinSet::new(),
             announcers: JoinSet::new(),
             zone_files: Vec::new(),
-            means: announce::check::Means::default(),
+            means: announce::check::Means { slots: budget.slots, ..Default::default() },
+            tcp: budget.tcp,
             services: Vec::new(),
             server: None,
             config: config.clone(),
@@ -194,8 +204,17 @@ impl App {
             });
         }
         if let Some(listener) = admin {
-            let running = admin::spawn(listener, sources, app.stop.clone())?;
+            let running = admin::spawn(listener, sources, budget.admin, app.stop.clone())?;
             app.parts.spawn(async move { ("admin".into(), running.await.map_err(Into::into)) });
+        }
+        // The image before this one has left commands of checks behind.
+        if reaper::is_heir() || goes_on {
+            info!("orphans of checks and on_stop are reaped");
+            let stop = app.stop.clone();
+            app.parts.spawn(async move {
+                reaper::run(stop).await;
+                ("reaper".into(), Ok(()))
+            });
         }
         Ok(app)
     }
@@ -565,7 +584,8 @@ impl App {
 impl App {
     /// From now on holds what `config` says of DNS and of services. Services that it has like the present one are not
     /// touched.
-    fn take(&mut self, config: Config) -> control::Outcome {
+    fn take(&mut self, mut config: Config) -> control::Outcome {
+        bound(&mut config, self.tcp);
         let mut taken = String::new();
         if let Some(Err(error)) = self.server.as_ref().map(|server| server.take(&config)) {
             let error = format!("{error:#}");
@@ -598,6 +618,41 @@ impl App {
         let services = config.announce.services.len();
         self.config.announce.services = config.announce.services;
         Ok(format!("the configuration is taken, {services} services\n{taken}"))
+    }
+}
+
+/// How many file descriptors each part may take.
+fn descriptors(config: &Config) -> descriptors::Budget {
+    let limit = getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(1 << 20);
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let budget = descriptors::Budget::of(limit, config, threads);
+    let descriptors::Budget { slots, tcp, admin } = budget;
+    let announce::check::slots::Slots { tcp: checks_tcp, http, exec, grpc } = slots;
+    info!(
+        limit,
+        dns_tcp = tcp,
+        admin,
+        checks_tcp,
+        http,
+        exec,
+        grpc,
+        "file descriptors: connections and checks at once"
+    );
+    budget
+}
+
+/// Lets DNS have so many TCP connections at most.
+fn bound(config: &mut Config, tcp: usize) {
+    if let Some(dns) = &mut config.dns
+        && dns.tcp.connections > tcp
+    {
+        warn!(
+            connections = dns.tcp.connections,
+            possible = tcp,
+            "[dns.tcp] connections: there are not so many file descriptors; raise the limit (LimitNOFILE=, ulimit -n)"
+        );
+        dns.tcp.connections = tcp;
+        dns.tcp.per_client = dns.tcp.per_client.min(tcp);
     }
 }
 

@@ -50,6 +50,11 @@ impl Open {
         u64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
+    /// Whether there are `most` connections.
+    pub(super) fn is_full(&self, most: usize) -> bool {
+        self.lock().open.len() >= most
+    }
+
     /// Takes a connection in, if its client has not too many; where all places are taken, the longest idle one goes.
     pub(super) fn enter(self: &Arc<Self>, client: IpAddr, most: usize, per_client: usize) -> Option<Place> {
         let now = self.now();

@@ -15,9 +15,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::open::{Open, Place};
+use crate::backoff::Throttle;
 use crate::dns::fast::{self, Asked, Built, Loaded, MAX_TCP, Parsed, Query, State};
 use crate::dns::front::Front;
 use crate::dns::limits::Limits;
@@ -28,6 +29,9 @@ use crate::zone::Zones;
 
 /// Questions of one connection that may be on their way to other name servers.
 const MAX_LATER: usize = 64;
+
+/// Pause after a failed accept.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Answers are written once there are so many bytes of them, even if more queries are there.
 const FLUSH: usize = 128 << 10;
@@ -60,6 +64,8 @@ impl Acceptor {
 
 async fn accept(listener: TcpListener, shared: Arc<Acceptor>, stop: &CancellationToken) {
     let mut connections = JoinSet::new();
+    // Clients that come back as soon as they are turned away cost no more than this.
+    let (mut turned_away, mut is_failing) = (Throttle::new(Duration::from_millis(100), 50), false);
     loop {
         let Limits { connections: most, per_client, idle, total, .. } = shared.front.policy().tcp;
         let accepted = tokio::select! {
@@ -74,7 +80,16 @@ async fn accept(listener: TcpListener, shared: Arc<Acceptor>, stop: &Cancellatio
         };
         match accepted {
             Ok((stream, client)) => {
-                let Some(place) = shared.open.enter(client.ip(), most, per_client) else { continue };
+                is_failing = false;
+                let is_full = shared.open.is_full(most);
+                let place = shared.open.enter(client.ip(), most, per_client);
+                if is_full || place.is_none() {
+                    let pause = turned_away.record(std::time::Instant::now());
+                    if !pause.is_zero() {
+                        sleep(pause).await;
+                    }
+                }
+                let Some(place) = place else { continue };
                 let (id, connection) = (place.id(), Arc::clone(&shared));
                 let task = connections.spawn(async move {
                     if let Err(error) = serve(stream, client, &connection, &place).await {
@@ -85,8 +100,10 @@ async fn accept(listener: TcpListener, shared: Arc<Acceptor>, stop: &Cancellatio
             }
             // Out of descriptors or memory, or a client that has gone already: neither ends the server.
             Err(error) => {
-                debug!(%error, "cannot accept a TCP connection");
-                sleep(Duration::from_millis(10)).await;
+                if !std::mem::replace(&mut is_failing, true) {
+                    warn!(%error, "cannot accept TCP connections; trying again");
+                }
+                sleep(PAUSE).await;
             }
         }
     }
