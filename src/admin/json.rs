@@ -261,7 +261,7 @@ impl<'a> Status<'a> {
 impl<'a> Registry<'a> {
     fn new(registry: &'a snapshot::Registry) -> Self {
         let report = &registry.report;
-        let Counters { sessions, failed_connects, epochs, syncs, events, reads, torn } = report.counters;
+        let Counters { sessions, failed_connects, epochs, syncs, events, reads, torn, .. } = report.counters;
         Self {
             name: &registry.name,
             ensemble: &report.ensemble,

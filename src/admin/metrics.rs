@@ -70,7 +70,7 @@ impl Moment {
         }
         let help = "Lines of the log that were lost, as standard error was not read or could not be written";
         sheet.counters("log_lines_lost", help, std::iter::once(([("stream", "stderr")], log::lost())))?;
-        sheet.gauge("ready", "Whether every registry was read completely once", None, &u32::from(self.ready))
+        sheet.gauge("ready", "Whether no zone is SERVFAIL as a whole", None, &u32::from(self.ready))
     }
 }
 
@@ -89,6 +89,8 @@ fn registries(registries: &[Registry], sheet: &mut Sheet<'_, '_>) -> fmt::Result
         })
     });
     sheet.gauges("registry_phase", "1 for the phase that the mirror is in", None, phases)?;
+    let trouble = registries.iter().map(|one| (label(one), u32::from(one.report.trouble.is_some())));
+    sheet.gauges("registry_trouble", "Whether something is wrong: see /v1/status", None, trouble)?;
     sheet.gauges("registry_znodes", "Znodes mirrored", None, each(|one| one.report.znodes))?;
     sheet.gauges("registry_data", "Data of the znodes", Some(&Unit::Bytes), each(|one| one.report.bytes))?;
     sheet.gauges("registry_malformed", "Problems found in the znodes", None, each(|one| one.malformed_total))?;

@@ -1,37 +1,84 @@
-//! Readiness: a latch that closes when every registry was read completely once, and never opens again.
+//! Readiness: whether the names of every zone are answered. Where a whole zone is SERVFAIL, the process is not ready.
 //!
 //! A process that serves the last known answers while ZooKeeper is away is of more use than one that a load balancer has
-//! taken out; all of them would be taken out at once. How old the answers are is in the metrics and the status.
+//! taken out; all of them would be taken out at once. `?fresh` is the stricter question.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::json::rounded;
-use super::snapshot::{Registry, Snapshot};
+use super::query::{BadQuery, parameters};
+use super::routes::Refusal;
+use super::snapshot::{Registry, Snapshot, Zone};
+use crate::keeper::mirror::Phase;
+use crate::zone::Freshness;
 
-/// Whether the process has been ready.
-#[derive(Debug, Default)]
-pub(super) struct Latch(AtomicBool);
+/// How long a start from the cache file waits for the registry itself.
+const PATIENCE: Duration = Duration::from_secs(5);
 
-impl Latch {
-    /// Whether it is ready as of `snapshot`, or was before.
-    pub(super) fn is_closed(&self, snapshot: &Snapshot) -> bool {
-        if snapshot.registries.iter().all(|registry| registry.synced) {
-            self.0.store(true, Ordering::Relaxed);
-        }
-        self.0.load(Ordering::Relaxed)
+/// What readiness is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Question {
+    /// One zone's origin; all zones without.
+    zone: Option<String>,
+    /// Whether stale answers are not enough.
+    fresh: bool,
+}
+
+impl Question {
+    /// Reads `?zone=ORIGIN` and `?fresh`.
+    pub(super) fn read(query: Option<&str>) -> Result<Self, BadQuery> {
+        let [zone, fresh] = parameters(query, ["zone", "fresh"], "`zone` and `fresh`")?;
+        let fresh = fresh.is_some_and(|value| !matches!(value.as_str(), "0" | "false" | "no"));
+        Ok(Self { zone: zone.map(|zone| format!("{}.", zone.to_ascii_lowercase().trim_end_matches('.'))), fresh })
     }
 }
 
-/// A line for each registry that is waited for.
-pub(super) fn waiting(snapshot: &Snapshot) -> String {
-    snapshot.registries.iter().filter(|registry| !registry.synced).map(line).collect()
+/// Whether everything that is asked about is ready.
+pub(super) fn is_ready(snapshot: &Snapshot) -> bool {
+    snapshot.zones.iter().all(|zone| reason(snapshot, zone, false).is_none())
 }
 
-fn line(Registry { name, report, in_phase, .. }: &Registry) -> String {
+/// A line for each zone that is not ready; none where all are.
+///
+/// # Errors
+/// 404 for a zone that is not here.
+pub(super) fn waiting(snapshot: &Snapshot, asked: &Question) -> Result<String, Refusal> {
+    let is_meant = |zone: &&Zone| asked.zone.as_ref().is_none_or(|origin| *origin == zone.origin);
+    let zones: Vec<&Zone> = snapshot.zones.iter().filter(is_meant).collect();
+    match &asked.zone {
+        Some(origin) if zones.is_empty() => Err(Refusal::not_found(format!("there is no zone {origin} here"))),
+        _ => {
+            let line = |zone: &&Zone| Some(format!("{}: {}\n", zone.origin, reason(snapshot, zone, asked.fresh)?));
+            Ok(zones.iter().filter_map(line).collect())
+        }
+    }
+}
+
+/// What keeps a zone from being ready.
+fn reason(snapshot: &Snapshot, zone: &Zone, fresh: bool) -> Option<String> {
+    let registry = snapshot.registries.iter().find(|registry| registry.zones.contains(&zone.origin));
+    let told = || registry.map(standing).unwrap_or_default();
+    match zone.freshness {
+        Freshness::Loading | Freshness::Expired => Some(format!("SERVFAIL{}", told())),
+        Freshness::Stale if fresh => Some(format!("stale{}", told())),
+        Freshness::Fresh | Freshness::Stale => {
+            let is_cached = registry.is_some_and(|registry| registry.report.counters.syncs == 0);
+            let is_early = snapshot.uptime < PATIENCE;
+            (is_cached && is_early).then(|| format!("answered from the cache file so far{}", told()))
+        }
+    }
+}
+
+/// Where a registry stands, behind a colon.
+fn standing(Registry { name, report, in_phase, .. }: &Registry) -> String {
     let (phase, ensemble, since) = (report.phase.as_str(), &report.ensemble, rounded(*in_phase));
-    match &report.trouble {
-        Some(trouble) => format!("{name}: not read yet; {phase} for {since} s ({ensemble}: {trouble})\n"),
-        None => format!("{name}: not read yet; {phase} for {since} s ({ensemble})\n"),
+    let trouble = report.trouble.as_deref().map(|trouble| format!(": {trouble}")).unwrap_or_default();
+    match report.phase {
+        Phase::Live => format!(": registry {name} ({ensemble}){trouble}"),
+        _ if report.counters.syncs == 0 => {
+            format!(": registry {name} not read yet, {phase} for {since} s ({ensemble}){trouble}")
+        }
+        _ => format!(": registry {name} {phase} for {since} s ({ensemble}){trouble}"),
     }
 }
 
@@ -40,25 +87,44 @@ mod tests {
     use super::*;
     use crate::admin::tests::sample;
 
-    #[test]
-    fn without_registries_there_is_nothing_to_wait_for() {
-        let mut snapshot = sample();
-        snapshot.registries.clear();
-        assert!(Latch::default().is_closed(&snapshot));
+    fn lines(snapshot: &Snapshot, query: &str) -> String {
+        waiting(snapshot, &Question::read(Some(query)).unwrap()).unwrap_or_else(|_| "404".into())
     }
 
     #[test]
-    fn every_registry_is_waited_for_and_none_twice() {
-        let (latch, mut snapshot) = (Latch::default(), sample());
-        assert!(!latch.is_closed(&snapshot));
-        assert_eq!(
-            waiting(&snapshot),
-            "far: not read yet; offline for 1.5 s (zk9:2181: no server of the ensemble answered in time)\n"
+    fn without_zones_there_is_nothing_to_wait_for() {
+        let mut snapshot = sample();
+        snapshot.zones.clear();
+        assert!(is_ready(&snapshot));
+    }
+
+    #[test]
+    fn a_zone_that_is_servfail_as_a_whole_is_named_with_the_reason() {
+        let mut snapshot = sample();
+        assert!(!is_ready(&snapshot));
+        let far = "far.: SERVFAIL: registry far not read yet, offline for 1.5 s (zk9:2181): no server of the ensemble \
+                   answered in time\n";
+        assert_eq!(lines(&snapshot, ""), far);
+        assert_eq!(lines(&snapshot, "zone=FAR"), far);
+        assert_eq!(lines(&snapshot, "zone=service."), "");
+        assert_eq!(lines(&snapshot, "zone=other."), "404");
+        snapshot.zones[1].freshness = Freshness::Stale;
+        snapshot.registries[1].report.counters.syncs = 1;
+        assert!(is_ready(&snapshot), "the last answers are answers");
+        assert!(lines(&snapshot, "fresh").starts_with("far.: stale: registry far offline"));
+        snapshot.zones[1].freshness = Freshness::Expired;
+        assert!(!is_ready(&snapshot), "max_stale has passed");
+    }
+
+    #[test]
+    fn a_start_from_the_cache_file_waits_five_seconds_for_the_registry() {
+        let mut snapshot = sample();
+        snapshot.zones[1].freshness = Freshness::Stale;
+        snapshot.uptime = PATIENCE / 2;
+        assert!(
+            lines(&snapshot, "").starts_with("far.: answered from the cache file so far: registry far not read yet")
         );
-        snapshot.registries[1].synced = true;
-        assert!(latch.is_closed(&snapshot));
-        assert_eq!(waiting(&snapshot), "");
-        snapshot.registries[1].synced = false;
-        assert!(latch.is_closed(&snapshot), "it fell open again");
+        snapshot.uptime = PATIENCE;
+        assert!(is_ready(&snapshot));
     }
 }

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::control::{Control, Order, Peer};
 use super::query::{BadQuery, Filter};
-use super::ready::{Latch, waiting};
+use super::ready::{self, Question};
 use super::snapshot::Snapshot;
 use super::{Sources, control, dump, json, metrics, page, query, registrations, services};
 use crate::export::Form;
@@ -29,7 +29,10 @@ const JSON: &str = "application/json";
 const ENDPOINTS: &[(&str, &str)] = &[
     ("/", "what is wrong, drained and registered, as a page for browsers; this list for others"),
     ("/healthz", "200 while the process lives"),
-    ("/readyz", "200 from when every registry was read completely once, 503 before"),
+    (
+        "/readyz",
+        "503 while a whole zone is SERVFAIL, else 200; ?zone=ORIGIN asks about one; ?fresh: 503 for stale ones",
+    ),
     ("/metrics", "metrics for Prometheus"),
     ("/v1/status", "mirrors, zones and registrations, with what is wrong, as JSON"),
     ("/v1/registrations", "what is registered from here and how its checks stand, as text"),
@@ -46,7 +49,7 @@ const ENDPOINTS: &[(&str, &str)] = &[
 
 /// The router of all endpoints.
 pub(super) fn router(sources: Sources) -> Router {
-    let shared = Shared { sources, latch: Latch::default(), started: Instant::now() };
+    let shared = Shared { sources, started: Instant::now() };
     Router::new()
         .route("/", get(index))
         .route("/healthz", get(healthz))
@@ -72,7 +75,6 @@ pub(super) fn router(sources: Sources) -> Router {
 #[derive(Debug)]
 struct Shared {
     sources: Sources,
-    latch: Latch,
     started: Instant,
 }
 
@@ -82,7 +84,7 @@ impl Shared {
     /// As of now, and whether the process is ready.
     fn look(&self) -> (Snapshot, bool) {
         let snapshot = Snapshot::take(&self.sources, self.started, Instant::now());
-        let ready = self.latch.is_closed(&snapshot);
+        let ready = ready::is_ready(&snapshot);
         (snapshot, ready)
     }
 
@@ -158,11 +160,12 @@ async fn healthz() -> Response {
     text(StatusCode::OK, "ok\n".to_owned())
 }
 
-async fn readyz(State(shared): App) -> Response {
-    match shared.look() {
-        (_, true) => text(StatusCode::OK, "ready\n".to_owned()),
-        (snapshot, false) => text(StatusCode::SERVICE_UNAVAILABLE, waiting(&snapshot)),
-    }
+async fn readyz(State(shared): App, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
+    let waiting = ready::waiting(&shared.look().0, &Question::read(query.as_deref())?)?;
+    Ok(match waiting.as_str() {
+        "" => text(StatusCode::OK, "ready\n".to_owned()),
+        _ => text(StatusCode::SERVICE_UNAVAILABLE, waiting),
+    })
 }
 
 async fn metrics(State(shared): App) -> Result<Response, Refusal> {

@@ -55,7 +55,8 @@ pub(super) fn sample() -> Snapshot {
         malformed: Vec::new(),
         malformed_total: 0,
     };
-    let counters = Counters { sessions: 1, failed_connects: 2, epochs: 3, syncs: 2, events: 40, reads: 50, torn: 0 };
+    let counters =
+        Counters { sessions: 1, failed_connects: 2, epochs: 3, syncs: 2, events: 40, reads: 50, ..Counters::default() };
     let mut main = registry("main", "service.", report("zk1:2181,zk2:2181", Phase::Live, counters));
     (main.report.session, main.report.znodes, main.report.bytes) = (Some(0x0100_00ab_cdef_0001), 12, 345);
     (main.age, main.synced, main.malformed_total) = (Some(Duration::from_micros(250_400)), true, 2_000);
@@ -260,11 +261,11 @@ fn unchunked(mut rest: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn readiness_comes_with_the_first_complete_read_and_stays() {
+async fn readiness_comes_with_the_first_complete_read_and_stays_while_answers_go_on() {
     let site = Site::closed(&["main"]);
     let reply = site.get("/readyz");
     assert_eq!(reply.status, 503);
-    assert!(reply.body.starts_with("main: not read yet; "), "{}", reply.body);
+    assert!(reply.body.starts_with("main.: SERVFAIL: registry main not read yet, "), "{}", reply.body);
     assert_eq!(site.get("/healthz").body, "ok\n", "it lives, ready or not");
     assert_eq!(site.json("/v1/status")["ready"], false);
     site.memory.refuse(false);

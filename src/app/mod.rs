@@ -35,8 +35,10 @@ use crate::keeper::config::Source;
 use crate::keeper::driver::Driver;
 use crate::keeper::memory::Memory;
 use crate::keeper::session::Ensemble;
+use crate::keeper::trouble;
 use crate::keeper::zookeeper::ZooKeeper;
 use crate::publish::registry::{Layout, Reader};
+use crate::publish::unread::Wording;
 use crate::publish::{Publisher, SharedWriter, Target, resolver, unix_now};
 use crate::zone::name::Name;
 use crate::zone::records::address::is_reverse;
@@ -493,9 +495,13 @@ impl App {
             let own = config.zones.iter().map(|zone| zone.origin.clone());
             let publisher = Publisher::new(layout.clone(), targets, registry.keeper.max_stale).never_ask(own);
             let publisher = publisher.guarded(registry.guard);
+            let refusing = ensemble.clone();
+            let wording = Wording::new(move |path| trouble::not_allowed(&refusing, path));
+            let publisher = publisher.unread(registry.keeper.missing_root, wording);
             let (problems, links) = (publisher.problems(), publisher.links());
             let (root, timeout) = (layout.root.clone(), registry.keeper.session_timeout);
             let mut driver = Driver::new(ensemble.clone(), root, timeout, publisher.clone());
+            driver = driver.holding(registry.keeper.hold);
             if let Some(file) = &registry.keeper.cache_file {
                 driver = driver.with_cache(file.clone(), registry.keeper.cache_refresh());
             }

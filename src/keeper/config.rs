@@ -20,8 +20,32 @@ pub struct Config {
     pub max_stale: Duration,
     /// How sessions show who they are and check who the servers are.
     pub security: security::Config,
+    /// What names are while the root does not exist and was never seen.
+    pub missing_root: MissingRoot,
+    /// How long an ensemble that is older than what was seen of it is not believed.
+    pub hold: Duration,
     /// Where the last known registry is kept for a start without ZooKeeper; none keeps none.
     pub cache_file: Option<PathBuf>,
+}
+
+/// What names are while the registry's root does not exist and was never seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MissingRoot {
+    /// Unknown: the path may be mistyped.
+    #[default]
+    Wait,
+    /// Absent: the registry is empty.
+    Empty,
+}
+
+impl Setting for MissingRoot {
+    fn read(value: &Value) -> Result<Self, (Span, String)> {
+        match String::read(value)?.as_str() {
+            "wait" => Ok(Self::Wait),
+            "empty" => Ok(Self::Empty),
+            other => Err((value.span, format!("must be \"wait\" or \"empty\", not \"{other}\""))),
+        }
+    }
 }
 
 /// Where a registry's znodes are.
@@ -36,6 +60,9 @@ pub enum Source {
 /// Bounds of the session time-out: below, a slow network looks like death; above, the dead stay in DNS for too long.
 const SESSION_TIMEOUT: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);
 
+/// The longest that an ensemble is not believed.
+const MAX_PERIOD: Duration = Duration::from_secs(7 * 86_400);
+
 /// Longer than anybody serves old answers, and short enough to be added to any moment.
 const MAX_MAX_STALE: Duration = Duration::from_secs(10 * 365 * 86_400);
 
@@ -48,6 +75,8 @@ impl Config {
             root: Path::root().child("services"),
             session_timeout: Duration::from_secs(10),
             max_stale: Duration::from_secs(86_400),
+            missing_root: MissingRoot::Wait,
+            hold: Duration::from_secs(300),
             security: security::Config::default(),
             cache_file: None,
         }
@@ -79,6 +108,16 @@ impl Config {
                 config.max_stale = value;
             } else {
                 section.problems().add(span, "`max_stale` must be at most ten years");
+            }
+        }
+        if let Some(missing) = section.optional("missing_root") {
+            config.missing_root = missing;
+        }
+        if let Some(Located { value, span }) = section.located("hold") {
+            if value <= MAX_PERIOD {
+                config.hold = value;
+            } else {
+                section.problems().add(span, "`hold` must be at most 7d");
             }
         }
         config.security = security::Config::read(section);
@@ -159,7 +198,7 @@ impl Setting for Servers {
 }
 
 /// Where the chroot begins: at the first slash that is none of a scheme's.
-fn chroot(text: &str) -> usize {
+pub(super) fn chroot(text: &str) -> usize {
     let of_scheme = |at: usize| text[..at].ends_with(':') || text[..at].ends_with(":/");
     text.match_indices('/').map(|(at, _)| at).find(|at| !of_scheme(*at)).unwrap_or(text.len())
 }

@@ -16,7 +16,7 @@ use super::mirror::{Action, Counters, Input, Limits, Mirror, Phase, Siblings, To
 use super::outage::Outage;
 use super::session::{Ensemble, Event, Read, Reply, Session, Watch};
 use super::tree::Tree;
-use super::{Cause, Error, Path, mirror};
+use super::{Cause, Error, Path, mirror, trouble};
 
 /// Who is shown the mirrored tree.
 pub trait Observer: Send + 'static {
@@ -34,6 +34,16 @@ pub trait Observer: Send + 'static {
     /// Which znodes are shown together.
     fn together(&self) -> Arc<dyn Together> {
         Arc::new(Siblings)
+    }
+
+    /// Parts of the registry below the root that cannot be read, as of what was shown last.
+    fn unread(&self) -> Vec<Path> {
+        Vec::new()
+    }
+
+    /// Whether what was shown last is too old to be served.
+    fn is_expired(&self) -> bool {
+        false
     }
 
     /// Time has passed; what was published last is in `tree`. About once a second.
@@ -78,7 +88,7 @@ pub struct Report {
     pub bytes: usize,
     /// How many connects failed, by cause, in the order of [`Cause::ALL`].
     pub causes: [u64; Cause::ALL.len()],
-    /// The trouble that keeps the mirror from being live.
+    /// What is wrong: what keeps the mirror from being live, what cannot be read.
     pub trouble: Option<String>,
     /// How saving the cache file goes, where there is one.
     pub cache: Option<cache::Report>,
@@ -112,6 +122,10 @@ pub struct Driver<E: Ensemble, O> {
     /// The outage, as far as it was logged. Attempts go on for hours.
     outage: Outage,
     cache: Option<Cache>,
+    /// The cache file that all is from, until the mirror is live.
+    restored_from: Option<PathBuf>,
+    /// The trouble with the registry, as it was logged last.
+    troubles: trouble::Log,
 }
 
 /// The cache file: how it is to be kept, and who keeps it once the driver runs.
@@ -134,7 +148,7 @@ enum Done<S: Session> {
     Connected(Result<S, Error>),
     Armed(u32, Result<Vec<(Path, S::Watch)>, Error>),
     Joined(u32, Path, Result<S::Watch, Error>),
-    Synced(u32, Result<(), Error>),
+    Synced(u32, Result<Option<i64>, Error>),
     Replied(u32, Vec<Read>, Result<Vec<Reply>, Error>),
 }
 
@@ -170,7 +184,15 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
             tasks: JoinSet::new(),
             outage: Outage::default(),
             cache: None,
+            restored_from: None,
+            troubles: trouble::Log::default(),
         }
+    }
+
+    /// Does not believe an ensemble that is older than what was seen of it for this long.
+    pub fn holding(mut self, hold: Duration) -> Self {
+        self.mirror = self.mirror.holding(hold);
+        self
     }
 
     /// Keeps the last known tree in the file at `path`, and begins with it. An unchanged file is written again after
@@ -305,6 +327,7 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
         *self.tree.write().unwrap_or_else(PoisonError::into_inner) = tree;
         self.tree.write().unwrap_or_else(PoisonError::into_inner).cover(&self.root);
         self.mirror.restored(at);
+        self.restored_from = Some(path);
         self.observer.restore(&self.tree.read().unwrap_or_else(PoisonError::into_inner));
         self.observe();
     }
@@ -361,7 +384,8 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
                 }
                 Action::Sync(epoch) => {
                     let root = self.root.clone();
-                    self.spawn(async move |session| Done::Synced(epoch, session.sync(&root).await));
+                    let begins = self.mirror.phase() == Phase::Syncing;
+                    self.spawn(async move |session| Done::Synced(epoch, caught_up(&*session, root, begins).await));
                 }
                 Action::Read(epoch, batch) => {
                     self.spawn(async move |session| {
@@ -411,6 +435,13 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
         });
         let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner);
         self.observer.tick(&tree, now);
+        if self.mirror.counters().syncs > 0 {
+            self.restored_from = None;
+        }
+        let standing = self.standing(&tree);
+        self.troubles.follow(now, self.root.as_str(), standing.as_deref());
+        let lost = self.mirror.trouble().filter(|_| self.mirror.phase() != Phase::Holding).map(ToString::to_string);
+        let trouble: Vec<String> = standing.into_iter().chain(lost).collect();
         let mut report = self.status.0.lock().unwrap_or_else(PoisonError::into_inner);
         if report.phase != self.mirror.phase() {
             report.phase = self.mirror.phase();
@@ -421,8 +452,26 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
         report.counters = self.mirror.counters();
         report.znodes = tree.len();
         report.bytes = tree.bytes();
-        report.trouble = self.mirror.trouble().map(ToString::to_string);
+        report.trouble = (!trouble.is_empty()).then(|| trouble.join("; "));
         report.cache = cache;
+    }
+
+    /// The trouble with the registry itself, apart from connections to it.
+    fn standing(&self, tree: &Tree) -> Option<String> {
+        let mut all = Vec::new();
+        if self.mirror.is_holding() {
+            all.push(trouble::went_back(&self.ensemble));
+        }
+        if self.mirror.fresh_at().is_some() {
+            all.extend(trouble::of_root(&self.ensemble, tree, &self.root));
+            all.extend(trouble::of_parts(&self.ensemble, &self.observer.unread()));
+        }
+        if self.observer.is_expired() {
+            all.push("nothing was heard of the registry for longer than max_stale: its names are SERVFAIL".to_owned());
+        } else if let Some(file) = &self.restored_from {
+            all.push(format!("answers are from the cache file {}", file.display()));
+        }
+        (!all.is_empty()).then(|| all.join("; "))
     }
 
     fn log(&mut self, before: Phase, after: Phase) {
@@ -437,6 +486,7 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
                     info!(ensemble, root = %self.root, znodes, "the mirror is live");
                 }
             }
+            (_, Phase::Holding) => debug!(ensemble, "the ensemble is older than what was seen of it"),
             (Phase::Live, _) => {
                 self.outage.begins(Instant::now());
                 warn!(ensemble, trouble, "the mirror lost ZooKeeper; serving the last known state until it is back");
@@ -444,6 +494,30 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
             _ => debug!(ensemble, trouble, "the mirror went from {} to {}", before.as_str(), after.as_str()),
         }
     }
+}
+
+/// Waits until the server has caught up. Where an epoch begins, also the last zxid that the znodes from the top down to the
+/// root tell of; none where one of them cannot be read.
+async fn caught_up<S: Session>(session: &S, root: Path, begins: bool) -> Result<Option<i64>, Error> {
+    session.sync(&root).await?;
+    if !begins {
+        return Ok(None);
+    }
+    let mut batch = vec![Read::Node(root)];
+    while let Some(parent) = batch.last().and_then(|read| read.path().parent().map(Path::told)) {
+        batch.push(Read::Node(parent));
+    }
+    let top = batch.len() - 1;
+    let mut last = Some(0);
+    for (at, reply) in session.read(&batch).await?.into_iter().enumerate() {
+        last = match reply {
+            Reply::Node(znode) => last.map(|last| znode.stat.last_zxid().max(last)),
+            // Gone, which its parent tells of; but nothing tells of a chroot that is.
+            Reply::Failed(Error::NoNode) if at != top => last,
+            _ => None,
+        };
+    }
+    Ok(last)
 }
 
 /// Arms a watch on each of `roots`.

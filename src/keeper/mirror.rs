@@ -30,7 +30,13 @@
 //!      │ session over,    └──── Reconnected ───┤   Disconnected    │                  │
 //!      └─ no progress ◀────────── Suspended ◀──┴───────────────────┴──────────────────┘
 //! ```
+//!
+//! # What is not known
+//! A znode that was read and is refused now (an ACL or a password changed) stays in the tree as it was, marked with its
+//! last reading ([`Refusal`](super::tree::Refusal)). What can be read again is read with everything below it before any of
+//! it is shown (`refused`). An ensemble whose zxids are below those seen before is not believed for a while: see `doubt`.
 
+mod doubt;
 mod epoch;
 mod groups;
 mod joining;
@@ -38,6 +44,7 @@ mod limits;
 mod message;
 mod phase;
 mod reading;
+mod refused;
 #[cfg(test)]
 mod sabotage;
 mod showing;
@@ -48,6 +55,7 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::FixedState;
 
+use doubt::Doubt;
 use groups::Group;
 pub use groups::{Siblings, Together};
 pub use limits::{Limits, delays};
@@ -79,6 +87,8 @@ pub struct Counters {
     pub reads: u64,
     /// Groups that were read once more, as they had changed too much meanwhile.
     pub torn: u64,
+    /// Times that the ensemble was found to be older than what was seen of it.
+    pub went_back: u64,
 }
 
 /// The state machine. See the module's text.
@@ -129,6 +139,13 @@ pub struct Mirror {
     actions: Vec<Action>,
     counters: Counters,
     trouble: Option<Error>,
+    /// Paths below which all is to be read again, as soon as nothing there is being read.
+    rescans: BTreeMap<Path, Instant>,
+    /// When what is missing or refused is read again, and behind which path to go on.
+    recheck_at: Instant,
+    rechecked: Option<Path>,
+    /// How old the ensemble looks.
+    doubt: Doubt,
 }
 
 impl Mirror {
@@ -163,6 +180,10 @@ impl Mirror {
             actions: vec![Action::Connect { after: Duration::ZERO }],
             counters: Counters::default(),
             trouble: None,
+            rescans: BTreeMap::new(),
+            recheck_at: now,
+            rechecked: None,
+            doubt: Doubt::default(),
         }
     }
 
@@ -192,12 +213,13 @@ impl Mirror {
             },
             Input::Synced(epoch, result) if epoch == self.epoch => match (self.phase, result) {
                 (_, Err(error)) => self.failed(now, error),
-                (Phase::Syncing, Ok(())) => {
+                (Phase::Syncing, Ok(zxid)) => {
                     self.enter(now, Phase::Syncing);
+                    self.doubt.above(zxid);
                     self.scan_at = Some(now + self.stagger(tree));
                     self.scan(now);
                 }
-                (_, Ok(())) => self.proven(now),
+                (_, Ok(_)) => self.proven(now),
             },
             Input::Joined(epoch, root, result) if epoch == self.epoch => match result {
                 Ok(()) => self.joined(now, &root, tree),
@@ -211,10 +233,14 @@ impl Mirror {
             // Answers from an epoch that has ended say nothing about this one.
             Input::Armed(..) | Input::Synced(..) | Input::Joined(..) | Input::Replied(..) => {}
             Input::Event(event) => self.event(now, event),
-            Input::Tick => self.tick(now),
+            Input::Differs(paths) => self.differs(now, paths),
+            Input::Tick => self.tick(now, tree),
         }
         if self.phase == Phase::Scanning && self.queue.is_empty() && self.in_flight == 0 {
             self.scanned(now, tree);
+        }
+        if self.phase == Phase::Live {
+            self.begin_rescans(now, tree);
         }
     }
 
@@ -253,6 +279,17 @@ impl Mirror {
     /// Whether `epoch` is the one that lasts.
     pub fn is_current(&self, epoch: u32) -> bool {
         self.epoch == epoch
+    }
+
+    /// Whether the ensemble is not believed, as it is older than what was seen of it.
+    pub fn is_holding(&self) -> bool {
+        self.doubt.since.is_some()
+    }
+
+    /// Holds an ensemble that is older than what was seen of it back for this long.
+    pub fn holding(mut self, hold: Duration) -> Self {
+        self.limits.hold_old = hold;
+        self
     }
 
     /// Where it stands.

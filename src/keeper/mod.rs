@@ -4,6 +4,7 @@
 //! - [`session`]: what the program needs of an ensemble, as traits; [`zookeeper`] and [`memory`] implement them.
 //! - [`mirror`]: the decisions of mirroring, pure; [`driver`] does its I/O; [`tree`] is what it keeps.
 //! - [`security`]: credentials and certificates; [`outage`]: the lines of an outage in the log.
+//! - [`trouble`]: words for what is wrong with a registry.
 //! - [`cache`]: the last known tree in a file, for a start while the ensemble is away.
 //! - [`links`]: zc.zk's symbolic links.
 //! - [`text`]: zc.zk's tree text, the seed format of the in-memory registry.
@@ -23,6 +24,7 @@ mod simulation;
 mod size;
 pub mod text;
 pub mod tree;
+pub mod trouble;
 pub mod zookeeper;
 
 use std::fmt;
@@ -144,12 +146,21 @@ pub struct Stat {
     pub czxid: i64,
     /// Transaction that last changed its data.
     pub mzxid: i64,
+    /// Transaction that last created or deleted a child; 0 where that is not known.
+    pub pzxid: i64,
     /// How often its data was changed since.
     pub version: i32,
     /// The session that owns it; 0 for a persistent znode.
     pub ephemeral_owner: i64,
     /// How many children it has.
     pub num_children: i32,
+}
+
+impl Stat {
+    /// The last transaction that left a trace in it.
+    pub fn last_zxid(&self) -> i64 {
+        self.czxid.max(self.mzxid).max(self.pzxid)
+    }
 }
 
 /// A znode's data and stat.

@@ -148,6 +148,19 @@ impl Config {
         Self { auth, tls }
     }
 
+    /// The credentials as far as they may be shown: the scheme and the user.
+    pub fn identity(&self) -> Option<String> {
+        let auth = match self.auth.as_ref()? {
+            AuthSource::Said(auth) => auth.clone(),
+            AuthSource::File(path) => Auth::parse(text(path).ok()?.trim_end()).ok()?,
+        };
+        let scheme = match auth.scheme {
+            Scheme::Digest => "digest",
+            Scheme::Sasl => "sasl",
+        };
+        Some(format!("{scheme} user {}", auth.user()))
+    }
+
     /// The files it names, to be found from elsewhere.
     pub fn files(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let auth = match &mut self.auth {

@@ -36,6 +36,18 @@ pub trait Ensemble: Clone + Send + Sync + 'static {
 
     /// What to call it in messages: the connect string.
     fn describe(&self) -> &str;
+
+    /// The credentials that sessions show, for messages: `digest user team`; none without any.
+    fn identity(&self) -> Option<String> {
+        None
+    }
+
+    /// A path as it is without the connect string's chroot, for messages.
+    fn full_path(&self, path: &Path) -> String {
+        let text = self.describe();
+        let chroot = text[crate::keeper::config::chroot(text)..].trim_end_matches('/');
+        if path.is_root() && !chroot.is_empty() { chroot.to_owned() } else { format!("{chroot}{path}") }
+    }
 }
 
 /// A session: what was registered through it lives as long as it does. Dropping it closes it.

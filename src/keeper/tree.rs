@@ -7,6 +7,7 @@
 use std::collections::btree_map::{Entry as MapEntry, Range};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
+use std::time::Instant;
 
 use super::{Error, Path, Stat, Znode};
 
@@ -39,6 +40,28 @@ impl From<Znode> for Known {
     }
 }
 
+/// A server's refusal to show a znode, children included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The server's reason.
+    pub error: Error,
+    /// When the znode was last read; none for one that never was. What was read then is still in the tree.
+    pub read_at: Option<Instant>,
+}
+
+/// What is known of a mirrored root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Root {
+    /// It exists and can be read.
+    Present,
+    /// It does not exist and was never seen.
+    Missing,
+    /// It does not exist any more.
+    Gone,
+    /// It exists and cannot be read.
+    Refused(Refusal),
+}
+
 /// The znodes below (and at) the mirrored root.
 #[derive(Debug, Clone, Default)]
 pub struct Tree {
@@ -46,6 +69,16 @@ pub struct Tree {
     bytes: usize,
     /// The roots below which everything is known that there is.
     covered: BTreeSet<Path>,
+    /// Znodes that the server does not show now.
+    refused: BTreeMap<Path, Refusal>,
+    /// How often that changed.
+    refusals: u64,
+    /// When what is in the tree was last exact: the last reading of a znode that is refused from now on.
+    exact_at: Option<Instant>,
+    /// Whether the mirrored root was ever seen.
+    root_seen: bool,
+    /// The largest zxid seen in the ensemble.
+    zxid: i64,
 }
 
 /// Equal trees hold the same znodes.
@@ -85,6 +118,93 @@ impl Tree {
             Entry::Known(known) => Some(known),
             Entry::Unreadable(_) => None,
         }
+    }
+
+    /// The server's refusal to show the znode at `path`, if it refuses.
+    pub fn refusal(&self, path: &str) -> Option<&Refusal> {
+        self.refused.get(path)
+    }
+
+    /// All znodes that the server does not show, in the order of their paths.
+    pub fn refused(&self) -> impl Iterator<Item = (&Path, &Refusal)> {
+        self.refused.iter()
+    }
+
+    /// A number that is another one whenever something else is refused.
+    pub fn refusals(&self) -> u64 {
+        self.refusals
+    }
+
+    /// The paths among them that are in this range.
+    pub(super) fn refused_in(&self, range: (Bound<&Path>, Bound<&Path>)) -> impl Iterator<Item = &Path> {
+        self.refused.range::<Path, _>(range).map(|(path, _)| path)
+    }
+
+    /// What is known of the mirrored `root`.
+    pub fn root(&self, root: &Path) -> Root {
+        match (self.refused.get(root), self.nodes.contains_key(root)) {
+            (Some(refusal), _) => Root::Refused(refusal.clone()),
+            (None, true) => Root::Present,
+            (None, false) if self.root_seen => Root::Gone,
+            (None, false) => Root::Missing,
+        }
+    }
+
+    /// Whether the mirrored root was ever seen.
+    pub(super) fn is_root_seen(&self) -> bool {
+        self.root_seen
+    }
+
+    /// The mirrored root was seen.
+    pub(super) fn see_root(&mut self) {
+        self.root_seen = true;
+    }
+
+    /// The largest zxid seen in the ensemble; 0 before any.
+    pub(super) fn zxid(&self) -> i64 {
+        self.zxid
+    }
+
+    /// The largest zxid that the znodes themselves have.
+    pub(super) fn last_zxid(&self) -> i64 {
+        let known = self.nodes.values().filter_map(|slot| match &slot.entry {
+            Entry::Known(known) => Some(known.czxid.max(known.mzxid)),
+            Entry::Unreadable(_) => None,
+        });
+        known.max().unwrap_or(0)
+    }
+
+    /// Takes in the largest zxid of the ensemble: from now on nothing older is expected of it.
+    pub(super) fn set_zxid(&mut self, zxid: i64) {
+        self.zxid = zxid;
+    }
+
+    /// What is in the tree is, or was, exact at this moment.
+    pub(super) fn set_exact_at(&mut self, at: Option<Instant>) {
+        self.exact_at = at;
+    }
+
+    fn refuse(&mut self, path: &Path, refusal: Refusal) {
+        if self.refused.get(path) != Some(&refusal) {
+            self.refusals += 1;
+            self.refused.insert(path.clone(), refusal);
+        }
+    }
+
+    fn unrefuse(&mut self, path: &Path) -> bool {
+        let was = self.refused.remove(path).is_some();
+        self.refusals += u64::from(was);
+        was
+    }
+
+    /// When the znode at `path`, which is refused now, was last read; none for one that is not refused or never was read.
+    pub(super) fn last_read(&self, path: &str) -> Option<Instant> {
+        self.refused.get(path)?.read_at
+    }
+
+    /// Marks a znode from elsewhere as one that the server refused, with the time of its last reading.
+    pub(super) fn set_refused(&mut self, path: &Path, refusal: Refusal) {
+        self.refuse(path, refusal);
     }
 
     /// Whether a znode at `path` would be known if there were one.
@@ -176,7 +296,12 @@ impl Tree {
         let slot = |(path, entry): (Path, Option<Entry>)| Some((path, Slot { entry: entry?, epoch: 0 }));
         let nodes: BTreeMap<Path, Slot> = records.into_iter().filter_map(slot).collect();
         let bytes = nodes.values().map(|slot| size(&slot.entry)).sum();
-        let mut tree = Self { nodes, bytes, covered: BTreeSet::new() };
+        let mut tree = Self { nodes, bytes, ..Self::default() };
+        let is_unreadable = |(path, slot): (&Path, &Slot)| match &slot.entry {
+            Entry::Unreadable(error) => Some((path.clone(), Refusal { error: error.clone(), read_at: None })),
+            Entry::Known(_) => None,
+        };
+        tree.refused = tree.nodes.iter().filter_map(is_unreadable).collect();
         for (path, entry) in amendments {
             match entry {
                 Some(entry) => tree.put(&path, entry, 0),
@@ -196,15 +321,35 @@ impl Tree {
         self.nodes.range::<str, _>((from, Bound::Unbounded)).take(limit).map(|(path, slot)| (path, &slot.entry))
     }
 
-    /// Puts a znode in the scan of `epoch`. Says whether anything changed.
+    /// Puts a znode in the scan of `epoch`. Returns whether anything changed. Of a znode that was read before and is refused
+    /// now, what was read stays: it may have changed, but nobody said so.
     pub(super) fn put(&mut self, path: &Path, entry: Entry, epoch: u32) -> bool {
+        let was_refused = match &entry {
+            Entry::Known(_) => self.unrefuse(path),
+            Entry::Unreadable(error) => {
+                if let Some(slot) = self.nodes.get_mut(path)
+                    && matches!(slot.entry, Entry::Known(_))
+                {
+                    slot.epoch = epoch;
+                    let before = self.refused.get(path);
+                    if before.is_some_and(|before| before.error == *error) {
+                        return false;
+                    }
+                    let read_at = before.map_or(self.exact_at, |before| before.read_at);
+                    self.refuse(path, Refusal { error: error.clone(), read_at });
+                    return true;
+                }
+                self.refuse(path, Refusal { error: error.clone(), read_at: None });
+                false
+            }
+        };
         let added = size(&entry);
         match self.nodes.entry(path.clone()) {
             MapEntry::Occupied(mut slot) => {
                 let slot = slot.get_mut();
                 slot.epoch = epoch;
                 if slot.entry == entry {
-                    return false;
+                    return was_refused;
                 }
                 self.bytes -= size(&slot.entry);
                 slot.entry = entry;
@@ -217,18 +362,23 @@ impl Tree {
         true
     }
 
-    /// The scan of `epoch` met `path`. What is known of it.
-    pub(super) fn meet(&mut self, path: &Path, epoch: u32) -> Option<&Entry> {
-        let slot = self.nodes.get_mut(path.as_str())?;
+    /// The scan of `epoch` met `path`, and read `entry` there. Returns whether that is what the tree holds.
+    pub(super) fn meet(&mut self, path: &Path, entry: Option<&Entry>, epoch: u32) -> bool {
+        let Some(slot) = self.nodes.get_mut(path.as_str()) else { return entry.is_none() };
         slot.epoch = epoch;
-        Some(&slot.entry)
+        match (self.refused.get(path), entry) {
+            (Some(refusal), Some(Entry::Unreadable(error))) => refusal.error == *error,
+            (Some(_), _) => false,
+            (None, entry) => entry == Some(&slot.entry),
+        }
     }
 
-    /// Takes one znode out. Says whether it was there.
+    /// Takes one znode out. Returns whether it was there.
     pub(super) fn remove(&mut self, path: &Path) -> bool {
         let removed = self.nodes.remove(path.as_str());
         if let Some(slot) = &removed {
             self.bytes -= size(&slot.entry);
+            self.unrefuse(path);
         }
         removed.is_some()
     }
@@ -340,14 +490,43 @@ mod tests {
     }
 
     #[test]
+    fn what_was_read_stays_when_the_server_refuses_it_later() {
+        let (mut tree, at, now) = (tree(&["/s", "/s/a"]), Path::new("/s/a").unwrap(), Instant::now());
+        tree.set_exact_at(Some(now));
+        let refused = Entry::Unreadable(Error::NoAuth);
+        assert!(tree.put(&at, refused.clone(), 2) && !tree.put(&at, refused.clone(), 3));
+        assert!(tree.known("/s/a").is_some());
+        assert_eq!(tree.refusal("/s/a").map(|refusal| refusal.read_at), Some(Some(now)));
+        assert!(tree.meet(&at, Some(&refused), 4));
+        let known = tree.get("/s/a").cloned().unwrap();
+        assert!(!tree.meet(&at, Some(&known), 4) && tree.put(&at, known, 4), "that it can be read again is news");
+        assert!(tree.refusal("/s/a").is_none());
+        tree.put(&Path::new("/s/b").unwrap(), refused, 4);
+        assert_eq!(tree.refusal("/s/b").map(|refusal| refusal.read_at), Some(None), "it never was");
+    }
+
+    #[test]
+    fn a_root_that_was_never_seen_is_not_one_that_is_gone() {
+        let (mut tree, root) = (Tree::default(), Path::new("/s").unwrap());
+        assert_eq!(tree.root(&root), Root::Missing);
+        tree.put(&root, Entry::Unreadable(Error::NoAuth), 1);
+        tree.see_root();
+        assert!(matches!(tree.root(&root), Root::Refused(Refusal { read_at: None, .. })));
+        tree.remove(&root);
+        assert_eq!(tree.root(&root), Root::Gone);
+    }
+
+    #[test]
     fn bytes_follow_every_edit() {
         let mut tree = tree(&["/abc", "/de"]);
         assert_eq!(tree.bytes(), 7);
         assert!(tree.remove(&Path::new("/de").unwrap()));
         assert!(!tree.remove(&Path::new("/de").unwrap()));
         assert_eq!(tree.bytes(), 4);
-        assert!(tree.put(&Path::new("/abc").unwrap(), Entry::Unreadable(Error::NoAuth), 2));
-        assert_eq!(tree.bytes(), 0);
-        assert_eq!(tree.not_met(1), [Path::new("/abc").unwrap()]);
+        let unreadable = Entry::Unreadable(Error::NoAuth);
+        assert!(tree.put(&Path::new("/abc").unwrap(), unreadable.clone(), 2));
+        assert_eq!(tree.bytes(), 4);
+        assert!(tree.put(&Path::new("/new").unwrap(), unreadable, 2));
+        assert_eq!(tree.not_met(1), ["/abc", "/new"].map(|path| Path::new(path).unwrap()));
     }
 }

@@ -16,6 +16,7 @@ mod meetings;
 pub mod registry;
 pub mod resolver;
 pub mod through;
+pub mod unread;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -27,6 +28,7 @@ use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 use crate::keeper::Path;
+use crate::keeper::config::MissingRoot;
 use crate::keeper::driver::{Freshness, Observer};
 use crate::keeper::links::Links;
 use crate::keeper::mirror::Together;
@@ -35,6 +37,7 @@ use crate::model::{Drain, Host, Malformed, Service};
 use crate::zone;
 use crate::zone::build::{self, Context, Offers};
 use crate::zone::name::Name;
+use crate::zone::unknown::{self, Scope, Unknown};
 use crate::zone::writer::ZoneWriter;
 use drains::Drains;
 use explain::View;
@@ -42,6 +45,7 @@ use guard::{Guard, Left, SharedAlarm};
 use hosts::Hosts;
 use registry::{Layout, Problems, Reading};
 use through::{SharedLinks, Through};
+use unread::{Sight, Unread, Wording};
 
 /// A zone's writer, shared by the publisher and by whoever re-reads the zone's file.
 pub type SharedWriter = Arc<Mutex<ZoneWriter>>;
@@ -144,6 +148,8 @@ struct Core {
     freshness: Freshness,
     /// Who holds storms of removals back.
     guard: Option<Guard>,
+    /// What cannot be read.
+    unread: Unread,
 }
 
 impl Publisher {
@@ -163,6 +169,7 @@ impl Publisher {
             complete: false,
             freshness: Freshness::Loading,
             guard: None,
+            unread: Unread::default(),
             layout,
         };
         Self { core: Arc::new(Mutex::new(core)), outside: BTreeSet::new(), drains, alarm: None }
@@ -180,6 +187,14 @@ impl Publisher {
         let alarm = guard.as_ref().map(Guard::alarm);
         self.lock().guard = guard;
         Self { alarm, ..self }
+    }
+
+    /// Takes a root that was never seen for `missing_root`, and says with `wording` what cannot be read.
+    pub fn unread(self, missing_root: MissingRoot, wording: Wording) -> Self {
+        let mut core = self.lock();
+        (core.unread.missing_root, core.unread.wording) = (missing_root, wording);
+        drop(core);
+        self
     }
 
     /// What the guard holds back, kept current; none without a guard.
@@ -355,7 +370,10 @@ impl Core {
     /// Reads one service, and builds what it offers in each zone.
     fn build(&self, tree: &Tree, links: &Links, origins: &[Name], folded: String, now: u64) -> Built {
         let reading = self.read(tree, links, &folded, now);
-        let exists = reading.is_some();
+        let exists = match &reading {
+            Some(_) => !self.unread.hides(&folded),
+            None => self.unread.is_empty(&folded),
+        };
         let Reading { service, mut malformed } = reading.unwrap_or_default();
         let mut offered = Vec::with_capacity(self.targets.len());
         for (target, origin) in self.targets.iter().zip(origins) {
@@ -401,6 +419,9 @@ impl Core {
 
     /// There is no service of that name any more, in any spelling.
     fn forget(&mut self, folded: &str) {
+        if !self.unread.hides(folded) && self.targets.iter().any(|target| target.lock().has(folded)) {
+            self.unread.went(folded, Instant::now());
+        }
         self.through.gone(folded);
         for spelling in self.spellings.remove(folded).into_iter().flatten() {
             self.through.gone(&spelling);
@@ -464,6 +485,14 @@ impl Observer for Publisher {
         Some(&self.outside)
     }
 
+    fn unread(&self) -> Vec<Path> {
+        self.lock().unread.paths()
+    }
+
+    fn is_expired(&self) -> bool {
+        self.lock().targets.iter().any(|target| target.lock().zone().freshness() == zone::Freshness::Expired)
+    }
+
     fn together(&self) -> Arc<dyn Together> {
         Arc::new(self.lock().layout.clone())
     }
@@ -488,7 +517,9 @@ impl Core {
         let touched = self.touched(tree, changed).into_iter().collect();
         let touched = self.judged(tree, touched, Instant::now());
         self.rebuild(tree, touched);
-        self.commit();
+        if !self.look(tree, Instant::now()) {
+            self.commit();
+        }
         // Names that are seen through links to elsewhere must not be denied before those were read.
         if !self.complete && self.outside.iter().all(|root| tree.covers(root)) {
             self.complete = true;
@@ -523,8 +554,57 @@ impl Core {
         passed
     }
 
-    /// Lets through what the guard has held back for long enough, while the registry is followed.
+    /// Brings what cannot be read, and what can be again, into the zones, and commits. Returns whether there was such.
+    fn look(&mut self, tree: &Tree, now: Instant) -> bool {
+        let links = self.links();
+        let moved = {
+            let links = links.read().unwrap_or_else(PoisonError::into_inner);
+            self.unread.look(&self.layout, tree, &links, now, self.max_stale)
+        };
+        if !moved.is_different {
+            return false;
+        }
+        let mut touched: BTreeSet<String> = moved.services.into_iter().collect();
+        for part in &moved.parts {
+            self.offer_unread(part);
+            let below: BTreeSet<Path> = tree.subtree(&self.layout.full(part)).map(|(path, _)| path.clone()).collect();
+            touched.extend(self.touched(tree, Some(&below)));
+            touched.insert(part.clone());
+        }
+        if !touched.is_empty() {
+            self.rebuild(tree, touched.into_iter().collect());
+        }
+        // Whatever becomes unknown must not be denied for a moment, and what becomes known must be there first.
+        self.show_freshness(|sight| sight > Sight::Stale);
+        self.commit();
+        self.show_freshness(|_| true);
+        true
+    }
+
+    /// Offers that the names of a part are unknown, where they are.
+    fn offer_unread(&self, folded: &str) {
+        let unknown = self.unread.part(folded).filter(|part| part.sight > Sight::Stale).map(|part| {
+            let code = if part.sight == Sight::Expired { Unknown::NO_ADDRESS } else { 0 };
+            Unknown { scope: Scope::Everything, below: true, code, text: self.unread.wording.of(&part.path).into() }
+        });
+        for target in self.targets.iter().filter(|target| target.reverse_of.is_empty()) {
+            let mut writer = target.lock();
+            let offers = match (&unknown, below(folded, &target.under)) {
+                (Some(unknown), Some(path)) if !path.is_empty() => {
+                    unknown::subtree(writer.zone().origin(), path, unknown)
+                }
+                _ => Vec::new(),
+            };
+            writer.put(&format!("{UNREAD}{folded}"), offers);
+        }
+    }
+
+    /// Lets through what the guard has held back for long enough, while the registry is followed. Parts that cannot be read
+    /// grow old.
     fn tick(&mut self, tree: &Tree, now: Instant) {
+        if self.complete {
+            self.look(tree, now);
+        }
         if self.freshness != Freshness::Fresh {
             return;
         }
@@ -543,7 +623,12 @@ impl Core {
 
     fn freshness(&mut self, freshness: Freshness) {
         self.freshness = freshness;
-        let freshness = match freshness {
+        self.show_freshness(|_| true);
+    }
+
+    /// Tells the zones how far their data can be trusted: those that are seen so.
+    fn show_freshness(&self, wanted: impl Fn(Sight) -> bool) {
+        let followed = match self.freshness {
             _ if !self.complete => zone::Freshness::Loading,
             Freshness::Loading => zone::Freshness::Loading,
             Freshness::Fresh => zone::Freshness::Fresh,
@@ -551,6 +636,16 @@ impl Core {
             Freshness::Stale(_) => zone::Freshness::Stale,
         };
         for target in &self.targets {
+            let sight = self.unread.of_zone(&target.under.to_ascii_lowercase());
+            if !wanted(sight) {
+                continue;
+            }
+            let freshness = match (followed, sight) {
+                (zone::Freshness::Loading, _) | (_, Sight::Unknown) => zone::Freshness::Loading,
+                (zone::Freshness::Expired, _) | (_, Sight::Expired) => zone::Freshness::Expired,
+                (zone::Freshness::Stale, _) | (_, Sight::Stale) => zone::Freshness::Stale,
+                (zone::Freshness::Fresh, Sight::Clear) => zone::Freshness::Fresh,
+            };
             let writer = target.writer.lock().unwrap_or_else(PoisonError::into_inner);
             let zone = writer.zone();
             if zone.freshness() != freshness && freshness == zone::Freshness::Expired {
@@ -574,6 +669,8 @@ fn narrow(instances: usize) -> u32 {
 
 /// The part of the registry under which broken links are reported. No path of a service begins with a slash.
 const LINKS: &str = "/links";
+/// The source under which a part that cannot be read is offered, in front of its path.
+const UNREAD: &str = "/unread/";
 /// Likewise for hosts, in front of the service's path.
 const HOSTS: &str = "/hosts/";
 

@@ -267,6 +267,11 @@ impl ZoneWriter {
         }
     }
 
+    /// Whether `source` (a service's path) offers something.
+    pub fn has(&self, source: &str) -> bool {
+        self.sources.contains_key(source)
+    }
+
     /// The paths of all services that offer something.
     pub fn sources(&self) -> impl Iterator<Item = &str> {
         self.sources.keys().map(|source| &**source).filter(|source| !source.starts_with('/'))

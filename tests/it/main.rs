@@ -40,4 +40,5 @@ mod steady;
 mod storms;
 mod transfer;
 mod transports;
+mod unknown;
 mod zookeeper_faults;

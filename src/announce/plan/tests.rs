@@ -29,7 +29,7 @@ impl Slow {
     fn answer(&mut self, plan: &mut Plan, now: Instant) -> bool {
         let input = match self.waiting.pop() {
             Some(Action::Inspect { path, arm }) => {
-                let stat = Stat { czxid: 1, mzxid: 1, version: 0, ephemeral_owner: SESSION, num_children: 0 };
+                let stat = Stat { czxid: 1, mzxid: 1, version: 0, ephemeral_owner: SESSION, ..Stat::default() };
                 let found = self.held.get(&path).map(|data| Znode { data: data.to_vec(), stat });
                 Input::Inspected { path, armed: arm, found: found.ok_or(Error::NoNode) }
             }

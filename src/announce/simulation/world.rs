@@ -210,7 +210,7 @@ impl World {
 
     fn put(&mut self, path: &Path, data: &[u8], owner: i64) {
         self.zxid += 1;
-        let stat = Stat { czxid: self.zxid, mzxid: self.zxid, version: 0, ephemeral_owner: owner, num_children: 0 };
+        let stat = Stat { czxid: self.zxid, mzxid: self.zxid, version: 0, ephemeral_owner: owner, ..Stat::default() };
         self.tree.insert(path.clone(), Znode { data: data.to_vec(), stat });
         self.event(path);
     }

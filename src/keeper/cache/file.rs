@@ -4,30 +4,53 @@
 //! "zonekeeper cache\n"  version: u32le  ensemble: text  root: text
 //! record…   in the order of the paths: the registry while it was read out
 //! record…   in any order: what changed meanwhile, and is to be applied on top
-//! END  time of truth: u64le, milliseconds since 1970  records: u64le  CRC-32 of all before it: u32le
+//! END  last zxid: u64le  root seen: u8  time of truth: u64le, milliseconds since 1970  records: u64le
+//!      CRC-32 of all before it: u32le
 //!
 //! record:  KNOWN       path  data: text  czxid: number  mzxid: number  owner: number
+//!          HELD        as KNOWN, of one that is refused since; last read: number, milliseconds since 1970
 //!          UNREADABLE  path
 //!          GONE        path
 //! path:    bytes shared with the path before: number, the rest: text
 //! text:    length: number, bytes        number: LEB128
 //! ```
-//! Nothing of a file is read but its version before its checksum is right.
+//! Version 1 has no HELD, and neither zxid nor root seen. Nothing of a file is read but its version before its checksum is right.
 
 use std::io::{self, Write};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::super::tree::{Entry, Known, Tree};
+use super::super::tree::{self, Entry, Known, Tree};
 use super::super::{self as keeper, Path};
 use super::checksum::Crc32;
 
 const MAGIC: &[u8] = b"zonekeeper cache\n";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// The oldest that is read.
+const OLDEST: u32 = 1;
 
 const END: u8 = 0;
 const KNOWN: u8 = 1;
 const UNREADABLE: u8 = 2;
 const GONE: u8 = 3;
+const HELD: u8 = 4;
+
+/// What is written of one znode.
+#[derive(Debug, Clone)]
+pub(super) struct Record {
+    /// What is known of it; none when it went.
+    pub(super) entry: Option<Entry>,
+    /// When it was last read, where it is refused since.
+    pub(super) last_read: Option<SystemTime>,
+}
+
+/// What is written of the ensemble as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// The largest zxid.
+    pub(super) zxid: i64,
+    /// Whether the root was ever there.
+    pub(super) root: bool,
+}
 
 /// Whose registry a file holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,8 +121,10 @@ impl<W: Write> Encoder<W> {
 
     /// Adds what is known of `path`; none says that it is gone. Answers that say nothing for another session are left
     /// out.
-    pub(super) fn put(&mut self, path: &Path, entry: Option<&Entry>) -> io::Result<()> {
+    pub(super) fn put(&mut self, path: &Path, record: &Record) -> io::Result<()> {
+        let Record { entry, last_read } = record;
         let tag = match entry {
+            Some(Entry::Known(_)) if last_read.is_some() => HELD,
             Some(Entry::Known(_)) => KNOWN,
             Some(Entry::Unreadable(keeper::Error::NoAuth)) => UNREADABLE,
             Some(Entry::Unreadable(_)) | None => GONE,
@@ -114,6 +139,9 @@ impl<W: Write> Encoder<W> {
             for value in [known.czxid, known.mzxid, known.ephemeral_owner] {
                 number(&mut self.record, value.cast_unsigned());
             }
+            if let Some(last_read) = last_read {
+                number(&mut self.record, millis(*last_read));
+            }
         }
         self.path.clear();
         self.path.push_str(path);
@@ -122,8 +150,10 @@ impl<W: Write> Encoder<W> {
     }
 
     /// Ends the file: its content was true at `when`. Gives back the writer, and how much was written.
-    pub(super) fn finish(mut self, when: SystemTime) -> io::Result<(W, u64)> {
+    pub(super) fn finish(mut self, when: SystemTime, seen: Seen) -> io::Result<(W, u64)> {
         self.record.push(END);
+        self.record.extend_from_slice(&seen.zxid.to_le_bytes());
+        self.record.push(u8::from(seen.root));
         self.record.extend_from_slice(&millis(when).to_le_bytes());
         self.record.extend_from_slice(&self.records.to_le_bytes());
         self.flush_record()?;
@@ -144,11 +174,11 @@ impl<W: Write> Encoder<W> {
 
 /// Reads a whole file: its tree, and when that was true.
 pub(super) fn decode(bytes: &[u8], scope: &Scope) -> Result<(Tree, SystemTime), Refusal> {
-    let mut decoder = Decoder { rest: bytes.strip_prefix(MAGIC).ok_or(Refusal::Foreign)? };
-    match u32::from_le_bytes(decoder.array()?) {
-        VERSION => {}
+    let mut decoder = Decoder { rest: bytes.strip_prefix(MAGIC).ok_or(Refusal::Foreign)?, version: VERSION };
+    decoder.version = match u32::from_le_bytes(decoder.array()?) {
+        version @ OLDEST..=VERSION => version,
         other => return Err(Refusal::Newer(other)),
-    }
+    };
     // From here on every byte is as it was written.
     let (content, crc) = decoder.rest.split_last_chunk::<4>().ok_or(CUT_OFF)?;
     let mut expected = Crc32::new();
@@ -163,15 +193,19 @@ pub(super) fn decode(bytes: &[u8], scope: &Scope) -> Result<(Tree, SystemTime), 
     if !found.may_be(scope) {
         return Err(Refusal::Other(found));
     }
-    decoder.records()
+    decoder.records(&found.root)
 }
 
 struct Decoder<'b> {
     rest: &'b [u8],
+    version: u32,
 }
 
 impl<'b> Decoder<'b> {
-    fn records(mut self) -> Result<(Tree, SystemTime), Refusal> {
+    fn records(mut self, root: &Path) -> Result<(Tree, SystemTime), Refusal> {
+        // As every file was written a moment after the last reading, what is left of a clock's jump is no matter.
+        let (now, unix) = (Instant::now(), millis(SystemTime::now()));
+        let mut held = Vec::new();
         let mut nodes: Vec<(Path, Option<Entry>)> = Vec::new();
         let mut path = Vec::new();
         loop {
@@ -193,10 +227,14 @@ impl<'b> Decoder<'b> {
                 return Err(Refusal::Damaged("a path is no path"));
             };
             let entry = match tag {
-                KNOWN => {
+                KNOWN | HELD => {
                     let data = self.text()?.into();
                     let mut number = || Ok::<_, Refusal>(self.number()?.cast_signed());
                     let (czxid, mzxid, ephemeral_owner) = (number()?, number()?, number()?);
+                    if tag == HELD {
+                        let age = Duration::from_millis(unix.saturating_sub(self.number()?));
+                        held.push((at.clone(), now.checked_sub(age)));
+                    }
                     Some(Entry::Known(Known { data, czxid, mzxid, ephemeral_owner }))
                 }
                 UNREADABLE => Some(Entry::Unreadable(keeper::Error::NoAuth)),
@@ -205,13 +243,29 @@ impl<'b> Decoder<'b> {
             };
             nodes.push((at, entry));
         }
+        let seen = match self.version {
+            OLDEST => None,
+            _ => Some(Seen { zxid: i64::from_le_bytes(self.array()?), root: self.byte()? != 0 }),
+        };
         let when = u64::from_le_bytes(self.array()?);
         if u64::from_le_bytes(self.array()?) != nodes.len() as u64 || !self.rest.is_empty() {
             return Err(Refusal::Damaged("it holds more or less than it says"));
         }
         let when =
             UNIX_EPOCH.checked_add(Duration::from_millis(when)).ok_or(Refusal::Damaged("its time is no time"))?;
-        Ok((Tree::from_records(nodes), when))
+        let mut tree = Tree::from_records(nodes);
+        for (path, read_at) in held {
+            if tree.known(path.as_str()).is_some() {
+                tree.set_refused(&path, tree::Refusal { error: keeper::Error::NoAuth, read_at });
+            }
+        }
+        let is_there = tree.get(root.as_str()).is_some();
+        let Seen { zxid, root } = seen.unwrap_or_else(|| Seen { zxid: tree.last_zxid(), root: is_there });
+        tree.set_zxid(zxid);
+        if root {
+            tree.see_root();
+        }
+        Ok((tree, when))
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Refusal> {
@@ -283,6 +337,10 @@ mod tests {
         Entry::Known(Known { data: data.into(), czxid: 7, mzxid: 1 << 40, ephemeral_owner: -3 })
     }
 
+    fn record(entry: Option<Entry>) -> Record {
+        Record { entry, last_read: None }
+    }
+
     fn when() -> SystemTime {
         UNIX_EPOCH + Duration::from_millis(1_800_000_000_123)
     }
@@ -296,13 +354,16 @@ mod tests {
             ("/services/b", known(&[0xff; 300])),
             ("/services/\u{fc}", known(b"x")),
         ] {
-            encoder.put(&path(at), Some(&entry)).unwrap();
+            encoder.put(&path(at), &record(Some(entry))).unwrap();
         }
+        let held =
+            Record { last_read: Some(SystemTime::now() - Duration::from_secs(60)), ..record(Some(known(b"held"))) };
+        encoder.put(&path("/services/held"), &held).unwrap();
         // Meanwhile one was deleted, one was created, one was changed.
-        encoder.put(&path("/services/b"), None).unwrap();
-        encoder.put(&path("/services/a/c"), Some(&known(b"new"))).unwrap();
-        encoder.put(&path("/services/a"), Some(&known(b"changed"))).unwrap();
-        encoder.finish(when()).unwrap().0
+        encoder.put(&path("/services/b"), &record(None)).unwrap();
+        encoder.put(&path("/services/a/c"), &record(Some(known(b"new")))).unwrap();
+        encoder.put(&path("/services/a"), &record(Some(known(b"changed")))).unwrap();
+        encoder.finish(when(), Seen { zxid: 1 << 41, root: true }).unwrap().0
     }
 
     fn refusal(bytes: &[u8]) -> String {
@@ -314,10 +375,15 @@ mod tests {
         let (tree, at) = decode(&file(), &scope()).unwrap();
         assert_eq!(at, when());
         let paths: Vec<_> = tree.iter().map(|(path, _)| path.to_string()).collect();
-        assert_eq!(paths, ["/services", "/services/a", "/services/a/c", "/services/a/providers", "/services/\u{fc}"]);
+        assert_eq!(paths[..4], ["/services", "/services/a", "/services/a/c", "/services/a/providers"]);
+        assert_eq!(paths[4..], ["/services/held", "/services/\u{fc}"]);
+        assert_eq!((tree.zxid(), tree.is_root_seen()), (1 << 41, true));
+        let age = tree.last_read("/services/held").unwrap().elapsed().as_secs();
+        assert!((60..90).contains(&age), "what was refused is as old as it was: {age}");
+        assert_eq!(tree.refused().count(), 2);
         assert_eq!(tree.get("/services/a"), Some(&known(b"changed")));
         assert_eq!(tree.get("/services/a/providers"), Some(&Entry::Unreadable(keeper::Error::NoAuth)));
-        assert_eq!(tree.bytes(), "changed".len() + "new".len() + 1);
+        assert_eq!(tree.bytes(), "changed".len() + "new".len() + "held".len() + 1);
     }
 
     #[test]
@@ -357,8 +423,8 @@ mod tests {
     #[test]
     fn a_newer_file_and_another_registrys_are_told_apart() {
         let mut newer = file();
-        newer[MAGIC.len()] = 2;
-        assert!(matches!(decode(&newer, &scope()), Err(Refusal::Newer(2))));
+        newer[MAGIC.len()] = 3;
+        assert!(matches!(decode(&newer, &scope()), Err(Refusal::Newer(3))));
         for (ensemble, root, taken) in [
             ("zk2:2181,zk9:2181/prod", "/services", true),
             ("zk1:2181,zk2:2181/test", "/services", false),

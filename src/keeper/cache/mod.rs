@@ -26,7 +26,7 @@ use tracing::{debug, info, warn};
 use super::Path;
 use super::driver::SharedTree;
 use super::tree::{Entry, Tree};
-use file::Encoder;
+use file::{Encoder, Record, Seen};
 pub use file::{Refusal, Scope};
 
 /// Least time between two saves.
@@ -92,8 +92,8 @@ struct Shared {
     settled: AtomicBool,
 }
 
-/// What became of znodes while a save was under way; none where one went.
-type Amendments = Vec<(Path, Option<Entry>)>;
+/// What became of znodes while a save was under way.
+type Amendments = Vec<(Path, Record)>;
 
 #[derive(Debug, Default)]
 struct State {
@@ -132,7 +132,7 @@ impl Saver {
         state.dirty |= changed.peek().is_some() || state.proven.is_none();
         state.proven = Some(SystemTime::now());
         if let Some(amendments) = &mut state.amendments {
-            amendments.extend(changed.map(|path| (path.clone(), tree.get(path.as_str()).cloned())));
+            amendments.extend(changed.map(|path| (path.clone(), record(tree, path, tree.get(path.as_str())))));
         }
         self.shared.settled.store(settled, Ordering::SeqCst);
         self.shared.moved.notify_one();
@@ -259,12 +259,13 @@ impl Work {
         let mut last = None;
         loop {
             // Cloned under the lock, written without it: a disk may take its time.
-            let piece: Vec<(Path, Entry)> = {
+            let piece: Vec<(Path, Record)> = {
                 let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner);
-                tree.range_after(last.as_ref(), PIECE).map(|(path, entry)| (path.clone(), entry.clone())).collect()
+                let piece = tree.range_after(last.as_ref(), PIECE);
+                piece.map(|(path, entry)| (path.clone(), record(&tree, path, Some(entry)))).collect()
             };
-            for (path, entry) in &piece {
-                encoder.put(path, Some(entry))?;
+            for (path, record) in &piece {
+                encoder.put(path, record)?;
             }
             match piece.into_iter().next_back() {
                 Some((path, _)) => last = Some(path),
@@ -272,10 +273,14 @@ impl Work {
             }
         }
         let Some((amendments, when)) = self.settled() else { return Ok(None) };
-        for (path, entry) in amendments {
-            encoder.put(&path, entry.as_ref())?;
+        for (path, record) in amendments {
+            encoder.put(&path, &record)?;
         }
-        let (out, bytes) = encoder.finish(when)?;
+        let seen = {
+            let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner);
+            Seen { zxid: tree.zxid(), root: tree.is_root_seen() }
+        };
+        let (out, bytes) = encoder.finish(when, seen)?;
         out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
         Ok(Some((bytes, when)))
     }
@@ -296,6 +301,13 @@ impl Work {
             state = self.shared.wait(state, Duration::from_secs(1));
         }
     }
+}
+
+/// What is to be written of a znode; an entry of none is a znode that went.
+fn record(tree: &Tree, path: &Path, entry: Option<&Entry>) -> Record {
+    // The clock of the system, as the file outlives this process.
+    let last_read = tree.last_read(path.as_str()).and_then(|at| SystemTime::now().checked_sub(at.elapsed()));
+    Record { entry: entry.cloned(), last_read }
 }
 
 /// The file beside `path` whose name has `suffix` behind it.

@@ -53,12 +53,17 @@ impl Store {
     /// A znode's data and stat.
     pub(super) fn get(&self, path: &Path) -> Result<Znode, Error> {
         let node = self.node(path)?;
-        Ok(Znode { data: node.content.data.to_vec(), stat: node.stat() })
+        Ok(Znode { data: node.content.data.to_vec(), stat: Stat { pzxid: self.pzxid(path), ..node.stat() } })
     }
 
     /// A znode's stat.
     pub(super) fn stat(&self, path: &Path) -> Result<Stat, Error> {
-        Ok(self.node(path)?.stat())
+        Ok(Stat { pzxid: self.pzxid(path), ..self.node(path)?.stat() })
+    }
+
+    /// The last transaction, at the root. Elsewhere nobody needs it.
+    fn pzxid(&self, path: &Path) -> i64 {
+        if path.is_root() { self.zxid } else { 0 }
     }
 
     /// The names of a znode's children.
@@ -204,6 +209,7 @@ impl Node {
         Stat {
             czxid: self.czxid,
             mzxid: self.content.mzxid,
+            pzxid: 0,
             version: self.content.version,
             ephemeral_owner: self.owner,
             num_children: i32::try_from(self.children.len()).unwrap_or(i32::MAX),
@@ -271,7 +277,7 @@ mod tests {
     #[test]
     fn stats_tell_transactions_versions_owners_and_children() {
         let store = store(&[create("/a"), create("/a/b"), ephemeral("/a/c"), set("/a", None), set("/a", Some(1))]);
-        let stat = Stat { czxid: 1, mzxid: 5, version: 2, ephemeral_owner: 0, num_children: 2 };
+        let stat = Stat { czxid: 1, mzxid: 5, version: 2, num_children: 2, ..Stat::default() };
         assert_eq!(store.get(&path("/a")), Ok(Znode { data: b"1".to_vec(), stat }));
         assert_eq!(store.stat(&path("/a/c")).unwrap().ephemeral_owner, 7);
         assert_eq!(store.stat(&path("/a/b")).unwrap().czxid, 2);

@@ -47,7 +47,7 @@ impl Mirror {
 
     /// Forgets what is outstanding: its answers, should they come, are told by their epoch. What is in the tree
     /// of a live mirror is still good to publish.
-    fn end_epoch(&mut self) {
+    pub(super) fn end_epoch(&mut self) {
         self.epoch = self.epoch.wrapping_add(1);
         self.busy.clear();
         self.queue.clear();
@@ -57,6 +57,8 @@ impl Mirror {
         self.staged.clear();
         self.scan_at = None;
         self.joining.clear();
+        self.rescans.clear();
+        self.doubt.begin();
         self.in_flight = 0;
         self.probing = false;
         self.actions.retain(|action| matches!(action, Action::Publish(_)));
@@ -68,7 +70,8 @@ impl Mirror {
     pub(super) fn event(&mut self, now: Instant, event: Event) {
         match event {
             Event::Changed(path) => {
-                if !self.is_mirrored(&path) || matches!(self.phase, Phase::Offline | Phase::Suspended) {
+                if !self.is_mirrored(&path) || matches!(self.phase, Phase::Offline | Phase::Suspended | Phase::Holding)
+                {
                     return;
                 }
                 self.counters.events += 1;
@@ -114,12 +117,17 @@ impl Mirror {
         self.actions.push(Action::Connect { after });
     }
 
-    pub(super) fn tick(&mut self, now: Instant) {
+    pub(super) fn tick(&mut self, now: Instant, tree: &Tree) {
         self.scan(now);
+        if self.phase == Phase::Live {
+            self.recheck(now, tree);
+        }
         let idle = now.saturating_duration_since(self.progress);
         match self.phase {
+            // Nothing is asked for until the next look.
+            Phase::Holding if self.doubt.is_due(now) => self.begin_epoch(now),
             // The connect that was asked for is bounded in time by itself.
-            Phase::Offline => {}
+            Phase::Offline | Phase::Holding => {}
             Phase::Suspended if idle >= self.limits.suspension => {
                 let error = self.trouble.clone().unwrap_or(Error::Timeout);
                 self.reconnect(now, error);

@@ -26,12 +26,8 @@ impl Mirror {
         }
         let new: Vec<Path> = self.outside.difference(&before).cloned().collect();
         // Where another root was before, above or below, something of the new one may be under way already.
-        let is_read = |new: &Path| {
-            let in_groups = self.groups.values().any(|group| group.moves_below(new));
-            in_groups || self.busy.keys().any(|path| path.below(new).is_some())
-        };
         match self.phase {
-            Phase::Live if !new.iter().any(is_read) => {
+            Phase::Live if !new.iter().any(|new| self.is_moving(new)) => {
                 for path in new {
                     self.joining.insert(path.clone(), None);
                     self.actions.push(Action::Join(self.epoch, path));
@@ -60,12 +56,23 @@ impl Mirror {
             tree.cover(root);
             return self.mark(now, root.clone());
         }
+        self.read_below(now, root, tree);
+    }
+
+    /// Reads everything below a root that is joining, and shows it when it was read in whole.
+    pub(super) fn read_below(&mut self, now: Instant, root: &Path, tree: &Tree) {
         self.joining.insert(root.clone(), Some(0));
         let known: Vec<Path> = tree.subtree(root).map(|(path, _)| path.clone()).collect();
         self.mark(now, root.clone());
         for path in known {
             self.mark(now, path);
         }
+    }
+
+    /// Whether something at or below `root` is being read, or read and not in the tree.
+    pub(super) fn is_moving(&self, root: &Path) -> bool {
+        let in_groups = self.groups.values().any(|group| group.moves_below(root));
+        in_groups || self.busy.keys().any(|path| path.below(root).is_some())
     }
 
     /// Counts a read that is queued, or was answered, towards the root that is being read for the first time.
@@ -87,7 +94,10 @@ impl Mirror {
             self.joining.iter().filter(|(_, reads)| **reads == Some(0)).map(|(root, _)| root.clone()).collect();
         for root in done {
             self.joining.remove(root.as_str());
-            tree.cover(&root);
+            if root == self.root || self.outside.contains(&root) {
+                tree.cover(&root);
+            }
+            tree.set_exact_at(Some(now));
             self.unstage(now, &root, tree);
             // Somebody waits for it, even where nothing is there.
             self.changed.insert(root);

@@ -24,6 +24,11 @@ pub struct Limits {
     /// How long without a connection until the session is given up: a new one costs no more than to go on with the old
     /// one, and whoever connects anew tries more often than the client library does within a session.
     pub suspension: Duration,
+    /// How long an ensemble that is older than what was seen of it is not believed.
+    pub hold_old: Duration,
+    /// How often what is missing or refused is read again: neither a changed ACL nor a znode that may not be read raises an
+    /// event.
+    pub recheck: Duration,
 }
 
 impl Limits {
@@ -38,6 +43,8 @@ impl Limits {
             patience: timeout * 2,
             probe: timeout / 3,
             suspension: Duration::from_secs(1),
+            hold_old: Duration::from_secs(300),
+            recheck: Duration::from_secs(5),
         }
     }
 }

@@ -13,14 +13,16 @@ pub enum Phase {
     Syncing,
     /// The tree is being read.
     Scanning,
+    /// It was read, and is older than what was seen before: the last view is kept for a while.
+    Holding,
     /// The mirror follows every change.
     Live,
 }
 
 impl Phase {
     /// All of them, in the order they are gone through.
-    pub const ALL: [Self; 6] =
-        [Self::Offline, Self::Suspended, Self::Arming, Self::Syncing, Self::Scanning, Self::Live];
+    pub const ALL: [Self; 7] =
+        [Self::Offline, Self::Suspended, Self::Arming, Self::Syncing, Self::Scanning, Self::Holding, Self::Live];
 
     /// The phase's name.
     pub fn as_str(self) -> &'static str {
@@ -30,6 +32,7 @@ impl Phase {
             Self::Arming => "arming",
             Self::Syncing => "syncing",
             Self::Scanning => "scanning",
+            Self::Holding => "holding",
             Self::Live => "live",
         }
     }

@@ -121,6 +121,7 @@ impl Mirror {
         self.proven(now);
         let mut answered = BTreeSet::new();
         for (read, reply) in batch.into_iter().zip(replies) {
+            self.doubt.saw(&reply);
             match (read, reply) {
                 (Read::Node(path), reply) if self.busy.contains_key(&path) => self.node_read(now, &path, reply, tree),
                 (Read::Node(path), reply) => {
@@ -150,6 +151,9 @@ impl Mirror {
         if !self.joining.is_empty() {
             self.finish_joining(now, tree);
         }
+        if self.phase == Phase::Live {
+            tree.set_zxid(tree.zxid().max(self.doubt.seen));
+        }
     }
 
     /// Part of a group was answered: once all of it is, and is a state that the group had, it goes into the tree.
@@ -166,7 +170,11 @@ impl Mirror {
             self.groups.remove(&name);
         }
         match state {
-            Some(state) => self.put_all(now, state, tree),
+            Some(state) => {
+                tree.set_exact_at(Some(now));
+                let state = self.readable_again(now, state, tree);
+                self.put_all(now, state, tree);
+            }
             None => self.counters.torn += 1,
         }
     }
@@ -196,9 +204,14 @@ impl Mirror {
         let not_met = tree.not_met(self.epoch);
         #[cfg(test)]
         let not_met = if self.sabotage == Some(Sabotage::NoVerify) { Vec::new() } else { not_met };
+        if not_met.is_empty() && self.is_doubtful(now, tree) {
+            return;
+        }
         if not_met.is_empty() {
+            tree.set_exact_at(self.fresh_at);
             let staged = std::mem::take(&mut self.staged);
             self.put_all(now, staged, tree);
+            tree.set_zxid(self.doubt.believed(tree.zxid()));
             self.counters.syncs += 1;
             self.roots().iter().for_each(|root| tree.cover(root));
             self.trouble = None;

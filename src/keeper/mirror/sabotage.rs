@@ -17,4 +17,10 @@ pub(in crate::keeper) enum Sabotage {
     ShowTorn,
     /// What a link leads to is shown as soon as its watch is armed, read or not.
     JoinUnread,
+    /// What cannot be read any more is taken out, as if it were gone.
+    ForgetRefused,
+    /// What can be read again is shown without what is below it.
+    NoRescan,
+    /// An ensemble that is older than what was seen of it is believed at once.
+    BelieveOld,
 }

@@ -13,13 +13,21 @@ impl Mirror {
     /// Takes in a znode that was read in a scan. Where nothing was shown yet it goes into the tree at once; otherwise what
     /// differs waits, so that the tree stays what readers see until the scan is through.
     pub(super) fn stage(&mut self, now: Instant, path: &Path, entry: Option<Entry>, tree: &mut Tree) {
+        if let (Some(before), Some(Entry::Known(read))) = (tree.known(path.as_str()), &entry) {
+            self.doubt.compare(before, read);
+        }
         if self.fresh_at.is_none() {
             self.put(now, path, entry, tree);
-        } else if tree.meet(path, self.epoch) == entry.as_ref() {
+        } else if tree.meet(path, entry.as_ref(), self.epoch) {
             self.staged.remove(path.as_str());
         } else {
             self.staged.insert(path.clone(), entry);
         }
+    }
+
+    /// Whether the scan found something that the server refuses to show.
+    pub(super) fn stages_refusals(&self) -> bool {
+        self.staged.values().any(|entry| matches!(entry, Some(Entry::Unreadable(_))))
     }
 
     /// Whether the scan has met `path`.
@@ -49,6 +57,15 @@ impl Mirror {
         if self.sabotage == Some(Sabotage::SubtreeRemoval) && entry.is_none() {
             let below: Vec<Path> = tree.subtree(path).map(|(path, _)| path.clone()).collect();
             self.changed.extend(below.into_iter().filter(|path| tree.remove(path)));
+        }
+        #[cfg(test)]
+        let entry = if self.sabotage == Some(Sabotage::ForgetRefused) {
+            entry.filter(|entry| matches!(entry, Entry::Known(_)))
+        } else {
+            entry
+        };
+        if *path == self.root && entry.is_some() {
+            tree.see_root();
         }
         let is_changed = match entry {
             Some(entry) => tree.put(path, entry, self.epoch),

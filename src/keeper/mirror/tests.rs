@@ -20,7 +20,7 @@ fn until_synced(mirror: &mut Mirror, now: Instant, tree: &mut Tree) -> Vec<Actio
     let Some(Action::Arm(epoch, _)) = mirror.poll(now).pop() else { panic!("nothing is armed") };
     mirror.handle(now, Input::Armed(epoch, Ok(())), tree);
     mirror.poll(now);
-    mirror.handle(now, Input::Synced(epoch, Ok(())), tree);
+    mirror.handle(now, Input::Synced(epoch, Ok(None)), tree);
     mirror.poll(now)
 }
 
@@ -44,7 +44,7 @@ fn the_age_counts_from_the_last_proof_and_not_from_the_last_change() {
         now += Duration::from_secs(3);
         mirror.handle(now, Input::Tick, &mut tree);
         let Some(Action::Sync(epoch)) = mirror.poll(now).pop() else { panic!("no probe") };
-        mirror.handle(now, Input::Synced(epoch, Ok(())), &mut tree);
+        mirror.handle(now, Input::Synced(epoch, Ok(None)), &mut tree);
         assert_eq!(mirror.age(now), Some(Duration::ZERO));
     }
     mirror.handle(now + Duration::from_secs(1), Input::Event(Event::Disconnected), &mut tree);

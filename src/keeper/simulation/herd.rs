@@ -74,7 +74,7 @@ fn three_hundred_scans_of_a_large_tree_do_not_begin_at_once() {
         let armed = act(begun, Input::Connected { at_once: true }, &mut tree);
         let Some(Action::Arm(epoch, _)) = armed.last() else { panic!("nothing is armed") };
         act(begun, Input::Armed(*epoch, Ok(())), &mut tree);
-        act(begun, Input::Synced(*epoch, Ok(())), &mut tree);
+        act(begun, Input::Synced(*epoch, Ok(None)), &mut tree);
         // The scan of so many takes a second, and that is how far they are spread.
         let first = (1..=11).find(|tenth| {
             let actions = act(begun + TENTH * *tenth, Input::Tick, &mut tree);

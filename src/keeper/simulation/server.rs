@@ -141,7 +141,7 @@ impl World {
                 }
                 Action::Sync(epoch) => {
                     self.catch_up();
-                    self.send(Input::Synced(epoch, Ok(())), false);
+                    self.send(Input::Synced(epoch, Ok(Some(self.zxid))), false);
                 }
                 Action::Read(epoch, batch) => {
                     let replies = batch.iter().map(|read| self.answer(read)).collect();

@@ -94,6 +94,8 @@ impl World {
             patience: Duration::from_secs(20),
             probe: Duration::from_secs(3),
             suspension: Duration::from_secs(1),
+            hold_old: Duration::from_secs(2),
+            recheck: Duration::from_millis(300),
         };
         let is_alone = script.sabotage == Some(Sabotage::PublishAtOnce);
         let together: Arc<dyn Together> = if is_alone { Arc::new(Alone) } else { Arc::new(Services) };

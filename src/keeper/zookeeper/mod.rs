@@ -140,6 +140,10 @@ impl Ensemble for ZooKeeper {
     fn describe(&self) -> &str {
         &self.inner.servers
     }
+
+    fn identity(&self) -> Option<String> {
+        self.security.identity()
+    }
 }
 
 /// Opens a session, on the thread that keeps it.
@@ -531,6 +535,7 @@ impl From<client::Stat> for Stat {
         Self {
             czxid: stat.czxid,
             mzxid: stat.mzxid,
+            pzxid: stat.pzxid,
             version: stat.version,
             ephemeral_owner: stat.ephemeral_owner,
             num_children: stat.num_children,

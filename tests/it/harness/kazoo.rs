@@ -27,6 +27,16 @@ impl Kazoo {
         self.0.tell(&json!({"op": "set", "path": path, "data": data}));
     }
 
+    /// Lets only the digest user `who` (`user:password`) do anything with a znode.
+    pub(crate) fn lock(&mut self, path: &str, who: &str) {
+        self.0.tell(&json!({"op": "lock", "path": path, "who": who}));
+    }
+
+    /// Lets everybody do anything with a znode.
+    pub(crate) fn unlock(&mut self, path: &str) {
+        self.0.tell(&json!({"op": "unlock", "path": path}));
+    }
+
     pub(crate) fn delete(&mut self, path: &str) {
         self.0.tell(&json!({"op": "delete", "path": path}));
     }

@@ -4,6 +4,7 @@ import sys
 try:
     from kazoo.client import KazooClient
     from kazoo.exceptions import NoNodeError
+    from kazoo.security import OPEN_ACL_UNSAFE, make_digest_acl
 
     client = KazooClient(hosts=sys.argv[1], timeout=4.0)
     client.start(timeout=20)
@@ -20,6 +21,13 @@ for line in sys.stdin:
             client.create(path, bytes(order["data"]), ephemeral=order["ephemeral"], makepath=True)
         elif order["op"] == "set":
             client.set(path, bytes(order["data"]))
+        elif order["op"] == "lock":
+            # Whoever locks it could not unlock it without this.
+            client.add_auth("digest", order["who"])
+            user, password = order["who"].split(":")
+            client.set_acls(path, [make_digest_acl(user, password, all=True)])
+        elif order["op"] == "unlock":
+            client.set_acls(path, OPEN_ACL_UNSAFE)
         elif order["op"] == "delete":
             client.delete(path)
         elif order["op"] == "get":

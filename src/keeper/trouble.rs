@@ -1,0 +1,67 @@
+//! Words for what is wrong with a registry, for status, page, metrics and log alike, and when the log has them again.
+
+use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
+
+use super::Path;
+use super::session::Ensemble;
+use super::tree::{Root, Tree};
+
+/// How long until trouble that lasts is logged again.
+const AGAIN: Duration = Duration::from_secs(600);
+/// Paths that are named; the others are counted.
+const NAMED: usize = 3;
+
+/// The trouble with the root, if there is any.
+pub(super) fn of_root(ensemble: &impl Ensemble, tree: &Tree, root: &Path) -> Option<String> {
+    match tree.root(root) {
+        Root::Present => None,
+        Root::Missing => Some(format!("the root {} does not exist", ensemble.full_path(root))),
+        Root::Gone => Some(format!("the root {} is gone", ensemble.full_path(root))),
+        Root::Refused(_) => Some(not_allowed(ensemble, root)),
+    }
+}
+
+/// The trouble with a znode that cannot be read.
+pub fn not_allowed(ensemble: &impl Ensemble, path: &Path) -> String {
+    let identity = ensemble.identity().unwrap_or_else(|| "without credentials".to_owned());
+    format!("not allowed to read {} ({identity})", ensemble.full_path(path))
+}
+
+/// The trouble with parts below the root that cannot be read.
+pub(super) fn of_parts(ensemble: &impl Ensemble, parts: &[Path]) -> Option<String> {
+    let named: Vec<String> = parts.iter().take(NAMED).map(|path| not_allowed(ensemble, path)).collect();
+    match parts.len().saturating_sub(NAMED) {
+        _ if parts.is_empty() => None,
+        0 => Some(named.join("; ")),
+        more => Some(format!("{}; and {more} paths more", named.join("; "))),
+    }
+}
+
+/// The trouble with an ensemble whose zxid went back.
+pub(super) fn went_back(ensemble: &impl Ensemble) -> String {
+    format!("{} is not the ensemble it was (zxid went back)", ensemble.describe())
+}
+
+/// The trouble that was logged last.
+#[derive(Debug, Default)]
+pub(super) struct Log(Option<(String, Instant)>);
+
+impl Log {
+    /// Logs trouble when it begins, while it lasts, and when it is over.
+    pub(super) fn follow(&mut self, now: Instant, root: &str, trouble: Option<&str>) {
+        match (trouble, &mut self.0) {
+            (None, None) => {}
+            (None, before) => {
+                *before = None;
+                info!(root, "the trouble with the registry is over");
+            }
+            (Some(trouble), Some((before, at))) if before == trouble && now.saturating_duration_since(*at) < AGAIN => {}
+            (Some(trouble), before) => {
+                warn!(root, "{trouble}");
+                *before = Some((trouble.to_owned(), now));
+            }
+        }
+    }
+}

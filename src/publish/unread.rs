@@ -1,0 +1,203 @@
+//! Parts of a registry that cannot be read, and its root while it is not there: which names are unknown for it, which are
+//! answered as they last were, and which are known to be empty. Pure.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::below;
+use super::registry::Layout;
+use crate::format::Place;
+use crate::keeper::Path;
+use crate::keeper::config::MissingRoot;
+use crate::keeper::links::Links;
+use crate::keeper::tree::{Refusal, Root, Tree};
+
+/// Services that are remembered after they went; the oldest are forgotten first.
+const REMEMBERED: usize = 10_000;
+/// How long they are remembered. Servers delete an empty container a minute after the last child went, then its parent.
+const MEMORY: Duration = Duration::from_secs(3600);
+
+/// How well a part of the registry can be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) enum Sight {
+    /// It can be read.
+    #[default]
+    Clear,
+    /// It was read, and cannot be now: it is answered as it was.
+    Stale,
+    /// It was never read.
+    Unknown,
+    /// It was read for the last time too long ago.
+    Expired,
+}
+
+/// A part of the registry that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Part {
+    /// The znode that is refused.
+    pub(super) path: Path,
+    /// When it was last read.
+    read_at: Option<Instant>,
+    pub(super) sight: Sight,
+}
+
+/// Says in words that a path cannot be read.
+#[derive(Clone)]
+pub struct Wording(Arc<dyn Fn(&Path) -> String + Send + Sync>);
+
+impl Wording {
+    /// Words as `say` finds them.
+    pub fn new(say: impl Fn(&Path) -> String + Send + Sync + 'static) -> Self {
+        Self(Arc::new(say))
+    }
+
+    /// The words for one path.
+    pub(super) fn of(&self, path: &Path) -> String {
+        (self.0)(path)
+    }
+}
+
+impl Default for Wording {
+    fn default() -> Self {
+        Self::new(|path| format!("not allowed to read {path}"))
+    }
+}
+
+impl fmt::Debug for Wording {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wording")
+    }
+}
+
+/// What of one registry cannot be read.
+#[derive(Debug, Default)]
+pub(super) struct Unread {
+    /// The parts below the root, by the path of the service in lower case.
+    parts: BTreeMap<String, Part>,
+    /// How well the root can be seen.
+    root: Sight,
+    /// Whether the root was there and is not any more: its services are known to be empty.
+    is_gone: bool,
+    /// Services that went, and when.
+    went: BTreeMap<String, Instant>,
+    /// The state of the tree's refusals as of the last look.
+    seen: Option<u64>,
+    pub(super) missing_root: MissingRoot,
+    pub(super) wording: Wording,
+}
+
+/// What a look at the tree found to be different.
+#[derive(Debug, Default)]
+pub(super) struct Moved {
+    /// Parts that are seen better or worse than before.
+    pub(super) parts: Vec<String>,
+    /// Services to be built again, as the root went or came back.
+    pub(super) services: Vec<String>,
+    /// Whether zones may be seen better or worse.
+    pub(super) is_different: bool,
+}
+
+impl Unread {
+    /// Looks at the tree again, or at the clock alone where nothing is refused that was not before.
+    pub(super) fn look(
+        &mut self,
+        layout: &Layout,
+        tree: &Tree,
+        links: &Links,
+        now: Instant,
+        max_stale: Duration,
+    ) -> Moved {
+        let sight = |read_at: Option<Instant>| match read_at {
+            None => Sight::Unknown,
+            Some(at) if now.saturating_duration_since(at) > max_stale => Sight::Expired,
+            Some(_) => Sight::Stale,
+        };
+        let mut parts = std::mem::take(&mut self.parts);
+        let before: BTreeMap<String, Sight> = parts.iter().map(|(name, part)| (name.clone(), part.sight)).collect();
+        if self.seen.replace(tree.refusals()) != Some(tree.refusals()) {
+            parts = find(layout, tree, links);
+        }
+        for part in parts.values_mut() {
+            part.sight = sight(part.read_at);
+        }
+        let state = tree.root(&layout.root);
+        let root = match &state {
+            Root::Missing if self.missing_root == MissingRoot::Wait => Sight::Unknown,
+            Root::Present | Root::Missing | Root::Gone => Sight::Clear,
+            Root::Refused(refusal) => sight(refusal.read_at),
+        };
+        let now_seen: BTreeMap<String, Sight> = parts.iter().map(|(name, part)| (name.clone(), part.sight)).collect();
+        let names = before.keys().chain(now_seen.keys());
+        let mut moved: Vec<String> = names.filter(|name| before.get(*name) != now_seen.get(*name)).cloned().collect();
+        moved.sort_unstable();
+        moved.dedup();
+        let is_gone = state == Root::Gone;
+        let services = if is_gone == self.is_gone { Vec::new() } else { self.went.keys().cloned().collect() };
+        let is_different = before != now_seen || root != self.root || is_gone != self.is_gone;
+        (self.parts, self.root, self.is_gone) = (parts, root, is_gone);
+        if !is_gone {
+            self.went.retain(|_, at| now.saturating_duration_since(*at) < MEMORY);
+        }
+        Moved { parts: moved, services, is_different }
+    }
+
+    /// The part at `folded`, if it cannot be read.
+    pub(super) fn part(&self, folded: &str) -> Option<&Part> {
+        self.parts.get(folded)
+    }
+
+    /// The parts that cannot be read.
+    pub(super) fn paths(&self) -> Vec<Path> {
+        self.parts.values().map(|part| part.path.clone()).collect()
+    }
+
+    /// Whether the names of a service are unknown, as it lies in a part that cannot be read.
+    pub(super) fn hides(&self, folded: &str) -> bool {
+        self.parts.iter().any(|(part, found)| found.sight > Sight::Stale && below(folded, part).is_some())
+    }
+
+    /// How well a zone of what is under `under` can be seen as a whole.
+    pub(super) fn of_zone(&self, under: &str) -> Sight {
+        let whole = self.parts.iter().filter(|(part, _)| below(under, part).is_some()).map(|(_, found)| found.sight);
+        let some =
+            self.parts.iter().filter(|(part, found)| found.sight == Sight::Stale && below(part, under).is_some());
+        whole.chain(some.map(|_| Sight::Stale)).chain([self.root]).max().unwrap_or_default()
+    }
+
+    /// A service went.
+    pub(super) fn went(&mut self, folded: &str, now: Instant) {
+        if self.went.len() >= REMEMBERED
+            && let Some(oldest) = self.went.iter().min_by_key(|(_, at)| **at).map(|(name, _)| name.clone())
+        {
+            self.went.remove(&oldest);
+        }
+        self.went.insert(folded.to_owned(), now);
+    }
+
+    /// Whether a service that is not there is known to be empty.
+    pub(super) fn is_empty(&self, folded: &str) -> bool {
+        self.is_gone && self.went.contains_key(folded)
+    }
+}
+
+/// The parts below the root that cannot be read. Single instances are none: their names say enough.
+fn find(layout: &Layout, tree: &Tree, links: &Links) -> BTreeMap<String, Part> {
+    let mut parts: BTreeMap<String, Part> = BTreeMap::new();
+    for (path, Refusal { read_at, .. }) in tree.refused() {
+        for shown in std::iter::once(path).chain(&links.shown(path)) {
+            let Some(at) = shown.below(&layout.root).filter(|at| !at.is_empty()) else { continue };
+            let service = match layout.format.place(at) {
+                Place::Service { path } | Place::Directory { service: path } if !path.is_empty() => path,
+                _ => continue,
+            };
+            let part = Part { path: path.clone(), read_at: *read_at, sight: Sight::Clear };
+            let found = parts.entry(service.to_ascii_lowercase()).or_insert_with(|| part.clone());
+            if *read_at < found.read_at {
+                *found = part;
+            }
+        }
+    }
+    parts
+}
