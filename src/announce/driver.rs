@@ -15,7 +15,7 @@ use super::address::Own;
 use super::check::Means;
 use super::check::runner::{Change, Checks, Told};
 use super::config::ServiceConfig;
-use super::operations::{Arming, Outcome, inspect, make_parents};
+use super::operations::{Arming, Outcome, inspect, make_parents, make_root};
 use super::plan::{Action, Input, News, Plan};
 use super::status::{Hold, Registration, SessionStatus, Status};
 use super::wanted::Writer;
@@ -118,6 +118,7 @@ impl<E: Ensemble> Announcer<E> {
             own: None,
             is_stopping: false,
             outage: Outage::default(),
+            root_is_made: false,
         };
         driver.run(stop).await;
     }
@@ -140,6 +141,8 @@ struct Driver<E: Ensemble> {
     is_stopping: bool,
     /// The outage, as far as it was logged.
     outage: Outage,
+    /// Whether the registry's root was seen to since the start.
+    root_is_made: bool,
     checks: Checks,
 }
 
@@ -154,6 +157,21 @@ enum Woke<E: Ensemble> {
     Checked(Told),
     Services,
     Time,
+}
+
+/// Creates the registry's root if it is missing, but never a chroot: a mistyped one would be filled.
+async fn see_to_root<E: Ensemble>(session: Arc<E::Session>, ensemble: E, writer: Writer) {
+    let root = ensemble.full_path(&writer.root);
+    match make_root(&*session, &writer.root, writer.parent_access).await {
+        Ok(true) => info!(root, "the root was missing: created"),
+        Ok(false) => {}
+        Err(keeper::Error::NoNode) => {
+            let chroot = ensemble.full_path(&Path::root());
+            warn!(root, "the chroot {chroot} does not exist: create it, or correct `zookeeper`");
+        }
+        Err(error) if !error.is_answer() => debug!(root, %error, "not known whether the root is there"),
+        Err(error) => warn!(root, %error, "the root is missing and cannot be created"),
+    }
 }
 
 impl<E: Ensemble> Driver<E> {
@@ -241,7 +259,15 @@ impl<E: Ensemble> Driver<E> {
                 } else {
                     info!(ensemble, session = session_id, "announcing");
                 }
-                self.session = Some(Arc::new(session));
+                let session = Arc::new(session);
+                if !std::mem::replace(&mut self.root_is_made, true) {
+                    tokio::spawn(see_to_root(
+                        Arc::clone(&session),
+                        self.announcer.ensemble.clone(),
+                        self.announcer.writer.clone(),
+                    ));
+                }
+                self.session = Some(session);
                 Input::Connected { session: id, timeout }
             }
             Err(error) => {

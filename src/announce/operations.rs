@@ -60,6 +60,22 @@ pub(super) async fn make_parents<S: Session>(session: &S, path: &Path, access: A
     Ok(())
 }
 
+/// Creates the registry's root if it is missing. Returns whether it was.
+pub(super) async fn make_root<S: Session>(session: &S, root: &Path, access: Access) -> Result<bool, keeper::Error> {
+    match session.create(root, b"", Mode::Persistent, &access).await {
+        Ok(_) => Ok(true),
+        // There already, or `/`, which cannot be created.
+        Err(keeper::Error::NodeExists) => Ok(false),
+        Err(_) if root.is_root() => session.get(root).await.map(|_| false),
+        Err(keeper::Error::NoNode) => {
+            make_parents(session, root, access).await?;
+            make(session, root, access).await.map(|()| true)
+        }
+        // Whoever may not create it may still find it there.
+        Err(error) => session.get(root).await.map(|_| false).map_err(|_| error),
+    }
+}
+
 async fn make<S: Session>(session: &S, path: &Path, access: Access) -> Result<(), keeper::Error> {
     match session.create(path, b"", Mode::Persistent, &access).await {
         Ok(_) | Err(keeper::Error::NodeExists) => Ok(()),

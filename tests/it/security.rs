@@ -132,7 +132,8 @@ async fn a_wrong_sasl_password_says_so_and_keeps_trying_until_its_file_is_right(
     front.shows("open.service.", ResponseCode::ServFail, &[]).await;
     std::fs::write(&secret, format!("sasl:reader:{PASSWORD}\n")).unwrap();
     front.says("the mirror is live").await;
-    front.shows("open.service.", ResponseCode::NXDomain, &[]).await;
+    front.says("the root /services does not exist").await;
+    front.shows("open.service.", ResponseCode::ServFail, &[]).await;
 }
 
 fn quoted(path: &Path) -> String {

@@ -235,3 +235,27 @@ async fn a_service_that_may_not_be_read_is_servfail_and_its_neighbours_are_not()
     has_trouble(&server, "").await;
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_creates_a_missing_root_before_any_check_has_passed_but_never_a_chroot() {
+    let servers = zk::shared().namespace().await;
+    let agent = |servers: &str| {
+        Running::start(&format!(
+            "[registry.main]\nzookeeper = \"{servers}\"\nroot = \"/a/services\"\nsession_timeout = \"4s\"\n\
+             [[zone]]\norigin = \"service.\"\n[[service]]\nname = \"api\"\naddress = \"10.0.0.1\"\nport = 80\n\
+             check.tcp = {{ address = \"127.0.0.1:1\", interval = \"1s\" }}\n"
+        ))
+    };
+    let server = agent(&servers);
+    shows(server.dns, "A nobody.service", "NXDOMAIN").await;
+    assert!(Kazoo::connect(&servers).get("/a/services").is_some());
+    server.stop().await;
+    let wrong = format!("{servers}/typo");
+    let server = agent(&wrong);
+    let chroot = format!("/{}", wrong.split_once('/').unwrap().1);
+    has_trouble(&server, &format!("the root {chroot}/a/services does not exist")).await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert_eq!(shown(server.dns, "A nobody.service"), "SERVFAIL EDE: 14 (Not Ready)");
+    assert!(Kazoo::connect(&servers).get("/typo").is_none());
+    server.stop().await;
+}
