@@ -142,7 +142,7 @@ impl Ensemble for ZooKeeper {
     }
 
     fn identity(&self) -> Option<String> {
-        self.security.identity()
+        self.inner.security.identity()
     }
 }
 
