@@ -1,10 +1,15 @@
-//! Which addresses of this host a service without an address of its own is registered at: every IPv4 address that is not a
-//! loopback one, as zc.zk has it, or those of an interface, a network or another family where that is said.
+//! The addresses of this host at which a service without an address of its own is registered: global and private IPv4
+//! addresses of interfaces that are up and running, or those of an interface, a network or another family where that is
+//! configured. Addresses that others cannot reach or that do not stay are left out: link-local ones, those of bridges that
+//! only containers and virtual machines are on, and deprecated, temporary and tentative IPv6 addresses.
 //!
 //! zc.zk registers loopback addresses where there are no others. Here there is then nothing to register until there is:
 //! a host that comes up before its network would send every other host of the registry to itself.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::Error;
 use crate::settings::{Section, Setting, Span, Value};
@@ -16,6 +21,70 @@ pub struct Own {
     pub interface: String,
     /// The address.
     pub address: IpAddr,
+    /// Why it is not registered unless the configuration names it.
+    pub unfit: Option<Unfit>,
+}
+
+/// Why an address is not registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum Unfit {
+    /// The interface is not up and running.
+    #[error("its interface is not up and running")]
+    Down,
+    /// It means nothing beyond the link.
+    #[error("it is link-local")]
+    LinkLocal,
+    /// Loopback.
+    #[error("it is a loopback address")]
+    Loopback,
+    /// A bridge for containers or virtual machines of this host.
+    #[error("its interface is a bridge for containers or virtual machines; `interface` can name it")]
+    Bridge,
+    /// IPv6: on its way out.
+    #[error("it is deprecated")]
+    Deprecated,
+    /// IPv6: for outgoing connections only (RFC 8981).
+    #[error("it is temporary")]
+    Temporary,
+    /// IPv6: not yet known to be unique, or known not to be.
+    #[error("it is tentative")]
+    Tentative,
+}
+
+/// Addresses that are left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exclusion {
+    /// Those in a network.
+    Network(Network),
+    /// Those on an interface; with `*` at its end, on all whose names begin so.
+    Interface(String),
+}
+
+impl Exclusion {
+    fn has(&self, own: &Own) -> bool {
+        match self {
+            Self::Network(network) => network.contains(own.address),
+            Self::Interface(name) => match name.strip_suffix('*') {
+                Some(beginning) => own.interface.starts_with(beginning),
+                None => own.interface == *name,
+            },
+        }
+    }
+}
+
+impl Setting for Exclusion {
+    fn read(value: &Value) -> Result<Self, (Span, String)> {
+        let text = String::read(value)?;
+        let message = || "must hold networks such as \"10.0.0.0/8\", addresses, and names of interfaces".to_owned();
+        if let Ok(address) = text.parse::<IpAddr>() {
+            return Ok(Self::Network(Network { address, bits: if address.is_ipv4() { 32 } else { 128 } }));
+        }
+        if text.contains('/') {
+            return Network::new(&text).map(Self::Network).ok_or_else(|| (value.span, message()));
+        }
+        let is_name = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c == ':');
+        if is_name { Ok(Self::Interface(text)) } else { Err((value.span, message())) }
+    }
 }
 
 /// Which of a host's addresses are meant.
@@ -29,22 +98,25 @@ pub struct Selection {
     pub interface: Option<String>,
     /// Only those in this network.
     pub network: Option<Network>,
+    /// None of these.
+    pub exclude: Vec<Exclusion>,
 }
 
 impl Default for Selection {
     fn default() -> Self {
-        Self { ipv4: true, ipv6: false, interface: None, network: None }
+        Self { ipv4: true, ipv6: false, interface: None, network: None, exclude: Vec::new() }
     }
 }
 
 impl Selection {
-    /// Reads the keys `families`, `interface` and `network`. Their places are given too, for whoever finds that they
+    /// Reads the keys `families`, `interface`, `network` and `exclude`. Their places are given too, for whoever finds that they
     /// cannot be there.
     pub(super) fn read(section: &mut Section<'_>) -> (Self, Option<Span>) {
         let mut selection = Self::default();
         let interface = section.located::<String>("interface");
         let network = section.located::<Network>("network");
         let families = section.located::<Vec<String>>("families");
+        let exclude = section.located::<Vec<Exclusion>>("exclude");
         if let Some(said) = &families {
             (selection.ipv4, selection.ipv6) = (false, false);
             for family in &said.value {
@@ -61,7 +133,11 @@ impl Selection {
                 section.problems().add(said.span, "`families` must not be empty");
             }
         }
-        let spans = [interface.as_ref().map(|said| said.span), network.as_ref().map(|said| said.span)];
+        let spans = [
+            interface.as_ref().map(|said| said.span),
+            network.as_ref().map(|said| said.span),
+            exclude.as_ref().map(|said| said.span),
+        ];
         let span = spans.into_iter().flatten().next().or(families.map(|said| said.span));
         if let Some(Network { address, .. }) = network.as_ref().map(|said| &said.value) {
             // A network says its family itself.
@@ -69,29 +145,78 @@ impl Selection {
         }
         selection.interface = interface.map(|said| said.value);
         selection.network = network.map(|said| said.value);
+        selection.exclude = exclude.map(|said| said.value).unwrap_or_default();
         (selection, span)
     }
 
     /// The addresses to register among all those of a host, in order and each once.
     pub fn select(&self, all: &[Own]) -> Vec<IpAddr> {
-        let mut chosen: Vec<_> = all.iter().filter(|own| self.takes(own)).map(|own| own.address).collect();
+        let mut chosen: Vec<_> = all.iter().filter(|own| self.refuses(own).is_none()).map(|own| own.address).collect();
         chosen.sort_unstable();
         chosen.dedup();
         chosen
     }
 
-    fn takes(&self, own: &Own) -> bool {
-        let family = match own.address {
-            IpAddr::V4(_) => self.ipv4,
-            IpAddr::V6(address) => self.ipv6 && !address.is_unicast_link_local(),
+    /// Why an address is not registered; none where it is.
+    pub fn refuses(&self, own: &Own) -> Option<String> {
+        let is_of_family = if own.address.is_ipv4() { self.ipv4 } else { self.ipv6 };
+        if !is_of_family {
+            return Some(
+                if own.address.is_ipv4() { "`families` is without ipv4" } else { "`families` is without ipv6" }
+                    .to_owned(),
+            );
+        }
+        if own.address.is_unspecified() {
+            return Some("it is the unspecified address".to_owned());
+        }
+        if self.interface.as_ref().is_some_and(|interface| *interface != own.interface) {
+            return Some("it is not on `interface`".to_owned());
+        }
+        if self.network.as_ref().is_some_and(|network| !network.contains(own.address)) {
+            return Some("it is not in `network`".to_owned());
+        }
+        if self.exclude.iter().any(|exclusion| exclusion.has(own)) {
+            return Some("`exclude` names it".to_owned());
+        }
+        let is_meant = match own.unfit? {
+            // Whoever names an interface or a network means it, be it a loopback one.
+            Unfit::Loopback => self.interface.is_some() || self.network.is_some(),
+            Unfit::Bridge => self.interface.is_some(),
+            Unfit::LinkLocal => {
+                own.address.is_ipv4() && self.network.as_ref().is_some_and(|network| is_link_local(network.address))
+            }
+            Unfit::Down | Unfit::Deprecated | Unfit::Temporary | Unfit::Tentative => false,
         };
-        // Who names an interface or a network means it, be it a loopback one.
-        let is_named = self.interface.is_some() || self.network.is_some();
-        family
-            && !own.address.is_unspecified()
-            && (is_named || !own.address.is_loopback())
-            && self.interface.as_ref().is_none_or(|interface| *interface == own.interface)
-            && self.network.as_ref().is_none_or(|network| network.contains(own.address))
+        own.unfit.filter(|_| !is_meant).map(|unfit| unfit.to_string())
+    }
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    }
+}
+
+/// How long an address is away before it counts as gone.
+const GONE_AFTER: Duration = Duration::from_secs(10);
+
+/// The addresses of this host without short absences: one that was fit stays so for a while when it is not there, or not fit.
+#[derive(Debug, Default)]
+pub(super) struct Lasting(BTreeMap<(String, IpAddr), Instant>);
+
+impl Lasting {
+    /// Takes what there is at `now`, and returns what counts as there.
+    pub(super) fn look(&mut self, found: Vec<Own>, now: Instant) -> Vec<Own> {
+        for own in found.iter().filter(|own| own.unfit.is_none()) {
+            self.0.insert((own.interface.clone(), own.address), now);
+        }
+        self.0.retain(|_, last| now.saturating_duration_since(*last) < GONE_AFTER);
+        let fit = self.0.keys().cloned().map(|(interface, address)| Own { interface, address, unfit: None });
+        let is_kept = |own: &Own| self.0.contains_key(&(own.interface.clone(), own.address));
+        let mut all: Vec<_> = found.into_iter().filter(|own| !is_kept(own)).chain(fit).collect();
+        all.sort_unstable();
+        all
     }
 }
 
@@ -143,15 +268,80 @@ pub fn own() -> Result<Vec<Ipv4Addr>, Error> {
     Ok(chosen.into_iter().filter_map(ipv4).collect())
 }
 
+/// Whether this host has the address now, loopback ones included.
+pub fn is_own(address: IpAddr) -> bool {
+    address.is_loopback() || all().is_ok_and(|all| all.iter().any(|own| own.address == address))
+}
+
 /// Every address that this host has now, in order.
 ///
 /// # Errors
 /// When the system does not list its interfaces.
 pub fn all() -> Result<Vec<Own>, Error> {
     let interfaces = if_addrs::get_if_addrs().map_err(Error::ListAddresses)?;
-    let mut all: Vec<_> = interfaces.into_iter().map(|one| Own { address: one.ip(), interface: one.name }).collect();
+    let flags = ipv6_flags(&std::fs::read_to_string("/proc/net/if_inet6").unwrap_or_default());
+    let own = |one: if_addrs::Interface| {
+        let (address, is_up) = (one.ip(), one.is_oper_up());
+        let unfit = match (flags.get(&address).copied().unwrap_or(0), address) {
+            _ if address.is_loopback() => Some(Unfit::Loopback),
+            _ if !is_up => Some(Unfit::Down),
+            _ if is_link_local(address) => Some(Unfit::LinkLocal),
+            (flags, _) if flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED) != 0 => Some(Unfit::Tentative),
+            (flags, _) if flags & IFA_F_DEPRECATED != 0 => Some(Unfit::Deprecated),
+            (flags, _) if flags & IFA_F_TEMPORARY != 0 => Some(Unfit::Temporary),
+            _ if is_for_containers(&one.name) => Some(Unfit::Bridge),
+            _ => None,
+        };
+        Own { interface: one.name, address, unfit }
+    };
+    let mut all: Vec<_> = interfaces.into_iter().map(own).collect();
     all.sort_unstable();
     Ok(all)
+}
+
+// linux/if_addr.h
+const IFA_F_TEMPORARY: u32 = 0x01;
+const IFA_F_DADFAILED: u32 = 0x08;
+const IFA_F_DEPRECATED: u32 = 0x20;
+const IFA_F_TENTATIVE: u32 = 0x40;
+
+/// The flags of IPv6 addresses in the kernel's list (`/proc/net/if_inet6`): address, index, prefix length, scope, flags and
+/// interface, all but the last hexadecimal. It is of this process's network namespace.
+fn ipv6_flags(list: &str) -> BTreeMap<IpAddr, u32> {
+    let line = |line: &str| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let address = Ipv6Addr::from(u128::from_str_radix(words.first()?, 16).ok()?);
+        Some((address.into(), u32::from_str_radix(words.get(4)?, 16).ok()?))
+    };
+    list.lines().filter_map(line).collect()
+}
+
+/// Whether an interface is a bridge of Docker, CNI or libvirt by its name, or a bridge without a port that has a device.
+fn is_for_containers(interface: &str) -> bool {
+    let is_hexadecimal = |rest: &str| rest.len() >= 8 && rest.bytes().all(|byte| byte.is_ascii_hexdigit());
+    interface == "docker0"
+        || interface.strip_prefix("br-").is_some_and(is_hexadecimal)
+        || ["cni", "virbr"].iter().any(|beginning| interface.starts_with(beginning))
+        || has_no_device(Path::new("/sys/class/net"), interface)
+}
+
+/// Whether an interface is a bridge none of whose ports leads to a device, itself or through a bond, a team or a VLAN.
+fn has_no_device(classes: &Path, interface: &str) -> bool {
+    let of = classes.join(interface);
+    if !of.join("bridge").is_dir() {
+        return false;
+    }
+    let Ok(ports) = std::fs::read_dir(of.join("brif")) else { return false };
+    !ports.flatten().any(|port| leads_to_device(classes, &port.file_name().to_string_lossy(), 4))
+}
+
+fn leads_to_device(classes: &Path, interface: &str, depth: u8) -> bool {
+    let of = classes.join(interface);
+    let below = || {
+        let entries = std::fs::read_dir(&of).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.strip_prefix("lower_").map(str::to_owned))
+    };
+    of.join("device").exists() || (depth > 0 && below().any(|lower| leads_to_device(classes, &lower, depth - 1)))
 }
 
 #[cfg(test)]
@@ -159,9 +349,14 @@ mod tests {
     use super::*;
 
     fn host() -> Vec<Own> {
-        let own = |(interface, address): (&str, &str)| Own {
-            interface: interface.to_owned(),
-            address: address.parse().unwrap(),
+        let own = |(interface, address): (&str, &str)| {
+            let address: IpAddr = address.parse().unwrap();
+            let unfit = match address {
+                _ if address.is_loopback() => Some(Unfit::Loopback),
+                _ if is_link_local(address) => Some(Unfit::LinkLocal),
+                _ => None,
+            };
+            Own { interface: interface.to_owned(), address, unfit }
         };
         [
             ("lo", "127.0.0.1"),
@@ -202,6 +397,80 @@ mod tests {
         for bad in ["", "10.0.0.0", "10.0.0.0/33", "10.0.0/8", "::/129", "x/8"] {
             assert_eq!(Network::new(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn what_is_unfit_is_left_out_unless_it_is_named_and_exclude_leaves_out_more() {
+        let own = |interface: &str, address: &str, unfit| Own {
+            interface: interface.to_owned(),
+            address: address.parse().unwrap(),
+            unfit,
+        };
+        let host = [
+            own("docker0", "172.17.0.1", Some(Unfit::Bridge)),
+            own("eth0", "10.0.0.1", None),
+            own("eth0", "169.254.1.1", Some(Unfit::LinkLocal)),
+            own("eth1", "10.9.0.1", Some(Unfit::Down)),
+            own("veth1", "10.8.0.1", None),
+        ];
+        let select = |selection: Selection| selection.select(&host).iter().map(ToString::to_string).collect::<Vec<_>>();
+        let plain = Selection::default;
+        assert_eq!(select(plain()), ["10.0.0.1", "10.8.0.1"]);
+        assert_eq!(select(Selection { interface: Some("docker0".into()), ..plain() }), ["172.17.0.1"]);
+        assert_eq!(select(Selection { network: Network::new("169.254.0.0/16"), ..plain() }), ["169.254.1.1"]);
+        assert_eq!(select(Selection { network: Network::new("0.0.0.0/0"), ..plain() }), ["10.0.0.1", "10.8.0.1"]);
+        for exclude in [Exclusion::Interface("veth*".into()), Exclusion::Network(Network::new("10.8.0.0/16").unwrap())]
+        {
+            assert_eq!(select(Selection { exclude: vec![exclude], ..plain() }), ["10.0.0.1"]);
+        }
+        assert_eq!(plain().refuses(&host[3]).unwrap(), "its interface is not up and running");
+    }
+
+    #[test]
+    fn an_address_is_gone_after_ten_seconds_and_not_before() {
+        let (mut lasting, begun) = (Lasting::default(), Instant::now());
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let own = |unfit| Own { interface: "eth0".into(), address: "10.0.0.1".parse().unwrap(), unfit };
+        assert_eq!(lasting.look(vec![own(Some(Unfit::Down))], at(0)), [own(Some(Unfit::Down))]);
+        assert_eq!(lasting.look(vec![own(None)], at(1)), [own(None)]);
+        assert_eq!(lasting.look(vec![own(Some(Unfit::Down))], at(5)), [own(None)]);
+        assert_eq!(lasting.look(vec![], at(10)), [own(None)]);
+        assert_eq!(lasting.look(vec![], at(11)), []);
+        assert_eq!(lasting.look(vec![own(Some(Unfit::Down))], at(12)), [own(Some(Unfit::Down))]);
+    }
+
+    #[test]
+    fn the_kernels_list_gives_the_flags_of_ipv6_addresses() {
+        let list = "20010db8000000000000000000000005 02 40 00 80     eth0\n\
+                    20010db800000000000000000000dea5 02 40 00 a0     eth0\nnonsense\n";
+        let flags = ipv6_flags(list);
+        assert_eq!(flags.len(), 2);
+        assert_eq!(flags[&"2001:db8::dea5".parse::<IpAddr>().unwrap()] & IFA_F_DEPRECATED, IFA_F_DEPRECATED);
+        assert_eq!(flags[&"2001:db8::5".parse::<IpAddr>().unwrap()] & IFA_F_DEPRECATED, 0);
+    }
+
+    #[test]
+    fn a_bridge_without_a_port_that_leads_to_a_device_is_for_containers() {
+        let classes = std::env::temp_dir().join(format!("zonekeeper-classes-{}", std::process::id()));
+        for directory in [
+            "br0/bridge",
+            "br0/brif/bond0",
+            "bond0/lower_eth0",
+            "eth0/device",
+            "br1/bridge",
+            "br1/brif/veth1",
+            "veth1",
+            "br2/bridge",
+            "br2/brif",
+            "eth1/device",
+        ] {
+            std::fs::create_dir_all(classes.join(directory)).unwrap();
+        }
+        let without = ["br0", "br1", "br2", "eth1", "none"].map(|interface| has_no_device(&classes, interface));
+        std::fs::remove_dir_all(&classes).unwrap();
+        assert_eq!(without, [false, true, true, false, false]);
+        assert!(is_for_containers("br-0123456789ab") && is_for_containers("virbr0") && is_for_containers("cni0"));
+        assert!(!is_for_containers("br-lan") && !is_for_containers("docker1") && !is_for_containers("eth0"));
     }
 
     #[test]

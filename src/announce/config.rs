@@ -1,10 +1,11 @@
 //! The `[[service]]` tables: which services of this host to register.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::address::Selection;
-use super::check::Check;
+use super::address::{self, Own, Selection};
+use super::check::{self, Check};
 use super::settings::Settings;
 use super::values;
 use crate::format::{self, Convention, Place, Property};
@@ -58,6 +59,43 @@ impl ServiceConfig {
             properties: Vec::new(),
             properties_span: Span::default(),
         }
+    }
+
+    /// The registration as a person reads it, a line each: at which of a host's addresses, why not at the others, and the
+    /// checks with their targets. With a warning where the checks may look at something else than what is registered.
+    pub fn outline(&self, all: &[Own]) -> (Vec<String>, Option<String>) {
+        let mut lines = Vec::new();
+        if let Some(host) = &self.address {
+            lines.push(format!("{} at {}", self.name.value, Endpoint { host: host.clone(), port: self.port }));
+        } else {
+            let chosen: Vec<_> = self.selection.select(all).iter().map(ToString::to_string).collect();
+            let chosen = if chosen.is_empty() { "no address of this host yet".to_owned() } else { chosen.join(", ") };
+            lines.push(format!("{}, port {}, at {chosen}", self.name.value, self.port));
+            for own in all {
+                if let Some(why) = self.selection.refuses(own) {
+                    lines.push(format!("  not at {} ({}): {why}", own.address, own.interface));
+                }
+            }
+        }
+        lines.extend(self.checks.iter().map(|check| format!("  check {check}")));
+        let here = loopback(self.port).to_string();
+        let looks_here = self.checks.iter().any(|check| match &check.kind {
+            check::Kind::Tcp(tcp) => tcp.target == here,
+            check::Kind::Grpc(grpc) => grpc.target == here,
+            _ => false,
+        });
+        let is_elsewhere = match &self.address {
+            Some(Host::V4(address)) => !all.iter().any(|own| own.address == IpAddr::V4(*address)),
+            Some(Host::V6(address)) => !all.iter().any(|own| own.address == IpAddr::V6(*address)),
+            _ => false,
+        };
+        let warning = (looks_here && is_elsewhere).then(|| {
+            format!(
+                "`{}` is registered at an address that is not this host's, and its checks look at {here}",
+                self.name.value
+            )
+        });
+        (lines, warning)
     }
 
     /// What tells it from the others of the configuration: `api_x:8080`, `api_x at 10.0.0.1:8080`.
@@ -187,7 +225,9 @@ fn read_service(value: &Value, problems: &Problems) -> Option<ServiceConfig> {
         let message = "a service with an `address` cannot choose among those of this host";
         section.problems().add_with_help(span, message, "leave out `address`, or else this");
     }
-    let checks = Check::read_all(&mut section, port.as_ref().map_or(0, |port| port.value));
+    let given = host.as_ref().and_then(|(_, host)| host.as_ref().ok());
+    let target = default_target(given, port.as_ref().map_or(0, |port| port.value), address::is_own);
+    let checks = Check::read_all(&mut section, &target);
     let (properties, properties_span) = read_properties(&mut section);
     section.finish();
 
@@ -201,6 +241,23 @@ fn read_service(value: &Value, problems: &Problems) -> Option<ServiceConfig> {
     let file = PathBuf::new();
     let service = ServiceConfig { name, file, registry, port, address, selection, checks, properties, properties_span };
     (port != 0).then_some(service)
+}
+
+/// The place where a service's checks go that name none: its address, if that is this host's own or a name. Another address
+/// may be that of a proxy or of a host behind it, and the service is here.
+fn default_target(address: Option<&Host>, port: u16, is_own: impl Fn(IpAddr) -> bool) -> String {
+    let own =
+        |address: IpAddr| if is_own(address) { SocketAddr::new(address, port) } else { loopback(port) }.to_string();
+    match address {
+        None => loopback(port).to_string(),
+        Some(Host::V4(address)) => own(IpAddr::V4(*address)),
+        Some(Host::V6(address)) => own(IpAddr::V6(*address)),
+        Some(name) => Endpoint { host: name.clone(), port }.to_string(),
+    }
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
 }
 
 fn check_name(name: &Located<String>, problems: &Problems) -> bool {
@@ -278,6 +335,19 @@ mod tests {
             service.check(&format::Config::default(), &problems);
         }
         (config, problems.into_vec().into_iter().map(|problem| (problem.span.start, problem.message)).collect())
+    }
+
+    #[test]
+    fn checks_go_to_the_services_own_address_or_name_and_else_to_this_host() {
+        let target = |text: &str| {
+            let host = format::host(text).unwrap();
+            default_target(Some(&host), 80, |address| address.to_string().starts_with("10.") || address.is_ipv6())
+        };
+        assert_eq!(default_target(None, 80, |_| true), "127.0.0.1:80");
+        assert_eq!(target("10.0.0.1"), "10.0.0.1:80");
+        assert_eq!(target("192.0.2.1"), "127.0.0.1:80");
+        assert_eq!(target("::1"), "[::1]:80");
+        assert_eq!(target("db.example.com"), "db.example.com:80");
     }
 
     #[test]

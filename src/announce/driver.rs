@@ -11,7 +11,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::address::Own;
+use super::address::{Lasting, Own};
 use super::check::Means;
 use super::check::runner::{Change, Checks, Told};
 use super::config::ServiceConfig;
@@ -26,7 +26,7 @@ use crate::keeper::session::{Ensemble, Event, Mode, Session, Write};
 use crate::keeper::{self, Path};
 
 /// How often the host's addresses are looked at.
-const LOOK_AT_ADDRESSES: Duration = Duration::from_secs(3);
+const LOOK_AT_ADDRESSES: Duration = Duration::from_secs(1);
 
 /// Registers services in one registry.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Services {
     /// # Errors
     /// When a service's name makes no path; then all stays as it is.
     pub fn set(&self, services: Vec<ServiceConfig>) -> Result<(), Error> {
-        let somewhere = Own { interface: String::new(), address: Ipv4Addr::LOCALHOST.into() };
+        let somewhere = Own { interface: String::new(), address: Ipv4Addr::LOCALHOST.into(), unfit: None };
         self.writer.wanted(&services, &[somewhere])?;
         self.wish.send_replace(services);
         Ok(())
@@ -116,6 +116,7 @@ impl<E: Ensemble> Announcer<E> {
             watches: Watches::default(),
             addresses,
             own: None,
+            lasting: Lasting::default(),
             is_stopping: false,
             outage: Outage::default(),
             root_is_made: false,
@@ -137,6 +138,8 @@ struct Driver<E: Ensemble> {
     addresses: Interval,
     /// The host's addresses when they were last looked at.
     own: Option<Vec<Own>>,
+    /// The same over short absences.
+    lasting: Lasting,
     /// Whether everything is being taken out for good.
     is_stopping: bool,
     /// The outage, as far as it was logged.
@@ -326,14 +329,17 @@ impl<E: Ensemble> Driver<E> {
         self.want(&services, own)
     }
 
-    fn own_addresses(&self) -> Vec<Own> {
+    fn own_addresses(&mut self) -> Vec<Own> {
         if !self.follows_addresses {
             return Vec::new();
         }
-        address::all().unwrap_or_else(|error| {
-            warn!(%error, "the services stay registered at the addresses known before");
-            self.own.clone().unwrap_or_default()
-        })
+        match address::all() {
+            Ok(all) => self.lasting.look(all, now()),
+            Err(error) => {
+                warn!(%error, "the services stay registered at the addresses known before");
+                self.own.clone().unwrap_or_default()
+            }
+        }
     }
 
     fn want(&mut self, services: &[ServiceConfig], own: Vec<Own>) -> Option<Input> {

@@ -102,7 +102,7 @@ mod tests {
     use crate::format::Property;
 
     fn own(address: &str) -> Own {
-        Own { interface: "eth0".into(), address: address.parse().unwrap() }
+        Own { interface: "eth0".into(), address: address.parse().unwrap(), unfit: None }
     }
 
     fn writer() -> Writer {

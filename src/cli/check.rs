@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::Args;
 
 use super::ConfigFile;
+use crate::announce;
 use crate::config::{self, Config, Report, Source};
 use crate::keeper;
 use crate::keeper::text;
@@ -29,12 +30,22 @@ Examples:
 impl Check {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let path = self.file.path()?;
-        let report = files(&config::load(&path)?);
+        let config = config::load(&path)?;
+        let report = files(&config);
         if report.errors() > 0 {
             return Err(report.into());
         }
         super::complain(&report);
-        super::print(&format!("{}: no problems\n", path.display()))
+        let own = announce::address::all()?;
+        let mut text = format!("{}: no problems\n", path.display());
+        for service in &config.announce.services {
+            let (lines, warning) = service.outline(&own);
+            text.extend(lines.iter().map(|line| format!("{line}\n")));
+            if let Some(warning) = warning {
+                super::complain(&format_args!("{}: warning: {warning}\n", service.file.display()));
+            }
+        }
+        super::print(&text)
     }
 }
 

@@ -149,3 +149,62 @@ async fn a_service_that_leaves_the_configuration_is_told_with_its_file() {
     })
     .await;
 }
+
+/// Adds two hosts' worth of interfaces to a network namespace, and checks the configuration in it.
+const HOST: &str = "set -e
+ip link set lo up
+ip link add eth0 type veth peer name peer0 && ip link set peer0 up && ip link set eth0 up
+ip addr add 10.1.0.5/24 dev eth0
+ip addr add 169.254.20.10/32 dev eth0
+ip -6 addr add 2001:db8::5/64 dev eth0 nodad
+ip -6 addr add 2001:db8::dea5/64 dev eth0 nodad preferred_lft 0
+ip link add docker0 type bridge && ip addr add 172.17.0.1/16 dev docker0 && ip link set docker0 up
+ip link add port0 type veth peer name port1 && ip link set port0 master docker0 && ip link set port0 up && ip link set port1 up
+ip link add wg0 type veth peer name wg1 && ip addr add 10.7.0.1/24 dev wg0 && ip link set wg0 up && ip link set wg1 up
+ip link add down0 type veth peer name down1 && ip addr add 10.9.9.5/24 dev down0
+exec \"$@\"";
+
+#[test]
+fn a_blank_address_registers_only_what_others_can_reach() {
+    let config = scratch("zonekeeper.toml");
+    let text = "[registry.main]\nzookeeper = \"127.0.0.1:1\"\n".to_owned()
+        + "[[service]]\nname = \"web\"\nport = 80\nexclude = [\"wg*\"]\ncheck.tcp = {}\n"
+        + "[[service]]\nname = \"web6\"\nport = 80\nfamilies = [\"ipv6\"]\n"
+        + "[[service]]\nname = \"inside\"\nport = 80\ninterface = \"docker0\"\n"
+        + "[[service]]\nname = \"own\"\nport = 80\naddress = \"10.1.0.5\"\ncheck.tcp = {}\n"
+        + "[[service]]\nname = \"other\"\nport = 80\naddress = \"10.1.0.99\"\ncheck.tcp = {}\n";
+    std::fs::write(&config, text).expect("a configuration");
+    let output = std::process::Command::new("unshare")
+        .args([
+            "--map-root-user",
+            "--net",
+            "sh",
+            "-c",
+            HOST,
+            "sh",
+            env!("CARGO_BIN_EXE_zonekeeper"),
+            "check",
+            "--config",
+        ])
+        .arg(&config)
+        .output()
+        .expect("`unshare` (package util-linux) and `ip` (package iproute2)");
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{out}{err}");
+    for line in [
+        "web, port 80, at 10.1.0.5\n",
+        "web6, port 80, at 2001:db8::5\n",
+        "inside, port 80, at 172.17.0.1\n",
+        "  not at 169.254.20.10 (eth0): it is link-local\n",
+        "  not at 10.9.9.5 (down0): its interface is not up and running\n",
+        "  not at 172.17.0.1 (docker0): its interface is a bridge",
+        "  not at 10.7.0.1 (wg0): `exclude` names it\n",
+        "  not at 2001:db8::dea5 (eth0): it is deprecated\n",
+        "own at 10.1.0.5:80\n  check tcp 10.1.0.5:80\n",
+        "other at 10.1.0.99:80\n  check tcp 127.0.0.1:80\n",
+    ] {
+        assert!(out.contains(line), "{line:?} is not in\n{out}");
+    }
+    assert!(err.contains("warning: `other` is registered at an address that is not this host's"), "{err}");
+    assert_eq!(err.matches("warning").count(), 1, "{err}");
+}

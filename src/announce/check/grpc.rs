@@ -29,9 +29,9 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the keys `address`, by default the service's `port` on this host, and `service`.
-    pub(super) fn read(section: &mut Section<'_>, port: u16) -> Option<Self> {
-        let target = check_target(section, port);
+    /// Reads the keys `address`, by default the service itself, and `service`.
+    pub(super) fn read(section: &mut Section<'_>, default: &str) -> Option<Self> {
+        let target = check_target(section, default);
         let service = section.located::<String>("service");
         if let Some(said) = service.as_ref().filter(|said| said.value.len() > LONGEST) {
             section.problems().add(said.span, format!("`service` must have at most {LONGEST} bytes"));

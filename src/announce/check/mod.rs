@@ -80,9 +80,9 @@ pub enum Kind {
 const KINDS: [&str; 5] = ["tcp", "http", "exec", "grpc", "ttl"];
 
 impl Check {
-    /// Reads the key `check` of a service's table: a table of checks by kind, each a table or a list of tables. `port`
-    /// is the service's, where checks go that say no other place.
-    pub fn read_all(section: &mut Section<'_>, port: u16) -> Vec<Self> {
+    /// Reads the key `check` of a service's table: a table of checks by kind, each a table or a list of tables. `target`
+    /// is where checks go that name no other place.
+    pub fn read_all(section: &mut Section<'_>, target: &str) -> Vec<Self> {
         let Some(value) = section.value("check") else { return Vec::new() };
         let problems = section.problems();
         let Said::Table(kinds) = &value.kind else {
@@ -112,24 +112,24 @@ impl Check {
                     continue;
                 };
                 let mut section = Section::new(table, format!("service.check.{kind}"), problems);
-                checks.extend(Self::read(&mut section, kind, port));
+                checks.extend(Self::read(&mut section, kind, target));
                 section.finish();
             }
         }
         checks
     }
 
-    fn read(section: &mut Section<'_>, kind: &str, port: u16) -> Option<Self> {
+    fn read(section: &mut Section<'_>, kind: &str, target: &str) -> Option<Self> {
         // That a service has been silent for its time is itself the third strike.
         let (interval, rules) = match kind {
             "ttl" => (Duration::from_secs(1), Rules { rise: 1, fall: 1, ..Rules::default() }),
             _ => (Duration::from_secs(5), Rules::default()),
         };
         let kind = match kind {
-            "tcp" => tcp::Config::read(section, port).map(Kind::Tcp),
+            "tcp" => tcp::Config::read(section, target).map(Kind::Tcp),
             "http" => http::Config::read(section).map(Kind::Http),
             "exec" => exec::Config::read(section).map(Kind::Exec),
-            "grpc" => grpc::Config::read(section, port).map(Kind::Grpc),
+            "grpc" => grpc::Config::read(section, target).map(Kind::Grpc),
             _ => ttl::Config::read(section).map(Kind::Ttl),
         };
         let interval = at_least(section, "interval", interval, SHORTEST);
@@ -253,8 +253,8 @@ fn at_least(section: &mut Section<'_>, key: &'static str, default: Duration, lea
 }
 
 /// `HOST:PORT`, where the host may be a name or an address, an IPv6 one in brackets; or `unix:/path`.
-fn check_target(section: &mut Section<'_>, port: u16) -> Option<String> {
-    let Some(target) = section.located::<String>("address") else { return Some(format!("127.0.0.1:{port}")) };
+fn check_target(section: &mut Section<'_>, default: &str) -> Option<String> {
+    let Some(target) = section.located::<String>("address") else { return Some(default.to_owned()) };
     let is_good = Target::parse(&target.value).is_some();
     if !is_good {
         let help = "host:port, such as \"127.0.0.1:8080\" or \"[::1]:8080\", or a Unix socket, \"unix:/run/app.sock\"";

@@ -11,8 +11,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the key `address`; the service's `port` on this host is the default.
-    pub(super) fn read(section: &mut Section<'_>, port: u16) -> Option<Self> {
-        Some(Self { target: check_target(section, port)? })
+    /// Reads the key `address`; the service itself is the default.
+    pub(super) fn read(section: &mut Section<'_>, default: &str) -> Option<Self> {
+        Some(Self { target: check_target(section, default)? })
     }
 }

@@ -33,7 +33,7 @@ fn read(kind: &str, settings: &[(&str, Said)]) -> (Vec<Check>, Vec<String>) {
     let Said::Table(service) = table(&[("check", table(&[(kind, table(settings))]))]) else { unreachable!() };
     let problems = Problems::default();
     let mut section = Section::new(&service, "service", &problems);
-    let checks = Check::read_all(&mut section, 8080);
+    let checks = Check::read_all(&mut section, "127.0.0.1:8080");
     section.finish();
     (checks, problems.into_vec().into_iter().map(|problem| problem.message).collect())
 }
