@@ -37,6 +37,7 @@ use crate::keeper::memory::Memory;
 use crate::keeper::session::Ensemble;
 use crate::keeper::trouble;
 use crate::keeper::zookeeper::ZooKeeper;
+use crate::publish::past::Wishes;
 use crate::publish::registry::{Layout, Reader};
 use crate::publish::unread::Wording;
 use crate::publish::{Publisher, SharedWriter, Target, resolver, unix_now};
@@ -88,6 +89,8 @@ pub struct App {
     means: announce::check::Means,
     /// Where each registry's announcer takes its services.
     services: Vec<(String, announce::Services)>,
+    /// What fills the zones of each registry.
+    publishers: Vec<(String, Publisher)>,
     /// What the DNS server goes by, where there is one.
     server: Option<Dns>,
     /// What it was started with.
@@ -149,6 +152,7 @@ impl App {
             means: announce::check::Means { slots: budget.slots, ..Default::default() },
             tcp: budget.tcp,
             services: Vec::new(),
+            publishers: Vec::new(),
             server: None,
             config: config.clone(),
             withdraw: CancellationToken::new(),
@@ -494,10 +498,16 @@ impl App {
             let targets = targets(zones);
             let own = config.zones.iter().map(|zone| zone.origin.clone());
             let publisher = Publisher::new(layout.clone(), targets, registry.keeper.max_stale).never_ask(own);
+            let is_file = |zone: &&zone::config::Config| zone.registry.is_none();
+            let files: Vec<Name> = config.zones.iter().filter(is_file).map(|zone| zone.origin.clone()).collect();
+            let files = sources.zones.iter().filter(|zone| files.contains(zone.origin())).cloned();
+            let publisher = publisher.with_files(files);
             let publisher = publisher.guarded(registry.guard);
             let refusing = ensemble.clone();
             let wording = Wording::new(move |path| trouble::not_allowed(&refusing, path));
             let publisher = publisher.unread(registry.keeper.missing_root, wording);
+            publisher.take(wishes(config, registry));
+            self.publishers.push((registry.name.clone(), publisher.clone()));
             let (problems, links) = (publisher.problems(), publisher.links());
             let (root, timeout) = (layout.root.clone(), registry.keeper.session_timeout);
             let mut driver = Driver::new(ensemble.clone(), root, timeout, publisher.clone());
@@ -616,6 +626,11 @@ impl App {
                 let _ = writeln!(taken, "not taken: the services of registry {registry}: {error}");
             }
         }
+        for (name, publisher) in &self.publishers {
+            if let Some(registry) = config.registries.iter().find(|registry| registry.name == *name) {
+                publisher.take(wishes(&config, registry));
+            }
+        }
         for part in self.config.fixed_differences(&config) {
             warn!("{part} is not what it was: that takes effect at the next start");
             let _ = writeln!(taken, "takes effect at the next start: {part}");
@@ -695,6 +710,13 @@ async fn catch_up(zones: &Zones, stop: &CancellationToken) {
         () = stop.cancelled() => {}
         _ = tokio::time::timeout(CATCHING_UP, caught_up) => {}
     }
+}
+
+/// What a configuration says of a registry's names that a reload can change.
+fn wishes(config: &Config, registry: &Registry) -> Wishes {
+    let registered = config.services_of(&registry.name).into_iter().map(|service| service.name.value).collect();
+    let zones = config.zones.iter().map(|zone| (zone.origin.clone(), zone.names.clone())).collect();
+    Wishes { linger: registry.linger, registered, zones }
 }
 
 /// The addresses of this host, where these listen on all of them.

@@ -12,7 +12,7 @@ use clap::Args;
 use crate::config::{Config, Registry};
 use crate::keeper::config::Source;
 use crate::zone::name::{Name, NameError};
-use crate::{admin, dns, format, keeper, zone};
+use crate::{admin, dns, format, keeper, publish, zone};
 
 /// Try it out: an in-memory registry, DNS and admin on this host, no ZooKeeper, no root
 ///
@@ -73,6 +73,7 @@ fn config(seed: PathBuf, dns: SocketAddr, admin: SocketAddr) -> anyhow::Result<C
         keeper: keeper::config::Config::new(Source::Memory(seed)),
         format: format::Config::default(),
         guard: None,
+        linger: publish::past::LINGER,
     };
     let zone = |origin: &str| -> Result<_, NameError> {
         Ok(zone::config::Config::new(Name::parse(origin)?, Some(registry.name.clone())))

@@ -13,12 +13,13 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use problem::{Report, Source};
 
 use crate::dns::key::Key;
 use crate::dns::secondaries::Secondaries;
-use crate::publish::guard;
+use crate::publish::{guard, past};
 use crate::settings::{Kind, Problems, Section, Table, Value};
 use crate::zone::name::Name;
 use crate::{admin, announce, dns, format, keeper, zone};
@@ -56,6 +57,8 @@ pub struct Registry {
     pub guard: Option<guard::Config>,
     /// The convention of its znodes.
     pub format: format::Config,
+    /// How long the names of a deleted service are known.
+    pub linger: Duration,
 }
 
 /// The largest configuration that is read, in bytes: some ten thousand services.
@@ -166,6 +169,7 @@ fn read_registries<'a>(top: &mut Section<'a>) -> (Vec<&'a str>, Vec<Registry>) {
         let keeper = keeper::config::Config::read(&mut section);
         let format = format::Config::read(&mut section);
         let guard = guard::Config::read(&mut section);
+        let linger = past::read_linger(&mut section);
         section.finish();
         if let Some(file) = keeper.as_ref().and_then(|keeper| keeper.cache_file.as_ref())
             && registries.iter().any(|other: &Registry| other.keeper.cache_file.as_ref() == Some(file))
@@ -173,7 +177,7 @@ fn read_registries<'a>(top: &mut Section<'a>) -> (Vec<&'a str>, Vec<Registry>) {
             let span = table.get("cache_file").map_or(*span, |value| value.span);
             problems.add(span, "`cache_file` is another registry's too: each needs a file of its own");
         }
-        registries.extend(keeper.map(|keeper| Registry { name: name.clone(), keeper, format, guard }));
+        registries.extend(keeper.map(|keeper| Registry { name: name.clone(), keeper, format, guard, linger }));
     }
     (names, registries)
 }
@@ -281,17 +285,16 @@ impl Config {
                 }
             }
         };
+        let fixed = |registries: &[Registry]| -> Vec<Registry> {
+            registries.iter().map(|registry| Registry { linger: Duration::ZERO, ..registry.clone() }).collect()
+        };
+        let zones = |config: &Self| -> Vec<zone::config::Config> {
+            config.zones.iter().map(zone::config::Config::fixed).collect()
+        };
         let dns = dns.into_iter().map(|key| if key.is_empty() { "[dns]".to_owned() } else { format!("[dns] {key}") });
         let parts = [
-            ("[registry]", self.registries != other.registries),
-            (
-                "[[zone]]",
-                !self
-                    .zones
-                    .iter()
-                    .map(zone::config::Config::fixed)
-                    .eq(other.zones.iter().map(zone::config::Config::fixed)),
-            ),
+            ("[registry]", fixed(&self.registries) != fixed(&other.registries)),
+            ("[[zone]]", zones(self) != zones(other)),
             ("[admin]", self.admin != other.admin),
             ("[announce]", self.announce.settings != other.announce.settings),
         ];

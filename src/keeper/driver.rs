@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::cache::{self, Saver, Scope};
+use super::cache::{self, Notes, Saver, Scope};
 use super::mirror::{Action, Counters, Input, Limits, Mirror, Phase, Siblings, Together};
 use super::outage::Outage;
 use super::session::{Ensemble, Event, Read, Reply, Session, Watch};
@@ -45,6 +45,19 @@ pub trait Observer: Send + 'static {
     fn is_expired(&self) -> bool {
         false
     }
+
+    /// Makes what is to be kept in the cache file beside the znodes, for [`Self::recall`] of another process.
+    fn notes(&self) -> Option<Notes> {
+        None
+    }
+
+    /// A number that is different when [`Self::notes`] are.
+    fn noted(&self) -> u64 {
+        0
+    }
+
+    /// Takes the notes of an earlier process; before [`Self::restore`].
+    fn recall(&mut self, _notes: &[u8]) {}
 
     /// Time has passed; what was published last is in `tree`. About once a second.
     fn tick(&mut self, _tree: &Tree, _now: Instant) {}
@@ -315,11 +328,11 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
         let Some(cache) = &self.cache else { return };
         let (path, begun) = (cache.path.clone(), Instant::now());
         let loaded = cache::load(&path, &cache.scope);
-        match Saver::spawn(path.clone(), cache.scope.clone(), self.tree(), cache.refresh) {
+        match Saver::spawn(path.clone(), cache.scope.clone(), self.tree(), self.observer.notes(), cache.refresh) {
             Ok(saver) => self.cache = self.cache.take().map(|cache| Cache { saver: Some(saver), ..cache }),
             Err(error) => warn!(file = %path.display(), %error, "no thread for the cache file: it is not kept"),
         }
-        let Some((tree, when)) = loaded else { return };
+        let Some(cache::Loaded { tree, notes, when }) = loaded else { return };
         // A clock that was set back makes the file look as if it were from the future: then its age is not known.
         let age = SystemTime::now().duration_since(when).unwrap_or_default();
         let Some(at) = begun.checked_sub(age) else { return };
@@ -328,6 +341,7 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
         self.tree.write().unwrap_or_else(PoisonError::into_inner).cover(&self.root);
         self.mirror.restored(at);
         self.restored_from = Some(path);
+        self.observer.recall(&notes);
         self.observer.restore(&self.tree.read().unwrap_or_else(PoisonError::into_inner));
         self.observe();
     }
@@ -427,7 +441,9 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
             (Some(age), _) => Freshness::Stale(age),
         };
         self.observer.freshness(freshness);
+        let noted = self.observer.noted();
         let cache = self.saver().map(|saver| {
+            saver.noted(noted);
             if freshness == Freshness::Fresh {
                 saver.proven();
             }

@@ -2,8 +2,10 @@
 //! look again. Pure; [`super::resolver`] does the looking up.
 //!
 //! The system's resolver tells no times to live, so an answer is taken for true for [`REFRESH`], and looked up again by
-//! then. When a look-up fails, the last answer stays for [`KEEP`]: a name server that is away is no reason to take a
-//! service down.
+//! then. When a look-up fails, or says that a host that had addresses has none, the last answer stays for [`KEEP`]: a name
+//! server that is away or has lost its zone is no reason to take a service down.
+//!
+//! Hosts that are names of this server's own zones are looked up there ([`super::home`]), and nobody else is asked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -28,6 +30,9 @@ pub(super) struct Hosts {
     known: build::Hosts,
     wanted: BTreeMap<String, Wanted>,
     by_service: BTreeMap<String, BTreeSet<String>>,
+    changes: u64,
+    /// Of whom an earlier process knew addresses, until they are wanted.
+    restored: BTreeSet<String>,
 }
 
 #[derive(Debug, Default)]
@@ -35,8 +40,21 @@ struct Wanted {
     services: BTreeSet<String>,
     /// When to look it up; none while that is being done, and at once before it ever was.
     due: Option<Instant>,
-    /// When it was last answered.
+    /// When addresses were last found.
     answered: Option<Instant>,
+    /// Whether it is a name of this server's own.
+    is_ours: bool,
+}
+
+/// The outcome of a look-up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It has addresses.
+    Found(Vec<IpAddr>),
+    /// It has none: no such name, or no data.
+    Nothing,
+    /// Nobody could say.
+    Failed,
 }
 
 impl Hosts {
@@ -46,7 +64,14 @@ impl Hosts {
     }
 
     /// From now on `service` wants these hosts and no others. Gives how many cannot be looked up, as there are too many.
-    pub(super) fn want(&mut self, service: &str, hosts: BTreeSet<String>, now: Instant) -> usize {
+    /// Those that `is_ours` are looked up at home.
+    pub(super) fn want(
+        &mut self,
+        service: &str,
+        hosts: BTreeSet<String>,
+        is_ours: impl Fn(&str) -> bool,
+        now: Instant,
+    ) -> usize {
         for gone in self.by_service.remove(service).unwrap_or_default().difference(&hosts) {
             if let Some(wanted) = self.wanted.get_mut(gone) {
                 wanted.services.remove(service);
@@ -62,8 +87,13 @@ impl Hosts {
                 beyond += 1;
                 continue;
             }
-            let new = || Wanted { due: Some(now), ..Wanted::default() };
-            self.wanted.entry(host.clone()).or_insert_with(new).services.insert(service.to_owned());
+            let is_ours = is_ours(&host);
+            let new = || Wanted { due: (!is_ours).then_some(now), is_ours, ..Wanted::default() };
+            let wanted = self.wanted.entry(host.clone()).or_insert_with(new);
+            wanted.services.insert(service.to_owned());
+            if self.restored.remove(&host) {
+                wanted.answered = Some(now);
+            }
             taken.insert(host);
         }
         if !taken.is_empty() {
@@ -83,24 +113,96 @@ impl Hosts {
         .collect()
     }
 
-    /// Takes the outcome of a look-up: addresses, or none when it failed. Gives the services that are different now.
-    pub(super) fn answered(&mut self, host: &str, addresses: Option<Vec<IpAddr>>, now: Instant) -> Vec<String> {
+    /// Takes the outcome of a look-up. Gives the services that are different now.
+    pub(super) fn answered(&mut self, host: &str, outcome: Outcome, now: Instant) -> Vec<String> {
         let Some(wanted) = self.wanted.get_mut(host) else { return Vec::new() };
-        let changed = if let Some(mut addresses) = addresses {
-            // Name servers turn their answers round: order is no difference.
-            addresses.sort_unstable();
-            addresses.dedup();
-            addresses.truncate(MOST_ADDRESSES);
-            (wanted.due, wanted.answered) = (Some(now + REFRESH), Some(now));
-            let ttl = u32::try_from(REFRESH.as_secs()).unwrap_or(u32::MAX);
-            let new = Resolved { addresses, ttl };
-            self.known.insert(host.to_owned(), new.clone()) != Some(new)
-        } else {
-            wanted.due = Some(now + RETRY);
-            let is_over = wanted.answered.is_some_and(|at| now.saturating_duration_since(at) > KEEP);
-            is_over && self.known.remove(host).is_some()
+        let kept = wanted.answered.is_some_and(|at| now.saturating_duration_since(at) <= KEEP);
+        let has_addresses = self.known.get(host).is_some_and(|known| !known.addresses.is_empty());
+        let new = match outcome {
+            Outcome::Found(mut addresses) => {
+                // Name servers turn their answers round: order is no difference.
+                addresses.sort_unstable();
+                addresses.dedup();
+                addresses.truncate(MOST_ADDRESSES);
+                (wanted.due, wanted.answered) = (Some(now + REFRESH), Some(now));
+                Some(addresses)
+            }
+            Outcome::Nothing | Outcome::Failed if kept && has_addresses => {
+                wanted.due = Some(now + RETRY);
+                return Vec::new();
+            }
+            Outcome::Nothing => {
+                wanted.due = Some(now + RETRY);
+                Some(Vec::new())
+            }
+            Outcome::Failed => {
+                wanted.due = Some(now + RETRY);
+                // That there are none stays true as long as nobody says otherwise.
+                if self.known.contains_key(host) && !has_addresses {
+                    return Vec::new();
+                }
+                None
+            }
         };
-        if changed { wanted.services.iter().cloned().collect() } else { Vec::new() }
+        let ttl = u32::try_from(REFRESH.as_secs()).unwrap_or(u32::MAX);
+        self.learn(host, new.map(|addresses| Resolved { addresses, ttl }))
+    }
+
+    /// The hosts that are looked up at home.
+    pub(super) fn ours(&self) -> Vec<String> {
+        let ours = self.wanted.iter().filter(|(_, wanted)| wanted.is_ours);
+        ours.map(|(host, _)| host.clone()).collect()
+    }
+
+    /// The services that want hosts that are looked up at home.
+    pub(super) fn of_ours(&self) -> BTreeSet<String> {
+        let ours = self.wanted.values().filter(|wanted| wanted.is_ours);
+        ours.flat_map(|wanted| wanted.services.iter().cloned()).collect()
+    }
+
+    /// From now on this is known of a host, or nothing is. Gives the services that are different now.
+    #[allow(clippy::needless_pass_by_value)] // it is kept
+    pub(super) fn learn(&mut self, host: &str, new: Option<Resolved>) -> Vec<String> {
+        let Some(wanted) = self.wanted.get(host) else { return Vec::new() };
+        let before = match new.clone() {
+            Some(new) => self.known.insert(host.to_owned(), new),
+            None => self.known.remove(host),
+        };
+        if before == new {
+            return Vec::new();
+        }
+        self.changes += 1;
+        wanted.services.iter().cloned().collect()
+    }
+
+    /// How often what is known has changed.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// What is worth to be kept for another start: the addresses that others have told.
+    pub(super) fn kept(&self) -> impl Iterator<Item = (&str, &[IpAddr])> {
+        let told = self.known.iter().filter(|(host, known)| {
+            !known.addresses.is_empty() && self.wanted.get(*host).is_some_and(|wanted| !wanted.is_ours)
+        });
+        told.map(|(host, known)| (host.as_str(), known.addresses.as_slice()))
+    }
+
+    /// Takes for true what an earlier process knew, as if it had just been answered, but looks it up again at once. To be
+    /// called before anybody wants any.
+    pub(super) fn restore(&mut self, kept: impl IntoIterator<Item = (String, Vec<IpAddr>)>) {
+        let ttl = u32::try_from(REFRESH.as_secs()).unwrap_or(u32::MAX);
+        for (host, addresses) in kept.into_iter().take(MOST_HOSTS) {
+            self.restored.insert(host.clone());
+            self.known.insert(host, Resolved { addresses, ttl });
+        }
+    }
+
+    /// Forgets what an earlier process knew and nobody wants.
+    pub(super) fn forget_restored(&mut self) {
+        for host in std::mem::take(&mut self.restored) {
+            self.known.remove(&host);
+        }
     }
 }
 
@@ -119,37 +221,64 @@ mod tests {
     #[test]
     fn a_name_is_looked_up_once_for_all_who_want_it_and_again_in_time() {
         let (mut hosts, now) = (Hosts::default(), Instant::now());
-        hosts.want("a", set(&["x", "y"]), now);
-        hosts.want("b", set(&["x"]), now);
+        hosts.want("a", set(&["x", "y"]), |_| false, now);
+        hosts.want("b", set(&["x"]), |_| false, now);
         assert_eq!(hosts.take_due(now, 8), ["x", "y"]);
         assert_eq!(hosts.take_due(now, 8), [""; 0], "it is being looked up");
-        assert_eq!(hosts.answered("x", Some(address(1)), now), ["a", "b"]);
+        assert_eq!(hosts.answered("x", Outcome::Found(address(1)), now), ["a", "b"]);
         assert_eq!(hosts.take_due(now + REFRESH / 2, 8), [""; 0]);
         assert_eq!(hosts.take_due(now + REFRESH, 8), ["x"]);
-        assert_eq!(hosts.answered("x", Some(address(1)), now + REFRESH), [""; 0], "nothing new");
-        assert_eq!(hosts.answered("x", Some(address(2)), now + REFRESH), ["a", "b"]);
+        assert_eq!(hosts.answered("x", Outcome::Found(address(1)), now + REFRESH), [""; 0], "nothing new");
+        assert_eq!(hosts.answered("x", Outcome::Found(address(2)), now + REFRESH), ["a", "b"]);
     }
 
     #[test]
     fn the_last_answer_outlives_failures_for_a_while() {
         let (mut hosts, now) = (Hosts::default(), Instant::now());
-        hosts.want("a", set(&["x"]), now);
-        hosts.answered("x", Some(address(1)), now);
-        assert_eq!(hosts.answered("x", None, now + KEEP), [""; 0]);
+        hosts.want("a", set(&["x"]), |_| false, now);
+        hosts.answered("x", Outcome::Found(address(1)), now);
+        assert_eq!(hosts.answered("x", Outcome::Failed, now + KEEP), [""; 0]);
         assert!(hosts.known().contains_key("x"));
         assert_eq!(hosts.take_due(now + KEEP + RETRY, 8), ["x"]);
-        assert_eq!(hosts.answered("x", None, now + KEEP + RETRY), ["a"]);
+        assert_eq!(hosts.answered("x", Outcome::Failed, now + KEEP + RETRY), ["a"]);
         assert!(hosts.known().is_empty());
+    }
+
+    #[test]
+    fn a_host_that_has_no_address_is_told_from_one_that_nobody_could_look_up() {
+        let (mut hosts, now) = (Hosts::default(), Instant::now());
+        hosts.want("a", set(&["x"]), |_| false, now);
+        assert_eq!(hosts.answered("x", Outcome::Failed, now), [""; 0]);
+        assert!(hosts.known().is_empty());
+        assert_eq!(hosts.answered("x", Outcome::Nothing, now), ["a"]);
+        assert_eq!(hosts.answered("x", Outcome::Failed, now), [""; 0]);
+        assert!(hosts.known()["x"].addresses.is_empty());
+        assert_eq!(hosts.answered("x", Outcome::Found(address(1)), now), ["a"]);
+        assert_eq!(hosts.answered("x", Outcome::Nothing, now + KEEP), [""; 0], "once known, it is kept");
+        assert_eq!(hosts.answered("x", Outcome::Nothing, now + KEEP + RETRY), ["a"]);
+    }
+
+    #[test]
+    fn what_an_earlier_process_knew_is_there_at_once_and_looked_up_again() {
+        let (mut hosts, now) = (Hosts::default(), Instant::now());
+        hosts.restore([("x".to_owned(), address(1)), ("y".to_owned(), address(2))]);
+        hosts.want("a", set(&["x"]), |_| false, now);
+        hosts.forget_restored();
+        assert_eq!((hosts.known().len(), &hosts.known()["x"].addresses), (1, &address(1)));
+        assert_eq!(hosts.kept().collect::<Vec<_>>(), [("x", &address(1)[..])]);
+        assert_eq!(hosts.take_due(now, 8), ["x"]);
+        assert_eq!(hosts.answered("x", Outcome::Failed, now), [""; 0]);
+        assert_eq!(hosts.known()["x"].addresses, address(1));
     }
 
     #[test]
     fn what_nobody_wants_any_more_is_forgotten() {
         let (mut hosts, now) = (Hosts::default(), Instant::now());
-        hosts.want("a", set(&["x"]), now);
-        hosts.answered("x", Some(address(1)), now);
-        hosts.want("a", set(&[]), now);
+        hosts.want("a", set(&["x"]), |_| false, now);
+        hosts.answered("x", Outcome::Found(address(1)), now);
+        hosts.want("a", set(&[]), |_| false, now);
         assert!(hosts.known.is_empty() && hosts.wanted.is_empty() && hosts.by_service.is_empty());
-        assert_eq!(hosts.answered("x", Some(address(1)), now), [""; 0], "an answer that comes late");
+        assert_eq!(hosts.answered("x", Outcome::Found(address(1)), now), [""; 0], "an answer that comes late");
         assert!(hosts.known().is_empty());
     }
 
@@ -157,9 +286,9 @@ mod tests {
     fn there_is_a_bound_on_names_and_on_addresses() {
         let (mut hosts, now) = (Hosts::default(), Instant::now());
         let many: BTreeSet<String> = (0..MOST_HOSTS + 3).map(|i| format!("h{i:05}")).collect();
-        assert_eq!(hosts.want("a", many, now), 3);
+        assert_eq!(hosts.want("a", many, |_| false, now), 3);
         assert_eq!(hosts.take_due(now, usize::MAX).len(), MOST_HOSTS);
-        hosts.answered("h00000", Some((0..100).map(|i| [10, 0, 0, i].into()).collect()), now);
+        hosts.answered("h00000", Outcome::Found((0..100).map(|i| [10, 0, 0, i].into()).collect()), now);
         assert_eq!(hosts.known()["h00000"].addresses.len(), MOST_ADDRESSES);
     }
 }

@@ -11,15 +11,16 @@
 pub mod drains;
 pub mod explain;
 pub mod guard;
+mod home;
 mod hosts;
 mod meetings;
+pub mod past;
 pub mod registry;
 pub mod resolver;
 pub mod through;
 pub mod unread;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -28,6 +29,7 @@ use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 use crate::keeper::Path;
+use crate::keeper::cache::Notes;
 use crate::keeper::config::MissingRoot;
 use crate::keeper::driver::{Freshness, Observer};
 use crate::keeper::links::Links;
@@ -35,6 +37,7 @@ use crate::keeper::mirror::Together;
 use crate::keeper::tree::Tree;
 use crate::model::{Drain, Host, Malformed, Service};
 use crate::zone;
+use crate::zone::Zone;
 use crate::zone::build::{self, Context, Offers};
 use crate::zone::name::Name;
 use crate::zone::unknown::{self, Scope, Unknown};
@@ -42,7 +45,8 @@ use crate::zone::writer::ZoneWriter;
 use drains::Drains;
 use explain::View;
 use guard::{Guard, Left, SharedAlarm};
-use hosts::Hosts;
+use hosts::{Hosts, Outcome};
+use past::{Past, Wishes};
 use registry::{Layout, Problems, Reading};
 use through::{SharedLinks, Through};
 use unread::{Sight, Unread, Wording};
@@ -85,6 +89,7 @@ impl Target {
             txt: &self.names.txt,
             host_domain: self.names.host_domain.as_deref(),
             hosts,
+            unknown_host: self.names.unknown_host,
             reverse_of,
             ..Context::new(origin, self.ttl)
         })
@@ -109,6 +114,8 @@ struct Built {
     drains: Vec<Drain>,
     /// How many instances are registered.
     instances: usize,
+    /// The names that it had, where it is gone.
+    names: Vec<Name>,
 }
 
 /// Services that are built in one go when there are many.
@@ -138,8 +145,10 @@ struct Core {
     through: Through,
     hosts: Hosts,
     drains: Drains,
-    /// Zones whose names are not looked up: our own.
+    /// Zones whose names are not looked up elsewhere: our own.
     own: Vec<Name>,
+    /// Those of them that are filled by their files alone.
+    files: Vec<Arc<Zone>>,
     /// What is to be mirrored besides the root.
     outside: BTreeSet<Path>,
     /// Everything was read once, what links lead to included.
@@ -150,6 +159,14 @@ struct Core {
     guard: Option<Guard>,
     /// What cannot be read.
     unread: Unread,
+    /// Services that were deleted lately.
+    past: Past,
+    /// Services that this process registers, by their paths below the root.
+    registered: BTreeSet<String>,
+    /// What a reload has changed and is not taken yet; how often that was; and as of when the zones know names.
+    wishes: Option<Wishes>,
+    wished: u64,
+    known_as_of: (u64, u64),
 }
 
 impl Publisher {
@@ -159,6 +176,7 @@ impl Publisher {
         let core = Core {
             own: targets.iter().map(Target::origin).collect(),
             targets,
+            files: Vec::new(),
             max_stale,
             problems: Problems::default(),
             spellings: BTreeMap::new(),
@@ -170,6 +188,11 @@ impl Publisher {
             freshness: Freshness::Loading,
             guard: None,
             unread: Unread::default(),
+            past: Past::default(),
+            registered: BTreeSet::new(),
+            wishes: None,
+            wished: 0,
+            known_as_of: (0, u64::MAX),
             layout,
         };
         Self { core: Arc::new(Mutex::new(core)), outside: BTreeSet::new(), drains, alarm: None }
@@ -178,6 +201,12 @@ impl Publisher {
     /// Also never looks up hosts in these zones, which this server answers for.
     pub fn never_ask(self, own: impl IntoIterator<Item = Name>) -> Self {
         self.lock().own.extend(own);
+        self
+    }
+
+    /// Looks up hosts in these zones, too, which have nothing but what their files say.
+    pub fn with_files(self, files: impl IntoIterator<Item = Arc<Zone>>) -> Self {
+        self.lock().files.extend(files);
         self
     }
 
@@ -195,6 +224,12 @@ impl Publisher {
         (core.unread.missing_root, core.unread.wording) = (missing_root, wording);
         drop(core);
         self
+    }
+
+    /// Takes what the configuration says of names that are known without a znode, and of hosts without an address; at the
+    /// start before anything is published, and later within about a second.
+    pub fn take(&self, wishes: Wishes) {
+        self.lock().wishes = Some(wishes);
     }
 
     /// What the guard holds back, kept current; none without a guard.
@@ -221,7 +256,8 @@ impl Publisher {
     pub fn views(&self) -> Vec<View> {
         let core = self.lock();
         let hosts = Arc::new(core.hosts.known().clone());
-        core.targets.iter().map(|target| View::new(target, Arc::clone(&hosts))).collect()
+        let view = |target| View::new(target, Arc::clone(&hosts), core.known_names(target));
+        core.targets.iter().map(view).collect()
     }
 
     /// Hosts to look up now, at most `limit`.
@@ -230,9 +266,9 @@ impl Publisher {
     }
 
     /// Takes the outcome of a look-up into the zones.
-    fn resolved(&self, tree: &Tree, host: &str, addresses: Option<Vec<IpAddr>>, now: Instant) {
+    fn resolved(&self, tree: &Tree, host: &str, outcome: Outcome, now: Instant) {
         let mut core = self.lock();
-        let changed = core.hosts.answered(host, addresses, now);
+        let changed = core.hosts.answered(host, outcome, now);
         if !changed.is_empty() {
             core.rebuild(tree, changed);
             core.commit();
@@ -335,6 +371,9 @@ impl Core {
                     let mut piece: Vec<Built> = piece.iter().map(build).collect();
                     for (i, target) in publisher.targets.iter().enumerate() {
                         // While one thread has the writer, the others build.
+                        for built in piece.iter_mut().filter(|built| !built.exists) {
+                            built.names.extend(Self::names_before(target, &built.folded));
+                        }
                         let mut writer = target.lock();
                         for built in &mut piece {
                             if let Some(offers) = built.offered.get_mut(i).and_then(Option::take) {
@@ -344,9 +383,9 @@ impl Core {
                         // Where nobody is served yet, what was built is not kept twice until all of it is.
                         writer.prepare();
                     }
-                    for Built { folded, exists, malformed, wanted, drains, instances, .. } in piece {
+                    for Built { folded, exists, malformed, wanted, drains, instances, names, .. } in piece {
                         publisher.report(&folded, malformed);
-                        wishes.push((folded, exists, wanted, drains, instances));
+                        wishes.push((folded, exists, wanted, drains, instances, names));
                     }
                 }
                 wishes
@@ -357,8 +396,11 @@ impl Core {
                 wishes.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
             }
         });
-        for (folded, exists, wanted, drains, instances) in wishes {
-            if !exists {
+        for (folded, exists, wanted, drains, instances, names) in wishes {
+            if exists {
+                self.past.remove(&folded);
+            } else {
+                self.past.add(&folded, now, names);
                 self.forget(&folded);
             }
             count(&mut self.guard, &folded, instances);
@@ -394,7 +436,16 @@ impl Core {
         }
         let wanted = self.wanted(&folded, &service);
         let instances = service.instances.len();
-        Built { folded, exists, offered, malformed, wanted, drains: service.defaults.drains, instances }
+        Built {
+            folded,
+            exists,
+            offered,
+            malformed,
+            wanted,
+            drains: service.defaults.drains,
+            instances,
+            names: Vec::new(),
+        }
     }
 
     fn put(&mut self, built: Built) {
@@ -408,7 +459,13 @@ impl Core {
     }
 
     /// Hands what was built to the zones, and tells what is wrong.
-    fn offer(&self, Built { folded, offered, malformed, .. }: Built) {
+    fn offer(&mut self, Built { folded, offered, malformed, exists, .. }: Built) {
+        if exists {
+            self.past.remove(&folded);
+        } else {
+            let names: Vec<Name> = self.targets.iter().flat_map(|target| Self::names_before(target, &folded)).collect();
+            self.past.add(&folded, unix_now(), names);
+        }
         for (target, offered) in self.targets.iter().zip(offered) {
             if let Some(offers) = offered {
                 target.lock().put(&folded, offers);
@@ -448,19 +505,23 @@ impl Core {
         let domains: BTreeSet<_> =
             self.targets.iter().filter(showing).map(|target| target.names.host_domain.as_deref()).collect();
         let names = hosts.flat_map(|name| domains.iter().map(|domain| zone::records::srv::wanted(*domain, name)));
-        let is_ours = |name: &Name| self.own.iter().any(|origin| name.is_at_or_below(origin));
-        names.filter(|name| Name::parse(name).is_ok_and(|name| !is_ours(&name))).collect()
+        names.filter(|name| Name::parse(name).is_ok()).collect()
     }
 
     /// Has these host names, and no others, looked up for a service.
     fn want(&mut self, folded: &str, wanted: BTreeSet<String>) {
-        let beyond = self.hosts.want(folded, wanted, Instant::now());
+        let own = &self.own;
+        let is_ours = |host: &str| {
+            Name::parse(host).is_ok_and(|name| own.iter().any(|origin| name.folded().is_at_or_below(origin)))
+        };
+        let beyond = self.hosts.want(folded, wanted, is_ours, Instant::now());
         let reason = || format!("{beyond} of its hosts are not looked up: there are over {}", hosts::MOST_HOSTS);
         let malformed = || Malformed { path: self.layout.full(folded).to_string(), reason: reason() };
         self.report(&format!("{HOSTS}{folded}"), (beyond > 0).then(malformed).into_iter().collect());
     }
 
     fn commit(&mut self) {
+        self.follow_past();
         for target in &self.targets {
             let mut writer = target.lock();
             if let Some(commit) = writer.commit(unix_now()) {
@@ -493,6 +554,20 @@ impl Observer for Publisher {
         self.lock().targets.iter().any(|target| target.lock().zone().freshness() == zone::Freshness::Expired)
     }
 
+    fn notes(&self) -> Option<Notes> {
+        let core = Arc::clone(&self.core);
+        Some(Arc::new(move || core.lock().unwrap_or_else(PoisonError::into_inner).notes()))
+    }
+
+    fn noted(&self) -> u64 {
+        let core = self.lock();
+        core.hosts.changes().wrapping_add(core.past.changes())
+    }
+
+    fn recall(&mut self, notes: &[u8]) {
+        self.lock().recall(notes);
+    }
+
     fn together(&self) -> Arc<dyn Together> {
         Arc::new(self.lock().layout.clone())
     }
@@ -514,6 +589,7 @@ impl Observer for Publisher {
 impl Core {
     /// Brings the services into the zones that these changes, or all znodes, touch.
     fn publish(&mut self, tree: &Tree, changed: Option<&BTreeSet<Path>>) {
+        self.take_wishes(tree);
         let touched = self.touched(tree, changed).into_iter().collect();
         let touched = self.judged(tree, touched, Instant::now());
         self.rebuild(tree, touched);
@@ -526,6 +602,16 @@ impl Core {
             let malformed = self.problems.count();
             info!(root = %self.layout.root, znodes = tree.len(), malformed, "the registry is in DNS");
             self.freshness(self.freshness);
+        }
+        self.follow_home(tree);
+    }
+
+    /// Brings services whose hosts are names of our own up to what the zones have of those.
+    fn follow_home(&mut self, tree: &Tree) {
+        let changed = self.look_at_home();
+        if !changed.is_empty() {
+            self.rebuild(tree, changed);
+            self.commit();
         }
     }
 
@@ -605,6 +691,12 @@ impl Core {
         if self.complete {
             self.look(tree, now);
         }
+        self.take_wishes(tree);
+        self.past.expire(unix_now());
+        if self.known_as_of != (self.past.changes(), self.wished) {
+            self.commit();
+        }
+        self.follow_home(tree);
         if self.freshness != Freshness::Fresh {
             return;
         }
@@ -618,6 +710,7 @@ impl Core {
 
     fn restore(&mut self, tree: &Tree) {
         self.publish(tree, None);
+        self.hosts.forget_restored();
         self.complete = true;
     }
 

@@ -1,9 +1,9 @@
 //! Looks up the hosts that were registered by name, in the background: with the system's resolver, a few at a time. No
 //! query ever waits for it.
 //!
-//! Names in our own zones are never looked up, so no answer of ours is made of an answer of ours.
+//! Names in our own zones are never looked up by it ([`super::home`] does that).
 
-use std::net::{IpAddr, ToSocketAddrs};
+use std::net::ToSocketAddrs;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::Publisher;
+use super::hosts::Outcome;
 use crate::keeper::driver::SharedTree;
 
 /// Look-ups at the same time. The system's resolver holds a thread for each.
@@ -21,16 +22,16 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// Looks up what `publisher` wants until `stop`, and has it publish what has changed.
 pub async fn run(publisher: Publisher, tree: SharedTree, stop: CancellationToken) {
-    let mut lookups: JoinSet<(String, Option<Vec<IpAddr>>)> = JoinSet::new();
+    let mut lookups: JoinSet<(String, Outcome)> = JoinSet::new();
     let mut tick = tokio::time::interval(LOOK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             // A panic inside the system's resolver would be told here; the name is tried no more.
-            Some(done) = lookups.join_next() => if let Ok((host, addresses)) = done {
+            Some(done) = lookups.join_next() => if let Ok((host, outcome)) = done {
                 let tree = tree.read().unwrap_or_else(PoisonError::into_inner);
-                publisher.resolved(&tree, &host, addresses, Instant::now());
+                publisher.resolved(&tree, &host, outcome, Instant::now());
             },
             _ = tick.tick() => {
                 for host in publisher.due(Instant::now(), AT_ONCE - lookups.len().min(AT_ONCE)) {
@@ -41,15 +42,42 @@ pub async fn run(publisher: Publisher, tree: SharedTree, stop: CancellationToken
     }
 }
 
-/// The addresses of a host; none when the system's resolver has no answer.
-fn look_up(host: String) -> (String, Option<Vec<IpAddr>>) {
+/// The end of what the standard library says for `EAI_NONAME` and `EAI_NODATA`, with glibc and with musl: the name does not
+/// exist, or has no address. All else (`EAI_AGAIN`, `EAI_FAIL`, `EAI_SYSTEM`) means that nobody could say. The code itself is
+/// not to be had, and the words are never translated, as nobody here sets a locale.
+const NOTHING: [&str; 4] = [
+    "Name or service not known",
+    "No address associated with hostname",
+    "Name does not resolve",
+    "Name has no usable address",
+];
+
+/// What the system's resolver says of a host.
+fn look_up(host: String) -> (String, Outcome) {
     // With its final dot a name is not tried in the search domains of this host.
     let name = if host.contains('.') { format!("{host}.") } else { host.clone() };
     match (name.as_str(), 0).to_socket_addrs() {
-        Ok(addresses) => (host, Some(addresses.map(|address| address.ip()).collect())),
+        Ok(addresses) => (host, Outcome::Found(addresses.map(|address| address.ip()).collect())),
         Err(error) => {
             debug!(host, %error, "a registered host name has no addresses now");
-            (host, None)
+            (host, outcome_of(&error.to_string()))
         }
+    }
+}
+
+fn outcome_of(error: &str) -> Outcome {
+    if NOTHING.iter().any(|words| error.ends_with(words)) { Outcome::Nothing } else { Outcome::Failed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_there_is_no_such_name_is_told_from_a_resolver_that_is_away() {
+        let of = |words: &str| outcome_of(&format!("failed to lookup address information: {words}"));
+        assert_eq!(of("Name or service not known"), Outcome::Nothing);
+        assert_eq!(of("Temporary failure in name resolution"), Outcome::Failed);
+        assert_eq!(of("Try again"), Outcome::Failed);
     }
 }

@@ -29,6 +29,7 @@ use super::instances::{self, Instance};
 use super::made::{self, Shape};
 use super::name::{Name, NameError};
 use super::record::rtype;
+use super::records::config::UnknownHost;
 use super::records::srv::{self, Reach};
 use super::records::{address, browse, label, subset, txt};
 use crate::model::{self, Endpoint, Protocol, Service, State};
@@ -77,7 +78,7 @@ impl From<Vec<Offer>> for Offers {
     }
 }
 
-/// The addresses of a host that was registered by name.
+/// The addresses of a host that was registered by name; none where the resolver says that it has none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
     /// The addresses.
@@ -102,6 +103,8 @@ pub struct Context<'c> {
     pub host_domain: Option<&'c str>,
     /// What is known of hosts.
     pub hosts: &'c Hosts,
+    /// What is answered for those of which no address is known.
+    pub unknown_host: UnknownHost,
     /// For a zone of reverse names: the zone whose `addr` names they point to.
     pub reverse_of: Option<&'c Name>,
 }
@@ -111,7 +114,15 @@ static NO_HOSTS: Hosts = Hosts::new();
 impl<'c> Context<'c> {
     /// A zone with nothing special.
     pub fn new(origin: &'c Name, ttl: u32) -> Self {
-        Self { origin, ttl, txt: &[], host_domain: None, hosts: &NO_HOSTS, reverse_of: None }
+        Self {
+            origin,
+            ttl,
+            txt: &[],
+            host_domain: None,
+            hosts: &NO_HOSTS,
+            unknown_host: UnknownHost::default(),
+            reverse_of: None,
+        }
     }
 }
 
@@ -202,7 +213,7 @@ fn add_service(
     rank: Rank,
     members: &[Member<'_>],
 ) {
-    srv::add_all(names, owner, rank, members.iter().map(|member| &member.reach), context.origin);
+    srv::add_all(names, context, owner, rank, members.iter().map(|member| &member.reach));
     let mut too_long = Vec::new();
     if let Some(rdata) = txt::rdata(context.txt, &service.defaults.metadata, |key| too_long.push(key.to_owned())) {
         names.at(owner, rank).add(rtype::TXT, service.defaults.ttl.unwrap_or(context.ttl), &rdata);
@@ -233,7 +244,7 @@ fn add_subsets(names: &mut Names, context: &Context<'_>, owner: &Name, members: 
     let (combinations, is_cut) = subset::combinations(&tagged);
     for (labels, chosen) in combinations {
         let Some(name) = subset::name(owner, &labels) else { continue };
-        srv::add_all(names, &name, Rank::Subset, chosen.iter().map(|&i| &members[i].reach), context.origin);
+        srv::add_all(names, context, &name, Rank::Subset, chosen.iter().map(|&i| &members[i].reach));
     }
     if is_cut {
         names.remark("it has too many tags for all their combinations: not every one has a name".to_owned());

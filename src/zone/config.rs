@@ -71,7 +71,7 @@ impl Config {
 
     /// Returns this configuration with the settings that a reload takes at their defaults: what only a start can take.
     pub fn fixed(&self) -> Self {
-        Self { live: Live::default(), ..self.clone() }
+        Self { live: Live::default(), names: self.names.fixed(), ..self.clone() }
     }
 
     /// Reads what a zone's table says of the zone itself, whatever is wrong with it.

@@ -132,6 +132,8 @@ impl Slot {
         if let Offers::Few(offers) = &mut self.offers
             && let [one] = &mut offers[..]
             && !matches!(one.rank, Rank::Static | Rank::Base)
+            // An alias hides what is beside it.
+            && !one.shown.as_ref().is_some_and(|sets| sets.iter().any(|set| set.rtype == rtype::CNAME))
         {
             one.shown = None;
         }
@@ -249,9 +251,11 @@ impl Slot {
             sets.retain(|other| other.rtype != set.rtype && set.rtype != rtype::CNAME);
             sets.push(set.clone());
         }
-        // A CNAME of the registry's stands for addresses that nobody knows.
-        if self.has(Rank::Static) && sets.iter().any(|set| matches!(set.rtype, rtype::A | rtype::AAAA)) {
-            sets.retain(|set| set.rtype != rtype::CNAME);
+        // RFC 2181 §10.1: beside a CNAME there is nothing. One of the registry's stands for addresses that nobody knows, and
+        // shows where nobody else offers anything.
+        if sets.len() > 1 && sets.iter().any(|set| set.rtype == rtype::CNAME) {
+            let is_alone = !self.has(Rank::Static) && self.of(Rank::Real).nth(1).is_none();
+            sets.retain(|set| (set.rtype == rtype::CNAME) == is_alone);
         }
         for set in self.of(Rank::Base).flat_map(|(_, shown)| shown.iter()) {
             if !sets.iter().any(|other| other.rtype == set.rtype || other.rtype == rtype::CNAME) {
@@ -281,14 +285,7 @@ fn united<'s>(offers: impl Iterator<Item = &'s Shown>) -> Vec<RrSet> {
             sets.add(set.rtype, set.ttl, rdata);
         }
     }
-    let mut sets = sets.into_sets().into_vec();
-    // A CNAME is for one host, of which nothing is known.
-    let is_known =
-        |set: &RrSet| matches!(set.rtype, rtype::A | rtype::AAAA) || (set.rtype == rtype::SRV && set.len() > 1);
-    if sets.iter().any(is_known) {
-        sets.retain(|set| set.rtype != rtype::CNAME);
-    }
-    sets
+    sets.into_sets().into_vec()
 }
 
 #[cfg(test)]

@@ -77,6 +77,13 @@ pub struct ZoneWriter {
     targets: HashMap<Name, Vec<Name>>,
     /// Names below which all is unknown ([`unknown`]), by who says so.
     covers: HashMap<Arc<str>, Vec<Name>>,
+    /// Names that are to exist although nothing is offered at them, as far as no wildcard is there for them; and those that
+    /// do for that, and the names above them.
+    known: BTreeSet<Name>,
+    ghosts: HashSet<Name>,
+    is_known_anew: bool,
+    /// Slots whose first label is `*`.
+    wildcards: usize,
     /// The zone's own name server, and its SOA, as they are when no file says another.
     base: (Vec<Offer>, Soa),
 }
@@ -184,6 +191,10 @@ impl ZoneWriter {
             dependents: HashMap::default(),
             targets: HashMap::default(),
             covers: HashMap::default(),
+            known: BTreeSet::new(),
+            ghosts: HashSet::default(),
+            is_known_anew: false,
+            wildcards: 0,
         };
         writer.put_static(Vec::new());
         writer
@@ -272,6 +283,53 @@ impl ZoneWriter {
         self.sources.contains_key(source)
     }
 
+    /// From now on these names exist, and no others for that alone, although nothing is offered at them: NODATA instead of
+    /// NXDOMAIN. Whoever offers something at one has it; so does a wildcard that covers it.
+    pub fn know(&mut self, names: impl IntoIterator<Item = Name>) {
+        let origin = self.zone.origin();
+        let names = names.into_iter().filter(|name| name != origin && name.is_at_or_below(origin));
+        let names: BTreeSet<Name> = names.collect();
+        self.is_known_anew |= names != self.known;
+        self.known = names;
+    }
+
+    /// Decides which known names show, where that may be different.
+    fn settle_known(&mut self) {
+        let is_wild = self.wildcards > 0;
+        if !self.is_known_anew && (self.known.is_empty() || !is_wild) {
+            return;
+        }
+        // Once more when the last wildcard has gone.
+        self.is_known_anew = is_wild;
+        let mut ghosts: HashSet<Name> = HashSet::default();
+        for name in self.known.iter().filter(|name| !self.is_wild(name)) {
+            let mut name = name.clone();
+            while name != *self.zone.origin() && ghosts.insert(name.clone()) {
+                let Some(parent) = name.parent() else { break };
+                name = parent;
+            }
+        }
+        self.touched.extend(ghosts.symmetric_difference(&self.ghosts).cloned());
+        self.ghosts = ghosts;
+    }
+
+    /// Whether a wildcard is there for a name that is offered nothing (RFC 4592 §3.3.1).
+    fn is_wild(&self, name: &Name) -> bool {
+        let mut above = name.parent();
+        while let Some(encloser) = above.filter(|_| self.wildcards > 0) {
+            if encloser == *self.zone.origin() || self.slots.contains_key(&encloser) {
+                return encloser.child(b"*").is_ok_and(|wildcard| self.slots.contains_key(&wildcard));
+            }
+            above = encloser.parent();
+        }
+        false
+    }
+
+    /// The names at which a source offers something.
+    pub fn owners(&self, source: &str) -> impl Iterator<Item = &Name> {
+        self.sources.get(source).into_iter().flat_map(|source| &source.owners)
+    }
+
     /// The paths of all services that offer something.
     pub fn sources(&self) -> impl Iterator<Item = &str> {
         self.sources.keys().map(|source| &**source).filter(|source| !source.starts_with('/'))
@@ -340,11 +398,12 @@ impl ZoneWriter {
             }
             None => {}
         }
+        self.wildcards += usize::from(is_wildcard(owner));
         self.slots.insert(owner.clone(), Slot::default());
     }
 
     fn drop_slot(&mut self, owner: &Name) {
-        self.slots.remove(owner);
+        self.wildcards -= usize::from(self.slots.remove(owner).is_some() && is_wildcard(owner));
         self.both.remove(owner);
         self.slots_of_addresses.remove(owner);
         if self.slots_of_instances.is_empty() {
@@ -450,6 +509,10 @@ impl ZoneWriter {
     pub fn live(&self) -> View {
         View::new(self.index.live())
     }
+}
+
+fn is_wildcard(name: &Name) -> bool {
+    name.labels().next() == Some(b"*")
 }
 
 /// The entry that readers see at a name, where one is held.

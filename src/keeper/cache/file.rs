@@ -4,6 +4,7 @@
 //! "zonekeeper cache\n"  version: u32le  ensemble: text  root: text
 //! record…   in the order of the paths: the registry while it was read out
 //! record…   in any order: what changed meanwhile, and is to be applied on top
+//! NOTES  text   what the observer keeps beside the znodes; the last record, or not there
 //! END  last zxid: u64le  root seen: u8  time of truth: u64le, milliseconds since 1970  records: u64le
 //!      CRC-32 of all before it: u32le
 //!
@@ -33,6 +34,7 @@ const KNOWN: u8 = 1;
 const UNREADABLE: u8 = 2;
 const GONE: u8 = 3;
 const HELD: u8 = 4;
+const NOTES: u8 = 5;
 
 /// What is written of one znode.
 #[derive(Debug, Clone)]
@@ -149,6 +151,13 @@ impl<W: Write> Encoder<W> {
         self.flush_record()
     }
 
+    /// Adds what the observer keeps.
+    pub(super) fn note(&mut self, notes: &[u8]) -> io::Result<()> {
+        self.record.push(NOTES);
+        text(&mut self.record, notes);
+        self.flush_record()
+    }
+
     /// Ends the file: its content was true at `when`. Gives back the writer, and how much was written.
     pub(super) fn finish(mut self, when: SystemTime, seen: Seen) -> io::Result<(W, u64)> {
         self.record.push(END);
@@ -172,8 +181,19 @@ impl<W: Write> Encoder<W> {
     }
 }
 
-/// Reads a whole file: its tree, and when that was true.
-pub(super) fn decode(bytes: &[u8], scope: &Scope) -> Result<(Tree, SystemTime), Refusal> {
+/// What a file holds.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The znodes.
+    pub tree: Tree,
+    /// What the observer kept beside them; may be empty.
+    pub notes: Vec<u8>,
+    /// When it was true.
+    pub when: SystemTime,
+}
+
+/// Reads a whole file.
+pub(super) fn decode(bytes: &[u8], scope: &Scope) -> Result<Loaded, Refusal> {
     let mut decoder = Decoder { rest: bytes.strip_prefix(MAGIC).ok_or(Refusal::Foreign)?, version: VERSION };
     decoder.version = match u32::from_le_bytes(decoder.array()?) {
         version @ OLDEST..=VERSION => version,
@@ -202,16 +222,20 @@ struct Decoder<'b> {
 }
 
 impl<'b> Decoder<'b> {
-    fn records(mut self, root: &Path) -> Result<(Tree, SystemTime), Refusal> {
+    fn records(mut self, root: &Path) -> Result<Loaded, Refusal> {
         // As every file was written a moment after the last reading, what is left of a clock's jump is no matter.
         let (now, unix) = (Instant::now(), millis(SystemTime::now()));
         let mut held = Vec::new();
         let mut nodes: Vec<(Path, Option<Entry>)> = Vec::new();
-        let mut path = Vec::new();
+        let (mut path, mut kept) = (Vec::new(), Vec::new());
         loop {
             let tag = self.byte()?;
             if tag == END {
                 break;
+            }
+            if tag == NOTES {
+                kept = self.text()?.to_vec();
+                continue;
             }
             let shared = usize::try_from(self.number()?).unwrap_or(usize::MAX);
             if shared > path.len() {
@@ -265,7 +289,7 @@ impl<'b> Decoder<'b> {
         if root {
             tree.see_root();
         }
-        Ok((tree, when))
+        Ok(Loaded { tree, notes: kept, when })
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Refusal> {
@@ -363,6 +387,7 @@ mod tests {
         encoder.put(&path("/services/b"), &record(None)).unwrap();
         encoder.put(&path("/services/a/c"), &record(Some(known(b"new")))).unwrap();
         encoder.put(&path("/services/a"), &record(Some(known(b"changed")))).unwrap();
+        encoder.note(b"host\tx\t192.0.2.1\n").unwrap();
         encoder.finish(when(), Seen { zxid: 1 << 41, root: true }).unwrap().0
     }
 
@@ -372,8 +397,8 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read_with_what_changed_meanwhile() {
-        let (tree, at) = decode(&file(), &scope()).unwrap();
-        assert_eq!(at, when());
+        let Loaded { tree, notes, when: at } = decode(&file(), &scope()).unwrap();
+        assert_eq!((at, &*notes), (when(), &b"host\tx\t192.0.2.1\n"[..]));
         let paths: Vec<_> = tree.iter().map(|(path, _)| path.to_string()).collect();
         assert_eq!(paths[..4], ["/services", "/services/a", "/services/a/c", "/services/a/providers"]);
         assert_eq!(paths[4..], ["/services/held", "/services/\u{fc}"]);
@@ -409,7 +434,7 @@ mod tests {
         let mut taken = 0;
         for _ in 0..20_000 {
             let mut bytes = good[..rng.usize(MAGIC.len() + 4..good.len() - 4)].to_vec();
-            bytes.extend((0..rng.usize(..40)).map(|_| if rng.bool() { rng.u8(..4) } else { rng.u8(..) }));
+            bytes.extend((0..rng.usize(..40)).map(|_| if rng.bool() { rng.u8(..5) } else { rng.u8(..) }));
             let mut crc = Crc32::new();
             crc.update(&bytes);
             bytes.extend_from_slice(&crc.value().to_le_bytes());

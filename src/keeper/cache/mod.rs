@@ -27,7 +27,7 @@ use super::Path;
 use super::driver::SharedTree;
 use super::tree::{Entry, Tree};
 use file::{Encoder, Record, Seen};
-pub use file::{Refusal, Scope};
+pub use file::{Loaded, Refusal, Scope};
 
 /// Least time between two saves.
 const REST: Duration = Duration::from_secs(10);
@@ -36,9 +36,12 @@ const SHARE: u32 = 20;
 /// Znodes that are read out of the tree at once, while the mirror waits: a millisecond's work.
 const PIECE: usize = 2_000;
 
+/// Makes what the observer wants to be kept beside the znodes.
+pub type Notes = Arc<dyn Fn() -> Vec<u8> + Send + Sync>;
+
 /// Reads the cache file at `path`; none when there is no such file. A file that is not taken is moved aside, to the same
 /// name with `.refused` behind it, so that it can be looked at and the next save replaces nothing unseen.
-pub fn load(path: &FilePath, scope: &Scope) -> Option<(Tree, SystemTime)> {
+pub fn load(path: &FilePath, scope: &Scope) -> Option<Loaded> {
     let read = match fs::read(path) {
         Ok(bytes) => file::decode(&bytes, scope),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -103,6 +106,8 @@ struct State {
     dirty: bool,
     /// When the published view was last proven to be exact; none before the first time.
     proven: Option<SystemTime>,
+    /// What [`Saver::noted`] was told last.
+    noted: u64,
     stop: bool,
     report: Report,
 }
@@ -112,10 +117,16 @@ impl Saver {
     ///
     /// # Errors
     /// When no thread can be had.
-    pub fn spawn(path: PathBuf, scope: Scope, tree: SharedTree, refresh: Duration) -> io::Result<Self> {
+    pub fn spawn(
+        path: PathBuf,
+        scope: Scope,
+        tree: SharedTree,
+        notes: Option<Notes>,
+        refresh: Duration,
+    ) -> io::Result<Self> {
         let shared =
             Arc::new(Shared { state: Mutex::default(), moved: Condvar::new(), settled: AtomicBool::new(false) });
-        let work = Work { path, scope, tree, refresh, shared: Arc::clone(&shared) };
+        let work = Work { path, scope, tree, notes, refresh, shared: Arc::clone(&shared) };
         let thread = std::thread::Builder::new().name("cache file".into()).spawn(move || work.run())?;
         Ok(Self { shared, thread: Some(thread) })
     }
@@ -136,6 +147,15 @@ impl Saver {
         }
         self.shared.settled.store(settled, Ordering::SeqCst);
         self.shared.moved.notify_one();
+    }
+
+    /// The notes are different from what they were where this number is.
+    pub fn noted(&self, noted: u64) {
+        let mut state = self.shared.lock();
+        if std::mem::replace(&mut state.noted, noted) != noted && state.proven.is_some() {
+            state.dirty = true;
+            self.shared.moved.notify_one();
+        }
     }
 
     /// The published view is exact now.
@@ -176,6 +196,7 @@ struct Work {
     path: PathBuf,
     scope: Scope,
     tree: SharedTree,
+    notes: Option<Notes>,
     refresh: Duration,
     shared: Arc<Shared>,
 }
@@ -280,6 +301,9 @@ impl Work {
             let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner);
             Seen { zxid: tree.zxid(), root: tree.is_root_seen() }
         };
+        if let Some(notes) = &self.notes {
+            encoder.note(&notes())?;
+        }
         let (out, bytes) = encoder.finish(when, seen)?;
         out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
         Ok(Some((bytes, when)))

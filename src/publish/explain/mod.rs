@@ -65,13 +65,15 @@ pub struct View {
     names: records::config::Config,
     reverse_of: Vec<(String, Name)>,
     hosts: Arc<Hosts>,
+    /// Names that are known without a znode, and why.
+    known: BTreeMap<Name, String>,
 }
 
 impl View {
-    pub(super) fn new(target: &Target, hosts: Arc<Hosts>) -> Self {
+    pub(super) fn new(target: &Target, hosts: Arc<Hosts>, known: BTreeMap<Name, String>) -> Self {
         let zone = Arc::clone(target.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner).zone());
         let Target { under, ttl, names, reverse_of, .. } = target.clone();
-        Self { zone, under, ttl, names, reverse_of, hosts }
+        Self { zone, under, ttl, names, reverse_of, hosts, known }
     }
 }
 
@@ -137,6 +139,11 @@ pub fn answer(zone: &Zone, name: &Name, rtype: u16, data: &dyn Fn(u16, &[u8]) ->
 /// Where the name could come from in a registry, and what has become of each instance.
 pub(super) fn sources(seen: &Seen<'_>, view: &View, name: &Name) -> String {
     let candidates = candidates::find(seen, view, name);
+    if candidates.is_empty()
+        && let Some(why) = view.known.get(name)
+    {
+        return format!("{why}\n");
+    }
     if candidates.is_empty() {
         return "no znode leads to this name; it is the zone file's, the zone's own, or nobody's\n".to_owned();
     }
@@ -201,6 +208,7 @@ fn rank(seen: &Seen<'_>, view: &View, name: &Name, candidate: &Candidate) -> Opt
     let context = Context {
         txt: &view.names.txt,
         host_domain: view.names.host_domain.as_deref(),
+        unknown_host: view.names.unknown_host,
         reverse_of: forward.next().map(|(_, origin)| origin),
         hosts: &view.hosts,
         ..Context::new(view.zone.origin(), view.ttl)
@@ -250,8 +258,11 @@ fn verdict(service: &crate::model::Service, instance: &Instance, candidate: &Can
     if let Host::Name(host) = &instance.endpoint.host {
         let host = records::srv::wanted(view.names.host_domain.as_deref(), host);
         let _ = match view.hosts.get(&host) {
+            Some(known) if known.addresses.is_empty() => {
+                write!(words, "; the resolver says that {host} has no address")
+            }
             Some(known) => write!(words, "; {host} has {} addresses", known.addresses.len()),
-            None => write!(words, "; no address is known of {host}"),
+            None => write!(words, "; the addresses of {host} are not known yet: the resolver has not answered"),
         };
     }
     words

@@ -51,7 +51,7 @@ fn explained_with(
     let (layout, links) = (layout(), Links::new(Path::new("/services").unwrap()));
     sources(
         &Seen { layout: &layout, tree: &tree, links: &links, now: 1_000, held, until: 3600 },
-        &View::new(&target, Arc::default()),
+        &View::new(&target, Arc::default(), BTreeMap::new()),
         &Name::parse(name).unwrap(),
     )
 }

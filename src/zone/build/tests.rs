@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::{Endpoint, Host, Instance, Protocol};
+use crate::zone::unknown;
 
 fn instance(host: Host, port: u16) -> Instance {
     let endpoint = Endpoint { host, port };
@@ -164,8 +165,11 @@ fn hosts_of_one_label_are_completed_or_stand_below_addr() {
     let alone = build(&Context { hosts: &hosts, ..Context::new(&origin, 5) }, "a", &service).unwrap();
     assert_eq!(shown(&alone)["server1.addr.service."], [(rtype::A, 3, 1)]);
     let unknown = shown(&build(&Context::new(&origin, 5), "a", &service).unwrap());
-    assert_eq!(unknown["server1.addr.service."], []);
-    assert_eq!(unknown["a.service."], [(rtype::SRV, 5, 1)], "a name of ours that has no address is no alias");
+    assert_eq!(unknown["server1.addr.service."], [(unknown::TYPE, 0, 1)]);
+    assert_eq!(unknown["a.service."], [(rtype::SRV, 5, 1), (unknown::TYPE, 0, 1)]);
+    hosts.insert("server1".into(), Resolved { addresses: vec![], ttl: 3 });
+    let none = shown(&build(&Context { hosts: &hosts, ..Context::new(&origin, 5) }, "a", &service).unwrap());
+    assert_eq!((&none["server1.addr.service."], &none["a.service."]), (&vec![], &vec![(rtype::SRV, 3, 1)]));
     let completed = Context { host_domain: Some("example.com"), ..Context::new(&origin, 5) };
     let built = build(&completed, "a", &service).unwrap();
     assert_eq!(rdata(&built, "a.service.", rtype::SRV)[0][6..], *Name::parse("server1.example.com").unwrap().wire());
@@ -183,11 +187,14 @@ fn host_names_are_flattened_with_the_lesser_ttl() {
 }
 
 #[test]
-fn only_a_host_alone_that_nothing_is_known_of_is_an_alias() {
-    let cname = |instances| {
-        let built = build(&Context::new(&origin(), 5), "x", &service(instances)).unwrap();
+fn only_a_host_alone_that_nothing_is_known_of_is_an_alias_and_only_where_that_is_wanted() {
+    let with = |unknown_host, instances| {
+        let origin = origin();
+        let built = build(&Context { unknown_host, ..Context::new(&origin, 5) }, "x", &service(instances)).unwrap();
         rdata(&built, "x.service.", rtype::CNAME)
     };
+    let cname = |instances| with(UnknownHost::Alias, instances);
+    assert!(with(UnknownHost::ServFail, vec![host("a.example")]).is_empty());
     assert_eq!(cname(vec![host("a.example")]), [Name::parse("a.example").unwrap().wire()]);
     assert!(cname(vec![host("a.example"), host("b.example")]).is_empty());
     assert!(cname(vec![host("x.service")]).is_empty(), "an alias of itself");

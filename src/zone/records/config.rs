@@ -12,10 +12,29 @@ pub struct Config {
     /// The domain of hosts registered by a single label, in lower case and without a final dot. Without it they stand
     /// below `addr` in the zone.
     pub host_domain: Option<String>,
+    /// What is answered for hosts of which no address is known.
+    pub unknown_host: UnknownHost,
+    /// Paths of services below what the zone shows whose names are known without a znode.
+    pub expect: Vec<String>,
+}
+
+/// What A and AAAA questions get at the name of a service whose hosts' addresses are not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UnknownHost {
+    /// SERVFAIL, until an address is known.
+    #[default]
+    ServFail,
+    /// A CNAME to the host, where there is one alone, and nothing else at that name; otherwise SERVFAIL.
+    Alias,
 }
 
 impl Config {
-    /// Reads the keys `txt` and `host_domain`.
+    /// The part that only a start takes.
+    pub fn fixed(&self) -> Self {
+        Self { unknown_host: UnknownHost::default(), expect: Vec::new(), ..self.clone() }
+    }
+
+    /// Reads the keys `txt`, `host_domain`, `unknown_host` and `expect`.
     pub fn read(section: &mut Section<'_>) -> Self {
         let mut config = Self::default();
         if let Some(Located { value, span }) = section.located::<Vec<String>>("txt") {
@@ -40,6 +59,32 @@ impl Config {
                     "`host_domain` must be a domain name",
                     "such as \"example.com\"",
                 ),
+            }
+        }
+        if let Some(Located { value, span }) = section.located::<Vec<String>>("expect") {
+            for path in value {
+                let path = path.trim_matches('/');
+                let example = Name::root();
+                if path.is_empty() || super::super::build::owner(&example, path).is_err() {
+                    let help = "below the part of the registry that the zone shows, such as \"pay\" or \"staging/db\"";
+                    section.problems().add_with_help(
+                        span,
+                        format!("`expect` holds {path:?}, which is not the path of a service"),
+                        help,
+                    );
+                } else {
+                    config.expect.push(path.to_ascii_lowercase());
+                }
+            }
+        }
+        if let Some(Located { value, span }) = section.located::<String>("unknown_host") {
+            match &*value {
+                "servfail" => config.unknown_host = UnknownHost::ServFail,
+                "alias" => config.unknown_host = UnknownHost::Alias,
+                _ => {
+                    let help = "\"servfail\" (the default), or \"alias\" for a CNAME to the host";
+                    section.problems().add_with_help(span, format!("`unknown_host` cannot be \"{value}\""), help);
+                }
             }
         }
         config

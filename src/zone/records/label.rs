@@ -131,7 +131,7 @@ fn adapt(delta: u32, points: u32, first: bool) -> u32 {
 }
 
 /// The same service by a host name, where its own is none.
-pub(in super::super) fn alias(origin: &Name, path: &str) -> Option<Name> {
+pub fn alias(origin: &Name, path: &str) -> Option<Name> {
     let mut name = origin.clone();
     let mut differs = false;
     for element in path.split('/').filter(|element| !element.is_empty()) {

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use super::super::build::{Context, Names, Rank};
 use super::super::name::{Name, NameError};
 use super::super::record::rtype;
+use super::super::unknown::{self, Scope, Unknown};
+use super::config::UnknownHost;
 use super::{address, label};
 use crate::model::{Endpoint, Host, Instance, Protocol, Service};
 
@@ -30,8 +32,8 @@ enum Place {
     Host {
         /// That name, in SRV records.
         target: Name,
-        /// Its addresses, as far as they are known.
-        addresses: Vec<IpAddr>,
+        /// Its addresses; none while it is not known whether it has any.
+        addresses: Option<Vec<IpAddr>>,
         /// Whether the target is a name of this zone, made for this host.
         is_ours: bool,
     },
@@ -65,9 +67,9 @@ impl Reach {
             Host::V6(address) => by_address((*address).into())?,
             Host::Name(host) => {
                 let wanted = wanted(context.host_domain, host);
-                let mut addresses = Vec::new();
+                let mut addresses = None;
                 if let Some(known) = context.hosts.get(&wanted) {
-                    addresses.extend_from_slice(&known.addresses);
+                    addresses = Some(known.addresses.clone());
                     ttl = ttl.min(known.ttl);
                 }
                 let is_ours = !wanted.contains('.');
@@ -83,7 +85,7 @@ impl Reach {
     fn addresses(&self) -> &[IpAddr] {
         match &self.place {
             Place::Address(address) => std::slice::from_ref(address),
-            Place::Host { addresses, .. } => addresses,
+            Place::Host { addresses, .. } => addresses.as_deref().unwrap_or_default(),
         }
     }
 
@@ -100,6 +102,7 @@ impl Reach {
         // The name of an address is made of it; that of a host known by one label is held.
         if let Place::Host { target, is_ours: true, .. } = &self.place {
             self.add_addresses(names, target, Rank::Derived);
+            add_unknown(names, target, Rank::Derived, &[self]);
         }
     }
 
@@ -110,10 +113,18 @@ impl Reach {
         }
     }
 
-    /// The host, where nobody here knows an address of it.
+    /// The host's name, where it is not known which addresses it has.
+    fn unknown(&self) -> Option<&Name> {
+        match &self.place {
+            Place::Host { target, addresses: None, .. } => Some(target),
+            _ => None,
+        }
+    }
+
+    /// The host's name outside of what is made for it, where no address of it is known.
     fn elsewhere(&self) -> Option<&Name> {
         match &self.place {
-            Place::Host { target, addresses, is_ours: false } if addresses.is_empty() => Some(target),
+            Place::Host { target, is_ours: false, .. } if self.addresses().is_empty() => Some(target),
             _ => None,
         }
     }
@@ -129,31 +140,48 @@ pub fn wanted(host_domain: Option<&str>, host: &str) -> String {
     wanted
 }
 
-/// Adds what is asked for at a service's name: SRV, A and AAAA of these endpoints. A host that nobody knows an address
-/// of, and that is alone, is pointed to by a CNAME: whoever asks may know better (RFC 1034 §3.6.2 wants nothing beside
-/// it, so it is answered for what is not there, and left out of transfers).
+/// Adds what is asked for at a service's name: SRV, A and AAAA of these endpoints. Where no address is known, that is offered
+/// beside them ([`unknown`]), and, where the zone wants that and there is one host alone, a CNAME, too: which of them shows,
+/// what else is offered at the name decides.
 pub(in super::super) fn add_all<'r>(
     names: &mut Names,
+    context: &Context<'_>,
     owner: &Name,
     rank: Rank,
     reaches: impl IntoIterator<Item = &'r Reach>,
-    origin: &Name,
 ) {
     names.at(owner, rank);
-    let (mut alone, mut count) = (None, 0);
-    for reach in reaches {
+    let reaches: Vec<&Reach> = reaches.into_iter().collect();
+    for reach in &reaches {
         reach.add_srv(names, owner, rank);
         reach.add_addresses(names, owner, rank);
-        count += 1;
-        alone = Some(reach);
     }
-    if let Some(reach) = alone.filter(|_| count == 1)
+    add_unknown(names, owner, rank, &reaches);
+    if let [reach] = reaches[..]
+        && context.unknown_host == UnknownHost::Alias
         && let Some(target) = reach.elsewhere()
-        && owner != origin
+        && owner != context.origin
         && target.folded() != *owner
     {
         names.at(owner, rank).add(rtype::CNAME, reach.ttl, target.wire());
     }
+}
+
+/// Says at `owner` that the addresses are not known, where there are hosts of which they are not, and no other host has one.
+fn add_unknown(names: &mut Names, owner: &Name, rank: Rank, reaches: &[&Reach]) {
+    let mut hosts = reaches.iter().filter_map(|reach| reach.unknown());
+    let Some(first) = hosts.next() else { return };
+    if reaches.iter().any(|reach| !reach.addresses().is_empty()) {
+        return;
+    }
+    let more = match hosts.count() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let host = first.to_string();
+    let text = format!("the addresses of {}{more} are not known yet", host.trim_end_matches('.')).into();
+    let unknown = Unknown { scope: Scope::Addresses, below: false, code: Unknown::NO_ADDRESS, text };
+    names.at(owner, rank).add(unknown::TYPE, 0, &unknown.rdata());
 }
 
 /// `_tcp.staging.service.` for `staging.service.`.
@@ -166,6 +194,6 @@ fn protocol_name(domain: &Name, protocol: Protocol) -> Option<Name> {
 }
 
 /// `_<service>._tcp.<domain>` (RFC 2782); none where it gets too long.
-pub(in super::super) fn service_name(domain: &Name, service: &[u8], protocol: Protocol) -> Option<Name> {
+pub fn service_name(domain: &Name, service: &[u8], protocol: Protocol) -> Option<Name> {
     protocol_name(domain, protocol)?.child(&label::underscored(service)).ok()
 }

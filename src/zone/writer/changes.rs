@@ -66,6 +66,7 @@ impl Gathered {
 impl ZoneWriter {
     /// Looks at everything that was touched. Names that are made on demand are among the changes where `all` are wanted.
     pub(super) fn gather(&mut self, all: bool) -> Gathered {
+        self.settle_known();
         let mut touched = std::mem::take(&mut self.touched);
         let addresses = self.gather_addresses(&mut touched);
         let dependents: Vec<Name> =
@@ -150,6 +151,7 @@ impl ZoneWriter {
             Some(slot) if slot.is_empty() && made.is_none() => pack(self.covering(&owner).into_iter().collect()),
             Some(slot) => pack(self.slot_sets(slot, &owner, made.as_deref())),
             None if is_apex => pack(Vec::new()),
+            None if made.is_none() && self.ghosts.contains(&owner) => pack(self.covering(&owner).into_iter().collect()),
             None => {
                 let new = made.as_ref().map(|sets| pack(sets.to_vec()).0);
                 let was =
