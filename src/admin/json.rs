@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::services::Drain;
 use super::snapshot::{self, Snapshot};
 use crate::announce;
+use crate::dns::forward;
 use crate::keeper::cache;
 use crate::keeper::mirror::Counters;
 use crate::model;
@@ -47,6 +48,16 @@ pub(super) struct Status<'a> {
     announcers: Vec<Announcer<'a>>,
     registrations: Vec<Registration<'a>>,
     checks: Vec<Check<'a>>,
+    upstreams: Vec<Upstream<'a>>,
+}
+
+/// A name server that names outside the zones are forwarded to.
+#[derive(Debug, Serialize)]
+struct Upstream<'a> {
+    address: &'a str,
+    up: bool,
+    answers: u64,
+    failures: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -254,7 +265,15 @@ impl<'a> Status<'a> {
             announcers: snapshot.announcers.iter().map(Announcer::new).collect(),
             registrations: snapshot.announcers.iter().flat_map(Registration::all).collect(),
             checks: snapshot.announcers.iter().flat_map(Check::all).collect(),
+            upstreams: snapshot.upstreams.iter().map(Upstream::new).collect(),
         }
+    }
+}
+
+impl<'a> Upstream<'a> {
+    fn new(report: &'a forward::Report) -> Self {
+        let forward::Report { upstream, is_up, answers, failures, .. } = report;
+        Self { address: upstream, up: *is_up, answers: *answers, failures: *failures }
     }
 }
 

@@ -16,6 +16,7 @@ use super::snapshot::{Announcer, Registry, Snapshot, Zone};
 use crate::announce::check::health;
 use crate::announce::check::outcome::Shortage;
 use crate::announce::{CheckStatus, Counts, State};
+use crate::dns::forward;
 use crate::dns::metrics::Metrics;
 use crate::keeper::Cause;
 use crate::keeper::mirror::{Counters, Phase};
@@ -56,6 +57,7 @@ impl Collector for Moment {
         cache_files(&self.snapshot.registries, &mut sheet)?;
         guards(&self.snapshot.registries, &mut sheet)?;
         zones(&self.snapshot.zones, &mut sheet)?;
+        upstreams(&self.snapshot.upstreams, &mut sheet)?;
         announcers(&self.snapshot.announcers, &mut sheet)
     }
 }
@@ -133,6 +135,19 @@ fn guards(registries: &[Registry], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
 }
 
 /// Of the registries that keep a file: how that goes.
+fn upstreams(upstreams: &[forward::Report], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
+    if upstreams.is_empty() {
+        return Ok(());
+    }
+    let label = |one: &forward::Report| [("upstream", one.upstream.clone())];
+    let up = upstreams.iter().map(|one| (label(one), u32::from(one.is_up)));
+    sheet.gauges("upstream_up", "Whether a name server answered when a name was forwarded to it last", None, up)?;
+    let answers = upstreams.iter().map(|one| (label(one), one.answers));
+    sheet.counters("upstream_answers", "Forwarded questions that a name server answered", answers)?;
+    let failures = upstreams.iter().map(|one| (label(one), one.failures));
+    sheet.counters("upstream_failures", "Forwarded questions that a name server did not answer in time", failures)
+}
+
 fn cache_files(registries: &[Registry], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
     let kept = || registries.iter().filter_map(|one| Some((label(one), one.report.cache.as_ref()?)));
     let saved_at = kept().filter_map(|(label, cache)| {

@@ -313,6 +313,7 @@ mod tests {
     #[test]
     fn nothing_at_all_is_told_as_such() {
         let nothing = Snapshot {
+            upstreams: Vec::new(),
             uptime: Duration::from_secs(3_600),
             resident: None,
             registries: Vec::new(),

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Sources;
 use crate::announce::{CheckStatus, Registration, SessionStatus};
+use crate::dns::forward;
 use crate::keeper::driver::Report;
 use crate::keeper::mirror::Phase;
 use crate::model::{Drain, Malformed};
@@ -33,6 +34,8 @@ pub(super) struct Snapshot {
     pub(super) zones: Vec<Zone>,
     /// The announcers, by registry.
     pub(super) announcers: Vec<Announcer>,
+    /// The name servers that names outside the zones are forwarded to.
+    pub(super) upstreams: Vec<forward::Report>,
 }
 
 /// One moment of a registry.
@@ -164,6 +167,7 @@ impl Snapshot {
             registries: registries.collect(),
             zones: zones.collect(),
             announcers: announcers.collect(),
+            upstreams: sources.forwarder.as_ref().map(|forwarder| forwarder.reports()).unwrap_or_default(),
         }
     }
 }

@@ -112,6 +112,7 @@ pub(super) fn sample() -> Snapshot {
     };
     let announcer = Announcer { checks: vec![(check, Duration::from_secs(8))], ..announcer };
     Snapshot {
+        upstreams: Vec::new(),
         uptime: Duration::from_millis(61_001),
         resident: Some(4096),
         registries: vec![main, far],

@@ -104,7 +104,7 @@ fn changed(
 }
 
 fn said(dns: &DnsConfig) -> Result<Said, crate::dns::Error> {
-    Said::new(dns.forward.clone(), &dns.forward_ca)
+    Said::new(dns.forward.clone(), &dns.forward_ca, dns.forward_limits)
 }
 
 fn allowed(config: &Config, dns: &DnsConfig) -> Allowed {

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use super::access::{Networks, Transfers};
 use super::cookie::{Mode, Secrets};
+use super::forward;
+use super::forward::local::PrivateReverse;
 use super::forward::upstream::{Source, is_ours};
 use super::limits::Limits;
 use super::options::MAX_NSID;
@@ -42,6 +44,8 @@ pub struct Config {
     pub forward: Vec<Source>,
     /// For whom questions are forwarded.
     pub allow_recursion: Networks,
+    /// What holds for questions that are forwarded.
+    pub forward_limits: forward::Limits,
     /// Who may vouch for upstreams that are asked over TLS.
     pub forward_ca: PathBuf,
     /// What TCP connections may take.
@@ -67,6 +71,7 @@ impl Default for Config {
             nsid: String::new(),
             forward: Vec::new(),
             allow_recursion: Networks::near(),
+            forward_limits: forward::Limits::default(),
             forward_ca: "/etc/ssl/certs/ca-certificates.crt".into(),
             tcp: Limits::default(),
             rate: rate::Config::default(),
@@ -76,6 +81,9 @@ impl Default for Config {
 
 /// Clients would notice more than this.
 const MAX_GATHER: Duration = Duration::from_millis(10);
+
+/// Each question takes a socket, and a process has some ten thousand.
+const MAX_OUTSTANDING: usize = 16_384;
 
 /// More threads than this are a mistake, or a machine that this was never tried on.
 const MAX_THREADS: usize = 1024;
@@ -174,6 +182,22 @@ impl Config {
         }
         if let Some(allowed) = read_list(section, "allow_recursion", Networks::parse) {
             self.allow_recursion = allowed;
+        }
+        if let Some(Located { value, span }) = section.located("forward_outstanding") {
+            if (1..=MAX_OUTSTANDING).contains(&value) {
+                self.forward_limits.outstanding = value;
+            } else {
+                section.problems().add(span, format!("`forward_outstanding` must be from 1 to {MAX_OUTSTANDING}"));
+            }
+        }
+        if let Some(Located { value, span }) = section.located::<String>("private_reverse") {
+            match value.as_str() {
+                "forward" => self.forward_limits.private_reverse = PrivateReverse::Forward,
+                "local" => self.forward_limits.private_reverse = PrivateReverse::Local,
+                _ => section
+                    .problems()
+                    .add(span, format!("`private_reverse` must be \"forward\" or \"local\", not \"{value}\"")),
+            }
         }
         if let Some(path) = section.optional("forward_ca") {
             self.forward_ca = path;

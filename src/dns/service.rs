@@ -107,7 +107,8 @@ impl Service {
         let count = move |response: &[u8]| {
             handler.counters().refused_in_front(response.get(3).copied().unwrap_or_default() & 0x0f);
         };
-        let known = Request::parse(&asked.message).and_then(|request| forwarder.known(&request, Instant::now()));
+        let known = Request::parse(&asked.message)
+            .and_then(|request| forwarder.local(&request).or_else(|| forwarder.known(&request, Instant::now())));
         let now = if let Some(found) = known {
             asked.tell(Ok(found))
         } else if let Some(place) = forwarder.place() {

@@ -2,20 +2,23 @@
 //!
 //! The name servers are asked one after the other as they are configured ([`upstream`]): the next one when one does not
 //! answer, fails (SERVFAIL), or will not (REFUSED). "No such name" is an answer, and final. One that did not answer goes
-//! behind the others for a while. Connections, time-outs of packets, and TCP for what UDP cannot carry are hickory-resolver's,
-//! and so is the cache; its choice among servers is not used: it takes SERVFAIL and REFUSED for final.
+//! behind the others for a while. Connections with TLS are hickory-resolver's, and so is the cache; plain questions are asked by
+//! [`plain`], which says why. hickory's choice among servers is not used: it takes SERVFAIL and REFUSED for final.
 //!
 //! None of this is the hot path's: what is to be forwarded is a future that the slower path runs beside everything else,
 //! and there is a bound on how many. A server that is this one is never asked: known by its address, or by a question
 //! with a random name that comes back ([`Forwarder::follow`]).
 
+pub mod local;
 pub mod reply;
 pub mod upstream;
 
 mod peer;
+mod plain;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -24,7 +27,7 @@ use hickory_proto::rr::{DNSClass, Name as ProtoName, RData, RecordType};
 use hickory_resolver::config::ResolverOpts;
 use hickory_resolver::net::{DnsError, NetError, NoRecords};
 use hickory_resolver::{ResponseCache, TtlConfig};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -33,6 +36,8 @@ use super::fast::MAX_UDP;
 use super::metrics::{Forwarded, Metrics};
 use super::request::Request;
 use crate::zone::record::rtype;
+use local::PrivateReverse;
+pub use peer::Report;
 use peer::{Peer, Tls};
 use reply::Found;
 use upstream::{Source, Upstream, is_ours, read_resolv_conf};
@@ -45,7 +50,12 @@ pub struct Forwarder {
     changed: Notify,
     peers: ArcSwap<Vec<Arc<Peer>>>,
     cache: ArcSwap<ResponseCache>,
-    places: Arc<Semaphore>,
+    /// Questions that are with other name servers.
+    outstanding: Arc<AtomicUsize>,
+    /// Whether there were too many of them when that was looked at last.
+    is_busy: AtomicBool,
+    /// What resolv.conf files call a name server and is none, as it was logged last.
+    unknown: std::sync::Mutex<Vec<String>>,
     metrics: Arc<Metrics>,
 }
 
@@ -54,6 +64,22 @@ pub struct Forwarder {
 pub struct Said {
     sources: Vec<Source>,
     tls: Tls,
+    limits: Limits,
+}
+
+/// What holds for questions that are forwarded, whoever is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Questions that may be with other name servers at the same time. More are answered with SERVFAIL at once.
+    pub outstanding: usize,
+    /// Where reverse names of private networks go.
+    pub private_reverse: PrivateReverse,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { outstanding: 1024, private_reverse: PrivateReverse::default() }
+    }
 }
 
 /// The addresses of this server.
@@ -65,8 +91,6 @@ pub struct Ours {
     pub host: Vec<IpAddr>,
 }
 
-/// Questions that may be with other name servers at the same time. More are answered with SERVFAIL at once.
-const AT_ONCE: usize = 1024;
 /// How long one name server is waited for while there is another.
 const PATIENCE: Duration = Duration::from_millis(1500);
 /// How long a client is let wait: less than the five seconds after which the C library asks somebody else.
@@ -101,8 +125,12 @@ pub enum Failure {
 
 /// A place among the questions that are on their way.
 #[derive(Debug)]
-pub struct Place {
-    _permit: OwnedSemaphorePermit,
+pub struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Said {
@@ -110,10 +138,10 @@ impl Said {
     ///
     /// # Errors
     /// When TLS is asked for, and the certificates in `authorities` cannot be read.
-    pub fn new(sources: Vec<Source>, authorities: &std::path::Path) -> Result<Self, super::Error> {
+    pub fn new(sources: Vec<Source>, authorities: &std::path::Path, limits: Limits) -> Result<Self, super::Error> {
         let is_tls = |source: &Source| matches!(source, Source::Server(Upstream { tls: Some(_), .. }));
         let tls = Tls::trusting(sources.iter().any(is_tls).then_some(authorities))?;
-        Ok(Self { sources, tls })
+        Ok(Self { sources, tls, limits })
     }
 }
 
@@ -126,7 +154,9 @@ impl Forwarder {
             changed: Notify::new(),
             peers: ArcSwap::default(),
             cache: ArcSwap::from_pointee(empty_cache()),
-            places: Arc::new(Semaphore::new(AT_ONCE)),
+            outstanding: Arc::default(),
+            is_busy: AtomicBool::new(false),
+            unknown: std::sync::Mutex::default(),
             metrics,
         };
         forwarder.reload();
@@ -140,6 +170,7 @@ impl Forwarder {
         let before = self.said.load_full();
         let trusts_like = said.tls.trusts_like(&before.tls);
         if trusts_like && said.sources == before.sources {
+            self.said.store(Arc::new(said));
             return;
         }
         self.said.store(Arc::new(said));
@@ -176,11 +207,35 @@ impl Forwarder {
 
     /// A place for one more question, if there is one.
     pub fn place(&self) -> Option<Place> {
-        let place = Arc::clone(&self.places).try_acquire_owned();
-        if place.is_err() {
-            self.metrics.forwarded(Forwarded::Refused);
+        let limit = self.said.load().limits.outstanding;
+        let place = Place(Arc::clone(&self.outstanding));
+        let others = self.outstanding.fetch_add(1, Ordering::Relaxed);
+        if others < limit {
+            if others < limit / 2 {
+                self.is_busy.store(false, Ordering::Relaxed);
+            }
+            return Some(place);
         }
-        place.ok().map(|permit| Place { _permit: permit })
+        self.metrics.forwarded(Forwarded::Refused);
+        if !self.is_busy.swap(true, Ordering::Relaxed) {
+            warn!(
+                forward_outstanding = limit,
+                "as many questions as may be are with other name servers: more are answered with SERVFAIL"
+            );
+        }
+        None
+    }
+
+    /// The answer to a request that [`can_take`](Self::can_take) has taken, where it is not for others to give.
+    pub fn local(&self, request: &Request<'_>) -> Option<Found> {
+        let question = Question::of(request)?;
+        local::answer(&question.query.name, question.query.query_type, self.said.load().limits.private_reverse)
+    }
+
+    /// How the name servers have done, in the order of the configuration.
+    pub fn reports(&self) -> Vec<Report> {
+        let now = Instant::now();
+        self.peers.load().iter().map(|peer| peer.report(now)).collect()
     }
 
     /// The answer to a request that [`can_take`](Self::can_take) has taken, if it is known. Needs no place: what is known
@@ -205,7 +260,7 @@ impl Forwarder {
         let cache = self.cache.load_full();
         let outcome = self.ask(&question).await;
         self.metrics.forwarded(if outcome.is_ok() { Forwarded::Answered } else { Forwarded::Failed });
-        let outcome = outcome?;
+        let outcome = outcome?.map(capped);
         if question.is_cacheable() {
             cache.insert(question.query, outcome.clone(), Instant::now());
         }
@@ -236,7 +291,7 @@ impl Forwarder {
                 }
                 Judged::Silence(error) => {
                     debug!(query = %question.query, upstream = %peer.upstream, %error, "asking the next");
-                    peer.failed(Instant::now());
+                    peer.failed(Instant::now(), &error);
                 }
             }
         }
@@ -283,13 +338,17 @@ impl Forwarder {
     /// Takes the name servers as the files have them now. Those that were there before keep their connections.
     fn reload(&self) {
         let said = self.said.load_full();
-        let mut upstreams: Vec<Upstream> = Vec::new();
+        let (mut upstreams, mut unknown): (Vec<Upstream>, Vec<String>) = (Vec::new(), Vec::new());
         for source in &said.sources {
             let found = match source {
                 Source::Server(upstream) => vec![upstream.clone()],
                 // A file that is away for a moment is no reason to forget what was in it: the next look sees.
                 Source::File(path) => match std::fs::read_to_string(path) {
-                    Ok(text) => read_resolv_conf(&text),
+                    Ok(text) => {
+                        let found = read_resolv_conf(&text);
+                        unknown.extend(found.unknown);
+                        found.servers
+                    }
                     Err(error) => {
                         debug!(path = %path.display(), %error, "cannot be read");
                         continue;
@@ -298,6 +357,7 @@ impl Forwarder {
             };
             upstreams.extend(found.into_iter().filter(|upstream| !self.is_ours(upstream)));
         }
+        self.warn_of_unknown(unknown);
         let old = self.peers.load();
         if old.iter().map(|peer| &peer.upstream).eq(upstreams.iter()) && !old.is_empty() {
             return;
@@ -318,6 +378,18 @@ impl Forwarder {
         self.peers.store(Arc::new(peers));
     }
 
+    /// Logs what files call a name server and is none, whenever that changes.
+    fn warn_of_unknown(&self, unknown: Vec<String>) {
+        let mut logged = self.unknown.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if *logged == unknown {
+            return;
+        }
+        if !unknown.is_empty() {
+            warn!(nameservers = ?unknown, "not an address: these lines of a resolv.conf are passed over");
+        }
+        *logged = unknown;
+    }
+
     fn is_ours(&self, upstream: &Upstream) -> bool {
         let is_ours = is_ours(upstream.address, &self.ours.listening, &self.ours.host);
         if is_ours {
@@ -336,6 +408,14 @@ impl Forwarder {
         let line = |peer: &Arc<Peer>| format!("  {}{}\n", peer.upstream, peer.state(now));
         peers.iter().map(line).collect::<Vec<_>>().concat()
     }
+}
+
+/// Times to live are at most as long as answers are kept.
+fn capped(mut message: Message) -> Message {
+    let most = u32::try_from(MAX_TTL.as_secs()).unwrap_or(u32::MAX);
+    let sections = [&mut message.answers, &mut message.authorities, &mut message.additionals];
+    sections.into_iter().flatten().for_each(|record| record.ttl = record.ttl.min(most));
+    message
 }
 
 /// Knows nothing yet.

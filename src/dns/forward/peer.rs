@@ -6,17 +6,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
-use hickory_proto::op::{DnsRequest, Message};
+use hickory_proto::op::{DnsRequest, Message, ResponseCode};
 use hickory_proto::rr::Name;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverOpts};
-use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::xfer::DnsHandle as _;
+use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::{NameServerPool, PoolContext, TlsConfig};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 use rustls::{ClientConfig, RootCertStore};
 
+use tracing::{info, warn};
+
+use super::plain;
 use super::upstream::Upstream;
 use crate::dns::Error;
 
@@ -26,7 +29,7 @@ pub(super) struct Peer {
     /// A name that nobody else has: a question for it that comes back comes from there.
     pub(super) probe: Name,
     pool: NameServerPool<TokioRuntimeProvider>,
-    failed: Mutex<Option<Instant>>,
+    state: Mutex<State>,
     is_probed: AtomicBool,
     is_loop: AtomicBool,
 }
@@ -37,6 +40,41 @@ const AVOID: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(4);
 /// Questions that may be on one connection.
 const ON_A_CONNECTION: usize = 1024;
+
+/// How long it is remembered that a server does not know EDNS.
+const REMEMBER: Duration = Duration::from_secs(900);
+/// How often in a row a server must be silent before that is worth a line: one silence may be the name's.
+const SILENCES: u32 = 3;
+
+/// How a name server has done lately.
+#[derive(Debug, Default)]
+struct State {
+    /// When it did not answer last, unless it has since.
+    failed: Option<Instant>,
+    /// Since when it does not answer, and how often in a row.
+    down: Option<(Instant, u32)>,
+    /// Whether that was logged.
+    is_logged: bool,
+    /// When it answered last as a server does that does not know EDNS.
+    no_edns: Option<Instant>,
+    answers: u64,
+    failures: u64,
+}
+
+/// A name server's state, for those who show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Its address as the configuration has it.
+    pub upstream: String,
+    /// Whether it answered when it was asked last.
+    pub is_up: bool,
+    /// How it does, for people; empty where it does well.
+    pub state: &'static str,
+    /// Questions it answered.
+    pub answers: u64,
+    /// Questions it did not answer.
+    pub failures: u64,
+}
 
 /// How certificates are judged.
 #[derive(Debug, Clone)]
@@ -83,7 +121,7 @@ impl Peer {
         options.max_active_requests = ON_A_CONNECTION;
         let mut connections = match &upstream.tls {
             Some(name) => vec![ConnectionConfig::tls(name.as_str().into())],
-            None => vec![ConnectionConfig::udp(), ConnectionConfig::tcp()],
+            None => Vec::new(),
         };
         for connection in &mut connections {
             connection.port = upstream.address.port();
@@ -96,16 +134,36 @@ impl Peer {
             upstream,
             probe: Name::from_ascii(probe).unwrap_or_default(),
             pool,
-            failed: Mutex::default(),
+            state: Mutex::default(),
             is_probed: AtomicBool::new(false),
             is_loop: AtomicBool::new(false),
         }
     }
 
-    /// Asks it.
+    /// Asks it: without EDNS (RFC 6891 §7) where it has not understood that.
     pub(super) async fn ask(&self, request: DnsRequest) -> Result<Message, NetError> {
-        let mut responses = self.pool.send(request);
-        Ok(responses.next().await.ok_or(NetError::Timeout)??.into_message())
+        if self.upstream.tls.is_some() {
+            let mut responses = self.pool.send(request);
+            return Ok(responses.next().await.ok_or(NetError::Timeout)??.into_message());
+        }
+        let (mut message, _) = request.into_parts();
+        let is_known = self.lock().no_edns.is_some_and(|when| when.elapsed() < REMEMBER);
+        if !is_known {
+            match plain::exchange(&self.upstream, message.clone()).await? {
+                plain::Response::Message(outcome) => return *outcome,
+                plain::Response::NoEdns(_) => {}
+            }
+        }
+        message.edns = None;
+        let response = plain::exchange(&self.upstream, message).await?;
+        self.lock().no_edns = match &response {
+            plain::Response::Message(_) => Some(Instant::now()),
+            plain::Response::NoEdns(_) => None,
+        };
+        match response {
+            plain::Response::Message(outcome) => *outcome,
+            plain::Response::NoEdns(rcode) => Err(DnsError::ResponseCode(ResponseCode::from(0, rcode)).into()),
+        }
     }
 
     /// In the order in which they are to be asked: those that failed lately behind the others, those that lead back here
@@ -117,15 +175,45 @@ impl Peer {
     }
 
     fn is_avoided(&self, now: Instant) -> bool {
-        self.lock().is_some_and(|failed| now.saturating_duration_since(failed) < AVOID)
+        self.lock().failed.is_some_and(|failed| now.saturating_duration_since(failed) < AVOID)
     }
 
+    /// Notes an answer; logs the end of an outage.
     pub(super) fn answered(&self) {
-        *self.lock() = None;
+        let mut state = self.lock();
+        state.answers += 1;
+        state.failed = None;
+        let down = state.down.take().filter(|_| std::mem::take(&mut state.is_logged));
+        drop(state);
+        if let Some((since, _)) = down {
+            let length = humantime::format_duration(Duration::from_secs(since.elapsed().as_secs()));
+            info!(upstream = %self.upstream, "answers again after {length}");
+        }
     }
 
-    pub(super) fn failed(&self, now: Instant) {
-        *self.lock() = Some(now);
+    /// Notes that there was no answer; logs the begin of an outage: at once where the host says so, else after some in a row.
+    pub(super) fn failed(&self, now: Instant, error: &NetError) {
+        let mut state = self.lock();
+        state.failures += 1;
+        state.failed = Some(now);
+        let (since, silences) = state.down.map_or((now, 1), |(since, silences)| (since, silences.saturating_add(1)));
+        state.down = Some((since, silences));
+        let is_worth_a_line = silences >= SILENCES || matches!(error, NetError::Io(_));
+        let is_news = is_worth_a_line && !state.is_logged;
+        state.is_logged |= is_worth_a_line;
+        drop(state);
+        if is_news {
+            warn!(upstream = %self.upstream, %error, "does not answer: names outside the zones go to the next one, if there is one");
+        }
+    }
+
+    /// How it has done.
+    pub(super) fn report(&self, now: Instant) -> Report {
+        let (is_up, answers, failures) = {
+            let state = self.lock();
+            (state.failed.is_none(), state.answers, state.failures)
+        };
+        Report { upstream: self.upstream.to_string(), is_up, state: self.state(now), answers, failures }
     }
 
     /// Whether it was not probed yet; from now on it was.
@@ -143,11 +231,12 @@ impl Peer {
         match () {
             () if self.is_loop.load(Ordering::Relaxed) => ", not asked: it forwards to this server",
             () if self.is_avoided(now) => ", behind the others: it did not answer lately",
+            () if self.lock().no_edns.is_some() => ", asked without EDNS, which it does not know",
             () => "",
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -26,6 +26,14 @@ enum Manner {
     NoSuchName,
     Referral,
     Silence,
+    /// It does not know EDNS, and says so with this code, with or without the question.
+    NoEdns(u8, bool),
+    /// A TXT record of so many bytes, whatever was announced.
+    Large(usize),
+    /// A record without data.
+    Empty,
+    /// An address for longer than anybody may keep it.
+    ForEver,
 }
 
 struct Aborted(JoinHandle<()>);
@@ -47,7 +55,15 @@ impl Fake {
                 let Ok((length, client)) = socket.recv_from(&mut packet).await else { continue };
                 let Ok(question) = Message::from_vec(&packet[..length]) else { continue };
                 counter.fetch_add(1, Ordering::SeqCst);
-                if let Some(answer) = answer(manner, question) {
+                if let (Manner::NoEdns(code, has_question), true) = (manner, question.edns.is_some()) {
+                    let mut error = packet[..length].to_vec();
+                    (error[2], error[3]) = (0x81, 0x80 | code);
+                    error[6..12].fill(0);
+                    // Of the question and the OPT record behind it, which has no options.
+                    error.truncate(if has_question { length - 11 } else { 12 });
+                    error[4..6].copy_from_slice(&[0, u8::from(has_question)]);
+                    let _ = socket.send_to(&error, client).await;
+                } else if let Some(answer) = answer(manner, question) {
                     let _ = socket.send_to(&answer.to_vec().unwrap(), client).await;
                 }
             }
@@ -71,6 +87,19 @@ fn answer(manner: Manner, mut message: Message) -> Option<Message> {
     match manner {
         Manner::Silence => return None,
         Manner::Code(code) => message.metadata.response_code = code,
+        Manner::Large(size) => {
+            let text = (0..size / 200).map(|i| format!("{i:0200}")).collect();
+            message.add_answer(Record::from_rdata(name, 60, RData::TXT(hickory_proto::rr::rdata::TXT::new(text))));
+        }
+        Manner::Empty => {
+            message.add_answer(Record::from_rdata(name, 60, RData::Update0(RecordType::A)));
+        }
+        Manner::ForEver => {
+            message.add_answer(Record::from_rdata(name, u32::MAX, RData::A(A::new(192, 0, 2, 1))));
+        }
+        Manner::NoEdns(..) => {
+            message.add_answer(Record::from_rdata(name, 60, RData::A(A::new(192, 0, 2, 7))));
+        }
         Manner::Address(last) => {
             message.add_answer(Record::from_rdata(name, 60, RData::A(A::new(192, 0, 2, last))));
         }
@@ -92,7 +121,7 @@ fn forwarder(sources: Vec<Source>) -> Forwarder {
 }
 
 fn forwarder_at(sources: Vec<Source>, ours: Ours) -> Forwarder {
-    Forwarder::new(Said::new(sources, &PathBuf::from("/nonexistent")).unwrap(), ours, Arc::default())
+    Forwarder::new(Said::new(sources, &PathBuf::from("/nonexistent"), Limits::default()).unwrap(), ours, Arc::default())
 }
 
 /// `www.example.` A, with RD; `flags` is the second byte of flags.
@@ -124,16 +153,17 @@ fn address(found: &Found) -> String {
 
 #[tokio::test]
 async fn servfail_refused_and_a_referral_lead_to_the_next_and_nxdomain_is_final() {
-    for manner in [
-        Manner::Code(ResponseCode::ServFail),
-        Manner::Code(ResponseCode::Refused),
-        Manner::Code(ResponseCode::NotImp),
-        Manner::Referral,
+    for (manner, times) in [
+        (Manner::Code(ResponseCode::ServFail), 1),
+        (Manner::Code(ResponseCode::Refused), 1),
+        // It may mean EDNS.
+        (Manner::Code(ResponseCode::NotImp), 2),
+        (Manner::Referral, 1),
     ] {
         let (bad, good) = (Fake::start(manner).await, Fake::start(Manner::Address(1)).await);
         let forwarder = forwarder(vec![bad.source(), good.source()]);
         assert_eq!(address(&ask(&forwarder).await.unwrap()), "192.0.2.1");
-        assert_eq!((bad.asked(), good.asked()), (1, 1));
+        assert_eq!((bad.asked(), good.asked()), (times, 1));
     }
     let (final_one, other) = (Fake::start(Manner::NoSuchName).await, Fake::start(Manner::Address(1)).await);
     let forwarder = forwarder(vec![final_one.source(), other.source()]);
@@ -225,7 +255,7 @@ async fn an_upstream_that_leads_back_here_is_asked_no_more() {
 #[tokio::test]
 async fn there_is_a_bound_on_questions_on_their_way() {
     let forwarder = forwarder(vec![]);
-    let places: Vec<Place> = (0..AT_ONCE).map(|_| forwarder.place().unwrap()).collect();
+    let places: Vec<Place> = (0..Limits::default().outstanding).map(|_| forwarder.place().unwrap()).collect();
     assert!(forwarder.place().is_none());
     drop(places);
     assert!(forwarder.place().is_some());
@@ -251,6 +281,94 @@ fn only_questions_that_want_recursion_are_taken() {
 #[tokio::test]
 async fn without_authorities_nobody_is_asked_over_tls() {
     let tls = Upstream { tls: Some("dns.example".into()), ..Upstream::plain("192.0.2.1:853".parse().unwrap()) };
-    let refused = Said::new(vec![Source::Server(tls)], &PathBuf::from("/nonexistent/ca"));
+    let refused = Said::new(vec![Source::Server(tls)], &PathBuf::from("/nonexistent/ca"), Limits::default());
     assert!(refused.unwrap_err().to_string().starts_with("cannot take authorities from /nonexistent/ca: "));
+}
+
+#[tokio::test]
+async fn a_name_server_that_does_not_know_edns_is_asked_without_it_from_then_on() {
+    for (code, has_question) in [(1, true), (1, false), (4, true), (4, false)] {
+        let old = Fake::start(Manner::NoEdns(code, has_question)).await;
+        let forwarder = forwarder(vec![old.source()]);
+        let found = ask_with(&forwarder, &query(0x10, false)).await.unwrap();
+        assert_eq!(found.answers.len(), 1, "{code} {has_question}");
+        assert_eq!(old.asked(), 2, "with EDNS and without");
+        ask_with(&forwarder, &query(0x10, false)).await.unwrap();
+        assert_eq!(old.asked(), 3, "remembered");
+        assert!(forwarder.describe().contains("without EDNS"), "{}", forwarder.describe());
+    }
+}
+
+#[tokio::test]
+async fn a_name_server_that_refuses_every_form_of_a_question_is_passed_over() {
+    let bad = Fake::start(Manner::Code(ResponseCode::FormErr)).await;
+    let good = Fake::start(Manner::Address(1)).await;
+    let forwarder = forwarder(vec![bad.source(), good.source()]);
+    assert_eq!(ask(&forwarder).await.unwrap().answers.len(), 1);
+    assert_eq!((bad.asked(), good.asked()), (2, 1));
+}
+
+#[tokio::test]
+async fn a_datagram_that_is_larger_than_announced_is_read() {
+    let large = Fake::start(Manner::Large(20_000)).await;
+    let found = ask(&forwarder(vec![large.source()])).await.unwrap();
+    assert_eq!(found.answers.len(), 1);
+}
+
+#[tokio::test]
+async fn a_record_without_data_is_passed_on() {
+    let empty = Fake::start(Manner::Empty).await;
+    let found = ask(&forwarder(vec![empty.source()])).await.unwrap();
+    assert_eq!(found.answers.len(), 1);
+    let request = query(0, false);
+    let request = Request::parse(&request).unwrap();
+    let room = reply::Room { size: 512, can_retry: true };
+    let response = reply::encode(&request, found, room).unwrap();
+    assert!(response.ends_with(&[0, 0]), "no data: {response:?}");
+}
+
+#[tokio::test]
+async fn a_time_to_live_is_a_day_at_most_from_the_first_answer_on() {
+    let for_ever = Fake::start(Manner::ForEver).await;
+    let forwarder = forwarder(vec![for_ever.source()]);
+    for _ in 0..2 {
+        assert_eq!(ask(&forwarder).await.unwrap().answers[0].ttl, 86_400);
+    }
+}
+
+#[tokio::test]
+async fn a_name_server_that_does_not_answer_is_reported_by_its_name_until_it_does() {
+    let closed = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = closed.local_addr().unwrap();
+    drop(closed);
+    let good = Fake::start(Manner::Address(1)).await;
+    let forwarder = forwarder(vec![Source::Server(Upstream::plain(address)), good.source()]);
+    ask_with(&forwarder, &query(0x10, false)).await.unwrap();
+    let reports = forwarder.reports();
+    assert_eq!((&*reports[0].upstream, reports[0].is_up, reports[0].failures), (&*address.to_string(), false, 1));
+    assert_eq!((reports[1].is_up, reports[1].answers), (true, 1));
+}
+
+#[tokio::test]
+async fn localhost_is_answered_here() {
+    let elsewhere = Fake::start(Manner::Address(1)).await;
+    let forwarder = forwarder(vec![elsewhere.source()]);
+    let mut query = query(0, false);
+    query.splice(12..query.len() - 4, *b"\x09localhost\0");
+    let found = forwarder.local(&Request::parse(&query).unwrap()).unwrap();
+    assert_eq!(found.answers[0].data, RData::A(A::new(127, 0, 0, 1)));
+    assert_eq!(elsewhere.asked(), 0);
+}
+
+#[tokio::test]
+async fn a_link_local_name_server_is_asked_through_its_interface() {
+    let bad = Upstream { scope: Some("none0".to_owned()), ..Upstream::plain("[fe80::1]:53".parse().unwrap()) };
+    let good = Fake::start(Manner::Address(1)).await;
+    let forwarder = forwarder(vec![Source::Server(bad), good.source()]);
+    assert_eq!(
+        ask(&forwarder).await.unwrap().answers.len(),
+        1,
+        "an interface that is not there is one more that is dead"
+    );
+    assert_eq!(forwarder.reports()[0].upstream, "[fe80::1%none0]:53");
 }

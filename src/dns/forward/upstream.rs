@@ -19,6 +19,8 @@ pub enum Source {
 pub struct Upstream {
     /// Where it is.
     pub address: SocketAddr,
+    /// The interface behind a link-local address: `eth0` of `fe80::1%eth0` (RFC 4007 §11).
+    pub scope: Option<String>,
     /// The name in its certificate, where it is asked over TLS (RFC 7858); else it is asked over UDP, and over TCP for
     /// what is too long for that.
     pub tls: Option<String>,
@@ -36,17 +38,20 @@ impl Source {
     pub fn parse(text: &str) -> Result<Self, String> {
         if let Some(rest) = text.strip_prefix("tls://") {
             let (address, name) = rest.split_once('#').map_or((rest, None), |(address, name)| (address, Some(name)));
-            let address = parse_address(address, DOT).ok_or_else(|| wrong(text))?;
+            let (address, scope) = parse_address(address, DOT).ok_or_else(|| wrong(text))?;
+            if scope.is_some() {
+                return Err(format!("has an address with an interface, which cannot be asked over TLS: \"{text}\""));
+            }
             let name = name.map_or_else(|| address.ip().to_string(), str::to_owned);
             if rustls::pki_types::ServerName::try_from(name.as_str()).is_err() {
                 return Err(format!("has no host name behind its #: \"{text}\""));
             }
-            return Ok(Self::Server(Upstream { address, tls: Some(name) }));
+            return Ok(Self::Server(Upstream { address, scope: None, tls: Some(name) }));
         }
-        if let Some(address) = parse_address(text, DNS) {
-            return Ok(Self::Server(Upstream::plain(address)));
+        if let Some((address, scope)) = parse_address(text, DNS) {
+            return Ok(Self::Server(Upstream { scope, ..Upstream::plain(address) }));
         }
-        if text.contains('/') && !text.contains("://") {
+        if is_path(text) {
             return Ok(Self::File(text.into()));
         }
         Err(wrong(text))
@@ -59,41 +64,81 @@ fn wrong(text: &str) -> String {
     )
 }
 
-fn parse_address(text: &str, port: u16) -> Option<SocketAddr> {
-    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-    if let Ok(ip) = bare.parse::<IpAddr>() {
-        return Some((ip, port).into());
-    }
-    text.parse().ok().filter(|address: &SocketAddr| address.port() != 0)
+/// Whether an element is meant as a file: it has a slash, or ends as `resolv.conf` does.
+fn is_path(text: &str) -> bool {
+    !text.contains("://") && (text.contains('/') || text.strip_suffix(".conf").is_some())
+}
+
+/// An address with or without a port, and the interface of one with a scope.
+fn parse_address(text: &str, port: u16) -> Option<(SocketAddr, Option<String>)> {
+    let (text, scope) = match text.split_once('%') {
+        Some((front, rest)) => {
+            let end = rest.find(']').unwrap_or(rest.len());
+            let (scope, rest) = rest.split_at(end);
+            (format!("{front}{rest}"), Some(scope.to_owned()).filter(|scope| is_interface(scope))?)
+        }
+        None => (text.to_owned(), String::new()),
+    };
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(&text);
+    let address = match bare.parse::<IpAddr>() {
+        Ok(ip) => SocketAddr::from((ip, port)),
+        Err(_) => text.parse().ok().filter(|address: &SocketAddr| address.port() != 0)?,
+    };
+    let scope = Some(scope).filter(|scope| !scope.is_empty());
+    // Only addresses of one link need the link's name.
+    let is_right = match address.ip() {
+        IpAddr::V6(ip) => scope.is_none() || ip.is_unicast_link_local(),
+        IpAddr::V4(_) => scope.is_none(),
+    };
+    is_right.then_some((address, scope))
+}
+
+/// Whether Linux could have an interface of that name (`dev_valid_name`).
+fn is_interface(name: &str) -> bool {
+    (1..16).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic() && !b"/:%".contains(&byte))
 }
 
 impl Upstream {
     /// One that is asked over UDP and TCP.
     pub fn plain(address: SocketAddr) -> Self {
-        Self { address, tls: None }
+        Self { address, scope: None, tls: None }
     }
 }
 
 impl fmt::Display for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.tls {
-            Some(name) => write!(f, "tls://{}#{name}", self.address),
-            None => self.address.fmt(f),
+        match (&self.tls, &self.scope) {
+            (Some(name), _) => write!(f, "tls://{}#{name}", self.address),
+            (None, Some(scope)) => write!(f, "[{}%{scope}]:{}", self.address.ip(), self.address.port()),
+            (None, None) => self.address.fmt(f),
         }
     }
 }
 
-/// The name servers of a resolv.conf, in its order. What else it says is for those who look up relative names.
-pub fn read_resolv_conf(text: &str) -> Vec<Upstream> {
-    let mut found = Vec::new();
+/// What a resolv.conf says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ResolvConf {
+    /// Its name servers, in its order, each once.
+    pub servers: Vec<Upstream>,
+    /// What it calls a name server that is not an address.
+    pub unknown: Vec<String>,
+}
+
+/// Reads the name servers of a resolv.conf. What else it says is for those who look up relative names.
+pub fn read_resolv_conf(text: &str) -> ResolvConf {
+    let mut found = ResolvConf::default();
     for line in text.lines() {
         let mut words = line.split_whitespace();
-        // An address with a scope (fe80::1%eth0) is not understood; there are others, or the file would be of no use.
-        let (Some("nameserver"), Some(address)) = (words.next(), words.next()) else { continue };
-        let Ok(ip) = address.parse::<IpAddr>() else { continue };
-        let upstream = Upstream::plain((ip, DNS).into());
-        if !found.contains(&upstream) {
-            found.push(upstream);
+        let (Some("nameserver"), Some(word)) = (words.next(), words.next()) else { continue };
+        // Ports are not the C library's to understand, so an address with one is a mistake.
+        let bare = word.split('%').next().unwrap_or_default().parse::<IpAddr>();
+        let Some((address, scope)) = bare.ok().and_then(|_| parse_address(word, DNS)) else {
+            found.unknown.push(word.to_owned());
+            continue;
+        };
+        let upstream = Upstream { scope, ..Upstream::plain(address) };
+        if !found.servers.contains(&upstream) {
+            found.servers.push(upstream);
         }
     }
     found
@@ -116,7 +161,7 @@ mod tests {
     use super::*;
 
     fn server(address: &str, tls: Option<&str>) -> Source {
-        Source::Server(Upstream { address: address.parse().unwrap(), tls: tls.map(str::to_owned) })
+        Source::Server(Upstream { address: address.parse().unwrap(), scope: None, tls: tls.map(str::to_owned) })
     }
 
     #[test]
@@ -132,6 +177,7 @@ mod tests {
             ("tls://192.0.2.1", server("192.0.2.1:853", Some("192.0.2.1"))),
             ("/etc/resolv.conf", Source::File("/etc/resolv.conf".into())),
             ("./resolv.conf", Source::File("./resolv.conf".into())),
+            ("resolv.conf", Source::File("resolv.conf".into())),
         ] {
             assert_eq!(Source::parse(text), Ok(expected), "{text}");
         }
@@ -139,11 +185,23 @@ mod tests {
 
     #[test]
     fn what_is_none_of_them_is_refused() {
-        for text in
-            ["", "dns.example", "192.0.2.1:0", "192.0.2.300", "tls://", "tls://dns.example", "https://192.0.2.1/"]
-        {
+        for text in [
+            "",
+            "dns.example",
+            "192.0.2.1:0",
+            "192.0.2.300",
+            "tls://",
+            "tls://dns.example",
+            "https://192.0.2.1/",
+            "192.0.2.1%eth0",
+            "2001:db8::1%eth0",
+            "fe80::1%",
+            "fe80::1%a b",
+            "fe80::1%eth0%eth1",
+        ] {
             assert!(Source::parse(text).unwrap_err().starts_with("must be an address"), "{text}");
         }
+        assert!(Source::parse("tls://fe80::1%eth0#dns.example").unwrap_err().contains("over TLS"));
         assert!(Source::parse("tls://192.0.2.1#").unwrap_err().contains("host name"));
         assert!(Source::parse("tls://192.0.2.1#a b").unwrap_err().contains("host name"));
     }
@@ -152,9 +210,24 @@ mod tests {
     fn a_resolv_conf_gives_its_name_servers_in_order_and_once() {
         let text = "# a comment\nsearch example.com\nnameserver 192.0.2.1\n ; nameserver 192.0.2.9\nnameserver\t2001:db8::1 \n\
                     nameserver 192.0.2.1\nnameserver fe80::1%eth0\nnameserver\nnameservers 192.0.2.8\noptions ndots:2\n";
-        let servers: Vec<String> = read_resolv_conf(text).iter().map(ToString::to_string).collect();
-        assert_eq!(servers, ["192.0.2.1:53", "[2001:db8::1]:53"]);
-        assert!(read_resolv_conf("").is_empty());
+        let ResolvConf { servers, unknown } =
+            read_resolv_conf(&format!("{text}nameserver dns.example\nnameserver 192.0.2.1:53\n"));
+        let servers: Vec<String> = servers.iter().map(ToString::to_string).collect();
+        assert_eq!(servers, ["192.0.2.1:53", "[2001:db8::1]:53", "[fe80::1%eth0]:53"]);
+        assert_eq!(unknown, ["dns.example", "192.0.2.1:53"]);
+        assert_eq!(read_resolv_conf(""), ResolvConf::default());
+    }
+
+    #[test]
+    fn a_link_local_name_server_keeps_its_interface() {
+        for (text, expected) in [
+            ("fe80::1%eth0", "[fe80::1%eth0]:53"),
+            ("[fe80::1%eth0]:5353", "[fe80::1%eth0]:5353"),
+            ("[fe80::1%lo]", "[fe80::1%lo]:53"),
+        ] {
+            let Ok(Source::Server(upstream)) = Source::parse(text) else { panic!("{text}") };
+            assert_eq!(upstream.to_string(), expected);
+        }
     }
 
     #[test]
