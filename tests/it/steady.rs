@@ -12,7 +12,7 @@ use super::harness::{eventually, zk};
 /// A server over `address` with this cache file.
 fn start(address: &str, cache: &str, more: &str) -> Running {
     Running::start(&format!(
-        "[registry.main]\nzookeeper = \"{address}\"\nsession_timeout = \"4s\"\ncache_file = \"{cache}\"\n{more}\n\
+        "[registry.main]\nzookeeper = \"{address}\"\nsession_timeout = \"4s\"\nlinger = \"0s\"\ncache_file = \"{cache}\"\n{more}\n\
          [[zone]]\norigin = \"service.\"\n"
     ))
 }
@@ -229,7 +229,8 @@ async fn the_guard_goes_on_with_what_a_storm_removed_and_lets_it_through_after_a
     }
     let guard = "guard = { percent = 30, hold = \"10s\" }";
     let zone = "[[zone]]\norigin = \"service.\"\n";
-    let server = Running::start(&format!("[registry.main]\nzookeeper = \"{servers}\"\n{guard}\n{zone}"));
+    let server =
+        Running::start(&format!("[registry.main]\nzookeeper = \"{servers}\"\nlinger = \"0s\"\n{guard}\n{zone}"));
     let count = async |name: &str, instances: usize| {
         eventually(&format!("{name} with {instances}"), async || {
             (dig(server.dns, &format!("A {name}.service")).data().len() == instances).then_some(())

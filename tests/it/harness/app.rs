@@ -45,10 +45,10 @@ impl Running {
         Self { dns, admin, stop, task }
     }
 
-    /// A registry in ZooKeeper and one zone over it.
+    /// A registry in ZooKeeper and one zone over it. What is deleted is gone at once, so that the end of a name can be seen.
     pub(crate) fn over_zookeeper(servers: &str, more: &str) -> Self {
         Self::start(&format!(
-            "[registry.main]\nzookeeper = \"{servers}\"\nsession_timeout = \"4s\"\n[[zone]]\norigin = \"service.\"\n{more}"
+            "[registry.main]\nzookeeper = \"{servers}\"\nsession_timeout = \"4s\"\nlinger = \"0s\"\n[[zone]]\norigin = \"service.\"\n{more}"
         ))
     }
 
