@@ -139,7 +139,7 @@ impl<'a> Service<'a> {
     /// What was read of a service of `registry`; `held` is what the guard holds back of it, and until when.
     pub(super) fn new(
         registry: &'a str,
-        Reading { service, malformed }: &'a Reading,
+        Reading { service, malformed, .. }: &'a Reading,
         held: Option<(u32, u64)>,
     ) -> Self {
         let model::Defaults { ttl, weight, priority, state, drains, metadata } = &service.defaults;
@@ -228,7 +228,8 @@ mod tests {
         let defaults = model::Defaults { ttl: Some(9), drains: vec![drain], ..model::Defaults::default() };
         let service = model::Service { path: "staging/api_x".into(), defaults, instances: vec![one, bare] };
         let malformed = vec![model::Malformed { path: "/services/x".into(), reason: "it is bad".into() }];
-        let reading = Reading { service, malformed };
+        let mut reading = Reading::default();
+        (reading.service, reading.malformed) = (service, malformed);
         assert_eq!(
             serde_json::to_string_pretty(&Service::new("main", &reading, Some((2, 60)))).unwrap(),
             include_str!("testdata/service.json").trim_end()

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{DATA_LIMIT, Error, drain, name};
+use super::{DATA_LIMIT, Error, drain, name, python};
 use crate::model::{Defaults, Drain, Endpoint, Instance, Protocol, State};
 
 /// Longest time to live (RFC 2181 §8).
@@ -17,19 +17,38 @@ const MOST_REMARKS: usize = 8;
 /// How much of a bad value is quoted, in characters.
 const QUOTED: usize = 40;
 
-/// Properties of a node's data: a JSON object as it stands, other text as `string_value`, as zc.zk reads it.
-pub(super) fn properties(data: &[u8]) -> Result<Map<String, Value>, Error> {
+/// Properties of a node's data, and what had to be left out of it: a JSON object as it stands, other text as
+/// `string_value`, as zc.zk reads it.
+pub(super) fn properties(data: &[u8]) -> Result<(Map<String, Value>, Option<String>), Error> {
     if data.len() > DATA_LIMIT {
         return Err(Error::TooLarge(data.len()));
     }
     let text = std::str::from_utf8(data).map_err(|_| Error::NotText)?;
+    // Editors and .NET begin a text with this.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     match text.trim() {
-        "" => Ok(Map::new()),
-        object if object.starts_with('{') => {
-            serde_json::from_str(object).map_err(|error| Error::BadJson(error.to_string()))
-        }
-        _ => Ok(Map::from_iter([("string_value".to_owned(), Value::from(text))])),
+        "" => Ok((Map::new(), None)),
+        object if object.starts_with('{') => match serde_json::from_str(object) {
+            Ok(properties) => Ok((properties, None)),
+            Err(error) => {
+                let (mended, count) = python::mend(object);
+                if count == 0 {
+                    return Err(Error::BadJson(error.to_string()));
+                }
+                let properties = serde_json::from_str(&mended).map_err(|error| Error::BadJson(error.to_string()))?;
+                let remark = format!(
+                    "{count} of its values (NaN, an infinite number, half a character) are not JSON and are left out"
+                );
+                Ok((properties, Some(remark)))
+            }
+        },
+        _ => Ok((Map::from_iter([("string_value".to_owned(), Value::from(text))]), None)),
     }
+}
+
+/// The properties alone.
+pub(super) fn object(data: &[u8]) -> Result<Map<String, Value>, Error> {
+    properties(data).map(|(properties, _)| properties)
 }
 
 /// Fills in what an instance's properties say.
@@ -155,10 +174,17 @@ impl Reader {
 /// Numbers written as strings are taken too: some writers know no other values.
 fn number<T: TryFrom<i64>>(value: &Value) -> Option<T> {
     let number = match value {
-        Value::String(text) => text.trim().parse().ok(),
-        other => other.as_i64(),
+        Value::String(text) => text.trim().parse().ok().or_else(|| whole(text.trim().parse().ok()?)),
+        // Lua, JavaScript and Java's doubles write 5.0 for 5.
+        other => other.as_i64().or_else(|| whole(other.as_f64()?)),
     };
     T::try_from(number?).ok()
+}
+
+/// A number without a fraction, in the range in which there is no doubt about it.
+fn whole(number: f64) -> Option<i64> {
+    #[allow(clippy::cast_possible_truncation)] // in range
+    (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64)
 }
 
 fn short(value: &Value) -> Option<u16> {
@@ -176,8 +202,16 @@ fn ttl(value: &Value) -> Option<u32> {
 }
 
 fn state(value: &Value) -> Option<State> {
-    let word = value.as_str()?;
-    [State::Up, State::Drain, State::Down].into_iter().find(|state| state.as_str().eq_ignore_ascii_case(word))
+    let word = value.as_str()?.trim().to_ascii_lowercase().replace(['-', ' '], "_");
+    match word.as_str() {
+        "up" => Some(State::Up),
+        "drain" | "draining" | "drained" => Some(State::Drain),
+        // Eureka's words, and those of others who mean the same.
+        "down" | "out_of_service" | "outofservice" | "starting" | "offline" | "maintenance" | "disabled" => {
+            Some(State::Down)
+        }
+        _ => None,
+    }
 }
 
 fn protocol(value: &Value) -> Option<Protocol> {

@@ -38,7 +38,7 @@ pub fn property_links(data: &[u8]) -> (Vec<PropertyLink>, Vec<String>) {
     if !data.windows(2).any(|pair| pair == b"=>") {
         return (links, remarks);
     }
-    let properties = json::properties(data).unwrap_or_default();
+    let properties = json::object(data).unwrap_or_default();
     for (key, value) in &properties {
         let Some(name) = key.strip_suffix(DOUBLE_ARROW).map(str::trim) else { continue };
         let words: Vec<&str> = value.as_str().unwrap_or_default().split_whitespace().collect();
@@ -72,12 +72,12 @@ pub struct Taken<'d> {
 /// `data` with these properties in the place of the links to them. One that the other znode does not have is left out;
 /// the names of those are given as well.
 pub fn with_properties(data: &[u8], taken: &[Taken<'_>]) -> (Vec<u8>, Vec<String>) {
-    let (Ok(mut own), mut missing) = (json::properties(data), Vec::new()) else { return (data.to_vec(), Vec::new()) };
+    let (Ok(mut own), mut missing) = (json::object(data), Vec::new()) else { return (data.to_vec(), Vec::new()) };
     let is_taken =
         |key: &str| key.strip_suffix(DOUBLE_ARROW).is_some_and(|key| taken.iter().any(|t| t.name == key.trim()));
     own.retain(|key, _| !is_taken(key));
     for Taken { name, data, property } in taken {
-        let theirs: Option<Map<String, Value>> = data.and_then(|data| json::properties(data).ok());
+        let theirs: Option<Map<String, Value>> = data.and_then(|data| json::object(data).ok());
         match theirs.and_then(|mut theirs| theirs.remove(*property)) {
             Some(value) => drop(own.insert((*name).to_owned(), value)),
             None => missing.push((*name).to_owned()),
@@ -94,7 +94,7 @@ pub fn links(data: &[u8]) -> (Vec<Link>, Vec<String>) {
     if !data.windows(2).any(|pair| pair == b"->") {
         return (links, remarks);
     }
-    for (key, value) in json::properties(data).unwrap_or_default() {
+    for (key, value) in json::object(data).unwrap_or_default() {
         let Some(name) = key.strip_suffix(ARROW).map(str::trim) else { continue };
         let is_name = !matches!(name, "" | "." | "..") && !name.contains('/');
         match value.as_str().map(str::trim) {

@@ -5,10 +5,9 @@
 //! [`Property`] is what can be written. Everything here is pure and reads one znode at a time, so a bad one cannot
 //! reach its neighbours. It knows nothing of sessions, watches or DNS.
 //!
-//! What counts as bad: data that is valid for zc.zk, which is any text, makes an instance, if only with a
-//! `string_value`. Data that begins with `{` and does not parse, data that is no UTF-8 and data over
-//! [`DATA_LIMIT`] make the node malformed, although zc.zk would serve the first of them: half a JSON object is a broken
-//! writer, and its weight or state would be ignored in silence.
+//! An instance is its name: one that gives an endpoint is served, whatever its data. Data that is valid for zc.zk, which is
+//! any text, is a `string_value`; of a JSON object that cannot be read, of data that is no UTF-8 and of data over
+//! [`DATA_LIMIT`] nothing is taken, which is told: the instance is doubtful. One whose name gives no endpoint is lost.
 
 mod drain;
 mod json;
@@ -16,6 +15,7 @@ mod link;
 mod name;
 mod nd;
 mod property;
+mod python;
 mod zc;
 
 pub use drain::{drain, moment, undrain};
@@ -64,6 +64,15 @@ pub enum Error {
         "the host in its name is longer than 253 bytes, or has an empty label, a space, a slash or a control character"
     )]
     BadHost,
+    /// An address that no client can reach anybody at.
+    #[error("the host in its name is {0}")]
+    Unusable(&'static str),
+    /// `*`, which would be a wildcard in DNS.
+    #[error("the host in its name has a label `*`, which would be a wildcard")]
+    Wildcard,
+    /// A name in another script that makes no A-labels (RFC 5891).
+    #[error("the host in its name is in another script and makes no domain name")]
+    BadIdn,
     /// More than [`DATA_LIMIT`].
     #[error("its data has {0} bytes; more than {DATA_LIMIT} are not read")]
     TooLarge(usize),
@@ -190,13 +199,30 @@ impl Config {
         Place::Service { path: below }
     }
 
-    /// Reads the instance node called `name`. What it says and cannot be used is in its `remarks`.
+    /// Reads the instance node called `name`. What it says and cannot be used is in its `remarks`: where that is all of
+    /// its data, the instance has nothing but its name.
     ///
     /// # Errors
     /// Why the node is malformed.
     pub fn decode_instance(&self, name: &str, data: &[u8]) -> Result<Instance, Error> {
         let mut instance = Instance::new(name, name::endpoint(name)?);
-        json::instance(json::properties(data)?, &mut instance);
+        match json::properties(data) {
+            Ok((properties, remark)) => {
+                json::instance(properties, &mut instance);
+                instance.remarks.splice(0..0, remark);
+            }
+            Err(error) => instance.remarks.push(format!("{error}; it is served with defaults")),
+        }
+        Ok(instance)
+    }
+
+    /// The instance node called `name` whose data cannot be had at all, and why not.
+    ///
+    /// # Errors
+    /// Why the node is malformed.
+    pub fn unread_instance(&self, name: &str, why: &str) -> Result<Instance, Error> {
+        let mut instance = Instance::new(name, name::endpoint(name)?);
+        instance.remarks.push(format!("{why}; it is served with defaults"));
         Ok(instance)
     }
 
@@ -204,7 +230,11 @@ impl Config {
     /// used. A node that cannot be read at all is one such thing: the instances are served as if it were empty.
     pub fn decode_service(&self, data: &[u8]) -> (Defaults, Vec<String>) {
         match json::properties(data) {
-            Ok(properties) => json::defaults(properties),
+            Ok((properties, remark)) => {
+                let (defaults, mut remarks) = json::defaults(properties);
+                remarks.splice(0..0, remark);
+                (defaults, remarks)
+            }
             Err(error) => (Defaults::default(), vec![error.to_string()]),
         }
     }
@@ -252,7 +282,7 @@ impl Config {
 
 /// Whose registration it is, as [`INSTANCE_ID`] in the data says; none where the data does not say it.
 pub fn instance_id(data: &[u8]) -> Option<String> {
-    json::properties(data).ok()?.remove(INSTANCE_ID)?.as_str().map(str::to_owned)
+    json::properties(data).ok()?.0.remove(INSTANCE_ID)?.as_str().map(str::to_owned)
 }
 
 /// Reads `host:port`, as instances are called; an IPv6 address stands in brackets.

@@ -3,7 +3,7 @@
 //! The port stands behind the last colon. Host names are checked only as far as needed to make a domain name of them
 //! later: registries hold single labels and underscores.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Error;
 use crate::model::{Endpoint, Host};
@@ -32,7 +32,7 @@ pub(super) fn port(text: &str) -> Result<u16, Error> {
 /// Reads a host by itself, where an IPv6 address needs no brackets.
 pub(super) fn any_host(text: &str) -> Result<Host, Error> {
     match text.parse::<Ipv6Addr>() {
-        Ok(address) => Ok(Host::V6(address)),
+        Ok(address) => usable(address.into()),
         Err(_) => registered_host(text),
     }
 }
@@ -40,10 +40,10 @@ pub(super) fn any_host(text: &str) -> Result<Host, Error> {
 fn registered_host(text: &str) -> Result<Host, Error> {
     if let Some(inner) = text.strip_prefix('[') {
         let address = inner.strip_suffix(']').and_then(|inner| inner.parse().ok());
-        return address.map(Host::V6).ok_or(Error::BadV6);
+        return address.map(IpAddr::V6).ok_or(Error::BadV6).and_then(usable);
     }
     if let Ok(address) = text.parse::<Ipv4Addr>() {
-        return Ok(Host::V4(address));
+        return usable(address.into());
     }
     if text.contains(':') {
         return Err(Error::BareV6);
@@ -56,10 +56,46 @@ fn registered_host(text: &str) -> Result<Host, Error> {
     if name.len() > LONGEST_HOST || name.contains(odd) || name.split('.').any(str::is_empty) {
         return Err(Error::BadHost);
     }
-    if name.rsplit('.').next().is_some_and(is_number) {
+    // As browsers and `inet_aton` have it, which take these for addresses.
+    if name.rsplit('.').next().is_some_and(|last| is_number(last) || is_hexadecimal(last)) {
         return Err(Error::BadV4);
     }
-    Ok(Host::Name(name.into()))
+    if name.split('.').any(|label| label == "*") {
+        return Err(Error::Wildcard);
+    }
+    let is_local = |name: &str| name.rsplit('.').next().is_some_and(|last| last.eq_ignore_ascii_case("localhost"));
+    if is_local(name) {
+        return Err(Error::Unusable("`localhost`, which is another host wherever it is looked up"));
+    }
+    if name.is_ascii() {
+        return Ok(Host::Name(name.into()));
+    }
+    let ascii = idna::domain_to_ascii(name).map_err(|_| Error::BadIdn)?;
+    if ascii.len() > LONGEST_HOST || ascii.split('.').any(|label| label.is_empty() || label.len() > 63) {
+        return Err(Error::BadIdn);
+    }
+    // What the mapping makes of it may be an address, or not be a name at all.
+    if ascii.is_ascii() && ascii != name { registered_host(&ascii) } else { Err(Error::BadIdn) }
+}
+
+/// The host at an address, if clients can reach anybody there. An IPv4-mapped one is its IPv4 address (RFC 4291 §2.5.5.2).
+fn usable(address: IpAddr) -> Result<Host, Error> {
+    let address = address.to_canonical();
+    let why = match address {
+        IpAddr::V4(v4) if v4.octets()[0] == 0 => "in 0.0.0.0/8, which is no host's address (RFC 1122)",
+        IpAddr::V4(v4) if v4.is_broadcast() => "the broadcast address",
+        IpAddr::V6(v6) if v6.is_unspecified() => "::, which is no host's address (RFC 4291)",
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => "a link-local address without its interface",
+        _ if address.is_multicast() => "a multicast address",
+        _ => return Ok(address.into()),
+    };
+    Err(Error::Unusable(why))
+}
+
+/// Whether it is `0x` and hexadecimal digits, or nothing more.
+fn is_hexadecimal(text: &str) -> bool {
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    digits.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 fn is_number(text: &str) -> bool {
@@ -92,13 +128,108 @@ mod tests {
         for name in ["[10.0.0.1]:80", "[::1:80", "[]:80", "[fe80::1%eth0]:80"] {
             assert_eq!(reason(name), "BadV6", "{name}");
         }
-        for name in ["10.0.0.300:80", "10.0.0:80", "42:80"] {
+        for name in ["10.0.0.300:80", "10.0.0:80", "42:80", "0x0a000001:80", "a.0X1F:80", "0x:80", "010.0.0.1:80"] {
             assert_eq!(reason(name), "BadV4", "{name}");
         }
         for name in ["a b:80", "a\u{7}:80", "a/b:80", ".:80", "a..b:80", ".a:80"] {
             assert_eq!(reason(name), "BadHost", "{name}");
         }
         assert_eq!(reason(&format!("{}:80", "x".repeat(254))), "BadHost");
+    }
+
+    #[test]
+    fn addresses_at_which_nobody_is_are_refused_and_those_of_few_are_not() {
+        for name in [
+            "0.0.0.0:80",
+            "0.1.2.3:80",
+            "[::]:80",
+            "255.255.255.255:80",
+            "224.0.0.1:80",
+            "239.1.2.3:80",
+            "[ff02::1]:80",
+            "[fe80::1]:80",
+            "[febf::1]:80",
+            "[::ffff:0.0.0.0]:80",
+            "[::ffff:224.0.0.1]:80",
+            "localhost:80",
+            "LOCALHOST.:80",
+            "db.localhost:80",
+        ] {
+            assert!(matches!(endpoint(name), Err(Error::Unusable(_))), "{name}");
+        }
+        for name in [
+            "127.0.0.1:80",
+            "127.9.9.9:80",
+            "[::1]:80",
+            "169.254.1.1:80",
+            "10.0.0.1:80",
+            "[fd00::1]:80",
+            "localhost.example.com:80",
+            "mylocalhost:80",
+        ] {
+            assert_eq!(endpoint(name).unwrap().to_string(), name);
+        }
+        assert_eq!(endpoint("[::ffff:10.0.0.7]:80").unwrap().to_string(), "10.0.0.7:80");
+        assert_eq!(any_host("::ffff:10.0.0.7").unwrap(), any_host("10.0.0.7").unwrap());
+        assert!(any_host("::").is_err() && any_host("0.0.0.0").is_err());
+    }
+
+    #[test]
+    fn hosts_in_other_scripts_become_domain_names_or_are_refused() {
+        let host =
+            |name: &str| endpoint(name).map(|endpoint| endpoint.to_string()).map_err(|error| format!("{error:?}"));
+        assert_eq!(host("bücher.Example:80").unwrap(), "xn--bcher-kva.example:80");
+        assert_eq!(host("münchen_1.example:80").unwrap(), "xn--mnchen_1-65a.example:80");
+        for name in ["*:80", "*.example.com:80", "a.*.b:80"] {
+            assert_eq!(host(name).unwrap_err(), "Wildcard", "{name}");
+        }
+        assert!(host("\u{2488}\u{ad}.example\u{fffe}:80").is_err());
+        assert!(host(&format!("{}:80", "ü".repeat(70))).is_err());
+        assert!(host("１.２.３.300:80").is_err(), "digits of another width");
+    }
+
+    /// Whatever it is called, nothing panics, and what is taken is a host that can be written and read again.
+    #[test]
+    fn seeded_garbage_is_refused_or_comes_back_the_same() {
+        let pieces = [
+            "ü",
+            "*",
+            ".",
+            "0x",
+            "10",
+            "xn--",
+            "[",
+            "]",
+            "::",
+            "ffff:",
+            "localhost",
+            "\u{202e}",
+            "\u{ad}",
+            ":",
+            "80",
+            "a",
+            "_",
+            " ",
+            "\u{0}",
+            "ß",
+            "१",
+            "%",
+            "-",
+            "\u{3002}",
+        ];
+        let mut rng = fastrand::Rng::with_seed(5);
+        let mut taken = 0;
+        for _ in 0..50_000 {
+            let mut name: String = (0..rng.usize(..7)).map(|_| pieces[rng.usize(..pieces.len())]).collect();
+            name += ":80";
+            if let Ok(endpoint) = self::endpoint(&name) {
+                taken += 1;
+                let text = endpoint.to_string();
+                assert!(text.is_ascii(), "{name:?} is {text:?}");
+                assert_eq!(self::endpoint(&text).unwrap(), endpoint, "{name:?}");
+            }
+        }
+        assert!(taken > 1000, "{taken}");
     }
 
     #[test]

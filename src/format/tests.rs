@@ -197,19 +197,65 @@ fn a_service_says_defaults_and_a_broken_one_says_nothing() {
 }
 
 #[test]
-fn garbage_is_malformed_with_a_reason_and_costs_little() {
-    let reason = |data: &[u8]| decode(data).unwrap_err().to_string();
-    assert!(reason(b"{\"weight\":").contains("begins like a JSON object"));
-    assert!(reason(b"{hello").contains("begins like a JSON object"));
-    assert_eq!(reason(&[0xff, 0xfe, 0x00]), "its data is not UTF-8 text");
-    assert_eq!(reason(&vec![b'x'; 900_000]), "its data has 900000 bytes; more than 65536 are not read");
+fn data_that_cannot_be_read_costs_no_instance_and_are_told() {
+    let remark = |data: &[u8]| {
+        let read = decode(data).unwrap();
+        assert_eq!(Instance { remarks: Vec::new(), ..read.clone() }, Instance::new(&read.name, read.endpoint.clone()));
+        read.remarks.join("; ")
+    };
+    assert!(remark(b"{\"weight\":").contains("begins like a JSON object"));
+    assert!(remark(b"{hello").ends_with("it is served with defaults"));
+    assert_eq!(remark(&[0xff, 0xfe, 0x00]), "its data is not UTF-8 text; it is served with defaults");
+    assert!(remark(&vec![b'x'; 900_000]).starts_with("its data has 900000 bytes; more than 65536 are not read"));
     let deep = |depth: usize| format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth)).into_bytes();
     let started = Instant::now();
-    assert!(reason(&deep(200_000)).contains("more than 65536"));
-    assert!(reason(&deep(9_000)).contains("recursion limit exceeded"));
+    assert!(remark(&deep(200_000)).contains("more than 65536"));
+    assert!(remark(&deep(9_000)).contains("recursion limit exceeded"));
     assert!(started.elapsed() < Duration::from_secs(1));
     let unclosed = "{\"a\":[".repeat(10_000);
-    assert!(reason(unclosed.as_bytes()).contains("recursion limit exceeded"));
+    assert!(remark(unclosed.as_bytes()).contains("recursion limit exceeded"));
+}
+
+#[test]
+fn what_python_writes_costs_that_value_alone() {
+    let read = decode(
+        br#"{"weight":5,"load":NaN,"most":Infinity,"least":-Infinity,"big":1e999,"emoji":"\ud83d","state":"down"}"#,
+    )
+    .unwrap();
+    assert_eq!((read.weight, read.state), (Some(5), State::Down));
+    assert_eq!(metadata(&read).last(), Some(&("most", "null")));
+    assert_eq!(read.remarks.len(), 1, "{:?}", read.remarks);
+    assert!(read.remarks[0].starts_with("5 of its values"), "{:?}", read.remarks);
+    assert_eq!(decode(br#"{"weight":NaN}"#).unwrap().weight, None);
+}
+
+#[test]
+fn a_byte_order_mark_hides_nothing_and_five_point_nought_is_five() {
+    let read = decode("\u{feff}{\"weight\":5.0,\"priority\":\"2.0\",\"ttl\":30.0,\"ports\":{\"http\":8080.0},\"state\":\"OUT_OF_SERVICE\"}".as_bytes()).unwrap();
+    assert_eq!((read.weight, read.priority, read.ttl, read.state), (Some(5), Some(2), Some(30), State::Down));
+    assert_eq!((read.ports[0].1.port, read.remarks.len()), (8080, 0), "{:?}", read.remarks);
+    let read = decode(br#"{"weight":5.5,"priority":1e300,"ports":{"http":0.0}}"#).unwrap();
+    assert_eq!((read.weight, read.priority, read.ports.len(), read.remarks.len()), (None, None, 0, 3));
+}
+
+#[test]
+fn seeded_garbage_in_data_never_panics_and_never_costs_the_instance() {
+    let good = br#"{"weight":5.0,"tags":["a",NaN],"ports":{"http":"[::ffff:1.2.3.4]:80"},"x":"\ud83d","ttl":"1s"}"#;
+    let mut rng = fastrand::Rng::with_seed(9);
+    for _ in 0..20_000 {
+        let mut data = good.to_vec();
+        for _ in 0..rng.usize(..6) {
+            let at = rng.usize(..data.len());
+            match rng.u8(..3) {
+                0 => data[at] = rng.u8(..),
+                1 => data.truncate(at + 1),
+                _ => data.insert(at, rng.u8(..)),
+            }
+        }
+        let read = decode(&data).unwrap();
+        assert_eq!(read.endpoint.port, 8080);
+        Config::default().decode_service(&data);
+    }
 }
 
 mod settings {

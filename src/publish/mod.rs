@@ -416,7 +416,7 @@ impl Core {
             Some(_) => !self.unread.hides(&folded),
             None => self.unread.is_empty(&folded),
         };
-        let Reading { service, mut malformed } = reading.unwrap_or_default();
+        let Reading { service, mut malformed, .. } = reading.unwrap_or_default();
         let mut offered = Vec::with_capacity(self.targets.len());
         for (target, origin) in self.targets.iter().zip(origins) {
             let context = target.context(origin, self.hosts.known(), &folded).zip(below(&folded, &target.under));

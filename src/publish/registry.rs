@@ -1,7 +1,7 @@
 //! Reads services out of the mirrored tree: which znodes make one service, and what they say together.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ use crate::keeper::driver::SharedTree;
 use crate::keeper::links::Links;
 use crate::keeper::mirror::Together;
 use crate::keeper::tree::{Entry, Tree};
-use crate::model::{Malformed, Service, State};
+use crate::model::{Endpoint, Host, Instance, Malformed, Protocol, Service, State};
 use crate::zone::name::Name;
 
 /// How one registry's services are found in its tree.
@@ -34,6 +34,40 @@ pub struct Reading {
     pub service: Service,
     /// Nodes of it that were skipped, and properties that were not used, each with its path.
     pub malformed: Vec<Malformed>,
+    /// Which of two nodes of one endpoint goes before, for each instance: the ephemeral one, then the younger.
+    precedence: Vec<(bool, i64)>,
+    /// Where among the instances each endpoint is, while they are read.
+    places: HashMap<(Endpoint, Protocol), usize>,
+}
+
+impl Reading {
+    /// Takes an instance in; of two at one endpoint, and of one protocol, one.
+    fn add(&mut self, instance: Instance, precedence: (bool, i64), path: &Path) {
+        let mut endpoint = instance.endpoint.clone();
+        if let Host::Name(name) = &mut endpoint.host {
+            name.make_ascii_lowercase();
+        }
+        let next = self.service.instances.len();
+        let place = *self.places.entry((endpoint, instance.protocol)).or_insert(next);
+        if place == next {
+            self.service.instances.push(instance);
+            self.precedence.push(precedence);
+            return;
+        }
+        let other = &mut self.service.instances[place];
+        let directory = path.parent().unwrap_or_default().to_owned();
+        let mut tell = |lost: &str, shown: &str| {
+            let reason = format!("it is the same endpoint as {shown}, which is served in its place");
+            self.malformed.push(Malformed { path: format!("{directory}/{lost}"), reason });
+        };
+        if precedence > self.precedence[place] {
+            tell(&other.name, &instance.name);
+            *other = instance;
+            self.precedence[place] = precedence;
+        } else {
+            tell(&instance.name, &other.name);
+        }
+    }
 }
 
 impl Layout {
@@ -122,7 +156,14 @@ impl Layout {
     ) {
         let mut malformed = |reason: String| reading.malformed.push(Malformed { path: path.to_string(), reason });
         let known = match entry {
-            Entry::Unreadable(error) => return malformed(error.to_string()),
+            Entry::Unreadable(error) => match self.format.unread_instance(name, &error.to_string()) {
+                Err(error) => return malformed(error.to_string()),
+                Ok(instance) => {
+                    instance.remarks.iter().cloned().for_each(malformed);
+                    reading.add(instance, (false, 0), path);
+                    return;
+                }
+            },
             Entry::Known(known) => known,
         };
         let (data, remarks) = taken(&known.data);
@@ -131,7 +172,7 @@ impl Layout {
             Ok(mut instance) => {
                 instance.remarks.extend(remarks);
                 instance.remarks.iter().cloned().for_each(malformed);
-                reading.service.instances.push(instance);
+                reading.add(instance, (known.ephemeral_owner != 0, known.czxid), path);
             }
         }
     }
@@ -331,7 +372,7 @@ impl Reader {
     pub fn read(&self, below: &str) -> Option<Reading> {
         self.read_now(below).or_else(|| {
             self.held(below)?;
-            Some(Reading { service: Service { path: below.to_owned(), ..Service::default() }, malformed: Vec::new() })
+            Some(Reading { service: Service { path: below.to_owned(), ..Service::default() }, ..Reading::default() })
         })
     }
 

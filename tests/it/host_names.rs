@@ -6,10 +6,6 @@ use crate::harness::eventually;
 
 const TREE: &str = "\
 /services
-  /here
-    /providers
-      /localhost:8080
-      /192.0.2.9:8080
   /nowhere
     /providers
       /nowhere.invalid:80
@@ -28,16 +24,7 @@ async fn hosts_are_flattened_and_never_beside_an_alias() {
     let zone = "[[zone]]\norigin = \"service.\"\nttl = \"60s\"\n";
     let server = Running::start(&format!("[registry.main]\nmemory = \"{}\"\n{zone}", seed.display()));
     let answer = |query: &str| dig(server.dns, query).answer;
-    eventually("the addresses of localhost", async || {
-        answer("A here.service").contains(&"here.service. 30 IN A 127.0.0.1".to_owned()).then_some(())
-    })
-    .await;
-    assert!(answer("A here.service").contains(&"here.service. 30 IN A 192.0.2.9".to_owned()), "one set has one TTL");
-    assert_eq!(answer("A localhost.addr.service"), ["localhost.addr.service. 30 IN A 127.0.0.1"]);
-    let srv = dig(server.dns, "SRV here.service");
-    assert!(srv.answer.contains(&"here.service. 30 IN SRV 0 10 8080 localhost.addr.service.".to_owned()), "{srv:?}");
-    assert!(srv.additional.iter().any(|line| line.starts_with("localhost.addr.service. 30 IN A 127.0.0.1")), "{srv:?}");
-
+    eventually("an answer", async || (answer("A target.service").len() == 1).then_some(())).await;
     let of_nowhere = dig(server.dns, "SRV nowhere.service").data();
     assert_eq!(of_nowhere, ["0 10 80 nowhere.invalid."]);
     assert_eq!(answer("CNAME nowhere.service"), [""; 0]);

@@ -30,6 +30,7 @@ mod page;
 mod past;
 mod rate;
 mod readers;
+mod registered_values;
 mod reload;
 mod restart;
 mod rfc8906;

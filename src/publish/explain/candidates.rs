@@ -56,7 +56,10 @@ impl Form {
 
     /// Why an instance that is up is not meant; none when it is.
     pub(super) fn refuses(&self, instance: &Instance) -> Option<String> {
-        let is = |text: &str, wanted: &[u8]| label::exact(text).is_ok_and(|label| label == wanted);
+        let is = |text: &str, wanted: &[u8]| {
+            let spelled = || !text.is_ascii() && label::host_name(text).is_some_and(|label| label == wanted);
+            label::exact(text).is_ok_and(|label| label == wanted) || spelled()
+        };
         let speaks = |protocol| {
             (instance.protocol != protocol)
                 .then(|| format!("it speaks {}, not {}", word(instance.protocol), word(protocol)))

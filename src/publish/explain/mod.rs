@@ -159,7 +159,7 @@ pub(super) fn sources(seen: &Seen<'_>, view: &View, name: &Name) -> String {
         }
         text.push_str(&held::lines(seen, view, &candidate.path));
         text.push_str(&hops(seen, &full));
-        if let Some(Reading { service, malformed }) = seen.read(&candidate.path) {
+        if let Some(Reading { service, malformed, .. }) = seen.read(&candidate.path) {
             let mut instances = service.instances.iter().peekable();
             if instances.peek().is_none() && malformed.is_empty() {
                 text.push_str("  it is there and has no instance\n");

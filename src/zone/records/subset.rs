@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::name::Name;
+use super::super::name::{Name, NameError};
 use super::label;
 
 /// Most names of tags that one service has.
@@ -22,7 +22,9 @@ pub(in super::super) type Tags = BTreeSet<Vec<u8>>;
 
 /// The labels of these tags; those that make none are left out and told.
 pub(in super::super) fn labels(tags: &[Box<str>], mut bad: impl FnMut(&str)) -> Tags {
-    tags.iter().filter_map(|tag| label::exact(tag).map_err(|_| bad(tag)).ok()).collect()
+    let one =
+        |tag: &str| if tag.is_ascii() { label::exact(tag) } else { label::host_name(tag).ok_or(NameError::BadElement) };
+    tags.iter().filter_map(|tag| one(tag).map_err(|_| bad(tag)).ok()).collect()
 }
 
 /// The combinations of a service: the labels in front of its name, the leftmost first, and the instances by their place

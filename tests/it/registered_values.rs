@@ -1,0 +1,75 @@
+//! Endpoints as people register them: what no client could use is lost, with a reason, and never costs its neighbours; what
+//! can be read of odd data is.
+
+use crate::harness::admin::page;
+use crate::harness::app::{Running, scratch};
+use crate::harness::dig::dig;
+use crate::harness::eventually;
+
+const TREE: &str = r#"/services
+  /bad
+    /providers
+      /0.0.0.0:80
+      /[::]:80
+      /255.255.255.255:80
+      /224.0.0.1:80
+      /[fe80::1]:80
+      /[ff02::1]:80
+      /localhost:80
+      /db.localhost:80
+      /0x0a000001:80
+      /*:80
+      /*.example.com:80
+      /192.0.2.1:80
+  /odd
+    /providers
+      /127.0.0.1:80
+      /[::1]:80
+      /169.254.1.1:80
+      /[::ffff:192.0.2.7]:80
+  /twice
+    /providers
+      /192.0.2.1:80
+      /192.0.2.1:080
+        weight = 77
+      /[2001:db8::1]:80
+      /[2001:DB8:0::1]:80
+  /python
+    /providers
+      /192.0.2.1:80
+        string_value = '{"weight":5,"load":NaN,"most":1e999,"emoji":"\\ud83d"}'
+      /192.0.2.2:80
+        string_value = '{"weight":'
+  /idn
+    /providers
+      /bücher.example:80
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_client_can_use_is_not_served_and_what_can_be_read_is() {
+    let seed = scratch("seed.tree");
+    std::fs::write(&seed, TREE).unwrap();
+    let zones = "[[zone]]\norigin = \"service.\"\n[[zone]]\norigin = \"2.0.192.in-addr.arpa.\"\n";
+    let server = Running::start(&format!("[registry.main]\nmemory = \"{}\"\n{zones}", seed.display()));
+    let data = |query: &str| dig(server.dns, query).data();
+    eventually("an answer", async || (!data("A bad.service").is_empty()).then_some(())).await;
+    assert_eq!(data("A bad.service"), ["192.0.2.1"]);
+    assert_eq!(data("AAAA bad.service"), [""; 0]);
+    assert_eq!(data("SRV bad.service"), ["0 10 80 192-0-2-1.addr.service."]);
+    let malformed = page(server.admin, "/v1/services/bad");
+    for reason in ["0.0.0.0/8", "broadcast", "multicast", "link-local", "localhost", "ends in a number", "wildcard"] {
+        assert!(malformed.contains(reason), "{reason}: {malformed}");
+    }
+
+    assert_eq!(data("A odd.service"), ["127.0.0.1", "169.254.1.1", "192.0.2.7"]);
+    assert_eq!(data("AAAA odd.service"), ["::1"]);
+    assert!(data("SRV odd.service").contains(&"0 10 80 192-0-2-7.addr.service.".to_owned()));
+    assert_eq!(data("-x 192.0.2.7"), ["192-0-2-7.addr.service."]);
+
+    assert_eq!(data("SRV twice.service").len(), 2, "{:?}", data("SRV twice.service"));
+    assert_eq!(data("PTR _twice._tcp.service").len(), 2);
+
+    assert_eq!(data("SRV python.service"), ["0 10 80 192-0-2-2.addr.service.", "0 5 80 192-0-2-1.addr.service."]);
+    assert_eq!(data("SRV idn.service"), ["0 10 80 xn--bcher-kva.example."]);
+    server.stop().await;
+}
