@@ -23,6 +23,16 @@ impl HostIdentity {
         said.unwrap_or_else(|| Self(format!("{:032x}", fastrand::u128(..))))
     }
 
+    /// The identity that the file at `path` keeps, or, where that cannot be had, the one of [`Self::of_this_host`], which
+    /// is logged: a file that only tells hosts apart must not keep DNS down.
+    pub fn kept_in_or_own(path: &Path) -> Self {
+        Self::kept_in(path).unwrap_or_else(|error| {
+            let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            tracing::warn!(%error, cause, "the identity file is left out, and the machine-id taken, until the next start");
+            Self::of_this_host()
+        })
+    }
+
     /// The identity that the file at `path` keeps; a new one is drawn and put there where there is none yet. For hosts
     /// that share their machine-id, as copies of one image do.
     ///
@@ -30,6 +40,10 @@ impl HostIdentity {
     /// [`Error::KeepIdentity`].
     pub fn kept_in(path: &Path) -> Result<Self, Error> {
         let failed = |error| Error::KeepIdentity { path: path.to_owned(), error };
+        // A FIFO would be waited for.
+        if fs::metadata(path).is_ok_and(|file| !file.is_file()) {
+            return Err(failed(std::io::Error::new(ErrorKind::InvalidData, "it is not a regular file")));
+        }
         match fs::read_to_string(path) {
             Ok(text) => Self::new(&text)
                 .ok_or_else(|| failed(std::io::Error::new(ErrorKind::InvalidData, "the file is empty; delete it"))),
@@ -102,6 +116,7 @@ mod tests {
         assert_eq!(HostIdentity::kept_in(&path).unwrap(), drawn);
         fs::write(&path, "\n").unwrap();
         assert!(HostIdentity::kept_in(&path).is_err());
+        assert_eq!(HostIdentity::kept_in_or_own(&path), HostIdentity::of_this_host());
         fs::remove_dir_all(path.parent().and_then(Path::parent).unwrap()).unwrap();
         assert_ne!(HostIdentity::kept_in(&path).unwrap(), drawn);
         fs::remove_dir_all(path.parent().and_then(Path::parent).unwrap()).unwrap();

@@ -1,6 +1,7 @@
 //! Files that are read again while the program runs: zone files, and the seed of an in-memory registry.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -12,11 +13,17 @@ use tracing::{info, warn};
 use crate::keeper::memory::Memory;
 use crate::keeper::text;
 use crate::publish::{SharedWriter, unix_now};
+use crate::zone::Freshness;
+use crate::zone::build::{Offer, Rank};
 use crate::zone::file::{self, status::Status};
 use crate::zone::name::Name;
+use crate::zone::unknown::{Scope, Unknown};
 
 /// How often a followed file is looked at. An edit shows within a second.
 const LOOK: Duration = Duration::from_millis(250);
+
+/// The source of a zone that says that its file is unread. No service's path begins with a slash.
+const UNREAD: &str = "/file";
 
 /// A zone's master file, and what it includes. Cheap to clone: one is followed, another is read again at SIGHUP.
 #[derive(Clone)]
@@ -24,15 +31,17 @@ pub(super) struct ZoneFile {
     path: PathBuf,
     origin: Name,
     writer: SharedWriter,
+    /// Whether the zone is this file and nothing else: then it is unknown until the file was read.
+    is_all: bool,
     status: Status,
     /// Every file that was looked for at the last reading, and how it was then.
     read: Arc<Mutex<Stamps>>,
 }
 
 impl ZoneFile {
-    pub(super) fn new(path: PathBuf, origin: Name, writer: SharedWriter) -> Self {
+    pub(super) fn new(path: PathBuf, origin: Name, writer: SharedWriter, is_all: bool) -> Self {
         let (status, read) = (Status::new(&path), Arc::new(Mutex::new(Stamps::from([(path.clone(), None)]))));
-        Self { path, origin, writer, status, read }
+        Self { path, origin, writer, is_all, status, read }
     }
 
     /// What has become of it, for those who show it.
@@ -44,12 +53,13 @@ impl ZoneFile {
     pub(super) fn load(&self) -> anyhow::Result<()> {
         // Held to the end: of two readings the later one is in force.
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = look(&read);
+        let (before, begun) = (look(&read), SystemTime::now());
         let mut files = Vec::new();
         let outcome = file::read_noting(&self.path, &self.origin, &mut files);
         // A file that was known is as it was before it was read: what came since is still to be read.
         let stamp_of = |file: PathBuf| {
-            let stamp = before.get(&file).copied().unwrap_or_else(|| stamp(&file));
+            let new = || stamp(&file).filter(|stamp| !stamp.is_after(begun));
+            let stamp = before.get(&file).copied().unwrap_or_else(new);
             (file, stamp)
         };
         *read = files.into_iter().map(stamp_of).collect();
@@ -57,17 +67,43 @@ impl ZoneFile {
             self.status.refused(problems.iter().map(ToString::to_string).collect());
             listed(&problems)
         })?;
+        // Cut to nothing by a full disk or an unfinished write. One that is meant to be empty has a comment.
+        if parsed.records.is_empty() && std::fs::metadata(&self.path).is_ok_and(|file| file.len() == 0) {
+            let why = format!("{}: the file is empty", self.path.display());
+            self.status.refused(vec![why.clone()]);
+            return Err(anyhow!(why));
+        }
         for remark in &parsed.remarks {
             warn!("{remark}");
         }
         let mut writer = super::lock(&self.writer);
         writer.put_static(parsed.records);
+        writer.put(UNREAD, Vec::new());
         writer.commit(unix_now());
+        if self.is_all {
+            writer.zone().set_freshness(Freshness::Fresh);
+        }
         self.status.taken(Instant::now());
         Ok(())
     }
 
-    /// Reads it again, and says what came of that.
+    /// Reads it for the first time. Where it cannot be read, that is logged, and names that it may have are SERVFAIL until
+    /// it is mended; those of a registry are answered. A zone that is this file alone is SERVFAIL as a whole.
+    pub(super) fn load_first(&self) {
+        let Err(error) = self.load() else { return };
+        let (zone, error) = (&self.origin, format!("{error:#}"));
+        warn!(%zone, error, "the zone file is left out until it is mended");
+        let text = "the zone file cannot be read".into();
+        let unknown = Unknown { scope: Scope::Everything, below: true, code: 0, text };
+        let mut writer = super::lock(&self.writer);
+        // The wildcard is what all names have that nothing else has; a registry's own services win.
+        if let Ok(owner) = Name::parse(&format!("*.{}", self.origin)) {
+            writer.put(UNREAD, vec![Offer { owner, rank: Rank::Alias, sets: [unknown.set()].into() }]);
+            writer.commit(unix_now());
+        }
+    }
+
+    /// Reads it again, and logs the outcome.
     pub(super) fn reload(&self) {
         let file = self.path.display();
         match self.load() {
@@ -113,15 +149,18 @@ impl ZoneFile {
 pub(super) struct Seed {
     path: PathBuf,
     memory: Memory,
+    /// The file's state before it was last read.
+    read: Mutex<Option<Stamp>>,
 }
 
 impl Seed {
     pub(super) fn new(path: PathBuf, memory: Memory) -> Self {
-        Self { path, memory }
+        Self { path, memory, read: Mutex::new(None) }
     }
 
     /// Reads it into the registry by the fewest writes; on an error the registry stays as it is.
     pub(super) fn load(&self) -> anyhow::Result<()> {
+        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = stamp(&self.path);
         let text = std::fs::read_to_string(&self.path)
             .with_context(|| format!("cannot read the seed {}", self.path.display()))?;
         let place = |problem: &text::Problem| format!("{}:{problem}", self.path.display());
@@ -134,7 +173,9 @@ impl Seed {
 
     /// Reads it again whenever it changes, until `stop`.
     pub(super) async fn follow(self, stop: CancellationToken) {
-        let (mut read, mut last) = (stamp(&self.path), None);
+        // An edit since the first reading is read.
+        let mut read = *self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = None;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -155,17 +196,46 @@ impl Seed {
 }
 
 /// Files, and what they were like when they were looked at.
-type Stamps = BTreeMap<PathBuf, Option<(SystemTime, u64)>>;
+type Stamps = BTreeMap<PathBuf, Option<Stamp>>;
 
 /// The same files as they are now.
 fn look(files: &Stamps) -> Stamps {
     files.keys().map(|path| (path.clone(), stamp(path))).collect()
 }
 
-/// What changes when a file is written.
-fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
-    let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
+/// A file's state, which differs after every edit: also one that keeps the time of modification and the size (`cp -p`,
+/// `rsync -t`, stores whose files are all of 1970), as the kernel alone sets the time of change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    /// Device and inode.
+    file: (u64, u64),
+    /// Of the last change of content, owner, mode or name, since 1970.
+    changed: (i64, i64),
+    modified: (i64, i64),
+    size: u64,
+}
+
+impl Stamp {
+    /// Whether the file may have changed after `moment`.
+    pub(crate) fn is_after(&self, moment: SystemTime) -> bool {
+        // The kernel's clock for files moves in steps of some milliseconds.
+        const STEP: Duration = Duration::from_millis(20);
+        let moment = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().saturating_sub(STEP);
+        let (seconds, nanoseconds) = self.changed;
+        let changed = Duration::from_secs(seconds.try_into().unwrap_or(0));
+        changed + Duration::from_nanos(nanoseconds.try_into().unwrap_or(0)) >= moment
+    }
+}
+
+/// The file's state now, if it is there.
+pub(crate) fn stamp(path: &Path) -> Option<Stamp> {
+    let file = std::fs::metadata(path).ok()?;
+    Some(Stamp {
+        file: (file.dev(), file.ino()),
+        changed: (file.ctime(), file.ctime_nsec()),
+        modified: (file.mtime(), file.mtime_nsec()),
+        size: file.len(),
+    })
 }
 
 /// All problems of a file as one error, a line each.

@@ -6,7 +6,7 @@
 mod cookies;
 mod descriptors;
 mod dns;
-mod files;
+pub(crate) mod files;
 mod handover;
 mod reaper;
 mod serials;
@@ -164,6 +164,8 @@ impl App {
             answering: None,
             admin_socket: None,
         };
+        // Where this fails, what runs already ends before the runtime does.
+        let unfinished = app.stop.clone().drop_guard();
         let sockets = config.dns.as_ref().map(|dns| listen::bind(dns, inherited.dns)).transpose()?;
         let is_meant = |listener: &TcpListener, wanted: SocketAddr| {
             let is_same = |local: SocketAddr| local.ip() == wanted.ip() && [0, local.port()].contains(&wanted.port());
@@ -178,8 +180,8 @@ impl App {
         app.dns = sockets.as_ref().map(|bound| bound.addresses().to_vec()).unwrap_or_default();
         app.admin = admin.as_ref().map(TcpListener::local_addr).transpose().context("the admin socket")?;
 
-        let serials = config.dns.as_ref().and_then(|dns| dns.serial_file.as_deref()).map(Serials::open).transpose()?;
-        let zones = app.zones(config, serials.as_ref())?;
+        let serials = config.dns.as_ref().and_then(|dns| dns.serial_file.as_deref()).map(Serials::open);
+        let zones = app.zones(config, serials.as_ref());
         let mut sources = Sources {
             registries: Vec::new(),
             zones: Zones::new(zones.iter().map(|zone| Arc::clone(lock(&zone.writer).zone())).collect()),
@@ -222,6 +224,7 @@ impl App {
                 ("reaper".into(), Ok(()))
             });
         }
+        unfinished.disarm();
         Ok(app)
     }
 
@@ -359,7 +362,7 @@ impl App {
     }
 
     /// Makes the zones as they are before any registry was read.
-    fn zones(&mut self, config: &Config, serials: Option<&Serials>) -> anyhow::Result<Vec<ZoneOf>> {
+    fn zones(&mut self, config: &Config, serials: Option<&Serials>) -> Vec<ZoneOf> {
         let addresses = self.name_server_addresses();
         let mut zones = Vec::new();
         for zone::config::Config { origin, registry, under, file, ttl, negative_ttl, names, live } in
@@ -372,14 +375,14 @@ impl App {
             let builder = if registry.is_none() && file.is_some() { builder.numbered_by_its_file() } else { builder };
             let mut writer = builder.build();
             writer.zone().set_live(live);
-            if registry.is_none() {
+            if registry.is_none() && file.is_none() {
                 writer.zone().set_freshness(Freshness::Fresh);
             }
             writer.commit(unix_now());
             let writer = Arc::new(Mutex::new(writer));
             if let Some(path) = file {
-                let file = ZoneFile::new(path, origin, Arc::clone(&writer));
-                file.load()?;
+                let file = ZoneFile::new(path, origin, Arc::clone(&writer), registry.is_none());
+                file.load_first();
                 let (followed, stop) = (file.clone(), self.stop.clone());
                 self.parts.spawn(async move {
                     followed.follow(stop).await;
@@ -389,7 +392,7 @@ impl App {
             }
             zones.push(ZoneOf { origin: zone_origin, registry, under, ttl, names, writer });
         }
-        Ok(zones)
+        zones
     }
 
     /// Spawns what serves DNS: the sockets, the secret of cookies, and NOTIFY.
@@ -558,7 +561,7 @@ impl App {
     ) -> anyhow::Result<()> {
         let announce::Settings { state, acl, parent_acl, readonly, .. } = &config.announce.settings;
         let host = match state {
-            Some(path) => announce::identity::HostIdentity::kept_in(path)?,
+            Some(path) => announce::identity::HostIdentity::kept_in_or_own(path),
             None => announce::identity::HostIdentity::of_this_host(),
         };
         let writer = announce::Writer {
@@ -634,6 +637,17 @@ impl App {
         for part in self.config.fixed_differences(&config) {
             warn!("{part} is not what it was: that takes effect at the next start");
             let _ = writeln!(taken, "takes effect at the next start: {part}");
+        }
+        for service in &self.config.announce.services {
+            let same = |other: &&announce::ServiceConfig| {
+                other.name.value == service.name.value
+                    && other.registry.as_ref().map(|registry| &registry.value)
+                        == service.registry.as_ref().map(|registry| &registry.value)
+            };
+            if !config.announce.services.iter().any(|other| same(&other)) {
+                let (service, file) = (&service.name.value, service.file.display());
+                warn!(service, %file, "the service has left the configuration: it is withdrawn");
+            }
         }
         info!(services = config.announce.services.len(), "configuration re-read");
         let services = config.announce.services.len();

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -31,19 +30,43 @@ const TITLE: &str = "# zonekeeper serials: no zone was ever given out with a lat
 /// The file, and what it says.
 #[derive(Debug, Default)]
 pub(super) struct Serials {
-    path: PathBuf,
+    /// None where nothing is to be written.
+    path: Option<PathBuf>,
     reached: BTreeMap<Name, u32>,
 }
 
 impl Serials {
-    /// Reads the file; one that is not there yet is empty.
-    pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
-        let reached = match std::fs::read_to_string(path) {
-            Ok(text) => parse(&text).with_context(|| format!("the serial file {}", path.display()))?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
-            Err(error) => return Err(error).with_context(|| format!("cannot read the serial file {}", path.display())),
+    /// Reads the file; one that is not there yet is empty. Of a damaged one the whole lines are taken. One that cannot be
+    /// read, or is something else, is moved aside, and where that fails, left alone: nothing is kept then. Each of these
+    /// is logged, and none keeps DNS down.
+    pub(super) fn open(path: &Path) -> Self {
+        // A FIFO would be waited for.
+        let text = match std::fs::metadata(path) {
+            Ok(file) if !file.is_file() => Err(std::io::Error::other("it is not a regular file")),
+            _ => std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
         };
-        Ok(Self { path: path.to_owned(), reached })
+        let file = path.display();
+        let (why, reached) = match text {
+            Ok(text) => parse(&text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => (None, BTreeMap::new()),
+            Err(error) => (Some(error.to_string()), BTreeMap::new()),
+        };
+        let mut serials = Self { path: Some(path.to_owned()), reached };
+        if let Some(why) = why {
+            let mut name = path.as_os_str().to_owned();
+            name.push(".refused");
+            let moved = std::fs::rename(path, &name);
+            let moved_to = match &moved {
+                Ok(()) => name.display().to_string(),
+                Err(error) => format!("nowhere, so that no serials are kept: {error}"),
+            };
+            let taken = serials.reached.len();
+            warn!(%file, why, taken, moved_to, "the serial file is not taken as a whole: serials may go back");
+            if moved.is_err() {
+                serials.path = None;
+            }
+        }
+        serials
     }
 
     /// The serial that the first one of a zone must come after; 0 when none is known.
@@ -89,13 +112,14 @@ impl Serials {
 
     /// Writes the file; an error is logged unless the last attempt was one.
     async fn write(&self, failed_before: bool) -> bool {
-        let (path, text) = (self.path.clone(), self.text());
+        let Some(path) = self.path.clone() else { return true };
+        let (text, file) = (self.text(), path.display().to_string());
         let written = tokio::task::spawn_blocking(move || replace(&path, &text)).await;
         match written.map_err(anyhow::Error::from).and_then(|written| written.map_err(Into::into)) {
             Ok(()) => true,
             Err(error) => {
                 if !failed_before {
-                    warn!(file = %self.path.display(), %error, "cannot write the serial file: a restart may go back");
+                    warn!(file, %error, "cannot write the serial file: a restart may go back");
                 }
                 false
             }
@@ -103,22 +127,32 @@ impl Serials {
     }
 }
 
-fn parse(text: &str) -> anyhow::Result<BTreeMap<Name, u32>> {
-    let mut lines = text.lines();
-    if lines.next() != Some(TITLE) {
-        return Err(anyhow!("it is not one: its first line is not \"{TITLE}\""));
+/// The serials of the file's whole lines, and what is wrong with the rest.
+fn parse(text: &str) -> (Option<String>, BTreeMap<Name, u32>) {
+    let Some(lines) = text.strip_prefix(TITLE).and_then(|rest| rest.strip_prefix('\n')) else {
+        let why = if text.is_empty() { "it is empty" } else { "it does not begin as a serial file does" };
+        return (Some(why.to_owned()), BTreeMap::new());
+    };
+    let (mut why, mut reached) = (None, BTreeMap::new());
+    for line in lines.split_inclusive('\n') {
+        // A number without its line's end may be cut off.
+        let parsed = line.strip_suffix('\n').and_then(|line| {
+            let (origin, serial) = line.split_once(' ')?;
+            Some((Name::parse(origin).ok()?, serial.parse().ok()?))
+        });
+        match parsed {
+            Some((origin, serial)) => drop(reached.insert(origin, serial)),
+            None => why = why.or_else(|| Some(format!("it is damaged at {line:?}"))),
+        }
     }
-    lines
-        .map(|line| {
-            let (origin, serial) = line.split_once(' ').ok_or_else(|| anyhow!("it is damaged at \"{line}\""))?;
-            let origin = Name::parse(origin).with_context(|| format!("it is damaged at \"{line}\""))?;
-            Ok((origin, serial.parse().with_context(|| format!("it is damaged at \"{line}\""))?))
-        })
-        .collect()
+    (why, reached)
 }
 
 /// Writes a file so that it is there wholly or not at all, whenever the power goes.
 fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+    if let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        std::fs::create_dir_all(directory)?;
+    }
     let temporary = path.with_extension("new");
     let mut file = std::fs::File::create(&temporary)?;
     file.write_all(text.as_bytes())?;
@@ -164,11 +198,15 @@ mod tests {
     #[test]
     fn what_is_written_is_read_and_nothing_else_is_taken() {
         let reached = BTreeMap::from([(name("service"), 7), (name("10.in-addr.arpa"), u32::MAX)]);
-        let serials = Serials { path: PathBuf::new(), reached: reached.clone() };
-        assert_eq!(parse(&serials.text()).unwrap(), reached);
+        let text = Serials { path: None, reached: reached.clone() }.text();
+        assert_eq!(parse(&text), (None, reached.clone()));
         for bad in ["", "service. 7\n", &format!("{TITLE}\nservice.\n"), &format!("{TITLE}\nservice. x\n")] {
-            assert!(parse(bad).is_err(), "{bad}");
+            let (why, taken) = parse(bad);
+            assert!(why.is_some() && taken.is_empty(), "{bad}");
         }
+        // Cut off in the middle of the last serial: that one would be a wrong one.
+        let (why, taken) = parse(&text[..text.len() - 3]);
+        assert!(why.is_some() && taken.len() == reached.len() - 1, "{taken:?}");
     }
 
     /// The clock was set back an hour, or the zone ran ahead of it.

@@ -59,6 +59,13 @@ pub(super) fn files(config: &Config) -> Report {
             Err(problems) => add(&mut report, &problems, Report::error),
         }
     }
+    report.extend(seeds(config));
+    report
+}
+
+/// Reads the seeds that `config` names, and reports what is wrong with them.
+pub(super) fn seeds(config: &Config) -> Report {
+    let mut report = Report::default();
     for registry in &config.registries {
         if let keeper::config::Source::Memory(path) = &registry.keeper.source {
             seed(path, &mut report);

@@ -17,8 +17,9 @@ use super::ConfigFile;
 use super::signals::{self, Ends};
 use crate::admin::control::{Control, Order, Request};
 use crate::announce;
+use crate::app::files::{Stamp, stamp};
 use crate::app::{self, App, Sockets, Turn};
-use crate::config::{self, Config, Report};
+use crate::config::{self, Config, Report, Snippets};
 
 /// Answer DNS and register services, as the configuration says
 ///
@@ -41,14 +42,20 @@ Examples:
 impl Serve {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let path = self.file.path()?;
-        let config = config::load(&path)?;
-        // All problems of all files at once, before anything is bound.
-        let report = super::check::files(&config);
+        let begun = SystemTime::now();
+        let mut snippets = Snippets::default();
+        let (config, left_out) = config::load_without_broken(&path, &mut snippets)?;
+        // All problems of the seeds at once, before anything is bound. A zone file that is wrong costs itself alone.
+        let report = super::check::seeds(&config);
         if report.errors() > 0 {
             return Err(report.into());
         }
         info!(config = %path.display(), version = env!("CARGO_PKG_VERSION"), "starting");
-        run(&config, Some(&path), |app| {
+        if let Some(report) = left_out {
+            warn!("included files are left out until they are mended:\n{report}");
+        }
+        let read = Stamps::of(&config, begun);
+        run(&config, Some((&path, read, snippets)), |app| {
             for address in app.dns() {
                 info!(%address, "DNS, UDP and TCP");
             }
@@ -61,10 +68,11 @@ impl Serve {
 }
 
 /// Starts what `config` says, calls `started` once everything is bound, and runs until a signal or an order to end.
-/// What is read again, and when `path` is given also when a file of the configuration changes, is the configuration.
+/// The configuration is read again where `followed` names its file, what its files were like when `config` was read, and
+/// the included files as they were then.
 pub(super) fn run(
     config: &Config,
-    path: Option<&Path>,
+    followed: Option<(&Path, Stamps, Snippets)>,
     started: impl FnOnce(&App) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     take_descriptors();
@@ -74,8 +82,7 @@ pub(super) fn run(
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         let (control, orders) = Control::new();
-        let read = Stamps::of(config);
-        let mut turns = Turns { hangup: signal(SignalKind::hangup())?, orders, path, program: program(), read };
+        let mut turns = Turns { hangup: signal(SignalKind::hangup())?, orders, followed, program: program() };
         let app = App::start_with(config, inherited, Some(control))?;
         let (keep, kept) = (app.keep(), ends.keep.clone());
         started(&app)?;
@@ -89,8 +96,8 @@ pub(super) fn run(
             result = keeping => result,
         }
     });
-    // Look-ups of names in progress may block; nobody waits for them.
-    runtime.shutdown_background();
+    // What runs ends by itself, but for look-ups of names and stalled disks, which may block for ever.
+    runtime.shutdown_timeout(LAST_TASKS);
     result
 }
 
@@ -129,6 +136,9 @@ fn take_descriptors() {
     }
 }
 
+/// How long the end waits for what still runs.
+const LAST_TASKS: Duration = Duration::from_millis(200);
+
 /// How often the files of the configuration are looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -140,12 +150,10 @@ struct Turns<'p> {
     hangup: Signal,
     /// What the admin server is asked for.
     orders: mpsc::Receiver<Request>,
-    /// The configuration file; none where there is none.
-    path: Option<&'p Path>,
+    /// The configuration file, all files as they were when they were last read, and what the included ones held.
+    followed: Option<(&'p Path, Stamps, Snippets)>,
     /// The file of this program.
     program: PathBuf,
-    /// The configuration's files as they were when they were last read.
-    read: Stamps,
 }
 
 impl Turns<'_> {
@@ -154,7 +162,7 @@ impl Turns<'_> {
         loop {
             let (by, reply) = tokio::select! {
                 _ = self.hangup.recv() => ("signal", None),
-                () = self.read.changed(), if self.path.is_some() => ("change", None),
+                () = changed(&mut self.followed) => ("change", None),
                 Some(Request { order, reply }) = self.orders.recv() => match order {
                     Order::Reload => ("order", Some(reply)),
                     Order::Leave => {
@@ -172,7 +180,7 @@ impl Turns<'_> {
                     },
                 },
             };
-            match (self.load(by == "signal"), reply) {
+            match (self.load(by == "signal").await, reply) {
                 (Some(Err(report)), Some(reply)) => {
                     let _ = reply
                         .send(Err(format!("the configuration is not taken, the one before stays in force:\n{report}")));
@@ -184,29 +192,53 @@ impl Turns<'_> {
     }
 
     /// Reads the configuration, where there is one. One that cannot be used is reported, and the one in force stays.
-    fn load(&mut self, by_signal: bool) -> Option<Result<Config, Report>> {
-        let path = self.path?;
+    async fn load(&mut self, by_signal: bool) -> Option<Result<Config, Report>> {
+        let (path, read, snippets) = self.followed.as_mut()?;
         info!(config = %path.display(), by_signal, "reading the configuration again");
-        let loaded = config::load(path).and_then(|config| match super::check::files(&config) {
-            report if report.errors() > 0 => Err(report),
-            _ => Ok(config),
+        // An edit while it is read is another one.
+        let begun = SystemTime::now();
+        read.look();
+        let (owned, mut before) = (path.to_owned(), std::mem::take(snippets));
+        // A stalled disk holds up this alone.
+        let loading = tokio::task::spawn_blocking(move || {
+            let loaded = config::load_without_broken(&owned, &mut before);
+            let loaded = loaded.and_then(|(config, broken)| match super::check::seeds(&config) {
+                report if report.errors() > 0 => Err(report),
+                _ => Ok((config, broken)),
+            });
+            (loaded, before)
         });
-        match &loaded {
-            Ok(config) => self.read = Stamps::of(config),
-            Err(report) => {
-                self.read.look();
-                warn!("the configuration is not taken, the one before stays in force:\n{report}");
+        let loaded = match loading.await {
+            Ok((loaded, texts)) => {
+                *snippets = texts;
+                loaded
             }
-        }
-        Some(loaded)
+            Err(error) => {
+                warn!(%error, "reading the configuration failed, the one before stays in force");
+                return None;
+            }
+        };
+        Some(match loaded {
+            Ok((config, broken)) => {
+                if let Some(report) = broken {
+                    warn!("included files are not taken, what they held before stays in force:\n{report}");
+                }
+                read.follow(&config, begun);
+                Ok(config)
+            }
+            Err(report) => {
+                warn!("the configuration is not taken, the one before stays in force:\n{report}");
+                Err(report)
+            }
+        })
     }
 
     /// Has the program's file, which may be a new one, check the configuration.
     async fn check_program(&self) -> Result<PathBuf, String> {
         let (program, shown) = (&self.program, self.program.display());
         let mut command = Command::new(program);
-        match self.path {
-            Some(path) => command.arg("check").arg("--config").arg(path),
+        match &self.followed {
+            Some((path, ..)) => command.arg("check").arg("--config").arg(path),
             None => command.arg("--version"),
         };
         command.stdin(Stdio::null()).kill_on_drop(true);
@@ -223,25 +255,42 @@ impl Turns<'_> {
     }
 }
 
-/// The state of files: when each was last changed, and its size. Directories count as their lists of files.
-struct Stamps(Vec<(PathBuf, Stamp)>);
+/// Returns once a followed file has changed; never where none is followed.
+async fn changed(followed: &mut Option<(&Path, Stamps, Snippets)>) {
+    match followed {
+        Some((_, read, _)) => read.changed().await,
+        None => std::future::pending().await,
+    }
+}
 
-/// None where there is no file.
-type Stamp = Option<(SystemTime, u64)>;
+/// The files of a configuration, and their states. Directories count as their lists of files.
+pub(super) struct Stamps(Vec<(PathBuf, Option<Stamp>)>);
 
 impl Stamps {
-    fn of(config: &Config) -> Self {
-        let mut stamps = Self(config.read_from.iter().map(|path| (path.clone(), None)).collect());
-        stamps.look();
+    /// Takes the files of `config`, which was read after `begun`.
+    fn of(config: &Config, begun: SystemTime) -> Self {
+        let mut stamps = Self(Vec::new());
+        stamps.follow(config, begun);
         stamps
     }
 
-    /// Takes the files as they are now. Says whether they are others than before.
+    /// Goes on with the files of `config`, which was read after `begun`, just after [`Self::look`]. The state before that
+    /// is kept; a file that is new here, and was perhaps edited since, counts as not read.
+    fn follow(&mut self, config: &Config, begun: SystemTime) {
+        let before = std::mem::take(&mut self.0);
+        let state = |path: &PathBuf| match before.iter().find(|(known, _)| known == path) {
+            Some((_, stamp)) => *stamp,
+            None => stamp(path).filter(|stamp| !stamp.is_after(begun)),
+        };
+        self.0 = config.read_from.iter().map(|path| (path.clone(), state(path))).collect();
+    }
+
+    /// Takes the files as they are now. Returns whether they differ from before.
     fn look(&mut self) -> bool {
         let mut has_changed = false;
-        for (path, stamp) in &mut self.0 {
-            let now = std::fs::metadata(path).and_then(|file| Ok((file.modified()?, file.len()))).ok();
-            has_changed |= std::mem::replace(stamp, now) != now;
+        for (path, state) in &mut self.0 {
+            let now = stamp(path);
+            has_changed |= std::mem::replace(state, now) != now;
         }
         has_changed
     }

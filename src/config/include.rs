@@ -4,6 +4,7 @@
 //! An included file may hold what comes in any number: services, zones and registries. Everything else stands in the main
 //! file. Included files include nothing.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::problem::Source;
@@ -17,10 +18,18 @@ pub(super) struct Included {
     pub(super) files: Vec<(Source, Tree)>,
     /// The files and directories that were looked at.
     pub(super) looked_at: Vec<PathBuf>,
+    /// The files that cannot be read.
+    pub(super) unreadable: Vec<PathBuf>,
 }
 
-/// Takes the key `include` out of `main`, the file at `path`, and puts in what the files say that it names.
-pub(super) fn take(path: &Path, main: &mut Table, problems: &Problems) -> Included {
+/// Takes the key `include` out of `main`, the file at `path`, and puts in the tables of the files that it names. Those in
+/// `replaced` are taken from there.
+pub(super) fn take(
+    path: &Path,
+    main: &mut Table,
+    problems: &Problems,
+    replaced: &BTreeMap<PathBuf, String>,
+) -> Included {
     let mut included = Included::default();
     let Some(index) = main.entries.iter().position(|(key, ..)| key == "include") else { return included };
     let (_, _, value) = main.entries.remove(index);
@@ -41,18 +50,29 @@ pub(super) fn take(path: &Path, main: &mut Table, problems: &Problems) -> Includ
             }
         };
         for file in files {
-            match std::fs::read_to_string(&file) {
+            match replaced.get(&file).map_or_else(|| read(&file), |text| Ok(text.clone())) {
                 Ok(text) => {
                     let number = u32::try_from(included.files.len() + 1).unwrap_or(u32::MAX);
                     let mut tree = tree::parse(&text, number);
                     merge(main, std::mem::take(&mut tree.table), problems);
                     included.files.push((Source::new(&file, text), tree));
                 }
-                Err(error) => problems.add(value.span, format!("{} cannot be read: {error}", file.display())),
+                Err(error) => {
+                    problems.add(value.span, format!("{} cannot be read: {error}", file.display()));
+                    included.unreadable.push(file);
+                }
             }
         }
     }
     included
+}
+
+fn read(file: &Path) -> std::io::Result<String> {
+    // A FIFO would be waited for.
+    if std::fs::metadata(file)?.is_file() {
+        return std::fs::read_to_string(file);
+    }
+    Err(std::io::Error::other("it is not a regular file"))
 }
 
 /// The files that a pattern names, in the order of their names. A directory that is not there has none.
@@ -115,7 +135,7 @@ fn merge_value(into: &mut Value, from: Value, span: Span, problems: &Problems) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::load;
+    use super::super::{Snippets, load, load_without_broken};
 
     #[test]
     fn included_files_bring_services_and_their_mistakes_are_shown_where_they_stand() {
@@ -137,6 +157,25 @@ mod tests {
         let report = load(&directory.join("main.toml")).unwrap_err().to_string();
         assert!(report.contains("conf.d/1.toml:1:2: error: `dns` cannot stand in an included file"), "{report}");
         assert!(report.contains("conf.d/1.toml:4:8: error: `port` must be"), "{report}");
+        // A start does without it; a reload goes on with what it held.
+        let names = |config: &super::super::Config| {
+            let names = config.announce.services.iter().map(|service| service.name.value.clone());
+            names.collect::<Vec<_>>().join(" ")
+        };
+        let mut snippets = Snippets::default();
+        let (config, left_out) = load_without_broken(&directory.join("main.toml"), &mut snippets).unwrap();
+        assert_eq!(names(&config), "a c");
+        assert!(left_out.unwrap().to_string().contains("conf.d/1.toml:4:8: error"));
+        write("conf.d/1.toml", &service("b"));
+        let (config, left_out) = load_without_broken(&directory.join("main.toml"), &mut snippets).unwrap();
+        assert!(left_out.is_none());
+        assert_eq!(names(&config), "a b c");
+        write("conf.d/1.toml", "[[service]]\nname = \"b");
+        let (config, left_out) = load_without_broken(&directory.join("main.toml"), &mut snippets).unwrap();
+        assert!(left_out.is_some());
+        assert_eq!(names(&config), "a b c");
+        write("main.toml", "[dns");
+        assert!(load_without_broken(&directory.join("main.toml"), &mut snippets).is_err());
         std::fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -9,6 +9,7 @@ mod problem;
 mod references;
 mod tree;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -69,6 +70,49 @@ const MAX_TEXT: u64 = 4 << 20;
 /// # Errors
 /// All its problems, ready to be printed.
 pub fn load(path: &Path) -> Result<Config, Report> {
+    parse(path, &text(path)?)
+}
+
+/// Reads the configuration file at `path` as [`load`] does, but for the included files that are wrong: such a one counts
+/// as what `snippets` has it hold when it was last right, or as empty, and its problems come back beside the configuration.
+///
+/// # Errors
+/// All problems, where what is wrong is not in included files alone.
+pub fn load_without_broken(path: &Path, snippets: &mut Snippets) -> Result<(Config, Option<Report>), Report> {
+    let text = text(path)?;
+    let (mut replaced, mut all): (Snippets, Option<Report>) = (Snippets::default(), None);
+    loop {
+        match parse_with(path, &text, &replaced) {
+            Ok((config, files)) => {
+                *snippets = Snippets(files.into_iter().collect());
+                return Ok((config, all));
+            }
+            Err((report, broken)) => {
+                let mut has_more = false;
+                for file in broken {
+                    // Where what it held before is wrong, too, by now, it is left out.
+                    let before = (!replaced.0.contains_key(&file)).then(|| snippets.0.get(&file).cloned()).flatten();
+                    let text = before.unwrap_or_default();
+                    has_more |= replaced.0.insert(file, text.clone()) != Some(text);
+                }
+                match &mut all {
+                    None => all = Some(report),
+                    Some(all) if has_more => all.extend(report),
+                    Some(_) => {}
+                }
+                if !has_more {
+                    return Err(all.unwrap_or_default());
+                }
+            }
+        }
+    }
+}
+
+/// The texts of included files.
+#[derive(Debug, Clone, Default)]
+pub struct Snippets(BTreeMap<PathBuf, String>);
+
+fn text(path: &Path) -> Result<String, Report> {
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(MAX_TEXT + 1).read_to_end(&mut bytes))
@@ -76,12 +120,11 @@ pub fn load(path: &Path) -> Result<Config, Report> {
     if bytes.len() as u64 > MAX_TEXT {
         return Err(Report::of_file(path, &format!("is larger than {} MiB", MAX_TEXT >> 20)));
     }
-    let text = String::from_utf8(bytes).map_err(|error| {
+    String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let source = Source::new(path, String::from_utf8_lossy(error.as_bytes()));
         Report::of_byte(&source, at, &format!("the byte 0x{:02x} is no UTF-8 text", error.as_bytes()[at]))
-    })?;
-    parse(path, &text)
+    })
 }
 
 /// Reads a configuration from `text`; `path` is what it is called in messages and where relative paths start.
@@ -89,20 +132,34 @@ pub fn load(path: &Path) -> Result<Config, Report> {
 /// # Errors
 /// All its problems, ready to be printed.
 pub fn parse(path: &Path, text: &str) -> Result<Config, Report> {
+    parse_with(path, text, &Snippets::default()).map(|(config, _)| config).map_err(|(report, _)| report)
+}
+
+/// Included files: path and text.
+type Texts = Vec<(PathBuf, String)>;
+
+/// Reads a configuration; `replaced` has the texts to be taken for included files, in place of what they hold. Returns the
+/// texts of all included files, or, beside the problems, the included files that have some; none where the main file
+/// alone has.
+fn parse_with(path: &Path, text: &str, replaced: &Snippets) -> Result<(Config, Texts), (Report, Vec<PathBuf>)> {
     let complaints = Problems::default();
     let mut main = tree::parse(text, 0);
-    let included = include::take(path, &mut main.table, &complaints);
+    let included = include::take(path, &mut main.table, &complaints, &replaced.0);
     let mut config = read(&main.table, path.parent().unwrap_or(Path::new("")), &complaints);
     let mut complaints = complaints.into_vec();
     let files = std::iter::once((Source::new(path, text), main)).chain(included.files);
-    let (mut sources, mut problems) = (Vec::new(), Vec::new());
+    let (mut sources, mut problems, mut broken) = (Vec::new(), Vec::new(), included.unreadable);
     for (number, (source, tree)) in (0..).zip(files) {
         let of_file = complaints.extract_if(.., |complaint| complaint.span.file == number).collect();
-        problems.extend(tree.problems(source.text(), of_file));
+        let found = tree.problems(source.text(), of_file);
+        if number > 0 && !found.is_empty() {
+            broken.push(source.path().to_owned());
+        }
+        problems.extend(found);
         sources.push(source);
     }
     if !problems.is_empty() {
-        return Err(Report::new(&sources, &problems));
+        return Err((Report::new(&sources, &problems), broken));
     }
     for service in &mut config.announce.services {
         let source = sources.get(service.name.span.file as usize);
@@ -115,7 +172,8 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, Report> {
     if let Some(directory) = path.parent() {
         config.rebase(directory);
     }
-    Ok(config)
+    let texts = sources.iter().skip(1).map(|source| (source.path().to_owned(), source.text().to_owned()));
+    Ok((config, texts.collect()))
 }
 
 fn read(table: &Table, directory: &Path, problems: &Problems) -> Config {

@@ -108,6 +108,11 @@ const SHOWN: usize = 100;
 const MESSAGE: usize = 400;
 
 impl Report {
+    /// Adds the problems of `other`.
+    pub fn extend(&mut self, other: Self) {
+        self.items.extend(other.items);
+    }
+
     /// A report of `problems`, whose spans are in `sources`.
     pub fn new(sources: &[Source], problems: &[Problem]) -> Self {
         let mut report = Self::default();

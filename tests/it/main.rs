@@ -26,6 +26,7 @@ mod lost_network;
 mod master_files;
 mod negatives;
 mod old_zookeepers;
+mod optional_files;
 mod page;
 mod past;
 mod rate;
