@@ -20,6 +20,8 @@ use crate::zone::name::Name;
 pub struct Config {
     /// The addresses to answer on, UDP and TCP.
     pub listen: Vec<SocketAddr>,
+    /// Whether to listen on addresses that no interface has yet.
+    pub freebind: bool,
     /// UDP threads for each address; 0 for as many as there are cores.
     pub threads: usize,
     /// How long a UDP thread waits for more queries, once they come fast; zero for never.
@@ -59,6 +61,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: vec![(Ipv4Addr::LOCALHOST, 5300).into()],
+            freebind: true,
             threads: 0,
             gather: Duration::from_micros(500),
             allow_query: Networks::everybody(),
@@ -96,6 +99,7 @@ impl Config {
         if let Some(value) = section.value("listen") {
             config.listen = read_listen(value, section.problems());
         }
+        config.freebind = section.or("freebind", config.freebind);
         if let Some(Located { value, span }) = section.located("threads") {
             if value <= MAX_THREADS {
                 config.threads = value;
@@ -168,6 +172,7 @@ impl Config {
     pub fn fixed_differences(&self, other: &Self) -> Vec<&'static str> {
         let parts = [
             ("listen", self.listen != other.listen),
+            ("freebind", self.freebind != other.freebind),
             ("threads", self.threads != other.threads),
             ("gather", self.gather != other.gather),
             ("serial_file", self.serial_file != other.serial_file),

@@ -84,8 +84,8 @@ pub fn bind(config: &Config, mut inherited: Inherited) -> Result<Bound, Error> {
     let mut bound = Bound { udp, tcp, addresses, gather: config.gather };
     for &address in &config.listen {
         let (tcp, address, udp) = match inherited.take(address) {
-            Some((real, udp, tcp)) => as_many(real, udp, tcp, threads)?,
-            None => bind_pair(address, threads)?,
+            Some((real, udp, tcp)) => as_many((real, config.freebind), udp, tcp, threads)?,
+            None => bind_pair(address, config.freebind, threads)?,
         };
         bound.addresses.push(address);
         bound.tcp.push(tcp);
@@ -96,7 +96,7 @@ pub fn bind(config: &Config, mut inherited: Inherited) -> Result<Bound, Error> {
 
 /// As many sockets as threads, where there are those of another number of threads already.
 fn as_many(
-    address: SocketAddr,
+    (address, freebind): (SocketAddr, bool),
     mut udp: Vec<UdpSocket>,
     mut tcp: Vec<TcpListener>,
     threads: usize,
@@ -104,11 +104,11 @@ fn as_many(
     let failed = |transport| move |source| Error::Bind { transport, address, source };
     udp.truncate(threads);
     while udp.len() < threads {
-        udp.push(udp_socket(address, true).map_err(failed("UDP"))?);
+        udp.push(udp_socket(address, freebind, true).map_err(failed("UDP"))?);
     }
     tcp.truncate(threads);
     while tcp.len() < threads {
-        let socket = tcp_socket(address, true).map_err(failed("TCP"))?;
+        let socket = tcp_socket(address, freebind, true).map_err(failed("TCP"))?;
         socket.listen(1024).map_err(failed("TCP"))?;
         tcp.push(socket.into());
     }
@@ -116,37 +116,41 @@ fn as_many(
 }
 
 /// TCP first: a port that it gets is nearly always free for UDP, too.
-fn bind_pair(address: SocketAddr, threads: usize) -> Result<(Vec<TcpListener>, SocketAddr, Vec<UdpSocket>), Error> {
+fn bind_pair(
+    address: SocketAddr,
+    freebind: bool,
+    threads: usize,
+) -> Result<(Vec<TcpListener>, SocketAddr, Vec<UdpSocket>), Error> {
     let mut attempts = if address.port() == 0 { 16 } else { 1 };
     loop {
         attempts -= 1;
         let failed = |transport| move |source| Error::Bind { transport, address, source };
         // It keeps the port until every socket has it.
-        let probe = tcp_socket(address, false).map_err(failed("TCP"))?;
+        let probe = tcp_socket(address, freebind, false).map_err(failed("TCP"))?;
         let real = local_address(&probe).map_err(failed("TCP"))?;
-        let udp = match udp_sockets(real, threads) {
+        let udp = match udp_sockets(real, freebind, threads) {
             Ok(udp) => udp,
             Err(_) if attempts > 0 => continue,
             Err(source) => return Err(failed("UDP")(source)),
         };
-        return Ok((tcp_listeners(probe, real, threads).map_err(failed("TCP"))?, real, udp));
+        return Ok((tcp_listeners(probe, (real, freebind), threads).map_err(failed("TCP"))?, real, udp));
     }
 }
 
 /// As many sockets as threads on one address; Linux shares the clients out among them (`SO_REUSEPORT`). Elsewhere that
 /// option means other things, and the threads have one socket.
-fn udp_sockets(address: SocketAddr, threads: usize) -> std::io::Result<Vec<UdpSocket>> {
+fn udp_sockets(address: SocketAddr, freebind: bool, threads: usize) -> std::io::Result<Vec<UdpSocket>> {
     if !cfg!(target_os = "linux") {
-        let socket = udp_socket(address, false)?;
+        let socket = udp_socket(address, freebind, false)?;
         return (0..threads).map(|_| socket.try_clone()).collect();
     }
     // Sharing is for our own threads: another process on the port is an error, and only a socket that does not want to
     // share finds out.
-    drop(udp_socket(address, false)?);
-    (0..threads).map(|_| udp_socket(address, true)).collect()
+    drop(udp_socket(address, freebind, false)?);
+    (0..threads).map(|_| udp_socket(address, freebind, true)).collect()
 }
 
-fn udp_socket(address: SocketAddr, is_shared: bool) -> std::io::Result<UdpSocket> {
+fn udp_socket(address: SocketAddr, freebind: bool, is_shared: bool) -> std::io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -167,12 +171,19 @@ fn udp_socket(address: SocketAddr, is_shared: bool) -> std::io::Result<UdpSocket
     }
     #[cfg(not(target_os = "linux"))]
     let _ = is_shared;
+    if freebind {
+        allow_absent(&socket, address);
+    }
     socket.bind(&address.into())?;
     Ok(socket.into())
 }
 
 /// As many listeners as threads, on the address that `probe` has.
-fn tcp_listeners(probe: Socket, address: SocketAddr, threads: usize) -> std::io::Result<Vec<TcpListener>> {
+fn tcp_listeners(
+    probe: Socket,
+    (address, freebind): (SocketAddr, bool),
+    threads: usize,
+) -> std::io::Result<Vec<TcpListener>> {
     let listen = |socket: Socket| {
         socket.listen(1024)?;
         Ok(TcpListener::from(socket))
@@ -182,16 +193,25 @@ fn tcp_listeners(probe: Socket, address: SocketAddr, threads: usize) -> std::io:
         return (0..threads).map(|_| listener.try_clone()).collect();
     }
     // All are bound before any listens: then the one that keeps the address is in nobody's way.
-    let sockets = (0..threads).map(|_| tcp_socket(address, true)).collect::<std::io::Result<Vec<_>>>()?;
+    let sockets = (0..threads).map(|_| tcp_socket(address, freebind, true)).collect::<std::io::Result<Vec<_>>>()?;
     drop(probe);
     sockets.into_iter().map(listen).collect()
 }
+
+/// Lets a socket be bound to an address that no interface has yet. Where that cannot be had, such an address is an error.
+#[cfg(target_os = "linux")]
+fn allow_absent(socket: &Socket, address: SocketAddr) {
+    let _ = if address.is_ipv4() { socket.set_freebind_v4(true) } else { socket.set_freebind_v6(true) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn allow_absent(_: &Socket, _: SocketAddr) {}
 
 fn local_address(socket: &Socket) -> std::io::Result<SocketAddr> {
     socket.local_addr()?.as_socket().ok_or_else(|| std::io::ErrorKind::Unsupported.into())
 }
 
-fn tcp_socket(address: SocketAddr, is_shared: bool) -> std::io::Result<Socket> {
+fn tcp_socket(address: SocketAddr, freebind: bool, is_shared: bool) -> std::io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -203,6 +223,9 @@ fn tcp_socket(address: SocketAddr, is_shared: bool) -> std::io::Result<Socket> {
     #[cfg(not(target_os = "linux"))]
     let _ = is_shared;
     socket.set_nonblocking(true)?;
+    if freebind {
+        allow_absent(&socket, address);
+    }
     socket.bind(&address.into())?;
     Ok(socket)
 }
@@ -343,6 +366,22 @@ async fn answer_unusual(service: Service, mut waiting: mpsc::Receiver<Unusual>, 
             }
             // Over UDP there is one message, or none at all.
             Reply::Transfer(mut running) => running.next_message().iter().for_each(|message| unusual.reply(message)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_address_that_no_interface_has_yet_is_listened_on_with_freebind_only() {
+        for address in ["192.0.2.77:0", "[2001:db8::77]:0"] {
+            let config = |freebind| Config { listen: vec![address.parse().unwrap()], freebind, ..Config::default() };
+            let bound = bind(&config(true), Inherited::default()).unwrap();
+            assert_eq!(bound.addresses()[0].ip(), address.parse::<SocketAddr>().unwrap().ip());
+            assert!(bind(&config(false), Inherited::default()).is_err(), "{address}");
         }
     }
 }
