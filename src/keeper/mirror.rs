@@ -48,6 +48,7 @@ mod refused;
 #[cfg(test)]
 mod sabotage;
 mod showing;
+mod weights;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -117,6 +118,10 @@ pub struct Mirror {
     pieces: VecDeque<Vec<Read>>,
     /// Whether a request is answered as of one moment of the server.
     at_once: bool,
+    /// How much replies weigh.
+    weights: weights::Weights,
+    /// Paths in the largest request that is outstanding.
+    largest_request: usize,
     /// What a scan found to differ from the tree, until the scan is through.
     staged: BTreeMap<Path, Option<Entry>>,
     in_flight: usize,
@@ -165,6 +170,8 @@ impl Mirror {
             line: VecDeque::new(),
             pieces: VecDeque::new(),
             at_once: true,
+            weights: weights::Weights::default(),
+            largest_request: 0,
             staged: BTreeMap::new(),
             in_flight: 0,
             changed: BTreeSet::new(),
@@ -236,7 +243,8 @@ impl Mirror {
             Input::Differs(paths) => self.differs(now, paths),
             Input::Tick => self.tick(now, tree),
         }
-        if self.phase == Phase::Scanning && self.queue.is_empty() && self.in_flight == 0 {
+        let is_idle = self.queue.is_empty() && self.in_flight == 0;
+        if self.phase == Phase::Scanning && is_idle {
             self.scanned(now, tree);
         }
         if self.phase == Phase::Live {
@@ -249,8 +257,9 @@ impl Mirror {
         if self.phase == Phase::Live {
             self.publish(now);
         }
-        while self.in_flight < self.limits.in_flight {
+        while self.in_flight < self.weights.in_flight(self.limits.in_flight) {
             let Some(batch) = self.next_request(now) else { break };
+            self.largest_request = self.largest_request.max(batch.len());
             self.in_flight += 1;
             self.counters.reads += batch.len() as u64;
             self.actions.push(Action::Read(self.epoch, batch));

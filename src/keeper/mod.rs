@@ -32,6 +32,9 @@ use std::sync::Arc;
 
 pub use cause::Cause;
 
+/// Longest data of a znode that are kept, in bytes.
+pub const DATA_LIMIT: usize = 64 << 10;
+
 /// Full path of a znode: absolute, no empty elements, no final slash (but for the root itself). Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Path(Arc<str>);
@@ -211,6 +214,9 @@ pub enum Error {
     /// The request is larger than servers take.
     #[error("the request is too large for ZooKeeper (its limit is 1 MiB)")]
     TooLarge,
+    /// The znode has more data than anybody reads.
+    #[error("its data has {0} bytes; more than {DATA_LIMIT} are not read")]
+    TooMuchData(usize),
     /// The server refused for a reason that has no name here.
     #[error("ZooKeeper refused: {0}")]
     Refused(String),

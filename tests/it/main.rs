@@ -4,6 +4,7 @@ mod agent;
 mod agent_faults;
 mod announce;
 mod announce_faults;
+mod big_znodes;
 mod cli;
 mod commands;
 mod comparison;

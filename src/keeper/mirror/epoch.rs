@@ -49,6 +49,8 @@ impl Mirror {
     /// of a live mirror is still good to publish.
     pub(super) fn end_epoch(&mut self) {
         self.epoch = self.epoch.wrapping_add(1);
+        self.weights.end_epoch();
+        self.largest_request = 0;
         self.busy.clear();
         self.queue.clear();
         self.groups.clear();
@@ -88,8 +90,16 @@ impl Mirror {
         }
     }
 
+    /// The connection broke, perhaps of what was asked for.
+    fn broke(&mut self) {
+        if self.in_flight > 0 {
+            self.weights.broke(self.largest_request);
+        }
+    }
+
     /// The connection is gone, the session may come back.
     fn suspend(&mut self, now: Instant) {
+        self.broke();
         self.end_epoch();
         self.trouble.get_or_insert(Error::ConnectionLoss("the server closed the connection or went silent".into()));
         self.enter(now, Phase::Suspended);
@@ -110,6 +120,7 @@ impl Mirror {
 
     /// The session is of no use.
     pub(super) fn reconnect(&mut self, now: Instant, error: Error) {
+        self.broke();
         self.end_epoch();
         self.trouble = Some(error);
         self.enter(now, Phase::Offline);

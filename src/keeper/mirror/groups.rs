@@ -20,7 +20,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
+use super::weights::{Load, Weights};
 use crate::keeper::Path;
+use crate::keeper::session::Read;
 use crate::keeper::tree::Entry;
 
 /// Says which znodes are shown together.
@@ -44,13 +46,15 @@ impl Together for Siblings {
 pub(super) struct Room {
     pub(super) paths: usize,
     pub(super) bytes: usize,
+    pub(super) load: Load,
 }
 
 impl Room {
     /// Takes place for `path`. Whether there was enough.
-    pub(super) fn take(&mut self, path: &Path) -> bool {
+    pub(super) fn take(&mut self, weights: &Weights, path: &Path) -> bool {
         let bytes = path.as_str().len();
-        if self.paths == 0 || bytes > self.bytes {
+        let fits = self.paths > 0 && bytes <= self.bytes;
+        if !fits || !weights.take(&Read::Node(path.clone()), &mut self.load) {
             return false;
         }
         self.paths -= 1;
@@ -58,8 +62,8 @@ impl Room {
         true
     }
 
-    fn fits<'p>(mut self, paths: impl IntoIterator<Item = &'p Path>) -> bool {
-        paths.into_iter().all(|path| self.take(path))
+    fn fits<'p>(mut self, weights: &Weights, paths: impl IntoIterator<Item = &'p Path>) -> bool {
+        paths.into_iter().all(|path| self.take(weights, path))
     }
 }
 
@@ -120,17 +124,24 @@ impl Group {
 
     /// What to ask for now, request by request. After `patience` with everything that moves. `whole` says whether a
     /// request is answered at one moment.
-    pub(super) fn ask(&mut self, now: Instant, patience: Duration, room: Room, whole: bool) -> Vec<Vec<Path>> {
-        let asked = self.wanted(now, patience, room).clone();
+    pub(super) fn ask(
+        &mut self,
+        now: Instant,
+        patience: Duration,
+        weights: &Weights,
+        room: Room,
+        whole: bool,
+    ) -> Vec<Vec<Path>> {
+        let asked = self.wanted(now, patience, weights, room).clone();
         self.marked.clear();
         let (mut requests, mut left) = (Vec::<Vec<Path>>::new(), room);
         for path in &asked {
             match requests.last_mut() {
-                Some(request) if left.take(path) => request.push(path.clone()),
+                Some(request) if left.take(weights, path) => request.push(path.clone()),
                 // The first, or one too many. A path too long for any request has one of its own.
                 _ => {
                     left = room;
-                    left.take(path);
+                    left.take(weights, path);
                     requests.push(vec![path.clone()]);
                 }
             }
@@ -141,13 +152,13 @@ impl Group {
     }
 
     /// Whether what is to be asked for now fits into what is `left` of a request.
-    pub(super) fn fits(&self, now: Instant, patience: Duration, room: Room, left: Room) -> bool {
-        left.fits(self.wanted(now, patience, room))
+    pub(super) fn fits(&self, now: Instant, patience: Duration, weights: &Weights, room: Room, left: Room) -> bool {
+        left.fits(weights, self.wanted(now, patience, weights, room))
     }
 
-    fn wanted(&self, now: Instant, patience: Duration, room: Room) -> &BTreeSet<Path> {
+    fn wanted(&self, now: Instant, patience: Duration, weights: &Weights, room: Room) -> &BTreeSet<Path> {
         let is_restless = now.saturating_duration_since(self.since) >= patience;
-        if is_restless && room.fits(&self.moving) { &self.moving } else { &self.marked }
+        if is_restless && room.fits(weights, &self.moving) { &self.moving } else { &self.marked }
     }
 
     /// Takes in an answer. Whether it is one that was waited for.
@@ -186,7 +197,13 @@ impl Group {
 mod tests {
     use super::*;
 
-    const ROOM: Room = Room { paths: 3, bytes: 100 };
+    fn room() -> (Weights, Room) {
+        let mut weights = Weights::default();
+        weights.answered(&path("a"), 10, 0);
+        let load = weights.load();
+        (weights, Room { paths: 3, bytes: 100, load })
+    }
+
     const PATIENCE: Duration = Duration::from_millis(50);
 
     fn path(name: &str) -> Path {
@@ -200,7 +217,7 @@ mod tests {
         for name in names {
             group.mark(&path(name));
         }
-        assert_eq!(group.ask(now, PATIENCE, ROOM, whole).concat().len(), names.len());
+        assert_eq!(group.ask(now, PATIENCE, &room().0, room().1, whole).concat().len(), names.len());
         (group, now)
     }
 
@@ -222,7 +239,7 @@ mod tests {
         let (mut group, now) = asked(&["a"], true);
         group.mark(&path("new"));
         assert_eq!(settled(&mut group, &["a"], now), None);
-        assert_eq!(group.ask(now, PATIENCE, ROOM, true), [[path("new")]]);
+        assert_eq!(group.ask(now, PATIENCE, &room().0, room().1, true), [[path("new")]]);
         assert_eq!(settled(&mut group, &["new"], now), Some(2));
         assert!(!group.is_marked());
     }
@@ -247,7 +264,7 @@ mod tests {
         }
         assert_eq!(settled(&mut group, &["a", "b"], now), None);
         let later = now + PATIENCE;
-        assert_eq!(group.ask(later, PATIENCE, ROOM, true), [[path("a"), path("b"), path("c")]]);
+        assert_eq!(group.ask(later, PATIENCE, &room().0, room().1, true), [[path("a"), path("b"), path("c")]]);
         for name in ["b", "c", "a"] {
             group.mark(&path(name));
         }

@@ -9,7 +9,7 @@ use super::groups::{Group, Room};
 use super::{Action, Mirror, Phase};
 use crate::keeper::session::{Read, Reply};
 use crate::keeper::tree::{Entry, Tree};
-use crate::keeper::{Error, Path};
+use crate::keeper::{DATA_LIMIT, Error, Path};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Busy {
@@ -65,21 +65,31 @@ impl Mirror {
 
     /// The next request to send; none when nothing is to be read.
     pub(super) fn next_request(&mut self, now: Instant) -> Option<Vec<Read>> {
-        if self.queue.is_empty() { self.next_of_groups(now) } else { Some(self.next_of_scan()) }
+        let scan = self.next_of_scan();
+        if scan.is_empty() { self.next_of_groups(now) } else { Some(scan) }
     }
 
     fn next_of_scan(&mut self) -> Vec<Read> {
         let mut batch = Vec::new();
-        let mut bytes = 0;
+        let (mut bytes, mut load) = (0, self.weights.load());
+        let most = self.weights.paths(self.limits.batch_paths);
         while let Some(read) = self.queue.last() {
+            if let Read::Node(path) = read
+                && self.weights.hold(path)
+            {
+                self.queue.pop();
+                continue;
+            }
             bytes += read.path().as_str().len();
-            if !batch.is_empty() && (batch.len() == self.limits.batch_paths || bytes > self.limits.batch_bytes) {
+            let fits = self.weights.take(read, &mut load) && bytes <= self.limits.batch_bytes && batch.len() < most;
+            if !fits && !batch.is_empty() {
                 break;
             }
-            if let Read::Node(path) = read
-                && let Some(busy) = self.busy.get_mut(path)
-            {
-                *busy = Busy::Reading;
+            if let Read::Node(path) = read {
+                self.weights.asked(path);
+                if let Some(busy) = self.busy.get_mut(path) {
+                    *busy = Busy::Reading;
+                }
             }
             batch.extend(self.queue.pop());
         }
@@ -91,7 +101,8 @@ impl Mirror {
         if let Some(piece) = self.pieces.pop_front() {
             return Some(piece);
         }
-        let room = Room { paths: self.limits.batch_paths, bytes: self.limits.batch_bytes };
+        let paths = self.weights.paths(self.limits.batch_paths);
+        let room = Room { paths, bytes: self.limits.batch_bytes, load: self.weights.load() };
         let (restless, whole) = (self.limits.restless, self.at_once);
         let (mut request, mut left) = (Vec::new(), room);
         while let Some(name) = self.line.front() {
@@ -99,13 +110,14 @@ impl Mirror {
                 self.line.pop_front();
                 continue;
             };
-            if !request.is_empty() && !group.fits(now, restless, room, left) {
+            let weights = &self.weights;
+            if !request.is_empty() && !group.fits(now, restless, weights, room, left) {
                 break;
             }
             self.line.pop_front();
-            let mut pieces = group.ask(now, restless, room, whole).into_iter();
+            let mut pieces = group.ask(now, restless, weights, room, whole).into_iter();
             for path in pieces.next().into_iter().flatten() {
-                left.take(&path);
+                left.take(weights, &path);
                 request.push(Read::Node(path));
             }
             self.pieces.extend(pieces.map(|piece| piece.into_iter().map(Read::Node).collect()));
@@ -122,6 +134,7 @@ impl Mirror {
         let mut answered = BTreeSet::new();
         for (read, reply) in batch.into_iter().zip(replies) {
             self.doubt.saw(&reply);
+            self.weigh(&read, &reply);
             match (read, reply) {
                 (Read::Node(path), reply) if self.busy.contains_key(&path) => self.node_read(now, &path, reply, tree),
                 (Read::Node(path), reply) => {
@@ -154,6 +167,17 @@ impl Mirror {
         if self.phase == Phase::Live {
             tree.set_zxid(tree.zxid().max(self.doubt.seen));
         }
+    }
+
+    /// Learns what a reply weighs, and queues what waited for that.
+    fn weigh(&mut self, read: &Read, reply: &Reply) {
+        let Read::Node(path) = read else { return };
+        let (bytes, children) = match reply {
+            Reply::Node(znode) => (znode.data.len(), usize::try_from(znode.stat.num_children).unwrap_or(0)),
+            _ => (0, 0),
+        };
+        let waited = self.weights.answered(path, bytes, children);
+        self.queue.extend(waited.into_iter().map(Read::Node));
     }
 
     /// Part of a group was answered: once all of it is, and is a state that the group had, it goes into the tree.
@@ -215,6 +239,7 @@ impl Mirror {
             self.counters.syncs += 1;
             self.roots().iter().for_each(|root| tree.cover(root));
             self.trouble = None;
+            self.weights.scanned(tree.len());
             self.enter(now, Phase::Live);
             self.proven(now);
             self.backoff.succeeded(now);
@@ -231,6 +256,9 @@ impl Mirror {
 /// What a reply says about a znode; none when it is gone.
 fn entry(reply: Reply) -> Option<Entry> {
     match reply {
+        Reply::Node(znode) if znode.data.len() > DATA_LIMIT => {
+            Some(Entry::Unreadable(Error::TooMuchData(znode.data.len())))
+        }
         Reply::Node(znode) => Some(Entry::Known(znode.into())),
         Reply::Failed(Error::NoNode) => None,
         Reply::Failed(error) => Some(Entry::Unreadable(error)),
