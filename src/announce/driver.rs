@@ -263,7 +263,7 @@ impl<E: Ensemble> Driver<E> {
                     info!(ensemble, session = session_id, "announcing");
                 }
                 let session = Arc::new(session);
-                if !std::mem::replace(&mut self.root_is_made, true) {
+                if !self.announcer.writer.readonly && !std::mem::replace(&mut self.root_is_made, true) {
                     tokio::spawn(see_to_root(
                         Arc::clone(&session),
                         self.announcer.ensemble.clone(),
