@@ -73,11 +73,11 @@ fn questions() -> Vec<Vec<u8>> {
 /// Answers all of them as a UDP thread does; gives how many got an answer here.
 fn answer(workload: &Workload, policy: &Policy, questions: &[Vec<u8>], is_udp: bool, scratch: &mut Scratch) -> usize {
     let mut answered = 0;
-    for (turn, packet) in questions.iter().enumerate() {
+    for packet in questions {
         assert_eq!(fast::parse(packet, &mut scratch.query), Parsed::Plain);
         let loaded = Loaded::new(&workload.zones, policy, std::mem::take(&mut scratch.spare));
-        let subject = loaded.find(&scratch.query);
-        let asked = Asked { packet, query: &scratch.query, peer: &|| PEER, now: &|| NOW, is_udp, turn };
+        let (subject, random) = (loaded.find(&scratch.query), scratch.random.u32(..));
+        let asked = Asked { packet, query: &scratch.query, peer: &|| PEER, now: &|| NOW, is_udp, random };
         let built = fast::respond(&loaded, &asked, subject, &mut scratch.tail, &mut scratch.response);
         answered += usize::from(built != Built::Unusual);
         scratch.spare = loaded.into_spare();
@@ -90,6 +90,7 @@ struct Scratch {
     tail: Tail,
     response: Vec<u8>,
     spare: Vec<State>,
+    random: fastrand::Rng,
 }
 
 #[test]
@@ -97,8 +98,13 @@ fn the_hot_path_allocates_nothing() {
     let workload = Workload::new(100);
     let policy = Policy { nsid: (*b"ns1").into(), ..Policy::new(Secrets::new(Secret::new([7; 16]))) };
     let questions = questions();
-    let mut scratch =
-        Scratch { query: Query::default(), tail: Tail::default(), response: vec![0; MAX_TCP], spare: Vec::new() };
+    let mut scratch = Scratch {
+        query: Query::default(),
+        tail: Tail::default(),
+        response: vec![0; MAX_TCP],
+        spare: Vec::new(),
+        random: fastrand::Rng::with_seed(1),
+    };
     for freshness in Freshness::ALL {
         workload.writer.zone().set_freshness(freshness);
         for is_udp in [true, false] {

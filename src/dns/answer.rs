@@ -15,7 +15,8 @@ pub use fit::Room;
 
 use crate::zone::lookup::{self, Found};
 use crate::zone::name::Name;
-use crate::zone::packed::{Packed, PackedSet, srv_target};
+use crate::zone::order::{Order, Turn};
+use crate::zone::packed::{Packed, PackedSet, srv_target, whole};
 use crate::zone::record::rtype;
 use crate::zone::view::View;
 use crate::zone::{Freshness, Zone};
@@ -177,9 +178,22 @@ const MAX_ALIASES: usize = 8;
 /// How many aliases a DNAME that leads below itself makes of a name: as many as Knot's.
 const MAX_LOOP: usize = 5;
 
-/// Answers a question about a name at or below the zone's apex. `turn` says where RRsets begin: a different one for each
-/// query spreads the load.
-pub fn answer<'t>(zone: &Zone, table: &'t View, question: Question<'_>, turn: usize) -> Answer<'t> {
+/// What one answer draws the first record of each set by, and how many records of a type it has at most.
+pub struct Draws<'a> {
+    /// Chance.
+    pub random: fastrand::Rng,
+    /// How many records of a type there are at most.
+    pub most: &'a dyn Fn(u16) -> usize,
+}
+
+impl Draws<'_> {
+    fn turn(&mut self, order: Order) -> Turn {
+        Turn::new(order, self.random.u32(..))
+    }
+}
+
+/// Answers a question about a name at or below the zone's apex.
+pub fn answer<'t>(zone: &Zone, table: &'t View, question: Question<'_>, draws: &mut Draws<'_>) -> Answer<'t> {
     let stale = match zone.freshness() {
         Freshness::Loading => return Answer::bare(Rcode::ServFail, Some(Extended::NotReady)),
         Freshness::Expired => return Answer::bare(Rcode::ServFail, Some(Extended::NoReachableAuthority)),
@@ -193,14 +207,14 @@ pub fn answer<'t>(zone: &Zone, table: &'t View, question: Question<'_>, turn: us
     for hop in 0..=MAX_ALIASES {
         let target = match lookup::find(zone, table, &name, question.rtype) {
             Found::Alias(set) => {
-                push(&mut answer.answers, &owner, set, 0);
+                push(&mut answer.answers, &owner, set, Turn::FIXED);
                 set.iter().next().and_then(|rdata| lookup::target(&rdata))
             }
             // A name that grows with each turn is not met twice; the DNAME is.
             Found::Redirection(entry) if hop >= MAX_LOOP && is_used(&answer, entry) => break,
             Found::Redirection(entry) => redirect(&mut answer, owner, &name, entry),
             found => {
-                conclude(&mut answer, found, &owner, zone, table, turn);
+                conclude(&mut answer, found, &owner, (zone, table), draws);
                 break;
             }
         };
@@ -222,7 +236,7 @@ pub fn answer<'t>(zone: &Zone, table: &'t View, question: Question<'_>, turn: us
 /// Adds the zone's NS records to the authority section, for zones that want them there (RFC 1034 §4.3.2 step 6).
 fn add_servers<'t>(answer: &mut Answer<'t>, zone: &Zone, table: &'t View) {
     if let Some(set) = table.apex().and_then(|apex| apex.set(rtype::NS)).filter(|_| !zone.is_minimal()) {
-        push(&mut answer.authority, &Owner::Name(zone.origin().clone()), set, 0);
+        push(&mut answer.authority, &Owner::Name(zone.origin().clone()), set, Turn::FIXED);
     }
 }
 
@@ -237,7 +251,7 @@ fn redirect<'t>(answer: &mut Answer<'t>, owner: Owner, name: &[u8], entry: &'t P
     let (from, set) = owner_of(entry).zip(entry.set(rtype::DNAME))?;
     // An RRset is in an answer once (RFC 2181 §5).
     if !is_used(answer, entry) {
-        push(&mut answer.answers, &from, set, 0);
+        push(&mut answer.answers, &from, set, Turn::FIXED);
     }
     let target = lookup::redirected(name, entry);
     match &target {
@@ -251,10 +265,20 @@ fn redirect<'t>(answer: &mut Answer<'t>, owner: Owner, name: &[u8], entry: &'t P
 }
 
 /// What is said of the last name, to which nothing leads on.
-fn conclude<'t>(answer: &mut Answer<'t>, found: Found<'t>, owner: &Owner, zone: &Zone, table: &'t View, turn: usize) {
+fn conclude<'t>(
+    answer: &mut Answer<'t>,
+    found: Found<'t>,
+    owner: &Owner,
+    (zone, table): (&Zone, &'t View),
+    draws: &mut Draws<'_>,
+) {
+    let turn = draws.turn(zone.order());
     match found {
         Found::Answer(set) => {
-            push(&mut answer.answers, owner, set, turn);
+            match (draws.most)(set.rtype) {
+                most if most < set.count => push_drawn(&mut answer.answers, owner, (set, most), turn),
+                _ => push(&mut answer.answers, owner, set, turn),
+            }
             // Below the apex, NS records are a referral.
             if set.rtype != rtype::NS {
                 add_servers(answer, zone, table);
@@ -272,7 +296,7 @@ fn conclude<'t>(answer: &mut Answer<'t>, found: Found<'t>, owner: &Owner, zone: 
         Found::Delegation(cut) => {
             answer.authoritative = !answer.answers.is_empty();
             if let Some((owner, servers)) = owner_of(cut).zip(cut.set(rtype::NS)) {
-                push(&mut answer.authority, &owner, servers, 0);
+                push(&mut answer.authority, &owner, servers, Turn::FIXED);
                 add_addresses(answer, table);
             }
         }
@@ -292,8 +316,20 @@ fn conclude<'t>(answer: &mut Answer<'t>, found: Found<'t>, owner: &Owner, zone: 
     }
 }
 
-fn push<'t>(section: &mut Vec<Rr<'t>>, owner: &Owner, set: PackedSet<'t>, turn: usize) {
-    section.extend(set.rotated(turn).map(|rdata| Rr { owner: owner.clone(), rtype: set.rtype, ttl: set.ttl, rdata }));
+fn push<'t>(section: &mut Vec<Rr<'t>>, owner: &Owner, set: PackedSet<'t>, turn: Turn) {
+    let rr = |rdata| Rr { owner: owner.clone(), rtype: set.rtype, ttl: set.ttl, rdata: whole(rdata) };
+    section.extend(set.turned(turn).map(rr));
+}
+
+/// So many of the records, drawn one after the other.
+fn push_drawn<'t>(section: &mut Vec<Rr<'t>>, owner: &Owner, (set, most): (PackedSet<'t>, usize), turn: Turn) {
+    let mut random = fastrand::Rng::with_seed(turn.random.into());
+    let (mut places, mut taken) = (vec![0; most], vec![0; most]);
+    let drawn = set.draw(|| Turn::new(turn.order, random.u32(..)), &mut places, &mut taken);
+    let records: Vec<_> = set.pieces().collect();
+    let records = places[..drawn].iter().filter_map(|place| records.get(usize::from(*place)));
+    let rr = |rdata| Rr { owner: owner.clone(), rtype: set.rtype, ttl: set.ttl, rdata: whole(rdata) };
+    section.extend(records.map(|rdata| rr(*rdata)));
 }
 
 /// The SOA with the time to live of a negative answer: the lesser of its own and its minimum (RFC 2308 §5).
@@ -311,13 +347,11 @@ fn owner_of(entry: &Packed) -> Option<Owner> {
 }
 
 /// The addresses of the hosts that SRV records name, as they were packed with them.
-fn add_glue<'t>(answer: &mut Answer<'t>, set: PackedSet<'t>, turn: usize) {
-    let start = set.start(turn);
+fn add_glue<'t>(answer: &mut Answer<'t>, set: PackedSet<'t>, turn: Turn) {
     let targets = set.iter().map(|rdata| Name::from_wire(srv_target(&rdata))).zip(set.glue.iter());
-    let rotated = targets.clone().skip(start).chain(targets.take(start));
     let mut seen = HashSet::new();
     let mut sections = [Vec::new(), Vec::new()];
-    for (target, glue) in rotated.filter(|(_, glue)| seen.insert(glue.group)) {
+    for (target, glue) in set.round(turn, targets).filter(|(_, glue)| seen.insert(glue.group)) {
         let Some((owner, _)) = target else { continue };
         let families = [(rtype::A, glue.v4.as_flattened(), 4), (rtype::AAAA, glue.v6.as_flattened(), 16)];
         for (section, (rtype, addresses, size)) in sections.iter_mut().zip(families) {
@@ -351,7 +385,7 @@ fn add_addresses<'t>(answer: &mut Answer<'t>, table: &'t View) {
             continue;
         }
         for (section, rtype) in addresses.iter_mut().zip([rtype::A, rtype::AAAA]) {
-            entry.set(rtype).into_iter().for_each(|set| push(section, &owner, set, 0));
+            entry.set(rtype).into_iter().for_each(|set| push(section, &owner, set, Turn::FIXED));
         }
     }
     answer.additionals.extend(addresses.into_iter().flatten());
@@ -367,6 +401,10 @@ mod tests {
 
     fn name(text: &str) -> Name {
         Name::parse(text).unwrap()
+    }
+
+    fn name_of(wire: &[u8]) -> Name {
+        Name::from_wire(wire).unwrap().0
     }
 
     fn zone(instances: u8) -> ZoneWriter {
@@ -385,7 +423,8 @@ mod tests {
 
     fn ask(writer: &ZoneWriter, owner: &str, rtype: u16, check: impl FnOnce(Answer<'_>)) {
         let (table, name) = (writer.live(), name(owner));
-        check(answer(writer.zone(), &table, Question { name: name.wire(), rtype }, 0));
+        let mut draws = Draws { random: fastrand::Rng::with_seed(1), most: &|_| usize::MAX };
+        check(answer(writer.zone(), &table, Question { name: name.wire(), rtype }, &mut draws));
     }
 
     #[test]
@@ -394,7 +433,9 @@ mod tests {
             assert_eq!((answer.rcode, answer.authoritative, answer.answers.len()), (Rcode::NoError, true, 3));
             assert_eq!(answer.additionals.len(), 3);
             assert!(answer.authority.is_empty());
-            assert_eq!(answer.additionals[0].owner, Owner::Name(name("10-0-0-0.addr.service")));
+            // The address of the first record's target comes first.
+            let target = name_of(srv_target(&answer.answers[0].rdata));
+            assert_eq!(answer.additionals[0].owner, Owner::Name(target));
         });
     }
 
@@ -461,7 +502,7 @@ mod tests {
         let fit = |size, can_retry, check: &dyn Fn(Answer<'_>)| {
             let owner = name("api.x.service");
             ask(&zone, "api.x.service", rtype::SRV, |mut answer| {
-                answer.fit(owner.wire(), Room { size, taken: 12 + owner.wire().len() + 4, can_retry });
+                answer.fit(owner.wire(), Room { size, taken: 12 + owner.wire().len() + 4, can_retry, cuts: true });
                 check(answer);
             });
         };
@@ -471,6 +512,10 @@ mod tests {
             assert!(!answer.additionals.is_empty() && answer.additionals.len() < 10, "{}", answer.additionals.len());
         });
         fit(300, true, &|answer| assert_eq!((answer.answers.len(), answer.truncated), (0, true)));
+        ask(&zone, "api.x.service", rtype::SRV, |mut answer| {
+            answer.fit(name("api.x.service").wire(), Room { size: 300, taken: 31, can_retry: true, cuts: false });
+            assert!(answer.truncated && (1..10).contains(&answer.answers.len()), "without OPT, what fits");
+        });
         fit(300, false, &|answer| assert!(!answer.truncated && (1..10).contains(&answer.answers.len())));
     }
 }

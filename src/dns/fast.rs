@@ -30,6 +30,7 @@ use super::policy::{Judgement, Policy, Stance};
 use super::rate::Fate;
 use crate::zone::hashed::Place;
 use crate::zone::index::Cuts;
+use crate::zone::order::{Order, Turn};
 use crate::zone::packed::Packed;
 use crate::zone::record::rtype;
 use crate::zone::view::View;
@@ -68,6 +69,7 @@ pub struct State {
     freshness: Freshness,
     /// Whether positive answers leave out the zone's NS records.
     is_minimal: bool,
+    order: Order,
     /// Whether what is held at a name is the answer, and nothing else is to be said: it is fresh, and no name is above others
     /// that are not the zone's.
     is_plain: bool,
@@ -109,7 +111,14 @@ impl<'z> Loaded<'z> {
             let Cuts { delegations, redirections, wildcards, unknown } = table.cuts();
             let is_minimal = zone.is_minimal();
             let is_plain = is_minimal && freshness == Freshness::Fresh && delegations == 0 && redirections == 0;
-            State { table, freshness, is_minimal, is_plain, is_all: wildcards == 0 && unknown == 0 }
+            State {
+                table,
+                freshness,
+                is_minimal,
+                order: zone.order(),
+                is_plain,
+                is_all: wildcards == 0 && unknown == 0,
+            }
         }));
         Self { zones, policy, is_open: policy.is_open(), states: spare }
     }
@@ -214,8 +223,8 @@ pub struct Asked<'a> {
     pub now: &'a dyn Fn() -> Duration,
     /// How it came.
     pub is_udp: bool,
-    /// Where RRsets begin.
-    pub turn: usize,
+    /// What the first record is drawn by: evenly distributed, another for each answer.
+    pub random: u32,
 }
 
 /// Writes the response to a query into `out`, which must hold [`MAX_UDP`] bytes for UDP and [`MAX_TCP`] for TCP. With less
@@ -296,13 +305,13 @@ fn write<'t>(
     options: &[u8],
     out: &mut [u8],
 ) -> Built {
-    let Asked { query, turn, .. } = *asked;
+    let Asked { query, random, .. } = *asked;
     let plain = subject.and_then(|Subject { aim, entry, .. }| Some((loaded.states.get(aim.zone())?, entry)));
     match plain.filter(|(state, _)| state.is_plain) {
         Some((state, Some(entry))) if copy::is_same(entry.name(), query.name()) => match entry.row(query.rtype) {
             Some(row) if row.count <= loaded.policy.most(query.rtype) => {
                 if let Some(mut writer) = Writer::new(asked, options, &mut *out)
-                    && writer.has_put_row(row, turn, None)
+                    && writer.has_put_row(row, Turn::new(state.order, random), None)
                 {
                     return writer.finish(Rcode::NoError, true, false, None);
                 }
@@ -338,12 +347,13 @@ fn build<'t>(
     subject: Option<Subject<'t>>,
     writer: &mut Writer<'_>,
 ) -> Built {
-    let Asked { query, turn, is_udp, .. } = *asked;
+    let Asked { query, random, is_udp, .. } = *asked;
     let Some(Subject { aim, entry, .. }) = subject.map(|subject| loaded.settle(subject, query)) else {
         let why = loaded.policy.why_outside(asked.packet[2] & 0x01 != 0, &(asked.peer)());
         return writer.finish(Rcode::Refused, false, false, Some(why));
     };
-    let State { table, freshness, is_minimal, .. } = &loaded.states[aim.zone()];
+    let State { table, freshness, is_minimal, order, .. } = &loaded.states[aim.zone()];
+    let turn = Turn::new(*order, random);
     let stale = match freshness {
         Freshness::Loading => return writer.finish(Rcode::ServFail, false, false, Some(Extended::NotReady)),
         Freshness::Expired => {

@@ -20,7 +20,7 @@ use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseI
 use hickory_server::zone_handler::{MessageResponse, MessageResponseBuilder};
 use tracing::debug;
 
-use super::answer::{self, Answer, Extended, Owner, Question, Rcode, Room, Rr};
+use super::answer::{self, Answer, Draws, Extended, Owner, Question, Rcode, Room, Rr};
 use super::fast::{MAX_TCP, MAX_UDP, MIN_UDP};
 use super::metrics::Counters;
 use super::options::{OPTION_HEAD, Tail};
@@ -116,7 +116,7 @@ impl Handler {
             Some(edns) => usize::from(edns.max_payload()).clamp(MIN_UDP, MAX_UDP),
             None => MIN_UDP,
         };
-        Room { size, taken: 12 + question + opt, can_retry: is_udp }
+        Room { size, taken: 12 + question + opt, can_retry: is_udp, cuts: request.edns.is_some() }
     }
 
     async fn respond<R: ResponseHandler>(
@@ -143,10 +143,9 @@ impl Handler {
         // Owned records leave before the first await: the table is held for the look-up alone.
         let (answer, records) = {
             let table = zone.load();
-            let mut answer = answer::answer(zone, &table, question, fastrand::usize(..));
-            if let Some(terms) = terms {
-                answer.bound(|rtype| terms.policy.most(rtype));
-            }
+            let most = |rtype| terms.map_or(usize::MAX, |terms| terms.policy.most(rtype));
+            let mut draws = Draws { random: fastrand::Rng::new(), most: &most };
+            let mut answer = answer::answer(zone, &table, question, &mut draws);
             let opt = opt(request, tail, &answer).map_or(0, |edns| opt_size(&edns));
             answer.fit(name.wire(), Self::room(request, name.wire().len() + 4, opt));
             let records = [&answer.answers, &answer.authority, &answer.additionals]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::name::Name;
+use super::order::Order;
 use super::records;
 use crate::settings::{Located, Problems, Section, Span};
 
@@ -33,18 +34,23 @@ pub struct Config {
 pub struct Live {
     /// Whether positive answers leave out the zone's NS records (RFC 1034 §4.3.2 step 6 would have them).
     pub minimal_responses: bool,
+    /// How the first record of an answer is chosen.
+    pub order: Order,
 }
 
 impl Default for Live {
     fn default() -> Self {
-        Self { minimal_responses: true }
+        Self { minimal_responses: true, order: Order::default() }
     }
 }
 
 impl Live {
     fn read(section: &mut Section<'_>) -> Self {
-        let Self { minimal_responses } = Self::default();
-        Self { minimal_responses: section.optional("minimal_responses").unwrap_or(minimal_responses) }
+        let Self { minimal_responses, .. } = Self::default();
+        Self {
+            minimal_responses: section.optional("minimal_responses").unwrap_or(minimal_responses),
+            order: read_order(section),
+        }
     }
 }
 
@@ -133,6 +139,15 @@ fn read_under(Located { value, span }: &Located<String>, problems: &Problems) ->
         problems.add_with_help(*span, "`under` must be a path below the registry's root", help);
     }
     path.to_owned()
+}
+
+fn read_order(section: &mut Section<'_>) -> Order {
+    let Some(Located { value, span }) = section.located::<String>("order") else { return Order::default() };
+    Order::parse(&value).unwrap_or_else(|| {
+        let message = format!("`order` must be \"weighted\", \"uniform\" or \"fixed\", not \"{value}\"");
+        section.problems().add(span, message);
+        Order::default()
+    })
 }
 
 /// A time to live: a duration of whole seconds up to a week.

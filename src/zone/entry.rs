@@ -1,6 +1,7 @@
 //! What the server holds for one owner name: its RRsets, in wire form.
 
 use super::name::Name;
+use super::order::Preference;
 
 /// An owner name with its RRsets. Without any it is an empty non-terminal, or a service without instances: it exists,
 /// and every query for it is NODATA (RFC 8020, RFC 4592 §2.2.2).
@@ -29,6 +30,8 @@ pub struct RrSet {
     count: u16,
     /// Each record's data in wire form behind its length: one allocation for all of them.
     data: Box<[u8]>,
+    /// What each record is chosen by, where it is an address and not all have the preference of an instance that says nothing.
+    preferences: Option<Box<[Preference]>>,
 }
 
 impl RrSet {
@@ -46,7 +49,37 @@ impl RrSet {
             data.extend_from_slice(rdata);
             count += 1;
         }
-        Self { rtype, ttl, count, data: data.into() }
+        Self { rtype, ttl, count, data: data.into(), preferences: None }
+    }
+
+    /// An RRset of addresses, with what each is chosen by, as far as something is said of it; one that is there several times
+    /// has the sum.
+    pub(super) fn of_addresses<D>(rtype: u16, ttl: u32, mut rdatas: Vec<(D, Option<Preference>)>) -> Self
+    where
+        D: AsRef<[u8]> + Ord,
+    {
+        rdatas.sort_unstable();
+        rdatas.dedup_by(|(next, preference), (rdata, sum)| {
+            let is_same = next == rdata;
+            if is_same {
+                *sum = match (*sum, *preference) {
+                    (Some(sum), Some(preference)) => Some(sum.plus(preference)),
+                    (sum, preference) => sum.or(preference),
+                };
+            }
+            is_same
+        });
+        rdatas.truncate(usize::from(u16::MAX));
+        let (rdatas, preferences): (Vec<D>, Vec<Preference>) =
+            rdatas.into_iter().map(|(rdata, preference)| (rdata, preference.unwrap_or_default())).unzip();
+        let is_plain = preferences.iter().all(|preference| *preference == Preference::default());
+        Self { preferences: (!is_plain).then(|| preferences.into()), ..Self::new(rtype, ttl, rdatas) }
+    }
+
+    /// Returns what the records are chosen by, in their order; none where all have the preference of an instance that says
+    /// nothing.
+    pub fn preferences(&self) -> Option<&[Preference]> {
+        self.preferences.as_deref()
     }
 
     /// How many records it has.
@@ -74,12 +107,6 @@ impl RrSet {
             Some(rdata)
         })
     }
-
-    /// The records' data, beginning with the `turn`-th (modulo their number) and going round.
-    pub fn rotated(&self, turn: usize) -> impl Iterator<Item = &[u8]> {
-        let start = if self.is_empty() { 0 } else { turn % self.len() };
-        self.iter().skip(start).chain(self.iter().take(start))
-    }
 }
 
 #[cfg(test)]
@@ -97,10 +124,16 @@ mod tests {
     }
 
     #[test]
-    fn rotation_goes_round_and_loses_nobody() {
-        let set = set(&[b"a", b"b", b"c"]);
-        assert_eq!(set.rotated(1).collect::<Vec<_>>(), [b"b", b"c", b"a"]);
-        assert_eq!(set.rotated(5).collect::<Vec<_>>(), [b"c", b"a", b"b"]);
-        assert_eq!(super::RrSet::new::<Vec<u8>>(1, 5, Vec::new()).rotated(3).count(), 0);
+    fn an_address_that_is_there_twice_has_the_sum_of_its_weights() {
+        let of = |rdatas: &[(&[u8; 4], Option<u16>)]| {
+            let preference = |weight: u16| Preference::new(0, weight);
+            let rdatas = rdatas.iter().map(|(rdata, weight)| (rdata.as_slice(), weight.map(preference))).collect();
+            RrSet::of_addresses(1, 5, rdatas)
+        };
+        let weights = |set: &RrSet| set.preferences().map(|all| all.iter().map(|one| one.weight).collect::<Vec<_>>());
+        let twice = of(&[(b"bbbb", Some(10)), (b"aaaa", Some(10)), (b"bbbb", Some(10))]);
+        assert_eq!((twice.len(), weights(&twice)), (2, Some(vec![10, 20])));
+        assert_eq!(of(&[(b"bbbb", Some(10)), (b"aaaa", None)]), set(&[b"aaaa", b"bbbb"]), "as if nothing were said");
+        assert_eq!(weights(&of(&[(b"bbbb", None), (b"bbbb", None)])), None, "a host has its address once");
     }
 }

@@ -66,11 +66,12 @@ const PLAIN: u8 = 0;
 const SHORT: u8 = 1;
 
 /// Appends the instances in `set` to the bodies of a packed `entry`. Gives how many labels they have, and the time to live
-/// of all, where that is one.
-pub(super) fn pack(bytes: &mut Vec<u8>, entry: &Entry, set: &RrSet) -> (usize, u32) {
+/// of all, where that is one. `places` are those at which the SRV records beside them are kept, where they are in another order
+/// than the entry has them.
+pub(super) fn pack(bytes: &mut Vec<u8>, entry: &Entry, (set, places): (&RrSet, &Option<Vec<u16>>)) -> (usize, u32) {
     let begin = bytes.len();
     bytes.push(SHORT);
-    if let Some(ttl) = pack_short(bytes, entry, set) {
+    if let Some(ttl) = pack_short(bytes, entry, set, places.as_deref()) {
         return (set.len(), ttl);
     }
     bytes.truncate(begin);
@@ -86,7 +87,7 @@ pub(super) fn pack(bytes: &mut Vec<u8>, entry: &Entry, set: &RrSet) -> (usize, u
     (labels, 0)
 }
 
-fn pack_short(bytes: &mut Vec<u8>, entry: &Entry, set: &RrSet) -> Option<u32> {
+fn pack_short(bytes: &mut Vec<u8>, entry: &Entry, set: &RrSet, places: Option<&[u16]>) -> Option<u32> {
     let pointers = entry.set(rtype::PTR).filter(|pointers| pointers.len() == set.len())?;
     let services: Vec<&[u8]> = entry.set(rtype::SRV)?.iter().collect();
     let mut common = None;
@@ -97,7 +98,8 @@ fn pack_short(bytes: &mut Vec<u8>, entry: &Entry, set: &RrSet) -> Option<u32> {
         if !named || usize::from(pointer[0]) != label.len() || *common.get_or_insert(ttl) != ttl {
             return None;
         }
-        let place = u16::try_from(services.binary_search(&&*srv).ok()?).ok()?;
+        let place = services.binary_search(&&*srv).ok()?;
+        let place = places.map_or_else(|| u16::try_from(place).ok(), |places| places.get(place).copied())?;
         bytes.extend_from_slice(&place.to_be_bytes());
         bytes.extend_from_slice(&u16::try_from(txt.len()).ok()?.to_be_bytes());
         bytes.extend_from_slice(txt);

@@ -181,8 +181,8 @@ fn missing(here: Option<&Packed>, there: Option<&Packed>, out: &mut Vec<Record>)
         if same.is_some_and(|same| same.body == set.body) {
             continue;
         }
-        let others: Vec<_> = same.into_iter().flat_map(|set| set.iter()).collect();
-        // Sets are in canonical order.
+        let mut others: Vec<_> = same.into_iter().flat_map(|set| set.iter()).collect();
+        others.sort_unstable();
         let news = set.iter().filter(|rdata| others.binary_search(rdata).is_err());
         out.extend(news.map(|rdata| record(here, &set, &rdata)));
     }

@@ -24,6 +24,7 @@ pub mod journal;
 pub mod lookup;
 mod made;
 pub mod name;
+pub mod order;
 pub mod packed;
 pub mod record;
 pub mod records;
@@ -43,6 +44,7 @@ use build::{Offer, Rank};
 use index::{Index, IndexWriter};
 use journal::{Bounds, Difference, Journal};
 use name::Name;
+use order::Order;
 use record::rtype;
 use sets::Sets;
 use soa::Soa;
@@ -84,6 +86,7 @@ pub struct Zone {
     index: Arc<Index>,
     freshness: AtomicU8,
     minimal_responses: AtomicBool,
+    order: AtomicU8,
     serial: AtomicU32,
     journal: Mutex<Journal>,
 }
@@ -117,6 +120,12 @@ impl Zone {
     /// Takes the settings that may change while the zone is served.
     pub fn set_live(&self, live: config::Live) {
         self.minimal_responses.store(live.minimal_responses, Ordering::Relaxed);
+        self.order.store(live.order as u8, Ordering::Relaxed);
+    }
+
+    /// Returns how the first record of an answer is chosen now.
+    pub fn order(&self) -> Order {
+        Order::ALL[usize::from(self.order.load(Ordering::Relaxed)) % Order::ALL.len()]
     }
 
     /// The serial of the last commit.
@@ -263,6 +272,7 @@ impl ZoneBuilder {
             index,
             freshness: AtomicU8::new(Freshness::Loading as u8),
             minimal_responses: AtomicBool::new(config::Live::default().minimal_responses),
+            order: AtomicU8::new(Order::default() as u8),
             serial: AtomicU32::new(0),
             journal: Mutex::new(Journal::new(journal)),
         });

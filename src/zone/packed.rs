@@ -7,7 +7,9 @@
 //! ```
 //! The highest bit of the number of sets says that the directory has a row more, for the instances of a service
 //! ([`super::instances`]); it is of no set that anybody sees. A body has the records ([`body`]), and that of an SRV set the
-//! addresses of their targets ([`glue`], [`hosts`]); the time to live is the set's own, as both are of one answer. Numbers are
+//! addresses of their targets ([`glue`], [`hosts`]); the time to live is the set's own, as both are of one answer. Addresses
+//! and SRV records are in the order of [`super::order::Order::Fixed`]: by priority, address and port. The highest bit of a
+//! body's place says that what they are drawn by is before it ([`weights`]); where it is not set, all are alike. Numbers are
 //! big-endian. It is made by the writer, once, and never changes.
 
 #![allow(clippy::inline_always)] // what the hot path finds goes through registers
@@ -15,6 +17,8 @@
 mod body;
 mod glue;
 mod hosts;
+mod order;
+pub mod weights;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -22,11 +26,13 @@ use std::ops::Range;
 pub use body::{Body, Datas, Form, Names, Pieces, head_of, whole};
 pub use glue::{Addresses, AddressesOf, Glue, Glues};
 pub use hosts::{HostRow, Hosts, SHORT};
+pub use weights::Weights;
 
 use super::arena::{Bytes, Place};
 use super::entry::{Entry, RrSet};
 use super::instances::{self, Instance};
 use super::name::Name;
+use super::order::Turn;
 use super::record::{Record, rtype};
 use super::unknown::{self, Unknown};
 
@@ -36,6 +42,9 @@ pub struct Packed(Bytes);
 
 /// Bytes of a directory row.
 const ROW: usize = 12;
+
+/// In the place of a body: weights are before it.
+const HAS_WEIGHTS: u32 = 1 << 31;
 
 /// In the number of sets: there are instances, too.
 const HAS_INSTANCES: u8 = 0x80;
@@ -101,7 +110,7 @@ impl Packed {
     /// Those of them whose label `is_wanted`.
     pub(super) fn instances_with(&self, is_wanted: impl Fn(&[u8]) -> bool) -> Vec<Instance<'_>> {
         match self.directory().1 {
-            Some(row) => instances::unpack(self, row, &self.0[number(row, 8)..], is_wanted),
+            Some(row) => instances::unpack(self, row, &self.0[place(row).0..], is_wanted),
             None => Vec::new(),
         }
     }
@@ -121,7 +130,9 @@ impl Packed {
             let (row, after) = rest.split_first_chunk::<ROW>()?;
             if row[..2] == wanted {
                 let ttl = u32::from_be_bytes([row[4], row[5], row[6], row[7]]);
-                return Some(Row { count: count(row), ttl, behind: bytes.get(number(row, 8)..)? });
+                let (place, has_weights) = place(row);
+                let row = Row { count: count(row), ttl, weights: None, behind: bytes.get(place..)? };
+                return if has_weights { row.weighted() } else { Some(row) };
             }
             rest = after;
         }
@@ -178,13 +189,20 @@ impl Packed {
 
     /// The set of a row; its body ends where that of the `next` begins.
     fn set_of(&self, row: &[u8; ROW], next: Option<&[u8; ROW]>) -> PackedSet<'_> {
-        let end = next.map_or(self.0.len(), |next| number(next, 8));
-        let count = count(row);
-        let (body, glue) = body::unpack(&self.0[number(row, 8)..end], count);
+        let end = next.map_or(self.0.len(), |next| place(next).0);
+        let (count, (place, has_weights)) = (count(row), place(row));
+        let mut bytes = &self.0[place..end];
+        let weights = if has_weights { weights::unpack(bytes, count) } else { None };
+        let weights = weights.map(|(weights, rest)| {
+            bytes = rest;
+            weights
+        });
+        let (body, glue) = body::unpack(bytes, count);
         PackedSet {
             rtype: u16::from_be_bytes([row[0], row[1]]),
             count,
             ttl: u32::from_be_bytes([row[4], row[5], row[6], row[7]]),
+            weights,
             body,
             glue,
         }
@@ -214,7 +232,13 @@ impl Packed {
 
     /// The entry it was made of, without the instances.
     pub fn unpack(&self) -> Entry {
-        let sets = self.all_sets().map(|set| RrSet::new(set.rtype, set.ttl, set.iter().collect()));
+        let sets = self.all_sets().map(|set| match set.weights.filter(|_| set.rtype != rtype::SRV) {
+            Some(weights) => {
+                let preferred = set.iter().zip(weights.preferences().map(Some)).collect();
+                RrSet::of_addresses(set.rtype, set.ttl, preferred)
+            }
+            None => RrSet::new(set.rtype, set.ttl, set.iter().collect()),
+        });
         let owner = Name::from_wire(self.name()).map_or_else(Name::root, |(name, _)| name);
         Entry { owner, sets: sets.collect() }
     }
@@ -240,21 +264,31 @@ fn pack(entry: &Entry, addresses: &mut AddressesOf<'_>) -> Vec<u8> {
     bytes.push(sets | of_instances.map_or(0, |_| HAS_INSTANCES));
     let directory = bytes.len();
     bytes.resize(directory + entry.sets.len() * ROW, 0);
+    // Where each SRV record is kept.
+    let mut places = None;
     for (i, set) in shown.chain(of_instances).enumerate() {
-        let body = bytes.len();
+        let mut place = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let (mut count, mut ttl) = (set.len(), set.ttl);
         if set.rtype == instances::TYPE {
-            (count, ttl) = instances::pack(&mut bytes, entry, set);
+            (count, ttl) = instances::pack(&mut bytes, entry, (set, &places));
         } else {
+            let records = order::Records::of(set, addresses);
+            if let Some(preferences) = &records.preferences {
+                weights::pack(&mut bytes, preferences);
+                place |= HAS_WEIGHTS;
+            }
             let is_srv = set.rtype == rtype::SRV;
-            let found = if is_srv { glue::find(set, addresses) } else { glue::Found::Any(Vec::new()) };
-            body::pack(&mut bytes, set, &found);
+            let found = if is_srv { glue::find(&records.rdatas, addresses) } else { glue::Found::Any(Vec::new()) };
+            body::pack(&mut bytes, set.rtype, &records.rdatas, &found);
+            if is_srv {
+                places = records.places;
+            }
         }
         let row = &mut bytes[directory + i * ROW..][..ROW];
         row[..2].copy_from_slice(&set.rtype.to_be_bytes());
         row[2..4].copy_from_slice(&u16::try_from(count).unwrap_or(u16::MAX).to_be_bytes());
         row[4..8].copy_from_slice(&ttl.to_be_bytes());
-        row[8..].copy_from_slice(&u32::try_from(body).unwrap_or(u32::MAX).to_be_bytes());
+        row[8..].copy_from_slice(&place.to_be_bytes());
     }
     bytes
 }
@@ -264,13 +298,18 @@ fn count(row: &[u8; ROW]) -> usize {
     usize::from(u16::from_be_bytes([row[2], row[3]]))
 }
 
-/// The place of `count` that `turn` begins with.
+/// Where the body of a row begins, or its weights, if it has some.
 #[inline(always)]
-fn start(turn: usize, count: usize) -> usize {
-    // In 32 bits, where a division takes a third of the time.
-    #[allow(clippy::cast_possible_truncation)]
-    let (turn, count) = (turn as u32, count as u32);
-    turn.checked_rem(count).unwrap_or(0) as usize
+fn place(row: &[u8; ROW]) -> (usize, bool) {
+    let place = u32::from_be_bytes([row[8], row[9], row[10], row[11]]);
+    ((place & !HAS_WEIGHTS) as usize, place & HAS_WEIGHTS != 0)
+}
+
+/// The place of `count` that `turn` begins with, where all are alike.
+#[inline(always)]
+#[allow(clippy::cast_possible_truncation)] // no set has more
+fn start(turn: Turn, count: usize) -> usize {
+    turn.below(count as u32) as usize
 }
 
 pub(super) fn number(row: &[u8], at: usize) -> usize {
@@ -284,11 +323,20 @@ pub struct Row<'t> {
     pub count: usize,
     /// Time to live, in seconds.
     pub ttl: u32,
+    /// What the records are drawn by; none where all are alike.
+    pub weights: Option<Weights<'t>>,
     /// The body, and what is behind it.
     behind: &'t [u8],
 }
 
 impl<'t> Row<'t> {
+    /// The row whose weights are before its body.
+    #[cold]
+    fn weighted(self) -> Option<Self> {
+        let (weights, behind) = weights::unpack(self.behind, self.count)?;
+        Some(Self { weights: Some(weights), behind, ..self })
+    }
+
     /// What the records are.
     #[inline(always)]
     pub fn form(&self) -> Form<'t> {
@@ -315,8 +363,14 @@ impl<'t> Row<'t> {
 
     /// The record that `turn` begins with.
     #[inline(always)]
-    pub fn start(&self, turn: usize) -> usize {
-        start(turn, self.count)
+    pub fn start(&self, turn: Turn) -> usize {
+        self.weights.map_or_else(|| start(turn, self.count), |weights| weights.start(turn))
+    }
+
+    /// How many records go round: those of the lowest priority. The others are behind them.
+    #[inline(always)]
+    pub fn first_group(&self) -> usize {
+        self.weights.map_or(self.count, |weights| weights.first_group())
     }
 }
 
@@ -329,6 +383,8 @@ pub struct PackedSet<'t> {
     pub count: usize,
     /// Time to live, in seconds.
     pub ttl: u32,
+    /// What the records are drawn by; none where all are alike.
+    pub weights: Option<Weights<'t>>,
     /// The records.
     pub body: Body<'t>,
     /// The addresses of their targets, if it is SRV.
@@ -346,15 +402,30 @@ impl<'t> PackedSet<'t> {
         Datas::new(self.body, self.rtype)
     }
 
-    /// The records' data, beginning with the `turn`-th (modulo their number) and going round.
-    pub fn rotated(&self, turn: usize) -> impl Iterator<Item = Cow<'t, [u8]>> + Clone + use<'t> {
-        let start = self.start(turn);
-        self.pieces().skip(start).chain(self.pieces().take(start)).map(whole)
+    /// The records' data, beginning with the one that `turn` draws.
+    pub fn turned(&self, turn: Turn) -> impl Iterator<Item = Pieces<'t>> + Clone + use<'t> {
+        self.round(turn, self.pieces())
     }
 
-    /// The record that `turn` begins with.
-    pub fn start(&self, turn: usize) -> usize {
-        start(turn, self.count)
+    /// `records`, of which there is one for each of this set's: from the one that `turn` draws on and round those of its
+    /// priority, and then the others.
+    pub fn round<T: Iterator + Clone>(
+        &self,
+        turn: Turn,
+        records: T,
+    ) -> impl Iterator<Item = T::Item> + Clone + use<'t, T> {
+        let (start, round) = match self.weights {
+            Some(weights) => (weights.start(turn), weights.first_group()),
+            None => (start(turn, self.count), self.count),
+        };
+        let first = records.clone().skip(start).take(round.saturating_sub(start));
+        first.chain(records.clone().take(start)).chain(records.skip(round))
+    }
+
+    /// Draws as many of the records as `places` has room for, none twice, and writes where they are kept. Returns how many
+    /// they are. `taken` is room for as many.
+    pub fn draw(&self, turns: impl FnMut() -> Turn, places: &mut [u16], taken: &mut [u16]) -> usize {
+        weights::draw(self.weights, self.count, turns, places, taken)
     }
 
     /// Bytes of the records in a message, with owners that are pointers.
@@ -368,6 +439,7 @@ mod tests {
     use std::net::Ipv6Addr;
 
     use super::*;
+    use crate::zone::order::{Order, Preference};
 
     fn srv(port: u8, target: &str) -> Vec<u8> {
         [&[0, 0, 0, 10, 0, port], Name::parse(target).unwrap().wire()].concat()
@@ -393,14 +465,43 @@ mod tests {
     }
 
     #[test]
+    fn what_records_are_drawn_by_is_packed_with_them() {
+        let of = |last: u8, priority, weight| (vec![10, 0, 0, last], Some(Preference::new(priority, weight)));
+        let srv = |priority: u8, weight: u8, target: &str| {
+            [&[0, priority, 0, weight, 0, 80], Name::parse(target).unwrap().wire()].concat()
+        };
+        let sets = [
+            RrSet::of_addresses(rtype::A, 5, vec![of(1, 2, 7), of(2, 1, 7), of(3, 2, 0)]),
+            RrSet::new(rtype::SRV, 7, vec![srv(0, 9, "10-0-0-10.addr.x"), srv(0, 10, "10-0-0-9.addr.x")]),
+        ];
+        let entry = Entry { owner: Name::parse("api.x").unwrap(), sets: sets.into() };
+        let packed = Packed::new(&entry, &mut |_, _| ());
+        assert_eq!(packed.unpack(), entry);
+        let kept = |rtype| packed.set(rtype).unwrap().iter().map(Cow::into_owned).collect::<Vec<_>>();
+        assert_eq!(kept(rtype::A), [[10, 0, 0, 2], [10, 0, 0, 1], [10, 0, 0, 3]], "by priority");
+        assert_eq!(kept(rtype::SRV), [srv(0, 10, "10-0-0-9.addr.x"), srv(0, 9, "10-0-0-10.addr.x")], "by address");
+        let row = packed.row(rtype::A).unwrap();
+        assert_eq!((row.first_group(), row.start(Turn::new(Order::Weighted, u32::MAX))), (1, 0));
+        let turned = packed.set(rtype::SRV).unwrap();
+        let first = |order, random| turned.turned(Turn::new(order, random)).next().map(|rdata| whole(rdata)[3]);
+        assert_eq!(first(Order::Weighted, u32::MAX / 2), Some(10));
+        assert_eq!(first(Order::Weighted, u32::MAX / 19 * 11), Some(9));
+        assert_eq!(first(Order::Fixed, u32::MAX), Some(10));
+    }
+
+    #[test]
     fn records_are_whole_and_can_begin_anywhere() {
         let packed = Packed::new(&entry(), &mut |_, _| ());
         let set = packed.set(rtype::A).unwrap();
         assert_eq!((set.count, set.ttl, set.wire_size()), (2, 5, 32));
-        assert_eq!(set.rotated(3).collect::<Vec<_>>(), [vec![10, 0, 0, 2], vec![10, 0, 0, 1]]);
+        let turned = |set: &PackedSet<'_>, random| {
+            let turn = Turn::new(Order::Uniform, random);
+            set.turned(turn).map(|rdata| whole(rdata).into_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(turned(&set, u32::MAX), [vec![10, 0, 0, 2], vec![10, 0, 0, 1]]);
         let set = packed.set(rtype::SRV).unwrap();
         assert_eq!((set.count, set.ttl, set.wire_size()), (3, 7, 3 * (RR_HEAD + 6 + 5)));
-        assert_eq!(set.rotated(1).collect::<Vec<_>>(), [srv(2, "b.x"), srv(3, "a.x"), srv(1, "a.x")]);
+        assert_eq!(turned(&set, u32::MAX / 2), [srv(2, "b.x"), srv(3, "a.x"), srv(1, "a.x")]);
     }
 
     #[test]
@@ -415,7 +516,8 @@ mod tests {
         let set = packed.set(rtype::SRV).unwrap();
         assert!(set.glue.has_v6() && set.glue.has_shared_targets());
         let glue: Vec<_> = set.glue.iter().map(|glue| (glue.group, glue.v4[0][3], glue.v6.len())).collect();
-        assert_eq!(glue, [(0, b'a', 0), (1, b'b', 1), (0, b'a', 0)]);
+        // By address, then by port.
+        assert_eq!(glue, [(0, b'a', 0), (0, b'a', 0), (1, b'b', 1)]);
         assert!(matches!(set.glue, Glues::Any(_)));
         assert_eq!(packed.set(rtype::A).unwrap().glue.iter().count(), 0);
     }
@@ -429,7 +531,8 @@ mod tests {
         let set = packed.set(rtype::SRV).unwrap();
         assert!(matches!((set.body, set.glue), (Body::Hosts(_), Glues::Each(_))));
         assert_eq!(set.wire_size(), 2 * (RR_HEAD + 6 + 3) + 2 + 4);
-        assert_eq!(set.rotated(1).collect::<Vec<_>>(), [srv(2, "bcd.x"), srv(1, "a.x")]);
+        let turned = set.turned(Turn::new(Order::Uniform, u32::MAX)).map(whole).collect::<Vec<_>>();
+        assert_eq!(turned, [srv(2, "bcd.x"), srv(1, "a.x")]);
         assert_eq!(packed.unpack(), entry);
         let groups: Vec<_> = set.glue.iter().map(|glue| (glue.group, glue.v4, glue.v6.len())).collect();
         assert_eq!(groups, [(0, &[[10, 0, 0, b'a']][..], 0), (1, &[[10, 0, 0, b'b']], 0)]);

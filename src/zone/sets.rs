@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use super::entry::RrSet;
+use super::order::Preference;
 use super::record::rtype;
 
 /// RRsets under construction, by type. Records of one set share the smallest of their times to live (RFC 2181 §5.2).
@@ -17,6 +18,8 @@ struct Growing {
     /// The records' data, one behind the other, and where each ends.
     data: Vec<u8>,
     ends: Vec<usize>,
+    /// What each is chosen by, as far as something was said of it.
+    preferences: Vec<Option<Preference>>,
 }
 
 impl Sets {
@@ -25,25 +28,45 @@ impl Sets {
         self.write(rtype, ttl, |data| data.extend_from_slice(rdata));
     }
 
-    /// Adds the record that says an address.
+    /// Adds an address record of a host.
     pub(super) fn add_address(&mut self, ttl: u32, address: IpAddr) {
+        self.add_preferred(ttl, address, None);
+    }
+
+    /// Adds an address record, and what it is chosen by.
+    pub(super) fn add_preferred(&mut self, ttl: u32, address: IpAddr, preference: Option<Preference>) {
         match address {
-            IpAddr::V4(address) => self.add(rtype::A, ttl, &address.octets()),
-            IpAddr::V6(address) => self.add(rtype::AAAA, ttl, &address.octets()),
+            IpAddr::V4(address) => self.grow(rtype::A, ttl, preference, |data| data.extend(address.octets())),
+            IpAddr::V6(address) => self.grow(rtype::AAAA, ttl, preference, |data| data.extend(address.octets())),
+        }
+    }
+
+    /// Adds all records of a set; `preference` is that of addresses of which the set says nothing.
+    pub(super) fn add_all(&mut self, set: &RrSet, preference: Option<Preference>) {
+        for (place, rdata) in set.iter().enumerate() {
+            let own = set.preferences().and_then(|all| all.get(place)).copied();
+            self.grow(set.rtype, set.ttl, own.or(preference), |data| data.extend_from_slice(rdata));
         }
     }
 
     /// Adds a record whose data `write` appends.
     pub(super) fn write(&mut self, rtype: u16, ttl: u32, write: impl FnOnce(&mut Vec<u8>)) {
+        self.grow(rtype, ttl, None, write);
+    }
+
+    fn grow(&mut self, rtype: u16, ttl: u32, preference: Option<Preference>, write: impl FnOnce(&mut Vec<u8>)) {
         // A name has a handful of types at most.
         let place = self.0.iter().position(|set| set.rtype == rtype).unwrap_or_else(|| {
-            self.0.push(Growing { rtype, ttl, data: Vec::new(), ends: Vec::new() });
+            self.0.push(Growing { rtype, ttl, data: Vec::new(), ends: Vec::new(), preferences: Vec::new() });
             self.0.len() - 1
         });
         let set = &mut self.0[place];
         set.ttl = set.ttl.min(ttl);
         write(&mut set.data);
         set.ends.push(set.data.len());
+        if matches!(rtype, rtype::A | rtype::AAAA) {
+            set.preferences.push(preference);
+        }
     }
 
     /// The sets, in the order of their types.
@@ -57,7 +80,10 @@ impl Growing {
     fn finish(&self) -> RrSet {
         let mut begin = 0;
         let rdatas = self.ends.iter().map(|&end| &self.data[std::mem::replace(&mut begin, end)..end]);
-        RrSet::new(self.rtype, self.ttl, rdatas.collect())
+        if self.preferences.is_empty() {
+            return RrSet::new(self.rtype, self.ttl, rdatas.collect());
+        }
+        RrSet::of_addresses(self.rtype, self.ttl, rdatas.zip(self.preferences.iter().copied()).collect())
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::build::Rank;
 use super::entry::RrSet;
 use super::instances;
+use super::order::Preference;
 use super::packed::Packed;
 use super::record::rtype;
 use super::sets::Sets;
@@ -239,9 +240,10 @@ impl Slot {
     /// derived. Must not be packed.
     pub(super) fn sets(&self, made: Option<&Shown>) -> Vec<RrSet> {
         let mut sets = if self.has(Rank::Real) {
-            united(self.of(Rank::Real).map(|(_, shown)| shown))
+            united(self.of(Rank::Real).map(|(_, shown)| shown), Some(Preference::default()))
         } else if self.has(Rank::Derived) || made.is_some() {
-            united(made.into_iter().chain(self.of(Rank::Derived).map(|(_, shown)| shown)))
+            // Hosts, each of which has its address once, whoever names it.
+            united(made.into_iter().chain(self.of(Rank::Derived).map(|(_, shown)| shown)), None)
         } else {
             let one = self.one_of(Rank::Subset).or_else(|| self.one_of(Rank::Alias));
             one.map(|(_, shown)| shown.to_vec()).unwrap_or_default()
@@ -268,8 +270,8 @@ impl Slot {
     }
 }
 
-/// The union of several offers' RRsets.
-fn united<'s>(offers: impl Iterator<Item = &'s Shown>) -> Vec<RrSet> {
+/// The union of several offers' RRsets. `preference` is that of addresses of which an offer says nothing.
+fn united<'s>(offers: impl Iterator<Item = &'s Shown>, preference: Option<Preference>) -> Vec<RrSet> {
     let offers: Vec<&Shown> = offers.take(MOST_UNITED).collect();
     // Whoever knows something of the name goes before those who do not.
     let is_known = offers.iter().any(|sets| !unknown::is_all(sets));
@@ -281,9 +283,7 @@ fn united<'s>(offers: impl Iterator<Item = &'s Shown>) -> Vec<RrSet> {
     }
     let mut sets = Sets::default();
     for set in first.iter().chain(rest.into_iter().flat_map(|sets| sets.iter())) {
-        for rdata in set.iter() {
-            sets.add(set.rtype, set.ttl, rdata);
-        }
+        sets.add_all(set, preference);
     }
     sets.into_sets().into_vec()
 }

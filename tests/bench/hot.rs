@@ -52,7 +52,7 @@ fn packet(kind: &str, service: u32) -> Vec<u8> {
 fn answer(zones: &Zones, policy: &Policy, packets: &[Vec<u8>], batches: usize) -> usize {
     let mut queries = vec![Query::default(); BATCH];
     let (mut spare, mut tail, mut out) = (Vec::new(), Tail::default(), [0; ROOM]);
-    let (mut turn, mut responses) = (0_usize, 0);
+    let (mut random, mut responses) = (fastrand::Rng::with_seed(1), 0);
     for _ in 0..batches {
         for (packet, query) in packets.iter().zip(&mut queries) {
             assert_eq!(fast::parse(packet, query), Parsed::Plain);
@@ -63,9 +63,8 @@ fn answer(zones: &Zones, policy: &Policy, packets: &[Vec<u8>], batches: usize) -
             *subject = loaded.find(query);
         }
         for ((packet, query), subject) in packets.iter().zip(&queries).zip(subjects) {
-            turn += 1;
-            let asked =
-                Asked { packet, query, peer: &|| IpAddr::V4(Ipv4Addr::LOCALHOST), now: &|| NOW, is_udp: true, turn };
+            let (peer, random) = (&|| IpAddr::V4(Ipv4Addr::LOCALHOST), random.u32(..));
+            let asked = Asked { packet, query, peer, now: &|| NOW, is_udp: true, random };
             let built = fast::respond(&loaded, &asked, subject, &mut tail, &mut out);
             responses += usize::from(matches!(built, Built::Response { .. }));
         }

@@ -69,11 +69,11 @@ fn build(bencher: Bencher<'_, '_>, kind: &str) {
     let policy = Policy::new(Secrets::new(Secret::new([7; 16])));
     let loaded = Loaded::new(&workload.zones, &policy, Vec::new());
     let subject = loaded.find(&query);
-    let (mut tail, mut out, mut turn) = (Tail::default(), [0; ROOM], 0_usize);
+    let (mut tail, mut out, mut random) = (Tail::default(), [0; ROOM], fastrand::Rng::with_seed(1));
     bencher.bench_local(|| {
-        turn = turn.wrapping_add(1);
+        let random = random.u32(..);
         let asked =
-            Asked { packet: black_box(&packet), query: &query, peer: &localhost, now: &|| NOW, is_udp: true, turn };
+            Asked { packet: black_box(&packet), query: &query, peer: &localhost, now: &|| NOW, is_udp: true, random };
         fast::respond(&loaded, &asked, subject, &mut tail, &mut out)
     });
 }
@@ -147,9 +147,16 @@ fn churn(bencher: Bencher<'_, '_>, changes: u32) {
         let (mut spare, mut query, mut tail, mut out) = (Vec::new(), Query::default(), Tail::default(), [0; ROOM]);
         bencher.bench_local(|| {
             let loaded = Loaded::new(&zones, &policy, std::mem::take(&mut spare));
-            for (turn, packet) in packets.iter().enumerate() {
+            for packet in &packets {
                 fast::parse(black_box(packet), &mut query);
-                let asked = Asked { packet, query: &query, peer: &localhost, now: &|| NOW, is_udp: true, turn };
+                let asked = Asked {
+                    packet,
+                    query: &query,
+                    peer: &localhost,
+                    now: &|| NOW,
+                    is_udp: true,
+                    random: fastrand::u32(..),
+                };
                 let subject = loaded.find(&query);
                 black_box(fast::respond(&loaded, &asked, subject, &mut tail, &mut out));
             }

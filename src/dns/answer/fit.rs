@@ -1,6 +1,6 @@
 //! What of an answer there is room for: additionals go first, answers only with TC, or, over TCP, as a subset.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use super::{Answer, Owner, Rr};
 use crate::zone::name;
@@ -14,19 +14,12 @@ pub struct Room {
     pub taken: usize,
     /// Whether the client can ask again over TCP: then answers that do not fit are told by TC, else cut to a subset.
     pub can_retry: bool,
+    /// Whether answers that do not fit are left out where it is told by TC: all of them, as a client that knows EDNS asks
+    /// again. Of others some never do (musl's), and get what fits.
+    pub cuts: bool,
 }
 
 impl Answer<'_> {
-    /// Leaves no more answers of one type than `most` says for it.
-    pub fn bound(&mut self, most: impl Fn(u16) -> usize) {
-        let mut counts: HashMap<u16, usize> = HashMap::new();
-        self.answers.retain(|rr| {
-            let count = counts.entry(rr.rtype).or_default();
-            *count += 1;
-            *count <= most(rr.rtype)
-        });
-    }
-
     /// Makes the answer fit.
     pub fn fit(&mut self, question: &[u8], room: Room) {
         let mut sizes = Sizes { taken: room.taken, question, seen: HashSet::new(), names: 0 };
@@ -36,13 +29,9 @@ impl Answer<'_> {
         let answers = fitting(&mut sizes, &self.answers);
         if answers < self.answers.len() {
             self.additionals.clear();
-            if room.can_retry {
-                self.truncated = true;
-                self.answers.clear();
-                self.authority.clear();
-            } else {
-                self.answers.truncate(answers);
-            }
+            self.authority.clear();
+            self.truncated = room.can_retry;
+            self.answers.truncate(if room.can_retry && room.cuts { 0 } else { answers });
             return;
         }
         let authority = fitting(&mut sizes, &self.authority);

@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use super::copy::copy;
+use crate::zone::order::Turn;
 use crate::zone::packed::{Glues, Hosts, Names, RR_HEAD, Row, SHORT, SRV_HEAD, head_of};
 use crate::zone::record::rtype;
 
@@ -42,16 +43,16 @@ pub(super) fn addresses<const N: usize, const RECORD: usize>(
 /// of as many of the hosts as there is room for before `end`. Gives how many these are, and where they end: where it was to
 /// begin if there is no room for all the records.
 #[inline(never)] // what it keeps in registers would push out what others keep there
-pub(super) fn hosts(row: Row<'_>, turn: usize, out: &mut [u8], at: usize, end: usize) -> (u16, usize) {
+pub(super) fn hosts(row: Row<'_>, turn: Turn, out: &mut [u8], at: usize, end: usize) -> (u16, usize) {
     let Some(hosts) = row.hosts() else { return (0, at) };
     let additionals = at + hosts.wire_size();
     if additionals > end {
         return (0, at);
     }
     let most = ((end - additionals) / V4_RECORD).min(hosts.count);
-    let (head, start) = (Head::new(rtype::SRV, row.ttl), row.start(turn));
+    let (head, start, round) = (Head::new(rtype::SRV, row.ttl), row.start(turn), row.first_group());
     let end = additionals + most * V4_RECORD;
-    let written = out.first_chunk_mut().filter(|_| end <= PLACES).and_then(|out| {
+    let written = out.first_chunk_mut().filter(|_| end <= PLACES && round == hosts.count).and_then(|out| {
         // Copied in one piece of the smaller size that does.
         match hosts.from_shared.first_chunk() {
             Some(shared) if hosts.shared.len() <= SHORT / 2 => {
@@ -62,7 +63,7 @@ pub(super) fn hosts(row: Row<'_>, turn: usize, out: &mut [u8], at: usize, end: u
     });
     match written {
         Some(()) => (count_of(most), end),
-        None => put_many_hosts(hosts, head, start, out, at, additionals..end),
+        None => put_many_hosts(hosts, head, (start, round), out, at, additionals..end),
     }
 }
 
@@ -118,19 +119,21 @@ fn room<const N: usize>(out: &mut [u8; ROOM], at: usize) -> &mut [u8; N] {
     room
 }
 
-/// The same where they are many, or the room is less. Gives how many addresses there are, and where they end.
+/// The same where they are many, the room is less, or not all have the lowest priority, and `round` of them are the ones that
+/// go round. Gives how many addresses there are, and where they end.
 #[cold]
 fn put_many_hosts(
     hosts: Hosts<'_>,
     head: Head,
-    start: usize,
+    (start, round): (usize, usize),
     out: &mut [u8],
     mut at: usize,
     glue: Range<usize>,
 ) -> (u16, usize) {
     let of_address = AddressHead::new(head);
     let mut additional = glue.start;
-    for row in hosts.iter().skip(start).chain(hosts.iter().take(start)) {
+    let first = hosts.iter().skip(start).take(round.saturating_sub(start));
+    for row in first.chain(hosts.iter().take(start)).chain(hosts.iter().skip(round)) {
         let owner = at + RR_HEAD + SRV_HEAD;
         if let Some(room) = out.get_mut(additional..glue.end).and_then(|room| room.first_chunk_mut())
             && pointer(owner).is_some()
@@ -149,7 +152,7 @@ fn put_many_hosts(
 /// these names, as far as there is room for them before `end`. Gives how many of the latter there are, and where they end:
 /// where it was to begin if there is no room for all the names.
 #[inline(never)] // as above
-pub(super) fn names(row: Row<'_>, rtype: u16, turn: usize, out: &mut [u8], at: usize, end: usize) -> (u16, usize) {
+pub(super) fn names(row: Row<'_>, rtype: u16, turn: Turn, out: &mut [u8], at: usize, end: usize) -> (u16, usize) {
     let Some((records, glue)) = Ending::of(row, rtype, turn) else { return (0, at) };
     if at + records.names.wire_size(row.count) > end {
         return (0, at);
@@ -166,29 +169,35 @@ struct Ending<'t> {
     /// Bytes before the name.
     head_size: usize,
     names: Names<'t>,
-    /// The first of them to be written; the others follow, and then those before it.
+    /// The first of them to be written; the others of its priority follow, those before it, and then those behind `round`.
     start: usize,
+    round: usize,
 }
 
 impl<'t> Ending<'t> {
     /// Those of a row, from the one that `turn` begins with on, and what is known of the hosts with their names.
     #[inline(always)]
-    fn of(row: Row<'t>, rtype: u16, turn: usize) -> Option<(Self, Glues<'t>)> {
+    fn of(row: Row<'t>, rtype: u16, turn: Turn) -> Option<(Self, Glues<'t>)> {
         let (names, glue) = row.names()?;
         let head_size = head_of(rtype).unwrap_or_default();
-        Some((Self { head: Head::new(rtype, row.ttl), head_size, names, start: row.start(turn) }, glue))
+        let (head, start, round) = (Head::new(rtype, row.ttl), row.start(turn), row.first_group());
+        Some((Self { head, head_size, names, start, round }, glue))
     }
 
     /// Writes them. Gives where they end.
     fn write(self, out: &mut [u8], mut at: usize) -> usize {
-        let Self { head, head_size, names: Names { shared, lengths, rows, .. }, start } = self;
+        let Self { head, head_size, names: Names { shared, lengths, rows, .. }, start, round } = self;
         let mut shared_short = [0; SHORT];
         if let Some(room) = shared_short.get_mut(..shared.len()) {
             room.copy_from_slice(shared);
         }
-        let (before, from) = lengths.split_at(start);
-        let split = before.iter().map(|own| usize::from(*own)).sum::<usize>() + before.len() * head_size;
-        for (lengths, mut rows) in [(from, rows.get(split..).unwrap_or_default()), (before, rows)] {
+        let (first, behind) = lengths.split_at(round);
+        let (before, from) = first.split_at(start.min(round));
+        let size_of = |part: &[u8]| part.iter().map(|own| usize::from(*own)).sum::<usize>() + part.len() * head_size;
+        let split = size_of(before);
+        let last = if behind.is_empty() { rows.len() } else { size_of(first) };
+        let parts = [(from, split), (before, 0), (behind, last)];
+        for (lengths, mut rows) in parts.map(|(lengths, at)| (lengths, rows.get(at..).unwrap_or_default())) {
             for own in lengths {
                 let size = head_size + usize::from(*own);
                 let head = head.of_length(size + shared.len()).bytes();
@@ -218,7 +227,7 @@ impl<'t> Ending<'t> {
     /// target it belongs to. What does not fit before `end` is left out by RRsets. Gives how many were written and where
     /// they ended.
     fn write_glue(self, glues: Glues<'_>, out: &mut [u8], mut at: usize, answers: usize, end: usize) -> (u16, usize) {
-        let Self { head, names, start, .. } = self;
+        let Self { head, names, start, round, .. } = self;
         let mut written = 0;
         for is_v6 in [false, true] {
             if is_v6 && !glues.has_v6() {
@@ -227,7 +236,8 @@ impl<'t> Ending<'t> {
             let mut seen = Seen::new(glues.has_shared_targets());
             let mut target = answers;
             let all = names.lengths.iter().zip(glues.iter());
-            for (own, glue) in all.clone().skip(start).chain(all.take(start)) {
+            let first = all.clone().skip(start).take(round.saturating_sub(start));
+            for (own, glue) in first.chain(all.clone().take(start)).chain(all.skip(round)) {
                 let owner = target + RR_HEAD + SRV_HEAD;
                 target = owner + usize::from(*own) + names.shared.len();
                 let size = if is_v6 { glue.v6.len() * V6_RECORD } else { glue.v4.len() * V4_RECORD };

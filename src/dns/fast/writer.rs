@@ -7,12 +7,16 @@ use super::query::{Edns, Query};
 use super::records::{self, Head, V4_RECORD, V6_RECORD, count_of, pointer, put};
 use super::{Asked, Built, HEADER, MAX_TCP, MAX_UDP, MIN_UDP, OPT};
 use crate::dns::answer::{Extended, Rcode};
-use crate::zone::packed::{Body, Form, PackedSet, RR_HEAD, Row};
+use crate::zone::order::Turn;
+use crate::zone::packed::{Body, Form, PackedSet, Pieces, RR_HEAD, Row};
 use crate::zone::record::rtype;
 use crate::zone::view::View;
 
 /// Bytes of an extended error without text, as an option.
 const EXTENDED: usize = 6;
+
+/// As many address records are drawn one by one here: more than a message over UDP holds.
+const MOST_DRAWN: usize = 128;
 
 /// Writes one response.
 pub(super) struct Writer<'a> {
@@ -68,13 +72,18 @@ impl<'a> Writer<'a> {
     /// for these. Nothing is written, and that is said, where there is no room for the records, and where more is to be known of
     /// them than what is packed.
     #[inline(always)]
-    pub(super) fn has_put_row(&mut self, row: Row<'_>, turn: usize, extended: Option<Extended>) -> bool {
+    pub(super) fn has_put_row(&mut self, row: Row<'_>, turn: Turn, extended: Option<Extended>) -> bool {
         let end = self.end(extended);
         let (rtype, at) = (self.query.rtype, self.at);
         let head = Head::new(rtype, row.ttl);
         match row.form() {
             Form::V4(addresses) if at + addresses.len() * V4_RECORD <= end => {
-                records::addresses::<4, V4_RECORD>(&mut self.out[at..], head, addresses, row.start(turn));
+                let room = &mut self.out[at..];
+                if row.weights.is_none() {
+                    records::addresses::<4, V4_RECORD>(room, head, addresses, row.start(turn));
+                } else {
+                    weighted_addresses::<4, V4_RECORD>(room, head, addresses, (row.start(turn), row.first_group()));
+                }
                 self.at += addresses.len() * V4_RECORD;
             }
             Form::Hosts => {
@@ -92,7 +101,12 @@ impl<'a> Writer<'a> {
                 (self.additionals, self.at) = (additionals, written);
             }
             Form::V6(addresses) if at + addresses.len() * V6_RECORD <= end => {
-                records::addresses::<16, V6_RECORD>(&mut self.out[at..], head, addresses, row.start(turn));
+                let room = &mut self.out[at..];
+                if row.weights.is_none() {
+                    records::addresses::<16, V6_RECORD>(room, head, addresses, row.start(turn));
+                } else {
+                    weighted_addresses::<16, V6_RECORD>(room, head, addresses, (row.start(turn), row.first_group()));
+                }
                 self.at += addresses.len() * V6_RECORD;
             }
             _ => return false,
@@ -105,7 +119,7 @@ impl<'a> Writer<'a> {
     pub(super) fn positive(
         &mut self,
         (row, set): (Row<'_>, &PackedSet<'_>),
-        turn: usize,
+        turn: Turn,
         is_udp: bool,
         extended: Option<Extended>,
     ) -> Built {
@@ -118,42 +132,88 @@ impl<'a> Writer<'a> {
         }
         match set.body {
             Body::Plain(_) if self.at + set.wire_size() <= self.end(extended) => {
-                set.rotated(turn).for_each(|rdata| self.record(set, &rdata));
+                set.turned(turn).for_each(|rdata| self.record(set, rdata));
             }
-            _ if is_udp => return self.finish(Rcode::NoError, true, true, extended),
+            _ if is_udp => return self.cut(set, turn, extended),
             _ => return Built::Unusual,
         }
         self.answers = count_of(set.count);
         self.finish(Rcode::NoError, true, false, extended)
     }
 
-    /// So many of the records, from the one that `turn` begins with on.
+    /// So many of the address records, drawn one after the other.
     pub(super) fn some(
         &mut self,
         set: &PackedSet<'_>,
-        turn: usize,
+        turn: Turn,
         most: usize,
         is_udp: bool,
         extended: Option<Extended>,
     ) -> Built {
         let end = self.end(extended);
-        let begin = self.at;
-        // Only addresses are limited in number: none of them is put together for this.
-        for rdata in set.rotated(turn).take(most) {
-            if self.at + RR_HEAD + rdata.len() > end {
-                self.at = begin;
-                return if is_udp { self.finish(Rcode::NoError, true, true, extended) } else { Built::Unusual };
-            }
-            self.record(set, &rdata);
+        let size = match set.body {
+            Body::V4(_) => V4_RECORD,
+            Body::V6(_) => V6_RECORD,
+            // Only addresses are limited in number.
+            _ => return Built::Unusual,
+        };
+        if self.at + most * size > end {
+            return if is_udp { self.cut(set, turn, extended) } else { Built::Unusual };
         }
-        self.answers = count_of(most);
+        if !self.draw(set, turn, most) {
+            return Built::Unusual;
+        }
         self.finish(Rcode::NoError, true, false, extended)
     }
 
-    /// One record of the question's name.
-    fn record(&mut self, set: &PackedSet<'_>, rdata: &[u8]) {
-        self.put(&Head::new(set.rtype, set.ttl).of_length(rdata.len()).bytes());
-        self.put(rdata);
+    /// So many address records that are drawn; none, and that is said, where they are too many to be drawn here.
+    fn draw(&mut self, set: &PackedSet<'_>, turn: Turn, most: usize) -> bool {
+        let ([mut places, mut taken], mut random) =
+            ([[0; MOST_DRAWN]; 2], fastrand::Rng::with_seed(turn.random.into()));
+        let Some((places, taken)) = places.get_mut(..most).zip(taken.get_mut(..most)) else { return false };
+        let turns = || Turn::new(turn.order, random.u32(..));
+        let drawn = set.draw(turns, places, taken);
+        for place in places.iter().take(drawn).map(|place| usize::from(*place)) {
+            match set.body {
+                Body::V4(addresses) => self.record(set, (&addresses[place], &[])),
+                Body::V6(addresses) => self.record(set, (&addresses[place], &[])),
+                _ => return false,
+            }
+        }
+        self.answers = count_of(drawn);
+        true
+    }
+
+    /// What there is room for, with TC: something for clients that know no EDNS, of which some never ask again over TCP
+    /// (musl's); nothing for others, which do.
+    #[cold]
+    fn cut(&mut self, set: &PackedSet<'_>, turn: Turn, extended: Option<Extended>) -> Built {
+        if self.query.edns.is_some() {
+            return self.finish(Rcode::NoError, true, true, extended);
+        }
+        let room = self.end(extended) - self.at;
+        match set.body {
+            Body::V4(_) if self.draw(set, turn, (room / V4_RECORD).min(set.count)) => {}
+            Body::V6(_) if self.draw(set, turn, (room / V6_RECORD).min(set.count)) => {}
+            _ => {
+                let end = self.end(extended);
+                for (own, shared) in set.turned(turn) {
+                    if self.at + RR_HEAD + own.len() + shared.len() > end {
+                        break;
+                    }
+                    self.record(set, (own, shared));
+                    self.answers += 1;
+                }
+            }
+        }
+        self.finish(Rcode::NoError, true, true, extended)
+    }
+
+    /// One record of the question's name, its data in two pieces.
+    fn record(&mut self, set: &PackedSet<'_>, (own, shared): Pieces<'_>) {
+        self.put(&Head::new(set.rtype, set.ttl).of_length(own.len() + shared.len()).bytes());
+        self.put(own);
+        self.put(shared);
     }
 
     pub(super) fn negative(&mut self, table: &View, rcode: Rcode, extended: Option<Extended>) -> Built {
@@ -225,4 +285,18 @@ impl<'a> Writer<'a> {
             self.put(&extended.code().to_be_bytes());
         }
     }
+}
+
+/// Address records that are not all alike: `round` of them go round, from the one at `start` on, and the others are behind
+/// them.
+#[cold]
+fn weighted_addresses<const N: usize, const RECORD: usize>(
+    room: &mut [u8],
+    head: Head,
+    addresses: &[[u8; N]],
+    (start, round): (usize, usize),
+) {
+    let (first, behind) = addresses.split_at(round.min(addresses.len()));
+    records::addresses::<N, RECORD>(room, head, first, start);
+    records::addresses::<N, RECORD>(&mut room[first.len() * RECORD..], head, behind, 0);
 }

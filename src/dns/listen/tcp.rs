@@ -239,7 +239,7 @@ fn answer_all(input: &[u8], done: &mut usize, client: SocketAddr, output: &mut V
                         peer: &|| client.ip(),
                         now: &|| *now,
                         is_udp: false,
-                        turn: fastrand::usize(..),
+                        random: fastrand::u32(..),
                     };
                     fast::respond(&loaded, &asked, loaded.find(query), tail, response)
                 }

@@ -67,8 +67,8 @@ struct Scratch {
     queries: Vec<Query>,
     spare: Vec<State>,
     tail: Tail,
-    /// Where the next RRset begins.
-    turn: usize,
+    /// What the first record of each answer is drawn by.
+    random: fastrand::Rng,
     tally: Tally,
 }
 
@@ -95,7 +95,7 @@ impl Worker {
             queries: vec![Query::default(); BATCH],
             spare: Vec::new(),
             tail: Tail::default(),
-            turn: fastrand::usize(..),
+            random: fastrand::Rng::new(),
             tally: Tally::default(),
         };
         // Who takes one datagram at a time has nothing of more that wait.
@@ -133,7 +133,7 @@ impl Worker {
 
     /// Writes the responses to all the queries of a batch.
     fn answer<D: Datagrams>(&self, datagrams: &mut D, received: usize, scratch: &mut Scratch, counters: &Counters) {
-        let Scratch { queries, spare, tail, turn, tally } = scratch;
+        let Scratch { queries, spare, tail, random, tally } = scratch;
         // Few answers depend on it, and it takes its time to be told.
         let now = LazyCell::new(since_1970);
         let policy = self.front.policy();
@@ -172,14 +172,13 @@ impl Worker {
                 counters.dropped();
                 continue;
             }
-            *turn = turn.wrapping_add(1);
             let asked = Asked {
                 packet,
                 query: &queries[i],
                 peer: &|| peer.address(),
                 now: &|| *now,
                 is_udp: true,
-                turn: *turn,
+                random: random.u32(..),
             };
             let built = match parsed[i] {
                 Parsed::Plain => fast::respond(&loaded, &asked, subjects[i], tail, out),

@@ -252,7 +252,7 @@ fn verdict(service: &crate::model::Service, instance: &Instance, candidate: &Can
     let defaults = &service.defaults;
     let ttl = instance.ttl.or(defaults.ttl).unwrap_or(view.ttl);
     let ttl_of = of(instance.ttl.is_some(), defaults.ttl.is_some(), "the zone's");
-    let weight = instance.weight.or(defaults.weight).unwrap_or(records::srv::DEFAULT_WEIGHT);
+    let weight = instance.weight.or(defaults.weight).unwrap_or(crate::zone::order::DEFAULT_WEIGHT);
     let weight_of = of(instance.weight.is_some(), defaults.weight.is_some(), "the default");
     let mut words = format!("IN   ttl {ttl} ({ttl_of}), weight {weight} ({weight_of})");
     if let Host::Name(host) = &instance.endpoint.host {

@@ -12,7 +12,6 @@
 
 use std::borrow::Cow;
 
-use super::super::entry::RrSet;
 use super::super::record::rtype;
 use super::glue::{self, Found, Glues};
 use super::hosts::{self, Hosts};
@@ -78,16 +77,16 @@ pub fn head_of(rtype: u16) -> Option<usize> {
     }
 }
 
-/// Appends the records of `set`, and what was found of their targets.
-pub(super) fn pack(bytes: &mut Vec<u8>, set: &RrSet, found: &Found) {
-    let all = |length: usize| set.iter().all(|rdata| rdata.len() == length);
-    match set.rtype {
-        rtype::A if all(4) => push_all(bytes, V4, set),
-        rtype::AAAA if all(16) => push_all(bytes, V6, set),
-        _ if pack_names(bytes, set, found).is_some() => {}
+/// Appends records in this order, and what was found of their targets.
+pub(super) fn pack(bytes: &mut Vec<u8>, rtype: u16, rdatas: &[&[u8]], found: &Found) {
+    let all = |length: usize| rdatas.iter().all(|rdata| rdata.len() == length);
+    match rtype {
+        rtype::A if all(4) => push_all(bytes, V4, rdatas),
+        rtype::AAAA if all(16) => push_all(bytes, V6, rdatas),
+        _ if pack_names(bytes, rtype, rdatas, found).is_some() => {}
         _ => {
             bytes.push(PLAIN);
-            for rdata in set.iter() {
+            for rdata in rdatas {
                 bytes.extend_from_slice(&u16::try_from(rdata.len()).unwrap_or(u16::MAX).to_be_bytes());
                 bytes.extend_from_slice(rdata);
             }
@@ -95,32 +94,36 @@ pub(super) fn pack(bytes: &mut Vec<u8>, set: &RrSet, found: &Found) {
     }
 }
 
-fn push_all(bytes: &mut Vec<u8>, form: u8, set: &RrSet) {
+fn push_all(bytes: &mut Vec<u8>, form: u8, rdatas: &[&[u8]]) {
     bytes.push(form);
-    set.iter().for_each(|rdata| bytes.extend_from_slice(rdata));
+    for rdata in rdatas {
+        bytes.extend_from_slice(rdata);
+    }
 }
 
 /// None, and nothing appended, where the data are not such.
-fn pack_names(bytes: &mut Vec<u8>, set: &RrSet, found: &Found) -> Option<()> {
-    let head = head_of(set.rtype)?;
-    let shared = shared(set, head)?;
-    if let (Found::Each(addresses), rtype::SRV) = (found, set.rtype) {
+fn pack_names(bytes: &mut Vec<u8>, rtype: u16, rdatas: &[&[u8]], found: &Found) -> Option<()> {
+    let head = head_of(rtype)?;
+    let shared = shared(rdatas, head)?;
+    if let (Found::Each(addresses), rtype::SRV) = (found, rtype) {
         bytes.push(HOSTS);
-        if hosts::pack(bytes, set, shared, addresses).is_some() {
+        if hosts::pack(bytes, rdatas, shared, addresses).is_some() {
             return Some(());
         }
         bytes.pop();
     }
     bytes.push(NAMES);
     let own = |rdata: &[u8]| rdata.len() - head - shared.len();
-    let rows: usize = set.iter().map(|rdata| head + own(rdata)).sum();
+    let rows: usize = rdatas.iter().map(|rdata| head + own(rdata)).sum();
     bytes.extend_from_slice(&u32::try_from(rows).unwrap_or(u32::MAX).to_be_bytes());
     bytes.push(u8::try_from(shared.len()).unwrap_or(u8::MAX));
-    bytes.extend(set.iter().map(|rdata| u8::try_from(own(rdata)).unwrap_or(u8::MAX)));
-    set.iter().for_each(|rdata| bytes.extend_from_slice(&rdata[..head + own(rdata)]));
+    bytes.extend(rdatas.iter().map(|rdata| u8::try_from(own(rdata)).unwrap_or(u8::MAX)));
+    for rdata in rdatas {
+        bytes.extend_from_slice(&rdata[..head + own(rdata)]);
+    }
     bytes.extend_from_slice(shared);
     match found {
-        _ if set.rtype != rtype::SRV => {}
+        _ if rtype != rtype::SRV => {}
         Found::Each(addresses) => bytes.extend(glue::pack_each(addresses)),
         Found::Any(glue) => bytes.extend_from_slice(glue),
     }
@@ -128,9 +131,9 @@ fn pack_names(bytes: &mut Vec<u8>, set: &RrSet, found: &Found) -> Option<()> {
 }
 
 /// The labels that all names end with, but for their first one; none where something is no name.
-fn shared(set: &RrSet, head: usize) -> Option<&[u8]> {
+fn shared<'s>(rdatas: &[&'s [u8]], head: usize) -> Option<&'s [u8]> {
     let mut shared: Option<&[u8]> = None;
-    for rdata in set.iter() {
+    for rdata in rdatas {
         let name = rdata.get(head..)?;
         is_name(name).then_some(())?;
         // A root's first label is all of it.
@@ -292,17 +295,18 @@ pub fn whole((own, shared): Pieces<'_>) -> Cow<'_, [u8]> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::entry::RrSet;
     use super::super::super::name::Name;
     use super::*;
 
     /// How many bytes a set of these data takes, which come out as they went in.
     fn packed(rtype: u16, rdatas: &[&[u8]]) -> usize {
         let set = RrSet::new(rtype, 5, rdatas.to_vec());
+        let expected: Vec<&[u8]> = set.iter().collect();
         let mut bytes = Vec::new();
-        pack(&mut bytes, &set, &Found::Any(Vec::new()));
+        pack(&mut bytes, rtype, &expected, &Found::Any(Vec::new()));
         let (body, glue) = unpack(&bytes, set.len());
         assert_eq!(glue, Glues::Any(&[]));
-        let expected: Vec<&[u8]> = set.iter().collect();
         assert_eq!(Datas::new(body, rtype).map(whole).collect::<Vec<_>>(), expected);
         let on_wire: usize = expected.iter().map(|rdata| RR_HEAD + rdata.len()).sum();
         assert_eq!(body.wire_size(set.len()), on_wire);

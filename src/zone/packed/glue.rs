@@ -12,7 +12,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use foldhash::fast::FixedState;
 
-use super::super::entry::RrSet;
 use super::hosts::Hosts;
 use super::srv_target;
 
@@ -58,17 +57,17 @@ pub(super) fn pack_each(addresses: &[[u8; 4]]) -> Vec<u8> {
     bytes
 }
 
-/// Looks them up.
-pub(super) fn find(set: &RrSet, addresses: &mut AddressesOf<'_>) -> Found {
+/// Looks up those of SRV records.
+pub(super) fn find(rdatas: &[&[u8]], addresses: &mut AddressesOf<'_>) -> Found {
     // A service may have thousands of instances; names that differ in case only are one host.
     let mut groups: HashMap<Cow<'_, [u8]>, usize, FixedState> =
-        HashMap::with_capacity_and_hasher(set.len(), FixedState::default());
+        HashMap::with_capacity_and_hasher(rdatas.len(), FixedState::default());
     let mut found = Addresses::default();
-    let mut each = Vec::with_capacity(set.len());
+    let mut each = Vec::with_capacity(rdatas.len());
     // Only once something else is there.
     let mut any = None;
     let mut flags = 0;
-    for (place, rdata) in set.iter().enumerate() {
+    for (place, rdata) in rdatas.iter().enumerate() {
         let target = srv_target(rdata);
         let next = groups.len();
         let is_folded = !target.iter().any(u8::is_ascii_uppercase);

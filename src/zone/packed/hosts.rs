@@ -9,7 +9,6 @@
 //! The zeros at the end are there so that every row can be read in one piece of [`ROW`] bytes, and what is shared in one of
 //! [`SHORT`] or half as many.
 
-use super::super::entry::RrSet;
 use super::{RR_HEAD, SRV_HEAD};
 
 /// The longest data that are kept so, without what is shared; and the longest that is shared.
@@ -43,20 +42,20 @@ pub struct Hosts<'t> {
 pub struct HostRow<'t>(&'t [u8; ROW]);
 
 /// Appends records that end with `shared`, and the address of each; none, and nothing appended, where they are not such.
-pub(super) fn pack(bytes: &mut Vec<u8>, set: &RrSet, shared: &[u8], addresses: &[[u8; ADDRESS]]) -> Option<()> {
+pub(super) fn pack(bytes: &mut Vec<u8>, rdatas: &[&[u8]], shared: &[u8], addresses: &[[u8; ADDRESS]]) -> Option<()> {
     let own = |rdata: &[u8]| rdata.len().saturating_sub(shared.len());
     let is_such = |rdata: &[u8]| {
         let label = rdata.get(SRV_HEAD).map(|length| SRV_HEAD + 1 + usize::from(*length));
         label == Some(own(rdata)) && own(rdata) <= SHORT
     };
-    if addresses.len() != set.len() || shared.len() > SHORT || !set.iter().all(is_such) {
+    if addresses.len() != rdatas.len() || shared.len() > SHORT || !rdatas.iter().all(|rdata| is_such(rdata)) {
         return None;
     }
-    let stride = ADDRESS + set.iter().map(own).max()?;
+    let stride = ADDRESS + rdatas.iter().map(|rdata| own(rdata)).max()?;
     bytes.extend([stride, shared.len()].map(|length| u8::try_from(length).unwrap_or(u8::MAX)));
-    let size: usize = set.iter().map(own).sum();
+    let size: usize = rdatas.iter().map(|rdata| own(rdata)).sum();
     bytes.extend_from_slice(&u32::try_from(size).unwrap_or(u32::MAX).to_be_bytes());
-    for (rdata, address) in set.iter().zip(addresses) {
+    for (rdata, address) in rdatas.iter().zip(addresses) {
         let end = bytes.len() + stride;
         bytes.extend_from_slice(address);
         bytes.extend_from_slice(&rdata[..own(rdata)]);

@@ -4,14 +4,12 @@ use std::net::IpAddr;
 
 use super::super::build::{Context, Names, Rank};
 use super::super::name::{Name, NameError};
+use super::super::order::{DEFAULT_WEIGHT, Preference};
 use super::super::record::rtype;
 use super::super::unknown::{self, Scope, Unknown};
 use super::config::UnknownHost;
 use super::{address, label};
 use crate::model::{Endpoint, Host, Instance, Protocol, Service};
-
-/// Weight of an instance that says none: above 0, so that it can be given less.
-pub const DEFAULT_WEIGHT: u16 = 10;
 
 /// An endpoint as a zone shows it.
 #[derive(Debug)]
@@ -21,6 +19,8 @@ pub(in super::super) struct Reach {
     pub(in super::super) srv: Vec<u8>,
     /// Time to live of all of it, in seconds.
     pub(in super::super) ttl: u32,
+    /// What its addresses are chosen by.
+    preference: Preference,
 }
 
 /// Where it is.
@@ -79,7 +79,7 @@ impl Reach {
                 Place::Host { target, addresses, is_ours }
             }
         };
-        Ok(Self { place, srv, ttl })
+        Ok(Self { place, srv, ttl, preference: Preference::new(priority, weight) })
     }
 
     fn addresses(&self) -> &[IpAddr] {
@@ -101,15 +101,15 @@ impl Reach {
         names.at(owner, rank).add(rtype::SRV, self.ttl, &self.srv);
         // The name of an address is made of it; that of a host known by one label is held.
         if let Place::Host { target, is_ours: true, .. } = &self.place {
-            self.add_addresses(names, target, Rank::Derived);
+            self.add_addresses(names, target, Rank::Derived, None);
             add_unknown(names, target, Rank::Derived, &[self]);
         }
     }
 
-    fn add_addresses(&self, names: &mut Names, owner: &Name, rank: Rank) {
+    fn add_addresses(&self, names: &mut Names, owner: &Name, rank: Rank, preference: Option<Preference>) {
         let sets = names.at(owner, rank);
         for address in self.addresses() {
-            sets.add_address(self.ttl, *address);
+            sets.add_preferred(self.ttl, *address, preference);
         }
     }
 
@@ -154,7 +154,7 @@ pub(in super::super) fn add_all<'r>(
     let reaches: Vec<&Reach> = reaches.into_iter().collect();
     for reach in &reaches {
         reach.add_srv(names, owner, rank);
-        reach.add_addresses(names, owner, rank);
+        reach.add_addresses(names, owner, rank, Some(reach.preference));
     }
     add_unknown(names, owner, rank, &reaches);
     if let [reach] = reaches[..]

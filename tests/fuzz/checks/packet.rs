@@ -107,7 +107,7 @@ impl Server {
         let loaded = Loaded::new(&self.zones, &policy, Vec::new());
         let subject = loaded.find(&query);
         let mut out = vec![0; if is_udp { ROOM } else { MAX_TCP }];
-        let asked = Asked { packet, query: &query, peer: &|| PEER, now: &|| NOW, is_udp, turn: 1 };
+        let asked = Asked { packet, query: &query, peer: &|| PEER, now: &|| NOW, is_udp, random: 1 << 28 };
         match fast::respond(&loaded, &asked, subject, &mut tail, &mut out) {
             Built::Response { length, .. } => {
                 out.truncate(length.into());
