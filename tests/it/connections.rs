@@ -59,12 +59,14 @@ async fn a_full_server_sheds_the_connection_that_was_idle_for_the_longest() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_client_has_so_many_connections_and_no_more() {
+async fn a_client_at_its_limit_loses_its_own_longest_idle_connection_and_never_the_new_one() {
     let server = serve("[dns.tcp]\nper_client = 2\nidle = \"1h\"\n").await;
     let (mut first, mut second) = (connect(server.dns).await, connect(server.dns).await);
-    assert!(is_answered(&mut first).await && is_answered(&mut second).await);
-    assert!(!is_answered(&mut connect(server.dns).await).await);
-    assert!(is_answered(&mut first).await && is_answered(&mut second).await);
+    assert!(is_answered(&mut first).await && is_answered(&mut second).await && is_answered(&mut first).await);
+    let mut third = connect(server.dns).await;
+    assert!(is_answered(&mut third).await, "it is let in");
+    end(&mut second).await;
+    assert!(is_answered(&mut first).await && is_answered(&mut third).await, "those that were busier stay");
     server.stop().await;
 }
 

@@ -55,19 +55,16 @@ impl Open {
         self.lock().open.len() >= most
     }
 
-    /// Takes a connection in, if its client has not too many; where all places are taken, the longest idle one goes.
+    /// Takes a connection in. Where its client has as many as it may, the longest idle one of that client goes; where all
+    /// places are taken, the longest idle one of all.
     pub(super) fn enter(self: &Arc<Self>, client: IpAddr, most: usize, per_client: usize) -> Option<Place> {
         let now = self.now();
         let mut table = self.lock();
         if table.open.values().filter(|connection| connection.client == client).count() >= per_client {
-            return None;
+            table.end_longest_idle(|connection| connection.client == client)?;
         }
         if table.open.len() >= most {
-            let heard = |connection: &Connection| connection.heard.load(Ordering::Relaxed);
-            // Of those that were silent for equally long, the oldest.
-            let longest =
-                table.open.iter().min_by_key(|(id, connection)| (heard(connection), **id)).map(|(id, _)| *id)?;
-            table.open.remove(&longest)?.end();
+            table.end_longest_idle(|_| true)?;
         }
         table.last += 1;
         let (id, heard) = (table.last, Arc::new(AtomicU64::new(now)));
@@ -98,6 +95,18 @@ impl Open {
         for (_, connection) in over {
             connection.end();
         }
+    }
+}
+
+impl Table {
+    /// Ends the connection that was silent for the longest, of those that `may_go`; of those that were silent for equally
+    /// long, the oldest.
+    fn end_longest_idle(&mut self, may_go: impl Fn(&Connection) -> bool) -> Option<()> {
+        let of_client = self.open.iter().filter(|(_, connection)| may_go(connection));
+        let longest = of_client.min_by_key(|(id, connection)| (connection.heard.load(Ordering::Relaxed), **id));
+        let id = *longest?.0;
+        self.open.remove(&id)?.end();
+        Some(())
     }
 }
 
@@ -170,14 +179,16 @@ mod tests {
     }
 
     #[test]
-    fn one_client_has_so_many_connections_and_no_more() {
+    fn a_client_at_its_limit_loses_its_own_longest_idle_connection() {
         let open = Open::new();
         let [client, other, _] = CLIENTS;
-        let places = [open.enter(client, 10, 2).unwrap(), open.enter(client, 10, 2).unwrap()];
-        assert!(open.enter(client, 10, 2).is_none());
-        assert!(open.enter(other, 10, 2).is_some());
-        drop(places);
-        assert!(open.enter(client, 10, 2).is_some());
+        let older = open.enter(other, 10, 2).unwrap();
+        let [first, second] = [(); 2].map(|()| open.enter(client, 10, 2).unwrap());
+        first.hear();
+        let third = open.enter(client, 10, 2).unwrap();
+        assert_eq!(ids(&open), [older.id(), first.id(), third.id()], "the second was silent for longer than the first");
+        drop(second);
+        assert_eq!(ids(&open), [older.id(), first.id(), third.id()]);
     }
 
     #[tokio::test]
