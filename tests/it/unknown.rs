@@ -259,3 +259,37 @@ async fn an_agent_creates_a_missing_root_before_any_check_has_passed_but_never_a
     assert!(Kazoo::connect(&servers).get("/typo").is_none());
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ensemble_that_was_wiped_is_not_believed_for_a_while() {
+    let mut before = tokio::task::spawn_blocking(zk::Server::start).await.unwrap();
+    let proxy = Proxy::start(before.socket());
+    let mut kazoo = Kazoo::connect(&before.address());
+    for i in 0..200 {
+        kazoo.create(&format!("/other/{i}"), b"", false);
+    }
+    api(&mut kazoo);
+    let server = serve(&proxy.address().to_string(), "hold = \"8s\"");
+    shows(server.dns, "A api.service", "NOERROR 10.0.0.1").await;
+    drop(kazoo);
+    let (port, wiped) = (before.socket().port(), before.address());
+    before.kill();
+    let _ = port;
+    before.wipe();
+    let before = tokio::task::spawn_blocking(move || {
+        before.start_again();
+        before
+    })
+    .await
+    .unwrap();
+    has_trouble(&server, &format!("{} is not the ensemble it was (zxid went back)", proxy.address())).await;
+    assert_eq!(shown(server.dns, "A api.service"), "NOERROR 10.0.0.1 EDE: 3 (Stale Answer)");
+    assert_eq!(readiness(&server, ""), "200 ready");
+    shows(server.dns, "A api.service", "NOERROR").await;
+    has_trouble(&server, "the root /services is gone").await;
+    let mut kazoo = Kazoo::connect(&wiped);
+    kazoo.create("/services/web/providers/10.0.0.2:80", b"{}", false);
+    shows(server.dns, "A web.service", "NOERROR 10.0.0.2").await;
+    server.stop().await;
+    drop(before);
+}

@@ -244,6 +244,13 @@ impl Server {
         }
     }
 
+    /// Deletes all that a stopped server has kept.
+    pub(crate) fn wipe(&self) {
+        for entry in std::fs::read_dir(self.data()).expect("its data").flatten().filter(|entry| entry.path().is_dir()) {
+            std::fs::remove_dir_all(entry.path()).expect("its data");
+        }
+    }
+
     fn data(&self) -> PathBuf {
         self.directory.join("data")
     }
