@@ -47,7 +47,7 @@ impl Default for Limits {
 /// Buffer of one connection, and so the longest head, in bytes.
 const BUFFER: usize = 16 * 1024;
 /// Idle connections that are cut off within a window at most.
-const EVICTIONS: u32 = 100;
+const EVICTIONS: u32 = 40;
 const EVICTION_WINDOW: Duration = Duration::from_millis(100);
 /// Pause after a failed accept, which has the system's reasons (no file descriptors left) more than ours.
 const PAUSE: Duration = Duration::from_millis(200);

@@ -26,7 +26,7 @@
 //! | 21 no maintenance of a whole service | `what_is_drained_leaves_every_servers_answers_at_once_and_stays_registered`, `a_drain_ends_by_itself_also_while_zookeeper_is_away` |
 //! | 22 times to live out of hand | `names.txt`, `an_address_is_there_as_long_as_anybody_is_and_has_the_least_time_to_live` |
 //! | 23 forwarding stops at the first trouble | `servfail_refused_and_a_referral_lead_to_the_next_and_nxdomain_is_final`, `an_upstream_that_is_dead_or_silent_is_passed_over`, `forwarding_in_a_circle_is_noticed_and_ends` |
-//! | 24 instances that are host names | `host_names_are_flattened_with_the_lesser_ttl`, `hosts_are_flattened_and_a_host_that_nobody_knows_is_an_alias`, `only_a_host_alone_that_nothing_is_known_of_is_an_alias` |
+//! | 24 instances that are host names | `host_names_are_flattened_with_the_lesser_ttl`, `hosts_are_flattened_and_never_beside_an_alias`, `a_host_whose_addresses_are_not_known_yet_is_servfail_and_not_an_empty_answer` |
 //! | 25 registrations that vanish silently | `a_restart_takes_over_what_the_killed_process_left`, `what_was_deleted_during_a_cut_is_restored_after_it` |
 
 use std::collections::BTreeSet;
