@@ -96,8 +96,9 @@ impl Attempt<'_> {
             let left = deadline.saturating_duration_since(Instant::now());
             let Ok(Some((candidate, stream))) = timeout(left, dialing.next()).await else { break };
             let left = deadline.saturating_duration_since(Instant::now());
-            // Who is the last may take all the time that is left.
-            let patience = (left / (dialing.left() + 1)).max(Duration::from_millis(100));
+            // A server that is starting may take a connection and never answer on it: the next one is answered.
+            let most = (self.inner.session_timeout / 4).max(Duration::from_secs(2));
+            let patience = (left / (dialing.left() + 1)).max(Duration::from_millis(100)).min(most);
             match self.one((candidate.clone(), stream), patience).await {
                 Ok(attached) => return Ok(attached),
                 Err(Obstacle::Fatal(error)) => return Err(error),
@@ -208,7 +209,8 @@ impl Attempt<'_> {
                     error if error.is_answer() => *can = true,
                     error => {
                         return Err(match timeout(Duration::from_secs(1), ended).await {
-                            Ok(Ok(End::Lost((Cause::Closed, _)))) => {
+                            // A server that is starting hangs up as well, and a session that goes on was able to do it.
+                            Ok(Ok(End::Lost((Cause::Closed, _)))) if self.session.is_none() => {
                                 debug!(server = %address, ?ability, "the server hung up on a question");
                                 known.hung_up(Instant::now(), address, ability);
                                 Obstacle::HungUp
