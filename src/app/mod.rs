@@ -9,13 +9,14 @@ mod dns;
 pub(crate) mod files;
 mod handover;
 mod reaper;
+mod registry;
+mod reload;
 mod serials;
 
-use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use rustix::process::{Resource, getrlimit};
@@ -25,27 +26,17 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::admin::control::{self, Control};
-use crate::admin::{self, RegistrySource, Sources};
-use crate::announce::{self, Announcer};
-use crate::config::{Config, Registry};
+use crate::admin::{self, Sources};
+use crate::announce;
+use crate::config::Config;
 use crate::dns::listen::Bound;
 use crate::dns::metrics::Metrics;
 use crate::dns::{listen, notify};
-use crate::keeper::config::Source;
-use crate::keeper::driver::Driver;
-use crate::keeper::memory::Memory;
-use crate::keeper::session::Ensemble;
-use crate::keeper::trouble;
-use crate::keeper::zookeeper::ZooKeeper;
-use crate::publish::past::Wishes;
-use crate::publish::registry::{Layout, Reader};
-use crate::publish::unread::Wording;
-use crate::publish::{Publisher, SharedWriter, Target, resolver, unix_now};
+use crate::publish::{Publisher, SharedWriter, unix_now};
 use crate::zone::name::Name;
-use crate::zone::records::address::is_reverse;
 use crate::zone::{self, Freshness, ZoneBuilder, Zones};
 use dns::Dns;
-use files::{Seed, ZoneFile};
+use files::ZoneFile;
 pub use handover::Sockets;
 use serials::Serials;
 
@@ -457,203 +448,6 @@ impl App {
         }
         listening.collect()
     }
-
-    /// Spawns what one registry needs: its mirror, its announcer, and what feeds it in memory.
-    fn registry(
-        &mut self,
-        registry: &Registry,
-        zones: Vec<ZoneOf>,
-        config: &Config,
-        sources: &mut Sources,
-    ) -> anyhow::Result<()> {
-        match &registry.keeper.source {
-            Source::ZooKeeper(servers) => {
-                let security = registry.keeper.security.clone();
-                security.load().with_context(|| format!("registry {}", registry.name))?;
-                let ensemble = ZooKeeper::new(servers, registry.keeper.session_timeout).secured(security);
-                self.mirror(ensemble, registry, zones, config, sources)
-            }
-            Source::Memory(path) => {
-                let memory = Memory::new(&path.display().to_string());
-                let seed = Seed::new(path.clone(), memory.clone());
-                seed.load()?;
-                let stop = self.stop.clone();
-                self.parts.spawn(async move {
-                    seed.follow(stop).await;
-                    ("seed".into(), Ok(()))
-                });
-                self.mirror(memory, registry, zones, config, sources)
-            }
-        }
-    }
-
-    fn mirror<E: Ensemble>(
-        &mut self,
-        ensemble: E,
-        registry: &Registry,
-        zones: Vec<ZoneOf>,
-        config: &Config,
-        sources: &mut Sources,
-    ) -> anyhow::Result<()> {
-        let layout = Layout { root: registry.keeper.root.clone(), format: registry.format.clone() };
-        if !zones.is_empty() {
-            let shown = zones.iter().map(|zone| Arc::clone(lock(&zone.writer).zone())).collect();
-            let targets = targets(zones);
-            let own = config.zones.iter().map(|zone| zone.origin.clone());
-            let publisher = Publisher::new(layout.clone(), targets, registry.keeper.max_stale).never_ask(own);
-            let is_file = |zone: &&zone::config::Config| zone.registry.is_none();
-            let files: Vec<Name> = config.zones.iter().filter(is_file).map(|zone| zone.origin.clone()).collect();
-            let files = sources.zones.iter().filter(|zone| files.contains(zone.origin())).cloned();
-            let publisher = publisher.with_files(files);
-            let publisher = publisher.guarded(registry.guard);
-            let refusing = ensemble.clone();
-            let wording = Wording::new(move |path| trouble::not_allowed(&refusing, path));
-            let publisher = publisher.unread(registry.keeper.missing_root, wording);
-            publisher.take(wishes(config, registry));
-            self.publishers.push((registry.name.clone(), publisher.clone()));
-            let (problems, links) = (publisher.problems(), publisher.links());
-            let (root, timeout) = (layout.root.clone(), registry.keeper.session_timeout);
-            let mut driver = Driver::new(ensemble.clone(), root, timeout, publisher.clone());
-            driver = driver.holding(registry.keeper.hold);
-            if let Some(file) = &registry.keeper.cache_file {
-                driver = driver.with_cache(file.clone(), registry.keeper.cache_refresh());
-            }
-            let (name, tree, stop) =
-                (format!("host names of registry {}", registry.name), driver.tree(), self.stop.clone());
-            let looked_up = publisher.clone();
-            self.parts.spawn(async move {
-                resolver::run(looked_up, tree, stop).await;
-                (name, Ok(()))
-            });
-            let (name, tree, stop) =
-                (format!("drains of registry {}", registry.name), driver.tree(), self.stop.clone());
-            let drained = publisher.clone();
-            self.parts.spawn(async move {
-                drained.follow_drains(tree, stop).await;
-                (name, Ok(()))
-            });
-            sources.registries.push(RegistrySource {
-                name: registry.name.clone(),
-                status: driver.status(),
-                reader: Reader::new(&registry.name, layout.clone(), driver.tree(), problems)
-                    .with_links(links)
-                    .shown_by(publisher),
-                zones: shown,
-            });
-            let (name, stop) = (format!("mirror of registry {}", registry.name), self.stop.clone());
-            // A thread of its own: the first sight of a large registry is seconds of work, which no timer and no packet
-            // waits for.
-            let runtime = tokio::runtime::Handle::current();
-            self.parts.spawn_blocking(move || {
-                runtime.block_on(driver.run(stop));
-                (name, Ok(()))
-            });
-        }
-        self.announce(ensemble, registry, config, sources)
-    }
-
-    fn announce<E: Ensemble>(
-        &mut self,
-        ensemble: E,
-        registry: &Registry,
-        config: &Config,
-        sources: &mut Sources,
-    ) -> anyhow::Result<()> {
-        let announce::Settings { state, acl, parent_acl, readonly, .. } = &config.announce.settings;
-        let host = match state {
-            Some(path) => announce::identity::HostIdentity::kept_in_or_own(path),
-            None => announce::identity::HostIdentity::of_this_host(),
-        };
-        let writer = announce::Writer {
-            format: registry.format.clone(),
-            root: registry.keeper.root.clone(),
-            host,
-            pid: std::process::id(),
-            created: SystemTime::now(),
-            access: *acl,
-            parent_access: *parent_acl,
-            readonly: *readonly,
-        };
-        // Also where nothing is to be registered yet: without services it connects to nothing.
-        let announcer = Announcer::new(ensemble, writer, config.services_of(&registry.name))?;
-        let announcer = announcer.with_means(self.means.clone());
-        self.services.push((registry.name.clone(), announcer.services()));
-        sources.announcements.push((registry.name.clone(), announcer.status()));
-        let announcer = announcer.ends_keeping_at(self.keep.clone());
-        let (name, stop) = (format!("announcer of registry {}", registry.name), self.withdraw.clone());
-        self.announcers.spawn(async move {
-            announcer.run(stop).await;
-            (name, Ok(()))
-        });
-        Ok(())
-    }
-
-    /// Re-reads the zone files, one that has become wrong leaving what was read before in force, and takes a configuration
-    /// that was read again.
-    fn reload(&mut self, config: Option<Config>) -> control::Outcome {
-        let taken = match config {
-            Some(config) => self.take(config),
-            None => Ok(String::new()),
-        };
-        self.zone_files.iter().for_each(|(_, file)| file.reload());
-        taken
-    }
-}
-
-impl App {
-    /// From now on holds what `config` says of DNS and of services. Services that it has like the present one are not
-    /// touched.
-    fn take(&mut self, mut config: Config) -> control::Outcome {
-        bound(&mut config, self.tcp);
-        let mut taken = String::new();
-        if let Some(Err(error)) = self.server.as_ref().map(|server| server.take(&config)) {
-            let error = format!("{error:#}");
-            warn!(error, "the configuration is not taken, the one before stays in force");
-            return Err(format!("the configuration is not taken, the one before stays in force: {error}"));
-        }
-        for service in self.config.announce.gone_from(&config.announce) {
-            let (name, port, file) = (&*service.name.value, service.port, service.file.display());
-            warn!(service = name, port, %file, "the service has left the configuration and is being withdrawn");
-            let _ = writeln!(taken, "withdrawn: {name}, port {port}, of {file}");
-        }
-        for service in config.announce.gone_from(&self.config.announce) {
-            let (name, port, file) = (&*service.name.value, service.port, service.file.display());
-            let _ = writeln!(taken, "added: {name}, port {port}, of {file}");
-        }
-        for service in config.announce.changed_since(&self.config.announce) {
-            let _ = writeln!(taken, "changed: {}, port {}", service.name.value, service.port);
-        }
-        for (registry, services) in &self.services {
-            if let Err(error) = services.set(config.services_of(registry)) {
-                warn!(registry, %error, "the services stay as they are");
-                let _ = writeln!(taken, "not taken: the services of registry {registry}: {error}");
-            }
-        }
-        for (name, publisher) in &self.publishers {
-            if let Some(registry) = config.registries.iter().find(|registry| registry.name == *name) {
-                publisher.take(wishes(&config, registry));
-            }
-        }
-        for part in self.config.fixed_differences(&config) {
-            warn!("{part} is not what it was: that takes effect at the next start");
-            let _ = writeln!(taken, "takes effect at the next start: {part}");
-        }
-        for service in &self.config.announce.services {
-            let same = |other: &&announce::ServiceConfig| {
-                other.name.value == service.name.value
-                    && other.registry.as_ref().map(|registry| &registry.value)
-                        == service.registry.as_ref().map(|registry| &registry.value)
-            };
-            if !config.announce.services.iter().any(|other| same(&other)) {
-                let (service, file) = (&service.name.value, service.file.display());
-                warn!(service, %file, "the service has left the configuration: it is withdrawn");
-            }
-        }
-        info!(services = config.announce.services.len(), "configuration re-read");
-        let services = config.announce.services.len();
-        self.config.announce.services = config.announce.services;
-        Ok(format!("the configuration is taken, {services} services\n{taken}"))
-    }
 }
 
 /// How many file descriptors each part may take.
@@ -702,17 +496,6 @@ struct ZoneOf {
     writer: SharedWriter,
 }
 
-/// What a publisher writes; zones of reverse names with the zones that they can point to.
-fn targets(zones: Vec<ZoneOf>) -> Vec<Target> {
-    let forward: Vec<_> = zones.iter().filter(|zone| !is_reverse(&zone.origin)).collect();
-    let forward: Vec<_> = forward.iter().map(|zone| (zone.under.clone(), zone.origin.clone())).collect();
-    let target = |ZoneOf { origin, under, ttl, names, writer, .. }: ZoneOf| {
-        let reverse_of = if is_reverse(&origin) { forward.clone() } else { Vec::new() };
-        Target { under, ttl, names, reverse_of, writer }
-    };
-    zones.into_iter().map(target).collect()
-}
-
 /// Waits until every zone can answer, or for a bounded time: whoever asks meanwhile waits in the sockets.
 async fn catch_up(zones: &Zones, stop: &CancellationToken) {
     let caught_up = async {
@@ -724,13 +507,6 @@ async fn catch_up(zones: &Zones, stop: &CancellationToken) {
         () = stop.cancelled() => {}
         _ = tokio::time::timeout(CATCHING_UP, caught_up) => {}
     }
-}
-
-/// What a configuration says of a registry's names that a reload can change.
-fn wishes(config: &Config, registry: &Registry) -> Wishes {
-    let registered = config.services_of(&registry.name).into_iter().map(|service| service.name.value).collect();
-    let zones = config.zones.iter().map(|zone| (zone.origin.clone(), zone.names.clone())).collect();
-    Wishes { linger: registry.linger, registered, zones }
 }
 
 /// The addresses of this host, where these listen on all of them.

@@ -7,8 +7,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Core, build};
-use crate::zone::build::Resolved;
+use super::Core;
+use super::target::below;
+use crate::zone::build::{self, Resolved};
 use crate::zone::lookup::{self, Found};
 use crate::zone::name::Name;
 use crate::zone::record::rtype;
@@ -47,7 +48,7 @@ impl Core {
         let mut names = Vec::new();
         for path in self.hosts.of_ours() {
             for target in &self.targets {
-                let Some(path) = super::below(&path, &target.under) else { continue };
+                let Some(path) = below(&path, &target.under) else { continue };
                 let origin = target.origin();
                 names.extend(build::owner(&origin, path).ok());
                 names.extend(label::alias(&origin, path));

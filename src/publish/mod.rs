@@ -8,8 +8,10 @@
 //! Services whose paths differ only in case are one service in DNS: their instances are united. [`meetings`] tells of
 //! those that have a name in common otherwise.
 
+mod assemble;
 pub mod drains;
 pub mod explain;
+mod freshness;
 pub mod guard;
 mod home;
 mod hosts;
@@ -17,11 +19,11 @@ mod meetings;
 pub mod past;
 pub mod registry;
 pub mod resolver;
+mod target;
 pub mod through;
 pub mod unread;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -35,91 +37,20 @@ use crate::keeper::driver::{Freshness, Observer};
 use crate::keeper::links::Links;
 use crate::keeper::mirror::Together;
 use crate::keeper::tree::Tree;
-use crate::model::{Drain, Host, Malformed, Service};
+use crate::model::Malformed;
 use crate::zone;
 use crate::zone::Zone;
-use crate::zone::build::{self, Context, Offers};
 use crate::zone::name::Name;
-use crate::zone::unknown::{self, Scope, Unknown};
-use crate::zone::writer::ZoneWriter;
+use assemble::narrow;
 use drains::Drains;
 use explain::View;
 use guard::{Guard, Left, SharedAlarm};
 use hosts::{Hosts, Outcome};
 use past::{Past, Wishes};
 use registry::{Layout, Problems, Reading};
+pub use target::{SharedWriter, Target};
 use through::{SharedLinks, Through};
-use unread::{Sight, Unread, Wording};
-
-/// A zone's writer, shared by the publisher and by whoever re-reads the zone's file.
-pub type SharedWriter = Arc<Mutex<ZoneWriter>>;
-
-/// A zone that is filled from a registry.
-#[derive(Debug, Clone)]
-pub struct Target {
-    /// The part of the registry it shows: a path below the root, empty for all of it.
-    pub under: String,
-    /// Time to live where nobody says another, in seconds.
-    pub ttl: u32,
-    /// The forms of its names.
-    pub names: zone::records::config::Config,
-    /// For a zone of reverse names: the zones that they may point to, with the part of the registry that each shows.
-    pub reverse_of: Vec<(String, Name)>,
-    /// Its writer.
-    pub writer: SharedWriter,
-}
-
-impl Target {
-    /// A zone of all of a registry, with nothing special.
-    pub fn new(ttl: u32, writer: SharedWriter) -> Self {
-        let names = zone::records::config::Config::default();
-        Self { under: String::new(), ttl, names, reverse_of: Vec::new(), writer }
-    }
-
-    fn origin(&self) -> Name {
-        self.lock().zone().origin().clone()
-    }
-
-    /// What a service at `folded` is built with; none where the zone does not show that part of the registry.
-    fn context<'c>(&'c self, origin: &'c Name, hosts: &'c build::Hosts, folded: &str) -> Option<Context<'c>> {
-        let mut forward = self.reverse_of.iter().filter(|(under, _)| below(folded, under).is_some());
-        let reverse_of = forward.next().map(|(_, origin)| origin);
-        let is_shown = below(folded, &self.under).is_some() && (reverse_of.is_some() || self.reverse_of.is_empty());
-        is_shown.then(|| Context {
-            txt: &self.names.txt,
-            host_domain: self.names.host_domain.as_deref(),
-            hosts,
-            unknown_host: self.names.unknown_host,
-            reverse_of,
-            ..Context::new(origin, self.ttl)
-        })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, ZoneWriter> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What one service offers.
-struct Built {
-    /// Its path in lower case.
-    folded: String,
-    exists: bool,
-    /// For each target: the offers, none where the zone does not show that part of the registry.
-    offered: Vec<Option<Offers>>,
-    malformed: Vec<Malformed>,
-    /// The host names to look up for it.
-    wanted: BTreeSet<String>,
-    /// Its drains that hold.
-    drains: Vec<Drain>,
-    /// How many instances are registered.
-    instances: usize,
-    /// The names that it had, where it is gone.
-    names: Vec<Name>,
-}
-
-/// Services that are built in one go when there are many.
-const PIECE: usize = 256;
+use unread::{Unread, Wording};
 
 /// Keeps the zones of one registry equal to what its tree says. Cheap to clone: the mirror's driver has one, and the
 /// resolver of host names another. Who has locked the tree may wait for it; nobody who waits for it may hold the links.
@@ -342,184 +273,6 @@ impl Core {
         Some(united)
     }
 
-    /// Brings these services into every zone that shows them. What is read and built of one does not depend on the
-    /// others: for the first sight of a large registry that is done on threads.
-    fn rebuild(&mut self, tree: &Tree, mut touched: Vec<String>) {
-        if let Some(guard) = &self.guard {
-            touched.retain(|folded| !guard.holds(folded));
-        }
-        let origins: Vec<Name> = self.targets.iter().map(Target::origin).collect();
-        let now = unix_now();
-        let links = self.links();
-        let links = links.read().unwrap_or_else(PoisonError::into_inner);
-        if touched.len() < PIECE * 2 {
-            for folded in touched {
-                let built = self.build(tree, &links, &origins, folded, now);
-                self.put(built);
-            }
-            return;
-        }
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let (next, pieces) = (AtomicUsize::new(0), touched.chunks(PIECE).collect::<Vec<_>>());
-        let mut wishes = Vec::with_capacity(touched.len());
-        std::thread::scope(|scope| {
-            let publisher = &*self;
-            let work = || {
-                let mut wishes = Vec::new();
-                while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let build = |folded: &String| publisher.build(tree, &links, &origins, folded.clone(), now);
-                    let mut piece: Vec<Built> = piece.iter().map(build).collect();
-                    for (i, target) in publisher.targets.iter().enumerate() {
-                        // While one thread has the writer, the others build.
-                        for built in piece.iter_mut().filter(|built| !built.exists) {
-                            built.names.extend(Self::names_before(target, &built.folded));
-                        }
-                        let mut writer = target.lock();
-                        for built in &mut piece {
-                            if let Some(offers) = built.offered.get_mut(i).and_then(Option::take) {
-                                writer.put(&built.folded, offers);
-                            }
-                        }
-                        // Where nobody is served yet, what was built is not kept twice until all of it is.
-                        writer.prepare();
-                    }
-                    for Built { folded, exists, malformed, wanted, drains, instances, names, .. } in piece {
-                        publisher.report(&folded, malformed);
-                        wishes.push((folded, exists, wanted, drains, instances, names));
-                    }
-                }
-                wishes
-            };
-            let working: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-            for thread in working {
-                // A panic there is a panic here, as if the work had not been shared out.
-                wishes.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-            }
-        });
-        for (folded, exists, wanted, drains, instances, names) in wishes {
-            if exists {
-                self.past.remove(&folded);
-            } else {
-                self.past.add(&folded, now, names);
-                self.forget(&folded);
-            }
-            count(&mut self.guard, &folded, instances);
-            self.want(&folded, wanted);
-            self.drains.set(&folded, drains);
-        }
-    }
-
-    /// Reads one service, and builds what it offers in each zone.
-    fn build(&self, tree: &Tree, links: &Links, origins: &[Name], folded: String, now: u64) -> Built {
-        let reading = self.read(tree, links, &folded, now);
-        let exists = match &reading {
-            Some(_) => !self.unread.hides(&folded),
-            None => self.unread.is_empty(&folded),
-        };
-        let Reading { service, mut malformed, .. } = reading.unwrap_or_default();
-        let mut offered = Vec::with_capacity(self.targets.len());
-        for (target, origin) in self.targets.iter().zip(origins) {
-            let context = target.context(origin, self.hosts.known(), &folded).zip(below(&folded, &target.under));
-            offered.push(context.map(|(context, path)| {
-                if !exists {
-                    return Offers::default();
-                }
-                let built = build::build(&context, path, &service).unwrap_or_else(|error| build::Built {
-                    offers: Offers::default(),
-                    remarks: vec![format!("it cannot be a name in zone {origin}: {error}")],
-                });
-                let path = self.layout.full(&folded).to_string();
-                let remark = |reason| Malformed { path: path.clone(), reason };
-                malformed.extend(built.remarks.into_iter().map(remark));
-                built.offers
-            }));
-        }
-        let wanted = self.wanted(&folded, &service);
-        let instances = service.instances.len();
-        Built {
-            folded,
-            exists,
-            offered,
-            malformed,
-            wanted,
-            drains: service.defaults.drains,
-            instances,
-            names: Vec::new(),
-        }
-    }
-
-    fn put(&mut self, built: Built) {
-        if !built.exists {
-            self.forget(&built.folded);
-        }
-        self.want(&built.folded, built.wanted.clone());
-        self.drains.set(&built.folded, built.drains.clone());
-        count(&mut self.guard, &built.folded, built.instances);
-        self.offer(built);
-    }
-
-    /// Hands what was built to the zones, and tells what is wrong.
-    fn offer(&mut self, Built { folded, offered, malformed, exists, .. }: Built) {
-        if exists {
-            self.past.remove(&folded);
-        } else {
-            let names: Vec<Name> = self.targets.iter().flat_map(|target| Self::names_before(target, &folded)).collect();
-            self.past.add(&folded, unix_now(), names);
-        }
-        for (target, offered) in self.targets.iter().zip(offered) {
-            if let Some(offers) = offered {
-                target.lock().put(&folded, offers);
-            }
-        }
-        self.report(&folded, malformed);
-    }
-
-    /// There is no service of that name any more, in any spelling.
-    fn forget(&mut self, folded: &str) {
-        if !self.unread.hides(folded) && self.targets.iter().any(|target| target.lock().has(folded)) {
-            self.unread.went(folded, Instant::now());
-        }
-        self.through.gone(folded);
-        for spelling in self.spellings.remove(folded).into_iter().flatten() {
-            self.through.gone(&spelling);
-        }
-    }
-
-    /// Replaces what is known to be wrong with `part` of the registry, and tells what is new in it.
-    fn report(&self, part: &str, malformed: Vec<Malformed>) {
-        for Malformed { path, reason } in self.problems.replace(part, malformed) {
-            warn!(path, reason, "a registry node is malformed");
-        }
-    }
-
-    /// The host names to look up for a service.
-    fn wanted(&self, folded: &str, service: &Service) -> BTreeSet<String> {
-        let hosts = service.instances.iter().flat_map(|instance| {
-            let ports = instance.ports.iter().map(|(_, endpoint)| endpoint);
-            std::iter::once(&instance.endpoint).chain(ports).filter_map(|endpoint| match &endpoint.host {
-                Host::Name(name) => Some(name),
-                _ => None,
-            })
-        });
-        let showing = |target: &&Target| below(folded, &target.under).is_some() && target.reverse_of.is_empty();
-        let domains: BTreeSet<_> =
-            self.targets.iter().filter(showing).map(|target| target.names.host_domain.as_deref()).collect();
-        let names = hosts.flat_map(|name| domains.iter().map(|domain| zone::records::srv::wanted(*domain, name)));
-        names.filter(|name| Name::parse(name).is_ok()).collect()
-    }
-
-    /// Has these host names, and no others, looked up for a service.
-    fn want(&mut self, folded: &str, wanted: BTreeSet<String>) {
-        let own = &self.own;
-        let is_ours = |host: &str| {
-            Name::parse(host).is_ok_and(|name| own.iter().any(|origin| name.folded().is_at_or_below(origin)))
-        };
-        let beyond = self.hosts.want(folded, wanted, is_ours, Instant::now());
-        let reason = || format!("{beyond} of its hosts are not looked up: there are over {}", hosts::MOST_HOSTS);
-        let malformed = || Malformed { path: self.layout.full(folded).to_string(), reason: reason() };
-        self.report(&format!("{HOSTS}{folded}"), (beyond > 0).then(malformed).into_iter().collect());
-    }
-
     fn commit(&mut self) {
         self.follow_past();
         for target in &self.targets {
@@ -640,51 +393,6 @@ impl Core {
         passed
     }
 
-    /// Brings what cannot be read, and what can be again, into the zones, and commits. Returns whether there was such.
-    fn look(&mut self, tree: &Tree, now: Instant) -> bool {
-        let links = self.links();
-        let moved = {
-            let links = links.read().unwrap_or_else(PoisonError::into_inner);
-            self.unread.look(&self.layout, tree, &links, now, self.max_stale)
-        };
-        if !moved.is_different {
-            return false;
-        }
-        let mut touched: BTreeSet<String> = moved.services.into_iter().collect();
-        for part in &moved.parts {
-            self.offer_unread(part);
-            let below: BTreeSet<Path> = tree.subtree(&self.layout.full(part)).map(|(path, _)| path.clone()).collect();
-            touched.extend(self.touched(tree, Some(&below)));
-            touched.insert(part.clone());
-        }
-        if !touched.is_empty() {
-            self.rebuild(tree, touched.into_iter().collect());
-        }
-        // Whatever becomes unknown must not be denied for a moment, and what becomes known must be there first.
-        self.show_freshness(|sight| sight > Sight::Stale);
-        self.commit();
-        self.show_freshness(|_| true);
-        true
-    }
-
-    /// Offers that the names of a part are unknown, where they are.
-    fn offer_unread(&self, folded: &str) {
-        let unknown = self.unread.part(folded).filter(|part| part.sight > Sight::Stale).map(|part| {
-            let code = if part.sight == Sight::Expired { Unknown::NO_ADDRESS } else { 0 };
-            Unknown { scope: Scope::Everything, below: true, code, text: self.unread.wording.of(&part.path).into() }
-        });
-        for target in self.targets.iter().filter(|target| target.reverse_of.is_empty()) {
-            let mut writer = target.lock();
-            let offers = match (&unknown, below(folded, &target.under)) {
-                (Some(unknown), Some(path)) if !path.is_empty() => {
-                    unknown::subtree(writer.zone().origin(), path, unknown)
-                }
-                _ => Vec::new(),
-            };
-            writer.put(&format!("{UNREAD}{folded}"), offers);
-        }
-    }
-
     /// Lets through what the guard has held back for long enough, while the registry is followed. Parts that cannot be read
     /// grow old.
     fn tick(&mut self, tree: &Tree, now: Instant) {
@@ -713,88 +421,12 @@ impl Core {
         self.hosts.forget_restored();
         self.complete = true;
     }
-
-    fn freshness(&mut self, freshness: Freshness) {
-        self.freshness = freshness;
-        self.show_freshness(|_| true);
-    }
-
-    /// Tells the zones how far their data can be trusted: those that are seen so.
-    fn show_freshness(&self, wanted: impl Fn(Sight) -> bool) {
-        let followed = match self.freshness {
-            _ if !self.complete => zone::Freshness::Loading,
-            Freshness::Loading => zone::Freshness::Loading,
-            Freshness::Fresh => zone::Freshness::Fresh,
-            Freshness::Stale(age) if age > self.max_stale => zone::Freshness::Expired,
-            Freshness::Stale(_) => zone::Freshness::Stale,
-        };
-        for target in &self.targets {
-            let sight = self.unread.of_zone(&target.under.to_ascii_lowercase());
-            if !wanted(sight) {
-                continue;
-            }
-            let freshness = match (followed, sight) {
-                (zone::Freshness::Loading, _) | (_, Sight::Unknown) => zone::Freshness::Loading,
-                (zone::Freshness::Expired, _) | (_, Sight::Expired) => zone::Freshness::Expired,
-                (zone::Freshness::Stale, _) | (_, Sight::Stale) => zone::Freshness::Stale,
-                (zone::Freshness::Fresh, Sight::Clear) => zone::Freshness::Fresh,
-            };
-            let writer = target.writer.lock().unwrap_or_else(PoisonError::into_inner);
-            let zone = writer.zone();
-            if zone.freshness() != freshness && freshness == zone::Freshness::Expired {
-                warn!(zone = %zone.origin(), "ZooKeeper has been away for longer than max_stale: answering SERVFAIL");
-            }
-            zone.set_freshness(freshness);
-        }
-    }
-}
-
-/// Tells the guard how many instances a service is shown with.
-fn count(guard: &mut Option<Guard>, folded: &str, instances: usize) {
-    if let Some(guard) = guard {
-        guard.shows(folded, narrow(instances));
-    }
-}
-
-fn narrow(instances: usize) -> u32 {
-    u32::try_from(instances).unwrap_or(u32::MAX)
 }
 
 /// The part of the registry under which broken links are reported. No path of a service begins with a slash.
 const LINKS: &str = "/links";
-/// The source under which a part that cannot be read is offered, in front of its path.
-const UNREAD: &str = "/unread/";
-/// Likewise for hosts, in front of the service's path.
-const HOSTS: &str = "/hosts/";
-
-/// The path of a service below the part of the registry that a zone shows; none outside of it.
-fn below<'s>(folded: &'s str, under: &str) -> Option<&'s str> {
-    if under.is_empty() {
-        return Some(folded);
-    }
-    let head = folded.get(..under.len()).filter(|head| head.eq_ignore_ascii_case(under))?;
-    match &folded[head.len()..] {
-        "" => Some(""),
-        rest => rest.strip_prefix('/'),
-    }
-}
 
 /// Seconds since 1970, for serials.
 pub fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_zone_shows_what_is_under_its_part() {
-        assert_eq!(below("staging/api", ""), Some("staging/api"));
-        assert_eq!(below("staging/api", "Staging"), Some("api"));
-        assert_eq!(below("staging", "staging"), Some(""));
-        assert_eq!(below("staging2/api", "staging"), None);
-        assert_eq!(below("api", "staging"), None);
-        assert_eq!(below("äß", "a"), None);
-    }
 }

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::{Core, Target, below, unix_now};
+use super::target::below;
+use super::{Core, Target, unix_now};
 use crate::keeper::tree::Tree;
 use crate::model::Protocol;
 use crate::settings::Section;

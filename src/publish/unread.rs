@@ -6,8 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::below;
 use super::registry::Layout;
+use super::target::below;
 use crate::format::Place;
 use crate::keeper::Path;
 use crate::keeper::config::MissingRoot;

@@ -11,8 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use super::Target;
 use super::registry::{Layout, Reading};
-use super::{Target, below};
+use super::target::below;
 use crate::format;
 use crate::keeper::Path;
 use crate::keeper::links::Links;

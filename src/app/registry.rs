@@ -1,0 +1,175 @@
+//! One registry's parts: its mirror, what fills its zones, its announcer, and the seed of one in memory.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use anyhow::Context;
+
+use super::files::Seed;
+use super::{App, ZoneOf, lock};
+use crate::admin::{RegistrySource, Sources};
+use crate::announce::{self, Announcer};
+use crate::config::{Config, Registry};
+use crate::keeper::config::Source;
+use crate::keeper::driver::Driver;
+use crate::keeper::memory::Memory;
+use crate::keeper::session::Ensemble;
+use crate::keeper::trouble;
+use crate::keeper::zookeeper::ZooKeeper;
+use crate::publish::past::Wishes;
+use crate::publish::registry::{Layout, Reader};
+use crate::publish::unread::Wording;
+use crate::publish::{Publisher, Target, resolver};
+use crate::zone;
+use crate::zone::name::Name;
+use crate::zone::records::address::is_reverse;
+
+impl App {
+    /// Spawns what one registry needs: its mirror, its announcer, and what feeds it in memory.
+    pub(super) fn registry(
+        &mut self,
+        registry: &Registry,
+        zones: Vec<ZoneOf>,
+        config: &Config,
+        sources: &mut Sources,
+    ) -> anyhow::Result<()> {
+        match &registry.keeper.source {
+            Source::ZooKeeper(servers) => {
+                let security = registry.keeper.security.clone();
+                security.load().with_context(|| format!("registry {}", registry.name))?;
+                let ensemble = ZooKeeper::new(servers, registry.keeper.session_timeout).secured(security);
+                self.mirror(ensemble, registry, zones, config, sources)
+            }
+            Source::Memory(path) => {
+                let memory = Memory::new(&path.display().to_string());
+                let seed = Seed::new(path.clone(), memory.clone());
+                seed.load()?;
+                let stop = self.stop.clone();
+                self.parts.spawn(async move {
+                    seed.follow(stop).await;
+                    ("seed".into(), Ok(()))
+                });
+                self.mirror(memory, registry, zones, config, sources)
+            }
+        }
+    }
+
+    fn mirror<E: Ensemble>(
+        &mut self,
+        ensemble: E,
+        registry: &Registry,
+        zones: Vec<ZoneOf>,
+        config: &Config,
+        sources: &mut Sources,
+    ) -> anyhow::Result<()> {
+        let layout = Layout { root: registry.keeper.root.clone(), format: registry.format.clone() };
+        if !zones.is_empty() {
+            let shown = zones.iter().map(|zone| Arc::clone(lock(&zone.writer).zone())).collect();
+            let targets = targets(zones);
+            let own = config.zones.iter().map(|zone| zone.origin.clone());
+            let publisher = Publisher::new(layout.clone(), targets, registry.keeper.max_stale).never_ask(own);
+            let is_file = |zone: &&zone::config::Config| zone.registry.is_none();
+            let files: Vec<Name> = config.zones.iter().filter(is_file).map(|zone| zone.origin.clone()).collect();
+            let files = sources.zones.iter().filter(|zone| files.contains(zone.origin())).cloned();
+            let publisher = publisher.with_files(files);
+            let publisher = publisher.guarded(registry.guard);
+            let refusing = ensemble.clone();
+            let wording = Wording::new(move |path| trouble::not_allowed(&refusing, path));
+            let publisher = publisher.unread(registry.keeper.missing_root, wording);
+            publisher.take(wishes(config, registry));
+            self.publishers.push((registry.name.clone(), publisher.clone()));
+            let (problems, links) = (publisher.problems(), publisher.links());
+            let (root, timeout) = (layout.root.clone(), registry.keeper.session_timeout);
+            let mut driver = Driver::new(ensemble.clone(), root, timeout, publisher.clone());
+            driver = driver.holding(registry.keeper.hold);
+            if let Some(file) = &registry.keeper.cache_file {
+                driver = driver.with_cache(file.clone(), registry.keeper.cache_refresh());
+            }
+            let (name, tree, stop) =
+                (format!("host names of registry {}", registry.name), driver.tree(), self.stop.clone());
+            let looked_up = publisher.clone();
+            self.parts.spawn(async move {
+                resolver::run(looked_up, tree, stop).await;
+                (name, Ok(()))
+            });
+            let (name, tree, stop) =
+                (format!("drains of registry {}", registry.name), driver.tree(), self.stop.clone());
+            let drained = publisher.clone();
+            self.parts.spawn(async move {
+                drained.follow_drains(tree, stop).await;
+                (name, Ok(()))
+            });
+            sources.registries.push(RegistrySource {
+                name: registry.name.clone(),
+                status: driver.status(),
+                reader: Reader::new(&registry.name, layout.clone(), driver.tree(), problems)
+                    .with_links(links)
+                    .shown_by(publisher),
+                zones: shown,
+            });
+            let (name, stop) = (format!("mirror of registry {}", registry.name), self.stop.clone());
+            // A thread of its own: the first sight of a large registry is seconds of work, which no timer and no packet
+            // waits for.
+            let runtime = tokio::runtime::Handle::current();
+            self.parts.spawn_blocking(move || {
+                runtime.block_on(driver.run(stop));
+                (name, Ok(()))
+            });
+        }
+        self.announce(ensemble, registry, config, sources)
+    }
+
+    fn announce<E: Ensemble>(
+        &mut self,
+        ensemble: E,
+        registry: &Registry,
+        config: &Config,
+        sources: &mut Sources,
+    ) -> anyhow::Result<()> {
+        let announce::Settings { state, acl, parent_acl, readonly, .. } = &config.announce.settings;
+        let host = match state {
+            Some(path) => announce::identity::HostIdentity::kept_in_or_own(path),
+            None => announce::identity::HostIdentity::of_this_host(),
+        };
+        let writer = announce::Writer {
+            format: registry.format.clone(),
+            root: registry.keeper.root.clone(),
+            host,
+            pid: std::process::id(),
+            created: SystemTime::now(),
+            access: *acl,
+            parent_access: *parent_acl,
+            readonly: *readonly,
+        };
+        // Also where nothing is to be registered yet: without services it connects to nothing.
+        let announcer = Announcer::new(ensemble, writer, config.services_of(&registry.name))?;
+        let announcer = announcer.with_means(self.means.clone());
+        self.services.push((registry.name.clone(), announcer.services()));
+        sources.announcements.push((registry.name.clone(), announcer.status()));
+        let announcer = announcer.ends_keeping_at(self.keep.clone());
+        let (name, stop) = (format!("announcer of registry {}", registry.name), self.withdraw.clone());
+        self.announcers.spawn(async move {
+            announcer.run(stop).await;
+            (name, Ok(()))
+        });
+        Ok(())
+    }
+}
+
+/// What a publisher writes; zones of reverse names with the zones that they can point to.
+fn targets(zones: Vec<ZoneOf>) -> Vec<Target> {
+    let forward: Vec<_> = zones.iter().filter(|zone| !is_reverse(&zone.origin)).collect();
+    let forward: Vec<_> = forward.iter().map(|zone| (zone.under.clone(), zone.origin.clone())).collect();
+    let target = |ZoneOf { origin, under, ttl, names, writer, .. }: ZoneOf| {
+        let reverse_of = if is_reverse(&origin) { forward.clone() } else { Vec::new() };
+        Target { under, ttl, names, reverse_of, writer }
+    };
+    zones.into_iter().map(target).collect()
+}
+
+/// What a configuration says of a registry's names that a reload can change.
+pub(super) fn wishes(config: &Config, registry: &Registry) -> Wishes {
+    let registered = config.services_of(&registry.name).into_iter().map(|service| service.name.value).collect();
+    let zones = config.zones.iter().map(|zone| (zone.origin.clone(), zone.names.clone())).collect();
+    Wishes { linger: registry.linger, registered, zones }
+}

@@ -1,0 +1,66 @@
+//! A configuration that was read again, taken by a running server.
+
+use std::fmt::Write as _;
+
+use tracing::{info, warn};
+
+use super::registry::wishes;
+use super::{App, bound};
+use crate::admin::control;
+use crate::config::Config;
+
+impl App {
+    /// Re-reads the zone files, one that has become wrong leaving what was read before in force, and takes a configuration
+    /// that was read again.
+    pub(super) fn reload(&mut self, config: Option<Config>) -> control::Outcome {
+        let taken = match config {
+            Some(config) => self.take(config),
+            None => Ok(String::new()),
+        };
+        self.zone_files.iter().for_each(|(_, file)| file.reload());
+        taken
+    }
+
+    /// From now on holds what `config` says of DNS and of services. Services that it has like the present one are not
+    /// touched.
+    fn take(&mut self, mut config: Config) -> control::Outcome {
+        bound(&mut config, self.tcp);
+        let mut taken = String::new();
+        if let Some(Err(error)) = self.server.as_ref().map(|server| server.take(&config)) {
+            let error = format!("{error:#}");
+            warn!(error, "the configuration is not taken, the one before stays in force");
+            return Err(format!("the configuration is not taken, the one before stays in force: {error}"));
+        }
+        for service in self.config.announce.gone_from(&config.announce) {
+            let (name, port, file) = (&*service.name.value, service.port, service.file.display());
+            warn!(service = name, port, %file, "the service has left the configuration and is being withdrawn");
+            let _ = writeln!(taken, "withdrawn: {name}, port {port}, of {file}");
+        }
+        for service in config.announce.gone_from(&self.config.announce) {
+            let (name, port, file) = (&*service.name.value, service.port, service.file.display());
+            let _ = writeln!(taken, "added: {name}, port {port}, of {file}");
+        }
+        for service in config.announce.changed_since(&self.config.announce) {
+            let _ = writeln!(taken, "changed: {}, port {}", service.name.value, service.port);
+        }
+        for (registry, services) in &self.services {
+            if let Err(error) = services.set(config.services_of(registry)) {
+                warn!(registry, %error, "the services stay as they are");
+                let _ = writeln!(taken, "not taken: the services of registry {registry}: {error}");
+            }
+        }
+        for (name, publisher) in &self.publishers {
+            if let Some(registry) = config.registries.iter().find(|registry| registry.name == *name) {
+                publisher.take(wishes(&config, registry));
+            }
+        }
+        for part in self.config.fixed_differences(&config) {
+            warn!("{part} is not what it was: that takes effect at the next start");
+            let _ = writeln!(taken, "takes effect at the next start: {part}");
+        }
+        info!(services = config.announce.services.len(), "configuration re-read");
+        let services = config.announce.services.len();
+        self.config.announce.services = config.announce.services;
+        Ok(format!("the configuration is taken, {services} services\n{taken}"))
+    }
+}

@@ -1,0 +1,235 @@
+//! Services into the zones: each is read whole from the tree and built anew for every zone that shows it, on threads
+//! where there are many.
+
+use std::collections::BTreeSet;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use tracing::warn;
+
+use super::guard::Guard;
+use super::registry::Reading;
+use super::target::below;
+use super::{Core, Target, hosts, unix_now};
+use crate::keeper::links::Links;
+use crate::keeper::tree::Tree;
+use crate::model::{Drain, Host, Malformed, Service};
+use crate::zone;
+use crate::zone::build::{self, Offers};
+use crate::zone::name::Name;
+
+/// What one service offers.
+struct Built {
+    /// Its path in lower case.
+    folded: String,
+    exists: bool,
+    /// For each target: the offers, none where the zone does not show that part of the registry.
+    offered: Vec<Option<Offers>>,
+    malformed: Vec<Malformed>,
+    /// The host names to look up for it.
+    wanted: BTreeSet<String>,
+    /// Its drains that hold.
+    drains: Vec<Drain>,
+    /// How many instances are registered.
+    instances: usize,
+    /// The names that it had, where it is gone.
+    names: Vec<Name>,
+}
+
+/// Services that are built in one go when there are many.
+const PIECE: usize = 256;
+
+/// The source under which the hosts of a service are reported, in front of its path.
+const HOSTS: &str = "/hosts/";
+
+impl Core {
+    /// Brings these services into every zone that shows them. What is read and built of one does not depend on the
+    /// others: for the first sight of a large registry that is done on threads.
+    pub(super) fn rebuild(&mut self, tree: &Tree, mut touched: Vec<String>) {
+        if let Some(guard) = &self.guard {
+            touched.retain(|folded| !guard.holds(folded));
+        }
+        let origins: Vec<Name> = self.targets.iter().map(Target::origin).collect();
+        let now = unix_now();
+        let links = self.links();
+        let links = links.read().unwrap_or_else(PoisonError::into_inner);
+        if touched.len() < PIECE * 2 {
+            for folded in touched {
+                let built = self.build(tree, &links, &origins, folded, now);
+                self.put(built);
+            }
+            return;
+        }
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let (next, pieces) = (AtomicUsize::new(0), touched.chunks(PIECE).collect::<Vec<_>>());
+        let mut wishes = Vec::with_capacity(touched.len());
+        std::thread::scope(|scope| {
+            let publisher = &*self;
+            let work = || {
+                let mut wishes = Vec::new();
+                while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let build = |folded: &String| publisher.build(tree, &links, &origins, folded.clone(), now);
+                    let mut piece: Vec<Built> = piece.iter().map(build).collect();
+                    for (i, target) in publisher.targets.iter().enumerate() {
+                        // While one thread has the writer, the others build.
+                        for built in piece.iter_mut().filter(|built| !built.exists) {
+                            built.names.extend(Self::names_before(target, &built.folded));
+                        }
+                        let mut writer = target.lock();
+                        for built in &mut piece {
+                            if let Some(offers) = built.offered.get_mut(i).and_then(Option::take) {
+                                writer.put(&built.folded, offers);
+                            }
+                        }
+                        // Where nobody is served yet, what was built is not kept twice until all of it is.
+                        writer.prepare();
+                    }
+                    for Built { folded, exists, malformed, wanted, drains, instances, names, .. } in piece {
+                        publisher.report(&folded, malformed);
+                        wishes.push((folded, exists, wanted, drains, instances, names));
+                    }
+                }
+                wishes
+            };
+            let working: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            for thread in working {
+                // A panic there is a panic here, as if the work had not been shared out.
+                wishes.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            }
+        });
+        for (folded, exists, wanted, drains, instances, names) in wishes {
+            if exists {
+                self.past.remove(&folded);
+            } else {
+                self.past.add(&folded, now, names);
+                self.forget(&folded);
+            }
+            count(&mut self.guard, &folded, instances);
+            self.want(&folded, wanted);
+            self.drains.set(&folded, drains);
+        }
+    }
+
+    /// Reads one service, and builds what it offers in each zone.
+    fn build(&self, tree: &Tree, links: &Links, origins: &[Name], folded: String, now: u64) -> Built {
+        let reading = self.read(tree, links, &folded, now);
+        let exists = match &reading {
+            Some(_) => !self.unread.hides(&folded),
+            None => self.unread.is_empty(&folded),
+        };
+        let Reading { service, mut malformed, .. } = reading.unwrap_or_default();
+        let mut offered = Vec::with_capacity(self.targets.len());
+        for (target, origin) in self.targets.iter().zip(origins) {
+            let context = target.context(origin, self.hosts.known(), &folded).zip(below(&folded, &target.under));
+            offered.push(context.map(|(context, path)| {
+                if !exists {
+                    return Offers::default();
+                }
+                let built = build::build(&context, path, &service).unwrap_or_else(|error| build::Built {
+                    offers: Offers::default(),
+                    remarks: vec![format!("it cannot be a name in zone {origin}: {error}")],
+                });
+                let path = self.layout.full(&folded).to_string();
+                let remark = |reason| Malformed { path: path.clone(), reason };
+                malformed.extend(built.remarks.into_iter().map(remark));
+                built.offers
+            }));
+        }
+        let wanted = self.wanted(&folded, &service);
+        let instances = service.instances.len();
+        Built {
+            folded,
+            exists,
+            offered,
+            malformed,
+            wanted,
+            drains: service.defaults.drains,
+            instances,
+            names: Vec::new(),
+        }
+    }
+
+    fn put(&mut self, built: Built) {
+        if !built.exists {
+            self.forget(&built.folded);
+        }
+        self.want(&built.folded, built.wanted.clone());
+        self.drains.set(&built.folded, built.drains.clone());
+        count(&mut self.guard, &built.folded, built.instances);
+        self.offer(built);
+    }
+
+    /// Hands what was built to the zones, and tells what is wrong.
+    fn offer(&mut self, Built { folded, offered, malformed, exists, .. }: Built) {
+        if exists {
+            self.past.remove(&folded);
+        } else {
+            let names: Vec<Name> = self.targets.iter().flat_map(|target| Self::names_before(target, &folded)).collect();
+            self.past.add(&folded, unix_now(), names);
+        }
+        for (target, offered) in self.targets.iter().zip(offered) {
+            if let Some(offers) = offered {
+                target.lock().put(&folded, offers);
+            }
+        }
+        self.report(&folded, malformed);
+    }
+
+    /// There is no service of that name any more, in any spelling.
+    fn forget(&mut self, folded: &str) {
+        if !self.unread.hides(folded) && self.targets.iter().any(|target| target.lock().has(folded)) {
+            self.unread.went(folded, Instant::now());
+        }
+        self.through.gone(folded);
+        for spelling in self.spellings.remove(folded).into_iter().flatten() {
+            self.through.gone(&spelling);
+        }
+    }
+
+    /// Replaces what is known to be wrong with `part` of the registry, and tells what is new in it.
+    pub(super) fn report(&self, part: &str, malformed: Vec<Malformed>) {
+        for Malformed { path, reason } in self.problems.replace(part, malformed) {
+            warn!(path, reason, "a registry node is malformed");
+        }
+    }
+
+    /// The host names to look up for a service.
+    fn wanted(&self, folded: &str, service: &Service) -> BTreeSet<String> {
+        let hosts = service.instances.iter().flat_map(|instance| {
+            let ports = instance.ports.iter().map(|(_, endpoint)| endpoint);
+            std::iter::once(&instance.endpoint).chain(ports).filter_map(|endpoint| match &endpoint.host {
+                Host::Name(name) => Some(name),
+                _ => None,
+            })
+        });
+        let showing = |target: &&Target| below(folded, &target.under).is_some() && target.reverse_of.is_empty();
+        let domains: BTreeSet<_> =
+            self.targets.iter().filter(showing).map(|target| target.names.host_domain.as_deref()).collect();
+        let names = hosts.flat_map(|name| domains.iter().map(|domain| zone::records::srv::wanted(*domain, name)));
+        names.filter(|name| Name::parse(name).is_ok()).collect()
+    }
+
+    /// Has these host names, and no others, looked up for a service.
+    fn want(&mut self, folded: &str, wanted: BTreeSet<String>) {
+        let own = &self.own;
+        let is_ours = |host: &str| {
+            Name::parse(host).is_ok_and(|name| own.iter().any(|origin| name.folded().is_at_or_below(origin)))
+        };
+        let beyond = self.hosts.want(folded, wanted, is_ours, Instant::now());
+        let reason = || format!("{beyond} of its hosts are not looked up: there are over {}", hosts::MOST_HOSTS);
+        let malformed = || Malformed { path: self.layout.full(folded).to_string(), reason: reason() };
+        self.report(&format!("{HOSTS}{folded}"), (beyond > 0).then(malformed).into_iter().collect());
+    }
+}
+
+/// Tells the guard how many instances a service is shown with.
+fn count(guard: &mut Option<Guard>, folded: &str, instances: usize) {
+    if let Some(guard) = guard {
+        guard.shows(folded, narrow(instances));
+    }
+}
+
+pub(super) fn narrow(instances: usize) -> u32 {
+    u32::try_from(instances).unwrap_or(u32::MAX)
+}

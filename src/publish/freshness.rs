@@ -1,0 +1,100 @@
+//! Freshness of the zones, and the parts of a registry that cannot be read.
+
+use std::collections::BTreeSet;
+use std::sync::PoisonError;
+use std::time::Instant;
+
+use tracing::warn;
+
+use super::Core;
+use super::target::below;
+use super::unread::Sight;
+use crate::keeper::Path;
+use crate::keeper::driver::Freshness;
+use crate::keeper::tree::Tree;
+use crate::zone;
+use crate::zone::unknown::{self, Scope, Unknown};
+
+/// The source under which a part that cannot be read is offered, in front of its path.
+const UNREAD: &str = "/unread/";
+
+impl Core {
+    /// Brings what cannot be read, and what can be again, into the zones, and commits. Returns whether there was such.
+    pub(super) fn look(&mut self, tree: &Tree, now: Instant) -> bool {
+        let links = self.links();
+        let moved = {
+            let links = links.read().unwrap_or_else(PoisonError::into_inner);
+            self.unread.look(&self.layout, tree, &links, now, self.max_stale)
+        };
+        if !moved.is_different {
+            return false;
+        }
+        let mut touched: BTreeSet<String> = moved.services.into_iter().collect();
+        for part in &moved.parts {
+            self.offer_unread(part);
+            let below: BTreeSet<Path> = tree.subtree(&self.layout.full(part)).map(|(path, _)| path.clone()).collect();
+            touched.extend(self.touched(tree, Some(&below)));
+            touched.insert(part.clone());
+        }
+        if !touched.is_empty() {
+            self.rebuild(tree, touched.into_iter().collect());
+        }
+        // Whatever becomes unknown must not be denied for a moment, and what becomes known must be there first.
+        self.show_freshness(|sight| sight > Sight::Stale);
+        self.commit();
+        self.show_freshness(|_| true);
+        true
+    }
+
+    /// Offers that the names of a part are unknown, where they are.
+    fn offer_unread(&self, folded: &str) {
+        let unknown = self.unread.part(folded).filter(|part| part.sight > Sight::Stale).map(|part| {
+            let code = if part.sight == Sight::Expired { Unknown::NO_ADDRESS } else { 0 };
+            Unknown { scope: Scope::Everything, below: true, code, text: self.unread.wording.of(&part.path).into() }
+        });
+        for target in self.targets.iter().filter(|target| target.reverse_of.is_empty()) {
+            let mut writer = target.lock();
+            let offers = match (&unknown, below(folded, &target.under)) {
+                (Some(unknown), Some(path)) if !path.is_empty() => {
+                    unknown::subtree(writer.zone().origin(), path, unknown)
+                }
+                _ => Vec::new(),
+            };
+            writer.put(&format!("{UNREAD}{folded}"), offers);
+        }
+    }
+
+    pub(super) fn freshness(&mut self, freshness: Freshness) {
+        self.freshness = freshness;
+        self.show_freshness(|_| true);
+    }
+
+    /// Tells the zones how far their data can be trusted: those that are seen so.
+    fn show_freshness(&self, wanted: impl Fn(Sight) -> bool) {
+        let followed = match self.freshness {
+            _ if !self.complete => zone::Freshness::Loading,
+            Freshness::Loading => zone::Freshness::Loading,
+            Freshness::Fresh => zone::Freshness::Fresh,
+            Freshness::Stale(age) if age > self.max_stale => zone::Freshness::Expired,
+            Freshness::Stale(_) => zone::Freshness::Stale,
+        };
+        for target in &self.targets {
+            let sight = self.unread.of_zone(&target.under.to_ascii_lowercase());
+            if !wanted(sight) {
+                continue;
+            }
+            let freshness = match (followed, sight) {
+                (zone::Freshness::Loading, _) | (_, Sight::Unknown) => zone::Freshness::Loading,
+                (zone::Freshness::Expired, _) | (_, Sight::Expired) => zone::Freshness::Expired,
+                (zone::Freshness::Stale, _) | (_, Sight::Stale) => zone::Freshness::Stale,
+                (zone::Freshness::Fresh, Sight::Clear) => zone::Freshness::Fresh,
+            };
+            let writer = target.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            let zone = writer.zone();
+            if zone.freshness() != freshness && freshness == zone::Freshness::Expired {
+                warn!(zone = %zone.origin(), "ZooKeeper has been away for longer than max_stale: answering SERVFAIL");
+            }
+            zone.set_freshness(freshness);
+        }
+    }
+}

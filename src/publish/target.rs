@@ -1,0 +1,89 @@
+//! A zone that a registry fills, and the part of the registry that it shows.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::zone;
+use crate::zone::build::{self, Context};
+use crate::zone::name::Name;
+use crate::zone::writer::ZoneWriter;
+
+/// A zone's writer, shared by the publisher and by whoever re-reads the zone's file.
+pub type SharedWriter = Arc<Mutex<ZoneWriter>>;
+
+/// A zone that is filled from a registry.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The part of the registry it shows: a path below the root, empty for all of it.
+    pub under: String,
+    /// Time to live where nobody says another, in seconds.
+    pub ttl: u32,
+    /// The forms of its names.
+    pub names: zone::records::config::Config,
+    /// For a zone of reverse names: the zones that they may point to, with the part of the registry that each shows.
+    pub reverse_of: Vec<(String, Name)>,
+    /// Its writer.
+    pub writer: SharedWriter,
+}
+
+impl Target {
+    /// A zone of all of a registry, with nothing special.
+    pub fn new(ttl: u32, writer: SharedWriter) -> Self {
+        let names = zone::records::config::Config::default();
+        Self { under: String::new(), ttl, names, reverse_of: Vec::new(), writer }
+    }
+
+    pub(super) fn origin(&self) -> Name {
+        self.lock().zone().origin().clone()
+    }
+
+    /// What a service at `folded` is built with; none where the zone does not show that part of the registry.
+    pub(super) fn context<'c>(
+        &'c self,
+        origin: &'c Name,
+        hosts: &'c build::Hosts,
+        folded: &str,
+    ) -> Option<Context<'c>> {
+        let mut forward = self.reverse_of.iter().filter(|(under, _)| below(folded, under).is_some());
+        let reverse_of = forward.next().map(|(_, origin)| origin);
+        let is_shown = below(folded, &self.under).is_some() && (reverse_of.is_some() || self.reverse_of.is_empty());
+        is_shown.then(|| Context {
+            txt: &self.names.txt,
+            host_domain: self.names.host_domain.as_deref(),
+            hosts,
+            unknown_host: self.names.unknown_host,
+            reverse_of,
+            ..Context::new(origin, self.ttl)
+        })
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, ZoneWriter> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The path of a service below the part of the registry that a zone shows; none outside of it.
+pub(super) fn below<'s>(folded: &'s str, under: &str) -> Option<&'s str> {
+    if under.is_empty() {
+        return Some(folded);
+    }
+    let head = folded.get(..under.len()).filter(|head| head.eq_ignore_ascii_case(under))?;
+    match &folded[head.len()..] {
+        "" => Some(""),
+        rest => rest.strip_prefix('/'),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zone_shows_what_is_under_its_part() {
+        assert_eq!(below("staging/api", ""), Some("staging/api"));
+        assert_eq!(below("staging/api", "Staging"), Some("api"));
+        assert_eq!(below("staging", "staging"), Some(""));
+        assert_eq!(below("staging2/api", "staging"), None);
+        assert_eq!(below("api", "staging"), None);
+        assert_eq!(below("äß", "a"), None);
+    }
+}
