@@ -95,6 +95,17 @@ pub struct Problem {
     pub message: String,
     /// What to do about it, where that is not plain.
     pub help: Option<String>,
+    /// Whether the configuration is taken all the same.
+    pub severity: Severity,
+}
+
+/// Weight of a problem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// The configuration is not taken.
+    Error,
+    /// It is taken; the user is told.
+    Warning,
 }
 
 /// The problems found so far.
@@ -104,12 +115,19 @@ pub struct Problems(RefCell<Vec<Problem>>);
 impl Problems {
     /// Adds a problem.
     pub fn add(&self, span: Span, message: impl Into<String>) {
-        self.0.borrow_mut().push(Problem { span, message: message.into(), help: None });
+        self.0.borrow_mut().push(Problem { span, message: message.into(), help: None, severity: Severity::Error });
     }
 
     /// Adds a problem with advice.
     pub fn add_with_help(&self, span: Span, message: impl Into<String>, help: impl Into<String>) {
-        self.0.borrow_mut().push(Problem { span, message: message.into(), help: Some(help.into()) });
+        let (message, help) = (message.into(), Some(help.into()));
+        self.0.borrow_mut().push(Problem { span, message, help, severity: Severity::Error });
+    }
+
+    /// Adds a warning with advice.
+    pub fn warn(&self, span: Span, message: impl Into<String>, help: impl Into<String>) {
+        let (message, help) = (message.into(), Some(help.into()));
+        self.0.borrow_mut().push(Problem { span, message, help, severity: Severity::Warning });
     }
 
     /// All of them, in the order of the files.
@@ -137,12 +155,13 @@ pub struct Section<'a> {
     name: String,
     problems: &'a Problems,
     asked: Vec<&'static str>,
+    removed: Vec<&'static str>,
 }
 
 impl<'a> Section<'a> {
     /// A reader of `table`, called `name` in messages.
     pub fn new(table: &'a Table, name: impl Into<String>, problems: &'a Problems) -> Self {
-        Self { table, name: name.into(), problems, asked: Vec::new() }
+        Self { table, name: name.into(), problems, asked: Vec::new(), removed: Vec::new() }
     }
 
     /// A reader of a file's own keys, those above and outside all its tables.
@@ -220,10 +239,19 @@ impl<'a> Section<'a> {
         None
     }
 
+    /// Takes note of `key`, which earlier releases had: its value is not read, and its presence a warning that gives the
+    /// reason. Such a key is kept for two releases.
+    pub fn removed(&mut self, key: &'static str, reason: &str) {
+        self.removed.push(key);
+        if let Some((_, span, _)) = self.table.entries.iter().find(|(name, ..)| name == key) {
+            self.problems.warn(*span, format!("`{key}` is ignored: {reason}"), "remove the line");
+        }
+    }
+
     /// Ends the reading: every key that nobody asked for is a problem, with the nearest known key as advice.
     pub fn finish(self) {
         for (key, span, _) in &self.table.entries {
-            if self.asked.contains(&key.as_str()) {
+            if self.asked.contains(&key.as_str()) || self.removed.contains(&key.as_str()) {
                 continue;
             }
             let message = format!("unknown key `{key}`{}", self.place());

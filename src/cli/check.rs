@@ -31,7 +31,8 @@ impl Check {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let path = self.file.path()?;
         let config = config::load(&path)?;
-        let report = files(&config);
+        let mut report = config.warnings.clone();
+        report.extend(files(&config));
         if report.errors() > 0 {
             return Err(report.into());
         }

@@ -54,6 +54,7 @@ impl Serve {
         if let Some(report) = left_out {
             warn!("included files are left out until they are mended:\n{report}");
         }
+        warn_of(&config);
         let read = Stamps::of(&config, begun);
         run(&config, Some((&path, read, snippets)), |app| {
             for address in app.dns() {
@@ -64,6 +65,13 @@ impl Serve {
             }
             Ok(())
         })
+    }
+}
+
+/// Logs what is taken, but has no effect.
+fn warn_of(config: &Config) {
+    if !config.warnings.is_empty() {
+        warn!("in the configuration:\n{}", config.warnings);
     }
 }
 
@@ -223,6 +231,7 @@ impl Turns<'_> {
                 if let Some(report) = broken {
                     warn!("included files are not taken, what they held before stays in force:\n{report}");
                 }
+                warn_of(&config);
                 read.follow(&config, begun);
                 Ok(config)
             }

@@ -21,7 +21,7 @@ pub use problem::{Report, Source};
 use crate::dns::key::Key;
 use crate::dns::secondaries::Secondaries;
 use crate::publish::{guard, past};
-use crate::settings::{Kind, Problems, Section, Table, Value};
+use crate::settings::{Kind, Problem, Problems, Section, Severity, Table, Value};
 use crate::zone::name::Name;
 use crate::{admin, announce, dns, format, keeper, zone};
 use references::Registries;
@@ -45,6 +45,8 @@ pub struct Config {
     pub read_from: Vec<PathBuf>,
     /// The keys that requests are signed with.
     pub keys: Vec<Arc<Key>>,
+    /// What is taken, but has no effect or was perhaps not meant.
+    pub warnings: Report,
 }
 
 /// One registry.
@@ -149,6 +151,8 @@ fn parse_with(path: &Path, text: &str, replaced: &Snippets) -> Result<(Config, T
     let mut complaints = complaints.into_vec();
     let files = std::iter::once((Source::new(path, text), main)).chain(included.files);
     let (mut sources, mut problems, mut broken) = (Vec::new(), Vec::new(), included.unreadable);
+    let warnings: Vec<Problem> =
+        complaints.extract_if(.., |complaint| complaint.severity == Severity::Warning).collect();
     for (number, (source, tree)) in (0..).zip(files) {
         let of_file = complaints.extract_if(.., |complaint| complaint.span.file == number).collect();
         let found = tree.problems(source.text(), of_file);
@@ -161,6 +165,7 @@ fn parse_with(path: &Path, text: &str, replaced: &Snippets) -> Result<(Config, T
     if !problems.is_empty() {
         return Err((Report::new(&sources, &problems), broken));
     }
+    config.warnings = Report::new(&sources, &warnings);
     for service in &mut config.announce.services {
         let source = sources.get(service.name.span.file as usize);
         service.file = source.map(|source| source.path().to_owned()).unwrap_or_default();
@@ -185,7 +190,17 @@ fn read(table: &Table, directory: &Path, problems: &Problems) -> Config {
     let dns = read_part(&mut top, "dns", |section| dns::config::Config::read(section, &key_names, directory));
     let admin = read_part(&mut top, "admin", admin::config::Config::read);
     let announce = announce::Config::read(&mut top);
-    let config = Config { registries, zones, secondaries, dns, admin, announce, keys, read_from: secrets };
+    let config = Config {
+        registries,
+        zones,
+        secondaries,
+        dns,
+        admin,
+        announce,
+        keys,
+        read_from: secrets,
+        warnings: Report::default(),
+    };
     names.check_services(&config);
     references::check_addresses(table, &config, problems);
     references::check_creator(table, &config, problems);

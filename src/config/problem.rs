@@ -6,7 +6,7 @@
 use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::settings::{Problem, Span};
+use crate::settings::{Problem, Severity, Span};
 
 /// A file that problems point into.
 #[derive(Debug, Clone)]
@@ -68,12 +68,12 @@ impl Source {
 }
 
 /// Everything that is wrong with a configuration and the files it names.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Report {
     items: Vec<Item>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Item {
     path: PathBuf,
     /// None for the file as a whole.
@@ -83,13 +83,7 @@ struct Item {
     help: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Severity {
-    Error,
-    Warning,
-}
-
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Place {
     /// From 1.
     line: usize,
@@ -118,7 +112,7 @@ impl Report {
         let mut report = Self::default();
         for problem in problems {
             let Some(source) = sources.get(problem.span.file as usize) else { continue };
-            report.add(source, Severity::Error, source.place(problem.span), &problem.message, problem.help.clone());
+            report.add(source, problem.severity, source.place(problem.span), &problem.message, problem.help.clone());
         }
         report
     }
@@ -158,6 +152,11 @@ impl Report {
     ) {
         let place = (line > 0).then(|| Place { line, column, width, text: source.line(line).to_owned() });
         self.items.push(Item { path: source.path.clone(), place, severity, message: message.to_owned(), help });
+    }
+
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
     }
 
     /// How many errors there are.
@@ -261,7 +260,8 @@ mod tests {
     fn report(text: &str, start: usize, end: usize) -> String {
         let source = Source::new(Path::new("z.toml"), text);
         let span = Span { file: 0, start, end };
-        let problem = Problem { span, message: "is wrong".into(), help: Some("mend it".into()) };
+        let problem =
+            Problem { span, message: "is wrong".into(), help: Some("mend it".into()), severity: Severity::Error };
         Report::new(&[source], &[problem]).to_string()
     }
 

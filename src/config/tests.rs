@@ -545,7 +545,23 @@ fn what_only_a_start_can_take_is_known() {
     assert!(
         differences(&dns("nsid = \"x\"\nallow_query = []\nforward = [\"192.0.2.1\"]\ncookies = \"off\"")).is_empty()
     );
-    assert_eq!(differences(&dns("threads = 7\ngather = \"1ms\"")), ["[dns] threads", "[dns] gather"]);
+    assert_eq!(differences(&dns("threads = 7\nfreebind = false")), ["[dns] freebind", "[dns] threads"]);
     assert_eq!(differences(&format!("{MINIMAL}ttl = \"9s\"\n")), ["[[zone]]"]);
     assert!(differences(&format!("{MINIMAL}notify = [\"192.0.2.1:53\"]\n")).is_empty());
+}
+
+#[test]
+fn a_key_of_an_earlier_release_is_ignored_and_told() {
+    let with = |line: &str| MINIMAL.replacen("[dns]", &format!("[dns]\n{line}"), 1);
+    for value in ["\"500us\"", "\"0s\"", "7"] {
+        let config = parse(Path::new("z.toml"), &with(&format!("gather = {value}"))).unwrap();
+        let told = config.warnings.to_string();
+        assert!(told.starts_with("z.toml:") && told.contains(": warning: `gather` is ignored: "), "{told}");
+        assert!(told.contains("| gather = ") && told.contains("help: remove the line"), "{told}");
+        assert_eq!(config.warnings.errors(), 0);
+        assert!(config.fixed_differences(&parse(Path::new("z.toml"), MINIMAL).unwrap()).is_empty());
+    }
+    assert!(parse(Path::new("z.toml"), MINIMAL).unwrap().warnings.is_empty());
+    let near = problems(&with("gathr = \"1s\""));
+    assert!(near.contains("unknown key `gathr`") && !near.contains("`gather`"), "{near}");
 }

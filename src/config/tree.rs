@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::settings::{Kind, Problem, Span, Table, Value};
+use crate::settings::{Kind, Problem, Severity, Span, Table, Value};
 
 /// A file as far as it could be read.
 pub(super) struct Tree {
@@ -46,7 +46,10 @@ pub(super) fn parse(text: &str, file: u32) -> Tree {
         faults.retain(|fault| fault.problem.span.start < open.start);
         let span = Span { end: open.start + 1, ..open };
         let message = "what is opened here is never closed".to_owned();
-        faults.push(Fault { problem: Problem { span, message, help: None }, reach: Reach::File });
+        faults.push(Fault {
+            problem: Problem { span, message, help: None, severity: Severity::Error },
+            reach: Reach::File,
+        });
     }
     Tree { table, faults }
 }
@@ -75,7 +78,8 @@ impl Tree {
 fn fault(text: &str, file: u32, error: &toml::de::Error) -> Fault {
     let range = error.span().unwrap_or_default();
     let covered = text.get(range.clone()).unwrap_or_default();
-    let problem = |message: String, help| Problem { span: span(range.clone(), file), message, help };
+    let severity = Severity::Error;
+    let problem = |message: String, help| Problem { span: span(range.clone(), file), message, help, severity };
     match error.message() {
         // The parser goes on as if that were allowed.
         "duplicate key" => {

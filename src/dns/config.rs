@@ -2,7 +2,6 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::access::{Networks, Transfers};
 use super::cookie::{Mode, Secrets};
@@ -24,8 +23,6 @@ pub struct Config {
     pub freebind: bool,
     /// UDP threads for each address; 0 for as many as there are cores.
     pub threads: usize,
-    /// How long a UDP thread waits for more queries, once they come fast; zero for never.
-    pub gather: Duration,
     /// Who may ask.
     pub allow_query: Networks,
     /// Who may transfer zones that say nothing else themselves.
@@ -63,7 +60,6 @@ impl Default for Config {
             listen: vec![(Ipv4Addr::LOCALHOST, 5300).into()],
             freebind: true,
             threads: 0,
-            gather: Duration::from_micros(500),
             allow_query: Networks::everybody(),
             allow_transfer: Transfers::default(),
             serial_file: None,
@@ -81,9 +77,6 @@ impl Default for Config {
         }
     }
 }
-
-/// Clients would notice more than this.
-const MAX_GATHER: Duration = Duration::from_millis(10);
 
 /// Each question takes a socket, and a process has some ten thousand.
 const MAX_OUTSTANDING: usize = 16_384;
@@ -107,13 +100,7 @@ impl Config {
                 section.problems().add(span, format!("`threads` must be at most {MAX_THREADS}"));
             }
         }
-        if let Some(Located { value, span }) = section.located("gather") {
-            if value <= MAX_GATHER {
-                config.gather = value;
-            } else {
-                section.problems().add(span, format!("`gather` must be at most {MAX_GATHER:?}"));
-            }
-        }
+        section.removed("gather", "replies leave as soon as they are written");
         if let Some(allowed) = read_list(section, "allow_query", Networks::parse) {
             config.allow_query = allowed;
         }
@@ -174,7 +161,6 @@ impl Config {
             ("listen", self.listen != other.listen),
             ("freebind", self.freebind != other.freebind),
             ("threads", self.threads != other.threads),
-            ("gather", self.gather != other.gather),
             ("serial_file", self.serial_file != other.serial_file),
         ];
         parts.into_iter().filter(|(_, differs)| *differs).map(|(part, _)| part).collect()

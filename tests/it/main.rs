@@ -12,6 +12,7 @@ mod complaints;
 mod connections;
 mod consumers;
 mod drain;
+mod earlier_releases;
 mod edns;
 mod end_to_end;
 mod forward;

@@ -269,14 +269,6 @@ impl Datagrams for Batch {
         }
         skipped
     }
-
-    fn sleeps() -> Option<u64> {
-        // SAFETY: a structure of numbers, for which zero is a value, and which is written into at most.
-        let mut usage = unsafe { zeroed::<libc::rusage>() };
-        // SAFETY: as before.
-        let outcome = unsafe { libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) };
-        (outcome == 0).then(|| u64::try_from(usage.ru_nvcsw).unwrap_or_default())
-    }
 }
 
 /// As many as a batch has. A vector and not a box: raw pointers into it stay good when it is moved.
@@ -340,15 +332,6 @@ mod tests {
             assert_eq!(peer.get().is_some_and(|peer| peer.is_answerable()), is_answerable);
             assert!(peer.address().is_unspecified());
         }
-    }
-
-    #[test]
-    fn sleeps_are_counted() {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.set_read_timeout(Some(std::time::Duration::from_millis(1))).unwrap();
-        let before = Batch::sleeps().unwrap();
-        assert!(Batch::new().receive(&socket).is_err(), "nothing to receive, which takes a sleep to find out");
-        assert!(Batch::sleeps().unwrap() > before);
     }
 
     /// Whatever is not answered, and in whatever order the others are: each answer goes to who asked, in the order of the

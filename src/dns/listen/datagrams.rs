@@ -45,9 +45,6 @@ pub(super) trait Datagrams {
     /// Sends the responses noted, in the order of the queries. One that cannot be sent (its client is gone, or there is no
     /// route) is skipped; gives how many were.
     fn send(&mut self, socket: &UdpSocket) -> usize;
-
-    /// How often this thread has gone to sleep; nothing where there is no use in letting queries gather.
-    fn sleeps() -> Option<u64>;
 }
 
 /// Where a datagram came from.

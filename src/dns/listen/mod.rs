@@ -6,7 +6,6 @@
 mod batch;
 mod datagrams;
 mod open;
-mod pace;
 mod plain;
 mod prefetch;
 mod tcp;
@@ -14,7 +13,6 @@ mod udp;
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
-use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::Handle;
@@ -46,7 +44,6 @@ pub struct Bound {
     /// The same for TCP.
     tcp: Vec<Vec<TcpListener>>,
     addresses: Vec<SocketAddr>,
-    gather: Duration,
 }
 
 /// Bound sockets from the process image before this one, with the queries that wait in them.
@@ -80,8 +77,7 @@ pub fn bind(config: &Config, mut inherited: Inherited) -> Result<Bound, Error> {
         0 => std::thread::available_parallelism().map_or(1, Into::into),
         threads => threads,
     };
-    let (udp, tcp, addresses) = (Vec::new(), Vec::new(), Vec::new());
-    let mut bound = Bound { udp, tcp, addresses, gather: config.gather };
+    let mut bound = Bound { udp: Vec::new(), tcp: Vec::new(), addresses: Vec::new() };
     for &address in &config.listen {
         let (tcp, address, udp) = match inherited.take(address) {
             Some((real, udp, tcp)) => as_many((real, config.freebind), udp, tcp, threads)?,
@@ -244,7 +240,7 @@ impl Bound {
         let udp = self.udp.iter().map(|sockets| sockets.iter().map(UdpSocket::try_clone).collect());
         let tcp = self.tcp.iter().map(|listeners| listeners.iter().map(TcpListener::try_clone).collect());
         let (udp, tcp) = (udp.collect::<Result<_, _>>()?, tcp.collect::<Result<_, _>>()?);
-        Ok(Self { udp, tcp, addresses: self.addresses.clone(), gather: self.gather })
+        Ok(Self { udp, tcp, addresses: self.addresses.clone() })
     }
 
     /// The sockets, for the next process image.
@@ -274,8 +270,8 @@ impl Bound {
             let (zones, unusual, metrics) = (zones.clone(), unusual.clone(), Arc::clone(&metrics));
             let (socket, front) = (Arc::new(socket), Arc::clone(&front));
             // A token of its own: threads that look at one would take it from each other.
-            let (gather, stop) = (self.gather, stop.child_token());
-            let worker = Worker { socket, zones, front, unusual, metrics, gather, stop };
+            let stop = stop.child_token();
+            let worker = Worker { socket, zones, front, unusual, metrics, stop };
             on_a_thread("UDP", ended.clone(), move || worker.run())?;
             threads += 1;
         }

@@ -50,8 +50,4 @@ impl Datagrams for Plain {
         let Some(length) = self.pushed.take() else { return 0 };
         usize::from(socket.send_to(&self.response[..length], self.peer).is_err())
     }
-
-    fn sleeps() -> Option<u64> {
-        None
-    }
 }

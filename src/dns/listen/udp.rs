@@ -3,7 +3,7 @@
 use std::cell::LazyCell;
 use std::net::UdpSocket;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +13,6 @@ use tracing::warn;
 #[cfg(target_os = "linux")]
 use super::batch::Batch;
 use super::datagrams::{BATCH, Datagrams, Origin, Route, Trouble};
-use super::pace::Pace;
 use super::plain::Plain;
 use super::prefetch::{prefetch, prefetch_line};
 use crate::dns::fast::{self, Asked, Built, Loaded, Parsed, Query, State};
@@ -57,8 +56,6 @@ pub(super) struct Worker {
     pub(super) front: Arc<Front>,
     pub(super) unusual: mpsc::Sender<Unusual>,
     pub(super) metrics: Arc<Metrics>,
-    /// See [`Pace`].
-    pub(super) gather: Duration,
     pub(super) stop: CancellationToken,
 }
 
@@ -98,8 +95,6 @@ impl Worker {
             random: fastrand::Rng::new(),
             tally: Tally::default(),
         };
-        // Who takes one datagram at a time has nothing of more that wait.
-        let mut pace = Pace::new(if D::sleeps().is_some() { self.gather } else { Duration::ZERO }, Instant::now());
         // Full batches since it was last looked whether to stop, which takes a lock.
         let mut full = 0_u32;
         while !full.is_multiple_of(LOOK_EVERY) || !self.stop.is_cancelled() {
@@ -122,11 +117,6 @@ impl Worker {
             full = if received == BATCH { full.wrapping_add(1) } else { 0 };
             self.answer(&mut datagrams, received, &mut scratch, counters);
             counters.unsent(datagrams.send(&self.socket));
-            if pace.note(received)
-                && let Some(pause) = pace.after(Instant::now(), || D::sleeps().unwrap_or_default())
-            {
-                rest(pause);
-            }
         }
         Ok(())
     }
@@ -257,7 +247,6 @@ mod tests {
             zones,
             unusual,
             metrics: Arc::default(),
-            gather: Duration::from_micros(100),
             stop: stop.clone(),
         };
         let counters = worker.metrics.counters(Transport::Udp);
