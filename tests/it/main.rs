@@ -40,6 +40,7 @@ mod rfc8906;
 mod scenarios;
 mod security;
 mod shortage;
+mod slow_path;
 mod stays;
 mod steady;
 mod storms;

@@ -1,6 +1,6 @@
 //! Sockets: bound all or none at the start, then served. UDP by threads of their own ([`udp`]), which take datagrams in
-//! batches on Linux ([`batch`]) and one by one elsewhere ([`plain`]); TCP by threads with a runtime each ([`tcp`]); what is not for the hot
-//! path goes to the handler through a bounded queue.
+//! batches on Linux ([`batch`]) and one by one elsewhere ([`plain`]); TCP by threads with a runtime each ([`tcp`]); what is not for
+//! the hot path goes through a bounded queue to threads of its own ([`slow`]).
 
 #[cfg(target_os = "linux")]
 mod batch;
@@ -8,6 +8,7 @@ mod datagrams;
 mod open;
 mod plain;
 mod prefetch;
+mod slow;
 mod tcp;
 mod udp;
 
@@ -26,15 +27,13 @@ use super::forward::Forwarder;
 use super::front::Front;
 use super::handler::Handler;
 use super::metrics::{Metrics, Transport};
-use super::service::{Reply, Service};
+use super::service::Service;
 use crate::zone::Zones;
-use udp::{Unusual, Worker};
+use slow::{Slow, Waiting};
+use udp::Worker;
 
 /// Room for bursts; the kernel caps it at `net.core.rmem_max`.
 const RECEIVE_BUFFER: usize = 4 << 20;
-
-/// Unusual queries that may wait. More are dropped: the hot path does not wait for them.
-const UNUSUAL: usize = 1024;
 
 /// Bound sockets, not yet answering.
 #[derive(Debug)]
@@ -263,7 +262,7 @@ impl Bound {
         // Threads that are left behind by an error stop with this.
         let stop = stop.child_token();
         let _stopper = stop.clone().drop_guard();
-        let (unusual, waiting) = mpsc::channel(UNUSUAL);
+        let (unusual, waiting) = Waiting::queue();
         let (ended, mut ends) = mpsc::channel(1);
         let mut threads = 0;
         for socket in self.udp.into_iter().flatten() {
@@ -272,7 +271,7 @@ impl Bound {
             // A token of its own: threads that look at one would take it from each other.
             let stop = stop.child_token();
             let worker = Worker { socket, zones, front, unusual, metrics, stop };
-            on_a_thread("UDP", ended.clone(), move || worker.run())?;
+            on_a_thread("udp", ("UDP", ended.clone()), move || worker.run())?;
             threads += 1;
         }
         let mut tasks = JoinSet::new();
@@ -284,15 +283,18 @@ impl Bound {
             let stop = stop.clone();
             tasks.spawn(async move { forwarder.follow(stop).await });
         }
-        let (others, later) = (service(metrics.counters(Transport::Udp)), Handle::current());
-        on_a_thread("UDP", ended.clone(), move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-            runtime.block_on(answer_unusual(others, waiting, later));
-            Ok(())
-        })?;
-        threads += 1;
-        // That thread ends when the last of those who can ask something of it has ended.
+        // They end when the last of the UDP threads has ended.
         drop(unusual);
+        for _ in 0..threads {
+            let slow = Slow {
+                service: service(metrics.counters(Transport::Udp)),
+                waiting: waiting.clone(),
+                later: Handle::current(),
+                stop: stop.child_token(),
+            };
+            on_a_thread("slow", ("UDP", ended.clone()), move || slow.run())?;
+        }
+        threads *= 2;
         let open = open::Open::new();
         for listener in self.tcp.into_iter().flatten() {
             let counters = metrics.counters(Transport::Tcp);
@@ -304,7 +306,7 @@ impl Bound {
                 open: Arc::clone(&open),
             };
             let stop = stop.child_token();
-            on_a_thread("TCP", ended.clone(), move || acceptor.run(listener, &stop))?;
+            on_a_thread("tcp", ("TCP", ended.clone()), move || acceptor.run(listener, &stop))?;
             threads += 1;
         }
         while threads > 0 {
@@ -323,13 +325,13 @@ impl Bound {
 /// How a thread ended, and what it served.
 type Ended = (&'static str, std::io::Result<()>);
 
-/// Serves on a thread of its own, whose end, be it a panic, comes through `ended`.
+/// Serves on a thread of its own, called `dns-NAME`, whose end, be it a panic, comes through `ended`.
 fn on_a_thread(
-    transport: &'static str,
-    ended: mpsc::Sender<Ended>,
+    name: &'static str,
+    (transport, ended): (&'static str, mpsc::Sender<Ended>),
     serve: impl FnOnce() -> std::io::Result<()> + Send + 'static,
 ) -> Result<(), Error> {
-    let thread = std::thread::Builder::new().name(format!("dns-{}", transport.to_lowercase()));
+    let thread = std::thread::Builder::new().name(format!("dns-{name}"));
     let run = move || {
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(serve));
         let outcome = outcome.unwrap_or_else(|_| Err(std::io::Error::other("its thread panicked")));
@@ -338,32 +340,6 @@ fn on_a_thread(
     };
     thread.spawn(run).map_err(|source| Error::Serve { transport, source })?;
     Ok(())
-}
-
-/// Answers the queries that are not for the hot path. Those that take their time hold up nobody: they are of another
-/// runtime, as a thousand of them would keep the others waiting until there is no room for more.
-async fn answer_unusual(service: Service, mut waiting: mpsc::Receiver<Unusual>, others: Handle) {
-    let mut later = JoinSet::new();
-    loop {
-        let mut unusual = tokio::select! {
-            unusual = waiting.recv() => match unusual {
-                Some(unusual) => unusual,
-                None => return,
-            },
-            Some(_) = later.join_next() => continue,
-        };
-        service.counters().unusual();
-        let Some(peer) = unusual.route.peer() else { continue };
-        let bytes = std::mem::take(&mut unusual.bytes);
-        match service.reply_to(bytes, peer, true).await {
-            Reply::Messages(messages) => messages.iter().for_each(|message| unusual.reply(message)),
-            Reply::Later(message) => {
-                later.spawn_on(async move { unusual.reply(&message.await) }, &others);
-            }
-            // Over UDP there is one message, or none at all.
-            Reply::Transfer(mut running) => running.next_message().iter().for_each(|message| unusual.reply(message)),
-        }
-    }
 }
 
 #[cfg(test)]

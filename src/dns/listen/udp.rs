@@ -15,6 +15,7 @@ use super::batch::Batch;
 use super::datagrams::{BATCH, Datagrams, Origin, Route, Trouble};
 use super::plain::Plain;
 use super::prefetch::{prefetch, prefetch_line};
+use super::slow::Unusual;
 use crate::dns::fast::{self, Asked, Built, Loaded, Parsed, Query, State};
 use crate::dns::front::Front;
 use crate::dns::metrics::{Counters, Metrics, Tally, Transport};
@@ -33,21 +34,6 @@ const BREATH: Duration = Duration::from_millis(5);
 
 /// For how many answers ahead memory is asked for.
 const AHEAD: usize = 8;
-
-/// A query that is not for the hot path, on its way to the handler.
-pub(super) struct Unusual {
-    pub(super) bytes: Vec<u8>,
-    pub(super) route: Route,
-    pub(super) socket: Arc<UdpSocket>,
-}
-
-impl Unusual {
-    /// Sends the response.
-    pub(super) fn reply(&self, response: &[u8]) {
-        // A client that has gone is not told that it has.
-        let _ = self.route.send(&self.socket, response);
-    }
-}
 
 /// One UDP thread.
 pub(super) struct Worker {
