@@ -17,6 +17,7 @@ use crate::dns::notify::Told;
 use crate::dns::policy::Policy;
 use crate::dns::rate::Limiter;
 use crate::dns::secondaries::Allowed;
+use crate::publish::unix_now;
 use crate::zone::Zones;
 use crate::zone::journal::Bounds;
 use crate::zone::name::Name;
@@ -69,9 +70,11 @@ impl Dns {
         let limiter = Limiter::new(&dns.rate, key).map(Arc::new);
         let allowed = allowed(config, dns);
         for zone in &self.zones {
-            lock(&zone.writer).keep_journal(bounds(&allowed, &zone.origin));
+            let mut writer = lock(&zone.writer);
+            writer.keep_journal(bounds(&allowed, &zone.origin));
             if let Some(config) = config.zones.iter().find(|config| config.origin == zone.origin) {
-                lock(&zone.writer).zone().set_live(config.live);
+                writer.set_live(config.live);
+                writer.commit(unix_now());
             }
         }
         self.forwarder.change(said);

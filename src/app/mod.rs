@@ -365,7 +365,7 @@ impl App {
             let builder = builder.journal(dns::journal(config, &origin)).resume(resume);
             let builder = if registry.is_none() && file.is_some() { builder.numbered_by_its_file() } else { builder };
             let mut writer = builder.build();
-            writer.zone().set_live(live);
+            writer.set_live(live);
             if registry.is_none() && file.is_none() {
                 writer.zone().set_freshness(Freshness::Fresh);
             }

@@ -10,6 +10,7 @@ use std::{iter, vec};
 use super::request::{HEADER, Opt, Request};
 use super::tsig::Signer;
 use crate::zone::journal::{self, Difference};
+use crate::zone::packed::Packed;
 use crate::zone::record::{Record, rtype};
 use crate::zone::{Freshness, Zone, Zones, serial};
 use packer::Packer;
@@ -163,7 +164,8 @@ fn full(zone: &Zone) -> Result<(Kind, u32, Records), Refusal> {
         (journal::soa(apex).ok_or(Refusal::ServFail)?, table.entries())
     };
     let serial = soa.soa_serial().ok_or(Refusal::ServFail)?;
-    let rest = entries.into_iter().flat_map(|entry| entry.records());
+    let (transferred, origin) = (zone.transferred(), zone.origin().clone());
+    let rest = entries.into_iter().flat_map(move |entry| transferred.records(&origin, &entry));
     let rest = rest.filter(|record| record.rtype != rtype::SOA);
     Ok((Kind::Full, serial, Box::new(iter::once(soa.clone()).chain(rest).chain(iter::once(soa)))))
 }
@@ -197,9 +199,9 @@ fn incremental(zone: &Zone, from: u32, is_udp: bool) -> Result<(Kind, u32, Recor
 /// Whether the zone itself is the shorter answer. Counted only where the number of names makes it possible.
 fn is_longer_than_zone(zone: &Zone, difference: &Difference, names: usize) -> bool {
     let changes = difference.removed.len() + difference.added.len();
-    changes > names
-        && changes
-            > zone.load().entries().into_iter().map(|entry| entry.sets().map(|set| set.count).sum::<usize>()).sum()
+    let transferred = zone.transferred();
+    let records = |entry: Packed| transferred.sets(zone.origin(), &entry).map(|set| set.count).sum::<usize>();
+    changes > names && changes > zone.load().entries().into_iter().map(records).sum()
 }
 
 /// Later messages of a transfer need no question (RFC 5936 §2.2.1).

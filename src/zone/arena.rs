@@ -126,6 +126,11 @@ impl Bytes {
         Self(head)
     }
 
+    /// Where they lie.
+    pub(super) fn place(&self) -> Place {
+        self.head().place()
+    }
+
     fn head(&self) -> &Head {
         // SAFETY: it was written when the memory was new and lives as long as its owners, of which this is one.
         unsafe { self.0.as_ref() }

@@ -29,27 +29,30 @@ pub struct Config {
     pub live: Live,
 }
 
-/// The settings of a zone that a reload takes, without a change of its data.
+/// The settings of a zone that a reload takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Live {
     /// Whether positive answers leave out the zone's NS records (RFC 1034 §4.3.2 step 6 would have them).
     pub minimal_responses: bool,
     /// How the first record of an answer is chosen.
     pub order: Order,
+    /// Whether secondaries get the names that are only browsed, too.
+    pub transfer_browse: bool,
 }
 
 impl Default for Live {
     fn default() -> Self {
-        Self { minimal_responses: true, order: Order::default() }
+        Self { minimal_responses: true, order: Order::default(), transfer_browse: false }
     }
 }
 
 impl Live {
     fn read(section: &mut Section<'_>) -> Self {
-        let Self { minimal_responses, .. } = Self::default();
+        let Self { minimal_responses, transfer_browse, .. } = Self::default();
         Self {
             minimal_responses: section.optional("minimal_responses").unwrap_or(minimal_responses),
             order: read_order(section),
+            transfer_browse: section.optional("transfer_browse").unwrap_or(transfer_browse),
         }
     }
 }

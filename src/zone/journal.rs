@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::name::Name;
 use super::packed::{Packed, PackedSet};
 use super::record::{Record, rtype};
+use super::transferred::Transferred;
 use super::writer::{Change, Commit};
 
 /// How much a journal keeps.
@@ -35,6 +36,8 @@ pub struct Journal {
     bounds: Bounds,
     steps: VecDeque<Step>,
     held: Size,
+    /// What of all these commits secondaries get.
+    transferred: Arc<Transferred>,
 }
 
 #[derive(Debug)]
@@ -67,7 +70,7 @@ pub struct Difference {
 impl Journal {
     /// An empty journal.
     pub fn new(bounds: Bounds) -> Self {
-        Self { bounds, steps: VecDeque::new(), held: Size::default() }
+        Self { bounds, steps: VecDeque::new(), held: Size::default(), transferred: Arc::default() }
     }
 
     /// Takes a commit in, and drops the oldest ones beyond the bounds.
@@ -98,7 +101,24 @@ impl Journal {
     /// The changes from `serial` to the last commit; none when the journal does not reach back to it.
     pub fn since(&self, serial: u32) -> Option<Past> {
         let first = self.steps.iter().position(|step| step.from == serial)?;
-        Some(Past(self.steps.iter().skip(first).map(|step| Arc::clone(&step.changes)).collect()))
+        let steps = self.steps.iter().skip(first).map(|step| Arc::clone(&step.changes)).collect();
+        Some(Past { steps, transferred: Arc::clone(&self.transferred) })
+    }
+
+    /// What of the zone secondaries get.
+    pub(super) fn transferred(&self) -> &Arc<Transferred> {
+        &self.transferred
+    }
+
+    /// From now on secondaries get this of the zone. Where that is something else, nothing leads there from earlier serials.
+    /// Returns whether it is.
+    pub(super) fn set_transferred(&mut self, transferred: &Transferred) -> bool {
+        let is_new = *self.transferred != *transferred;
+        if is_new {
+            self.transferred = Arc::new(transferred.clone());
+            self.clear();
+        }
+        is_new
     }
 
     /// Keeps so much from now on. What it had is forgotten where that changes: a zone that is transferred again begins
@@ -124,7 +144,10 @@ impl Journal {
 
 /// The changes of several commits, taken out of the journal: whoever condenses them keeps nobody from writing.
 #[derive(Debug)]
-pub struct Past(Vec<Arc<[Change]>>);
+pub struct Past {
+    steps: Vec<Arc<[Change]>>,
+    transferred: Arc<Transferred>,
+}
 
 impl Past {
     /// One step out of all of them.
@@ -132,7 +155,7 @@ impl Past {
         // Each name as it was before the first and after the last of the steps that touch it.
         let mut order: Vec<(&Name, Option<&Packed>, Option<&Packed>)> = Vec::new();
         let mut places: HashMap<&Name, usize> = HashMap::new();
-        for change in self.0.iter().flat_map(|changes| changes.iter()) {
+        for change in self.steps.iter().flat_map(|changes| changes.iter()) {
             let (old, new) = (change.old.as_ref(), change.new.as_ref());
             let place = *places.entry(&change.owner).or_insert_with(|| {
                 order.push((&change.owner, old, new));
@@ -144,8 +167,9 @@ impl Past {
         let (old, new) = (soa(old?)?, soa(new?)?);
         let (mut removed, mut added) = (Vec::new(), Vec::new());
         for (_, old, new) in order {
-            missing(old, new, &mut removed);
-            missing(new, old, &mut added);
+            let sets = |entry| self.transferred.sets(origin, entry);
+            missing((old, new), sets, &mut removed);
+            missing((new, old), sets, &mut added);
         }
         Some(Difference { old, new, removed, added })
     }
@@ -172,11 +196,16 @@ impl Size {
     }
 }
 
-/// The records, but for the SOA, that `here` has and `there` has not. Times to live belong to them.
-fn missing(here: Option<&Packed>, there: Option<&Packed>, out: &mut Vec<Record>) {
+/// The records, but for the SOA, that `here` has and `there` has not, each with the RRsets that `sets` gives. Times to live
+/// belong to them.
+fn missing<'t, S: Iterator<Item = PackedSet<'t>>>(
+    (here, there): (Option<&'t Packed>, Option<&'t Packed>),
+    sets: impl Fn(&'t Packed) -> S,
+    out: &mut Vec<Record>,
+) {
     let Some(here) = here else { return };
-    for set in here.listed().filter(|set| set.rtype != rtype::SOA) {
-        let same = there.and_then(|there| there.listed().find(|other| other.rtype == set.rtype));
+    for set in sets(here).filter(|set| set.rtype != rtype::SOA) {
+        let same = there.and_then(|there| sets(there).find(|other| other.rtype == set.rtype));
         let same = same.filter(|other| other.ttl == set.ttl);
         if same.is_some_and(|same| same.body == set.body) {
             continue;

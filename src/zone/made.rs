@@ -50,6 +50,11 @@ pub(super) fn address_set(address: IpAddr, ttl: u32) -> RrSet {
     }
 }
 
+/// The entry that `sets` are made to.
+pub(super) fn passing(owner: &Name, sets: Box<[RrSet]>, addresses: &mut AddressesOf<'_>) -> Packed {
+    Packed::passing(&Entry { owner: owner.clone(), sets }, addresses)
+}
+
 /// The entry of an address' name.
 pub(super) fn address(owner: Name, address: IpAddr, ttl: u32) -> Packed {
     Packed::passing(&Entry { owner, sets: [address_set(address, ttl)].into() }, &mut |_, _| ())

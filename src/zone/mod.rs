@@ -9,6 +9,7 @@
 //!   reader has of them; [`lookup`] answers from that (RFC 1034 §4.3.2).
 //! - [`instances`] and `made`: the names that are as many as instances, made when somebody asks.
 //! - [`unknown`]: names of which the zone does not know what it should.
+//! - [`transferred`]: what of all that secondaries get.
 //! - [`mod@file`]: master files (RFC 1035 §5).
 
 pub mod addresses;
@@ -32,6 +33,7 @@ pub mod serial;
 mod sets;
 mod slot;
 pub mod soa;
+pub mod transferred;
 pub mod unknown;
 pub mod view;
 pub mod writer;
@@ -48,6 +50,7 @@ use order::Order;
 use record::rtype;
 use sets::Sets;
 use soa::Soa;
+use transferred::Transferred;
 use view::View;
 use writer::{Commit, FileSerial, ZoneWriter};
 
@@ -118,7 +121,7 @@ impl Zone {
     }
 
     /// Takes the settings that may change while the zone is served.
-    pub fn set_live(&self, live: config::Live) {
+    fn set_live(&self, live: config::Live) {
         self.minimal_responses.store(live.minimal_responses, Ordering::Relaxed);
         self.order.store(live.order as u8, Ordering::Relaxed);
     }
@@ -137,6 +140,17 @@ impl Zone {
     pub fn difference(&self, serial: u32) -> Option<Difference> {
         let past = self.journal.lock().unwrap_or_else(PoisonError::into_inner).since(serial)?;
         past.condense(&self.origin)
+    }
+
+    /// What of the zone secondaries get. To be taken after the table that it is applied to: a state of the zone is
+    /// followed by the whole zone wherever this changes.
+    pub fn transferred(&self) -> Arc<Transferred> {
+        Arc::clone(self.journal.lock().unwrap_or_else(PoisonError::into_inner).transferred())
+    }
+
+    /// Whether that is something else than before; the journal then begins anew.
+    fn set_transferred(&self, transferred: &Transferred) -> bool {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner).set_transferred(transferred)
     }
 
     fn record(&self, commit: &Commit) {

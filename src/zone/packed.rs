@@ -82,6 +82,11 @@ impl Packed {
         &self.0[1..=usize::from(self.0[0])]
     }
 
+    /// Whether it was made for an answer, and is not held in a table.
+    pub fn is_made(&self) -> bool {
+        self.0.place() == Place::Heap
+    }
+
     /// How many bytes it is.
     pub fn size(&self) -> usize {
         self.0.len()
@@ -217,17 +222,15 @@ impl Packed {
 
     /// All records of [`Self::listed`].
     pub fn records(&self) -> Vec<Record> {
+        self.listed().flat_map(|set| self.records_of(&set)).collect()
+    }
+
+    /// The records of one of its RRsets.
+    pub fn records_of(&self, set: &PackedSet<'_>) -> Vec<Record> {
         let owner = Name::from_wire(self.name()).map_or_else(Name::root, |(name, _)| name);
-        let of_set = |set: PackedSet<'_>| {
-            let record = |rdata: Cow<'_, [u8]>| Record {
-                owner: owner.clone(),
-                rtype: set.rtype,
-                ttl: set.ttl,
-                rdata: rdata.into(),
-            };
-            set.iter().map(record).collect::<Vec<_>>()
-        };
-        self.listed().flat_map(of_set).collect()
+        let record =
+            |rdata: Cow<'_, [u8]>| Record { owner: owner.clone(), rtype: set.rtype, ttl: set.ttl, rdata: rdata.into() };
+        set.iter().map(record).collect()
     }
 
     /// The entry it was made of, without the instances.

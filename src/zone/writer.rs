@@ -34,9 +34,10 @@ use super::records::address::address_of;
 use super::sets::Sets;
 use super::slot::Slot;
 use super::soa::Soa;
+use super::transferred::Transferred;
 use super::unknown;
 use super::view::View;
-use super::{Freshness, Zone, serial};
+use super::{Freshness, Zone, config, serial};
 
 /// Keys come from the registry, as in [`super::index`]: a fixed seed harms nobody.
 type HashMap<K, V> = StdMap<K, V, FixedState>;
@@ -69,6 +70,8 @@ pub struct ZoneWriter {
     soa: Soa,
     /// The serials of a zone that is its master file and nothing else.
     file_serial: Option<FileSerial>,
+    /// What of the zone secondaries get from the next commit on.
+    transferred: Transferred,
     /// Whether the master file says anything of an `addr` name.
     static_addresses: bool,
     /// Hosts in the zone whose addresses are packed with SRV records, and with whose; `targets` is the same the other
@@ -186,6 +189,7 @@ impl ZoneWriter {
             untold: HashSet::default(),
             base: (base, soa.clone()),
             soa,
+            transferred: Transferred::default(),
             file_serial,
             static_addresses: false,
             dependents: HashMap::default(),
@@ -197,12 +201,21 @@ impl ZoneWriter {
             wildcards: 0,
         };
         writer.put_static(Vec::new());
+        writer.set_live(config::Live::default());
         writer
     }
 
     /// The zone it writes.
     pub fn zone(&self) -> &Arc<Zone> {
         &self.zone
+    }
+
+    /// Takes the settings that may change while the zone is served. What they change of the zone is seen from the next
+    /// commit on.
+    pub fn set_live(&mut self, live: config::Live) {
+        self.zone.set_live(live);
+        // A zone that is its file and nothing else is transferred as its file has it.
+        self.transferred.browse = live.transfer_browse || self.file_serial.is_some();
     }
 
     /// Replaces what the master file says. The SOA among the records, if any, replaces the zone's, but for a serial that
@@ -218,6 +231,7 @@ impl ZoneWriter {
         let soa = soa.unwrap_or_else(|| self.base.1.clone());
         let serial = if serial::is_after(soa.serial, self.soa.serial) { soa.serial } else { self.soa.serial };
         self.soa = Soa { serial, ..soa };
+        self.transferred.keep(&origin, &records);
         self.static_addresses = records.iter().any(|record| address_of(&origin, &record.owner).is_some());
         self.touched.insert(origin);
         // A host at an `addr` name that the file speaks of, or no longer speaks of, may be packed with anybody's records.
@@ -464,6 +478,7 @@ impl ZoneWriter {
     /// Makes everything put since the last commit visible in one step. Nothing happens, and the serial stays, when no
     /// record is different. `unix` is the time in seconds.
     pub fn commit(&mut self, unix: u64) -> Option<Commit> {
+        self.is_prepared |= self.zone.set_transferred(&self.transferred);
         let is_kept = self.zone.keeps_journal() && !self.is_prepared;
         let mut gathered = self.gather(is_kept);
         if gathered.is_empty() && !self.is_prepared {

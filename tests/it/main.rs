@@ -38,6 +38,7 @@ mod reload;
 mod restart;
 mod rfc8906;
 mod scenarios;
+mod secondaries;
 mod security;
 mod shortage;
 mod slow_path;

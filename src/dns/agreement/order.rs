@@ -22,7 +22,7 @@ fn server(services: &[(&str, Instances<'_>)], order: Order, max_answers: usize) 
     }
     writer.commit(1);
     writer.zone().set_freshness(Freshness::Fresh);
-    writer.zone().set_live(Live { order, ..Live::default() });
+    writer.set_live(Live { order, ..Live::default() });
     let zones = Zones::new(vec![Arc::clone(writer.zone())]);
     let policy = Policy { max_answers: NonZeroUsize::new(max_answers), ..Policy::new(Secrets::new(SECRET)) };
     let front = Arc::new(Front::new(zones.clone(), policy));

@@ -153,7 +153,9 @@ impl ZoneWriter {
             None if is_apex => pack(Vec::new()),
             None if made.is_none() && self.ghosts.contains(&owner) => pack(self.covering(&owner).into_iter().collect()),
             None => {
-                let new = made.as_ref().map(|sets| pack(sets.to_vec()).0);
+                let new = made.map(|sets| {
+                    made::passing(&owner, sets, &mut |target, found| drop(self.addresses_of(target, found)))
+                });
                 let was =
                     if shape { old.clone().or_else(|| self.index.live().made(owner.wire())) } else { old.clone() };
                 let edit = old.is_some().then(|| (owner.clone(), None));
@@ -334,7 +336,8 @@ impl ZoneWriter {
                 changes.push(Change { owner, old, new });
             }
         }
-        for Change { owner, old, new } in &gathered.changes {
+        // Names of instances are in the journal only where secondaries get them.
+        for Change { owner, old, new } in gathered.changes.iter().filter(|_| self.transferred.browse) {
             let all = [old, new].into_iter().flatten().flat_map(Packed::instances);
             let labels: HashSet<Vec<u8>> = all.map(|one| one.label.to_vec()).collect();
             let entry = |parent: &Option<Packed>, label: &[u8]| {

@@ -17,6 +17,7 @@ pub(crate) mod readers;
 pub(crate) mod release;
 pub(crate) mod secondary;
 pub(crate) mod spawner;
+pub(crate) mod transfer;
 pub(crate) mod zk;
 
 use std::future::Future;

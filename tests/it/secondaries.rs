@@ -1,0 +1,133 @@
+//! What secondaries get of a zone, and what they answer with it: NSD, Knot DNS and BIND with their own limits.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crate::harness::app::{Binary, free_port, scratch};
+use crate::harness::dig::{Response, dig};
+use crate::harness::eventually;
+use crate::harness::secondary::{KEY, Kind, Secondary};
+use crate::harness::transfer::{follows, serial, transfer};
+
+/// A running server of `service.` over a seed file, and its secondaries.
+struct Server {
+    binary: Binary,
+    dns: SocketAddr,
+    seed: PathBuf,
+    config: PathBuf,
+    /// Where the secondaries are, which are told of changes.
+    told: Vec<SocketAddr>,
+}
+
+impl Server {
+    /// Starts one over `tree`, `zone` being more lines of its `[[zone]]`, with secondaries of these kinds.
+    async fn start(tree: &str, zone: &str, kinds: &[Kind]) -> (Self, Vec<Secondary>) {
+        let seed = scratch("seed.tree");
+        std::fs::write(&seed, tree).unwrap();
+        let told: Vec<SocketAddr> = kinds.iter().map(|_| Secondary::port()).collect();
+        let dns = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let config = seed.with_file_name("zonekeeper.toml");
+        std::fs::write(&config, text(dns, &seed, zone, &told)).unwrap();
+        let binary = Binary::run(&["serve", "--config", &config.to_string_lossy()]);
+        eventually("the server", async || binary.log().contains("DNS, UDP and TCP").then_some(())).await;
+        let secondaries = kinds.iter().zip(&told).map(|(kind, at)| Secondary::start(*kind, *at, dns)).collect();
+        (Self { binary, dns, seed, config, told }, secondaries)
+    }
+
+    /// Has the configuration read again with these lines in `[[zone]]`.
+    async fn reload(&self, zone: &str) {
+        let before = self.binary.log().len();
+        std::fs::write(&self.config, text(self.dns, &self.seed, zone, &self.told)).unwrap();
+        self.binary.signal("HUP");
+        let is_read = || self.binary.log()[before..].contains("configuration re-read");
+        eventually("the configuration", async || is_read().then_some(())).await;
+    }
+
+    /// Replaces the seed and waits until the zone has changed.
+    async fn change(&self, tree: &str) {
+        let before = serial(self.dns);
+        std::fs::write(&self.seed, tree).unwrap();
+        eventually("the change", async || (serial(self.dns) != before).then_some(())).await;
+    }
+
+    fn ask(&self, words: &str) -> Response {
+        dig(self.dns, words)
+    }
+
+    /// The records of a transfer that begin with `owner`.
+    fn transferred(&self, owner: &str) -> usize {
+        let zone = transfer(self.dns, "AXFR");
+        assert!(zone.summary.contains("XFR size"), "{}", zone.summary);
+        zone.records.iter().filter(|record| record.starts_with(owner)).count()
+    }
+}
+
+fn text(dns: SocketAddr, seed: &Path, zone: &str, told: &[SocketAddr]) -> String {
+    let (name, secret) = KEY;
+    let told: Vec<String> = told.iter().map(|at| format!("\"{at}\"")).collect();
+    let (seed, told) = (seed.display(), told.join(", "));
+    format!(
+        "[registry.main]\nmemory = \"{seed}\"\nlinger = \"0s\"\n[[zone]]\norigin = \"service.\"\nnotify = [{told}]\n{zone}\n\
+         [[key]]\nname = \"{name}\"\nsecret = \"{secret}\"\n[dns]\nlisten = [\"{dns}\"]\nallow_transfer = [\"127.0.0.1\", \"key {name}\"]\n"
+    )
+}
+
+/// Services `s0` and so on with an instance each.
+fn services(count: usize) -> String {
+    (0..count).fold("/services\n".to_owned(), |mut tree, i| {
+        let _ = writeln!(tree, "  /s{i}\n    /providers\n      /10.0.{}.{}:80", i / 250, i % 250);
+        tree
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_than_a_hundred_services_go_into_bind_as_it_is_shipped() {
+    let (server, bind) = Server::start(&services(101), "", &[Kind::Bind]).await;
+    follows(server.dns, &bind).await;
+    server.change(&services(130)).await;
+    follows(server.dns, &bind).await;
+    for owner in ["s100.service", "_s129._tcp.service", "s129.service"] {
+        let (ours, theirs) = (server.ask(&format!("SRV {owner}")), dig(bind[0].address, &format!("SRV {owner}")));
+        assert_eq!((ours.data(), ours.data().len()), (theirs.data(), 1), "{owner}");
+    }
+    // Who asks us sees all of them.
+    assert_eq!(server.ask("PTR _services._dns-sd._udp.service +tcp").answer.len(), 130);
+    assert_eq!(server.ask("PTR _s7._tcp.service").data(), ["10\\.0\\.0\\.7:80._s7._tcp.service."]);
+    assert_eq!(server.ask("TXT 10\\.0\\.0\\.7:80._s7._tcp.service").answer.len(), 1);
+    for left_out in ["_services._dns-sd", "10\\.0\\.0\\.7:80._s7"] {
+        assert_eq!(server.transferred(left_out), 0, "{left_out}");
+    }
+    assert_eq!(server.transferred("_s7._tcp"), 1, "the SRV record alone");
+    assert!(!bind[0].log().contains("too many records"), "{}", bind[0].log());
+    // It is the list of services that it does not take.
+    let zone = "transfer_browse = true";
+    server.reload(zone).await;
+    let refuses = || bind[0].log().contains("too many records");
+    eventually("BIND's limit", async || refuses().then_some(())).await;
+    assert_eq!(server.transferred("_services._dns-sd"), 130);
+}
+
+/// Secondaries that hold the zone as it was must not be given a difference to it as it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_what_is_transferred_is_transferred_as_a_whole() {
+    let (server, secondaries) = Server::start(&services(3), "", &Kind::ALL).await;
+    follows(server.dns, &secondaries).await;
+    for (zone, count) in [("transfer_browse = true", 3), ("", 0)] {
+        let before = serial(server.dns).unwrap();
+        server.reload(zone).await;
+        let now = serial(server.dns).unwrap();
+        assert!(now > before, "{now} after {before}");
+        let records = |words: &str| transfer(server.dns, words).records;
+        assert_eq!(records(&format!("IXFR={before}")), records("AXFR"));
+        follows(server.dns, &secondaries).await;
+        for secondary in &secondaries {
+            let list = dig(secondary.address, "PTR _services._dns-sd._udp.service");
+            assert_eq!(list.answer.len(), count, "{:?}: {}", secondary.kind, secondary.log());
+        }
+    }
+    // The same configuration again is no change.
+    let before = serial(server.dns);
+    server.reload("").await;
+    assert_eq!(serial(server.dns), before);
+}
