@@ -38,7 +38,7 @@ pub struct Defaults {
 
 /// A flag of an operator's that takes a service, or one instance of it, out of the answers for a while. What is registered
 /// stays registered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Drain {
     /// The instance; none for the service as a whole.
     pub instance: Option<Endpoint>,
@@ -46,6 +46,10 @@ pub struct Drain {
     pub until: Option<u64>,
     /// Why, for people; may be empty.
     pub reason: Box<str>,
+    /// The user and host that set it, for people: `alice@web7`; may be empty.
+    pub by: Box<str>,
+    /// When it was set by that host's clock, in seconds since 1970.
+    pub at: Option<u64>,
 }
 
 impl Drain {

@@ -145,14 +145,16 @@ fn drains(registries: &[Registry]) -> Markup {
     }
     html! {
         table {
-            tr { th { "registry" } th { "service" } th { "what" } th { "until" } th { "reason" } }
-            @for (registry, service, Drain { instance, until, reason }) in all().take(ROWS) {
+            tr { th { "registry" } th { "service" } th { "what" } th { "until" } th { "reason" } th { "by" } th { "since" } }
+            @for (registry, service, Drain { instance, until, reason, by, at }) in all().take(ROWS) {
                 tr {
                     td { (registry.name) }
                     td { (service) }
                     td.bad { @match instance { Some(instance) => (instance), None => "all of it" } }
                     td { @match until { Some(until) => (format::moment(*until)), None => "it is undrained" } }
                     td { (reason) }
+                    td { (by) }
+                    td { @if let Some(at) = at { (format::moment(*at)) } }
                 }
             }
         }
@@ -281,7 +283,7 @@ mod tests {
             r#"<td class="bad">cache file: No space left on device</td>"#,
             r#"<td class="bad">loading</td>"#,
             r#"<br><span class="bad">service.zone:3:1: oops</span>"#,
-            r#"<td>api</td><td class="bad">10.0.0.1:80</td><td>2023-11-14T22:13:20Z</td><td>disk</td>"#,
+            r#"<td>api</td><td class="bad">10.0.0.1:80</td><td>2023-11-14T22:13:20Z</td><td>disk</td><td>alice@web7</td><td>2023-11-14T21:56:40Z</td>"#,
             "and 1300 more: zonekeeper drain --list",
             "30 instances of 2 services are gone and still shown, for 4m more",
             r#"<td class="bad">blocked: a persistent znode is in its place; delete it if nobody needs it</td>"#,
@@ -300,14 +302,14 @@ mod tests {
     fn what_a_registry_says_is_never_taken_for_the_page() {
         let mut snapshot = sample();
         let hostile = "</td><script>alert(\"1\")</script>&amp;";
-        let drain = Drain { instance: None, until: None, reason: hostile.into() };
+        let drain = Drain { reason: hostile.into(), by: hostile.into(), ..Drain::default() };
         snapshot.registries[0].drains = (1, vec![(hostile.to_owned(), drain)]);
         snapshot.registries[0].malformed = vec![Malformed { path: hostile.into(), reason: hostile.into() }];
         snapshot.registries[1].report.trouble = Some(hostile.into());
         let page = page(&snapshot);
         assert!(!page.contains("<script"), "{page}");
         let escaped = "&lt;/td&gt;&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&amp;amp;";
-        assert_eq!(page.matches(escaped).count(), 5, "{page}");
+        assert_eq!(page.matches(escaped).count(), 6, "{page}");
     }
 
     #[test]

@@ -98,6 +98,10 @@ pub(super) struct Drain<'a> {
     /// `null` where it does not end by itself.
     until: Option<String>,
     reason: &'a str,
+    /// The user and host that set it; empty where that is not known.
+    by: &'a str,
+    /// When it was set, by that host's clock.
+    at: Option<String>,
 }
 
 impl<'a> Drain<'a> {
@@ -107,6 +111,8 @@ impl<'a> Drain<'a> {
             instance: drain.instance.as_ref().map(ToString::to_string),
             until: drain.until.map(format::moment),
             reason: &drain.reason,
+            by: &drain.by,
+            at: drain.at.map(format::moment),
         }
     }
 }
@@ -224,7 +230,12 @@ mod tests {
         one.metadata = vec![("pid".into(), "7".into())];
         one.remarks = vec!["`weight` is no number".into()];
         let bare = model::Instance::new("10.0.0.1:80", Endpoint { host: Host::V4([10, 0, 0, 1].into()), port: 80 });
-        let drain = model::Drain { instance: Some(bare.endpoint.clone()), until: Some(0), reason: "disk".into() };
+        let drain = model::Drain {
+            instance: Some(bare.endpoint.clone()),
+            until: Some(0),
+            reason: "disk".into(),
+            ..model::Drain::default()
+        };
         let defaults = model::Defaults { ttl: Some(9), drains: vec![drain], ..model::Defaults::default() };
         let service = model::Service { path: "staging/api_x".into(), defaults, instances: vec![one, bare] };
         let malformed = vec![model::Malformed { path: "/services/x".into(), reason: "it is bad".into() }];

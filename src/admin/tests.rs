@@ -68,7 +68,13 @@ pub(super) fn sample() -> Snapshot {
     let guard = guard::Report { held, instances: 30, until: Some(Instant::now()), trips: 2 };
     main.guard = Some((guard, Duration::from_secs(240)));
     let instance = Endpoint { host: Host::V4([10, 0, 0, 1].into()), port: 80 };
-    let drain = Drain { instance: Some(instance), until: Some(1_700_000_000), reason: "disk".into() };
+    let drain = Drain {
+        instance: Some(instance),
+        until: Some(1_700_000_000),
+        reason: "disk".into(),
+        by: "alice@web7".into(),
+        at: Some(1_699_999_000),
+    };
     main.drains = (1_500, vec![("api".into(), drain)]);
     main.report.cache = Some(cache::Report {
         saves: 3,

@@ -10,6 +10,13 @@ use std::path::Path;
 
 use super::Error;
 
+/// The name of this host, as the kernel has it.
+pub fn host_name() -> Option<String> {
+    let sources = ["/proc/sys/kernel/hostname", "/etc/hostname"];
+    let said = sources.iter().filter_map(|file| fs::read_to_string(file).ok());
+    said.map(|name| name.trim().to_owned()).find(|name| !name.is_empty())
+}
+
 /// Identity of this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostIdentity(String);

@@ -61,7 +61,6 @@ pub enum Error {
         /// The service's node.
         path: crate::keeper::Path,
         /// Why.
-        #[source]
         error: crate::keeper::Error,
     },
     /// What stands in it already.
@@ -70,7 +69,6 @@ pub enum Error {
         /// The service's node.
         path: crate::keeper::Path,
         /// Why.
-        #[source]
         error: crate::format::Error,
     },
     /// The registry, for its drains.
@@ -79,7 +77,6 @@ pub enum Error {
         /// The registry's root.
         root: crate::keeper::Path,
         /// Why.
-        #[source]
         error: crate::keeper::Error,
     },
     /// A service's path in the registry.
@@ -88,7 +85,6 @@ pub enum Error {
         /// Name of the service.
         service: String,
         /// Why.
-        #[source]
         error: crate::keeper::Error,
     },
 }

@@ -2,15 +2,17 @@
 //! service's own node, so that every server that watches the registry honours them at once:
 //!
 //! ```json
-//! {"owner": "team x", "drain": [{"instance": "192.0.2.10:8080", "until": "2026-11-21T15:00:00Z", "reason": "disk"}]}
+//! {"owner": "team x", "drain": [{"instance": "192.0.2.10:8080", "until": "2026-11-21T15:00:00Z", "reason": "disk",
+//!                                "by": "alice@web7", "at": "2026-11-21T14:30:00Z"}]}
 //! ```
 //! `instance` is missing where the whole service is meant, `until` where it does not end by itself, `reason` where there is
-//! none. The node is others' too: what they have written stays byte for byte, in its order, and text that is no JSON
-//! becomes zc.zk's `string_value` for as long as there is a flag.
+//! none; `by` and `at`, the author and the time, are for people. The node belongs to others too: their keys, and other flags,
+//! stay byte for byte and in their order, and text that is no JSON becomes zc.zk's `string_value` while there is a flag.
 
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
 
+use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
@@ -25,28 +27,36 @@ const STRING_VALUE: &str = "string_value";
 /// The last second of the year 9999, beyond which there is no stamp.
 const LAST: u64 = 253_402_300_799;
 
-/// The data of a service's node with this flag in it. One for the same is replaced, and those that have ended at `now` go.
+/// The data of a service's node with these flags in it, and the flags in force that they replace. Those that have ended at
+/// `now` go.
 ///
 /// # Errors
-/// When the data cannot be understood: then nobody should write over it.
-pub fn drain(data: &[u8], flag: &Drain, now: u64) -> Result<Vec<u8>, Error> {
+/// When the data cannot be understood, and so must not be written over, or would become too large.
+pub fn drain(data: &[u8], wanted: &[Drain], now: u64) -> Result<(Vec<u8>, Vec<Drain>), Error> {
+    let mut replaced = Vec::new();
     let data = edit(data, |flags| {
-        flags.retain(|other| other.holds(now) && !is_of(other, flag.instance.as_ref()));
-        flags.push(flag.clone());
+        flags.retain(|flag| flag.said.holds(now));
+        for flag in wanted {
+            let before = flags.extract_if(.., |other| is_of(&other.said, flag.instance.as_ref()));
+            replaced.extend(before.map(|other| other.said).filter(|other| other != flag));
+            flags.push(Flag { said: flag.clone(), text: raw(&write(flag))? });
+        }
+        Ok(())
     })?;
-    if data.len() > DATA_LIMIT { Err(Error::TooLarge(data.len())) } else { Ok(data) }
+    if data.len() > DATA_LIMIT { Err(Error::TooLarge(data.len())) } else { Ok((data, replaced)) }
 }
 
-/// The data of a service's node without the flag of this instance, or without any if none is given; and those that were
-/// in force at `now` and are not any more.
+/// The data of a service's node without the flags that `is_meant` chooses; and those that were in force at `now` and are not
+/// any more.
 ///
 /// # Errors
 /// As [`drain`].
-pub fn undrain(data: &[u8], instance: Option<&Endpoint>, now: u64) -> Result<(Vec<u8>, Vec<Drain>), Error> {
+pub fn undrain(data: &[u8], is_meant: &dyn Fn(&Drain) -> bool, now: u64) -> Result<(Vec<u8>, Vec<Drain>), Error> {
     let mut ended = Vec::new();
     let data = edit(data, |flags| {
-        flags.retain(|flag| flag.holds(now));
-        ended.extend(flags.extract_if(.., |flag| instance.is_none() || is_of(flag, instance)));
+        flags.retain(|flag| flag.said.holds(now));
+        ended.extend(flags.extract_if(.., |flag| is_meant(&flag.said)).map(|flag| flag.said));
+        Ok(())
     })?;
     Ok((data, ended))
 }
@@ -74,47 +84,69 @@ pub(super) fn read(flag: &Value) -> Result<Drain, String> {
     };
     let instance = text("instance")?.map(name::endpoint).transpose();
     let instance = instance.map_err(|error| format!("its `instance` is not of the form host:port: {error}"))?;
-    let until = text("until")?.map(|until| humantime::parse_rfc3339_weak(until.trim())).transpose();
-    let until = until.map_err(|_| "its `until` is no moment such as 2026-11-21T15:00:00Z".to_owned())?;
-    let until = until.map(|until| until.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()));
-    Ok(Drain { instance, until, reason: text("reason")?.unwrap_or_default().into() })
+    let until = text("until")?.map(seconds).transpose();
+    let until = until.map_err(|()| "its `until` is no moment such as 2026-11-21T15:00:00Z".to_owned())?;
+    // These are for people alone, and cost nobody a drain.
+    let by = table.get("by").and_then(Value::as_str).unwrap_or_default().into();
+    let at = table.get("at").and_then(Value::as_str).and_then(|at| seconds(at).ok());
+    Ok(Drain { instance, until, reason: text("reason")?.unwrap_or_default().into(), by, at })
 }
 
-fn write(flags: &[Drain]) -> Value {
-    let one = |flag: &Drain| {
-        let instance = flag.instance.as_ref().map(|instance| ("instance", instance.to_string()));
-        let until = flag.until.map(|until| ("until", moment(until)));
-        let reason =
-            Some(&flag.reason).filter(|reason| !reason.is_empty()).map(|reason| ("reason", reason.to_string()));
-        let said = [instance, until, reason].into_iter().flatten();
-        Value::Object(said.map(|(key, text)| (key.to_owned(), Value::from(text))).collect())
-    };
-    Value::Array(flags.iter().map(one).collect())
+/// A moment as people and flags write it, in seconds since 1970.
+fn seconds(moment: &str) -> Result<u64, ()> {
+    let moment = humantime::parse_rfc3339_weak(moment.trim()).map_err(|_| ())?;
+    Ok(moment.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+}
+
+fn write(flag: &Drain) -> Value {
+    let word = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    let said = [
+        ("instance", flag.instance.as_ref().map(ToString::to_string)),
+        ("until", flag.until.map(moment)),
+        ("reason", word(&flag.reason)),
+        ("by", word(&flag.by)),
+        ("at", flag.at.map(moment)),
+    ];
+    let said = said.into_iter().filter_map(|(key, text)| Some((key.to_owned(), Value::from(text?))));
+    Value::Object(said.collect())
+}
+
+/// A flag, and how it is written in the node.
+#[derive(Debug, Clone)]
+struct Flag {
+    said: Drain,
+    text: Box<RawValue>,
+}
+
+impl Flag {
+    fn read(text: Box<RawValue>) -> Result<Self, String> {
+        let value: Value = serde_json::from_str(text.get()).map_err(|error| error.to_string())?;
+        Ok(Self { said: read(&value)?, text })
+    }
+}
+
+fn raw(value: &impl Serialize) -> Result<Box<RawValue>, Error> {
+    to_raw_value(value).map_err(|error| Error::BadJson(error.to_string()))
 }
 
 /// Changes the flags in a node's data, and nothing else of it.
-fn edit(data: &[u8], change: impl FnOnce(&mut Vec<Drain>)) -> Result<Vec<u8>, Error> {
+fn edit(data: &[u8], change: impl FnOnce(&mut Vec<Flag>) -> Result<(), Error>) -> Result<Vec<u8>, Error> {
     let mut entries = Entries::read(data)?;
     let before = entries.0.iter().position(|(key, _)| key == KEY);
-    let mut flags = match before {
+    let mut flags: Vec<Flag> = match before {
         None => Vec::new(),
         Some(at) => {
-            let said: Value =
-                serde_json::from_str(entries.0[at].1.get()).map_err(|error| Error::BadJson(error.to_string()))?;
-            let said = match said {
-                Value::Null => Vec::new(),
-                Value::Array(said) => said,
-                _ => return Err(Error::BadDrain("it is no list".to_owned())),
-            };
-            said.iter().map(read).collect::<Result<_, _>>().map_err(Error::BadDrain)?
+            let said = serde_json::from_str::<Option<Vec<Box<RawValue>>>>(entries.0[at].1.get());
+            let said = said.map_err(|_| Error::BadDrain("it is no list".to_owned()))?.unwrap_or_default();
+            said.into_iter().map(Flag::read).collect::<Result<_, _>>().map_err(Error::BadDrain)?
         }
     };
-    let said = flags.clone();
-    change(&mut flags);
-    if flags == said {
+    let said: Vec<Drain> = flags.iter().map(|flag| flag.said.clone()).collect();
+    change(&mut flags)?;
+    if flags.iter().map(|flag| &flag.said).eq(&said) {
         return Ok(data.to_owned());
     }
-    let written = to_raw_value(&write(&flags)).map_err(|error| Error::BadJson(error.to_string()))?;
+    let written = raw(&flags.iter().map(|flag| &flag.text).collect::<Vec<_>>())?;
     match before {
         Some(at) if flags.is_empty() => drop(entries.0.remove(at)),
         Some(at) => entries.0[at].1 = written,
@@ -200,11 +232,15 @@ mod tests {
 
     fn flag(instance: &str, until: Option<u64>, reason: &str) -> Drain {
         let instance = (!instance.is_empty()).then(|| name::endpoint(instance).unwrap());
-        Drain { instance, until, reason: reason.into() }
+        Drain { instance, until, reason: reason.into(), ..Drain::default() }
     }
 
     fn drained(data: &str, flag: &Drain) -> String {
-        String::from_utf8(drain(data.as_bytes(), flag, NOW).unwrap()).unwrap()
+        String::from_utf8(drain(data.as_bytes(), std::slice::from_ref(flag), NOW).unwrap().0).unwrap()
+    }
+
+    fn all(_: &Drain) -> bool {
+        true
     }
 
     #[test]
@@ -214,9 +250,24 @@ mod tests {
         let expected = r#"{"z":1.10,"a ->":"/b","huge":123456789012345678901234567890,"x":{"k" : [1,  2]},"#.to_owned()
             + r#""drain":[{"instance":"10.0.0.1:80","reason":"disk \"a\"","until":"2023-11-14T22:14:20Z"}]}"#;
         assert_eq!(data, expected);
-        let (after, ended) = undrain(data.as_bytes(), None, NOW).unwrap();
+        let (after, ended) = undrain(data.as_bytes(), &all, NOW).unwrap();
         assert_eq!(ended, [flag("10.0.0.1:80", Some(NOW + 60), "disk \"a\"")]);
         assert_eq!(String::from_utf8(after).unwrap(), theirs);
+    }
+
+    #[test]
+    fn the_author_and_the_time_of_a_drain_are_kept_and_so_is_what_others_wrote_into_theirs() {
+        let theirs = r#"{"drain":[{"by": 7,"instance":"a:1","ticket":1.10,"at":"soon"}]}"#;
+        let ours = Drain { by: "alice@web7".into(), at: Some(NOW), ..flag("b:1", None, "") };
+        let data = drained(theirs, &ours);
+        let expected = r#"{"drain":[{"by": 7,"instance":"a:1","ticket":1.10,"at":"soon"},"#.to_owned()
+            + r#"{"at":"2023-11-14T22:13:20Z","by":"alice@web7","instance":"b:1"}]}"#;
+        assert_eq!(data, expected);
+        let flags = Config::default().decode_service(data.as_bytes()).0.drains;
+        assert_eq!(flags, [flag("a:1", None, ""), ours.clone()]);
+        let until = Drain { until: Some(NOW + 9), ..ours.clone() };
+        let (_, replaced) = drain(data.as_bytes(), &[until], NOW).unwrap();
+        assert_eq!(replaced, [ours]);
     }
 
     #[test]
@@ -225,7 +276,7 @@ mod tests {
             let data = drained(before, &flag("", None, ""));
             let (defaults, remarks) = Config::default().decode_service(data.as_bytes());
             assert_eq!((defaults.drains, remarks), (vec![flag("", None, "")], vec![]), "{data}");
-            assert_eq!(undrain(data.as_bytes(), None, NOW).unwrap().0, before.as_bytes());
+            assert_eq!(undrain(data.as_bytes(), &all, NOW).unwrap().0, before.as_bytes());
         }
         assert_eq!(drained("", &flag("", None, "")), r#"{"drain":[{}]}"#);
     }
@@ -238,9 +289,10 @@ mod tests {
         data = drained(&data, &flag("B:1", Some(NOW + 99), "second"));
         let flags = Config::default().decode_service(data.as_bytes()).0.drains;
         assert_eq!(flags, [flag("", None, "all"), flag("B:1", Some(NOW + 99), "second")]);
-        let (rest, ended) = undrain(data.as_bytes(), flags[1].instance.as_ref(), NOW).unwrap();
+        let is_second = |flag: &Drain| is_of(flag, flags[1].instance.as_ref());
+        let (rest, ended) = undrain(data.as_bytes(), &is_second, NOW).unwrap();
         assert_eq!(ended, flags[1..]);
-        let (none, ended) = undrain(&rest, flags[1].instance.as_ref(), NOW).unwrap();
+        let (none, ended) = undrain(&rest, &is_second, NOW).unwrap();
         assert_eq!((none, ended), (rest, vec![]), "what is not there changes nothing");
     }
 
@@ -249,14 +301,14 @@ mod tests {
         for data in
             [r#"{"drain": true}"#, r#"{"drain": [1]}"#, r#"{"drain": [{"until": "soon"}]}"#, "{", "\u{7f}{\"a\""]
         {
-            let result = drain(data.as_bytes(), &flag("", None, ""), NOW);
+            let result = drain(data.as_bytes(), &[flag("", None, "")], NOW);
             assert_eq!(result.is_err(), !data.starts_with('\u{7f}'), "{data}: {result:?}");
         }
-        assert!(drain(&[0xff], &flag("", None, ""), NOW).is_err());
-        assert!(drain(b"", &flag("", None, &"x".repeat(70_000)), NOW).is_err());
+        assert!(drain(&[0xff], &[flag("", None, "")], NOW).is_err());
+        assert!(drain(b"", &[flag("", None, &"x".repeat(70_000))], NOW).is_err());
         let (defaults, remarks) = Config::default()
             .decode_service(br#"{"drain": [{"instance": "nonsense"}, {"instance": "a:1", "by": "x"}], "weight": 1}"#);
-        assert_eq!(defaults.drains, [flag("a:1", None, "")]);
+        assert_eq!(defaults.drains, [Drain { by: "x".into(), ..flag("a:1", None, "") }]);
         assert!(remarks.len() == 1 && remarks[0].contains("which drains nothing"), "{remarks:?}");
     }
 

@@ -151,6 +151,8 @@ pub struct Stat {
     pub mzxid: i64,
     /// Transaction that last created or deleted a child; 0 where that is not known.
     pub pzxid: i64,
+    /// When its data was last changed, by the ensemble's clock, in milliseconds since 1970; 0 where that is not known.
+    pub mtime: i64,
     /// How often its data was changed since.
     pub version: i32,
     /// The session that owns it; 0 for a persistent znode.

@@ -31,6 +31,8 @@ struct Built {
     wanted: BTreeSet<String>,
     /// Its drains that hold.
     drains: Vec<Drain>,
+    /// Its drains that have ended.
+    over: Vec<Drain>,
     /// How many instances are registered.
     instances: usize,
     /// The names that it had, where it is gone.
@@ -85,9 +87,9 @@ impl Core {
                         // Where nobody is served yet, what was built is not kept twice until all of it is.
                         writer.prepare();
                     }
-                    for Built { folded, exists, malformed, wanted, drains, instances, names, .. } in piece {
+                    for Built { folded, exists, malformed, wanted, drains, over, instances, names, .. } in piece {
                         publisher.report(&folded, malformed);
-                        wishes.push((folded, exists, wanted, drains, instances, names));
+                        wishes.push((folded, exists, wanted, (drains, over), instances, names));
                     }
                 }
                 wishes
@@ -98,7 +100,7 @@ impl Core {
                 wishes.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
             }
         });
-        for (folded, exists, wanted, drains, instances, names) in wishes {
+        for (folded, exists, wanted, (drains, over), instances, names) in wishes {
             if exists {
                 self.past.remove(&folded);
             } else {
@@ -107,7 +109,7 @@ impl Core {
             }
             count(&mut self.guard, &folded, instances);
             self.want(&folded, wanted);
-            self.drains.set(&folded, drains);
+            self.drained(&folded, drains, over);
         }
     }
 
@@ -118,7 +120,7 @@ impl Core {
             Some(_) => !self.unread.hides(&folded),
             None => self.unread.is_empty(&folded),
         };
-        let Reading { service, mut malformed, .. } = reading.unwrap_or_default();
+        let Reading { service, mut malformed, over, .. } = reading.unwrap_or_default();
         let mut offered = Vec::with_capacity(self.targets.len());
         for (target, origin) in self.targets.iter().zip(origins) {
             let context = target.context(origin, self.hosts.known(), &folded).zip(below(&folded, &target.under));
@@ -145,6 +147,7 @@ impl Core {
             malformed,
             wanted,
             drains: service.defaults.drains,
+            over,
             instances,
             names: Vec::new(),
         }
@@ -155,7 +158,7 @@ impl Core {
             self.forget(&built.folded);
         }
         self.want(&built.folded, built.wanted.clone());
-        self.drains.set(&built.folded, built.drains.clone());
+        self.drained(&built.folded, built.drains.clone(), built.over.clone());
         count(&mut self.guard, &built.folded, built.instances);
         self.offer(built);
     }

@@ -1,4 +1,5 @@
-//! What is drained now, and that drains end by themselves: which services to read again, and when.
+//! What is drained now, the log of what begins and ends, and that drains end by themselves: which services to read again,
+//! and when.
 //!
 //! When they end they say as a time of day, so that all servers agree: the clock is looked at once a second while there is
 //! one that ends, and follows when somebody sets it.
@@ -9,13 +10,19 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
-use super::{Publisher, unix_now};
+use super::{Core, Publisher, unix_now};
+use crate::format::moment;
 use crate::keeper::driver::SharedTree;
 use crate::model::Drain;
 
 /// The longest time between two looks at the clock while something is to end.
 const LOOK: Duration = Duration::from_secs(1);
+/// Lines about one service that a change makes.
+const MOST_LINES: usize = 10;
+/// Seconds by which clocks may differ without a word.
+const SKEW: u64 = 5;
 
 /// The drains of one registry. Cheap to share: who only looks waits for nobody who builds zones.
 #[derive(Debug, Clone, Default)]
@@ -30,6 +37,21 @@ struct Known {
     by_service: BTreeMap<String, Vec<Drain>>,
     /// The first end of each service that has one.
     by_end: BTreeSet<(u64, String)>,
+    /// The drains of services one of which has ended, until the services are read again.
+    ended: BTreeMap<String, Vec<Drain>>,
+    /// Drains that had ended when they were read first, by service.
+    late: BTreeMap<String, Vec<Drain>>,
+}
+
+/// What became of the drains of a service.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Turn {
+    /// Those that hold from now on.
+    pub(super) begun: Vec<Drain>,
+    /// Those that held before.
+    pub(super) ended: Vec<Drain>,
+    /// Those that had ended when they were seen first.
+    pub(super) late: Vec<Drain>,
 }
 
 impl Drains {
@@ -42,24 +64,33 @@ impl Drains {
         (known.by_service.values().map(Vec::len).sum(), first)
     }
 
-    /// `service` has these, and no others.
-    pub(super) fn set(&self, service: &str, drains: Vec<Drain>) {
+    /// `service` has these, and no others; `over` are written there and have ended.
+    pub(super) fn set(&self, service: &str, drains: Vec<Drain>, over: Vec<Drain>) -> Turn {
         let mut known = self.lock();
-        let end = first_end(&drains);
-        let before = if drains.is_empty() {
-            known.by_service.remove(service)
-        } else {
-            known.by_service.insert(service.to_owned(), drains)
-        };
-        let before = before.as_deref().and_then(first_end);
-        if before == end {
-            return;
+        // Nearly no service has any.
+        if drains.is_empty() && over.is_empty() && known.has_none(service) {
+            return Turn::default();
         }
-        if let Some(before) = before {
+        let before = known.by_service.remove(service).or_else(|| known.ended.remove(service)).unwrap_or_default();
+        let seen = known.late.remove(service).unwrap_or_default();
+        let is_new = |drain: &&Drain| !before.contains(drain);
+        let turn = Turn {
+            begun: drains.iter().filter(is_new).cloned().collect(),
+            ended: before.iter().filter(|drain| !drains.contains(drain)).cloned().collect(),
+            late: over.iter().filter(is_new).filter(|drain| !seen.contains(drain)).cloned().collect(),
+        };
+        if !over.is_empty() {
+            known.late.insert(service.to_owned(), over);
+        }
+        if let Some(before) = first_end(&before) {
             known.by_end.remove(&(before, service.to_owned()));
         }
-        known.by_end.extend(end.map(|end| (end, service.to_owned())));
+        known.by_end.extend(first_end(&drains).map(|end| (end, service.to_owned())));
+        if !drains.is_empty() {
+            known.by_service.insert(service.to_owned(), drains);
+        }
         self.tell(&known);
+        turn
     }
 
     /// The services with drains that have ended by `now`; they are not known as drained any more.
@@ -68,7 +99,9 @@ impl Drains {
         let mut ended = Vec::new();
         while known.by_end.first().is_some_and(|(end, _)| *end <= now) {
             let Some((_, service)) = known.by_end.pop_first() else { break };
-            known.by_service.remove(&service);
+            if let Some(drains) = known.by_service.remove(&service) {
+                known.ended.insert(service.clone(), drains);
+            }
             ended.push(service);
         }
         self.tell(&known);
@@ -90,9 +123,61 @@ impl Drains {
     }
 }
 
+impl Known {
+    fn has_none(&self, service: &str) -> bool {
+        let maps = [&self.by_service, &self.ended, &self.late];
+        maps.iter().all(|map| !map.contains_key(service))
+    }
+}
+
 /// When the first of them ends, in seconds since 1970.
 fn first_end(drains: &[Drain]) -> Option<u64> {
     drains.iter().filter_map(|drain| drain.until).min()
+}
+
+impl Core {
+    /// Takes the drains of a service that hold, and those that are `over`, and logs which begin and end.
+    pub(super) fn drained(&self, folded: &str, drains: Vec<Drain>, over: Vec<Drain>) {
+        let Turn { begun, ended, late } = self.drains.set(folded, drains, over);
+        if begun.is_empty() && ended.is_empty() && late.is_empty() {
+            return;
+        }
+        let spelled = self.spellings.get(folded).and_then(|spellings| spellings.first().cloned());
+        let path = self.layout.full(spelled.as_deref().unwrap_or(folded));
+        let now = unix_now();
+        for drain in begun.iter().take(MOST_LINES) {
+            let (instance, by, reason) = (what(drain), who(drain), &drain.reason);
+            let until = drain.until.map_or("undrained".to_owned(), moment);
+            info!(%path, instance, by, until, %reason, "drained: out of DNS");
+            if let Some(at) = drain.at.filter(|at| *at > now + SKEW) {
+                warn!(%path, by, at = moment(at), now = moment(now), "the drain was set in the future: clocks differ");
+            }
+        }
+        for drain in ended.iter().take(MOST_LINES) {
+            let (instance, by, reason) = (what(drain), who(drain), &drain.reason);
+            let why = if drain.holds(now) { "undrained" } else { "its time is over" };
+            info!(%path, instance, by, why, %reason, "the drain has ended");
+        }
+        // At the start old flags are still there.
+        for drain in late.iter().take(MOST_LINES).filter(|_| self.complete) {
+            let (instance, by, until) = (what(drain), who(drain), drain.until.map(moment));
+            warn!(%path, instance, by, until, now = moment(now), "a drain was written that had ended already: clocks differ");
+        }
+        let more = [begun, ended, late].iter().map(|drains| drains.len().saturating_sub(MOST_LINES)).sum::<usize>();
+        if more > 0 {
+            info!(%path, more, "more drains of this service have begun or ended");
+        }
+    }
+}
+
+/// What a drain is of, for the log.
+fn what(drain: &Drain) -> String {
+    drain.instance.as_ref().map_or("all".to_owned(), ToString::to_string)
+}
+
+/// The author of a drain, for the log.
+fn who(drain: &Drain) -> &str {
+    if drain.by.is_empty() { "unknown" } else { &drain.by }
 }
 
 impl Publisher {
@@ -131,20 +216,29 @@ mod tests {
     fn services_come_back_when_the_first_of_their_drains_ends() {
         let drains = Drains::default();
         let next = drains.next_end();
-        let until = |until| Drain { instance: None, until, reason: "".into() };
+        let until = |until| Drain { until, ..Drain::default() };
         for (service, end) in [("a", 30), ("b", 10), ("c", 10), ("b", 20)] {
-            drains.set(service, vec![until(Some(end + 1)), until(None), until(Some(end))]);
+            drains.set(service, vec![until(Some(end + 1)), until(None), until(Some(end))], vec![]);
         }
-        drains.set("d", vec![until(None)]);
+        drains.set("d", vec![until(None)], vec![]);
         assert_eq!(*next.borrow(), Some(10));
         let (total, first) = drains.first(4);
         assert_eq!((total, first.iter().map(|(service, _)| service.as_str()).collect::<String>()), (10, "aaab".into()));
-        drains.set("c", vec![]);
+        let turn = drains.set("c", vec![], vec![]);
+        assert_eq!((turn.begun, turn.ended.len(), turn.late), (vec![], 3, vec![]));
         assert_eq!(*next.borrow(), Some(20));
         assert_eq!(drains.take_ended(19), Vec::<String>::new());
         assert_eq!(drains.take_ended(20), ["b"]);
         assert_eq!(drains.take_ended(1000), ["a"]);
         assert_eq!(*next.borrow(), None);
         assert_eq!(drains.first(9), (1, vec![("d".to_owned(), until(None))]));
+        // What is left of them when a service is read again has not begun anew.
+        let turn = drains.set("b", vec![until(None)], vec![until(Some(20)), until(Some(5))]);
+        assert_eq!(
+            turn,
+            Turn { begun: vec![], ended: vec![until(Some(21)), until(Some(20))], late: vec![until(Some(5))] }
+        );
+        let again = drains.set("b", vec![until(None)], vec![until(Some(20)), until(Some(5))]);
+        assert_eq!(again, Turn::default(), "each is told once");
     }
 }

@@ -269,6 +269,7 @@ impl Core {
             united.malformed.extend(other.malformed);
             united.service.instances.extend(other.service.instances);
             united.service.defaults.drains.extend(other.service.defaults.drains);
+            united.over.extend(other.over);
         }
         Some(united)
     }

@@ -15,7 +15,7 @@ use crate::keeper::driver::SharedTree;
 use crate::keeper::links::Links;
 use crate::keeper::mirror::Together;
 use crate::keeper::tree::{Entry, Tree};
-use crate::model::{Endpoint, Host, Instance, Malformed, Protocol, Service, State};
+use crate::model::{Drain, Endpoint, Host, Instance, Malformed, Protocol, Service, State};
 use crate::zone::name::Name;
 
 /// How one registry's services are found in its tree.
@@ -34,6 +34,8 @@ pub struct Reading {
     pub service: Service,
     /// Nodes of it that were skipped, and properties that were not used, each with its path.
     pub malformed: Vec<Malformed>,
+    /// Drains that are written there and have ended.
+    pub over: Vec<Drain>,
     /// Which of two nodes of one endpoint goes before, for each instance: the ephemeral one, then the younger.
     precedence: Vec<(bool, i64)>,
     /// Where among the instances each endpoint is, while they are read.
@@ -101,7 +103,8 @@ impl Layout {
                 let (data, mut remarks) = with_taken(tree, links, &shown, &known.data);
                 let (defaults, more) = self.format.decode_service(&data);
                 reading.service.defaults = defaults;
-                reading.service.defaults.drains.retain(|drain| drain.holds(now));
+                let over = reading.service.defaults.drains.extract_if(.., |drain| !drain.holds(now));
+                reading.over.extend(over);
                 remarks.extend(more);
                 for reason in remarks {
                     reading.malformed.push(Malformed { path: path.to_string(), reason });

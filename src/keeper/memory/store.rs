@@ -210,6 +210,7 @@ impl Node {
             czxid: self.czxid,
             mzxid: self.content.mzxid,
             pzxid: 0,
+            mtime: 0,
             version: self.content.version,
             ephemeral_owner: self.owner,
             num_children: i32::try_from(self.children.len()).unwrap_or(i32::MAX),

@@ -536,6 +536,7 @@ impl From<client::Stat> for Stat {
             czxid: stat.czxid,
             mzxid: stat.mzxid,
             pzxid: stat.pzxid,
+            mtime: stat.mtime,
             version: stat.version,
             ephemeral_owner: stat.ephemeral_owner,
             num_children: stat.num_children,

@@ -237,7 +237,9 @@ fn verdict(service: &crate::model::Service, instance: &Instance, candidate: &Can
         let whole = if drain.instance.is_none() { "the whole service is " } else { "" };
         let until = drain.until.map(|until| format!(" until {}", format::moment(until))).unwrap_or_default();
         let reason = if drain.reason.is_empty() { String::new() } else { format!(": {}", drain.reason) };
-        return format!("OUT  {whole}drained by an operator{until}{reason}");
+        let by = if drain.by.is_empty() { "an operator" } else { &drain.by };
+        let at = drain.at.map(|at| format!(" at {}", format::moment(at))).unwrap_or_default();
+        return format!("OUT  {whole}drained by {by}{at}{until}{reason}");
     }
     if let Some(why) = state(instance.state) {
         return format!("OUT  {why}");

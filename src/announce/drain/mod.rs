@@ -1,8 +1,12 @@
-//! Drains in the registry itself: sets and ends the flags in services' own nodes, and finds them all. For the command line,
-//! which needs no running server for it: whoever mirrors the registry honours them.
+//! Drains in the registry itself: sets and ends the flags in services' own nodes, and finds them all; `survey` finds the
+//! services to drain. For the command line, which needs no running server for it: whoever mirrors the registry honours them.
 //!
 //! Others write to these nodes, too: every write names the version that was read, and is done anew with what is there by
 //! then. What was asked for is the same however often it is done, so that a lost reply does no harm.
+
+mod survey;
+
+pub use survey::{Node, Survey, descend, survey};
 
 use std::time::Duration;
 
@@ -10,41 +14,57 @@ use tokio::time::{Instant, sleep};
 
 use super::Error;
 use crate::backoff::Backoff;
-use crate::format::{self, Config, Place};
-use crate::keeper::session::{Ensemble, Read, Reply, Session};
+use crate::format::{self, Config};
+use crate::keeper::session::{Ensemble, Session};
 use crate::keeper::{self, Path};
-use crate::model::{Drain, Endpoint};
+use crate::model::Drain;
 
 /// How long a registry that does not answer is tried.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Znodes that are read in one request: their paths may be long.
-const BATCH: usize = 100;
-
-/// Sets `flag` on the service whose own node is at `path`, at `now` in seconds since 1970.
-///
-/// # Errors
-/// When the node cannot be read or changed, or holds what nobody should write over.
-pub async fn drain<E: Ensemble>(ensemble: &E, path: &Path, flag: &Drain, now: u64) -> Result<(), Error> {
-    change(ensemble, path, |data| Ok((format::drain(data, flag, now)?, ()))).await
+/// What a write of flags came to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Written {
+    /// Flags that were in force and are replaced.
+    pub replaced: Vec<Drain>,
+    /// Seconds by which this host's clock is ahead of the ensemble's, behind it where negative; none where nothing was to be
+    /// written, or the ensemble does not say.
+    pub ahead: Option<i64>,
 }
 
-/// Ends the drain of `instance` of the service whose own node is at `path`, or all that it has if none is given. Gives
-/// those that were in force.
+/// Sets `flags` on the service whose own node is at `path`, at `now` in seconds since 1970.
+///
+/// # Errors
+/// When the node cannot be read or changed, or holds what must not be written over.
+pub async fn drain<E: Ensemble>(ensemble: &E, path: &Path, flags: &[Drain], now: u64) -> Result<Written, Error> {
+    let begun = Instant::now();
+    let mut all: Vec<Drain> = Vec::new();
+    let mtime = change(ensemble, path, |data| {
+        let (data, replaced) = format::drain(data, flags, now)?;
+        // What an attempt has replaced whose reply was lost is not found by the next one.
+        all.extend(replaced.into_iter().filter(|flag| !all.contains(flag)).collect::<Vec<_>>());
+        Ok(data)
+    })
+    .await?;
+    let ours = i64::try_from(now.saturating_add(begun.elapsed().as_secs())).unwrap_or(i64::MAX);
+    let ahead = mtime.filter(|mtime| *mtime != 0).map(|mtime| ours.saturating_sub(mtime / 1000));
+    Ok(Written { replaced: all, ahead })
+}
+
+/// Ends those drains of the service whose own node is at `path` that `is_meant` chooses. Returns those that were in force.
 ///
 /// # Errors
 /// As [`drain`].
 pub async fn undrain<E: Ensemble>(
     ensemble: &E,
     path: &Path,
-    instance: Option<&Endpoint>,
+    is_meant: &dyn Fn(&Drain) -> bool,
     now: u64,
 ) -> Result<Vec<Drain>, Error> {
-    // What an attempt has ended whose reply was lost is not found by the next one.
     let mut all: Vec<Drain> = Vec::new();
     change(ensemble, path, |data| {
-        let (data, ended) = format::undrain(data, instance, now)?;
+        let (data, ended) = format::undrain(data, is_meant, now)?;
         all.extend(ended.into_iter().filter(|flag| !all.contains(flag)).collect::<Vec<_>>());
-        Ok((data, ()))
+        Ok(data)
     })
     .await?;
     Ok(all)
@@ -60,11 +80,11 @@ pub async fn list<E: Ensemble>(
     format: &Config,
     now: u64,
 ) -> Result<Vec<(String, Drain)>, Error> {
-    let read = persist(ensemble, async |session: &E::Session| read_all(session, root, format).await).await;
-    let mut all = read.map_err(|error| Error::ListServices { root: root.clone(), error })?;
-    all.retain(|(_, flag)| flag.holds(now));
-    all.sort_by(|(one, _), (other, _)| one.cmp(other));
-    Ok(all)
+    let found = survey::outline(ensemble, root, format, root, false).await?;
+    let each = found.nodes.into_iter().flat_map(|(path, node)| {
+        node.drains.into_iter().filter(|flag| flag.holds(now)).map(move |flag| (path.clone(), flag))
+    });
+    Ok(each.collect())
 }
 
 /// Whether the instance is registered.
@@ -80,26 +100,27 @@ pub async fn is_registered<E: Ensemble>(ensemble: &E, path: &Path) -> Result<boo
     found.await.map_err(|error| Error::ChangeNode { path: path.clone(), error })
 }
 
-/// Changes the data of a znode into what `change` makes of it.
-async fn change<E: Ensemble, T>(
+/// Changes the data of a znode into what `change` makes of it. Returns the time of that by the ensemble's clock, in
+/// milliseconds since 1970; none where nothing was to be written.
+async fn change<E: Ensemble>(
     ensemble: &E,
     path: &Path,
-    mut change: impl FnMut(&[u8]) -> Result<(Vec<u8>, T), format::Error>,
-) -> Result<T, Error> {
+    mut change: impl FnMut(&[u8]) -> Result<Vec<u8>, format::Error>,
+) -> Result<Option<i64>, Error> {
     let changed = persist(ensemble, async |session: &E::Session| {
         loop {
             session.sync(path).await?;
             let before = session.get(path).await?;
-            let (after, outcome) = match change(&before.data) {
+            let after = match change(&before.data) {
                 Ok(changed) => changed,
                 Err(error) => return Ok(Err(error)),
             };
             if after == before.data {
-                return Ok(Ok(outcome));
+                return Ok(Ok(None));
             }
             match session.set(path, &after, Some(before.stat.version)).await {
-                Ok(_) => return Ok(Ok(outcome)),
-                // Somebody was there in between; he has made progress, so this ends.
+                Ok(stat) => return Ok(Ok(Some(stat.mtime))),
+                // Another writer was there in between; that one has made progress, so this ends.
                 Err(keeper::Error::BadVersion) => {}
                 Err(error) => return Err(error),
             }
@@ -135,41 +156,6 @@ async fn persist<E: Ensemble, T>(
     }
 }
 
-/// The drains of all services, level by level. Instances are not read.
-async fn read_all<S: Session>(
-    session: &S,
-    root: &Path,
-    format: &Config,
-) -> Result<Vec<(String, Drain)>, keeper::Error> {
-    let (mut found, mut level) = (Vec::new(), vec![root.clone()]);
-    session.sync(root).await?;
-    while !level.is_empty() {
-        let mut next = Vec::new();
-        for paths in level.chunks(BATCH) {
-            let reads = paths.iter().flat_map(|path| [Read::Node(path.clone()), Read::Children(path.clone())]);
-            let reads: Vec<_> = reads.collect();
-            for (read, reply) in reads.iter().zip(session.read(&reads).await?) {
-                let path = read.path();
-                match reply {
-                    Reply::Node(node) => {
-                        let service = path.below(root).unwrap_or_default();
-                        let (defaults, _) = format.decode_service(&node.data);
-                        found.extend(defaults.drains.into_iter().map(|flag| (service.to_owned(), flag)));
-                    }
-                    Reply::Children(names) => next.extend(names.iter().map(|name| path.child(name)).filter(|child| {
-                        let below = child.below(root).unwrap_or_default();
-                        matches!(format.place(below), Place::Service { .. })
-                    })),
-                    // One that went meanwhile has no drains; one that may not be read has none for us.
-                    Reply::Failed(_) => {}
-                }
-            }
-        }
-        level = next;
-    }
-    Ok(found)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,11 +183,8 @@ mod tests {
     }
 
     fn flag(instance: Option<&str>, until: Option<u64>) -> Drain {
-        let endpoint = |text: &str| {
-            let (host, port) = text.rsplit_once(':').unwrap();
-            Endpoint { host: format::host(host).unwrap(), port: port.parse().unwrap() }
-        };
-        Drain { instance: instance.map(endpoint), until, reason: "disk".into() }
+        let instance = instance.map(|text| format::endpoint(text).unwrap());
+        Drain { instance, until, reason: "disk".into(), ..Drain::default() }
     }
 
     #[tokio::test]
@@ -218,17 +201,17 @@ mod tests {
         ];
         let memory = registry(&nodes).await;
         let (one, all) = (flag(Some("10.0.0.1:80"), Some(NOW + 9)), flag(None, None));
-        drain(&memory, &at("/s/a"), &one, NOW).await.unwrap();
-        drain(&memory, &at("/s/stage/db"), &all, NOW).await.unwrap();
+        drain(&memory, &at("/s/a"), std::slice::from_ref(&one), NOW).await.unwrap();
+        drain(&memory, &at("/s/stage/db"), std::slice::from_ref(&all), NOW).await.unwrap();
         let format = Config::default();
         let listed = list(&memory, &at("/s"), &format, NOW).await.unwrap();
         assert_eq!(listed, [("a".to_owned(), one.clone()), ("stage/db".to_owned(), all.clone())]);
         assert_eq!(list(&memory, &at("/s"), &format, NOW + 9).await.unwrap().len(), 1);
 
-        let ended = undrain(&memory, &at("/s/a"), one.instance.as_ref(), NOW).await.unwrap();
+        let ended = undrain(&memory, &at("/s/a"), &|flag| flag.instance == one.instance, NOW).await.unwrap();
         assert_eq!(ended, [one]);
         assert_eq!(data(&memory, "/s/a").await, r#"{"owner":"x"}"#);
-        assert_eq!(undrain(&memory, &at("/s/stage/db"), None, NOW).await.unwrap(), [all]);
+        assert_eq!(undrain(&memory, &at("/s/stage/db"), &|_| true, NOW).await.unwrap(), [all]);
         assert_eq!(data(&memory, "/s/stage/db").await, "");
         assert!(is_registered(&memory, &at("/s/a/providers/10.0.0.1:80")).await.unwrap());
         assert!(!is_registered(&memory, &at("/s/a/providers/10.0.0.2:80")).await.unwrap());
@@ -239,7 +222,7 @@ mod tests {
         let memory = registry(&[("/a", "")]).await;
         let drains = (1..=20).map(async |port| {
             let flag = flag(Some(&format!("10.0.0.1:{port}")), None);
-            drain(&memory, &at("/a"), &flag, NOW).await.unwrap();
+            drain(&memory, &at("/a"), &[flag], NOW).await.unwrap();
         });
         futures_util::future::join_all(drains).await;
         let listed = list(&memory, &at("/"), &Config::default(), NOW).await.unwrap();
@@ -249,9 +232,9 @@ mod tests {
     #[tokio::test]
     async fn what_is_not_there_or_not_understood_is_told() {
         let memory = registry(&[("/a", r#"{"drain":true}"#)]).await;
-        let told = drain(&memory, &at("/b"), &flag(None, None), NOW).await.unwrap_err().to_string();
+        let told = drain(&memory, &at("/b"), &[flag(None, None)], NOW).await.unwrap_err().to_string();
         assert_eq!(told, "cannot read or change /b: no such znode");
-        let told = drain(&memory, &at("/a"), &flag(None, None), NOW).await.unwrap_err().to_string();
+        let told = drain(&memory, &at("/a"), &[flag(None, None)], NOW).await.unwrap_err().to_string();
         assert!(told.starts_with("/a is left as it is: its `drain` is not as"), "{told}");
         assert_eq!(data(&memory, "/a").await, r#"{"drain":true}"#);
     }

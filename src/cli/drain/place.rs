@@ -1,0 +1,199 @@
+//! The registry to drain in, and what a NAME argument means there: a path, or else a DNS name with or without its zone.
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+
+use super::super::ConfigFile;
+use super::block_on;
+use crate::announce::drain::{self, Node, Survey};
+use crate::config::{self, Registry};
+use crate::format::Place;
+use crate::keeper::Path;
+use crate::keeper::config::Source;
+use crate::keeper::zookeeper::ZooKeeper;
+use crate::settings;
+use crate::zone::name::Name;
+use crate::zone::records::address::is_reverse;
+use crate::zone::records::label;
+
+/// Which registry is meant.
+#[derive(Debug, Args)]
+pub(super) struct PlaceOf {
+    /// The registry, where the configuration has several
+    #[arg(long, value_name = "NAME")]
+    registry: Option<String>,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+/// A registry in ZooKeeper.
+pub(super) struct Opened {
+    pub(super) registry: Registry,
+    pub(super) ensemble: ZooKeeper,
+    /// The zones that are filled from it: origin, and the part of the registry that each shows.
+    zones: Vec<(Name, String)>,
+}
+
+/// What is at a path, and below it.
+pub(super) struct Found {
+    /// The path below the root.
+    pub(super) below: String,
+    /// The services at and below it.
+    pub(super) survey: Survey,
+}
+
+impl PlaceOf {
+    pub(super) fn open(&self, writes: bool) -> anyhow::Result<Opened> {
+        let path = self.file.path()?;
+        let config = config::load(&path)?;
+        if writes && config.announce.settings.readonly {
+            bail!("{} says `readonly`: nothing is written", path.display());
+        }
+        let mut registries = config.registries;
+        let names = || registries.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(", ");
+        let index = match &self.registry {
+            Some(name) => registries
+                .iter()
+                .position(|one| one.name == *name)
+                .with_context(|| format!("{} has no registry `{name}`, but {}", path.display(), names()))?,
+            None if registries.len() == 1 => 0,
+            None if registries.is_empty() => bail!("{} has no [registry]", path.display()),
+            None => bail!("{} has several registries: say --registry, one of {}", path.display(), names()),
+        };
+        let registry = registries.swap_remove(index);
+        let Source::ZooKeeper(servers) = &registry.keeper.source else {
+            bail!("the registry {} is not in ZooKeeper: write the flag into its file", registry.name);
+        };
+        let ensemble =
+            ZooKeeper::new(servers, registry.keeper.session_timeout).secured(registry.keeper.security.clone());
+        let shown = config.zones.into_iter().filter(|zone| zone.registry.as_ref() == Some(&registry.name));
+        let zones = shown.filter(|zone| !is_reverse(&zone.origin)).map(|zone| (zone.origin, zone.under)).collect();
+        Ok(Opened { registry, ensemble, zones })
+    }
+}
+
+impl Opened {
+    fn root(&self) -> &Path {
+        &self.registry.keeper.root
+    }
+
+    /// The full path of what is at `below`.
+    pub(super) fn full(&self, below: &str) -> anyhow::Result<Path> {
+        let path = below.split('/').filter(|element| !element.is_empty());
+        let path = path.fold(self.root().as_str().trim_end_matches('/').to_owned(), |path, name| path + "/" + name);
+        Ok(Path::new(if path.is_empty() { "/" } else { &path })?)
+    }
+
+    /// All services of the registry.
+    pub(super) fn everything(&self) -> anyhow::Result<Found> {
+        Ok(Found { below: String::new(), survey: self.look("")? })
+    }
+
+    /// What `name` means: with a slash, or where it is exactly that of a znode, a path; else a DNS name.
+    ///
+    /// # Errors
+    /// When nothing has the name, or several services have it.
+    pub(super) fn find(&self, name: &str) -> anyhow::Result<Found> {
+        // A znode's whole path, as it is copied from a message, is the same as that below the root.
+        let given = Path::new(name).ok();
+        let below = given.as_ref().and_then(|path| path.below(self.root())).unwrap_or(name);
+        let is_path = !below.is_empty() && below.split('/').all(|element| !element.is_empty());
+        match self.registry.format.place(below) {
+            _ if !is_path => bail!("`{name}` is not the path of a service"),
+            Place::Instance { service, name } if name.contains(':') => {
+                bail!("{} is an instance: say `{service} --instance {name}`", self.full(below)?)
+            }
+            Place::Service { .. } => {}
+            _ => bail!("`{name}` is not the path of a service"),
+        }
+        let survey = self.look(below)?;
+        if let [(path, error), ..] = &*survey.refused
+            && survey.nodes.is_empty()
+        {
+            bail!("{path} cannot be read: {error}");
+        }
+        if !survey.nodes.is_empty() {
+            return Ok(Found { below: below.to_owned(), survey });
+        }
+        let paths = if below.contains('/') { Vec::new() } else { self.paths_of(below)? };
+        match &*paths {
+            [] => bail!("{} does not exist: nothing is drained{}", self.full(below)?, self.hint(below)?),
+            [path] => Ok(Found { survey: self.look(path)?, below: path.clone() }),
+            several => bail!("{name} is the name of several services; write the path of one: {}", several.join(", ")),
+        }
+    }
+
+    fn look(&self, below: &str) -> anyhow::Result<Survey> {
+        let at = self.full(below)?;
+        block_on(drain::survey(&self.ensemble, self.root(), &self.registry.format, &at))
+    }
+
+    /// The paths below the root of what has a DNS name.
+    fn paths_of(&self, name: &str) -> anyhow::Result<Vec<String>> {
+        let Ok(asked) = Name::parse(name).map(|name| name.folded()) else { return Ok(Vec::new()) };
+        let within: Vec<_> = self.zones.iter().filter(|(origin, _)| asked.is_at_or_below(origin)).collect();
+        let anywhere = (Name::root(), String::new());
+        let zones = match (within.is_empty(), self.zones.is_empty()) {
+            (false, _) => within,
+            (true, false) => self.zones.iter().collect(),
+            (true, true) => vec![&anywhere],
+        };
+        let mut paths = Vec::new();
+        for (origin, under) in zones {
+            let labels = asked.above(origin).unwrap_or_else(|| asked.labels().collect());
+            paths.extend(self.paths_at(under, &labels)?);
+        }
+        paths.sort_unstable();
+        paths.dedup();
+        Ok(paths)
+    }
+
+    /// The paths of the services whose name in a zone is these labels, or a form of that with a protocol.
+    fn paths_at(&self, under: &str, labels: &[&[u8]]) -> anyhow::Result<Vec<String>> {
+        let mut wanted = labels.to_vec();
+        if let [service, b"_tcp" | b"_udp", ..] = labels
+            && let Some(service) = service.strip_prefix(b"_")
+        {
+            wanted.drain(..2);
+            wanted.insert(0, service);
+        }
+        let is = |element: &str, label: &[u8]| {
+            label::exact(element).is_ok_and(|exact| exact == label)
+                || label::host_name(element).is_some_and(|name| name == label)
+        };
+        let accepts: Vec<_> = wanted.iter().rev().map(|label| move |element: &str| is(element, label)).collect();
+        let accepts: Vec<&dyn Fn(&str) -> bool> = accepts.iter().map(|one| one as &dyn Fn(&str) -> bool).collect();
+        if accepts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = block_on(drain::descend(&self.ensemble, &self.full(under)?, &accepts))?;
+        let below = found.iter().filter_map(|path| path.below(self.root()));
+        Ok(below
+            .filter(|path| matches!(self.registry.format.place(path), Place::Service { .. }))
+            .map(str::to_owned)
+            .collect())
+    }
+
+    /// The nearest services to a name that nothing has, for the end of a sentence.
+    fn hint(&self, wanted: &str) -> anyhow::Result<String> {
+        let all = self.look("")?;
+        let services: Vec<&str> =
+            all.nodes.iter().filter(|(_, node)| Node::is_service(node)).map(|(path, _)| path.as_str()).collect();
+        // Of a name that is given with the zone, that is the service's.
+        let dotted: Vec<(String, &str)> = services
+            .iter()
+            .flat_map(|path| {
+                let name = path.rsplit('/').collect::<Vec<_>>().join(".");
+                let zones = self.zones.iter().map(move |(origin, _)| format!("{name}.{origin}"));
+                zones.map(|name| (name.trim_end_matches('.').to_owned(), *path)).collect::<Vec<_>>()
+            })
+            .collect();
+        let mut words = services.clone();
+        words.extend(dotted.iter().map(|(name, _)| name.as_str()));
+        let near = settings::nearest(wanted.trim_end_matches('.'), &words);
+        let path = near.map(|near| dotted.iter().find(|(name, _)| name == near).map_or(near, |(_, path)| path));
+        // The last element alone, of a path that is given without its beginning.
+        let same_end = || services.iter().copied().find(|path| path.rsplit('/').next() == Some(wanted));
+        Ok(path.or_else(same_end).map(|path| format!("; did you mean {path}?")).unwrap_or_default())
+    }
+}
