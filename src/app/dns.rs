@@ -50,7 +50,7 @@ impl Dns {
         let secrets = Arc::new(cookies::random()?);
         let policy = Policy {
             rate: Limiter::new(&dns.rate, cookies::bytes()?).map(Arc::new),
-            ..Policy::of(dns, config.keys.clone(), allowed(config, dns), secrets)
+            ..Policy::of(dns, config.keys.clone(), allowed(config, dns), secrets, &host())
         };
         let (zones, readers) = zones;
         let front = Arc::new(Front::new(readers, policy));
@@ -102,8 +102,13 @@ fn changed(
         Some(known) if *known.config() == dns.rate => Some(known),
         _ => limiter,
     };
-    let new = Policy::of(dns, config.keys.clone(), allowed.clone(), Arc::clone(secrets));
+    let new = Policy::of(dns, config.keys.clone(), allowed.clone(), Arc::clone(secrets), &host());
     Policy { rate: rate.cloned(), ..new }
+}
+
+/// The name of this host, as `hostname` prints it.
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 fn said(dns: &DnsConfig) -> Result<Said, crate::dns::Error> {

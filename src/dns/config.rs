@@ -37,8 +37,10 @@ pub struct Config {
     pub cookie_secrets: Option<Secrets>,
     /// Addresses in an answer to a question for them; 0 for all.
     pub max_answers: usize,
-    /// This server's name for those who ask for it; empty for none.
+    /// This server's name for those who ask for it; empty for none, [`HOSTNAME`](super::identity::HOSTNAME) for the host's.
     pub nsid: String,
+    /// Whether questions of class CH about this server are answered.
+    pub identity: bool,
     /// Who answers what is outside the zones; nobody where it is empty.
     pub forward: Vec<Source>,
     /// For whom questions are forwarded.
@@ -68,6 +70,7 @@ impl Default for Config {
             cookie_secrets: None,
             max_answers: 0,
             nsid: String::new(),
+            identity: true,
             forward: Vec::new(),
             allow_recursion: Networks::near(),
             forward_limits: forward::Limits::default(),
@@ -116,6 +119,7 @@ impl Config {
             }
             config.nsid = value;
         }
+        config.identity = section.or("identity", config.identity);
         config.read_forward(section);
         if let Some(mut tcp) = section.section("tcp") {
             config.tcp = Limits::read(&mut tcp);

@@ -9,8 +9,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hickory_proto::op::{Edns, Header, MessageType, Metadata, OpCode, ResponseCode};
-use hickory_proto::rr::rdata::NULL;
 use hickory_proto::rr::rdata::opt::EdnsOption;
+use hickory_proto::rr::rdata::{NULL, TXT};
 use hickory_proto::rr::{DNSClass, Name as ProtoName, RData, Record as ProtoRecord, RecordType};
 use hickory_proto::serialize::binary::BinEncoder;
 use hickory_server::net::NetError;
@@ -89,7 +89,7 @@ impl Handler {
     }
 
     /// Refuses what is not a plain question of class IN (RFC 8906 §3), in the order in which one can tell.
-    fn refusal(request: &Request) -> Option<(Rcode, Option<Extended>)> {
+    fn refusal(request: &Request, policy: Option<&Policy>) -> Option<(Rcode, Option<Extended>)> {
         match request.metadata.op_code {
             OpCode::Query => {}
             // Known, and not for anybody: this server is a primary, and its data come from elsewhere.
@@ -105,6 +105,7 @@ impl Handler {
             // Those who may do not come here.
             (_, RecordType::AXFR | RecordType::IXFR) => Some((Rcode::Refused, Some(Extended::Prohibited))),
             (DNSClass::IN, _) => None,
+            (DNSClass::CH, _) if policy.is_some_and(|policy| about_us(request, policy).is_some()) => None,
             _ => Some((Rcode::Refused, None)),
         }
     }
@@ -127,8 +128,13 @@ impl Handler {
     ) -> Option<ResponseInfo> {
         let none = Tail::default();
         let tail = terms.map_or(&none, |terms| terms.tail);
-        if let Some((rcode, why)) = Self::refusal(request) {
+        let policy = terms.map(|terms| terms.policy);
+        if let Some((rcode, why)) = Self::refusal(request, policy) {
             return self.send(request, tail, &mut out, &Answer::bare(rcode, why), None).await;
+        }
+        if let Some(record) = policy.and_then(|policy| about_us(request, policy)) {
+            let answer = Answer { authoritative: true, ..Answer::bare(Rcode::NoError, None) };
+            return self.send(request, tail, &mut out, &answer, Some(&[vec![record], vec![], vec![]])).await;
         }
         let query = request.request_info().ok()?.query;
         let asked = query.original().name();
@@ -275,6 +281,21 @@ fn opt(request: &Request, tail: &Tail, answer: &Answer<'_>) -> Option<Edns> {
         edns.options_mut().insert(EdnsOption::Unknown(15, data));
     }
     Some(edns)
+}
+
+/// The record that answers a question of class CH about this server. It is not to be kept: the next question may go to
+/// another one (RFC 4892 §3).
+fn about_us(request: &Request, policy: &Policy) -> Option<ProtoRecord> {
+    let query = request.request_info().ok()?.query;
+    if query.query_class() != DNSClass::CH {
+        return None;
+    }
+    let asked = query.original().name();
+    let labels: Vec<Vec<u8>> = asked.iter().map(<[u8]>::to_ascii_lowercase).collect();
+    let text = policy.identity.as_ref()?.text(&labels, query.query_type().into())?;
+    let mut record = ProtoRecord::from_rdata(asked.clone(), 0, RData::TXT(TXT::new(vec![text.to_owned()])));
+    record.dns_class = DNSClass::CH;
+    Some(record)
 }
 
 /// Bytes an OPT record takes: root owner, type, class, TTL, length, and its options.

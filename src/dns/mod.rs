@@ -4,7 +4,7 @@
 //! - [`answer`]: the same decisions for everything else, pure; [`handler`]: refusals, EDNS and encoding around it.
 //! - [`listen`]: sockets, UDP threads, TCP connections and their [`limits`].
 //! - [`front`]: what stands before the handler: [`access`], [`tsig`] with its [`key`]s, and [`transfer`], all on the bytes
-//!   of a [`request`]; [`service`] is both together. - [`notify`]: tells the [`secondaries`].
+//!   of a [`request`]; [`service`] is both together. - [`identity`]: the answers of a server about itself. - [`notify`]: tells the [`secondaries`].
 //! - [`policy`]: what both paths go by: who may, and the EDNS [`options`] of an answer, [`cookie`]s among them,
 //!   and the [`rate`] of answers.
 //! - [`forward`]: questions outside the zones, handed on to other name servers.
@@ -19,6 +19,7 @@ pub mod fast;
 pub mod forward;
 pub mod front;
 pub mod handler;
+pub mod identity;
 pub mod key;
 pub mod limits;
 pub mod listen;

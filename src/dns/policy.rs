@@ -10,6 +10,7 @@ use super::access::Networks;
 use super::answer::Extended;
 use super::config::Config;
 use super::cookie::{Mode, Secrets};
+use super::identity::{self, Identity};
 use super::key::Key;
 use super::limits::Limits;
 use super::options::{self, Options, Tail};
@@ -38,6 +39,8 @@ pub struct Policy {
     pub max_answers: Option<NonZeroUsize>,
     /// The server's name for those who ask for it (RFC 5001); empty for none.
     pub nsid: Arc<[u8]>,
+    /// The answers of class CH about the server; none where such questions are refused.
+    pub identity: Option<Arc<Identity>>,
     /// What TCP connections may take.
     pub tcp: Limits,
     /// What bounds the responses to each network; none for nothing.
@@ -77,13 +80,20 @@ impl Policy {
             is_random: true,
             max_answers: None,
             nsid: Arc::default(),
+            identity: None,
             tcp: Limits::default(),
             rate: None,
         }
     }
 
-    /// What the configuration says, but for the limiter; `secrets` unless it says others.
-    pub fn of(config: &Config, keys: Vec<Arc<Key>>, allow_transfer: Allowed, secrets: Arc<Secrets>) -> Self {
+    /// The policy of a configuration on the host of this name, but for the limiter; with `secrets` where it has none.
+    pub fn of(
+        config: &Config,
+        keys: Vec<Arc<Key>>,
+        allow_transfer: Allowed,
+        secrets: Arc<Secrets>,
+        host: &str,
+    ) -> Self {
         Self {
             keys,
             allow_query: config.allow_query.clone(),
@@ -93,7 +103,8 @@ impl Policy {
             secrets: config.cookie_secrets.clone().map_or(secrets, Arc::new),
             is_random: config.cookie_secrets.is_none(),
             max_answers: NonZeroUsize::new(config.max_answers),
-            nsid: config.nsid.as_bytes().into(),
+            nsid: identity::nsid(&config.nsid, host).as_bytes().into(),
+            identity: config.identity.then(|| Arc::new(Identity::new(&config.nsid, host))),
             tcp: config.tcp,
             rate: None,
         }

@@ -1,6 +1,7 @@
-//! EDNS options by dig: cookies, and the server's name.
+//! EDNS options by dig: cookies, and the server's name; and what a server says about itself in class CH.
 
 use std::net::SocketAddr;
+use std::process::Command;
 
 use crate::harness::admin::metrics;
 use crate::harness::app::{scratch, serve};
@@ -107,4 +108,75 @@ async fn servers_that_share_a_secret_take_each_others_cookies() {
     for server in servers {
         server.stop().await;
     }
+}
+
+/// The name of this host, by its own command.
+fn host() -> String {
+    let output = Command::new("uname").arg("-n").output().expect("the command `uname`");
+    String::from_utf8(output.stdout).expect("a name").trim().to_owned()
+}
+
+fn nsid(response: &Response) -> Option<String> {
+    let line = response.edns.iter().find_map(|line| line.strip_prefix("NSID: "))?;
+    line.split('"').nth(1).map(str::to_owned)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_says_which_one_it_is() {
+    let version = format!("\"zonekeeper {}\"", env!("CARGO_PKG_VERSION"));
+    for (dns, id, sent) in [
+        ("", host(), None),
+        ("nsid = \"hostname\"\n", host(), Some(host())),
+        ("nsid = \"edge-1\"\n", "edge-1".to_owned(), Some("edge-1".to_owned())),
+    ] {
+        let server = serve(dns).await;
+        let (id, own) = (format!("\"{id}\""), format!("\"{}\"", host()));
+        for transport in ["+notcp", "+tcp", "+noedns"] {
+            for (name, text) in [
+                ("version.bind", &version),
+                ("version.server", &version),
+                ("id.server", &id),
+                ("ID.Server", &id),
+                ("hostname.bind", &own),
+            ] {
+                let answer = dig(server.dns, &format!("CH TXT {name} {transport} +norecurse"));
+                assert_eq!((&*answer.status, &*answer.flags.join(" ")), ("NOERROR", "qr aa"), "{answer:?}");
+                assert_eq!(answer.answer, [format!("{name}. 0 CH TXT {text}")]);
+                assert!(answer.authority.is_empty() && answer.additional.is_empty(), "{answer:?}");
+            }
+            // What is not asked of the server itself is refused: another name or type, class HS, a name in a zone.
+            for words in ["CH TXT authors.bind", "CH A version.bind", "HS TXT version.bind", "CH TXT api.service"] {
+                let answer = dig(server.dns, &format!("{words} {transport}"));
+                assert_eq!((&*answer.status, answer.answer.len()), ("REFUSED", 0), "{words}");
+            }
+        }
+        for words in
+            ["CH TXT id.server +nsid", "A api.service +nsid", "A api.service +nsid +tcp", "A www.example +nsid"]
+        {
+            assert_eq!(nsid(&dig(server.dns, words)), sent, "{words}");
+        }
+        assert_eq!(nsid(&dig(server.dns, "A api.service")), None, "unasked");
+        server.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_keeps_its_identity_to_itself_where_that_is_said_and_from_those_who_may_not_ask() {
+    let server = serve("identity = false\nnsid = \"hostname\"\n").await;
+    for name in ["version.bind", "version.server", "id.server", "hostname.bind"] {
+        for transport in ["+notcp", "+tcp"] {
+            let answer = dig(server.dns, &format!("CH TXT {name} {transport}"));
+            assert_eq!((&*answer.status, answer.answer.len()), ("REFUSED", 0), "{name}");
+        }
+    }
+    assert_eq!(nsid(&dig(server.dns, "A api.service +nsid")), Some(host()));
+    server.stop().await;
+
+    let server = serve("allow_query = [\"any\", \"!127.0.0.2\"]\n[dns.rate]\nresponses = 1\nslip = 1\n").await;
+    let answer = dig(server.dns, "CH TXT version.bind -b 127.0.0.2 +tcp");
+    assert_eq!((&*answer.status, answer.answer.len()), ("REFUSED", 0));
+    assert!(answer.edns.iter().any(|line| line.starts_with("EDE: 18 ")), "{answer:?}");
+    let cut = (0..20).filter(|_| dig(server.dns, "CH TXT version.bind +ignore").has_flag("tc")).count();
+    assert!(cut > 0, "the rate is bounded as for other answers");
+    server.stop().await;
 }

@@ -122,7 +122,7 @@ async fn names_outside_the_zones_are_forwarded_and_ours_never() {
             ("A www.example -b 127.0.0.2", Some("EDE: 18 ")),
             ("A www.example +norecurse", Some("EDE: 20 ")),
             ("A www.example -b 127.0.0.2 +norecurse", Some("EDE: 20 ")),
-            ("CH TXT version.bind", None),
+            ("CH TXT authors.bind", None),
         ] {
             let answer = ask(words);
             assert_eq!((&*answer.status, answer.answer.len()), ("REFUSED", 0), "{words}");

@@ -124,7 +124,9 @@ async fn at_sighup_cookies_their_secrets_and_the_servers_name_are_taken() {
     let client = "0102030405060708";
     assert_eq!(cookie(&ask(&server, client)), None);
 
-    server.reload("cookies = \"on\"\nnsid = \"ns1.example\"", "").await;
+    assert_eq!(server.ask("CH TXT version.bind").status, "NOERROR");
+    server.reload("cookies = \"on\"\nnsid = \"ns1.example\"\nidentity = false", "").await;
+    assert_eq!(server.ask("CH TXT version.bind").status, "REFUSED");
     let given = ask(&server, client);
     assert!(given.edns.iter().any(|line| line.contains("ns1.example")), "{given:?}");
     let given = cookie(&given).expect("a cookie");
