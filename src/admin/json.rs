@@ -15,7 +15,7 @@ use crate::dns::forward;
 use crate::keeper::cache;
 use crate::keeper::mirror::Counters;
 use crate::model;
-use crate::publish::guard;
+use crate::publish::{guard, meetings};
 
 /// An error, and what there is instead.
 #[derive(Debug, Serialize)]
@@ -77,10 +77,27 @@ struct Registry<'a> {
     bytes: usize,
     malformed_total: usize,
     malformed: Vec<Malformed<'a>>,
+    clashes_total: usize,
+    clashes: Vec<Clash<'a>>,
     cache_file: Option<CacheFile<'a>>,
     guard: Option<Guard<'a>>,
     drains_total: usize,
     drains: Vec<Drained<'a>>,
+}
+
+/// A name that services do not have to themselves.
+#[derive(Debug, Serialize)]
+struct Clash<'a> {
+    zone: &'a str,
+    name: &'a str,
+    paths: &'a [String],
+    reason: &'a str,
+}
+
+impl<'a> Clash<'a> {
+    fn new(meetings::Clash { zone, name, paths, reason }: &'a meetings::Clash) -> Self {
+        Self { zone, name, paths, reason }
+    }
 }
 
 /// What an operator has taken out of the answers.
@@ -297,6 +314,8 @@ impl<'a> Registry<'a> {
             bytes: report.bytes,
             malformed_total: registry.malformed_total,
             malformed: registry.malformed.iter().map(Malformed::new).collect(),
+            clashes_total: registry.clashes.0,
+            clashes: registry.clashes.1.iter().map(Clash::new).collect(),
             cache_file: report.cache.as_ref().map(CacheFile::new),
             guard: registry.guard.as_ref().map(Guard::new),
             drains_total: registry.drains.0,

@@ -96,6 +96,8 @@ fn registries(registries: &[Registry], sheet: &mut Sheet<'_, '_>) -> fmt::Result
     sheet.gauges("registry_znodes", "Znodes mirrored", None, each(|one| one.report.znodes))?;
     sheet.gauges("registry_data", "Data of the znodes", Some(&Unit::Bytes), each(|one| one.report.bytes))?;
     sheet.gauges("registry_malformed", "Problems found in the znodes", None, each(|one| one.malformed_total))?;
+    let help = "Names that services do not have to themselves: see clashes in /v1/status";
+    sheet.gauges("clashes", help, None, each(|one| one.clashes.0))?;
     sheet.gauges("registry_drains", "Drains of services and instances that hold", None, each(|one| one.drains.0))
 }
 

@@ -13,6 +13,7 @@ use crate::announce::{CheckStatus, State};
 use crate::format;
 use crate::keeper::mirror::Phase;
 use crate::model::{Drain, Malformed};
+use crate::publish::meetings::Clash;
 use crate::zone::Freshness;
 
 /// What a browser may do with the page: show it.
@@ -63,6 +64,7 @@ pub(super) fn render(snapshot: &Snapshot, ready: bool, refresh: Option<u16>, end
                 (registrations(&snapshot.announcers))
                 h2 { "Malformed znodes" }
                 (malformed(&snapshot.registries))
+                (clashes(&snapshot.registries))
                 h2 { "For programs" }
                 table { @for (path, purpose) in endpoints { tr { td { (link(path)) } td { (purpose) } } } }
             }
@@ -240,6 +242,23 @@ fn malformed(registries: &[Registry]) -> Markup {
     }
 }
 
+/// Nothing where no names clash.
+fn clashes(registries: &[Registry]) -> Markup {
+    let total = registries.iter().map(|one| one.clashes.0).sum();
+    html! {
+        @if total > 0 {
+            h2 { "Clashing names" }
+            table {
+                tr { th { "name" } th { "znodes" } th { "what is served" } }
+                @for Clash { name, paths, reason, .. } in registries.iter().flat_map(|one| &one.clashes.1).take(ROWS) {
+                    tr { td.bad { (name) } td { @for path in paths { (path) " " } } td { (reason) } }
+                }
+            }
+            (more(total, "/v1/status"))
+        }
+    }
+}
+
 /// The class of what is not as it should be.
 fn bad(is_bad: bool) -> Option<&'static str> {
     is_bad.then_some("bad")
@@ -289,6 +308,7 @@ mod tests {
             r#"<td class="bad">blocked: a persistent znode is in its place; delete it if nobody needs it</td>"#,
             r#"<span class="bad">unhealthy for 8s, flapping</span>: refused"#,
             "<td>/services/a/providers/x</td><td>it has no port</td>",
+            r#"<td class="bad">ns.service.</td><td>/services/ns </td>"#,
             r#"<td><a href="/metrics">/metrics</a></td>"#,
             "<td>/v1/services/{path}</td>",
         ] {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::snapshot::{Announcer, Snapshot};
+use super::snapshot::{Announcer, Registry, Snapshot};
 
 /// One service's line, and below it a line for each of its checks, by registry.
 pub(super) fn render(snapshot: &Snapshot) -> String {
@@ -10,10 +10,32 @@ pub(super) fn render(snapshot: &Snapshot) -> String {
     for announcer in &snapshot.announcers {
         one(announcer, &mut text);
     }
+    for registry in &snapshot.registries {
+        clashes(registry, &mut text);
+    }
     if text.is_empty() {
         text.push_str("nothing is registered from here: there is no registry\n");
     }
     text
+}
+
+/// Clashes that are listed.
+const CLASHES: usize = 20;
+
+/// The names that services of a registry do not have to themselves.
+fn clashes(registry: &Registry, text: &mut String) {
+    let (total, clashes) = &registry.clashes;
+    if *total == 0 {
+        return;
+    }
+    let _ = writeln!(text, "registry {}: {total} clashing names", registry.name);
+    for clash in clashes.iter().take(CLASHES) {
+        let _ = writeln!(text, "  {}", clash.reason);
+    }
+    let rest = total.saturating_sub(clashes.len().min(CLASHES));
+    if rest > 0 {
+        let _ = writeln!(text, "  and {rest} more: /v1/status");
+    }
 }
 
 // Writing to a string cannot fail.
@@ -54,6 +76,9 @@ registry main: session 0x10000abcdef0002
   /services/api_x/providers/10.0.0.1:80 registered by 0x10000abcdef0002 for 9s
     tcp 127.0.0.1:80 unhealthy for 8s, flapping: refused
   /services/api_x/providers/10.0.0.2:80 blocked for 9s: a persistent znode is in its place; delete it if nobody needs it
+registry main: 1500 clashing names
+  ns.service. is a name server of the zone: its own addresses are served, not those of /services/ns
+  and 1499 more: /v1/status
 ";
         assert_eq!(render(&sample()), expected);
     }

@@ -10,6 +10,7 @@ use crate::keeper::driver::Report;
 use crate::keeper::mirror::Phase;
 use crate::model::{Drain, Malformed};
 use crate::publish::guard;
+use crate::publish::meetings::Clash;
 use crate::zone::{Freshness, file};
 
 /// Malformed nodes shown; the others are only counted.
@@ -17,6 +18,9 @@ pub(super) const MALFORMED_SHOWN: usize = 1_000;
 
 /// Drains shown; the others are only counted.
 const DRAINS_SHOWN: usize = 1_000;
+
+/// Clashing names shown; the others are only counted.
+const CLASHES_SHOWN: usize = 1_000;
 
 /// Problems of a zone's file that are shown; the others are only counted.
 const PROBLEMS_SHOWN: usize = 20;
@@ -57,6 +61,8 @@ pub(super) struct Registry {
     pub(super) guard: Option<(guard::Report, Duration)>,
     /// How many drains hold, and the first [`DRAINS_SHOWN`], by service.
     pub(super) drains: (usize, Vec<(String, Drain)>),
+    /// How many names its services do not have to themselves, and the first [`CLASHES_SHOWN`].
+    pub(super) clashes: (usize, Vec<Clash>),
     /// The first [`MALFORMED_SHOWN`] malformed nodes.
     pub(super) malformed: Vec<Malformed>,
     /// How many there are in all.
@@ -122,6 +128,7 @@ impl Snapshot {
                     (guard, left)
                 }),
                 drains: source.reader.drains().first(DRAINS_SHOWN),
+                clashes: source.reader.clashes(CLASHES_SHOWN),
                 malformed: source.reader.problems.first(MALFORMED_SHOWN),
                 malformed_total: source.reader.problems.count(),
                 report,

@@ -23,6 +23,7 @@ use crate::keeper::driver::{Driver, Report};
 use crate::keeper::memory::Memory;
 use crate::keeper::mirror::{Counters, Phase};
 use crate::model::{Drain, Endpoint, Host, Malformed};
+use crate::publish::meetings::Clash;
 use crate::publish::registry::{Layout, Reader};
 use crate::publish::{Publisher, Target, guard};
 use crate::zone::name::Name;
@@ -53,6 +54,7 @@ pub(super) fn sample() -> Snapshot {
         synced: false,
         guard: None,
         drains: (0, Vec::new()),
+        clashes: (0, Vec::new()),
         malformed: Vec::new(),
         malformed_total: 0,
     };
@@ -62,6 +64,10 @@ pub(super) fn sample() -> Snapshot {
     (main.report.session, main.report.znodes, main.report.bytes) = (Some(0x0100_00ab_cdef_0001), 12, 345);
     (main.age, main.synced, main.malformed_total) = (Some(Duration::from_micros(250_400)), true, 2_000);
     main.malformed = vec![Malformed { path: "/services/a/providers/x".into(), reason: "it has no port".into() }];
+    let reason =
+        "ns.service. is a name server of the zone: its own addresses are served, not those of /services/ns".into();
+    let (zone, name, paths) = ("service.".into(), "ns.service.".into(), vec!["/services/ns".into()]);
+    main.clashes = (1_500, vec![Clash { zone, name, paths, reason }]);
     let failed = Counters { failed_connects: 7, ..Counters::default() };
     let mut far = registry("far", "far.", report("zk9:2181", Phase::Offline, failed));
     let held = [("api".to_owned(), 10), ("web".to_owned(), 20)].into();

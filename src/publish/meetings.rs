@@ -1,26 +1,97 @@
-//! What is wrong with names that several services have: which of them shows, said of every other one.
+//! Names that a service does not have to itself: other services have them too, or the zone file, the zone itself or another
+//! zone has. Each is a clash, which people can see; where services alone are to blame, the znodes are malformed as well.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::registry::Layout;
 use crate::model::Malformed;
 use crate::zone::name::Name;
-use crate::zone::writer::meetings::Meeting;
+use crate::zone::writer::meetings::{Meeting, Met};
 
 /// The part of the registry under which it is reported, in front of zone and name. No path of a service begins with a slash.
 const NAMES: &str = "/names/";
 
-/// The part that a name's problems are reported under, and they: none when services meet there no more.
+/// Clashes that are kept; the others are only counted.
+const MOST_KEPT: usize = 10_000;
+
+/// A name that a service does not have to itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clash {
+    /// The origin of the zone, with the final dot.
+    pub zone: String,
+    /// The name, with the final dot.
+    pub name: String,
+    /// The znodes of the services, at most 16.
+    pub paths: Vec<String>,
+    /// What is served at the name, as a sentence.
+    pub reason: String,
+}
+
+/// The clashes of one registry, kept current. Cheap to share.
+#[derive(Debug, Clone, Default)]
+pub struct Clashes(Arc<Mutex<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    clashes: BTreeMap<(Name, Name), Option<Clash>>,
+    held: usize,
+}
+
+impl Clashes {
+    /// How many there are, and the first of them, at most `limit`, in the order of zones and names.
+    pub fn first(&self, limit: usize) -> (usize, Vec<Clash>) {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (kept.clashes.len(), kept.clashes.values().flatten().take(limit).cloned().collect())
+    }
+
+    /// Replaces what is known of a name. Returns whether that is news.
+    pub(super) fn replace(&self, zone: &Name, name: &Name, clash: Option<&Clash>) -> bool {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (zone.clone(), name.clone());
+        let before = kept.clashes.remove(&key);
+        kept.held -= usize::from(before.as_ref().is_some_and(Option::is_some));
+        let Some(clash) = clash else { return false };
+        let is_kept = kept.held < MOST_KEPT;
+        kept.held += usize::from(is_kept);
+        kept.clashes.insert(key, is_kept.then(|| clash.clone()));
+        before.is_none_or(|before| before.is_some_and(|before| before != *clash))
+    }
+}
+
+/// What people are to know of a meeting; `None` when it is over.
+pub(super) fn clash(layout: &Layout, zone: &Name, meeting: &Meeting) -> Option<Clash> {
+    let Meeting { owner, services, met, cut } = meeting;
+    let paths: Vec<String> = services.iter().map(|service| layout.full(service).to_string()).collect();
+    let (first, all) = (paths.first()?, paths.join(", "));
+    let reason = match (*met)? {
+        Met::United => format!("{owner} is the name of {all}: they are one service in DNS"),
+        Met::First => format!("{owner} is the host name of {all}: {first} is served there"),
+        Met::Server => {
+            format!("{owner} is a name server of the zone: its own addresses are served, not those of {all}")
+        }
+        Met::Hidden => format!("the zone file has a CNAME at {owner}: {all} is not served there"),
+        Met::Unaliased => format!("the zone file has records at {owner}: the CNAME of {all} is not served there"),
+        Met::Cut => {
+            let cut = cut.as_ref().map_or_else(|| zone.to_string(), Name::to_string);
+            format!("{owner} lies below {cut}, which is another zone or leads elsewhere: {all} is not served there")
+        }
+    };
+    Some(Clash { zone: zone.to_string(), name: owner.to_string(), paths, reason })
+}
+
+/// The part that a name's problems are reported under, and they: none when services do not meet there with each other.
 pub(super) fn problems(layout: &Layout, zone: &Name, meeting: &Meeting) -> (String, Vec<Malformed>) {
-    let Meeting { owner, services, are_united } = meeting;
+    let Meeting { owner, services, met, .. } = meeting;
     let part = format!("{NAMES}{zone}/{owner}");
     let Some((first, others)) = services.split_first() else { return (part, Vec::new()) };
     let first = layout.full(first);
-    let reason = if *are_united {
-        format!("its name {owner} is also that of `{first}`: they are one service in DNS")
-    } else {
-        format!("its host name {owner} is also that of `{first}`, which is the one shown there")
+    let reason = match met {
+        Some(Met::United) => format!("its name {owner} is also that of `{first}`: they are one service in DNS"),
+        Some(Met::First) => format!("its host name {owner} is also that of `{first}`, which is the one shown there"),
+        _ => return (part, Vec::new()),
     };
-    let problem =
-        |other: &std::sync::Arc<str>| Malformed { path: layout.full(other).to_string(), reason: reason.clone() };
+    let problem = |other: &Arc<str>| Malformed { path: layout.full(other).to_string(), reason: reason.clone() };
     (part, others.iter().map(problem).collect())
 }
 

@@ -15,7 +15,7 @@ mod freshness;
 pub mod guard;
 mod home;
 mod hosts;
-mod meetings;
+pub mod meetings;
 pub mod past;
 pub mod registry;
 pub mod resolver;
@@ -46,6 +46,7 @@ use drains::Drains;
 use explain::View;
 use guard::{Guard, Left, SharedAlarm};
 use hosts::{Hosts, Outcome};
+use meetings::Clashes;
 use past::{Past, Wishes};
 use registry::{Layout, Problems, Reading};
 pub use target::{SharedWriter, Target};
@@ -71,6 +72,7 @@ struct Core {
     targets: Vec<Target>,
     max_stale: Duration,
     problems: Problems,
+    clashes: Clashes,
     /// Spellings of service paths other than in lower case, by the lower case.
     spellings: BTreeMap<String, BTreeSet<String>>,
     through: Through,
@@ -110,6 +112,7 @@ impl Publisher {
             files: Vec::new(),
             max_stale,
             problems: Problems::default(),
+            clashes: Clashes::default(),
             spellings: BTreeMap::new(),
             through: Through::new(layout.root.clone()),
             hosts: Hosts::default(),
@@ -181,6 +184,11 @@ impl Publisher {
     /// The registry's malformed nodes, kept current.
     pub fn problems(&self) -> Problems {
         self.lock().problems.clone()
+    }
+
+    /// The names that its services do not have to themselves, kept current.
+    pub fn clashes(&self) -> Clashes {
+        self.lock().clashes.clone()
     }
 
     /// How its zones show the registry now.
@@ -282,8 +290,25 @@ impl Core {
                 let (zone, names) = (writer.zone().origin(), commit.changes.len() - 1);
                 debug!(%zone, serial = commit.serial, names, "published");
             }
-            for meeting in writer.take_meetings() {
-                let (part, malformed) = meetings::problems(&self.layout, writer.zone().origin(), &meeting);
+        }
+        self.tell_meetings();
+    }
+
+    /// Tells of names that services have come to share, with each other or with a zone file, since this was last done.
+    fn tell_meetings(&self) {
+        for target in &self.targets {
+            let (zone, meetings) = {
+                let mut writer = target.lock();
+                (writer.zone().origin().clone(), writer.take_meetings())
+            };
+            for meeting in meetings {
+                let clash = meetings::clash(&self.layout, &zone, &meeting);
+                let (part, malformed) = meetings::problems(&self.layout, &zone, &meeting);
+                let is_news = self.clashes.replace(&zone, &meeting.owner, clash.as_ref());
+                // Where services alone are to blame, that is the warning.
+                if let Some(clash) = clash.filter(|_| is_news && malformed.is_empty()) {
+                    warn!(%zone, reason = clash.reason, "a name is taken");
+                }
                 self.report(&part, malformed);
             }
         }
@@ -401,6 +426,8 @@ impl Core {
             self.look(tree, now);
         }
         self.take_wishes(tree);
+        // A zone file is read without anything being published.
+        self.tell_meetings();
         self.past.expire(unix_now());
         if self.known_as_of != (self.past.changes(), self.wished) {
             self.commit();

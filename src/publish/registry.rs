@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::drains::Drains;
 use super::explain::Seen;
+use super::meetings::Clash;
 use super::through::SharedLinks;
 use super::{Publisher, explain, guard, unix_now};
 use crate::format::{self, Place, Taken};
@@ -336,6 +337,11 @@ impl Reader {
     /// What the guard holds back; none without a guard.
     pub fn guard(&self) -> Option<guard::Report> {
         self.publisher.as_ref()?.alarm().map(guard::SharedAlarm::report)
+    }
+
+    /// How many names its services do not have to themselves, and the first of them, at most `limit`.
+    pub fn clashes(&self, limit: usize) -> (usize, Vec<Clash>) {
+        self.publisher.as_ref().map(|publisher| publisher.clashes().first(limit)).unwrap_or_default()
     }
 
     /// What is drained now.

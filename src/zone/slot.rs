@@ -56,6 +56,34 @@ impl Default for Offers {
     }
 }
 
+/// Where a name lies, as far as that bears on what shows there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Site {
+    /// Nowhere special.
+    Plain,
+    /// A name server of the zone or of a delegation, whose addresses the zone file or the zone itself has.
+    Server,
+    /// Below the apex of another zone of this server, or a delegation or DNAME of the zone file: not the registry's.
+    Cut,
+}
+
+/// How offers meet at a name so that a service does not show as it would alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Met {
+    /// The paths of several services make the name: they show as one.
+    United,
+    /// The name is another spelling of several services: the first shows.
+    First,
+    /// The name is that of a name server: its addresses show, and those of services do not.
+    Server,
+    /// The zone file has an alias (CNAME) there: nothing of the services shows.
+    Hidden,
+    /// The zone file has records there: the services' alias (CNAME) does not show.
+    Unaliased,
+    /// The name lies below a cut: nothing of the services shows.
+    Cut,
+}
+
 const RANKS: [Rank; 6] = [Rank::Base, Rank::Alias, Rank::Subset, Rank::Derived, Rank::Real, Rank::Static];
 
 impl Slot {
@@ -65,6 +93,11 @@ impl Slot {
             Offers::Few(offers) => offers.is_empty(),
             Offers::Many(offers) => offers.is_empty(),
         }
+    }
+
+    /// Whether one source offers something at most.
+    pub(super) fn is_alone(&self) -> bool {
+        matches!(&self.offers, Offers::Few(offers) if offers.len() < 2)
     }
 
     /// Whether it is nothing but another spelling of a name.
@@ -196,31 +229,62 @@ impl Slot {
         self.of(rank).min_by_key(|(source, _)| (std::cmp::Reverse(source.len()), Arc::clone(source)))
     }
 
-    /// The rank at which several services meet whose paths make one name: real ones, or other spellings of which one shows.
-    pub(super) fn met_at(&self) -> Option<Rank> {
-        if matches!(&self.offers, Offers::Few(offers) if offers.len() < 2) {
-            return None;
+    /// Returns how offers meet here so that people are to know of it.
+    pub(super) fn met(&self, site: Site) -> Option<Met> {
+        match site {
+            Site::Cut => return self.services(&[Rank::Real], has_data).next().map(|_| Met::Cut),
+            _ if self.is_alone() => return None,
+            Site::Server if self.services(&RANKS, says_where).next().is_some() => {
+                return Some(Met::Server);
+            }
+            _ => {}
+        }
+        if self.of(Rank::Static).any(|(_, shown)| has_alias(shown)) {
+            return self.services(&RANKS, has_data).next().map(|_| Met::Hidden);
+        }
+        if self.has(Rank::Static) && self.services(&RANKS, has_alias).next().is_some() {
+            return Some(Met::Unaliased);
         }
         if self.has(Rank::Real) {
-            return self.of(Rank::Real).nth(1).map(|_| Rank::Real);
+            return self.of(Rank::Real).nth(1).map(|_| Met::United);
         }
         let is_hidden = [Rank::Derived, Rank::Subset].into_iter().any(|rank| self.has(rank));
         // Everybody at an address has the same name for it.
         let is_reverse = |shown: &Shown| shown.iter().any(|set| set.rtype == rtype::PTR);
         let mut spelled = self.of(Rank::Alias).filter(|(_, shown)| !is_hidden && !is_reverse(shown));
-        spelled.nth(1).map(|_| Rank::Alias)
+        spelled.nth(1).map(|_| Met::First)
     }
 
-    /// The sources under `rank`, the one that shows first; no more than people want to read.
-    pub(super) fn meeting(&self, rank: Rank) -> Vec<Arc<str>> {
-        let mut sources: Vec<_> = self.of(rank).map(|(source, _)| Arc::clone(source)).collect();
+    /// The services that meet, the one that shows first where one does; no more than people want to read.
+    pub(super) fn meeting(&self, met: Met) -> Vec<Arc<str>> {
+        let of_rank = |rank| self.of(rank).map(|(source, _)| Arc::clone(source)).collect();
+        let mut sources: Vec<Arc<str>> = match met {
+            Met::United => of_rank(Rank::Real),
+            Met::First => of_rank(Rank::Alias),
+            Met::Cut => self.services(&[Rank::Real], has_data).cloned().collect(),
+            Met::Server => self.services(&RANKS, says_where).take(MOST_TOLD).cloned().collect(),
+            Met::Hidden => self.services(&RANKS, has_data).take(MOST_TOLD).cloned().collect(),
+            Met::Unaliased => self.services(&RANKS, has_alias).cloned().collect(),
+        };
         sources.sort();
-        if let Some((first, _)) = self.one_of(rank).filter(|_| rank != Rank::Real) {
+        if let Some((first, _)) = self.one_of(Rank::Alias).filter(|_| met == Met::First) {
             sources.retain(|source| source != first);
             sources.insert(0, Arc::clone(first));
         }
         sources.truncate(MOST_TOLD);
         sources
+    }
+
+    /// The services that offer something under one of `ranks` that `is_meant`.
+    fn services<'s>(
+        &'s self,
+        ranks: &'s [Rank],
+        is_meant: impl Fn(&Shown) -> bool + 's,
+    ) -> impl Iterator<Item = &'s Arc<str>> {
+        let offered = ranks.iter().filter(|rank| !matches!(rank, Rank::Static | Rank::Base));
+        let offered = offered.flat_map(|rank| self.of(*rank));
+        // Sources that begin with a slash are no services.
+        offered.filter(move |(source, shown)| !source.starts_with('/') && is_meant(shown)).map(|(source, _)| source)
     }
 
     /// The instances that have names below this one ([`instances`]), whatever shows here.
@@ -236,9 +300,38 @@ impl Slot {
         Some(RrSet::new(instances::TYPE, 0, rdatas))
     }
 
-    /// The RRsets that show, in no order; `made` are those that would be made for the name, in the rank of what is
-    /// derived. Must not be packed.
-    pub(super) fn sets(&self, made: Option<&Shown>) -> Vec<RrSet> {
+    /// The RRsets that show at a name of this `site`, in no order; `made` are those that would be made for the name, in the
+    /// rank of what is derived. Must not be packed.
+    pub(super) fn sets(&self, made: Option<&Shown>, site: Site) -> Vec<RrSet> {
+        let mut sets = match site {
+            Site::Cut => Vec::new(),
+            Site::Plain | Site::Server => self.registered(made),
+        };
+        if site == Site::Server {
+            sets.retain(|set| !is_of_host(set));
+        }
+        // RFC 2181 §10.1: beside a CNAME there is nothing. One of the registry's stands for addresses that nobody knows, and
+        // shows where nobody else offers anything; one of the file's hides everything.
+        if sets.iter().any(|set| set.rtype == rtype::CNAME) {
+            let is_alone = !self.has(Rank::Static) && self.of(Rank::Real).nth(1).is_none();
+            sets.retain(|set| (set.rtype == rtype::CNAME) == is_alone);
+        }
+        for set in self.of(Rank::Static).flat_map(|(_, shown)| shown.iter()) {
+            sets.retain(|other| other.rtype != set.rtype && set.rtype != rtype::CNAME);
+            sets.push(set.clone());
+        }
+        for set in self.of(Rank::Base).flat_map(|(_, shown)| shown.iter()) {
+            if !sets.iter().any(|other| other.rtype == set.rtype || other.rtype == rtype::CNAME) {
+                sets.push(set.clone());
+            }
+        }
+        unknown::settle(&mut sets);
+        sets.extend(self.instances().filter(|_| site != Site::Cut));
+        sets
+    }
+
+    /// The RRsets of the registry: those of the highest rank.
+    fn registered(&self, made: Option<&Shown>) -> Vec<RrSet> {
         let mut sets = if self.has(Rank::Real) {
             united(self.of(Rank::Real).map(|(_, shown)| shown), Some(Preference::default()))
         } else if self.has(Rank::Derived) || made.is_some() {
@@ -249,25 +342,30 @@ impl Slot {
             one.map(|(_, shown)| shown.to_vec()).unwrap_or_default()
         };
         sets.retain(|set| set.rtype != instances::TYPE);
-        for set in self.of(Rank::Static).flat_map(|(_, shown)| shown.iter()) {
-            sets.retain(|other| other.rtype != set.rtype && set.rtype != rtype::CNAME);
-            sets.push(set.clone());
-        }
-        // RFC 2181 §10.1: beside a CNAME there is nothing. One of the registry's stands for addresses that nobody knows, and
-        // shows where nobody else offers anything.
-        if sets.len() > 1 && sets.iter().any(|set| set.rtype == rtype::CNAME) {
-            let is_alone = !self.has(Rank::Static) && self.of(Rank::Real).nth(1).is_none();
-            sets.retain(|set| (set.rtype == rtype::CNAME) == is_alone);
-        }
-        for set in self.of(Rank::Base).flat_map(|(_, shown)| shown.iter()) {
-            if !sets.iter().any(|other| other.rtype == set.rtype || other.rtype == rtype::CNAME) {
-                sets.push(set.clone());
-            }
-        }
-        unknown::settle(&mut sets);
-        sets.extend(self.instances());
         sets
     }
+}
+
+/// Whether records say where a host is, or that this is not known.
+fn is_of_host(set: &RrSet) -> bool {
+    match set.rtype {
+        rtype::A | rtype::AAAA | rtype::CNAME => true,
+        unknown::TYPE => !unknown::is_all(std::slice::from_ref(set)),
+        _ => false,
+    }
+}
+
+fn says_where(shown: &Shown) -> bool {
+    shown.iter().any(is_of_host)
+}
+
+/// Whether it is more than a name that exists: inner znodes offer no more.
+fn has_data(shown: &Shown) -> bool {
+    !shown.is_empty()
+}
+
+fn has_alias(shown: &Shown) -> bool {
+    shown.iter().any(|set| set.rtype == rtype::CNAME)
 }
 
 /// The union of several offers' RRsets. `preference` is that of addresses of which an offer says nothing.
@@ -297,7 +395,7 @@ mod tests {
     }
 
     fn shows(slot: &Slot) -> Vec<u8> {
-        slot.sets(None).iter().flat_map(RrSet::iter).map(|rdata| rdata[3]).collect()
+        slot.sets(None, Site::Plain).iter().flat_map(RrSet::iter).map(|rdata| rdata[3]).collect()
     }
 
     #[test]
@@ -324,14 +422,14 @@ mod tests {
         for i in (0..6000_u16).rev() {
             slot.put(&format!("s{i:04}").into(), Rank::Derived, sets(i), || None);
         }
-        assert_eq!(slot.sets(None)[0].len(), MOST_UNITED);
-        assert_eq!(slot.sets(None)[0].iter().next(), Some(&[10, 0, 0, 0][..]));
+        assert_eq!(slot.sets(None, Site::Plain)[0].len(), MOST_UNITED);
+        assert_eq!(slot.sets(None, Site::Plain)[0].iter().next(), Some(&[10, 0, 0, 0][..]));
     }
 
     #[test]
     fn a_cname_of_the_registry_shows_for_one_host_alone() {
         let of = |rtype, last: u8| RrSet::new(rtype, 5, vec![vec![last]]);
-        let is_shown = |slot: &Slot| slot.sets(None).iter().any(|set| set.rtype == rtype::CNAME);
+        let is_shown = |slot: &Slot| slot.sets(None, Site::Plain).iter().any(|set| set.rtype == rtype::CNAME);
         let mut slot = Slot::default();
         slot.put(&"a".into(), Rank::Real, [of(rtype::CNAME, 1), of(rtype::SRV, 1)].into(), || None);
         assert!(is_shown(&slot));

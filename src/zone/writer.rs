@@ -14,6 +14,7 @@
 
 mod changes;
 pub mod meetings;
+mod sites;
 
 use std::collections::{BTreeSet, HashMap as StdMap, HashSet as StdSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -38,6 +39,7 @@ use super::transferred::Transferred;
 use super::unknown;
 use super::view::View;
 use super::{Freshness, Zone, config, serial};
+use sites::Sites;
 
 /// Keys come from the registry, as in [`super::index`]: a fixed seed harms nobody.
 type HashMap<K, V> = StdMap<K, V, FixedState>;
@@ -87,6 +89,8 @@ pub struct ZoneWriter {
     is_known_anew: bool,
     /// Slots whose first label is `*`.
     wildcards: usize,
+    /// Names at which services do not show as they would elsewhere.
+    sites: Sites,
     /// The zone's own name server, and its SOA, as they are when no file says another.
     base: (Vec<Offer>, Soa),
 }
@@ -199,6 +203,7 @@ impl ZoneWriter {
             ghosts: HashSet::default(),
             is_known_anew: false,
             wildcards: 0,
+            sites: Sites::default(),
         };
         writer.put_static(Vec::new());
         writer.set_live(config::Live::default());
@@ -222,9 +227,8 @@ impl ZoneWriter {
     /// would go back; name servers at the apex replace the zone's own.
     pub fn put_static(&mut self, records: Vec<Record>) {
         let origin = self.zone.origin().clone();
-        let is_apex = |record: &Record, rtype| record.rtype == rtype && record.owner == origin;
-        let own_servers = !records.iter().any(|record| is_apex(record, rtype::NS));
-        let soa = records.iter().find(|record| is_apex(record, rtype::SOA)).and_then(Soa::from_record);
+        let is_soa = |record: &&Record| record.rtype == rtype::SOA && record.owner == origin;
+        let soa = records.iter().find(is_soa).and_then(Soa::from_record);
         if let Some(file) = &mut self.file_serial {
             file.in_file = soa.as_ref().map(|soa| soa.serial);
         }
@@ -240,6 +244,8 @@ impl ZoneWriter {
         if before.chain(records.iter().map(|record| &record.owner)).any(is_addr) {
             self.touched.extend(self.slots.keys().cloned());
         }
+        let base = self.base_beside(&records);
+        let sites = self.sites_of(&records, &base);
         let mut owners: HashMap<Name, Sets> = HashMap::default();
         for record in
             records.into_iter().filter(|record| !matches!(record.rtype, rtype::SOA | instances::TYPE | unknown::TYPE))
@@ -251,7 +257,8 @@ impl ZoneWriter {
             .map(|(owner, sets)| Offer { owner, rank: Rank::Static, sets: sets.into_sets() })
             .collect();
         self.put(STATIC, offers);
-        self.put(BASE, if own_servers { self.base.0.clone() } else { Vec::new() });
+        self.put(BASE, base);
+        self.place(sites);
     }
 
     /// Replaces everything that `source` (a service's path) offers, each owner once; nothing is visible before
@@ -354,11 +361,10 @@ impl ZoneWriter {
         let Some(slot) = self.slots.get_mut(&owner) else { return };
         let first = slot.is_empty();
         if slot.put(source, rank, sets, || held(&self.index, owner.wire())) {
-            let is_shared = slot.met_at().is_some();
             if first {
                 self.count_ancestors(&owner, |below| below + 1);
             }
-            self.note_meeting(&owner, is_shared);
+            self.note_meeting(&owner);
             self.touched.insert(owner);
         }
     }
@@ -366,14 +372,13 @@ impl ZoneWriter {
     fn withdraw(&mut self, source: &Arc<str>, owner: &Name) {
         let Some(slot) = self.slots.get_mut(owner) else { return };
         slot.remove(source);
-        let is_shared = slot.met_at().is_some();
         if slot.is_empty() {
             if slot.below == 0 {
                 self.drop_slot(owner);
             }
             self.count_ancestors(owner, |below| below - 1);
         }
-        self.note_meeting(owner, is_shared);
+        self.note_meeting(owner);
         self.touched.insert(owner.clone());
     }
 

@@ -5,6 +5,7 @@ mod agent_faults;
 mod announce;
 mod announce_faults;
 mod big_znodes;
+mod clashes;
 mod cli;
 mod commands;
 mod comparison;

@@ -12,7 +12,7 @@ use super::super::name::Name;
 use super::super::packed::{Addresses, Packed};
 use super::super::record::rtype;
 use super::super::records::address;
-use super::super::slot::Slot;
+use super::super::slot::{Site, Slot};
 use super::super::unknown::{self, Unknown};
 use super::{Change, HashSet, Rank, ZoneWriter, held};
 
@@ -128,9 +128,11 @@ impl ZoneWriter {
         let old = held(&self.index, owner.wire());
         let is_apex = owner == *self.zone.origin();
         let slot = self.slots.get(&owner);
+        let site = self.site(&owner);
         // A name that is offered nothing is made, or is none.
         let (shape, made) = match made::shape(self.zone.origin().wire(), owner.wire()) {
-            Some(shape) => (true, self.made_sets(&owner, shape)),
+            Some(shape) if site != Site::Cut => (true, self.made_sets(&owner, shape)),
+            Some(_) => (true, None),
             None => (false, None),
         };
         let pack = |sets: Vec<RrSet>| {
@@ -142,14 +144,21 @@ impl ZoneWriter {
             let packed = if is_alias { Packed::alias(&entry, addresses) } else { Packed::new(&entry, addresses) };
             (packed, targets)
         };
+        // Below a cut there is what the file has, and nothing merely exists.
+        let shown = slot.filter(|_| site == Site::Cut).map(|slot| self.slot_sets(slot, &owner, None));
+        let is_hidden = site == Site::Cut && shown.as_ref().is_none_or(Vec::is_empty);
         let (new, targets) = match slot {
+            _ if is_hidden => {
+                let edit = old.is_some().then(|| (owner.clone(), None));
+                return Seen { change: Change { owner, old, new: None }, edit, targets: Vec::new(), is_made: false };
+            }
             // Nothing is different but names below.
             Some(slot) if slot.is_packed() && made.is_none() => match &old {
                 Some(old) => pack(old.offered().into_vec()),
                 None => pack(Vec::new()),
             },
             Some(slot) if slot.is_empty() && made.is_none() => pack(self.covering(&owner).into_iter().collect()),
-            Some(slot) => pack(self.slot_sets(slot, &owner, made.as_deref())),
+            Some(slot) => pack(shown.unwrap_or_else(|| self.slot_sets(slot, &owner, made.as_deref()))),
             None if is_apex => pack(Vec::new()),
             None if made.is_none() && self.ghosts.contains(&owner) => pack(self.covering(&owner).into_iter().collect()),
             None => {
@@ -179,12 +188,13 @@ impl ZoneWriter {
     /// What a slot shows beside what is made for its name.
     fn slot_sets(&self, slot: &Slot, owner: &Name, made: Option<&[RrSet]>) -> Vec<RrSet> {
         let made: Option<Arc<[RrSet]>> = made.map(Into::into);
+        let site = self.site(owner);
         if slot.is_packed() {
             let mut slot = slot.clone();
             slot.unpack(|| held(&self.index, owner.wire()));
-            return slot.sets(made.as_ref());
+            return slot.sets(made.as_ref(), site);
         }
-        slot.sets(made.as_ref())
+        slot.sets(made.as_ref(), site)
     }
 
     /// The RRsets that are made for a name of this shape; none where none are.
@@ -221,6 +231,10 @@ impl ZoneWriter {
             self.index.commit(Edits { names, addresses, cuts, apex, both: self.both.len() });
         }
         for name in settled.iter().filter(|name| *name != self.zone.origin() && !self.both.contains(*name)) {
+            // What a cut hides is in no entry.
+            if self.sites.has_cuts() && self.cut_above(name).is_some() {
+                continue;
+            }
             if let Some(slot) = self.slots.get_mut(name) {
                 slot.pack();
             }
@@ -265,6 +279,7 @@ impl ZoneWriter {
     /// The RRsets that `owner` shows, in no order; none where there is no such name.
     fn visible(&self, owner: &Name) -> Option<Vec<RrSet>> {
         let shape = made::shape(self.zone.origin().wire(), owner.wire());
+        let shape = shape.filter(|_| self.site(owner) != Site::Cut);
         let made = shape.and_then(|shape| self.made_sets(owner, shape));
         match self.slots.get(owner) {
             Some(slot) => Some(self.slot_sets(slot, owner, made.as_deref())),

@@ -1,28 +1,31 @@
 //! Names at which services meet that should have names of their own: two paths may make one name (`a_b` and `a.b` are both
-//! `a-b` to those who can ask for host names only). What shows there is decided in [`super::super::slot`]; people are to
-//! know of it. A registry has few of them or none, so they are kept beside the slots.
+//! `a-b` to those who can ask for host names only), or the zone file or the zone itself has that name. What shows there is
+//! decided in [`super::super::slot`]; people are to know of it. A registry has few of them or none, so they are kept beside
+//! the slots.
 
 use std::sync::Arc;
 
-use super::super::build::Rank;
 use super::super::name::Name;
+pub use super::super::slot::Met;
 use super::ZoneWriter;
 
-/// A name, and the services that meet there.
+/// A name, and the services that meet there: with each other, or with what the zone file or the zone itself has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Meeting {
     /// The name.
     pub owner: Name,
-    /// The paths of the services, the one that shows first; none when they meet there no more.
+    /// The paths of the services, the one that shows first.
     pub services: Vec<Arc<str>>,
-    /// Whether all of them show there, as one.
-    pub are_united: bool,
+    /// How they meet; `None` when they do so no more.
+    pub met: Option<Met>,
+    /// The cut below which the name lies, where that is how they meet.
+    pub cut: Option<Name>,
 }
 
 impl ZoneWriter {
-    /// Services do, or do not, meet at `owner` from now on.
-    pub(super) fn note_meeting(&mut self, owner: &Name, is_shared: bool) {
-        if is_shared {
+    /// Looks at how what is offered at `owner` meets.
+    pub(super) fn note_meeting(&mut self, owner: &Name) {
+        if self.met(owner).is_some() {
             self.meetings.insert(owner.clone());
         } else if self.meetings.is_empty() || !self.meetings.remove(owner) {
             return;
@@ -30,13 +33,22 @@ impl ZoneWriter {
         self.untold.insert(owner.clone());
     }
 
+    fn met(&self, owner: &Name) -> Option<Met> {
+        let slot = self.slots.get(owner)?;
+        // Nearly all names are one service's alone.
+        let is_ordinary = slot.is_alone() && !self.sites.has_cuts();
+        if is_ordinary { None } else { slot.met(self.site(owner)) }
+    }
+
     /// The names at which services have come to meet, or ceased to, since this was last asked, in order.
     pub fn take_meetings(&mut self) -> Vec<Meeting> {
         let untold = std::mem::take(&mut self.untold).into_iter();
         let mut meetings: Vec<Meeting> = untold
-            .map(|owner| match self.slots.get(&owner).and_then(|slot| Some((slot.met_at()?, slot))) {
-                Some((rank, slot)) => Meeting { services: slot.meeting(rank), are_united: rank == Rank::Real, owner },
-                None => Meeting { owner, services: Vec::new(), are_united: false },
+            .map(|owner| {
+                let met = self.met(&owner);
+                let services = self.slots.get(&owner).zip(met).map(|(slot, met)| slot.meeting(met));
+                let cut = self.cut_above(&owner).cloned().filter(|_| met == Some(Met::Cut));
+                Meeting { services: services.unwrap_or_default(), met, cut, owner }
             })
             .collect();
         meetings.sort_by(|a, b| a.owner.cmp(&b.owner));

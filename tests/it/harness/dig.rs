@@ -55,6 +55,18 @@ pub(crate) fn dig(server: SocketAddr, query: &str) -> Response {
     panic!("dig {query} @{server} hears itself, or a server that says no response is one");
 }
 
+/// The records of a zone as a transfer has them, a line each with single spaces.
+pub(crate) fn transfer(server: SocketAddr, zone: &str) -> Vec<String> {
+    let output = Command::new("dig")
+        .arg(format!("@{}", server.ip()))
+        .args(["-p", &server.port().to_string(), "+tries=1", "+time=5", "+noall", "+answer", "AXFR", zone])
+        .output()
+        .unwrap_or_else(|error| panic!("cannot run `dig`: install the package bind9-dnsutils ({error})"));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let records = text.lines().filter(|line| !line.starts_with(';') && !line.is_empty());
+    records.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
 fn parse(text: &str) -> Response {
     let mut response = Response::default();
     let mut section = "";
