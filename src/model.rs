@@ -205,11 +205,44 @@ impl State {
     }
 }
 
-/// A node of the registry that could not be understood. It is skipped, counted and shown; its neighbours are served.
+/// A node of the registry with something wrong. It is counted and shown; its neighbours are served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Malformed {
+    /// Its effect.
+    pub harm: Harm,
     /// Full path of the node.
     pub path: String,
     /// What is wrong with it, for a person.
     pub reason: String,
+}
+
+impl Malformed {
+    /// A node that is not served, and why.
+    pub fn lost(path: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { harm: Harm::Lost, path: path.into(), reason: reason.into() }
+    }
+
+    /// A node that is served with a default, or with what it said before, and why.
+    pub fn doubtful(path: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { harm: Harm::Doubtful, path: path.into(), reason: reason.into() }
+    }
+}
+
+/// The effect of what is wrong with a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Harm {
+    /// It is not served.
+    Lost,
+    /// It is served with a default, or with what it said before.
+    Doubtful,
+}
+
+impl Harm {
+    /// One word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Lost => "lost",
+            Self::Doubtful => "doubtful",
+        }
+    }
 }

@@ -79,6 +79,12 @@ struct Registry<'a> {
     malformed: Vec<Malformed<'a>>,
     clashes_total: usize,
     clashes: Vec<Clash<'a>>,
+    /// Znodes that are not served.
+    lost_total: usize,
+    lost: Vec<Malformed<'a>>,
+    /// Znodes that are served with a default, or with what they said before.
+    doubtful_total: usize,
+    doubtful: Vec<Malformed<'a>>,
     cache_file: Option<CacheFile<'a>>,
     guard: Option<Guard<'a>>,
     drains_total: usize,
@@ -316,6 +322,10 @@ impl<'a> Registry<'a> {
             malformed: registry.malformed.iter().map(Malformed::new).collect(),
             clashes_total: registry.clashes.0,
             clashes: registry.clashes.1.iter().map(Clash::new).collect(),
+            lost_total: registry.lost.0,
+            lost: registry.lost.1.iter().map(Malformed::new).collect(),
+            doubtful_total: registry.doubtful.0,
+            doubtful: registry.doubtful.1.iter().map(Malformed::new).collect(),
             cache_file: report.cache.as_ref().map(CacheFile::new),
             guard: registry.guard.as_ref().map(Guard::new),
             drains_total: registry.drains.0,
@@ -331,7 +341,7 @@ impl<'a> Registry<'a> {
 
 impl<'a> Malformed<'a> {
     /// What was found wrong.
-    pub(super) fn new(model::Malformed { path, reason }: &'a model::Malformed) -> Self {
+    pub(super) fn new(model::Malformed { path, reason, .. }: &'a model::Malformed) -> Self {
         Self { path, reason }
     }
 }

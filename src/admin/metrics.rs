@@ -98,6 +98,10 @@ fn registries(registries: &[Registry], sheet: &mut Sheet<'_, '_>) -> fmt::Result
     sheet.gauges("registry_malformed", "Problems found in the znodes", None, each(|one| one.malformed_total))?;
     let help = "Names that services do not have to themselves: see clashes in /v1/status";
     sheet.gauges("clashes", help, None, each(|one| one.clashes.0))?;
+    let help = "Znodes that are not served, as they cannot be understood";
+    sheet.gauges("registry_lost", help, None, each(|one| one.lost.0))?;
+    let help = "Znodes that are served with a default or with what they said before";
+    sheet.gauges("registry_doubtful", help, None, each(|one| one.doubtful.0))?;
     sheet.gauges("registry_drains", "Drains of services and instances that hold", None, each(|one| one.drains.0))
 }
 

@@ -62,8 +62,11 @@ pub(super) fn render(snapshot: &Snapshot, ready: bool, refresh: Option<u16>, end
                 (guards(&snapshot.registries))
                 h2 { "Registered from here" }
                 (registrations(&snapshot.announcers))
-                h2 { "Malformed znodes" }
-                (malformed(&snapshot.registries))
+                h2 { "Lost znodes" }
+                (wrong(&snapshot.registries, |one| &one.lost, "every znode is served"))
+                h2 { "Doubtful znodes" }
+                p.quiet { "They are served, with a default or with what they said before." }
+                (wrong(&snapshot.registries, |one| &one.doubtful, "every znode is understood"))
                 (clashes(&snapshot.registries))
                 h2 { "For programs" }
                 table { @for (path, purpose) in endpoints { tr { td { (link(path)) } td { (purpose) } } } }
@@ -86,7 +89,7 @@ fn explain() -> Markup {
 fn registries(registries: &[Registry]) -> Markup {
     html! {
         table {
-            tr { th { "name" } th { "ensemble" } th { "mirror" } th { "exact" } th { "znodes" } th { "malformed" } th { "trouble" } }
+            tr { th { "name" } th { "ensemble" } th { "mirror" } th { "exact" } th { "znodes" } th { "lost" } th { "doubtful" } th { "trouble" } }
             @for one in registries {
                 tr {
                     td { (one.name) }
@@ -94,7 +97,8 @@ fn registries(registries: &[Registry]) -> Markup {
                     td class=[bad(one.report.phase != Phase::Live)] { (one.report.phase.as_str()) " for " (time(one.in_phase)) }
                     td class=[bad(!one.synced || one.is_stale())] { (exact(one)) }
                     td { (one.report.znodes) }
-                    td class=[bad(one.malformed_total > 0)] { (one.malformed_total) }
+                    td class=[bad(one.lost.0 > 0)] { (one.lost.0) }
+                    td class=[bad(one.doubtful.0 > 0)] { (one.doubtful.0) }
                     td.bad {
                         @if let Some(trouble) = &one.report.trouble { (trouble) " " }
                         @if let Some(trouble) = one.report.cache.as_ref().and_then(|cache| cache.trouble.as_ref()) {
@@ -226,15 +230,16 @@ fn checked(check: &CheckStatus, standing: Duration) -> Markup {
     }
 }
 
-fn malformed(registries: &[Registry]) -> Markup {
-    let total = registries.iter().map(|one| one.malformed_total).sum();
+/// Znodes that something is wrong with, of each registry; `fine` where there are none.
+fn wrong(registries: &[Registry], of: fn(&Registry) -> &(usize, Vec<Malformed>), fine: &str) -> Markup {
+    let total = registries.iter().map(|one| of(one).0).sum();
     if total == 0 {
-        return none("every znode is understood");
+        return none(fine);
     }
     html! {
         table {
             tr { th { "znode" } th { "what is wrong" } }
-            @for Malformed { path, reason } in registries.iter().flat_map(|one| &one.malformed).take(ROWS) {
+            @for Malformed { path, reason, .. } in registries.iter().flat_map(|one| &of(one).1).take(ROWS) {
                 tr { td { (path) } td { (reason) } }
             }
         }
@@ -324,12 +329,13 @@ mod tests {
         let hostile = "</td><script>alert(\"1\")</script>&amp;";
         let drain = Drain { reason: hostile.into(), by: hostile.into(), ..Drain::default() };
         snapshot.registries[0].drains = (1, vec![(hostile.to_owned(), drain)]);
-        snapshot.registries[0].malformed = vec![Malformed { path: hostile.into(), reason: hostile.into() }];
+        snapshot.registries[0].lost = (1, vec![Malformed::lost(hostile, hostile)]);
+        snapshot.registries[0].doubtful = (1, vec![Malformed::doubtful(hostile, hostile)]);
         snapshot.registries[1].report.trouble = Some(hostile.into());
         let page = page(&snapshot);
         assert!(!page.contains("<script"), "{page}");
         let escaped = "&lt;/td&gt;&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&amp;amp;";
-        assert_eq!(page.matches(escaped).count(), 6, "{page}");
+        assert_eq!(page.matches(escaped).count(), 8, "{page}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 
 use super::json::Malformed;
 use crate::format;
-use crate::model::{self, Host, Protocol};
+use crate::model::{self, Harm, Host, Protocol};
 use crate::publish::registry::{Reader, Reading};
 
 /// Size at which a piece is sent, in bytes.
@@ -70,6 +70,10 @@ pub(super) struct Service<'a> {
     drains: Vec<Drain<'a>>,
     instances: Vec<Instance<'a>>,
     malformed: Vec<Malformed<'a>>,
+    /// Of those, what is not served.
+    lost: Vec<Malformed<'a>>,
+    /// Of those, what is served with a default or with what it said before.
+    doubtful: Vec<Malformed<'a>>,
     guard: Option<Guard>,
 }
 
@@ -148,6 +152,7 @@ impl<'a> Service<'a> {
         Reading { service, malformed, .. }: &'a Reading,
         held: Option<(u32, u64)>,
     ) -> Self {
+        let of = |harm| malformed.iter().filter(move |one| one.harm == harm).map(Malformed::new).collect();
         let model::Defaults { ttl, weight, priority, state, drains, metadata } = &service.defaults;
         Self {
             registry,
@@ -162,6 +167,8 @@ impl<'a> Service<'a> {
             drains: drains.iter().map(Drain::new).collect(),
             instances: service.instances.iter().map(Instance::new).collect(),
             malformed: malformed.iter().map(Malformed::new).collect(),
+            lost: of(Harm::Lost),
+            doubtful: of(Harm::Doubtful),
             guard: held.map(|(instances, until)| Guard { instances, until: format::moment(until) }),
         }
     }
@@ -238,7 +245,7 @@ mod tests {
         };
         let defaults = model::Defaults { ttl: Some(9), drains: vec![drain], ..model::Defaults::default() };
         let service = model::Service { path: "staging/api_x".into(), defaults, instances: vec![one, bare] };
-        let malformed = vec![model::Malformed { path: "/services/x".into(), reason: "it is bad".into() }];
+        let malformed = vec![model::Malformed::lost("/services/x", "it is bad")];
         let mut reading = Reading::default();
         (reading.service, reading.malformed) = (service, malformed);
         assert_eq!(

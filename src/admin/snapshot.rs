@@ -8,7 +8,7 @@ use crate::announce::{CheckStatus, Registration, SessionStatus};
 use crate::dns::forward;
 use crate::keeper::driver::Report;
 use crate::keeper::mirror::Phase;
-use crate::model::{Drain, Malformed};
+use crate::model::{Drain, Harm, Malformed};
 use crate::publish::guard;
 use crate::publish::meetings::Clash;
 use crate::zone::{Freshness, file};
@@ -67,6 +67,10 @@ pub(super) struct Registry {
     pub(super) malformed: Vec<Malformed>,
     /// How many there are in all.
     pub(super) malformed_total: usize,
+    /// How many znodes are not served, and the first [`MALFORMED_SHOWN`] reasons.
+    pub(super) lost: (usize, Vec<Malformed>),
+    /// How many znodes are served with a default or with what they said before, and the first [`MALFORMED_SHOWN`] reasons.
+    pub(super) doubtful: (usize, Vec<Malformed>),
 }
 
 /// One moment of a zone.
@@ -131,6 +135,8 @@ impl Snapshot {
                 clashes: source.reader.clashes(CLASHES_SHOWN),
                 malformed: source.reader.problems.first(MALFORMED_SHOWN),
                 malformed_total: source.reader.problems.count(),
+                lost: source.reader.problems.of(Harm::Lost, MALFORMED_SHOWN),
+                doubtful: source.reader.problems.of(Harm::Doubtful, MALFORMED_SHOWN),
                 report,
             }
         });

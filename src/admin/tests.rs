@@ -57,13 +57,17 @@ pub(super) fn sample() -> Snapshot {
         clashes: (0, Vec::new()),
         malformed: Vec::new(),
         malformed_total: 0,
+        lost: (0, Vec::new()),
+        doubtful: (0, Vec::new()),
     };
     let counters =
         Counters { sessions: 1, failed_connects: 2, epochs: 3, syncs: 2, events: 40, reads: 50, ..Counters::default() };
     let mut main = registry("main", "service.", report("zk1:2181,zk2:2181", Phase::Live, counters));
     (main.report.session, main.report.znodes, main.report.bytes) = (Some(0x0100_00ab_cdef_0001), 12, 345);
     (main.age, main.synced, main.malformed_total) = (Some(Duration::from_micros(250_400)), true, 2_000);
-    main.malformed = vec![Malformed { path: "/services/a/providers/x".into(), reason: "it has no port".into() }];
+    main.malformed = vec![Malformed::lost("/services/a/providers/x", "it has no port")];
+    main.lost = (1_200, main.malformed.clone());
+    main.doubtful = (700, vec![Malformed::doubtful("/services/a/providers/10.0.0.9:1", "its data is not UTF-8 text")]);
     let reason =
         "ns.service. is a name server of the zone: its own addresses are served, not those of /services/ns".into();
     let (zone, name, paths) = ("service.".into(), "ns.service.".into(), vec!["/services/ns".into()]);

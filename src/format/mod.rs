@@ -216,6 +216,16 @@ impl Config {
         Ok(instance)
     }
 
+    /// The instance node called `name`, read from what it said before; `why` says what is wrong with its present data.
+    ///
+    /// # Errors
+    /// Why the node is malformed.
+    pub fn decode_former(&self, name: &str, data: &[u8], why: &str) -> Result<Instance, Error> {
+        let mut instance = self.decode_instance(name, data)?;
+        instance.remarks.insert(0, format!("{why}; it is served with what it said before"));
+        Ok(instance)
+    }
+
     /// The instance node called `name` whose data cannot be had at all, and why not.
     ///
     /// # Errors
@@ -278,6 +288,14 @@ impl Config {
     fn has_direct_instances(&self) -> bool {
         self.providers.is_empty() || self.convention != Convention::Zc
     }
+}
+
+/// Whether data can be read, whatever they say.
+///
+/// # Errors
+/// Why they cannot.
+pub fn check(data: &[u8]) -> Result<(), Error> {
+    json::properties(data).map(|_| ())
 }
 
 /// Whose registration it is, as [`INSTANCE_ID`] in the data says; none where the data does not say it.

@@ -40,6 +40,7 @@ mod doubt;
 mod epoch;
 mod groups;
 mod joining;
+mod keeping;
 mod limits;
 mod message;
 mod phase;

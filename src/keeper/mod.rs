@@ -13,6 +13,7 @@ pub mod cache;
 mod cause;
 pub mod config;
 pub mod driver;
+mod kept;
 pub mod links;
 pub mod memory;
 pub mod mirror;
@@ -217,8 +218,13 @@ pub enum Error {
     #[error("the request is too large for ZooKeeper (its limit is 1 MiB)")]
     TooLarge,
     /// The znode has more data than anybody reads.
-    #[error("its data has {0} bytes; more than {DATA_LIMIT} are not read")]
-    TooMuchData(usize),
+    #[error("its data has {bytes} bytes; more than {DATA_LIMIT} are not read")]
+    TooMuchData {
+        /// Their number.
+        bytes: usize,
+        /// Transaction that created the znode.
+        czxid: i64,
+    },
     /// The server refused for a reason that has no name here.
     #[error("ZooKeeper refused: {0}")]
     Refused(String),

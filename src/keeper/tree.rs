@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::time::Instant;
 
+use super::kept::Kept;
 use super::{Error, Path, Stat, Znode};
 
 /// What the mirror knows of one znode.
@@ -79,6 +80,8 @@ pub struct Tree {
     root_seen: bool,
     /// The largest zxid seen in the ensemble.
     zxid: i64,
+    /// Former data of znodes whose data are not understood.
+    kept: Kept,
 }
 
 /// Equal trees hold the same znodes.
@@ -118,6 +121,16 @@ impl Tree {
             Entry::Known(known) => Some(known),
             Entry::Unreadable(_) => None,
         }
+    }
+
+    /// The last data of the znode at `path` that its readers understand, where they do not understand those that it has.
+    pub fn kept(&self, path: &str) -> Option<&[u8]> {
+        self.kept.get(path)
+    }
+
+    /// Keeps these data of a znode beside those that it has; none forgets what was kept.
+    pub(super) fn keep(&mut self, path: &Path, data: Option<Box<[u8]>>) {
+        self.kept.set(path, data);
     }
 
     /// The server's refusal to show the znode at `path`, if it refuses.
@@ -378,6 +391,7 @@ impl Tree {
         let removed = self.nodes.remove(path.as_str());
         if let Some(slot) = &removed {
             self.bytes -= size(&slot.entry);
+            self.kept.set(path, None);
             self.unrefuse(path);
         }
         removed.is_some()

@@ -14,7 +14,7 @@ use super::target::below;
 use super::{Core, Target, hosts, unix_now};
 use crate::keeper::links::Links;
 use crate::keeper::tree::Tree;
-use crate::model::{Drain, Host, Malformed, Service};
+use crate::model::{Drain, Harm, Host, Malformed, Service};
 use crate::zone;
 use crate::zone::build::{self, Offers};
 use crate::zone::name::Name;
@@ -41,6 +41,9 @@ struct Built {
 
 /// Services that are built in one go when there are many.
 const PIECE: usize = 256;
+
+/// Lines of the log about one service at once.
+const MOST_LINES: usize = 10;
 
 /// The source under which the hosts of a service are reported, in front of its path.
 const HOSTS: &str = "/hosts/";
@@ -128,14 +131,19 @@ impl Core {
                 if !exists {
                     return Offers::default();
                 }
-                let built = build::build(&context, path, &service).unwrap_or_else(|error| build::Built {
-                    offers: Offers::default(),
-                    remarks: vec![format!("it cannot be a name in zone {origin}: {error}")],
-                });
-                let path = self.layout.full(&folded).to_string();
-                let remark = |reason| Malformed { path: path.clone(), reason };
-                malformed.extend(built.remarks.into_iter().map(remark));
-                built.offers
+                let full = self.layout.full(&folded);
+                match build::build(&context, path, &service) {
+                    Ok(built) => {
+                        let remark = |reason: String| Malformed::doubtful(full.as_str(), reason);
+                        malformed.extend(built.remarks.into_iter().map(remark));
+                        built.offers
+                    }
+                    Err(error) => {
+                        let reason = format!("it cannot be a name in zone {origin}: {error}");
+                        malformed.push(Malformed::lost(full.as_str(), reason));
+                        Offers::default()
+                    }
+                }
             }));
         }
         let wanted = self.wanted(&folded, &service);
@@ -192,8 +200,16 @@ impl Core {
 
     /// Replaces what is known to be wrong with `part` of the registry, and tells what is new in it.
     pub(super) fn report(&self, part: &str, malformed: Vec<Malformed>) {
-        for Malformed { path, reason } in self.problems.replace(part, malformed) {
-            warn!(path, reason, "a registry node is malformed");
+        let new = self.problems.replace(part, malformed);
+        for Malformed { harm, path, reason } in new.iter().take(MOST_LINES) {
+            match harm {
+                Harm::Lost => warn!(path, reason, "lost: the znode is not served"),
+                Harm::Doubtful => warn!(path, reason, "doubtful: the znode is served all the same"),
+            }
+        }
+        if new.len() > MOST_LINES {
+            let more = new.len() - MOST_LINES;
+            warn!(part, more, "more of this service is lost or doubtful: see /v1/status");
         }
     }
 
@@ -221,7 +237,7 @@ impl Core {
         };
         let beyond = self.hosts.want(folded, wanted, is_ours, Instant::now());
         let reason = || format!("{beyond} of its hosts are not looked up: there are over {}", hosts::MOST_HOSTS);
-        let malformed = || Malformed { path: self.layout.full(folded).to_string(), reason: reason() };
+        let malformed = || Malformed::lost(self.layout.full(folded).as_str(), reason());
         self.report(&format!("{HOSTS}{folded}"), (beyond > 0).then(malformed).into_iter().collect());
     }
 }

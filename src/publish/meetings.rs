@@ -91,7 +91,7 @@ pub(super) fn problems(layout: &Layout, zone: &Name, meeting: &Meeting) -> (Stri
         Some(Met::First) => format!("its host name {owner} is also that of `{first}`, which is the one shown there"),
         _ => return (part, Vec::new()),
     };
-    let problem = |other: &Arc<str>| Malformed { path: layout.full(other).to_string(), reason: reason.clone() };
+    let problem = |other: &Arc<str>| Malformed::doubtful(layout.full(other).as_str(), reason.clone());
     (part, others.iter().map(problem).collect())
 }
 

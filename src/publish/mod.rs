@@ -17,6 +17,7 @@ mod home;
 mod hosts;
 pub mod meetings;
 pub mod past;
+pub mod problems;
 pub mod registry;
 pub mod resolver;
 mod target;
@@ -37,7 +38,7 @@ use crate::keeper::driver::{Freshness, Observer};
 use crate::keeper::links::Links;
 use crate::keeper::mirror::Together;
 use crate::keeper::tree::Tree;
-use crate::model::Malformed;
+use crate::model::{Harm, Malformed};
 use crate::zone;
 use crate::zone::Zone;
 use crate::zone::name::Name;
@@ -48,7 +49,8 @@ use guard::{Guard, Left, SharedAlarm};
 use hosts::{Hosts, Outcome};
 use meetings::Clashes;
 use past::{Past, Wishes};
-use registry::{Layout, Problems, Reading};
+use problems::Problems;
+use registry::{Layout, Reading};
 pub use target::{SharedWriter, Target};
 use through::{SharedLinks, Through};
 use unread::{Unread, Wording};
@@ -273,7 +275,7 @@ impl Core {
         let mut united = readings.next()?;
         for other in readings {
             let reason = format!("differs only in case from `{}`: they are one service in DNS", united.service.path);
-            united.malformed.push(Malformed { path: self.layout.full(&other.service.path).to_string(), reason });
+            united.malformed.push(Malformed::doubtful(self.layout.full(&other.service.path).as_str(), reason));
             united.malformed.extend(other.malformed);
             united.service.instances.extend(other.service.instances);
             united.service.defaults.drains.extend(other.service.defaults.drains);
@@ -378,8 +380,8 @@ impl Core {
         // Names that are seen through links to elsewhere must not be denied before those were read.
         if !self.complete && self.outside.iter().all(|root| tree.covers(root)) {
             self.complete = true;
-            let malformed = self.problems.count();
-            info!(root = %self.layout.root, znodes = tree.len(), malformed, "the registry is in DNS");
+            let (lost, doubtful) = (self.problems.of(Harm::Lost, 0).0, self.problems.of(Harm::Doubtful, 0).0);
+            info!(root = %self.layout.root, znodes = tree.len(), lost, doubtful, "the registry is in DNS");
             self.freshness(self.freshness);
         }
         self.follow_home(tree);

@@ -1,21 +1,22 @@
 //! Reads services out of the mirrored tree: which znodes make one service, and what they say together.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
 use super::drains::Drains;
 use super::explain::Seen;
 use super::meetings::Clash;
+use super::problems::Problems;
 use super::through::SharedLinks;
 use super::{Publisher, explain, guard, unix_now};
 use crate::format::{self, Place, Taken};
-use crate::keeper::Path;
 use crate::keeper::driver::SharedTree;
 use crate::keeper::links::Links;
 use crate::keeper::mirror::Together;
-use crate::keeper::tree::{Entry, Tree};
+use crate::keeper::tree::{Entry, Known, Tree};
+use crate::keeper::{self, Path};
 use crate::model::{Drain, Endpoint, Host, Instance, Malformed, Protocol, Service, State};
 use crate::zone::name::Name;
 
@@ -61,7 +62,7 @@ impl Reading {
         let directory = path.parent().unwrap_or_default().to_owned();
         let mut tell = |lost: &str, shown: &str| {
             let reason = format!("it is the same endpoint as {shown}, which is served in its place");
-            self.malformed.push(Malformed { path: format!("{directory}/{lost}"), reason });
+            self.malformed.push(Malformed::doubtful(format!("{directory}/{lost}"), reason));
         };
         if precedence > self.precedence[place] {
             tell(&other.name, &instance.name);
@@ -101,19 +102,26 @@ impl Layout {
         match tree.get(path.as_str()) {
             Some(Entry::Known(known)) => {
                 exists = true;
-                let (data, mut remarks) = with_taken(tree, links, &shown, &known.data);
+                let (said, former) = said(tree, &path, known);
+                let (data, mut remarks) = with_taken(tree, links, &shown, said);
+                remarks.extend(former.map(|why| format!("{why}; what it said before holds")));
                 let (defaults, more) = self.format.decode_service(&data);
                 reading.service.defaults = defaults;
                 let over = reading.service.defaults.drains.extract_if(.., |drain| !drain.holds(now));
                 reading.over.extend(over);
                 remarks.extend(more);
                 for reason in remarks {
-                    reading.malformed.push(Malformed { path: path.to_string(), reason });
+                    reading.malformed.push(Malformed::doubtful(path.as_str(), reason));
                 }
+            }
+            Some(Entry::Unreadable(error @ keeper::Error::TooMuchData { .. })) => {
+                exists = true;
+                let reason = format!("{error}; its instances are served as if it said nothing");
+                reading.malformed.push(Malformed::doubtful(path.as_str(), reason));
             }
             Some(Entry::Unreadable(error)) => {
                 exists = true;
-                reading.malformed.push(Malformed { path: path.to_string(), reason: error.to_string() });
+                reading.malformed.push(Malformed::lost(path.as_str(), error.to_string()));
             }
             None => {}
         }
@@ -124,8 +132,7 @@ impl Layout {
                     && service == below
                 {
                     exists = true;
-                    let data = |data| with_taken(tree, links, &shown, data);
-                    self.read_instance(&child, name, entry, data, &mut reading);
+                    self.read_instance((tree, links), (&shown, &child), name, entry, &mut reading);
                     if jumped {
                         report_below(tree, &child, &mut reading);
                     }
@@ -149,34 +156,37 @@ impl Layout {
         std::iter::once(shown.clone()).chain(providers.map(|name| shown.child(name))).collect()
     }
 
-    /// Reads the instance `name`; `taken` gives its data with what links take from elsewhere.
-    fn read_instance<'d>(
+    /// Reads the instance `name`, which stands at the second path and is shown at the first.
+    fn read_instance(
         &self,
-        path: &Path,
+        (tree, links): (&Tree, &Links),
+        (shown, path): (&Path, &Path),
         name: &str,
-        entry: &'d Entry,
-        taken: impl FnOnce(&'d [u8]) -> (Cow<'d, [u8]>, Vec<String>),
+        entry: &Entry,
         reading: &mut Reading,
     ) {
-        let mut malformed = |reason: String| reading.malformed.push(Malformed { path: path.to_string(), reason });
-        let known = match entry {
-            Entry::Unreadable(error) => match self.format.unread_instance(name, &error.to_string()) {
-                Err(error) => return malformed(error.to_string()),
-                Ok(instance) => {
-                    instance.remarks.iter().cloned().for_each(malformed);
-                    reading.add(instance, (false, 0), path);
-                    return;
+        let mut precedence = (false, 0);
+        let mut remarks = Vec::new();
+        let read = match entry {
+            Entry::Unreadable(error) => self.format.unread_instance(name, &error.to_string()),
+            Entry::Known(known) => {
+                precedence = (known.ephemeral_owner != 0, known.czxid);
+                let (said, former) = said(tree, path, known);
+                let data;
+                (data, remarks) = with_taken(tree, links, shown, said);
+                match former {
+                    None => self.format.decode_instance(name, &data),
+                    Some(why) => self.format.decode_former(name, &data, &why),
                 }
-            },
-            Entry::Known(known) => known,
+            }
         };
-        let (data, remarks) = taken(&known.data);
-        match self.format.decode_instance(name, &data) {
-            Err(error) => malformed(error.to_string()),
+        match read {
+            Err(error) => reading.malformed.push(Malformed::lost(path.as_str(), error.to_string())),
             Ok(mut instance) => {
                 instance.remarks.extend(remarks);
-                instance.remarks.iter().cloned().for_each(malformed);
-                reading.add(instance, (known.ephemeral_owner != 0, known.czxid), path);
+                let doubts = instance.remarks.iter().map(|reason| Malformed::doubtful(path.as_str(), reason));
+                reading.malformed.extend(doubts);
+                reading.add(instance, precedence, path);
             }
         }
     }
@@ -211,6 +221,14 @@ impl Layout {
 impl Together for Layout {
     fn group<'p>(&self, path: &'p Path) -> &'p str {
         self.service_of(path).unwrap_or_else(|| self.service_at(path.as_str().trim_start_matches('/')))
+    }
+
+    fn is_understood(&self, path: &Path, data: &[u8]) -> bool {
+        let below = path.below(&self.root).unwrap_or_else(|| path.as_str().trim_start_matches('/'));
+        match self.format.place(below) {
+            Place::Instance { .. } | Place::Service { .. } => format::check(data).is_ok(),
+            Place::Directory { .. } | Place::Inside { .. } => true,
+        }
     }
 }
 
@@ -267,40 +285,17 @@ fn with_taken<'d>(tree: &Tree, links: &Links, shown: &Path, data: &'d [u8]) -> (
 fn report_below(tree: &Tree, instance: &Path, reading: &mut Reading) {
     for (path, _) in tree.children(instance) {
         let reason = format::Error::BelowInstance.to_string();
-        reading.malformed.push(Malformed { path: path.to_string(), reason });
+        reading.malformed.push(Malformed::lost(path.as_str(), reason));
     }
 }
 
-/// The malformed nodes of a registry, by the service they belong to. Cheap to share.
-#[derive(Debug, Clone, Default)]
-pub struct Problems(Arc<Mutex<BTreeMap<String, Vec<Malformed>>>>);
-
-impl Problems {
-    /// All of them, in the order of their services.
-    pub fn all(&self) -> Vec<Malformed> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().flatten().cloned().collect()
+/// What a znode says that can be understood, and what is wrong with what it says now, where that is something else.
+fn said<'t>(tree: &'t Tree, path: &Path, known: &'t Known) -> (&'t [u8], Option<String>) {
+    if let Some(kept) = tree.kept(path.as_str()) {
+        let error = format::check(&known.data).err().map(|error| error.to_string());
+        return (kept, Some(error.unwrap_or_else(|| "its data cannot be read".to_owned())));
     }
-
-    /// The first of them, at most `limit`, in the order of their services.
-    pub fn first(&self, limit: usize) -> Vec<Malformed> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().flatten().take(limit).cloned().collect()
-    }
-
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().map(Vec::len).sum()
-    }
-
-    /// Replaces those of one service. Gives those that were not there before.
-    pub(super) fn replace(&self, service: &str, malformed: Vec<Malformed>) -> Vec<Malformed> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = all.remove(service).unwrap_or_default();
-        let new = malformed.iter().filter(|one| !before.contains(one)).cloned().collect();
-        if !malformed.is_empty() {
-            all.insert(service.to_owned(), malformed);
-        }
-        new
-    }
+    (&known.data, tree.refusal(path.as_str()).map(|refusal| refusal.error.to_string()))
 }
 
 /// Looks services up in a registry as it is now, for people and tools rather than for DNS.

@@ -85,8 +85,7 @@ impl Through {
                 through.extend(before.take_while(|service| service.starts_with(prefix)).cloned());
             }
             at(&links, &mut through);
-            let malformed =
-                |(path, reason): &(Path, String)| Malformed { path: path.to_string(), reason: reason.clone() };
+            let malformed = |(path, reason): &(Path, String)| Malformed::lost(path.as_str(), reason.clone());
             broken = Some(links.broken().iter().map(malformed).collect());
         }
         self.services.extend(through.iter().cloned());

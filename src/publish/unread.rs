@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use super::registry::Layout;
 use super::target::below;
 use crate::format::Place;
-use crate::keeper::Path;
 use crate::keeper::config::MissingRoot;
 use crate::keeper::links::Links;
 use crate::keeper::tree::{Refusal, Root, Tree};
+use crate::keeper::{Error, Path};
 
 /// Services that are remembered after they went; the oldest are forgotten first.
 const REMEMBERED: usize = 10_000;
@@ -185,7 +185,9 @@ impl Unread {
 /// The parts below the root that cannot be read. Single instances are none: their names say enough.
 fn find(layout: &Layout, tree: &Tree, links: &Links) -> BTreeMap<String, Part> {
     let mut parts: BTreeMap<String, Part> = BTreeMap::new();
-    for (path, Refusal { read_at, .. }) in tree.refused() {
+    // Of a znode with too much data, those below can be read.
+    let is_refused = |refusal: &Refusal| !matches!(refusal.error, Error::TooMuchData { .. });
+    for (path, Refusal { read_at, .. }) in tree.refused().filter(|(_, refusal)| is_refused(refusal)) {
         for shown in std::iter::once(path).chain(&links.shown(path)) {
             let Some(at) = shown.below(&layout.root).filter(|at| !at.is_empty()) else { continue };
             let service = match layout.format.place(at) {

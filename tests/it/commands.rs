@@ -46,7 +46,7 @@ async fn explain_says_what_is_in_and_what_is_out() {
         "registry main: mirror live, exact 0 s ago\n/services/api_x: the service itself\n",
         "  10.0.0.1:8080            IN   ttl 5 (the zone's), weight 10 (the default)\n",
         "  10.0.0.2:8080            OUT  drained: its state is \"drain\"\n",
-        "  nonsense                 OUT  malformed: its name is not of the form host:port\n",
+        "  nonsense                 OUT  lost: its name is not of the form host:port\n",
     ] {
         assert!(text.contains(expected), "{expected}\nin\n{text}");
     }

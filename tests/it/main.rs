@@ -12,6 +12,7 @@ mod comparison;
 mod complaints;
 mod connections;
 mod consumers;
+mod doubtful;
 mod drain;
 mod earlier_releases;
 mod edns;

@@ -10,13 +10,15 @@
 //!
 //! record:  KNOWN       path  data: text  czxid: number  mzxid: number  owner: number
 //!          HELD        as KNOWN, of one that is refused since; last read: number, milliseconds since 1970
+//!          KEPT        text: the last data of the znode of the record before that were understood
 //!          UNREADABLE  path
 //!          GONE        path
 //! path:    bytes shared with the path before: number, the rest: text
 //! text:    length: number, bytes        number: LEB128
 //! ```
-//! Version 1 has no HELD, and neither zxid nor root seen. Nothing of a file is read but its version before its checksum is right.
+//! Version 1 has neither HELD nor KEPT, and neither zxid nor root seen. Nothing of a file is read but its version before its checksum is right.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -35,6 +37,7 @@ const UNREADABLE: u8 = 2;
 const GONE: u8 = 3;
 const HELD: u8 = 4;
 const NOTES: u8 = 5;
+const KEPT: u8 = 6;
 
 /// What is written of one znode.
 #[derive(Debug, Clone)]
@@ -43,6 +46,8 @@ pub(super) struct Record {
     pub(super) entry: Option<Entry>,
     /// When it was last read, where it is refused since.
     pub(super) last_read: Option<SystemTime>,
+    /// The last data that were understood, where those that it has are not.
+    pub(super) kept: Option<Box<[u8]>>,
 }
 
 /// What is written of the ensemble as a whole.
@@ -124,7 +129,7 @@ impl<W: Write> Encoder<W> {
     /// Adds what is known of `path`; none says that it is gone. Answers that say nothing for another session are left
     /// out.
     pub(super) fn put(&mut self, path: &Path, record: &Record) -> io::Result<()> {
-        let Record { entry, last_read } = record;
+        let Record { entry, last_read, kept } = record;
         let tag = match entry {
             Some(Entry::Known(_)) if last_read.is_some() => HELD,
             Some(Entry::Known(_)) => KNOWN,
@@ -144,6 +149,10 @@ impl<W: Write> Encoder<W> {
             if let Some(last_read) = last_read {
                 number(&mut self.record, millis(*last_read));
             }
+        }
+        if let Some(kept) = kept {
+            self.record.push(KEPT);
+            text(&mut self.record, kept);
         }
         self.path.clear();
         self.path.push_str(path);
@@ -227,14 +236,20 @@ impl<'b> Decoder<'b> {
         let (now, unix) = (Instant::now(), millis(SystemTime::now()));
         let mut held = Vec::new();
         let mut nodes: Vec<(Path, Option<Entry>)> = Vec::new();
-        let (mut path, mut kept) = (Vec::new(), Vec::new());
+        let (mut path, mut beside) = (Vec::new(), Vec::new());
+        let mut kept: BTreeMap<Path, Box<[u8]>> = BTreeMap::new();
         loop {
             let tag = self.byte()?;
             if tag == END {
                 break;
             }
             if tag == NOTES {
-                kept = self.text()?.to_vec();
+                beside = self.text()?.to_vec();
+                continue;
+            }
+            if tag == KEPT {
+                let (at, _) = nodes.last().ok_or(Refusal::Damaged("data of no znode are kept"))?;
+                kept.insert(at.clone(), self.text()?.into());
                 continue;
             }
             let shared = usize::try_from(self.number()?).unwrap_or(usize::MAX);
@@ -265,6 +280,7 @@ impl<'b> Decoder<'b> {
                 GONE => None,
                 _ => return Err(Refusal::Damaged("there is a record of an unknown kind")),
             };
+            kept.remove(&at);
             nodes.push((at, entry));
         }
         let seen = match self.version {
@@ -283,13 +299,16 @@ impl<'b> Decoder<'b> {
                 tree.set_refused(&path, tree::Refusal { error: keeper::Error::NoAuth, read_at });
             }
         }
+        for (path, data) in kept {
+            tree.keep(&path, Some(data));
+        }
         let is_there = tree.get(root.as_str()).is_some();
         let Seen { zxid, root } = seen.unwrap_or_else(|| Seen { zxid: tree.last_zxid(), root: is_there });
         tree.set_zxid(zxid);
         if root {
             tree.see_root();
         }
-        Ok(Loaded { tree, notes: kept, when })
+        Ok(Loaded { tree, notes: beside, when })
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Refusal> {
@@ -362,7 +381,7 @@ mod tests {
     }
 
     fn record(entry: Option<Entry>) -> Record {
-        Record { entry, last_read: None }
+        Record { entry, last_read: None, kept: None }
     }
 
     fn when() -> SystemTime {
@@ -383,7 +402,13 @@ mod tests {
         let held =
             Record { last_read: Some(SystemTime::now() - Duration::from_secs(60)), ..record(Some(known(b"held"))) };
         encoder.put(&path("/services/held"), &held).unwrap();
-        // Meanwhile one was deleted, one was created, one was changed.
+        let bad = |kept: &[u8]| Record { kept: Some(kept.into()), ..record(Some(known(b"{"))) };
+        for (at, kept) in [("/services/odd", "good"), ("/services/odd2", "gone"), ("/services/odd3", "old")] {
+            encoder.put(&path(at), &bad(kept.as_bytes())).unwrap();
+        }
+        // Meanwhile some were deleted, one was created, some were changed.
+        encoder.put(&path("/services/odd2"), &record(Some(known(b"{}")))).unwrap();
+        encoder.put(&path("/services/odd3"), &bad(b"new")).unwrap();
         encoder.put(&path("/services/b"), &record(None)).unwrap();
         encoder.put(&path("/services/a/c"), &record(Some(known(b"new")))).unwrap();
         encoder.put(&path("/services/a"), &record(Some(known(b"changed")))).unwrap();
@@ -401,14 +426,17 @@ mod tests {
         assert_eq!((at, &*notes), (when(), &b"host\tx\t192.0.2.1\n"[..]));
         let paths: Vec<_> = tree.iter().map(|(path, _)| path.to_string()).collect();
         assert_eq!(paths[..4], ["/services", "/services/a", "/services/a/c", "/services/a/providers"]);
-        assert_eq!(paths[4..], ["/services/held", "/services/\u{fc}"]);
+        assert_eq!(paths[4..8], ["/services/held", "/services/odd", "/services/odd2", "/services/odd3"]);
+        assert_eq!(paths[8..], ["/services/\u{fc}"]);
+        let kept = ["odd", "odd2", "odd3"].map(|name| tree.kept(&format!("/services/{name}")));
+        assert_eq!(kept, [Some(&b"good"[..]), None, Some(b"new")]);
         assert_eq!((tree.zxid(), tree.is_root_seen()), (1 << 41, true));
         let age = tree.last_read("/services/held").unwrap().elapsed().as_secs();
         assert!((60..90).contains(&age), "what was refused is as old as it was: {age}");
         assert_eq!(tree.refused().count(), 2);
         assert_eq!(tree.get("/services/a"), Some(&known(b"changed")));
         assert_eq!(tree.get("/services/a/providers"), Some(&Entry::Unreadable(keeper::Error::NoAuth)));
-        assert_eq!(tree.bytes(), "changed".len() + "new".len() + "held".len() + 1);
+        assert_eq!(tree.bytes(), "changed".len() + "new".len() + "held".len() + 1 + "{{}{".len());
     }
 
     #[test]
@@ -434,7 +462,7 @@ mod tests {
         let mut taken = 0;
         for _ in 0..20_000 {
             let mut bytes = good[..rng.usize(MAGIC.len() + 4..good.len() - 4)].to_vec();
-            bytes.extend((0..rng.usize(..40)).map(|_| if rng.bool() { rng.u8(..5) } else { rng.u8(..) }));
+            bytes.extend((0..rng.usize(..40)).map(|_| if rng.bool() { rng.u8(..7) } else { rng.u8(..) }));
             let mut crc = Crc32::new();
             crc.update(&bytes);
             bytes.extend_from_slice(&crc.value().to_le_bytes());

@@ -331,7 +331,8 @@ impl Work {
 fn record(tree: &Tree, path: &Path, entry: Option<&Entry>) -> Record {
     // The clock of the system, as the file outlives this process.
     let last_read = tree.last_read(path.as_str()).and_then(|at| SystemTime::now().checked_sub(at.elapsed()));
-    Record { entry: entry.cloned(), last_read }
+    let kept = entry.and_then(|_| tree.kept(path.as_str())).map(Into::into);
+    Record { entry: entry.cloned(), last_read, kept }
 }
 
 /// The file beside `path` whose name has `suffix` behind it.

@@ -29,6 +29,11 @@ use crate::keeper::tree::Entry;
 pub trait Together: Debug + Send + Sync {
     /// What all of them have in common: the name of their group, which must be a part of the path.
     fn group<'p>(&self, path: &'p Path) -> &'p str;
+
+    /// Whether the readers can make anything of the znode's data. While they cannot, what it said before is kept.
+    fn is_understood(&self, _path: &Path, _data: &[u8]) -> bool {
+        true
+    }
 }
 
 /// The children of one znode are shown together.

@@ -257,7 +257,7 @@ impl Mirror {
 fn entry(reply: Reply) -> Option<Entry> {
     match reply {
         Reply::Node(znode) if znode.data.len() > DATA_LIMIT => {
-            Some(Entry::Unreadable(Error::TooMuchData(znode.data.len())))
+            Some(Entry::Unreadable(Error::TooMuchData { bytes: znode.data.len(), czxid: znode.stat.czxid }))
         }
         Reply::Node(znode) => Some(Entry::Known(znode.into())),
         Reply::Failed(Error::NoNode) => None,

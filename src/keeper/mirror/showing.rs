@@ -67,6 +67,7 @@ impl Mirror {
         if *path == self.root && entry.is_some() {
             tree.see_root();
         }
+        self.keep(path, entry.as_ref(), tree);
         let is_changed = match entry {
             Some(entry) => tree.put(path, entry, self.epoch),
             None => tree.remove(path),

@@ -18,7 +18,7 @@ use crate::format;
 use crate::keeper::Path;
 use crate::keeper::links::Links;
 use crate::keeper::tree::Tree;
-use crate::model::{Host, Instance, State};
+use crate::model::{Harm, Host, Instance, Malformed, State};
 use crate::zone::build::{Context, Hosts, Rank, build};
 use crate::zone::lookup::{self, Found};
 use crate::zone::name::Name;
@@ -172,12 +172,13 @@ pub(super) fn sources(seen: &Seen<'_>, view: &View, name: &Name) -> String {
                     text.push_str(&hops(seen, &directory.child(&instance.name)));
                 }
             }
-            for malformed in malformed {
-                let node = malformed.path.strip_prefix(full.as_str()).map_or("", |rest| rest.trim_start_matches('/'));
-                let is_in = service.instances.iter().any(|instance| malformed.path.ends_with(&*instance.name));
-                let kind = if is_in || node.is_empty() { "remark" } else { "OUT  malformed" };
-                let _ =
-                    writeln!(text, "  {:<24} {kind}: {}", node.rsplit('/').next().unwrap_or(node), malformed.reason);
+            for Malformed { harm, path, reason } in malformed {
+                let node = path.strip_prefix(full.as_str()).map_or("", |rest| rest.trim_start_matches('/'));
+                let kind = match harm {
+                    Harm::Doubtful => "doubtful",
+                    Harm::Lost => "OUT  lost",
+                };
+                let _ = writeln!(text, "  {:<24} {kind}: {reason}", node.rsplit('/').next().unwrap_or(node));
             }
         }
     }

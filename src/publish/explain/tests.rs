@@ -78,11 +78,11 @@ fn every_reason_for_an_instances_absence_is_told() {
     assert!(text.starts_with("/services/api_x: its instances with the tags canary\n"), "{text}");
     assert!(line(&text, "10.0.0.1:80").contains("IN   ttl 30 (the service's), weight 7 (its own)"));
     assert!(line(&text, "10.0.0.2:80").contains("OUT  drained"));
-    assert!(text.contains("remark: its data begins like a JSON object"), "{text}");
+    assert!(text.contains("doubtful: its data begins like a JSON object"), "{text}");
     assert!(text.contains("more than 65536 are not read; it is served with defaults"), "{text}");
     assert!(line(&text, "10.0.0.5:80").contains("OUT  tag mismatch: it has no tag canary"));
-    assert!(text.contains("remark: `weight` is -1"), "{text}");
-    assert!(text.contains(&format!("remark: {}", Error::NoAuth)), "{text}");
+    assert!(text.contains("doubtful: `weight` is -1"), "{text}");
+    assert!(text.contains(&format!("doubtful: {}", Error::NoAuth)), "{text}");
     assert!(line(&text, "nonsense").contains("not of the form host:port"));
 }
 
