@@ -37,8 +37,8 @@
 //! - Names that are as many as instances (`addr` names, DNS-SD instances) are held by nobody: `zone::view` makes their
 //!   records of what the table has.
 //! - Nothing outside `keeper` and `announce` knows that sessions exist.
-//! - Before the registry was read completely once, its zones answer SERVFAIL, never NXDOMAIN. Losing ZooKeeper later
-//!   removes no answer before `max_stale`, and never looks like an empty service.
+//! - Before the registry was read completely once, its zones answer SERVFAIL, never NXDOMAIN, but for the names
+//!   of their files. Losing ZooKeeper later removes no answer before `max_stale`, and never looks like an empty service.
 //! - Bad registry data is not an error but a value, counted and shown with its path; its neighbours are served.
 //! - A task that ends unasked ends the process with its name; at the end, announcements go first and DNS last.
 //!

@@ -6,20 +6,22 @@
 //! dropped without TC (RFC 2181 §9), answers that do not fit set TC and are all left out over UDP, and are a subset over
 //! TCP, where 64 KiB are all there is.
 
+mod data;
 mod fit;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+pub use data::Data;
 pub use fit::Room;
 
+use crate::zone::Zone;
 use crate::zone::lookup::{self, Found};
 use crate::zone::name::Name;
 use crate::zone::order::{Order, Turn};
 use crate::zone::packed::{Packed, PackedSet, srv_target, whole};
 use crate::zone::record::rtype;
 use crate::zone::view::View;
-use crate::zone::{Freshness, Zone};
 
 /// Response codes (IANA DNS RCODEs), those given here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -193,19 +195,17 @@ impl Draws<'_> {
 }
 
 /// Answers a question about a name at or below the zone's apex.
-pub fn answer<'t>(zone: &Zone, table: &'t View, question: Question<'_>, draws: &mut Draws<'_>) -> Answer<'t> {
-    let stale = match zone.freshness() {
-        Freshness::Loading => return Answer::bare(Rcode::ServFail, Some(Extended::NotReady)),
-        Freshness::Expired => return Answer::bare(Rcode::ServFail, Some(Extended::NoReachableAuthority)),
-        Freshness::Stale => true,
-        Freshness::Fresh => false,
-    };
-    let mut answer = Answer::bare(Rcode::NoError, stale.then_some(Extended::StaleAnswer));
+pub fn answer<'t>(zone: &Zone, data: &'t Data, question: Question<'_>, draws: &mut Draws<'_>) -> Answer<'t> {
+    let mut answer = Answer::bare(Rcode::NoError, data.is_stale().then_some(Extended::StaleAnswer));
     answer.authoritative = true;
     let (mut owner, mut name) = (Owner::Question, question.name.to_vec());
     let mut seen = HashSet::from([name.clone()]);
     for hop in 0..=MAX_ALIASES {
-        let target = match lookup::find(zone, table, &name, question.rtype) {
+        let Some(found) = data.find(zone, &name, question.rtype) else {
+            // Aliases that lead here are no help without it.
+            return Answer::bare(Rcode::ServFail, data.why_unknown());
+        };
+        let target = match found {
             Found::Alias(set) => {
                 push(&mut answer.answers, &owner, set, Turn::FIXED);
                 set.iter().next().and_then(|rdata| lookup::target(&rdata))
@@ -214,7 +214,7 @@ pub fn answer<'t>(zone: &Zone, table: &'t View, question: Question<'_>, draws: &
             Found::Redirection(entry) if hop >= MAX_LOOP && is_used(&answer, entry) => break,
             Found::Redirection(entry) => redirect(&mut answer, owner, &name, entry),
             found => {
-                conclude(&mut answer, found, &owner, (zone, table), draws);
+                conclude(&mut answer, found, &owner, (zone, data), draws);
                 break;
             }
         };
@@ -234,8 +234,8 @@ pub fn answer<'t>(zone: &Zone, table: &'t View, question: Question<'_>, draws: &
 }
 
 /// Adds the zone's NS records to the authority section, for zones that want them there (RFC 1034 §4.3.2 step 6).
-fn add_servers<'t>(answer: &mut Answer<'t>, zone: &Zone, table: &'t View) {
-    if let Some(set) = table.apex().and_then(|apex| apex.set(rtype::NS)).filter(|_| !zone.is_minimal()) {
+fn add_servers<'t>(answer: &mut Answer<'t>, zone: &Zone, data: &'t Data) {
+    if let Some(set) = data.names().apex().and_then(|apex| apex.set(rtype::NS)).filter(|_| !zone.is_minimal()) {
         push(&mut answer.authority, &Owner::Name(zone.origin().clone()), set, Turn::FIXED);
     }
 }
@@ -269,7 +269,7 @@ fn conclude<'t>(
     answer: &mut Answer<'t>,
     found: Found<'t>,
     owner: &Owner,
-    (zone, table): (&Zone, &'t View),
+    (zone, data): (&Zone, &'t Data),
     draws: &mut Draws<'_>,
 ) {
     let turn = draws.turn(zone.order());
@@ -281,26 +281,26 @@ fn conclude<'t>(
             }
             // Below the apex, NS records are a referral.
             if set.rtype != rtype::NS {
-                add_servers(answer, zone, table);
+                add_servers(answer, zone, data);
             }
             match set.rtype {
                 rtype::SRV => add_glue(answer, set, turn),
-                _ => add_addresses(answer, table),
+                _ => add_addresses(answer, data.names()),
             }
         }
         // RFC 8482 §4.1: a subset of the RRsets, which is one.
         Found::All(entry) => {
             entry.sets().take(1).for_each(|set| push(&mut answer.answers, owner, set, turn));
-            add_servers(answer, zone, table);
+            add_servers(answer, zone, data);
         }
         Found::Delegation(cut) => {
             answer.authoritative = !answer.answers.is_empty();
             if let Some((owner, servers)) = owner_of(cut).zip(cut.set(rtype::NS)) {
                 push(&mut answer.authority, &owner, servers, Turn::FIXED);
-                add_addresses(answer, table);
+                add_addresses(answer, data.names());
             }
         }
-        Found::NoData => add_soa(answer, zone, table),
+        Found::NoData => add_soa(answer, zone, data),
         // Aliases that lead here are no help without it.
         Found::Unknown(unknown) => {
             *answer = Answer::bare(Rcode::ServFail, Some(Extended::Of(unknown.code)));
@@ -309,7 +309,7 @@ fn conclude<'t>(
         Found::NxDomain => {
             answer.rcode = Rcode::NxDomain;
             answer.extended = answer.extended.map(|_| Extended::StaleNxDomain);
-            add_soa(answer, zone, table);
+            add_soa(answer, zone, data);
         }
         // These lead on.
         Found::Alias(_) | Found::Redirection(_) => {}
@@ -333,8 +333,8 @@ fn push_drawn<'t>(section: &mut Vec<Rr<'t>>, owner: &Owner, (set, most): (Packed
 }
 
 /// The SOA with the time to live of a negative answer: the lesser of its own and its minimum (RFC 2308 §5).
-fn add_soa<'t>(answer: &mut Answer<'t>, zone: &Zone, table: &'t View) {
-    let Some(set) = lookup::soa(table) else { return };
+fn add_soa<'t>(answer: &mut Answer<'t>, zone: &Zone, data: &'t Data) {
+    let Some(set) = data.soa() else { return };
     for rdata in set.iter() {
         let minimum = rdata.last_chunk::<4>().map_or(set.ttl, |minimum| u32::from_be_bytes(*minimum));
         let owner = Owner::Name(zone.origin().clone());
@@ -395,6 +395,7 @@ fn add_addresses<'t>(answer: &mut Answer<'t>, table: &'t View) {
 mod tests {
     use super::*;
     use crate::model::{Endpoint, Host, Instance, Service};
+    use crate::zone::Freshness;
     use crate::zone::ZoneBuilder;
     use crate::zone::build::{Context, build};
     use crate::zone::writer::ZoneWriter;
@@ -422,9 +423,9 @@ mod tests {
     }
 
     fn ask(writer: &ZoneWriter, owner: &str, rtype: u16, check: impl FnOnce(Answer<'_>)) {
-        let (table, name) = (writer.live(), name(owner));
+        let (data, name) = (Data::load(writer.zone()), name(owner));
         let mut draws = Draws { random: fastrand::Rng::with_seed(1), most: &|_| usize::MAX };
-        check(answer(writer.zone(), &table, Question { name: name.wire(), rtype }, &mut draws));
+        check(answer(writer.zone(), &data, Question { name: name.wire(), rtype }, &mut draws));
     }
 
     #[test]

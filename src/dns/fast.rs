@@ -34,7 +34,7 @@ use crate::zone::order::{Order, Turn};
 use crate::zone::packed::Packed;
 use crate::zone::record::rtype;
 use crate::zone::view::View;
-use crate::zone::{Freshness, Zones};
+use crate::zone::{Freshness, Zone, Zones};
 
 /// What is announced as, and kept to as, the largest UDP message (DNS flag day 2020: it never fragments).
 pub const MAX_UDP: usize = 1232;
@@ -339,6 +339,15 @@ fn write_nothing(state: &State, asked: &Asked<'_>, options: &[u8], out: &mut [u8
     }
 }
 
+/// Whether a name may be the zone file's, and answered whatever is not known of a registry.
+fn is_fixed(zone: &Zone, name: &[u8]) -> bool {
+    zone.fixed().is_some_and(|fixed| {
+        let names = fixed.load();
+        let Cuts { delegations, redirections, .. } = names.cuts();
+        delegations > 0 || redirections > 0 || names.get(name).is_some()
+    })
+}
+
 /// Writes whatever answer.
 #[inline(never)]
 fn build<'t>(
@@ -354,7 +363,9 @@ fn build<'t>(
     };
     let State { table, freshness, is_minimal, order, .. } = &loaded.states[aim.zone()];
     let turn = Turn::new(*order, random);
+    let is_ours = || loaded.zones.get(aim.zone()).is_some_and(|zone| is_fixed(zone, query.name()));
     let stale = match freshness {
+        Freshness::Loading | Freshness::Expired if is_ours() => return Built::Unusual,
         Freshness::Loading => return writer.finish(Rcode::ServFail, false, false, Some(Extended::NotReady)),
         Freshness::Expired => {
             return writer.finish(Rcode::ServFail, false, false, Some(Extended::NoReachableAuthority));

@@ -20,7 +20,7 @@ use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseI
 use hickory_server::zone_handler::{MessageResponse, MessageResponseBuilder};
 use tracing::debug;
 
-use super::answer::{self, Answer, Draws, Extended, Owner, Question, Rcode, Room, Rr};
+use super::answer::{self, Answer, Data, Draws, Extended, Owner, Question, Rcode, Room, Rr};
 use super::fast::{MAX_TCP, MAX_UDP, MIN_UDP};
 use super::metrics::Counters;
 use super::options::{OPTION_HEAD, Tail};
@@ -148,10 +148,10 @@ impl Handler {
         let question = Question { name: name.wire(), rtype: query.query_type().into() };
         // Owned records leave before the first await: the table is held for the look-up alone.
         let (answer, records) = {
-            let table = zone.load();
+            let data = Data::load(zone);
             let most = |rtype| terms.map_or(usize::MAX, |terms| terms.policy.most(rtype));
             let mut draws = Draws { random: fastrand::Rng::new(), most: &most };
-            let mut answer = answer::answer(zone, &table, question, &mut draws);
+            let mut answer = answer::answer(zone, &data, question, &mut draws);
             let opt = opt(request, tail, &answer).map_or(0, |edns| opt_size(&edns));
             answer.fit(name.wire(), Self::room(request, name.wire().len() + 4, opt));
             let records = [&answer.answers, &answer.authority, &answer.additionals]

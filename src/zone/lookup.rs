@@ -5,6 +5,7 @@ use super::index::Cuts;
 use super::name::{self, Name};
 use super::packed::{Packed, PackedSet};
 use super::record::rtype;
+use super::records::address;
 use super::unknown::{Scope, Unknown};
 use super::view::View;
 
@@ -67,6 +68,32 @@ pub fn find<'t>(zone: &Zone, table: &'t View, name: &[u8], rtype: u16) -> Found<
     }
 }
 
+/// Looks up a name in [`Zone::fixed`], whose view `fixed` is, while nothing is known of what a registry says; none where the
+/// registry may have the name. It may have whatever the file has no records for, names below others and below wildcards
+/// included. At a name that the file gives, types that it does not give are NODATA.
+pub fn find_fixed<'t>(zone: &Zone, fixed: &'t View, name: &[u8], rtype: u16) -> Option<Found<'t>> {
+    match find(zone, fixed, name, rtype) {
+        Found::NxDomain | Found::Unknown(_) => None,
+        found @ (Found::Delegation(_) | Found::Redirection(_)) => Some(found),
+        found => {
+            fixed.get(name).filter(|entry| !entry.is_empty())?;
+            let is_apex = name == zone.origin().wire();
+            let is_open = is_apex && found == Found::NoData && may_be_registered(zone, rtype);
+            (!is_open).then_some(found)
+        }
+    }
+}
+
+/// Whether a service at the apex, as of a registry whose root has instances, would have records of this type.
+fn may_be_registered(zone: &Zone, rtype: u16) -> bool {
+    let kinds: &[u16] = if address::is_reverse(zone.origin()) {
+        &[rtype::PTR]
+    } else {
+        &[rtype::A, rtype::AAAA, rtype::SRV, rtype::TXT, rtype::PTR]
+    };
+    kinds.contains(&rtype)
+}
+
 fn wildcard<'t>(table: &'t View, encloser: &[u8]) -> Option<&'t Packed> {
     table.get(&[b"\x01*", encloser].concat())
 }
@@ -123,6 +150,8 @@ pub fn redirected(name: &[u8], entry: &Packed) -> Option<Name> {
 mod tests {
     use super::*;
     use crate::zone::ZoneBuilder;
+    use crate::zone::build::{Offer, Rank};
+    use crate::zone::entry::RrSet;
     use crate::zone::record::Record;
     use crate::zone::writer::ZoneWriter;
 
@@ -143,7 +172,11 @@ mod tests {
 
     fn kind(writer: &ZoneWriter, owner: &str, rtype: u16) -> &'static str {
         let table = writer.live();
-        match find(writer.zone(), &table, name(owner).wire(), rtype) {
+        kind_of(&find(writer.zone(), &table, name(owner).wire(), rtype))
+    }
+
+    fn kind_of(found: &Found<'_>) -> &'static str {
+        match found {
             Found::Answer(_) => "answer",
             Found::Alias(_) => "alias",
             Found::All(_) => "all",
@@ -153,6 +186,55 @@ mod tests {
             Found::Redirection(_) => "redirection",
             Found::Unknown(_) => "unknown",
         }
+    }
+
+    #[test]
+    fn without_a_registry_a_zone_knows_what_its_file_gives_and_nothing_else() {
+        let mut writer = ZoneBuilder::new(name("example"), 5, 5).addresses(vec![[127, 0, 0, 1].into()]).build();
+        writer.put("api", vec![offer("api.example")]);
+        writer.put_static(vec![
+            record("www.example", rtype::A, &[192, 0, 2, 1]),
+            record("a.b.example", rtype::TXT, b"\x01x"),
+            record("*.wild.example", rtype::TXT, b"\x01x"),
+            record("out.example", rtype::CNAME, b"\x03com\0"),
+            record("dn.example", rtype::DNAME, b"\x03com\0"),
+            record("sub.example", rtype::NS, b"\x02ns\x03com\0"),
+        ]);
+        writer.commit(1);
+        let fixed = writer.zone().fixed().unwrap().load();
+        for (owner, rtype, expected) in [
+            ("www.example", rtype::A, "answer"),
+            ("www.example", rtype::AAAA, "nodata"),
+            ("a.b.example", rtype::TXT, "answer"),
+            ("*.wild.example", rtype::TXT, "answer"),
+            ("out.example", rtype::A, "alias"),
+            ("x.dn.example", rtype::A, "redirection"),
+            ("x.sub.example", rtype::A, "delegation"),
+            ("sub.example", rtype::SRV, "delegation"),
+            ("example", rtype::NS, "answer"),
+            ("example", rtype::MX, "nodata"),
+            ("ns.example", rtype::A, "answer"),
+            // A registry may have these.
+            ("example", rtype::A, "unknown"),
+            ("example", rtype::SRV, "unknown"),
+            ("b.example", rtype::A, "unknown"),
+            ("x.wild.example", rtype::TXT, "unknown"),
+            ("x.www.example", rtype::A, "unknown"),
+            ("api.example", rtype::A, "unknown"),
+            ("nowhere.example", rtype::A, "unknown"),
+        ] {
+            let found = find_fixed(writer.zone(), &fixed, name(owner).wire(), rtype);
+            assert_eq!(found.map_or("unknown", |found| kind_of(&found)), expected, "{owner} {rtype}");
+        }
+        writer.put_static(Vec::new());
+        writer.commit(2);
+        let fixed = writer.zone().fixed().unwrap().load();
+        assert_eq!(find_fixed(writer.zone(), &fixed, name("www.example").wire(), rtype::A), None);
+    }
+
+    fn offer(owner: &str) -> Offer {
+        let sets = [RrSet::new(rtype::A, 5, vec![[10, 0, 0, 1]])].into();
+        Offer { owner: name(owner), rank: Rank::Real, sets }
     }
 
     /// The example of RFC 4592 §2.2.1.

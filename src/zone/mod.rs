@@ -92,6 +92,7 @@ pub struct Zone {
     order: AtomicU8,
     serial: AtomicU32,
     journal: Mutex<Journal>,
+    fixed: Option<Arc<Self>>,
 }
 
 impl Zone {
@@ -103,6 +104,12 @@ impl Zone {
     /// One state of all names. Hold it for one query.
     pub fn load(&self) -> View {
         View::new(self.index.load())
+    }
+
+    /// The zone without what a registry puts into it: its file and its own records. None for a zone that is its file and
+    /// nothing else. Its serial means nothing.
+    pub fn fixed(&self) -> Option<&Arc<Self>> {
+        self.fixed.as_ref()
     }
 
     /// How far the data can be trusted now.
@@ -222,7 +229,7 @@ fn is_label_start(name: &[u8], start: usize) -> bool {
 }
 
 /// Makes a zone: its apex as it is before any file or registry says more.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ZoneBuilder {
     origin: Name,
     ttl: u32,
@@ -265,6 +272,11 @@ impl ZoneBuilder {
 
     /// The zone's writer. A zone without a file gets `ns.<origin>` as its name server; one with a file says its own.
     pub fn build(self) -> ZoneWriter {
+        // What is the file's alone is not written twice.
+        let fixed = (!self.is_file).then(|| {
+            let builder = Self { journal: Bounds::NONE, resume: 0, ..self.clone() };
+            Box::new(builder.numbered_by_its_file().build())
+        });
         let Self { origin, ttl, negative_ttl, addresses, journal, resume, is_file } = self;
         // Names that are too long for a label more fall back to the apex itself.
         let below = |label: &[u8]| origin.child(label).unwrap_or_else(|_| origin.clone());
@@ -289,6 +301,7 @@ impl ZoneBuilder {
             order: AtomicU8::new(Order::default() as u8),
             serial: AtomicU32::new(0),
             journal: Mutex::new(Journal::new(journal)),
+            fixed: fixed.as_ref().map(|fixed| Arc::clone(fixed.zone())),
         });
         let mut apex = Sets::default();
         apex.add(rtype::NS, ttl, ns.wire());
@@ -298,6 +311,6 @@ impl ZoneBuilder {
             glue.add_address(ttl, address);
         }
         base.push(Offer { owner: ns, rank: Rank::Base, sets: glue.into_sets() });
-        ZoneWriter::new(zone, index_writer, soa, base, is_file.then(|| FileSerial::after(resume)))
+        ZoneWriter::new(zone, (index_writer, fixed), soa, base, is_file.then(|| FileSerial::after(resume)))
     }
 }

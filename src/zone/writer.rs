@@ -93,6 +93,8 @@ pub struct ZoneWriter {
     sites: Sites,
     /// The zone's own name server, and its SOA, as they are when no file says another.
     base: (Vec<Offer>, Soa),
+    /// The writer of [`Zone::fixed`].
+    fixed: Option<Box<Self>>,
 }
 
 /// How a master file numbers the zone that is nothing else.
@@ -170,7 +172,7 @@ impl ZoneWriter {
     /// The writer of a new zone that is empty, not even its apex there, until the first [`Self::commit`].
     pub(super) fn new(
         zone: Arc<Zone>,
-        index: IndexWriter,
+        (index, fixed): (IndexWriter, Option<Box<Self>>),
         soa: Soa,
         base: Vec<Offer>,
         file_serial: Option<FileSerial>,
@@ -204,6 +206,7 @@ impl ZoneWriter {
             is_known_anew: false,
             wildcards: 0,
             sites: Sites::default(),
+            fixed,
         };
         writer.put_static(Vec::new());
         writer.set_live(config::Live::default());
@@ -226,6 +229,9 @@ impl ZoneWriter {
     /// Replaces what the master file says. The SOA among the records, if any, replaces the zone's, but for a serial that
     /// would go back; name servers at the apex replace the zone's own.
     pub fn put_static(&mut self, records: Vec<Record>) {
+        if let Some(fixed) = &mut self.fixed {
+            fixed.put_static(records.clone());
+        }
         let origin = self.zone.origin().clone();
         let is_soa = |record: &&Record| record.rtype == rtype::SOA && record.owner == origin;
         let soa = records.iter().find(is_soa).and_then(Soa::from_record);
@@ -483,6 +489,9 @@ impl ZoneWriter {
     /// Makes everything put since the last commit visible in one step. Nothing happens, and the serial stays, when no
     /// record is different. `unix` is the time in seconds.
     pub fn commit(&mut self, unix: u64) -> Option<Commit> {
+        if let Some(fixed) = &mut self.fixed {
+            fixed.commit(unix);
+        }
         self.is_prepared |= self.zone.set_transferred(&self.transferred);
         let is_kept = self.zone.keeps_journal() && !self.is_prepared;
         let mut gathered = self.gather(is_kept);

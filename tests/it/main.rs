@@ -51,4 +51,5 @@ mod transfer;
 mod transports;
 mod unknown;
 mod unknown_hosts;
+mod zone_file_names;
 mod zookeeper_faults;

@@ -18,12 +18,12 @@ fn extended(response: &Response) -> String {
 }
 
 /// `NOERROR 10.0.0.1`, `SERVFAIL EDE: 14 (Not Ready)`.
-fn shown(server: SocketAddr, query: &str) -> String {
+pub(crate) fn shown(server: SocketAddr, query: &str) -> String {
     let response = dig(server, query);
     [vec![response.status.clone()], response.data(), vec![extended(&response)]].concat().join(" ").trim().to_owned()
 }
 
-async fn shows(server: SocketAddr, query: &str, expected: &str) {
+pub(crate) async fn shows(server: SocketAddr, query: &str, expected: &str) {
     let mut last = String::new();
     for _ in 0..1_500 {
         last = shown(server, query);
@@ -36,7 +36,7 @@ async fn shows(server: SocketAddr, query: &str, expected: &str) {
 }
 
 /// The state of readiness and what is said of it.
-fn readiness(server: &Running, query: &str) -> String {
+pub(crate) fn readiness(server: &Running, query: &str) -> String {
     let page = page(server.admin, &format!("/readyz{query}"));
     let code = page.split(' ').nth(1).unwrap_or_default().to_owned();
     format!("{code} {}", page.rsplit("\r\n\r\n").next().unwrap_or_default().trim())

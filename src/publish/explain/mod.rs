@@ -81,12 +81,17 @@ impl View {
 /// What the zone says to a question, in a few lines. `data` writes a record's type and data.
 pub fn answer(zone: &Zone, name: &Name, rtype: u16, data: &dyn Fn(u16, &[u8]) -> String) -> String {
     let mut text = format!("zone {}, serial {}, {}\n", zone.origin(), zone.serial(), zone.freshness().as_str());
-    match zone.freshness() {
-        Freshness::Loading => return text + "answer: SERVFAIL: the registry was not read completely yet\n",
-        Freshness::Expired => return text + "answer: SERVFAIL: ZooKeeper has been away for longer than max_stale\n",
-        Freshness::Fresh | Freshness::Stale => {}
-    }
-    let table = zone.load();
+    let unknown = match zone.freshness() {
+        Freshness::Loading => Some("the registry was not read completely yet"),
+        Freshness::Expired => Some("ZooKeeper has been away for longer than max_stale"),
+        Freshness::Fresh | Freshness::Stale => None,
+    };
+    // The SOA's serial is the whole zone's.
+    let is_soa = rtype == rtype::SOA && name == zone.origin();
+    let table = match zone.fixed().filter(|_| unknown.is_some() && !is_soa) {
+        Some(fixed) => fixed.load(),
+        None => zone.load(),
+    };
     let mut line = |words: String| {
         let _ = writeln!(text, "{words}");
     };
@@ -100,7 +105,18 @@ pub fn answer(zone: &Zone, name: &Name, rtype: u16, data: &dyn Fn(u16, &[u8]) ->
     let mut name = name.clone();
     // Each alias is a hop; the server follows as many.
     for _ in 0..=8 {
-        match lookup::find(zone, &table, name.wire(), rtype) {
+        let found = match unknown {
+            None => lookup::find(zone, &table, name.wire(), rtype),
+            Some(why) => {
+                let found = zone.fixed().and_then(|_| lookup::find_fixed(zone, &table, name.wire(), rtype));
+                let Some(found) = found else {
+                    line(format!("answer: SERVFAIL: {why}"));
+                    break;
+                };
+                found
+            }
+        };
+        match found {
             Found::Answer(found) => set(format!("answer: {} records", found.count), &name, found),
             Found::All(entry) => {
                 let sets = entry.sets().count();
