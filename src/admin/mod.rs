@@ -7,7 +7,7 @@
 //!
 //! - [`server`]: connections and their limits; [`patience`] ends those whose client does not read.
 //! - [`routes`]: a line an endpoint; [`query`] reads what was asked; [`services`] shows one service, or all of them a
-//!   piece at a time.
+//!   piece at a time; [`explain`] says why a name is answered as it is.
 //! - [`snapshot`]: one moment, as plain data; [`ready`], [`json`], [`registrations`], [`metrics`] and [`page`] say it in
 //!   words.
 //! - [`config`]: what `[admin]` says.
@@ -17,6 +17,7 @@
 pub mod config;
 pub mod control;
 mod dump;
+mod explain;
 mod json;
 mod metrics;
 mod page;
@@ -156,6 +157,7 @@ fn run(listener: TcpListener, sources: Sources, connections: usize, stop: Cancel
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Start)?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener).map_err(Error::Start)?;
-        server::serve(listener, routes::router(sources), limits, stop).await.map_err(Error::Accept)
+        let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
+        server::serve(listener, routes::router(sources, &address), limits, stop).await.map_err(Error::Accept)
     })
 }

@@ -17,7 +17,8 @@ use super::control::{Control, Order, Peer};
 use super::query::{BadQuery, Filter};
 use super::ready::{self, Question};
 use super::snapshot::Snapshot;
-use super::{Sources, control, dump, json, metrics, page, query, registrations, services};
+use super::{Sources, control, dump, explain as explaining, json, metrics, page, query, registrations, services};
+use crate::announce::identity;
 use crate::export::Form;
 use crate::publish::registry::Reader;
 
@@ -44,12 +45,21 @@ const ENDPOINTS: &[(&str, &str)] = &[
     ("/v1/services", "all services as JSON; ?registry=NAME and ?prefix=PATH choose among them"),
     ("/v1/services/{path}", "one service; ?registry=NAME where several registries have it"),
     ("/v1/dump", "whole zones: ?as=zone, json or hosts; ?zone=ORIGIN chooses one"),
-    ("/v1/explain?name={name}", "why the name is answered as it is; &type=SRV for another type than A"),
+    (
+        "/v1/explain?name={name}",
+        "why a name, path or address is answered as it is; &type=SRV for another type than A; &as=json",
+    ),
 ];
 
 /// The router of all endpoints.
-pub(super) fn router(sources: Sources) -> Router {
-    let shared = Shared { sources, started: Instant::now() };
+pub(super) fn router(sources: Sources, admin: &str) -> Router {
+    let server = explaining::Server {
+        host: identity::host_name().unwrap_or_else(|| "unknown host".to_owned()),
+        admin: admin.to_owned(),
+        version: env!("CARGO_PKG_VERSION"),
+        pid: std::process::id(),
+    };
+    let shared = Shared { sources, server, started: Instant::now() };
     Router::new()
         .route("/", get(index))
         .route("/healthz", get(healthz))
@@ -75,6 +85,8 @@ pub(super) fn router(sources: Sources) -> Router {
 #[derive(Debug)]
 struct Shared {
     sources: Sources,
+    /// The process itself, for people who wonder which it is.
+    server: explaining::Server,
     started: Instant,
 }
 
@@ -220,9 +232,9 @@ async fn whole_zones(State(shared): App, RawQuery(query): RawQuery) -> Result<Re
 }
 
 async fn explain(State(shared): App, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
-    aside(move || dump::explain(&shared.sources, query.as_deref()))
-        .await
-        .map(|explained| text(StatusCode::OK, explained))
+    let explained = aside(move || explaining::explain(&shared.sources, &shared.server, query.as_deref())).await?;
+    let (form, explained) = explained;
+    Ok(answer(StatusCode::OK, if form == explaining::Form::Json { JSON } else { TEXT }, explained))
 }
 
 /// Does what may take seconds on another thread: this one has probes to answer.

@@ -231,6 +231,11 @@ impl Status {
         self.shown().registrations.values().cloned().collect()
     }
 
+    /// The paths of all services that are configured here, below the registry's root.
+    pub fn services(&self) -> Vec<String> {
+        self.shown().services.iter().cloned().collect()
+    }
+
     /// All checks.
     pub fn checks(&self) -> Vec<CheckStatus> {
         let mut checks: Vec<_> = self.shown().checks.values().cloned().collect();

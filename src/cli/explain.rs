@@ -4,17 +4,20 @@ use clap::Args;
 
 use super::ask::Server;
 
-/// Say why a name is answered as it is: the znodes behind it, and each instance, in or out and why
+/// Show why a name is answered as it is: the znodes, lines of zone files and checks behind it, and each instance, in or out
 ///
 /// Asks the running server, by its admin address.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Explain {
-    /// The name
+    /// A DNS name with or without its zone, an address, or a path
     name: String,
-    /// The record type
-    #[arg(default_value = "A", value_name = "TYPE")]
-    rtype: String,
+    /// The record type [default: A; AAAA for an IPv6 address]
+    #[arg(value_name = "TYPE")]
+    rtype: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     server: Server,
 }
@@ -22,11 +25,13 @@ pub(super) struct Explain {
 const EXAMPLES: &str = "\
 Examples:
   zonekeeper explain api_x.service SRV
+  zonekeeper explain 192.168.0.42
   zonekeeper explain canary.api_x.service --admin 10.0.0.1:5380";
 
 impl Explain {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let parameters = [("name", self.name.as_str()), ("type", self.rtype.as_str())];
+        let mut parameters = vec![("name", self.name.as_str()), ("as", if self.json { "json" } else { "text" })];
+        parameters.extend(self.rtype.as_deref().map(|rtype| ("type", rtype)));
         super::print(&self.server.get("/v1/explain", &parameters)?)
     }
 }

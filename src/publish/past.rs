@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::target::below;
-use super::{Core, Target, unix_now};
+use super::{Core, Publisher, Target, unix_now};
 use crate::keeper::tree::Tree;
 use crate::model::Protocol;
 use crate::settings::Section;
@@ -128,6 +128,35 @@ impl Past {
             let names = fields.filter_map(|name| Name::parse(name).ok()).map(|name| name.folded()).collect();
             self.add(path, at, names);
         }
+    }
+}
+
+impl Publisher {
+    /// The DNS names of the service at `path` below the root: those that zones have now, or else those that it would have.
+    pub(super) fn names(&self, path: &str) -> Vec<Name> {
+        let folded = path.to_ascii_lowercase();
+        let core = self.lock();
+        let mut names = Vec::new();
+        for target in core.targets.iter().filter(|target| target.reverse_of.is_empty()) {
+            let before = names.len();
+            names.extend(Core::names_before(target, &folded));
+            if names.len() == before
+                && let Some(path) = below(&folded, &target.under)
+            {
+                names.extend(names_of(&target.origin(), path));
+            }
+        }
+        names
+    }
+}
+
+impl Publisher {
+    /// The name of the service itself at `path` below the root, in each zone that shows that part of the registry.
+    pub(super) fn owners(&self, path: &str) -> Vec<Name> {
+        let folded = path.to_ascii_lowercase();
+        let core = self.lock();
+        let forward = core.targets.iter().filter(|target| target.reverse_of.is_empty());
+        forward.filter_map(|target| build::owner(&target.origin(), below(&folded, &target.under)?).ok()).collect()
     }
 }
 

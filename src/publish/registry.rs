@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
 use super::drains::Drains;
-use super::explain::Seen;
+use super::explain::{Explained, Seen};
 use super::meetings::Clash;
 use super::problems::Problems;
 use super::through::SharedLinks;
@@ -345,7 +345,7 @@ impl Reader {
     }
 
     /// Where a name (in lower case) in the zone at `origin` comes from; none where that zone does not show the registry.
-    pub fn explain(&self, origin: &Name, name: &Name) -> Option<String> {
+    pub fn explain(&self, origin: &Name, name: &Name) -> Option<Explained> {
         // The publisher first: it must not be waited for with the links locked.
         let view = self.publisher.as_ref()?.views().into_iter().find(|view| view.zone.origin() == origin)?;
         let (held, now) = (self.guard().unwrap_or_default(), unix_now());
@@ -353,6 +353,34 @@ impl Reader {
         let (tree, links) = (self.tree(), self.links());
         let seen = Seen { layout: &self.layout, tree: &tree, links: &links, now, held: &held.held, until };
         Some(explain::sources(&seen, &view, name))
+    }
+
+    /// The DNS names of the service at `below`, as the zones have them now; of one that is not there, those that it would have.
+    pub fn names(&self, below: &str) -> Vec<Name> {
+        self.publisher.as_ref().map(|publisher| publisher.names(below)).unwrap_or_default()
+    }
+
+    /// The name of the service itself at `below`, in each zone, whether it is there or not.
+    pub fn owners(&self, below: &str) -> Vec<Name> {
+        self.publisher.as_ref().map(|publisher| publisher.owners(below)).unwrap_or_default()
+    }
+
+    /// Where in the registry a path is: below the root, whether it is given with the root or without; none for one outside.
+    pub fn below<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let root = self.layout.root.as_str().trim_end_matches('/');
+        match path.strip_prefix(root) {
+            Some(rest) if path.starts_with('/') => rest.strip_prefix('/').or(rest.is_empty().then_some("")),
+            _ if path.starts_with('/') => None,
+            _ => Some(path),
+        }
+    }
+
+    /// The service that a path below the root is of, and whether any znode is at that path.
+    pub fn service_at(&self, below: &str) -> (String, bool) {
+        let (tree, links) = (self.tree(), self.links());
+        let service = self.layout.service_at(below);
+        let is_there = tree.get(links.real(&self.layout.full(below)).as_str()).is_some();
+        (service.to_owned(), is_there)
     }
 
     /// All services, in the order of their paths.

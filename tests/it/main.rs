@@ -17,6 +17,7 @@ mod drain;
 mod earlier_releases;
 mod edns;
 mod end_to_end;
+mod explained;
 mod forward;
 mod fuzzing;
 mod garbage;

@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use super::{Seen, View, below, held};
 use crate::format::Place;
 use crate::keeper::Path;
-use crate::model::{Instance, Protocol};
+use crate::model::{Host, Instance, Protocol};
 use crate::publish::registry;
 use crate::zone::name::Name;
+use crate::zone::records;
 use crate::zone::records::address::{address_of, reverse_name};
 use crate::zone::records::label;
 
@@ -55,7 +56,7 @@ impl Form {
     }
 
     /// Why an instance that is up is not meant; none when it is.
-    pub(super) fn refuses(&self, instance: &Instance) -> Option<String> {
+    pub(super) fn refuses(&self, instance: &Instance, view: &View) -> Option<String> {
         let is = |text: &str, wanted: &[u8]| {
             let spelled = || !text.is_ascii() && label::host_name(text).is_some_and(|label| label == wanted);
             label::exact(text).is_ok_and(|label| label == wanted) || spelled()
@@ -79,7 +80,13 @@ impl Form {
             Self::Address(address) => {
                 let all =
                     std::iter::once(&instance.endpoint).chain(instance.ports.iter().map(|(_, endpoint)| endpoint));
-                let here = all.filter_map(|endpoint| endpoint.host.ip()).any(|ip| ip == *address);
+                let here = all.map(|endpoint| &endpoint.host).any(|host| match host {
+                    Host::Name(name) => {
+                        let wanted = records::srv::wanted(view.names.host_domain.as_deref(), name);
+                        view.hosts.get(&wanted).is_some_and(|known| known.addresses.contains(address))
+                    }
+                    host => host.ip() == Some(*address),
+                });
                 (!here).then(|| "it is at another address".to_owned())
             }
         }
@@ -152,7 +159,7 @@ fn at(seen: &Seen<'_>, view: &View, address: IpAddr) -> Vec<Candidate> {
     let form = Form::Address(address);
     let is_there = |path: &String| {
         let reading = seen.read(path);
-        reading.is_some_and(|reading| reading.service.instances.iter().any(|one| form.refuses(one).is_none()))
+        reading.is_some_and(|reading| reading.service.instances.iter().any(|one| form.refuses(one, view).is_none()))
     };
     let paths = seen.services().into_iter().filter(is_there);
     // What the guard holds is in DNS alone.

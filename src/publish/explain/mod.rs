@@ -3,6 +3,7 @@
 
 mod candidates;
 mod held;
+mod outcome;
 mod room;
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,7 @@ use crate::format;
 use crate::keeper::Path;
 use crate::keeper::links::Links;
 use crate::keeper::tree::Tree;
-use crate::model::{Harm, Host, Instance, Malformed, State};
+use crate::model::{Host, Instance, State};
 use crate::zone::build::{Context, Hosts, Rank, build};
 use crate::zone::lookup::{self, Found};
 use crate::zone::name::Name;
@@ -26,6 +27,7 @@ use crate::zone::packed::PackedSet;
 use crate::zone::record::rtype;
 use crate::zone::{Freshness, Zone, records};
 use candidates::Candidate;
+pub use outcome::{Explained, Outcome, Source};
 
 /// One state of a registry.
 #[derive(Debug, Clone, Copy)]
@@ -154,51 +156,51 @@ pub fn answer(zone: &Zone, name: &Name, rtype: u16, data: &dyn Fn(u16, &[u8]) ->
 }
 
 /// Where the name could come from in a registry, and what has become of each instance.
-pub(super) fn sources(seen: &Seen<'_>, view: &View, name: &Name) -> String {
+pub(super) fn sources(seen: &Seen<'_>, view: &View, name: &Name) -> Explained {
     let candidates = candidates::find(seen, view, name);
-    if candidates.is_empty()
-        && let Some(why) = view.known.get(name)
-    {
-        return format!("{why}\n");
-    }
     if candidates.is_empty() {
-        return "no znode leads to this name; it is the zone file's, the zone's own, or nobody's\n".to_owned();
+        return Explained { known: view.known.get(name).cloned(), sources: Vec::new() };
     }
     let offers: Vec<Option<Rank>> = candidates.iter().map(|candidate| rank(seen, view, name, candidate)).collect();
     let order = |i: &usize| (offers[*i], candidates[*i].path.len());
     let best = (0..candidates.len()).filter(|&i| offers[i].is_some()).max_by_key(order);
-    let mut text = String::new();
-    for (i, candidate) in candidates.iter().enumerate() {
-        let full = seen.layout.full(&candidate.path);
-        let _ = writeln!(text, "{full}: {}", candidate.form.describe());
-        if let Some(best) = best.filter(|&best| best != i && hides(offers[best], offers[i])) {
-            let _ = writeln!(text, "  hidden by {}, which goes before it", seen.layout.full(&candidates[best].path));
-        }
-        text.push_str(&held::lines(seen, view, &candidate.path));
-        text.push_str(&hops(seen, &full));
-        if let Some(Reading { service, malformed, .. }) = seen.read(&candidate.path) {
-            let mut instances = service.instances.iter().peekable();
-            if instances.peek().is_none() && malformed.is_empty() {
-                text.push_str("  it is there and has no instance\n");
-            }
-            for instance in instances {
-                let verdict = verdict(&service, instance, candidate, view);
-                let _ = writeln!(text, "  {:<24} {verdict}", instance.name);
-                for directory in seen.layout.directories(&full) {
-                    text.push_str(&hops(seen, &directory.child(&instance.name)));
-                }
-            }
-            for Malformed { harm, path, reason } in malformed {
-                let node = path.strip_prefix(full.as_str()).map_or("", |rest| rest.trim_start_matches('/'));
-                let kind = match harm {
-                    Harm::Doubtful => "doubtful",
-                    Harm::Lost => "OUT  lost",
-                };
-                let _ = writeln!(text, "  {:<24} {kind}: {reason}", node.rsplit('/').next().unwrap_or(node));
-            }
-        }
+    let hidden_by = |i: usize| {
+        let best = best.filter(|&best| best != i && hides(offers[best], offers[i]))?;
+        Some(format!("{}, which goes before it", seen.layout.full(&candidates[best].path)))
+    };
+    let sources = candidates.iter().enumerate().map(|(i, candidate)| source(seen, view, candidate, hidden_by(i)));
+    Explained { known: None, sources: sources.collect() }
+}
+
+fn source(seen: &Seen<'_>, view: &View, candidate: &Candidate, hidden_by: Option<String>) -> Source {
+    let full = seen.layout.full(&candidate.path);
+    let mut source = Source {
+        service: candidate.path.clone(),
+        path: full.to_string(),
+        form: candidate.form.describe(),
+        hidden_by,
+        notes: lines_of(&(held::lines(seen, view, &candidate.path) + &hops(seen, &full))),
+        exists: false,
+        instances: Vec::new(),
+        malformed: Vec::new(),
+    };
+    let Some(Reading { service, malformed, .. }) = seen.read(&candidate.path) else { return source };
+    source.exists = true;
+    for instance in &service.instances {
+        let links = seen.layout.directories(&full).into_iter().map(|at| hops(seen, &at.child(&instance.name)));
+        let (is_in, words) = match verdict(&service, instance, candidate, view) {
+            Ok(words) => (true, words),
+            Err(words) => (false, words),
+        };
+        let name = instance.name.to_string();
+        source.instances.push(Outcome { name, is_in, words, notes: lines_of(&links.collect::<String>()) });
     }
-    text
+    source.malformed = malformed;
+    source
+}
+
+fn lines_of(text: &str) -> Vec<String> {
+    text.lines().map(|line| line.trim().to_owned()).collect()
 }
 
 /// Where links lead that the znode shown at `shown` is seen through, or takes properties by.
@@ -240,15 +242,20 @@ fn hides(best: Option<Rank>, other: Option<Rank>) -> bool {
     best > other || (best == other && matches!(best, Some(Rank::Subset | Rank::Alias)))
 }
 
-/// Whether an instance is in the answer, and why.
-fn verdict(service: &crate::model::Service, instance: &Instance, candidate: &Candidate, view: &View) -> String {
+/// Why an instance is in the answer, or why it is not.
+fn verdict(
+    service: &crate::model::Service,
+    instance: &Instance,
+    candidate: &Candidate,
+    view: &View,
+) -> Result<String, String> {
     let state = |state: State| match state {
         State::Up => None,
         State::Drain => Some("drained: its state is \"drain\""),
         State::Down => Some("down: its state is \"down\""),
     };
     if let Some(why) = state(service.defaults.state) {
-        return format!("OUT  the whole service is {why}");
+        return Err(format!("the whole service is {why}"));
     }
     if let Some(drain) = service.defaults.drains.iter().find(|drain| drain.covers(instance)) {
         let whole = if drain.instance.is_none() { "the whole service is " } else { "" };
@@ -256,13 +263,13 @@ fn verdict(service: &crate::model::Service, instance: &Instance, candidate: &Can
         let reason = if drain.reason.is_empty() { String::new() } else { format!(": {}", drain.reason) };
         let by = if drain.by.is_empty() { "an operator" } else { &drain.by };
         let at = drain.at.map(|at| format!(" at {}", format::moment(at))).unwrap_or_default();
-        return format!("OUT  {whole}drained by {by}{at}{until}{reason}");
+        return Err(format!("{whole}drained by {by}{at}{until}{reason}"));
     }
     if let Some(why) = state(instance.state) {
-        return format!("OUT  {why}");
+        return Err(why.to_owned());
     }
-    if let Some(why) = candidate.form.refuses(instance) {
-        return format!("OUT  {why}");
+    if let Some(why) = candidate.form.refuses(instance, view) {
+        return Err(why);
     }
     let of = |own: bool, service: bool, zone: &'static str| match (own, service) {
         (true, _) => "its own",
@@ -274,7 +281,7 @@ fn verdict(service: &crate::model::Service, instance: &Instance, candidate: &Can
     let ttl_of = of(instance.ttl.is_some(), defaults.ttl.is_some(), "the zone's");
     let weight = instance.weight.or(defaults.weight).unwrap_or(crate::zone::order::DEFAULT_WEIGHT);
     let weight_of = of(instance.weight.is_some(), defaults.weight.is_some(), "the default");
-    let mut words = format!("IN   ttl {ttl} ({ttl_of}), weight {weight} ({weight_of})");
+    let mut words = format!("ttl {ttl} ({ttl_of}), weight {weight} ({weight_of})");
     if let Host::Name(host) = &instance.endpoint.host {
         let host = records::srv::wanted(view.names.host_domain.as_deref(), host);
         let _ = match view.hosts.get(&host) {
@@ -285,5 +292,5 @@ fn verdict(service: &crate::model::Service, instance: &Instance, candidate: &Can
             None => write!(words, "; the addresses of {host} are not known yet: the resolver has not answered"),
         };
     }
-    words
+    Ok(words)
 }

@@ -100,6 +100,30 @@ pub fn read_noting(path: &Path, origin: &Name, files: &mut Vec<PathBuf>) -> Resu
     }
 }
 
+/// A record in a master file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// Its owner, in lower case.
+    pub owner: Name,
+    /// Its type.
+    pub rtype: u16,
+    /// Its place: `service.zone:12`.
+    pub place: String,
+}
+
+/// The places of the records whose owners `is_wanted` chooses, in the master file at `path` for the zone `origin` and in what
+/// it includes; none of a file that cannot be read. What is wrong in the file is passed over.
+pub fn places(path: &Path, origin: &Name, is_wanted: &dyn Fn(&Name) -> bool) -> Vec<Placed> {
+    let Ok(text) = load(path) else { return Vec::new() };
+    let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+    let found = reader::places(&text, origin, &mut |name| load_inside(directory, name), is_wanted);
+    let placed = found.into_iter().map(|(owner, rtype, file, line)| {
+        let file = if file == Path::new("") { path.to_owned() } else { directory.join(file) };
+        Placed { owner, rtype, place: format!("{}:{line}", file.display()) }
+    });
+    placed.collect()
+}
+
 /// The text of the file `name` in `directory`, which no `..` and no symbolic link can leave.
 fn load_inside(directory: &Path, name: &str) -> Result<String, String> {
     let directory = directory.canonicalize().map_err(|error| error.to_string())?;

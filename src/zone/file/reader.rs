@@ -25,22 +25,23 @@ pub(super) fn read(
     origin: &Name,
     include: &mut dyn FnMut(&str) -> Result<String, String>,
 ) -> Result<Parsed, Vec<Problem>> {
-    let mut reader = Reader {
-        apex: origin.folded(),
-        include,
-        sources: vec![PathBuf::new()],
-        open: vec![0],
-        text_left: MAX_TEXT,
-        includes_left: MAX_INCLUDES,
-        ttl: None,
-        last_ttl: None,
-        ttl_missed: false,
-        placed: Vec::new(),
-        problems: Vec::new(),
-        remarks: Vec::new(),
-    };
+    let mut reader = Reader::new(origin, include);
     reader.text(Scope { source: 0, text, origin: origin.clone(), owner: Owner::Unset });
     reader.finish()
+}
+
+/// The work of [`super::places`]: each record's owner and type, its file and its line.
+pub(super) fn places(
+    text: &str,
+    origin: &Name,
+    include: &mut dyn FnMut(&str) -> Result<String, String>,
+    is_wanted: &dyn Fn(&Name) -> bool,
+) -> Vec<(Name, u16, PathBuf, usize)> {
+    let mut reader = Reader::new(origin, include);
+    reader.text(Scope { source: 0, text, origin: origin.clone(), owner: Owner::Unset });
+    let Reader { placed, sources, .. } = reader;
+    let wanted = placed.into_iter().filter(|placed| is_wanted(&placed.record.owner));
+    wanted.map(|Placed { record, at }| (record.owner, record.rtype, sources[at.source].clone(), at.line)).collect()
 }
 
 /// Where something stood.
@@ -95,6 +96,25 @@ struct Reader<'i> {
     placed: Vec<Placed>,
     problems: Vec<Problem>,
     remarks: Vec<Problem>,
+}
+
+impl<'i> Reader<'i> {
+    fn new(origin: &Name, include: &'i mut dyn FnMut(&str) -> Result<String, String>) -> Self {
+        Self {
+            apex: origin.folded(),
+            include,
+            sources: vec![PathBuf::new()],
+            open: vec![0],
+            text_left: MAX_TEXT,
+            includes_left: MAX_INCLUDES,
+            ttl: None,
+            last_ttl: None,
+            ttl_missed: false,
+            placed: Vec::new(),
+            problems: Vec::new(),
+            remarks: Vec::new(),
+        }
+    }
 }
 
 impl Reader<'_> {

@@ -1,0 +1,336 @@
+//! Why names are answered as they are, for `zonekeeper explain`: finds what is meant, gathers what every part knows of it, and
+//! gives that as text ([`words`]) or as JSON.
+
+mod meant;
+mod words;
+
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::Sources;
+use super::query::parameters;
+use super::routes::Refusal;
+use crate::announce::State;
+use crate::export;
+use crate::model::Harm;
+use crate::publish::explain::{self, Source};
+use crate::zone::Zone;
+use crate::zone::file::{self, Placed};
+use crate::zone::name::Name;
+use crate::zone::record::rtype;
+use meant::Meant;
+
+/// Records of a zone file that are listed.
+const MOST_PLACES: usize = 20;
+
+/// The process that answers.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Server {
+    /// The host's name.
+    pub(super) host: String,
+    /// The admin address.
+    pub(super) admin: String,
+    pub(super) version: &'static str,
+    pub(super) pid: u32,
+}
+
+/// All that is known about what was asked for.
+#[derive(Debug, Serialize)]
+struct Explanation<'a> {
+    server: &'a Server,
+    asked: String,
+    r#type: String,
+    /// What was made of it.
+    notes: Vec<String>,
+    names: Vec<OfName>,
+    did_you_mean: Option<String>,
+}
+
+/// One name.
+#[derive(Debug, Serialize)]
+struct OfName {
+    name: String,
+    r#type: String,
+    zone: String,
+    /// The zone's state and its answer, a line each.
+    answer: Vec<String>,
+    zone_file: Vec<InFile>,
+    registries: Vec<OfRegistry>,
+    /// Services that this process registers.
+    this_host: Vec<Local>,
+}
+
+/// A record of the zone file.
+#[derive(Debug, Serialize)]
+struct InFile {
+    /// `service.zone:12`.
+    place: String,
+    name: String,
+    r#type: String,
+}
+
+/// What one registry has of a name.
+#[derive(Debug, Serialize)]
+struct OfRegistry {
+    registry: String,
+    mirror: &'static str,
+    /// Seconds since it was exact.
+    age_s: Option<u64>,
+    /// Why the name is known although no znode leads to it.
+    known: Option<String>,
+    services: Vec<Service>,
+    #[serde(skip)]
+    sources: Vec<Source>,
+}
+
+/// A service that the name could be of.
+#[derive(Debug, Serialize)]
+struct Service {
+    path: String,
+    /// All DNS names of the service.
+    names: Vec<String>,
+    form: String,
+    hidden_by: Option<String>,
+    notes: Vec<String>,
+    instances: Vec<Instance>,
+    lost: Vec<Problem>,
+    doubtful: Vec<Problem>,
+}
+
+#[derive(Debug, Serialize)]
+struct Instance {
+    name: String,
+    r#in: bool,
+    why: String,
+    notes: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Problem {
+    path: String,
+    reason: String,
+}
+
+/// A registration of this process.
+#[derive(Debug, Serialize)]
+struct Local {
+    registry: String,
+    service: String,
+    /// None where no address is known to register it at.
+    znode: Option<String>,
+    state: &'static str,
+    reason: Option<String>,
+    is_registered: bool,
+    checks: Vec<Check>,
+}
+
+#[derive(Debug, Serialize)]
+#[allow(clippy::struct_field_names)] // the names are the JSON's
+struct Check {
+    check: String,
+    state: &'static str,
+    said: String,
+}
+
+/// The form of an explanation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Text,
+    Json,
+}
+
+/// Why `?name=` is answered as it is, for `?type=`, in the form `?as=` says.
+pub(super) fn explain(sources: &Sources, server: &Server, query: Option<&str>) -> Result<(Form, String), Refusal> {
+    let [name, rtype, form] = parameters(query, ["name", "type", "as"], "`name`, `type` and `as`")?;
+    let asked = name.ok_or_else(|| Refusal::bad("`name` is missing".to_owned()))?;
+    let form = match form.as_deref() {
+        None | Some("text") => Form::Text,
+        Some("json") => Form::Json,
+        Some(other) => return Err(Refusal::bad(format!("there is no form `{other}`, only text and json"))),
+    };
+    let wanted = rtype.map(|word| {
+        export::number(&word).ok_or_else(|| Refusal::bad(format!("there is no type `{word}`; write TYPE65 for others")))
+    });
+    let wanted = wanted.transpose()?;
+    let Meant { names, mut notes } = meant::find(sources, &asked, wanted)?;
+    let mut explained: Vec<OfName> = names
+        .iter()
+        .filter_map(|(name, rtype)| Some(of_name(sources, sources.zones.find(name.wire())?, name, *rtype)))
+        .collect();
+    if explained.is_empty() && notes.is_empty() {
+        notes.push(outside(sources));
+    }
+    // Of several zones, those that have the name.
+    if explained.len() > 1 && explained.iter().any(|one| !one.is_nothing()) {
+        explained.retain(|one| !one.is_nothing());
+    }
+    let did_you_mean = if explained.iter().all(OfName::is_nothing) { meant::near(sources, &asked) } else { None };
+    let rtype = export::mnemonic(wanted.unwrap_or(rtype::A));
+    let explanation = Explanation { server, asked, r#type: rtype, notes, names: explained, did_you_mean };
+    let text = match form {
+        Form::Text => words::render(&explanation),
+        Form::Json => serde_json::to_string(&explanation)
+            .map_err(|error| Refusal::failed(format!("cannot write the answer as JSON: {error}")))?,
+    };
+    Ok((form, text))
+}
+
+/// What becomes of names that no zone of ours has.
+fn outside(sources: &Sources) -> String {
+    let fate = match sources.forwarder.as_ref().filter(|forwarder| forwarder.is_on()) {
+        None => "REFUSED".to_owned(),
+        Some(forwarder) => format!(
+            "for clients that allow_recursion allows it is forwarded, to the first of these that answers; others are \
+             REFUSED\n{}",
+            forwarder.describe().trim_end()
+        ),
+    };
+    format!("no zone of this server has the name: {fate}")
+}
+
+fn of_name(sources: &Sources, zone: &Zone, name: &Name, rtype: u16) -> OfName {
+    let data = |rtype, rdata: &[u8]| format!("{} {}", export::mnemonic(rtype), export::data(rtype, rdata));
+    let answer = explain::answer(zone, name, rtype, &data);
+    let in_file = in_file(sources, zone, name);
+    let winner = in_file.iter().find(|placed| {
+        placed.owner == *name && (placed.rtype == rtype || [rtype::CNAME, rtype::DNAME].contains(&placed.rtype))
+    });
+    let mut registries = Vec::new();
+    for source in &sources.registries {
+        let Some(mut explained) = source.reader.explain(zone.origin(), name) else { continue };
+        if let Some(placed) = winner {
+            explained.sources.iter_mut().for_each(|one| one.hide(&format!("the zone file, {}", placed.place)));
+        }
+        let report = source.status.report();
+        registries.push(OfRegistry {
+            registry: source.name.clone(),
+            mirror: report.phase.as_str(),
+            age_s: report.fresh_at.map(|at| at.elapsed().as_secs()),
+            known: explained.known,
+            services: explained.sources.iter().map(|one| service(one, &source.reader)).collect(),
+            sources: explained.sources,
+        });
+    }
+    OfName {
+        name: name.to_string(),
+        r#type: export::mnemonic(rtype),
+        zone: zone.origin().to_string(),
+        answer: answer.lines().map(str::to_owned).collect(),
+        zone_file: in_file.into_iter().map(InFile::new).collect(),
+        registries,
+        this_host: local(sources, name),
+    }
+}
+
+fn service(source: &Source, reader: &crate::publish::registry::Reader) -> Service {
+    let of = |harm: Harm| {
+        let those = source.malformed.iter().filter(|one| one.harm == harm);
+        those.map(|one| Problem { path: one.path.clone(), reason: one.reason.clone() }).collect()
+    };
+    Service {
+        path: source.path.clone(),
+        names: reader.names(&source.service).iter().map(ToString::to_string).collect(),
+        form: source.form.clone(),
+        hidden_by: source.hidden_by.clone(),
+        notes: source.notes.clone(),
+        instances: source
+            .instances
+            .iter()
+            .map(|one| Instance {
+                name: one.name.clone(),
+                r#in: one.is_in,
+                why: one.words.clone(),
+                notes: one.notes.clone(),
+            })
+            .collect(),
+        lost: of(Harm::Lost),
+        doubtful: of(Harm::Doubtful),
+    }
+}
+
+/// The records of a zone's file that decide about a name: its own, those of cuts and redirections above it, and, where it
+/// does not exist, the wildcards that may stand for it.
+fn in_file(sources: &Sources, zone: &Zone, name: &Name) -> Vec<Placed> {
+    let origin = zone.origin();
+    let Some((_, status)) = sources.files.iter().find(|(of, _)| *of == origin.to_string()) else { return Vec::new() };
+    let table = zone.load();
+    let exists = table.get(name.wire()).is_some();
+    let mut placed = file::places(&status.report().path, origin, &|owner| {
+        let above = owner.labels().next().filter(|label| *label == b"*").and_then(|_| owner.parent());
+        let stands_for = !exists && above.is_some_and(|above| name.is_at_or_below(&above));
+        name.is_at_or_below(owner) || stands_for
+    });
+    let cuts = [rtype::NS, rtype::DNAME];
+    placed.retain(|one| {
+        one.owner == *name || !name.is_at_or_below(&one.owner) || (cuts.contains(&one.rtype) && one.owner != *origin)
+    });
+    placed.truncate(MOST_PLACES);
+    placed
+}
+
+impl InFile {
+    fn new(Placed { owner, rtype, place }: Placed) -> Self {
+        Self { place, name: owner.to_string(), r#type: export::mnemonic(rtype) }
+    }
+}
+
+/// Services that this process registers and that have the name, or would have it.
+fn local(sources: &Sources, name: &Name) -> Vec<Local> {
+    let mut found = Vec::new();
+    for (registry, status) in &sources.announcements {
+        let Some(source) = sources.registries.iter().find(|source| source.name == *registry) else { continue };
+        let has_name = |service: &str| {
+            source.reader.owners(service).iter().any(|owner| name.is_at_or_below(owner))
+                || source.reader.names(service).contains(name)
+        };
+        let now = Instant::now();
+        let checks = status.checks();
+        let of = |service: &str| {
+            let those = checks.iter().filter(|check| check.service == service);
+            those
+                .map(|check| {
+                    let standing = now.saturating_duration_since(check.since).as_secs();
+                    let said = format!("for {standing}s: {}", check.words());
+                    Check { check: check.check.clone(), state: check.state.as_str(), said }
+                })
+                .collect::<Vec<_>>()
+        };
+        let registrations = status.registrations();
+        for one in registrations.iter().filter(|one| has_name(&one.service)) {
+            found.push(Local {
+                registry: registry.clone(),
+                service: one.service.clone(),
+                znode: Some(one.path.to_string()),
+                state: one.state.as_str(),
+                reason: one.state.reason(),
+                is_registered: one.state == State::Registered,
+                checks: of(&one.service),
+            });
+        }
+        let is_without = |service: &String| !registrations.iter().any(|one| one.service == *service);
+        for service in status.services().into_iter().filter(|service| is_without(service) && has_name(service)) {
+            found.push(Local {
+                registry: registry.clone(),
+                znode: None,
+                state: "waiting",
+                reason: Some("this host has no address to register it at".to_owned()),
+                is_registered: false,
+                checks: of(&service),
+                service,
+            });
+        }
+    }
+    found
+}
+
+impl OfName {
+    /// Whether nobody knows the name.
+    fn is_nothing(&self) -> bool {
+        let is_source = |one: &OfRegistry| one.known.is_some() || !one.services.is_empty();
+        self.answer.iter().any(|line| line.starts_with("answer: NXDOMAIN"))
+            && self.zone_file.is_empty()
+            && self.this_host.is_empty()
+            && !self.registries.iter().any(is_source)
+    }
+}
