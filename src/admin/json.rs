@@ -176,6 +176,8 @@ struct Counted {
     events: u64,
     reads: u64,
     torn: u64,
+    missed: u64,
+    rights: u64,
 }
 
 /// A node that could not be understood, or a property of one.
@@ -303,7 +305,8 @@ impl<'a> Upstream<'a> {
 impl<'a> Registry<'a> {
     fn new(registry: &'a snapshot::Registry) -> Self {
         let report = &registry.report;
-        let Counters { sessions, failed_connects, epochs, syncs, events, reads, torn, .. } = report.counters;
+        let Counters { sessions, failed_connects, epochs, syncs, events, reads, torn, missed, rights, .. } =
+            report.counters;
         Self {
             name: &registry.name,
             ensemble: &report.ensemble,
@@ -315,7 +318,7 @@ impl<'a> Registry<'a> {
             age_s: registry.age.map(rounded),
             trouble: report.trouble.as_deref(),
             zones: &registry.zones,
-            counters: Counted { sessions, failed_connects, epochs, syncs, events, reads, torn },
+            counters: Counted { sessions, failed_connects, epochs, syncs, events, reads, torn, missed, rights },
             znodes: report.znodes,
             bytes: report.bytes,
             malformed_total: registry.malformed_total,

@@ -126,7 +126,17 @@ fn reads(registries: &[Registry], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
     count("registry_synced_epochs", "Complete reads that ended in a live mirror", |counters| counters.syncs)?;
     count("registry_events", "Watch events about znodes", |counters| counters.events)?;
     count("registry_reads", "Znodes and child lists read", |counters| counters.reads)?;
-    count("registry_torn_reads", "Services read once more as they changed meanwhile", |counters| counters.torn)
+    count("registry_torn_reads", "Services read once more as they changed meanwhile", |counters| counters.torn)?;
+    let differences = registries.iter().flat_map(|one| {
+        let Counters { missed, rights, .. } = one.report.counters;
+        let label = |kind| [("registry", one.name.as_str()), ("kind", kind)];
+        [(label("missed"), missed), (label("rights"), rights)]
+    });
+    sheet.counters(
+        "mirror_differences",
+        "Znodes that had changed without an event: events that were missed, rights that were changed",
+        differences,
+    )
 }
 
 /// Of the registries that have a guard: what it holds back.

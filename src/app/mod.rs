@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use rustix::process::{Resource, getrlimit};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -82,6 +82,8 @@ pub struct App {
     services: Vec<(String, announce::Services)>,
     /// What fills the zones of each registry.
     publishers: Vec<(String, Publisher)>,
+    /// Time between two verifications of each registry's mirror.
+    verifications: Vec<(String, watch::Sender<Duration>)>,
     /// What the DNS server goes by, where there is one.
     server: Option<Dns>,
     /// What it was started with.
@@ -144,6 +146,7 @@ impl App {
             tcp: budget.tcp,
             services: Vec::new(),
             publishers: Vec::new(),
+            verifications: Vec::new(),
             server: None,
             config: config.clone(),
             withdraw: CancellationToken::new(),

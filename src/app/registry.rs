@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::Context;
+use tokio::sync::watch;
 
 use super::files::Seed;
 use super::{App, ZoneOf, lock};
@@ -82,6 +83,11 @@ impl App {
             let (root, timeout) = (layout.root.clone(), registry.keeper.session_timeout);
             let mut driver = Driver::new(ensemble.clone(), root, timeout, publisher.clone());
             driver = driver.holding(registry.keeper.hold);
+            if let Source::ZooKeeper(_) = registry.keeper.source {
+                let (period, followed) = watch::channel(registry.keeper.verify);
+                self.verifications.push((registry.name.clone(), period));
+                driver = driver.verifying(followed);
+            }
             if let Some(file) = &registry.keeper.cache_file {
                 driver = driver.with_cache(file.clone(), registry.keeper.cache_refresh());
             }

@@ -54,6 +54,11 @@ impl App {
                 publisher.take(wishes(&config, registry));
             }
         }
+        for (name, period) in &self.verifications {
+            if let Some(registry) = config.registries.iter().find(|registry| registry.name == *name) {
+                period.send_if_modified(|period| std::mem::replace(period, registry.keeper.verify) != *period);
+            }
+        }
         for part in self.config.fixed_differences(&config) {
             warn!("{part} is not what it was: that takes effect at the next start");
             let _ = writeln!(taken, "takes effect at the next start: {part}");

@@ -359,7 +359,11 @@ impl Config {
             }
         };
         let fixed = |registries: &[Registry]| -> Vec<Registry> {
-            registries.iter().map(|registry| Registry { linger: Duration::ZERO, ..registry.clone() }).collect()
+            let fixed = |registry: &Registry| {
+                let keeper = keeper::config::Config { verify: Duration::ZERO, ..registry.keeper.clone() };
+                Registry { keeper, linger: Duration::ZERO, ..registry.clone() }
+            };
+            registries.iter().map(fixed).collect()
         };
         let zones = |config: &Self| -> Vec<zone::config::Config> {
             config.zones.iter().map(zone::config::Config::fixed).collect()

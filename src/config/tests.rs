@@ -122,6 +122,19 @@ fn every_key_that_can_be_set_is_in_the_template() {
 }
 
 #[test]
+fn the_time_between_two_verifications_has_bounds_and_can_be_reloaded() {
+    let with = |verify: &str| format!("[registry.main]\nmemory = \"a\"\n{verify}\n[admin]\n");
+    assert_eq!(read(&with("")).registries[0].keeper.verify, Duration::from_secs(600));
+    let off = read(&with("verify = \"0s\""));
+    assert_eq!(off.registries[0].keeper.verify, Duration::ZERO);
+    assert_eq!(off.fixed_differences(&read(&with("verify = \"1h\""))), Vec::<String>::new());
+    for bad in ["10ms", "30d"] {
+        let report = problems(&with(&format!("verify = \"{bad}\"")));
+        assert!(report.contains("`verify` must be from 1s to 7d"), "{report}");
+    }
+}
+
+#[test]
 fn a_guard_is_there_only_where_its_table_is() {
     let with = |guard: &str| format!("[registry.main]\nmemory = \"a\"\n{guard}\n[admin]\n");
     assert_eq!(read(&with("")).registries[0].guard, None);

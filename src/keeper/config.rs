@@ -24,6 +24,8 @@ pub struct Config {
     pub missing_root: MissingRoot,
     /// How long an ensemble that is older than what was seen of it is not believed.
     pub hold: Duration,
+    /// Time from one verification of the mirror to the next; zero for none.
+    pub verify: Duration,
     /// Where the last known registry is kept for a start without ZooKeeper; none keeps none.
     pub cache_file: Option<PathBuf>,
 }
@@ -60,6 +62,9 @@ pub enum Source {
 /// Bounds of the session time-out: below, a slow network looks like death; above, the dead stay in DNS for too long.
 const SESSION_TIMEOUT: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);
 
+/// Bounds of the time between two verifications.
+const VERIFY: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=MAX_PERIOD;
+
 /// The longest that an ensemble is not believed.
 const MAX_PERIOD: Duration = Duration::from_secs(7 * 86_400);
 
@@ -77,6 +82,7 @@ impl Config {
             max_stale: Duration::from_secs(86_400),
             missing_root: MissingRoot::Wait,
             hold: Duration::from_secs(300),
+            verify: Duration::from_secs(600),
             security: security::Config::default(),
             cache_file: None,
         }
@@ -118,6 +124,13 @@ impl Config {
                 config.hold = value;
             } else {
                 section.problems().add(span, "`hold` must be at most 7d");
+            }
+        }
+        if let Some(Located { value, span }) = section.located::<Duration>("verify") {
+            if value.is_zero() || VERIFY.contains(&value) {
+                config.verify = value;
+            } else {
+                section.problems().add(span, "`verify` must be from 1s to 7d, or \"0s\" for never");
             }
         }
         config.security = security::Config::read(section);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::FutureExt;
 use futures_util::future::select_all;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -16,6 +17,7 @@ use super::mirror::{Action, Counters, Input, Limits, Mirror, Phase, Siblings, To
 use super::outage::Outage;
 use super::session::{Ensemble, Event, Read, Reply, Session, Watch};
 use super::tree::Tree;
+use super::verify::Verification;
 use super::{Cause, Error, Path, mirror, trouble};
 
 /// Who is shown the mirrored tree.
@@ -139,6 +141,8 @@ pub struct Driver<E: Ensemble, O> {
     restored_from: Option<PathBuf>,
     /// The trouble with the registry, as it was logged last.
     troubles: trouble::Log,
+    /// Time between two verifications; none for none, ever.
+    verify: Option<watch::Receiver<Duration>>,
 }
 
 /// The cache file: how it is to be kept, and who keeps it once the driver runs.
@@ -199,6 +203,7 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
             cache: None,
             restored_from: None,
             troubles: trouble::Log::default(),
+            verify: None,
         }
     }
 
@@ -206,6 +211,11 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
     pub fn holding(mut self, hold: Duration) -> Self {
         self.mirror = self.mirror.holding(hold);
         self
+    }
+
+    /// Reads everything again on a session of its own, a round each `period`, and repairs what differs. Zero stops that.
+    pub fn verifying(self, period: watch::Receiver<Duration>) -> Self {
+        Self { verify: Some(period), ..self }
     }
 
     /// Keeps the last known tree in the file at `path`, and begins with it. An unchanged file is written again after
@@ -232,6 +242,7 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
         // The connect is under way while the cache is read.
         self.act();
         self.restore();
+        let mut differing = self.verify(&stop);
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // Asked first: what is done between two waits may take long, and the runtime may be ending.
@@ -252,12 +263,28 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
                         Err(_) => {}
                     }
                 }
+                Some(paths) = differing.recv() => {
+                    self.waiting_events();
+                    self.feed(Input::Differs(paths));
+                }
                 _ = tick.tick() => {
                     self.feed(Input::Tick);
                     self.observe();
                 }
             }
         }
+    }
+
+    /// Begins to verify, where that is wanted. Returns the paths that differ, as they are found.
+    fn verify(&mut self, stop: &CancellationToken) -> mpsc::Receiver<Vec<Path>> {
+        let (differing, found) = mpsc::channel(1);
+        if let Some(period) = self.verify.take() {
+            let (tree, status) = (self.tree(), self.status());
+            // A thread of its own, so that its replies are in no event's way.
+            let ensemble = self.ensemble.clone().for_reading();
+            tokio::spawn(Verification { ensemble, tree, status, period, differing }.run(stop.clone()));
+        }
+        found
     }
 
     /// Takes in an event and all that wait behind it, so that a burst becomes few requests.
@@ -407,6 +434,7 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
                         Done::Replied(epoch, batch, replies)
                     });
                 }
+                Action::Untold(paths) => trouble::log_untold(&self.ensemble, &paths),
                 Action::Publish(changed) => {
                     let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner);
                     if self.phase != Phase::Live {

@@ -49,6 +49,7 @@ mod refused;
 #[cfg(test)]
 mod sabotage;
 mod showing;
+mod untold;
 mod weights;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -61,7 +62,7 @@ use doubt::Doubt;
 use groups::Group;
 pub use groups::{Siblings, Together};
 pub use limits::{Limits, delays};
-pub use message::{Action, Input};
+pub use message::{Action, Difference, Input};
 pub use phase::Phase;
 use reading::Busy;
 #[cfg(test)]
@@ -91,6 +92,10 @@ pub struct Counters {
     pub torn: u64,
     /// Times that the ensemble was found to be older than what was seen of it.
     pub went_back: u64,
+    /// Znodes that had changed without an event, although there is one for such a change.
+    pub missed: u64,
+    /// Znodes that the session may read and could not, or the other way round.
+    pub rights: u64,
 }
 
 /// The state machine. See the module's text.
@@ -147,6 +152,8 @@ pub struct Mirror {
     trouble: Option<Error>,
     /// Paths below which all is to be read again, as soon as nothing there is being read.
     rescans: BTreeMap<Path, Instant>,
+    /// Changes that no event told of.
+    untold: untold::Untold,
     /// When what is missing or refused is read again, and behind which path to go on.
     recheck_at: Instant,
     rechecked: Option<Path>,
@@ -189,6 +196,7 @@ impl Mirror {
             counters: Counters::default(),
             trouble: None,
             rescans: BTreeMap::new(),
+            untold: untold::Untold::default(),
             recheck_at: now,
             rechecked: None,
             doubt: Doubt::default(),
@@ -241,7 +249,7 @@ impl Mirror {
             // Answers from an epoch that has ended say nothing about this one.
             Input::Armed(..) | Input::Synced(..) | Input::Joined(..) | Input::Replied(..) => {}
             Input::Event(event) => self.event(now, event),
-            Input::Differs(paths) => self.differs(now, paths),
+            Input::Differs(paths) => self.differs(now, paths, tree),
             Input::Tick => self.tick(now, tree),
         }
         let is_idle = self.queue.is_empty() && self.in_flight == 0;
@@ -250,6 +258,7 @@ impl Mirror {
         }
         if self.phase == Phase::Live {
             self.begin_rescans(now, tree);
+            self.finish_untold();
         }
     }
 

@@ -3,6 +3,7 @@
 //!
 //! - [`session`]: what the program needs of an ensemble, as traits; [`zookeeper`] and [`memory`] implement them.
 //! - [`mirror`]: the decisions of mirroring, pure; [`driver`] does its I/O; [`tree`] is what it keeps.
+//! - [`verify`]: proof that the mirror has missed nothing, on a session of its own.
 //! - [`security`]: credentials and certificates; [`outage`]: the lines of an outage in the log.
 //! - [`trouble`]: words for what is wrong with a registry.
 //! - [`cache`]: the last known tree in a file, for a start while the ensemble is away.
@@ -26,6 +27,7 @@ mod size;
 pub mod text;
 pub mod tree;
 pub mod trouble;
+pub mod verify;
 pub mod zookeeper;
 
 use std::fmt;

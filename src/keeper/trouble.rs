@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use super::Path;
+use super::mirror::Difference;
 use super::session::Ensemble;
 use super::tree::{Root, Tree};
 
@@ -42,6 +43,25 @@ pub(super) fn of_parts(ensemble: &impl Ensemble, parts: &[Path]) -> Option<Strin
 /// The trouble with an ensemble whose zxid went back.
 pub(super) fn went_back(ensemble: &impl Ensemble) -> String {
     format!("{} is not the ensemble it was (zxid went back)", ensemble.describe())
+}
+
+/// Logs znodes that had changed without an event.
+pub(super) fn log_untold(ensemble: &impl Ensemble, paths: &[(Path, Difference)]) {
+    for kind in [Difference::Missed, Difference::Rights] {
+        let of_kind = || paths.iter().filter(|(_, difference)| *difference == kind);
+        let named: Vec<String> = of_kind().take(NAMED).map(|(path, _)| ensemble.full_path(path)).collect();
+        let (znodes, paths) = (of_kind().count(), named.join(" "));
+        match kind {
+            _ if znodes == 0 => {}
+            Difference::Missed => {
+                warn!(
+                    znodes,
+                    paths, "missed events: znodes had changed without one, and were read again; please report this"
+                );
+            }
+            Difference::Rights => info!(znodes, paths, "the rights to read znodes have changed"),
+        }
+    }
 }
 
 /// The trouble that was logged last.

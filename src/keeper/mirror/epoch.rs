@@ -60,10 +60,11 @@ impl Mirror {
         self.scan_at = None;
         self.joining.clear();
         self.rescans.clear();
+        self.untold.clear();
         self.doubt.begin();
         self.in_flight = 0;
         self.probing = false;
-        self.actions.retain(|action| matches!(action, Action::Publish(_)));
+        self.actions.retain(|action| matches!(action, Action::Publish(_) | Action::Untold(_)));
         if self.phase == Phase::Live {
             self.publish_now();
         }
@@ -77,6 +78,7 @@ impl Mirror {
                     return;
                 }
                 self.counters.events += 1;
+                self.told(&path);
                 self.mark(now, path);
             }
             Event::Disconnected if self.phase != Phase::Offline => self.suspend(now),

@@ -29,7 +29,7 @@ pub enum Input {
     Outside(BTreeSet<Path>),
     /// The watch said something.
     Event(Event),
-    /// A verification found these paths to differ from the tree, though no event says so.
+    /// A verification read these paths twice and found them to differ from the tree.
     Differs(Vec<Path>),
     /// Time has passed. At least once a second.
     Tick,
@@ -55,4 +55,15 @@ pub enum Action {
     Read(u32, Vec<Read>),
     /// Show the readers the tree as it is now; these paths changed since the last time.
     Publish(BTreeSet<Path>),
+    /// Tell of these, which changed without an event.
+    Untold(Vec<(Path, Difference)>),
+}
+
+/// Why a znode changed without an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Difference {
+    /// An event was missed.
+    Missed,
+    /// The session may read what it could not, or the other way round: that raises none.
+    Rights,
 }

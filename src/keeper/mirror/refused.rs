@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::time::{Duration, Instant};
 
+use super::Mirror;
 #[cfg(test)]
 use super::Sabotage;
-use super::{Mirror, Phase};
 use crate::keeper::Path;
 use crate::keeper::tree::{Entry, Root, Tree};
 
@@ -40,18 +40,14 @@ impl Mirror {
             state.into_iter().partition(|(path, entry)| is_news(path, entry));
         // What is below one of them comes with it.
         for path in again.into_keys() {
+            // The root's coming is told of.
+            if tree.refusal(path.as_str()).is_some() {
+                self.expect_untold(&path, tree);
+            }
             self.rescans.entry(path).or_insert(now);
         }
         let is_rescanned = |path: &Path| self.rescans.keys().any(|root| path.below(root).is_some());
         state.into_iter().filter(|(path, _)| self.rescans.is_empty() || !is_rescanned(path)).collect()
-    }
-
-    /// A verification found these to differ.
-    pub(super) fn differs(&mut self, now: Instant, paths: Vec<Path>) {
-        if self.phase == Phase::Live {
-            let mirrored: Vec<Path> = paths.into_iter().filter(|path| self.is_mirrored(path)).collect();
-            self.rescans.extend(mirrored.into_iter().map(|path| (path, now)));
-        }
     }
 
     /// Begins to read parts again of which nothing is being read now.
@@ -85,7 +81,9 @@ impl Mirror {
             return;
         }
         self.recheck_at = now + self.limits.recheck;
-        if tree.root(&self.root) != Root::Present {
+        let is_awaited = self.is_joining(&self.root) || self.rescans.contains_key(&self.root);
+        if tree.root(&self.root) != Root::Present && !is_awaited && !self.is_moving(&self.root) {
+            self.expect_untold(&self.root.clone(), tree);
             self.mark(now, self.root.clone());
         }
         let from = self.rechecked.take();

@@ -23,4 +23,6 @@ pub(in crate::keeper) enum Sabotage {
     NoRescan,
     /// An ensemble that is older than what was seen of it is believed at once.
     BelieveOld,
+    /// What a verification found is taken for missed, whether an event came meanwhile or not.
+    ForgetTold,
 }

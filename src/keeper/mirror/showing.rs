@@ -68,11 +68,15 @@ impl Mirror {
             tree.see_root();
         }
         self.keep(path, entry.as_ref(), tree);
+        let difference = self.untold.difference(path, entry.as_ref(), tree);
         let is_changed = match entry {
             Some(entry) => tree.put(path, entry, self.epoch),
             None => tree.remove(path),
         };
         if is_changed {
+            if let Some(difference) = difference {
+                self.count_untold(path, difference);
+            }
             self.changed.insert(path.clone());
             self.changed_since.get_or_insert(now);
         }

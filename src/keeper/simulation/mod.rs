@@ -10,6 +10,8 @@
 //! 3. What is seen through links is what is there, also outside of the root.
 //! 4. At most one read of a path is outstanding; no batch is beyond the limits.
 //! 5. Delays between failing connects grow.
+//! 6. A verification repairs what lost events did not tell, and reports nothing as missed where none was lost.
+//! 7. What may not be read any more stays as it was; an ensemble that went back is not shown for a while.
 //!
 //! `tests/run --seeds N simulation`, or `ZONEKEEPER_SEEDS=N cargo test simulation`, explores more. A failing seed is run
 //! again, cut down to the fewest steps that still fail, and printed as the list of everything that happened in it.
@@ -17,7 +19,10 @@
 mod herd;
 mod links;
 mod readers;
+mod restores;
+mod rights;
 mod server;
+mod verify;
 mod world;
 mod writers;
 
@@ -46,6 +51,12 @@ struct Script {
     deaf: bool,
     /// Mixtures are looked for although things overtake each other.
     strict: bool,
+    /// Everything is verified on another session, all the while.
+    verify: bool,
+    /// Znodes become unreadable, and readable again, without an event.
+    rights: bool,
+    /// The ensemble is restored from backups.
+    restores: bool,
 }
 
 /// What the lives of a run met.
@@ -131,6 +142,46 @@ fn what_is_seen_through_links_is_what_is_there_wherever_they_lead() {
 #[test]
 fn a_service_that_is_written_without_rest_is_followed_and_never_shown_as_a_mixture() {
     explore(Script { restless: true, ..Script::default() }, seeds() / 50);
+}
+
+#[test]
+fn a_verification_repairs_what_lost_events_did_not_tell() {
+    explore(Script { verify: true, lose_events: true, ..Script::default() }, seeds() / 2);
+}
+
+#[test]
+fn a_verification_finds_no_missed_event_where_none_was_lost() {
+    explore(Script { verify: true, ..Script::default() }, seeds() / 2);
+}
+
+#[test]
+fn what_may_not_be_read_stays_as_it_was_and_is_read_whole_once_it_may() {
+    explore(Script { rights: true, ..Script::default() }, seeds() / 2);
+}
+
+#[test]
+fn a_restored_ensemble_is_not_shown_for_a_while_and_then_as_it_is() {
+    explore(Script { restores: true, ..Script::default() }, seeds() / 4);
+}
+
+#[test]
+fn taking_an_event_that_came_for_a_missed_one_would_be_caught() {
+    assert!(caught(Script { sabotage: Some(Sabotage::ForgetTold), verify: true, ..Script::default() }).is_some());
+}
+
+#[test]
+fn forgetting_what_may_not_be_read_any_more_would_be_caught() {
+    assert!(caught(Script { sabotage: Some(Sabotage::ForgetRefused), rights: true, ..Script::default() }).is_some());
+}
+
+#[test]
+fn showing_what_may_be_read_again_without_what_is_below_it_would_be_caught() {
+    assert!(caught(Script { sabotage: Some(Sabotage::NoRescan), rights: true, ..Script::default() }).is_some());
+}
+
+#[test]
+fn believing_a_restored_ensemble_at_once_would_be_caught() {
+    assert!(caught(Script { sabotage: Some(Sabotage::BelieveOld), restores: true, ..Script::default() }).is_some());
 }
 
 #[test]

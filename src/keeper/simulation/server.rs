@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::world::{Coming, World};
+use super::world::{Coming, World, Znodes};
 use crate::keeper::mirror::{Action, Input};
 use crate::keeper::session::{Event, Read, Reply};
 use crate::keeper::{Error, Stat, Znode};
@@ -61,7 +61,7 @@ impl World {
         }
     }
 
-    fn expire(&mut self) {
+    pub(super) fn expire(&mut self) {
         if self.session {
             self.say(|| "expire".into());
             self.drop_session();
@@ -87,7 +87,7 @@ impl World {
             Action::Join(epoch, root) => Input::Joined(epoch, root, Err(error())),
             Action::Sync(epoch) => Input::Synced(epoch, Err(error())),
             Action::Read(epoch, batch) => Input::Replied(epoch, batch, Err(error())),
-            Action::Connect { .. } | Action::Publish(_) | Action::Leave(_) => return,
+            Action::Connect { .. } | Action::Publish(_) | Action::Untold(_) | Action::Leave(_) => return,
         };
         let due = if broken { self.now } else { self.now + TIMEOUT };
         self.coming.push(Coming { due, what });
@@ -101,11 +101,16 @@ impl World {
     }
 
     fn read(&self, read: &Read) -> Reply {
-        let znodes = self.lagging.as_ref().unwrap_or(&self.znodes);
+        self.read_of(self.lagging.as_ref().unwrap_or(&self.znodes), read)
+    }
+
+    /// The reply of a server that has these znodes.
+    pub(super) fn read_of(&self, znodes: &Znodes, read: &Read) -> Reply {
         let path = read.path();
         let children = znodes.keys().filter(|other| other.parent() == Some(path.as_str()));
         match (read, znodes.get(path)) {
             (_, None) => Reply::Failed(Error::NoNode),
+            _ if self.refused.contains(path) => Reply::Failed(Error::NoAuth),
             (Read::Node(_), Some((data, czxid, mzxid))) => {
                 let num_children = i32::try_from(children.count()).unwrap();
                 let stat = Stat { czxid: *czxid, mzxid: *mzxid, num_children, ..Stat::default() };
@@ -150,7 +155,7 @@ impl World {
                     self.send(Input::Replied(epoch, batch, Ok(replies)), slow);
                 }
                 Action::Leave(root) => drop(self.watched.remove(&root)),
-                Action::Connect { .. } | Action::Publish(_) => {}
+                Action::Connect { .. } | Action::Publish(_) | Action::Untold(_) => {}
             }
         }
     }

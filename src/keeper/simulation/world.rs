@@ -12,6 +12,7 @@ use super::{Script, links};
 use crate::keeper::mirror::{Action, Input, Limits, Mirror, Phase, Sabotage, Together, delays};
 use crate::keeper::session::{Event, Read};
 use crate::keeper::tree::{Entry, Tree};
+use crate::keeper::verify::Round;
 use crate::keeper::{Error, Path};
 
 /// Something on its way between mirror and server, and when it may arrive at the earliest.
@@ -32,6 +33,13 @@ pub(super) struct World {
     /// Whether things go wrong and znodes are written.
     pub(super) is_stormy: bool,
     history: History,
+    /// Znodes that the mirror's sessions may not read. Nothing is told of them, nor of what is below.
+    pub(super) refused: BTreeSet<Path>,
+    /// Those of them that the mirror had read before, by the transaction that created each.
+    pub(super) kept: BTreeMap<Path, i64>,
+    /// The verification under way, and the epoch that it is in.
+    pub(super) round: Round,
+    pub(super) verified_in: Option<u64>,
     /// What the connected server knows: an older state while it lags.
     pub(super) lagging: Option<Znodes>,
     pub(super) missed_while_lagging: Vec<Path>,
@@ -47,10 +55,10 @@ pub(super) struct World {
     pub(super) requests: VecDeque<Coming<Action>>,
     /// To the mirror.
     pub(super) coming: Vec<Coming<Input>>,
-    mirror: Mirror,
-    tree: Tree,
-    readers: Readers,
-    outside: BTreeSet<Path>,
+    pub(super) mirror: Mirror,
+    pub(super) tree: Tree,
+    pub(super) readers: Readers,
+    pub(super) outside: BTreeSet<Path>,
     pub(super) outstanding: BTreeMap<Path, u32>,
     batch_paths: usize,
     pub(super) delays: Vec<Duration>,
@@ -109,6 +117,10 @@ impl World {
             znodes: BTreeMap::new(),
             is_stormy: false,
             history: History::default(),
+            refused: BTreeSet::new(),
+            kept: BTreeMap::new(),
+            round: Round::default(),
+            verified_in: None,
             lagging: None,
             missed_while_lagging: Vec::new(),
             session: false,
@@ -138,26 +150,45 @@ impl World {
     /// Storms and quiet, in turns, until `steps` are used up.
     pub(super) fn live(&mut self, steps: usize) -> Result<(), String> {
         self.feed(Input::Tick);
-        if self.script.restless {
-            return self.live_restlessly(steps);
+        match self.script {
+            Script { restless: true, .. } => return self.live_restlessly(steps),
+            Script { rights: true, .. } => return self.live_with_rights(steps),
+            Script { restores: true, .. } => return self.live_through_restores(steps),
+            _ => {}
         }
         let mut left = steps;
         for _ in 0..3 {
-            self.is_stormy = true;
-            for _ in 0..self.rng.usize(10..60) {
-                if left == 0 {
-                    break;
-                }
-                left -= 1;
-                match self.rng.u8(..10) {
-                    0..4 => self.write(),
-                    4 => self.disturb(),
-                    _ => self.step(),
-                }
+            self.storm(&mut left);
+            if self.script.verify {
+                self.settle_verified()?;
+            } else {
+                self.settle()?;
             }
-            self.settle()?;
         }
         Ok(())
+    }
+
+    /// Writes and trouble, of `left` steps at most.
+    pub(super) fn storm(&mut self, left: &mut usize) {
+        self.is_stormy = true;
+        for _ in 0..self.rng.usize(10..60) {
+            if *left == 0 {
+                break;
+            }
+            *left -= 1;
+            match self.rng.u8(..10) {
+                0..4 => self.write(),
+                4 => self.disturb(),
+                _ => self.step(),
+            }
+            if self.script.verify {
+                if self.rng.u8(..8) == 0 {
+                    // The mirror has been busy, and what differed is read again.
+                    self.now += Duration::from_millis(400);
+                }
+                self.verify();
+            }
+        }
     }
 
     /// Writes one service at every step, once all is well: readers must follow all the same.
@@ -204,7 +235,7 @@ impl World {
     }
 
     pub(super) fn tell(&mut self, path: &Path) {
-        let is_watched = self.watched.iter().any(|root| path.below(root).is_some());
+        let is_watched = self.watched.iter().any(|root| path.below(root).is_some()) && !self.is_hidden(path);
         if self.connection.is_some() && self.armed == self.connection && is_watched {
             if self.script.lose_events && self.rng.u8(..50) == 0 {
                 return;
@@ -282,13 +313,14 @@ impl World {
         self.publishes += 1;
         let outside = self.outside.clone();
         let never = self.readers.publish(&self.tree, paths, &self.history, &|path| is_mirrored(&outside, path));
-        if !self.script.overtaking || self.script.strict {
+        let is_in_order = !self.script.overtaking && !self.script.rights && !self.script.lose_events;
+        if is_in_order || self.script.strict {
             self.mixture = self.mixture.take().or(never.into_iter().next());
         }
     }
 
     /// Time goes on, things arrive.
-    fn step(&mut self) {
+    pub(super) fn step(&mut self) {
         self.now += Duration::from_millis(self.rng.u64(1..20));
         if self.connect_due.is_some_and(|due| due <= self.now) {
             self.connect_due = None;
@@ -310,7 +342,12 @@ impl World {
     }
 
     /// Lets the world fall quiet, then compares.
-    fn settle(&mut self) -> Result<(), String> {
+    pub(super) fn settle(&mut self) -> Result<(), String> {
+        self.fall_quiet()?;
+        self.compare()
+    }
+
+    pub(super) fn fall_quiet(&mut self) -> Result<(), String> {
         self.say(|| "settle".into());
         self.is_stormy = false;
         for round in 0.. {
@@ -330,25 +367,28 @@ impl World {
                 return Err(format!("never quiet, {:?}", self.mirror.phase()));
             }
         }
-        self.compare()
+        Ok(())
     }
 
     /// Tree, view and world must be equal now, and what is seen through links must be what is there.
-    fn compare(&self) -> Result<(), String> {
+    pub(super) fn compare(&self) -> Result<(), String> {
         let root = path("/s");
-        let mirrored = self.znodes.iter().filter(|(path, _)| is_mirrored(&self.outside, path));
+        let is_compared = |path: &Path| is_mirrored(&self.outside, path) && !self.is_hidden(path);
+        let mirrored = self.znodes.iter().filter(|(path, _)| is_compared(path));
         let world: BTreeMap<Path, Vec<u8>> = mirrored.map(|(path, (data, ..))| (path.clone(), data.clone())).collect();
         let known = self.tree.iter().filter_map(|(path, entry)| match entry {
-            Entry::Known(known) => Some((path.clone(), known.data.to_vec())),
-            Entry::Unreadable(_) => None,
+            Entry::Known(known) if !self.is_hidden(path) => Some((path.clone(), known.data.to_vec())),
+            _ => None,
         });
         let tree: BTreeMap<Path, Vec<u8>> = known.collect();
         if tree != world {
             return Err(format!("the tree is {tree:?}\n the world is {world:?}"));
         }
-        if self.readers.published != world {
+        let published = self.readers.published.iter().filter(|(path, _)| !self.is_hidden(path));
+        if !published.eq(&world) {
             return Err(format!("published is {:?}\n the world is {world:?}", self.readers.published));
         }
+        self.compare_kept()?;
         if self.script.links {
             let (shown, seen) = (&self.readers.through, links::seen(&self.znodes, &root));
             if *shown != seen {
