@@ -173,6 +173,11 @@ impl Relay {
         };
         let granted = match (number(&answer, 4), number(&answer, 8), answer.len()) {
             (Some(0), Some(granted), 40..) => u64::try_from(granted).map_err(|_| foreign("a negative time-out"))?,
+            // A reply's header in its place: xid, zxid, error.
+            (_, _, 20) if number(&answer, 16) == Some(NOT_READ_ONLY) => {
+                let words = "it has no quorum, and gives no sessions (localSessionsEnabled is not set)";
+                return Err((Cause::Closed, words.to_owned()));
+            }
             _ => return Err(foreign("its first answer makes no sense")),
         };
         library.write_all(&answer).await.map_err(|error| failure(&error))?;
@@ -289,6 +294,9 @@ const NO_SESSION: [u8; 41] = {
     answer[23] = 16;
     answer
 };
+
+/// What a server without quorum answers that would have to write.
+const NOT_READ_ONLY: i32 = -119;
 
 fn foreign(why: &str) -> Failure {
     (Cause::Garbage, format!("what answers does not speak ZooKeeper's protocol: {why}"))

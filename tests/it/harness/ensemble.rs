@@ -19,28 +19,34 @@ pub(crate) struct Ensemble {
 impl Ensemble {
     /// Starts an ensemble with no data. Returns when every member serves.
     pub(crate) fn start() -> Self {
+        Self::start_with("", &[])
+    }
+
+    /// Likewise, with these lines in each configuration and these options of Java.
+    pub(crate) fn start_with(more: &str, java: &[&str]) -> Self {
         // Other processes may take a port meanwhile: then all anew.
         for _ in 0..5 {
-            if let Some(ensemble) = Self::attempt() {
+            if let Some(ensemble) = Self::attempt(more, java) {
                 return ensemble;
             }
         }
         panic!("the ensemble did not come up in 5 attempts");
     }
 
-    fn attempt() -> Option<Self> {
+    fn attempt(more: &str, java: &[&str]) -> Option<Self> {
         let ports: Vec<[u16; 2]> = (0..3).map(|_| [free_port(), free_port()]).collect();
         let links: Vec<Proxy> =
             ports.iter().map(|[quorum, _]| Proxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, *quorum)))).collect();
         let mut members: Vec<Server> = (0..3)
             .map(|own| {
-                let mut config = "initLimit=20\nsyncLimit=6\n".to_owned();
+                let mut config = format!("initLimit=20\nsyncLimit=6\n{more}");
                 for (id, [quorum, election]) in ports.iter().enumerate() {
                     // The last member thinks that the others are where the proxies are.
                     let quorum = if own == 2 && id != own { links[id].address().port() } else { *quorum };
                     writeln!(config, "server.{}={}:{quorum}:{election}", id + 1, Ipv4Addr::LOCALHOST).expect("a line");
                 }
-                Server::prepare(Setup { config, id: Some(own + 1), ..Setup::default() })
+                let java = java.iter().map(|option| (*option).to_owned()).collect();
+                Server::prepare(Setup { config, java, id: Some(own + 1), ..Setup::default() })
             })
             .collect();
         members.iter_mut().for_each(Server::launch);

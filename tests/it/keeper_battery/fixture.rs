@@ -7,7 +7,7 @@ use zonekeeper::keeper::memory::{Memory, MemorySession};
 use zonekeeper::keeper::session::{Ensemble as _, Session};
 use zonekeeper::keeper::zookeeper::{ZooKeeper, ZooKeeperSession};
 
-use crate::harness::elder;
+use crate::harness::face::{Face, Front};
 use crate::harness::proxy::Proxy;
 use crate::harness::release::Release;
 use crate::harness::zk;
@@ -92,7 +92,7 @@ impl<const RELEASE: u8> Fixture for Real<RELEASE> {
 
     async fn new() -> Self {
         let server = zk::shared_of(release(RELEASE));
-        let socket = if RELEASE == 3 { elder::before(server.socket()) } else { server.socket() };
+        let socket = if RELEASE == 3 { Front::before(server.socket(), Face::V3_5).address() } else { server.socket() };
         let direct = server.namespace().await.replace(&server.address(), &socket.to_string());
         let proxy = Proxy::start(socket);
         let proxied = direct.replace(&socket.to_string(), &proxy.address().to_string());
