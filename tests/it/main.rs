@@ -53,6 +53,6 @@ mod transfer;
 mod transports;
 mod unknown;
 mod unknown_hosts;
-mod zone_file_names;
 mod verify;
+mod zone_file_names;
 mod zookeeper_faults;
