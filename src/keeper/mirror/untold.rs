@@ -37,7 +37,7 @@ impl Untold {
             return None;
         }
         let was_refused = self.root_of(path)?;
-        let is_refused = matches!(entry, Some(Entry::Unreadable(error)) if !matches!(error, Error::TooMuchData(_)));
+        let is_refused = matches!(entry, Some(Entry::Unreadable(error)) if !matches!(error, Error::TooMuchData { .. }));
         let concerns_rights = was_refused || is_refused || is_refused_in(tree, path);
         Some(if concerns_rights { Difference::Rights } else { Difference::Missed })
     }
@@ -111,5 +111,5 @@ impl Mirror {
 }
 
 fn is_refused_in(tree: &Tree, path: &Path) -> bool {
-    tree.refusal(path.as_str()).is_some_and(|refusal| !matches!(refusal.error, Error::TooMuchData(_)))
+    tree.refusal(path.as_str()).is_some_and(|refusal| !matches!(refusal.error, Error::TooMuchData { .. }))
 }

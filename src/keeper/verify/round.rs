@@ -170,7 +170,7 @@ impl Round {
             };
             match entry {
                 // The mirror does not read what is too large either; an event tells when that changes.
-                Entry::Unreadable(Error::TooMuchData(_)) => {}
+                Entry::Unreadable(Error::TooMuchData { .. }) => {}
                 Entry::Known(known) => {
                     bytes += known.data.len();
                     batch.push(Read::Node(path.clone()));
