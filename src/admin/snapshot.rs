@@ -144,7 +144,11 @@ impl Snapshot {
             origin: zone.origin().to_string(),
             serial: zone.serial(),
             names: zone.load().len(),
-            freshness: zone.freshness(),
+            // Who asks for what is not fresh wants to know of a part, too.
+            freshness: match zone.freshness() {
+                Freshness::Fresh if zone.stale().are_there() => Freshness::Stale,
+                freshness => freshness,
+            },
             file: sources.files.iter().find(|(origin, _)| *origin == zone.origin().to_string()).map(|(_, status)| {
                 let file::status::Report { path, taken_at, mut problems } = status.report();
                 let problems_total = problems.len();

@@ -104,6 +104,10 @@ fn random_zone(rng: &mut fastrand::Rng) -> Zones {
     writer.commit(1);
     let states = [Freshness::Fresh, Freshness::Fresh, Freshness::Stale, Freshness::Loading, Freshness::Expired];
     writer.zone().set_freshness(states[rng.usize(..states.len())]);
+    if rng.u8(..4) == 0 {
+        let stale = ["a.service", "b.a.service", "_a._tcp.service", "d.service", "sub.service"];
+        writer.zone().stale().set([Name::parse(stale[rng.usize(..stale.len())]).unwrap()]);
+    }
     Zones::new(vec![Arc::clone(writer.zone())])
 }
 

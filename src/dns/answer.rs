@@ -196,11 +196,14 @@ impl Draws<'_> {
 
 /// Answers a question about a name at or below the zone's apex.
 pub fn answer<'t>(zone: &Zone, data: &'t Data, question: Question<'_>, draws: &mut Draws<'_>) -> Answer<'t> {
-    let mut answer = Answer::bare(Rcode::NoError, data.is_stale().then_some(Extended::StaleAnswer));
+    let mut answer = Answer::bare(Rcode::NoError, None);
     answer.authoritative = true;
     let (mut owner, mut name) = (Owner::Question, question.name.to_vec());
     let mut seen = HashSet::from([name.clone()]);
     for hop in 0..=MAX_ALIASES {
+        if data.is_stale(zone, &name) {
+            answer.extended = Some(Extended::StaleAnswer);
+        }
         let Some(found) = data.find(zone, &name, question.rtype) else {
             // Aliases that lead here are no help without it.
             return Answer::bare(Rcode::ServFail, data.why_unknown());

@@ -67,6 +67,8 @@ pub struct Loaded<'z> {
 pub struct State {
     table: View,
     freshness: Freshness,
+    /// Whether some names are stale where the zone is not.
+    is_partly_stale: bool,
     /// Whether positive answers leave out the zone's NS records.
     is_minimal: bool,
     order: Order,
@@ -110,10 +112,13 @@ impl<'z> Loaded<'z> {
             let (table, freshness) = (zone.load(), zone.freshness());
             let Cuts { delegations, redirections, wildcards, unknown } = table.cuts();
             let is_minimal = zone.is_minimal();
-            let is_plain = is_minimal && freshness == Freshness::Fresh && delegations == 0 && redirections == 0;
+            let is_partly_stale = zone.stale().are_there();
+            let is_current = freshness == Freshness::Fresh && !is_partly_stale;
+            let is_plain = is_minimal && is_current && delegations == 0 && redirections == 0;
             State {
                 table,
                 freshness,
+                is_partly_stale,
                 is_minimal,
                 order: zone.order(),
                 is_plain,
@@ -361,7 +366,7 @@ fn build<'t>(
         let why = loaded.policy.why_outside(asked.packet[2] & 0x01 != 0, &(asked.peer)());
         return writer.finish(Rcode::Refused, false, false, Some(why));
     };
-    let State { table, freshness, is_minimal, order, .. } = &loaded.states[aim.zone()];
+    let State { table, freshness, is_partly_stale, is_minimal, order, .. } = &loaded.states[aim.zone()];
     let turn = Turn::new(*order, random);
     let is_ours = || loaded.zones.get(aim.zone()).is_some_and(|zone| is_fixed(zone, query.name()));
     let stale = match freshness {
@@ -373,6 +378,10 @@ fn build<'t>(
         Freshness::Stale => true,
         Freshness::Fresh => false,
     };
+    let covers = || loaded.zones.get(aim.zone()).is_some_and(|zone| zone.stale().cover(query.name()));
+    if *is_partly_stale && covers() {
+        return Built::Unusual;
+    }
     let cuts = table.cuts();
     if cuts.delegations > 0 || cuts.redirections > 0 || (cuts != Cuts::default() && entry.is_none()) {
         return Built::Unusual;

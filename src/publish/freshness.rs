@@ -1,7 +1,7 @@
 //! Freshness of the zones, and the parts of a registry that cannot be read.
 
 use std::collections::BTreeSet;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use tracing::warn;
@@ -43,7 +43,18 @@ impl Core {
         self.show_freshness(|sight| sight > Sight::Stale);
         self.commit();
         self.show_freshness(|_| true);
+        self.show_stale();
         true
+    }
+
+    /// Tells the zones which of their names are answered as they last were. A zone that is stale as a whole says so itself.
+    fn show_stale(&self) {
+        for target in self.targets.iter().filter(|target| target.reverse_of.is_empty()) {
+            let zone = Arc::clone(target.lock().zone());
+            let paths = self.unread.stale().filter_map(|part| below(part, &target.under));
+            let names = paths.filter(|path| !path.is_empty()).flat_map(|path| unknown::names(zone.origin(), path));
+            zone.stale().set(names.map(|(name, _)| name.folded()));
+        }
     }
 
     /// Offers that the names of a part are unknown, where they are.

@@ -101,7 +101,7 @@ struct Core {
     /// What a reload has changed and is not taken yet; how often that was; and as of when the zones know names.
     wishes: Option<Wishes>,
     wished: u64,
-    known_as_of: (u64, u64),
+    known_as_of: (u64, u64, u64),
 }
 
 impl Publisher {
@@ -128,7 +128,7 @@ impl Publisher {
             registered: BTreeSet::new(),
             wishes: None,
             wished: 0,
-            known_as_of: (0, u64::MAX),
+            known_as_of: (0, u64::MAX, 0),
             layout,
         };
         Self { core: Arc::new(Mutex::new(core)), outside: BTreeSet::new(), drains, alarm: None }
@@ -342,7 +342,7 @@ impl Observer for Publisher {
 
     fn noted(&self) -> u64 {
         let core = self.lock();
-        core.hosts.changes().wrapping_add(core.past.changes())
+        core.hosts.changes().wrapping_add(core.past.changes()).wrapping_add(core.unread.changes())
     }
 
     fn recall(&mut self, notes: &[u8]) {
@@ -431,7 +431,7 @@ impl Core {
         // A zone file is read without anything being published.
         self.tell_meetings();
         self.past.expire(unix_now());
-        if self.known_as_of != (self.past.changes(), self.wished) {
+        if self.known_as_of != (self.past.changes(), self.wished, self.unread.empty_as_of()) {
             self.commit();
         }
         self.follow_home(tree);

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::target::below;
 use super::{Core, Publisher, Target, unix_now};
@@ -202,6 +202,11 @@ impl Core {
             let path = self.layout.full(path);
             known.insert(name.clone(), format!("{path} was deleted at {at}; its names are NODATA until {until}"));
         }
+        for path in self.unread.empty() {
+            for name in below(path, &target.under).map(|path| names_of(&origin, path)).unwrap_or_default() {
+                known.insert(name, format!("the root {} is gone, and it had {path}", self.layout.root));
+            }
+        }
         for path in &target.names.expect {
             for name in names_of(&origin, path) {
                 known.insert(name, format!("the zone's `expect` has {path}, and no znode is there"));
@@ -220,7 +225,7 @@ impl Core {
     /// Tells the zones which names are known. They show it with their next commit.
     pub(super) fn follow_past(&mut self) {
         self.past.expire(unix_now());
-        let now = (self.past.changes(), self.wished);
+        let now = (self.past.changes(), self.wished, self.unread.empty_as_of());
         if std::mem::replace(&mut self.known_as_of, now) == now {
             return;
         }
@@ -262,6 +267,9 @@ impl Core {
         for line in self.past.lines() {
             let _ = writeln!(notes, "gone\t{line}");
         }
+        for line in self.unread.lines(Instant::now(), unix_now()) {
+            let _ = writeln!(notes, "went\t{line}");
+        }
         notes.into_bytes()
     }
 
@@ -279,6 +287,7 @@ impl Core {
                     }
                 }
                 Some(("gone", rest)) => self.past.read(rest),
+                Some(("went", rest)) => self.unread.read(rest, Instant::now(), unix_now()),
                 _ => {}
             }
         }

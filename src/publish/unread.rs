@@ -82,6 +82,8 @@ pub(super) struct Unread {
     is_gone: bool,
     /// Services that went, and when.
     went: BTreeMap<String, Instant>,
+    /// How often that changed.
+    changes: u64,
     /// The state of the tree's refusals as of the last look.
     seen: Option<u64>,
     pub(super) missing_root: MissingRoot,
@@ -161,9 +163,12 @@ impl Unread {
     /// How well a zone of what is under `under` can be seen as a whole.
     pub(super) fn of_zone(&self, under: &str) -> Sight {
         let whole = self.parts.iter().filter(|(part, _)| below(under, part).is_some()).map(|(_, found)| found.sight);
-        let some =
-            self.parts.iter().filter(|(part, found)| found.sight == Sight::Stale && below(part, under).is_some());
-        whole.chain(some.map(|_| Sight::Stale)).chain([self.root]).max().unwrap_or_default()
+        whole.chain([self.root]).max().unwrap_or_default()
+    }
+
+    /// The parts that are answered as they were.
+    pub(super) fn stale(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter(|(_, found)| found.sight == Sight::Stale).map(|(part, _)| part.as_str())
     }
 
     /// A service went.
@@ -174,6 +179,37 @@ impl Unread {
             self.went.remove(&oldest);
         }
         self.went.insert(folded.to_owned(), now);
+        self.changes += 1;
+    }
+
+    /// How often a service went.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// The services that are known to be empty, while the root is gone.
+    pub(super) fn empty(&self) -> impl Iterator<Item = &str> {
+        self.went.keys().filter(|_| self.is_gone).map(String::as_str)
+    }
+
+    /// A number that is another one whenever other services are known to be empty.
+    pub(super) fn empty_as_of(&self) -> u64 {
+        if self.is_gone { self.changes + 1 } else { 0 }
+    }
+
+    /// The services that went, as lines of the cache file: when, in seconds since 1970, and the path.
+    pub(super) fn lines(&self, now: Instant, unix: u64) -> impl Iterator<Item = String> {
+        let went = self.went.iter().filter(|(path, _)| !path.contains(['\t', '\n']));
+        went.map(move |(path, at)| {
+            format!("{}\t{path}", unix.saturating_sub(now.saturating_duration_since(*at).as_secs()))
+        })
+    }
+
+    /// Reads one of these lines. Where this host has not run for so long, the service went when it began to.
+    pub(super) fn read(&mut self, line: &str, now: Instant, unix: u64) {
+        let Some((at, path)) = line.split_once('\t') else { return };
+        let Ok(at) = at.parse::<u64>() else { return };
+        self.went(path, now.checked_sub(Duration::from_secs(unix.saturating_sub(at))).unwrap_or(now));
     }
 
     /// Whether a service that is not there is known to be empty.

@@ -118,7 +118,7 @@ fn at(entry: &Packed, rtype: u16) -> Found<'_> {
 }
 
 /// Where each label of a name begins, the root's included.
-fn suffixes(name: &[u8]) -> impl Iterator<Item = usize> {
+pub(super) fn suffixes(name: &[u8]) -> impl Iterator<Item = usize> {
     let mut next = Some(0);
     std::iter::from_fn(move || {
         let at = next?;

@@ -8,7 +8,7 @@
 //! - [`index`]: the names, for many readers at once, in tables of `hashed`, their entries in an `arena`; [`view`]: what a
 //!   reader has of them; [`lookup`] answers from that (RFC 1034 §4.3.2).
 //! - [`instances`] and `made`: the names that are as many as instances, made when somebody asks.
-//! - [`unknown`]: names of which the zone does not know what it should.
+//! - [`unknown`]: names of which the zone does not know what it should; [`stale`]: those that it no longer reads.
 //! - [`transferred`]: what of all that secondaries get.
 //! - [`mod@file`]: master files (RFC 1035 §5).
 
@@ -33,6 +33,7 @@ pub mod serial;
 mod sets;
 mod slot;
 pub mod soa;
+pub mod stale;
 pub mod transferred;
 pub mod unknown;
 pub mod view;
@@ -50,6 +51,7 @@ use order::Order;
 use record::rtype;
 use sets::Sets;
 use soa::Soa;
+use stale::StaleNames;
 use transferred::Transferred;
 use view::View;
 use writer::{Commit, FileSerial, ZoneWriter};
@@ -93,6 +95,7 @@ pub struct Zone {
     serial: AtomicU32,
     journal: Mutex<Journal>,
     fixed: Option<Arc<Self>>,
+    stale: StaleNames,
 }
 
 impl Zone {
@@ -110,6 +113,11 @@ impl Zone {
     /// nothing else. Its serial means nothing.
     pub fn fixed(&self) -> Option<&Arc<Self>> {
         self.fixed.as_ref()
+    }
+
+    /// Names of which the last answers go on while the rest of the zone is current.
+    pub fn stale(&self) -> &StaleNames {
+        &self.stale
     }
 
     /// How far the data can be trusted now.
@@ -302,6 +310,7 @@ impl ZoneBuilder {
             serial: AtomicU32::new(0),
             journal: Mutex::new(Journal::new(journal)),
             fixed: fixed.as_ref().map(|fixed| Arc::clone(fixed.zone())),
+            stale: StaleNames::default(),
         });
         let mut apex = Sets::default();
         apex.add(rtype::NS, ttl, ns.wire());

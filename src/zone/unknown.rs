@@ -87,21 +87,26 @@ impl<'u> Unknown<'u> {
 /// What the part of a registry at `path` offers while nothing of it can be read: its service's name in every spelling and
 /// its names of RFC 2782, all with what is below.
 pub fn subtree(origin: &Name, path: &str, unknown: &Unknown<'_>) -> Vec<Offer> {
-    let Ok(owner) = build::owner(origin, path) else { return Vec::new() };
     let unknown = Unknown { scope: Scope::Everything, below: true, ..unknown.clone() };
-    let offer = |owner: Name, rank| Offer { owner, rank, sets: [unknown.set()].into() };
-    let mut offers = Vec::new();
+    let offer = |(owner, rank)| Offer { owner, rank, sets: [unknown.set()].into() };
+    names(origin, path).into_iter().map(offer).collect()
+}
+
+/// The names that all names of the services in the part of a registry at `path` are at or below, with their ranks.
+pub fn names(origin: &Name, path: &str) -> Vec<(Name, Rank)> {
+    let Ok(owner) = build::owner(origin, path) else { return Vec::new() };
+    let mut names = Vec::new();
     if owner != *origin
         && let Some((domain, first)) = owner.parent().zip(owner.labels().next())
     {
         for protocol in [Protocol::Tcp, Protocol::Udp] {
             let name = srv::service_name(&domain, first, protocol);
-            offers.extend(name.map(|name| offer(name, Rank::Derived)));
+            names.extend(name.map(|name| (name, Rank::Derived)));
         }
     }
-    offers.extend(label::alias(origin, path).map(|alias| offer(alias, Rank::Alias)));
-    offers.push(offer(owner, Rank::Real));
-    offers
+    names.extend(label::alias(origin, path).map(|alias| (alias, Rank::Alias)));
+    names.push((owner, Rank::Real));
+    names
 }
 
 /// Whether a source says nothing of a name but that it is unknown.

@@ -26,9 +26,9 @@ impl Data {
         Self { table, fixed, freshness }
     }
 
-    /// Whether answers were true when ZooKeeper was last seen.
-    pub(super) fn is_stale(&self) -> bool {
-        self.freshness == Freshness::Stale
+    /// Whether what is said of a name was true when it was last read.
+    pub(super) fn is_stale(&self, zone: &Zone, name: &[u8]) -> bool {
+        self.freshness == Freshness::Stale || (self.freshness == Freshness::Fresh && zone.stale().cover(name))
     }
 
     /// The extended error of names that are not known, where not all are.

@@ -89,6 +89,9 @@ pub fn answer(zone: &Zone, name: &Name, rtype: u16, data: &dyn Fn(u16, &[u8]) ->
         Freshness::Fresh | Freshness::Stale => None,
     };
     // The SOA's serial is the whole zone's.
+    if zone.stale().cover(name.wire()) {
+        text += "stale: its part of the registry may not be read any more; these are the last answers\n";
+    }
     let is_soa = rtype == rtype::SOA && name == zone.origin();
     let table = match zone.fixed().filter(|_| unknown.is_some() && !is_soa) {
         Some(fixed) => fixed.load(),
