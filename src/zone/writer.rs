@@ -14,6 +14,7 @@
 
 mod changes;
 pub mod meetings;
+mod nodata;
 mod sites;
 
 use std::collections::{BTreeSet, HashMap as StdMap, HashSet as StdSet};
@@ -86,6 +87,8 @@ pub struct ZoneWriter {
     /// do for that, and the names above them.
     known: BTreeSet<Name>,
     ghosts: HashSet<Name>,
+    /// Names that are known and have no data ([`nodata`]).
+    bare: HashSet<Name>,
     is_known_anew: bool,
     /// Slots whose first label is `*`.
     wildcards: usize,
@@ -203,6 +206,7 @@ impl ZoneWriter {
             covers: HashMap::default(),
             known: BTreeSet::new(),
             ghosts: HashSet::default(),
+            bare: HashSet::default(),
             is_known_anew: false,
             wildcards: 0,
             sites: Sites::default(),
@@ -316,8 +320,10 @@ impl ZoneWriter {
         let origin = self.zone.origin();
         let names = names.into_iter().filter(|name| name != origin && name.is_at_or_below(origin));
         let names: BTreeSet<Name> = names.collect();
-        self.is_known_anew |= names != self.known;
-        self.known = names;
+        if names != self.known {
+            self.touched.extend(names.symmetric_difference(&self.known).cloned());
+            (self.is_known_anew, self.known) = (true, names);
+        }
     }
 
     /// Decides which known names show, where that may be different.

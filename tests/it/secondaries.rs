@@ -3,12 +3,16 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::harness::app::{Binary, free_port, scratch};
+use crate::harness::admin::page;
+use crate::harness::app::{Binary, Running, free_port, scratch};
+use crate::harness::asker::{Asker, Over};
 use crate::harness::dig::{Response, dig};
-use crate::harness::eventually;
+use crate::harness::kazoo::Kazoo;
 use crate::harness::secondary::{KEY, Kind, Secondary};
 use crate::harness::transfer::{follows, serial, transfer};
+use crate::harness::{eventually, zk};
 
 /// A running server of `service.` over a seed file, and its secondaries.
 struct Server {
@@ -130,4 +134,95 @@ async fn a_change_of_what_is_transferred_is_transferred_as_a_whole() {
     let before = serial(server.dns);
     server.reload("").await;
     assert_eq!(serial(server.dns), before);
+}
+
+/// A resolver remembers "no such name", and pools are emptied by it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_without_instances_is_nodata_at_secondaries_and_not_nxdomain() {
+    let empty = "/services\n  /api_x\n    /providers\n  /team\n    /job\n      /providers\n        /10.0.0.2:80\n";
+    let full = empty.replace("    /providers\n  /team", "    /providers\n      /10.0.0.1:80\n  /team");
+    let (server, secondaries) = Server::start(empty, "expect = [\"pay/card\"]", &Kind::ALL).await;
+    follows(server.dns, &secondaries).await;
+    // What is said of a name, here and at each secondary.
+    let all_say = |words: &str, status: &str, records: usize| {
+        for (address, whose) in
+            [(server.dns, "ours")].into_iter().chain(secondaries.iter().map(|one| (one.address, one.kind.name())))
+        {
+            let answer = dig(address, words);
+            assert_eq!((&*answer.status, answer.answer.len()), (status, records), "{words} at {whose}: {answer:?}");
+        }
+    };
+    for name in ["api_x.service", "api-x.service", "card.pay.service", "pay.service", "team.service", "API_X.service"] {
+        for rtype in ["A", "AAAA", "SRV", "TXT"] {
+            all_say(&format!("{rtype} {name}"), "NOERROR", 0);
+        }
+    }
+    all_say("A nobody.service", "NXDOMAIN", 0);
+    // Whoever compares finds the same everywhere.
+    all_say("TXT _nodata.api_x.service", "NOERROR", 1);
+    all_say("TXT _nodata.team.service", "NOERROR", 1);
+    all_say("TXT _nodata._tcp.team.service", "NXDOMAIN", 0);
+    server.change(&full).await;
+    follows(server.dns, &secondaries).await;
+    all_say("A api_x.service", "NOERROR", 1);
+    all_say("TXT _nodata.api_x.service", "NXDOMAIN", 0);
+    server.change(empty).await;
+    follows(server.dns, &secondaries).await;
+    all_say("A api_x.service", "NOERROR", 0);
+    server.change(&empty.replace("  /api_x\n    /providers\n", "")).await;
+    follows(server.dns, &secondaries).await;
+    all_say("A api_x.service", "NXDOMAIN", 0);
+    all_say("A card.pay.service", "NOERROR", 0);
+}
+
+/// The response code of a transfer over TCP; `serial` makes it an incremental one.
+fn code_of_transfer(server: SocketAddr, serial: Option<u32>) -> u8 {
+    let mut request = b"\x12\x34\0\0\0\x01\0\0\0\0\0\0\x07service\0\0\xfc\0\x01".to_vec();
+    if let Some(serial) = serial {
+        (request[9], request[22]) = (1, 251);
+        request.extend_from_slice(b"\xc0\x0c\0\x06\0\x01\0\0\0\0\0\x16\0\0");
+        request.extend_from_slice(&[&serial.to_be_bytes()[..], &[0; 16]].concat());
+    }
+    let response = Asker::new(server).ask(&request, Over::Tcp, Duration::from_secs(5)).expect("a response");
+    response[3] & 0x0f
+}
+
+/// Takes what is sent to an address that nobody answers at.
+fn heard(socket: &std::net::UdpSocket) -> usize {
+    let mut buffer = [0; 512];
+    std::iter::from_fn(|| socket.recv_from(&mut buffer).ok()).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zone_that_is_unknown_is_not_transferred_and_nobody_is_notified_of_it() {
+    let servers = zk::shared().namespace().await;
+    let told = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    told.set_nonblocking(true).unwrap();
+    let server = Running::start_with(&format!(
+        "[registry.main]\nzookeeper = \"{servers}\"\nsession_timeout = \"4s\"\n[[zone]]\norigin = \"service.\"\n\
+         notify = [\"{}\"]\n[dns]\nlisten = [\"127.0.0.1:0\"]\nallow_transfer = [\"127.0.0.1\"]\n",
+        told.local_addr().unwrap()
+    ));
+    let has_trouble = || page(server.admin, "/v1/status").contains("does not exist");
+    eventually("the missing root", async || has_trouble().then_some(())).await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!((code_of_transfer(server.dns, None), code_of_transfer(server.dns, Some(7))), (2, 2), "SERVFAIL");
+    assert_eq!(heard(&told), 0, "a NOTIFY of a zone that nobody can have");
+    let kazoo = tokio::task::spawn_blocking(move || {
+        let mut kazoo = Kazoo::connect(&servers);
+        kazoo.create("/services/api/providers/10.0.0.1:80", b"{}", false);
+        // Its part of the registry cannot be read.
+        kazoo.create("/services/pay/card/providers/10.0.0.2:80", b"{}", false);
+        kazoo.lock("/services/pay", "owner:secret");
+        kazoo
+    });
+    let _kazoo = kazoo.await.unwrap();
+    eventually("the zone", async || (dig(server.dns, "A api.service").status == "NOERROR").then_some(())).await;
+    eventually("the locked part", async || (dig(server.dns, "A card.pay.service").status == "SERVFAIL").then_some(()))
+        .await;
+    eventually("a NOTIFY", async || (heard(&told) > 0).then_some(())).await;
+    let zone = transfer(server.dns, "AXFR");
+    assert!(zone.records.iter().any(|record| record.starts_with("api.service.")), "{:?}", zone.records);
+    assert!(!zone.records.iter().any(|record| record.contains("pay")), "{:?}", zone.records);
+    server.stop().await;
 }

@@ -34,7 +34,7 @@ pub(super) struct Gathered {
 
 /// What was found at one name.
 pub(super) struct Seen {
-    change: Change,
+    pub(super) change: Change,
     /// See [`Gathered::edits`]; the name need not be there.
     edit: Option<Edit>,
     /// The names whose addresses are packed with its SRV records and may change.
@@ -78,12 +78,15 @@ impl ZoneWriter {
             touched.extend(beside);
         }
         let mut gathered = Gathered { addresses, ..Gathered::default() };
+        let mut below_bare = Vec::new();
         for seen in self.see(touched.iter().cloned().collect()) {
             self.depend(&seen.change.owner, &seen.targets);
             self.note_made(&seen);
+            below_bare.extend(self.note_bare(&seen));
             gathered.names.push(seen.change.owner.clone());
             gathered.take(seen);
         }
+        self.gather_bare(below_bare, &touched, &mut gathered);
         gathered.cuts = self.cuts_after(&gathered.changes);
         if all {
             self.gather_made(&touched, &mut gathered);
@@ -160,6 +163,9 @@ impl ZoneWriter {
             Some(slot) if slot.is_empty() && made.is_none() => pack(self.covering(&owner).into_iter().collect()),
             Some(slot) => pack(shown.unwrap_or_else(|| self.slot_sets(slot, &owner, made.as_deref()))),
             None if is_apex => pack(Vec::new()),
+            None if made.is_none() && self.bare_set(&owner).is_some() => {
+                pack(self.bare_set(&owner).into_iter().collect())
+            }
             None if made.is_none() && self.ghosts.contains(&owner) => pack(self.covering(&owner).into_iter().collect()),
             None => {
                 let new = made.map(|sets| {

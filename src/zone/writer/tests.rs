@@ -255,6 +255,7 @@ fn a_zone_does_not_depend_on_how_it_came_to_be() {
         let (mut before, mut held) = (all(&writer).0, transferred(&writer));
         let mut offered = std::collections::BTreeMap::new();
         let mut fixed = Vec::new();
+        let mut known: Vec<Name> = Vec::new();
         if rng.bool() {
             writer.zone().set_freshness(Freshness::Fresh);
         }
@@ -278,6 +279,12 @@ fn a_zone_does_not_depend_on_how_it_came_to_be() {
                 fixed = (0..rng.usize(..3)).map(|_| record(&mut rng)).collect();
                 writer.put_static(fixed.clone());
             }
+            if rng.u8(..5) == 0 {
+                let names =
+                    ["a.service", "y.x.service", "x.service", "_a._tcp.service", "_nodata.a.service", "x-y.service"];
+                known = names.into_iter().filter(|_| rng.bool()).map(name).collect();
+                writer.know(known.clone());
+            }
             if rng.u8(..3) == 0 {
                 writer.prepare();
                 continue;
@@ -290,6 +297,7 @@ fn a_zone_does_not_depend_on_how_it_came_to_be() {
                 anew.put(path, offers.clone());
             }
             anew.put_static(fixed.clone());
+            anew.know(known.clone());
             anew.commit(1).unwrap();
             assert_eq!((&now, names), (&all(&anew).0, anew.live().len()), "seed {seed}, round {round}");
             assert!(committed || now == before, "seed {seed}, round {round}: a change without a serial");
