@@ -152,6 +152,8 @@ pub struct Answer<'t> {
     pub authority: Vec<Rr<'t>>,
     /// The additional section, without OPT.
     pub additionals: Vec<Rr<'t>>,
+    /// So many of the first of them are of no use elsewhere: TC where not all have room.
+    pub glue: usize,
     /// An extended error, for clients that speak EDNS.
     pub extended: Option<Extended>,
     /// What is said with it, for people; may be empty.
@@ -168,6 +170,7 @@ impl Answer<'_> {
             answers: Vec::new(),
             authority: Vec::new(),
             additionals: Vec::new(),
+            glue: 0,
             extended,
             explanation: Cow::default(),
         }
@@ -286,9 +289,12 @@ fn conclude<'t>(
             if set.rtype != rtype::NS {
                 add_servers(answer, zone, data);
             }
-            match set.rtype {
-                rtype::SRV => add_glue(answer, set, turn),
-                _ => add_addresses(answer, data.names()),
+            if set.rtype == rtype::SRV {
+                add_glue(answer, set, turn);
+            } else {
+                let hosts = targets(&answer.answers).chain(targets(&answer.authority));
+                let found = addresses(hosts, data.names());
+                answer.additionals.extend(found);
             }
         }
         // RFC 8482 §4.1: a subset of the RRsets, which is one.
@@ -298,9 +304,14 @@ fn conclude<'t>(
         }
         Found::Delegation(cut) => {
             answer.authoritative = !answer.answers.is_empty();
-            if let Some((owner, servers)) = owner_of(cut).zip(cut.set(rtype::NS)) {
-                push(&mut answer.authority, &owner, servers, Turn::FIXED);
-                add_addresses(answer, data.names());
+            if let Some(((name, _), servers)) = Name::from_wire(cut.name()).zip(cut.set(rtype::NS)) {
+                push(&mut answer.authority, &Owner::Name(name.clone()), servers, Turn::FIXED);
+                // RFC 9471 §3.1: the addresses of servers in the delegated domain are to be had nowhere else.
+                let (inside, beside): (Vec<Name>, Vec<Name>) =
+                    targets(&answer.authority).partition(|target| target.folded().is_at_or_below(&name));
+                answer.additionals = addresses(inside.into_iter(), data.names());
+                answer.glue = answer.additionals.len();
+                answer.additionals.extend(addresses(beside.into_iter(), data.names()));
             }
         }
         Found::NoData => add_soa(answer, zone, data),
@@ -370,28 +381,34 @@ fn add_glue<'t>(answer: &mut Answer<'t>, set: PackedSet<'t>, turn: Turn) {
     answer.additionals.extend(sections.into_iter().flatten());
 }
 
-/// The addresses, as far as they are in this zone, of the hosts that the answers or the referral name.
-fn add_addresses<'t>(answer: &mut Answer<'t>, table: &'t View) {
-    let mut seen = HashSet::new();
-    let mut addresses = [Vec::new(), Vec::new()];
-    for rr in answer.answers.iter().chain(&answer.authority) {
+/// The hosts that records name for their addresses to be looked up.
+fn targets<'a>(records: &'a [Rr<'_>]) -> impl Iterator<Item = Name> + use<'a> {
+    records.iter().filter_map(|rr| {
         let skip = match rr.rtype {
             // RFC 9460 §4.1 for the latter two.
             rtype::MX | rtype::SVCB | rtype::HTTPS => 2,
             rtype::NS => 0,
-            _ => continue,
+            _ => return None,
         };
-        let Some((target, _)) = rr.rdata.get(skip..).and_then(Name::from_wire) else { continue };
-        let Some(entry) = table.get(target.folded().wire()) else { continue };
-        let owner = Owner::Name(target);
+        rr.rdata.get(skip..).and_then(Name::from_wire).map(|(target, _)| target)
+    })
+}
+
+/// The addresses of hosts, as far as they are in this zone.
+fn addresses(hosts: impl Iterator<Item = Name>, table: &View) -> Vec<Rr<'_>> {
+    let mut seen = HashSet::new();
+    let mut families = [Vec::new(), Vec::new()];
+    for host in hosts {
+        let Some(entry) = table.get(host.folded().wire()) else { continue };
+        let owner = Owner::Name(host);
         if !seen.insert(owner.clone()) {
             continue;
         }
-        for (section, rtype) in addresses.iter_mut().zip([rtype::A, rtype::AAAA]) {
+        for (section, rtype) in families.iter_mut().zip([rtype::A, rtype::AAAA]) {
             entry.set(rtype).into_iter().for_each(|set| push(section, &owner, set, Turn::FIXED));
         }
     }
-    answer.additionals.extend(addresses.into_iter().flatten());
+    families.into_iter().flatten().collect()
 }
 
 #[cfg(test)]

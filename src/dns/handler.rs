@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hickory_proto::op::{Edns, Header, MessageType, Metadata, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::opt::EdnsOption;
-use hickory_proto::rr::rdata::{NULL, TXT};
+use hickory_proto::rr::rdata::{NS, NULL, TXT};
 use hickory_proto::rr::{DNSClass, Name as ProtoName, RData, Record as ProtoRecord, RecordType};
 use hickory_proto::serialize::binary::BinEncoder;
 use hickory_server::net::NetError;
@@ -28,6 +28,10 @@ use super::policy::Policy;
 use super::request::{OPT, has_plain_question};
 use crate::zone::Zones;
 use crate::zone::name::Name;
+use crate::zone::record::rtype;
+
+/// The longest name, in bytes (RFC 1035 §2.3.4).
+const MAX_NAME: usize = 255;
 
 /// What holds for an answer besides the data.
 #[derive(Clone, Copy)]
@@ -153,9 +157,11 @@ impl Handler {
             let mut draws = Draws { random: fastrand::Rng::new(), most: &most };
             let mut answer = answer::answer(zone, &data, question, &mut draws);
             let opt = opt(request, tail, &answer).map_or(0, |edns| opt_size(&edns));
-            answer.fit(name.wire(), Self::room(request, name.wire().len() + 4, opt));
-            let records = [&answer.answers, &answer.authority, &answer.additionals]
-                .map(|section| section.iter().filter_map(|rr| record(rr, asked)).collect::<Vec<ProtoRecord>>());
+            // As it is spelled, which is how it is written.
+            let spelled = Name::from_labels(asked.iter()).unwrap_or_else(|_| name.clone());
+            answer.fit(spelled.wire(), Self::room(request, name.wire().len() + 4, opt));
+            let records = [(&answer.answers, false), (&answer.authority, true), (&answer.additionals, false)]
+                .map(|(section, servers)| section.iter().filter_map(|rr| record(rr, asked, servers)).collect());
             let flags = Answer {
                 authoritative: answer.authoritative,
                 truncated: answer.truncated,
@@ -243,12 +249,13 @@ impl ResponseHandler for Responses {
     ) -> Result<ResponseInfo, NetError> {
         let mut bytes = Vec::with_capacity(MIN_UDP);
         let mut encoder = BinEncoder::new(&mut bytes);
-        // What is too long was cut before; this is so that nothing can go wrong.
+        // What is too long was cut before; this is so that nothing can go wrong. The encoder writes a name in full before it
+        // puts a pointer in its place.
         #[allow(clippy::cast_possible_truncation)] // constants
         encoder.set_max_size(match (self.is_udp, response.edns()) {
             (false, _) => MAX_TCP as u16,
-            (true, Some(_)) => MAX_UDP as u16,
-            (true, None) => MIN_UDP as u16,
+            (true, Some(_)) => (MAX_UDP + MAX_NAME) as u16,
+            (true, None) => (MIN_UDP + MAX_NAME) as u16,
         });
         let info = response.destructive_emit(&mut encoder)?;
         self.encoded.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
@@ -304,15 +311,21 @@ fn opt_size(edns: &Edns) -> usize {
     OPT + options.sum::<usize>()
 }
 
-fn record(rr: &Rr<'_>, asked: &ProtoName) -> Option<ProtoRecord> {
+/// A record in hickory's words; with `servers` the name in an NS record is one that its encoder compresses.
+fn record(rr: &Rr<'_>, asked: &ProtoName, servers: bool) -> Option<ProtoRecord> {
+    let proto = |name: &Name| {
+        let mut proto = ProtoName::from_labels(name.labels()).ok()?;
+        proto.set_fqdn(true);
+        Some(proto)
+    };
     let owner = match &rr.owner {
         Owner::Question => asked.clone(),
-        Owner::Name(name) => {
-            let mut owner = ProtoName::from_labels(name.labels()).ok()?;
-            owner.set_fqdn(true);
-            owner
-        }
+        Owner::Name(name) => proto(name)?,
     };
+    if servers && rr.rtype == rtype::NS {
+        let (server, _) = Name::from_wire(&rr.rdata)?;
+        return Some(ProtoRecord::from_rdata(owner, rr.ttl, RData::NS(NS(proto(&server)?))));
+    }
     let rdata = RData::Unknown { code: RecordType::from(rr.rtype), rdata: NULL::with(rr.rdata.to_vec()) };
     Some(ProtoRecord::from_rdata(owner, rr.ttl, rdata))
 }

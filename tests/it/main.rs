@@ -38,6 +38,7 @@ mod page;
 mod past;
 mod rate;
 mod readers;
+mod referrals;
 mod registered_values;
 mod reload;
 mod restart;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::{Answer, Owner, Rr};
 use crate::zone::name;
+use crate::zone::record::rtype;
 
 /// How much room an answer has.
 #[derive(Debug, Clone, Copy)]
@@ -23,10 +24,10 @@ impl Answer<'_> {
     /// Makes the answer fit.
     pub fn fit(&mut self, question: &[u8], room: Room) {
         let mut sizes = Sizes { taken: room.taken, question, seen: HashSet::new(), names: 0 };
-        let fitting = |sizes: &mut Sizes<'_>, section: &[Rr<'_>]| {
-            section.iter().take_while(|rr| sizes.add(rr) <= room.size).count()
+        let fitting = |sizes: &mut Sizes<'_>, section: &[Rr<'_>], servers: bool| {
+            section.iter().take_while(|rr| sizes.add(rr, servers) <= room.size).count()
         };
-        let answers = fitting(&mut sizes, &self.answers);
+        let answers = fitting(&mut sizes, &self.answers, false);
         if answers < self.answers.len() {
             self.additionals.clear();
             self.authority.clear();
@@ -34,7 +35,7 @@ impl Answer<'_> {
             self.answers.truncate(if room.can_retry && room.cuts { 0 } else { answers });
             return;
         }
-        let authority = fitting(&mut sizes, &self.authority);
+        let authority = fitting(&mut sizes, &self.authority, true);
         if authority < self.authority.len() {
             self.additionals.clear();
             // A negative answer is not one without its SOA, nor a referral without its name servers.
@@ -43,19 +44,21 @@ impl Answer<'_> {
             return;
         }
         // Whole RRsets: a client must not take a part for the whole (RFC 2181 §9).
-        let additionals = fitting(&mut sizes, &self.additionals);
+        let additionals = fitting(&mut sizes, &self.additionals, false);
         if let Some(first_out) = self.additionals.get(additionals) {
             let (owner, rtype) = (first_out.owner.clone(), first_out.rtype);
             self.additionals.truncate(additionals);
             while self.additionals.last().is_some_and(|rr| rr.owner == owner && rr.rtype == rtype) {
                 self.additionals.pop();
             }
+            self.truncated = room.can_retry && self.additionals.len() < self.glue;
         }
     }
 }
 
 /// Counts the bytes of records as the encoder writes them: an owner's longest suffix that was written before as an
-/// owner is a pointer of two bytes (RFC 1035 §4.1.4). Names in data are written in full.
+/// owner is a pointer of two bytes (RFC 1035 §4.1.4). So are the name servers in the authority section; other names in data
+/// are written in full.
 struct Sizes<'a> {
     taken: usize,
     question: &'a [u8],
@@ -64,23 +67,35 @@ struct Sizes<'a> {
 }
 
 impl Sizes<'_> {
-    fn add(&mut self, rr: &Rr<'_>) -> usize {
+    /// Adds a record; with `servers` the name in an NS record is compressed. Returns how many bytes there are.
+    fn add(&mut self, rr: &Rr<'_>, servers: bool) -> usize {
         let owner = match &rr.owner {
             Owner::Question => self.question.to_vec(),
             Owner::Name(name) => name.wire().to_vec(),
         };
+        self.add_name(&owner);
+        self.taken += 10;
+        if servers && rr.rtype == rtype::NS {
+            self.add_name(&rr.rdata);
+        } else {
+            self.taken += rr.rdata.len();
+        }
+        self.taken
+    }
+
+    fn add_name(&mut self, name: &[u8]) {
         self.names += 1;
         if self.names > MAX_COMPRESSED {
-            self.taken += owner.len();
-            return self.add_rest(rr);
+            self.taken += name.len();
+            return;
         }
         let mut at = 0;
-        for label in name::labels(&owner) {
-            let suffix = &owner[at..];
+        for label in name::labels(name) {
+            let suffix = &name[at..];
             if self.seen.contains(suffix) {
                 // The pointer, in place of all that is left.
                 self.taken += 2;
-                return self.add_rest(rr);
+                return;
             }
             // Pointers reach 14 bits; the encoder keeps a bounded number of candidates.
             if self.taken < 0x4000 && self.seen.len() < MAX_CANDIDATES {
@@ -90,12 +105,6 @@ impl Sizes<'_> {
             at += 1 + label.len();
         }
         self.taken += 1;
-        self.add_rest(rr)
-    }
-
-    fn add_rest(&mut self, rr: &Rr<'_>) -> usize {
-        self.taken += 10 + rr.rdata.len();
-        self.taken
     }
 }
 
