@@ -195,6 +195,8 @@ struct Zone<'a> {
     freshness: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<ZoneFile<'a>>,
+    /// A sentence each.
+    warnings: &'a [String],
 }
 
 /// A zone's master file: since when the version in force is, and why the present one is not.
@@ -351,14 +353,14 @@ impl<'a> Malformed<'a> {
 
 impl<'a> Zone<'a> {
     fn new(zone: &'a snapshot::Zone) -> Self {
-        let snapshot::Zone { origin, serial, names, freshness, file } = zone;
+        let snapshot::Zone { origin, serial, names, freshness, file, warnings } = zone;
         let file = file.as_ref().map(|snapshot::ZoneFile { path, age, problems, problems_total }| ZoneFile {
             path,
             age_s: age.map(rounded),
             problems_total: *problems_total,
             problems,
         });
-        Self { origin, serial: *serial, names: *names, freshness: freshness.as_str(), file }
+        Self { origin, serial: *serial, names: *names, freshness: freshness.as_str(), file, warnings }
     }
 }
 

@@ -195,6 +195,8 @@ fn zones(zones: &[Zone], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
     });
     sheet.gauges("zone_names", "Names in the zone", None, zones.iter().map(|zone| (origin(zone), zone.names)))?;
     sheet.gauges("zone_serial", "The zone's serial", None, zones.iter().map(|zone| (origin(zone), zone.serial)))?;
+    let warnings = zones.iter().map(|zone| (origin(zone), zone.warnings.len()));
+    sheet.gauges("zone_warnings", "Warnings of the zone: see /v1/status", None, warnings)?;
     sheet.gauges("zone_freshness", "1 for how far the zone can be trusted", None, freshness)
 }
 

@@ -124,9 +124,12 @@ fn zones(zones: &[Zone]) -> Markup {
     html! {
         table {
             tr { th { "origin" } th { "view" } th { "names" } th { "serial" } th { "file" } }
-            @for Zone { origin, serial, names, freshness, file } in zones {
+            @for Zone { origin, serial, names, freshness, file, warnings } in zones {
                 tr {
-                    td { (origin) }
+                    td {
+                        (origin)
+                        @for warning in warnings { br; span.bad { (warning) } }
+                    }
                     td class=[bad(*freshness != Freshness::Fresh)] { (freshness.as_str()) }
                     td { (names) }
                     td { (serial) }
@@ -307,6 +310,7 @@ mod tests {
             r#"<td class="bad">cache file: No space left on device</td>"#,
             r#"<td class="bad">loading</td>"#,
             r#"<br><span class="bad">service.zone:3:1: oops</span>"#,
+            r#"<br><span class="bad">the RRset &lt;a&gt; is too large</span>"#,
             r#"<td>api</td><td class="bad">10.0.0.1:80</td><td>2023-11-14T22:13:20Z</td><td>disk</td><td>alice@web7</td><td>2023-11-14T21:56:40Z</td>"#,
             "and 1300 more: zonekeeper drain --list",
             "30 instances of 2 services are gone and still shown, for 4m more",

@@ -1,4 +1,4 @@
-//! What is registered from here and how its checks stand, as text for `zonekeeper status`.
+//! What is registered from here and how its checks stand, and what zones warn of, as text for `zonekeeper status`.
 
 use std::fmt::Write as _;
 
@@ -15,6 +15,11 @@ pub(super) fn render(snapshot: &Snapshot) -> String {
     }
     if text.is_empty() {
         text.push_str("nothing is registered from here: there is no registry\n");
+    }
+    for zone in &snapshot.zones {
+        for warning in &zone.warnings {
+            let _ = writeln!(text, "zone {}: {warning}", zone.origin);
+        }
     }
     text
 }
@@ -79,6 +84,7 @@ registry main: session 0x10000abcdef0002
 registry main: 1500 clashing names
   ns.service. is a name server of the zone: its own addresses are served, not those of /services/ns
   and 1499 more: /v1/status
+zone service.: the RRset <a> is too large
 ";
         assert_eq!(render(&sample()), expected);
     }

@@ -86,6 +86,8 @@ pub(super) struct Zone {
     pub(super) freshness: Freshness,
     /// Its master file, if it has one.
     pub(super) file: Option<ZoneFile>,
+    /// What those who run it are to know, a sentence each.
+    pub(super) warnings: Vec<String>,
 }
 
 /// One moment of a zone's master file.
@@ -156,6 +158,7 @@ impl Snapshot {
                 let age = taken_at.map(|at| now.saturating_duration_since(at));
                 ZoneFile { path: path.display().to_string(), age, problems, problems_total }
             }),
+            warnings: zone.warnings().all(),
         });
         let announcers = sources.announcements.iter().map(|(registry, status)| Announcer {
             registry: registry.clone(),

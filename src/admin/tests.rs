@@ -144,8 +144,16 @@ pub(super) fn sample() -> Snapshot {
                     problems: vec!["service.zone:3:1: oops".into()],
                     problems_total: 2,
                 }),
+                warnings: vec!["the RRset <a> is too large".into()],
             },
-            Zone { origin: "far.".into(), serial: 0, names: 2, freshness: Freshness::Loading, file: None },
+            Zone {
+                origin: "far.".into(),
+                serial: 0,
+                names: 2,
+                freshness: Freshness::Loading,
+                file: None,
+                warnings: Vec::new(),
+            },
         ],
         announcers: vec![announcer],
     }

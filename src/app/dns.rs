@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tracing::warn;
 
 use super::{ZoneOf, cookies, if_everywhere, lock};
 use crate::config::Config;
@@ -21,6 +22,7 @@ use crate::publish::unix_now;
 use crate::zone::Zones;
 use crate::zone::journal::Bounds;
 use crate::zone::name::Name;
+use crate::zone::warnings::About;
 
 /// The changeable part of the DNS server.
 pub(super) struct Dns {
@@ -29,6 +31,8 @@ pub(super) struct Dns {
     pub(super) front: Arc<Front>,
     /// Who answers what is outside the zones.
     pub(super) forwarder: Arc<Forwarder>,
+    /// Whether serials are kept, which only a start can change.
+    keeps_serials: bool,
     /// Who is told of changes.
     told: watch::Sender<Vec<Told>>,
 }
@@ -55,7 +59,11 @@ impl Dns {
         let (zones, readers) = zones;
         let front = Arc::new(Front::new(readers, policy));
         let told = watch::Sender::new(told(config, &zones));
-        Ok(Self { zones, front, forwarder: Arc::new(forwarder), told })
+        let keeps_serials = config.serial_file().is_some();
+        let server = Self { zones, front, forwarder: Arc::new(forwarder), keeps_serials, told };
+        // The log has it already, as a warning of the configuration.
+        let _ = server.warn_of_serials(config);
+        Ok(server)
     }
 
     /// Takes what a configuration says that was read again. All of it or nothing.
@@ -77,10 +85,32 @@ impl Dns {
                 writer.commit(unix_now());
             }
         }
+        for zone in self.warn_of_serials(config) {
+            warn!(%zone, "the zone may be transferred and its serials are not kept: set `serial_file` or `cache_file`");
+        }
         self.forwarder.change(said);
         self.front.change_policy(|policy| changed(policy, config, dns, (&allowed, &fresh, limiter.as_ref())));
         self.told.send_replace(told(config, &self.zones));
         Ok(())
+    }
+
+    /// Warns of zones that may be transferred and whose serials a restart may take back, in status, page and metrics.
+    /// Returns those of which that is news.
+    fn warn_of_serials(&self, config: &Config) -> Vec<Name> {
+        if self.keeps_serials {
+            return Vec::new();
+        }
+        let unkept = config.unkept_serials();
+        let news = self.zones.iter().filter(|zone| {
+            let is_unkept = unkept.contains(&&zone.origin);
+            let warning = is_unkept.then(|| {
+                "serials are not kept, so that a restart may take them back and secondaries then stay behind: set \
+                 `serial_file` or `cache_file`"
+                    .to_owned()
+            });
+            lock(&zone.writer).zone().warnings().set(About::Serials, warning) && is_unkept
+        });
+        news.map(|zone| zone.origin.clone()).collect()
     }
 
     /// Who is told of changes, now and whenever that changes.

@@ -174,7 +174,7 @@ impl App {
         app.dns = sockets.as_ref().map(|bound| bound.addresses().to_vec()).unwrap_or_default();
         app.admin = admin.as_ref().map(TcpListener::local_addr).transpose().context("the admin socket")?;
 
-        let serials = config.dns.as_ref().and_then(|dns| dns.serial_file.as_deref()).map(Serials::open);
+        let serials = config.serial_file().map(|file| Serials::open(&file).with_former(&config.former_serial_files()));
         let zones = app.zones(config, serials.as_ref());
         let mut sources = Sources {
             registries: Vec::new(),
@@ -365,7 +365,8 @@ impl App {
             let zone_origin = origin.clone();
             let builder = ZoneBuilder::new(origin.clone(), ttl, negative_ttl).addresses(addresses.clone());
             let resume = serials.map_or(0, |serials| serials.resume(&origin));
-            let builder = builder.journal(dns::journal(config, &origin)).resume(resume);
+            let content = serials.map_or(0, |serials| serials.content(&origin));
+            let builder = builder.journal(dns::journal(config, &origin)).resume(resume).resume_content(content);
             let builder = if registry.is_none() && file.is_some() { builder.numbered_by_its_file() } else { builder };
             let mut writer = builder.build();
             writer.set_live(live);

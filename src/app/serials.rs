@@ -1,28 +1,40 @@
 //! Serials that a restart cannot take back, whatever the clock does meanwhile: a file that says how far they may have
 //! got. It runs some serials ahead of the zones, so that it is written rarely, and a crash loses nothing; an orderly stop
-//! writes what was really reached.
+//! writes what was really reached. Of zones that are only their files, whose serials are the files', it says exactly what
+//! was given out, and what for ([`Zone::content`]).
+//!
+//! ```text
+//! # zonekeeper serials: no zone was ever given out with a later one
+//! service. 1796005000
+//! example. 7
+//! # content example. 8c5f2b7e01d4a396
+//! ```
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::zone::name::Name;
-use crate::zone::{Zone, serial};
+use crate::zone::warnings::About;
+use crate::zone::{Freshness, Zone, serial};
 
 /// How far the file is ahead of a zone when it is written.
-const AHEAD: u32 = 120;
+const AHEAD: u32 = 1200;
 
 /// It is written again when no more than this is left.
-const LEFT: u32 = 60;
+const LEFT: u32 = 600;
 
 /// How often that is looked at. A zone commits far less than [`LEFT`] times meanwhile.
 const LOOK: Duration = Duration::from_millis(250);
+
+/// What a line begins with that says what a serial was given out for.
+const CONTENT: &str = "# content ";
 
 /// The first line, so that nothing else is overwritten by mistake.
 const TITLE: &str = "# zonekeeper serials: no zone was ever given out with a later one";
@@ -33,10 +45,11 @@ pub(super) struct Serials {
     /// None where nothing is to be written.
     path: Option<PathBuf>,
     reached: BTreeMap<Name, u32>,
+    contents: BTreeMap<Name, u64>,
 }
 
 impl Serials {
-    /// Reads the file; one that is not there yet is empty. Of a damaged one the whole lines are taken. One that cannot be
+    /// Reads the file; one that is not there yet, nor its directory, is empty. Of a damaged one the whole lines are taken. One that cannot be
     /// read, or is something else, is moved aside, and where that fails, left alone: nothing is kept then. Each of these
     /// is logged, and none keeps DNS down.
     pub(super) fn open(path: &Path) -> Self {
@@ -48,10 +61,13 @@ impl Serials {
         let file = path.display();
         let (why, reached) = match text {
             Ok(text) => parse(&text),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => (None, BTreeMap::new()),
-            Err(error) => (Some(error.to_string()), BTreeMap::new()),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                (None, Kept::default())
+            }
+            Err(error) => (Some(error.to_string()), Kept::default()),
         };
-        let mut serials = Self { path: Some(path.to_owned()), reached };
+        let (reached, contents) = reached;
+        let mut serials = Self { path: Some(path.to_owned()), reached, contents };
         if let Some(why) = why {
             let mut name = path.as_os_str().to_owned();
             name.push(".refused");
@@ -69,6 +85,27 @@ impl Serials {
         serials
     }
 
+    /// Takes later serials out of files that were in use before, where they can be read. They stay as they are.
+    pub(super) fn with_former(mut self, files: &[PathBuf]) -> Self {
+        for file in files.iter().filter(|file| file.is_file()) {
+            let (_, (reached, contents)) = parse(&std::fs::read_to_string(file).unwrap_or_default());
+            for (origin, there) in reached {
+                let here = self.resume(&origin);
+                if here == 0 || serial::is_after(there, here) {
+                    self.contents.remove(&origin);
+                    self.contents.extend(contents.get(&origin).map(|content| (origin.clone(), *content)));
+                    self.reached.insert(origin, there);
+                }
+            }
+        }
+        self
+    }
+
+    /// What that serial stood for, where the zone was only its file; 0 where that is not known.
+    pub(super) fn content(&self, origin: &Name) -> u64 {
+        self.contents.get(origin).copied().unwrap_or(0)
+    }
+
     /// The serial that the first one of a zone must come after; 0 when none is known.
     pub(super) fn resume(&self, origin: &Name) -> u32 {
         self.reached.get(origin).copied().unwrap_or(0)
@@ -78,6 +115,7 @@ impl Serials {
     fn keep_ahead<'z>(&mut self, now: impl IntoIterator<Item = (&'z Name, u32)>) -> bool {
         let mut is_due = false;
         for (origin, now) in now.into_iter().filter(|(_, now)| *now != 0) {
+            self.contents.remove(origin);
             let reached = self.resume(origin);
             if reached == 0 || serial::is_after(now, reached.wrapping_sub(LEFT)) {
                 self.reached.insert(origin.clone(), now.wrapping_add(AHEAD).max(1));
@@ -87,65 +125,112 @@ impl Serials {
         is_due
     }
 
-    fn text(&self) -> String {
-        self.reached.iter().fold(format!("{TITLE}\n"), |mut text, (origin, serial)| {
-            let _ = writeln!(text, "{origin} {serial}");
-            text
-        })
+    /// Takes the very serials of these zones, and what they stand for; returns whether that is news.
+    fn keep<'z>(&mut self, now: impl IntoIterator<Item = &'z Zone>) -> bool {
+        let mut is_due = false;
+        for (origin, serial, content) in now.into_iter().map(|zone| (zone.origin(), zone.serial(), zone.content())) {
+            is_due |= self.reached.insert(origin.clone(), serial) != Some(serial);
+            is_due |= if content == 0 {
+                self.contents.remove(origin).is_some()
+            } else {
+                self.contents.insert(origin.clone(), content) != Some(content)
+            };
+        }
+        is_due
     }
 
-    /// Keeps the file ahead of the zones until `stop`, and writes their own serials then.
+    fn text(&self) -> String {
+        let mut text = format!("{TITLE}\n");
+        for (origin, serial) in &self.reached {
+            let _ = writeln!(text, "{origin} {serial}");
+        }
+        // In lines of their own, which versions that know nothing of them skip.
+        for (origin, content) in &self.contents {
+            let _ = writeln!(text, "{CONTENT}{origin} {content:x}");
+        }
+        text
+    }
+
+    /// Keeps the file ahead of the zones until `stop`, and writes their own serials then. As long as it cannot be written,
+    /// the zones have a warning.
     pub(super) async fn follow(mut self, zones: Vec<Arc<Zone>>, stop: CancellationToken) {
-        let mut failed = false;
+        // Nobody was given a zone that was never there.
+        let given = || zones.iter().map(|zone| &**zone).filter(|zone| zone.freshness() != Freshness::Loading);
+        let mut failed = None;
         while !stop.is_cancelled() {
-            if self.keep_ahead(zones.iter().map(|zone| (zone.origin(), zone.serial()))) || failed {
-                failed = !self.write(failed).await;
+            let of_files = self.keep(given().filter(|zone| zone.content() != 0));
+            let others = given().filter(|zone| zone.content() == 0).map(|zone| (zone.origin(), zone.serial()));
+            if self.keep_ahead(others) || of_files || failed.is_some() {
+                let error = self.write(failed.as_deref()).await;
+                for zone in &zones {
+                    zone.warnings().set(About::Serials, error.clone());
+                }
+                failed = error;
             }
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(LOOK) => {}
             }
         }
-        self.reached.extend(zones.iter().map(|zone| (zone.origin().clone(), zone.serial())));
-        self.write(false).await;
+        self.keep(given());
+        self.write(None).await;
     }
 
-    /// Writes the file; an error is logged unless the last attempt was one.
-    async fn write(&self, failed_before: bool) -> bool {
-        let Some(path) = self.path.clone() else { return true };
+    /// Writes the file. Returns what is wrong where that fails; it is logged unless it is what was wrong `before`.
+    async fn write(&self, before: Option<&str>) -> Option<String> {
+        let Some(path) = self.path.clone() else {
+            return Some(
+                "serials are not kept, as the serial file cannot be used: a restart may take them back".into(),
+            );
+        };
         let (text, file) = (self.text(), path.display().to_string());
         let written = tokio::task::spawn_blocking(move || replace(&path, &text)).await;
         match written.map_err(anyhow::Error::from).and_then(|written| written.map_err(Into::into)) {
-            Ok(()) => true,
-            Err(error) => {
-                if !failed_before {
-                    warn!(file, %error, "cannot write the serial file: a restart may go back");
+            Ok(()) => {
+                if before.is_some() {
+                    info!(file, "the serial file is written again");
                 }
-                false
+                None
+            }
+            Err(error) => {
+                let what = format!("cannot write the serial file {file}: {error}: a restart may take serials back");
+                if before.is_none() {
+                    warn!(file, %error, "cannot write the serial file: a restart may take serials back");
+                }
+                Some(what)
             }
         }
     }
 }
 
-/// The serials of the file's whole lines, and what is wrong with the rest.
-fn parse(text: &str) -> (Option<String>, BTreeMap<Name, u32>) {
+/// What a file says: the serials, and what they were given out for.
+type Kept = (BTreeMap<Name, u32>, BTreeMap<Name, u64>);
+
+/// What the file's whole lines say, and what is wrong with the rest.
+fn parse(text: &str) -> (Option<String>, Kept) {
     let Some(lines) = text.strip_prefix(TITLE).and_then(|rest| rest.strip_prefix('\n')) else {
         let why = if text.is_empty() { "it is empty" } else { "it does not begin as a serial file does" };
-        return (Some(why.to_owned()), BTreeMap::new());
+        return (Some(why.to_owned()), Kept::default());
     };
-    let (mut why, mut reached) = (None, BTreeMap::new());
+    let (mut why, mut reached, mut contents) = (None, BTreeMap::new(), BTreeMap::new());
     for line in lines.split_inclusive('\n') {
         // A number without its line's end may be cut off.
         let parsed = line.strip_suffix('\n').and_then(|line| {
+            if let Some(content) = line.strip_prefix(CONTENT) {
+                let (origin, content) = content.split_once(' ')?;
+                contents.insert(Name::parse(origin).ok()?, u64::from_str_radix(content, 16).ok()?);
+                return Some(None);
+            }
             let (origin, serial) = line.split_once(' ')?;
-            Some((Name::parse(origin).ok()?, serial.parse().ok()?))
+            Some(Some((Name::parse(origin).ok()?, serial.parse().ok()?)))
         });
         match parsed {
-            Some((origin, serial)) => drop(reached.insert(origin, serial)),
+            Some(Some((origin, serial))) => drop(reached.insert(origin, serial)),
+            Some(None) => {}
             None => why = why.or_else(|| Some(format!("it is damaged at {line:?}"))),
         }
     }
-    (why, reached)
+    (why, (reached, contents))
 }
 
 /// Writes a file so that it is there wholly or not at all, whenever the power goes.
@@ -153,7 +238,8 @@ fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     if let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         std::fs::create_dir_all(directory)?;
     }
-    let temporary = path.with_extension("new");
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".new");
     let mut file = std::fs::File::create(&temporary)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
@@ -198,15 +284,19 @@ mod tests {
     #[test]
     fn what_is_written_is_read_and_nothing_else_is_taken() {
         let reached = BTreeMap::from([(name("service"), 7), (name("10.in-addr.arpa"), u32::MAX)]);
-        let text = Serials { path: None, reached: reached.clone() }.text();
-        assert_eq!(parse(&text), (None, reached.clone()));
+        let contents = BTreeMap::from([(name("service"), u64::MAX)]);
+        let whole = Serials { path: None, reached: reached.clone(), contents: contents.clone() }.text();
+        assert_eq!(parse(&whole), (None, (reached.clone(), contents)));
+        let text = Serials { path: None, reached: reached.clone(), contents: BTreeMap::new() }.text();
         for bad in ["", "service. 7\n", &format!("{TITLE}\nservice.\n"), &format!("{TITLE}\nservice. x\n")] {
             let (why, taken) = parse(bad);
-            assert!(why.is_some() && taken.is_empty(), "{bad}");
+            assert!(why.is_some() && taken.0.is_empty(), "{bad}");
         }
         // Cut off in the middle of the last serial: that one would be a wrong one.
         let (why, taken) = parse(&text[..text.len() - 3]);
-        assert!(why.is_some() && taken.len() == reached.len() - 1, "{taken:?}");
+        assert!(why.is_some() && taken.0.len() == reached.len() - 1, "{taken:?}");
+        let (why, taken) = parse(&whole[..whole.len() - 3]);
+        assert!(why.is_some() && taken == (reached, BTreeMap::new()), "{taken:?}");
     }
 
     /// The clock was set back an hour, or the zone ran ahead of it.

@@ -7,6 +7,7 @@
 mod include;
 mod problem;
 mod references;
+mod serials;
 mod tree;
 
 use std::collections::BTreeMap;
@@ -204,6 +205,7 @@ fn read(table: &Table, directory: &Path, problems: &Problems) -> Config {
     names.check_services(&config);
     references::check_addresses(table, &config, problems);
     references::check_creator(table, &config, problems);
+    serials::check(table, &config, problems);
     top.finish();
     if ["dns", "admin", "service"].iter().all(|part| table.get(part).is_none()) {
         let help = "a part is on when its table is there: [dns], [admin], [[service]]; see `zonekeeper template`";

@@ -10,6 +10,7 @@
 //! - [`instances`] and `made`: the names that are as many as instances, made when somebody asks.
 //! - [`unknown`]: names of which the zone does not know what it should; [`stale`]: those that it no longer reads.
 //! - [`transferred`]: what of all that secondaries get.
+//! - [`warnings`]: what those who run it are to know.
 //! - [`mod@file`]: master files (RFC 1035 §5).
 
 pub mod addresses;
@@ -37,10 +38,11 @@ pub mod stale;
 pub mod transferred;
 pub mod unknown;
 pub mod view;
+pub mod warnings;
 pub mod writer;
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use build::{Offer, Rank};
@@ -54,7 +56,9 @@ use soa::Soa;
 use stale::StaleNames;
 use transferred::Transferred;
 use view::View;
-use writer::{Commit, FileSerial, ZoneWriter};
+use warnings::Warnings;
+use writer::file_serial::FileSerial;
+use writer::{Commit, ZoneWriter};
 
 /// How far the data of a zone can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,9 +97,12 @@ pub struct Zone {
     minimal_responses: AtomicBool,
     order: AtomicU8,
     serial: AtomicU32,
+    /// What a zone that is only its file was made of; 0 for any other.
+    content: AtomicU64,
     journal: Mutex<Journal>,
     fixed: Option<Arc<Self>>,
     stale: StaleNames,
+    warnings: Warnings,
 }
 
 impl Zone {
@@ -151,6 +158,17 @@ impl Zone {
         self.serial.load(Ordering::Relaxed)
     }
 
+    /// A number for the content that the serial stands for, where the zone is only its master file: whoever keeps it can tell
+    /// after a restart whether the same serial is the same zone. 0 for every other zone.
+    pub fn content(&self) -> u64 {
+        self.content.load(Ordering::Relaxed)
+    }
+
+    /// What those who run the zone are to know.
+    pub fn warnings(&self) -> &Warnings {
+        &self.warnings
+    }
+
     /// What leads from `serial` to the last commit; none when the journal does not reach back to it.
     pub fn difference(&self, serial: u32) -> Option<Difference> {
         let past = self.journal.lock().unwrap_or_else(PoisonError::into_inner).since(serial)?;
@@ -187,7 +205,8 @@ impl Zone {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    fn set_serial(&self, serial: u32) {
+    fn set_serial(&self, serial: u32, content: u64) {
+        self.content.store(content, Ordering::Relaxed);
         self.serial.store(serial, Ordering::Relaxed);
     }
 }
@@ -245,13 +264,23 @@ pub struct ZoneBuilder {
     addresses: Vec<IpAddr>,
     journal: Bounds,
     resume: u32,
+    content: u64,
     is_file: bool,
 }
 
 impl ZoneBuilder {
     /// A zone at `origin` (in lower case), with the times to live of its own records and of its negative answers.
     pub fn new(origin: Name, ttl: u32, negative_ttl: u32) -> Self {
-        Self { origin, ttl, negative_ttl, addresses: Vec::new(), journal: Bounds::NONE, resume: 0, is_file: false }
+        Self {
+            origin,
+            ttl,
+            negative_ttl,
+            addresses: Vec::new(),
+            journal: Bounds::NONE,
+            resume: 0,
+            content: 0,
+            is_file: false,
+        }
     }
 
     /// The addresses of the name server that the zone gets unless its file says another.
@@ -272,6 +301,12 @@ impl ZoneBuilder {
         self
     }
 
+    /// The [`Zone::content`] that went with that serial; 0 where it is not known.
+    pub fn resume_content(mut self, content: u64) -> Self {
+        self.content = content;
+        self
+    }
+
     /// A zone that is its master file and nothing else: the file numbers it ([`serial::of_file`]).
     pub fn numbered_by_its_file(mut self) -> Self {
         self.is_file = true;
@@ -282,10 +317,10 @@ impl ZoneBuilder {
     pub fn build(self) -> ZoneWriter {
         // What is the file's alone is not written twice.
         let fixed = (!self.is_file).then(|| {
-            let builder = Self { journal: Bounds::NONE, resume: 0, ..self.clone() };
+            let builder = Self { journal: Bounds::NONE, resume: 0, content: 0, ..self.clone() };
             Box::new(builder.numbered_by_its_file().build())
         });
-        let Self { origin, ttl, negative_ttl, addresses, journal, resume, is_file } = self;
+        let Self { origin, ttl, negative_ttl, addresses, journal, resume, content, is_file } = self;
         // Names that are too long for a label more fall back to the apex itself.
         let below = |label: &[u8]| origin.child(label).unwrap_or_else(|_| origin.clone());
         let (ns, mailbox) = (below(b"ns"), below(b"hostmaster"));
@@ -308,6 +343,8 @@ impl ZoneBuilder {
             minimal_responses: AtomicBool::new(config::Live::default().minimal_responses),
             order: AtomicU8::new(Order::default() as u8),
             serial: AtomicU32::new(0),
+            content: AtomicU64::new(0),
+            warnings: Warnings::default(),
             journal: Mutex::new(Journal::new(journal)),
             fixed: fixed.as_ref().map(|fixed| Arc::clone(fixed.zone())),
             stale: StaleNames::default(),
@@ -320,6 +357,7 @@ impl ZoneBuilder {
             glue.add_address(ttl, address);
         }
         base.push(Offer { owner: ns, rank: Rank::Base, sets: glue.into_sets() });
-        ZoneWriter::new(zone, (index_writer, fixed), soa, base, is_file.then(|| FileSerial::after(resume)))
+        let numbers = is_file.then(|| FileSerial::after(resume, content));
+        ZoneWriter::new(zone, (index_writer, fixed), soa, base, numbers)
     }
 }

@@ -13,6 +13,7 @@
 //! addresses and of single instances are not kept as names at all ([`super::made`]): there may be millions of them.
 
 mod changes;
+pub(super) mod file_serial;
 pub mod meetings;
 mod nodata;
 mod sites;
@@ -22,6 +23,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
+
+use file_serial::FileSerial;
 
 use super::addresses::{Counts, Told};
 use super::build::{Offer, Offers, Rank};
@@ -98,24 +101,6 @@ pub struct ZoneWriter {
     base: (Vec<Offer>, Soa),
     /// The writer of [`Zone::fixed`].
     fixed: Option<Box<Self>>,
-}
-
-/// How a master file numbers the zone that is nothing else.
-#[derive(Debug, Default)]
-pub(super) struct FileSerial {
-    /// The last serial that was given out under the file, by this process or one before; 0 for none.
-    previous: u32,
-    /// The serial in the file's SOA; `None` before it was read, and where it has none.
-    in_file: Option<u32>,
-    /// Whether this process has committed what the file says.
-    is_committed: bool,
-}
-
-impl FileSerial {
-    /// Numbers that follow `previous`, which a process before gave out; 0 for none.
-    pub(super) fn after(previous: u32) -> Self {
-        Self { previous, ..Self::default() }
-    }
 }
 
 /// The owners at which one source offers something, and the addresses it is at.
@@ -240,7 +225,7 @@ impl ZoneWriter {
         let is_soa = |record: &&Record| record.rtype == rtype::SOA && record.owner == origin;
         let soa = records.iter().find(is_soa).and_then(Soa::from_record);
         if let Some(file) = &mut self.file_serial {
-            file.in_file = soa.as_ref().map(|soa| soa.serial);
+            file.read(soa.as_ref().map(|soa| soa.serial), &records);
         }
         let soa = soa.unwrap_or_else(|| self.base.1.clone());
         let serial = if serial::is_after(soa.serial, self.soa.serial) { soa.serial } else { self.soa.serial };
@@ -520,19 +505,16 @@ impl ZoneWriter {
         }
         self.is_prepared = false;
         self.show(gathered, apex);
-        self.zone.set_serial(self.soa.serial);
+        self.zone.set_serial(self.soa.serial, self.file_serial.as_ref().map_or(0, FileSerial::content));
         Some(commit)
     }
 
     fn next_serial(&mut self, unix: u64) -> u32 {
-        match &mut self.file_serial {
-            Some(file @ FileSerial { in_file: Some(_), .. }) => {
-                let serial = serial::of_file(file.in_file.unwrap_or_default(), file.previous, !file.is_committed);
-                (file.previous, file.is_committed) = (serial, true);
-                serial
-            }
-            _ => serial::next(self.soa.serial, unix),
-        }
+        let of_file = match &mut self.file_serial {
+            Some(file) => file.next(),
+            None => None,
+        };
+        of_file.unwrap_or_else(|| serial::next(self.soa.serial, unix))
     }
 
     /// How much of its past the zone keeps for incremental transfers from now on.

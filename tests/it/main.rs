@@ -46,6 +46,7 @@ mod rfc8906;
 mod scenarios;
 mod secondaries;
 mod security;
+mod serials;
 mod shortage;
 mod slow_path;
 mod stale_parts;

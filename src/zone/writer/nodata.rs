@@ -5,14 +5,14 @@
 //! at a secondary, too. It is an ordinary record, the same here, in transfers, in differences and in zone files that are
 //! written of the zone: whoever compares a secondary with its primary finds no difference.
 //!
-//! Names that a znode or the configuration vouches for have it, inner znodes included: of what is below these it may be that
+//! Nothing of it is below a delegation, which takes all names there. Names that a znode or the configuration vouches for have it, inner znodes included: of what is below these it may be that
 //! nothing is transferred. Names that are there for what is below them alone (`_tcp`, those of a zone file) do not, nor do
 //! those of which it is not known whether they have data.
 
 use super::super::entry::RrSet;
 use super::super::name::Name;
 use super::super::record::rtype;
-use super::super::slot::Slot;
+use super::super::slot::{Site, Slot};
 use super::changes::{Gathered, Seen};
 use super::{HashSet, Rank, ZoneWriter};
 
@@ -34,7 +34,7 @@ impl ZoneWriter {
         let is_empty = change.new.as_ref().is_some_and(|new| new.is_empty() && new.unknown().is_none());
         // One below one below one would have no end.
         let is_own = owner.labels().next() == Some(LABEL);
-        is_empty && !is_own && owner != self.zone.origin() && is_known()
+        is_empty && !is_own && owner != self.zone.origin() && self.site(owner) != Site::Cut && is_known()
     }
 
     /// Notes whether a name is known and without data. Returns the name below it that comes or goes with that.
@@ -71,6 +71,7 @@ mod tests {
     use super::*;
     use crate::zone::ZoneBuilder;
     use crate::zone::build::Offer;
+    use crate::zone::record::Record;
     use crate::zone::unknown::{Scope, Unknown};
 
     fn name(text: &str) -> Name {
@@ -139,5 +140,18 @@ mod tests {
         assert_eq!(bare(&mut writer), "");
         writer.put("_nodata.a.service", Vec::new());
         assert_eq!(bare(&mut writer), "a.service.");
+    }
+
+    #[test]
+    fn below_a_delegation_there_is_none() {
+        let mut writer = writer();
+        offer(&mut writer, "x.sub.service", &[]);
+        writer.know([name("y.sub.service")]);
+        assert_eq!(bare(&mut writer), "x.sub.service. y.sub.service.");
+        let servers = Record { owner: name("sub.service"), rtype: rtype::NS, ttl: 5, rdata: (*b"\x01x\0").into() };
+        writer.put_static(vec![servers]);
+        assert_eq!(bare(&mut writer), "");
+        writer.put_static(Vec::new());
+        assert_eq!(bare(&mut writer), "x.sub.service. y.sub.service.");
     }
 }

@@ -92,6 +92,7 @@ impl ZoneWriter {
         let cuts: Vec<&Name> = cuts.filter(|at| now.cuts.get(*at) != before.cuts.get(*at)).collect();
         let is_touched = |name: &&Name| moved.contains(name) || cuts.iter().any(|at| name.is_at_or_below(at));
         let touched: Vec<Name> = self.slots.keys().filter(is_touched).cloned().collect();
+        self.touched.extend(self.ghosts.iter().filter(is_touched).cloned());
         for name in touched {
             // What does not show is held by nobody else.
             if let Some(slot) = self.slots.get_mut(&name) {
