@@ -7,7 +7,8 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tracing::warn;
 
-use super::{ZoneOf, cookies, if_everywhere, lock};
+use super::addresses::if_everywhere;
+use super::{ZoneOf, cookies, lock};
 use crate::config::Config;
 use crate::dns::config::Config as DnsConfig;
 use crate::dns::cookie::Secrets;
@@ -145,7 +146,8 @@ fn said(dns: &DnsConfig) -> Result<Said, crate::dns::Error> {
     Said::new(dns.forward.clone(), &dns.forward_ca, dns.forward_limits)
 }
 
-fn allowed(config: &Config, dns: &DnsConfig) -> Allowed {
+/// Who may transfer which zone.
+pub(super) fn allowed(config: &Config, dns: &DnsConfig) -> Allowed {
     Allowed::new(dns.allow_transfer.clone(), &config.secondaries)
 }
 

@@ -3,7 +3,9 @@
 //! Start: everything is read and bound before anything answers; DNS answers (SERVFAIL) before ZooKeeper does. Stop: the
 //! announcements are withdrawn first, DNS answers until the end. A task that ends unasked ends the process with its name.
 
+mod addresses;
 mod cookies;
+mod delegations;
 mod descriptors;
 mod dns;
 pub(crate) mod files;
@@ -13,7 +15,7 @@ mod registry;
 mod reload;
 mod serials;
 
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -176,6 +178,9 @@ impl App {
 
         let serials = config.serial_file().map(|file| Serials::open(&file).with_former(&config.former_serial_files()));
         let zones = app.zones(config, serials.as_ref());
+        if let Some(dns) = &config.dns {
+            delegations::refresh(&zones, &dns::allowed(config, dns));
+        }
         let mut sources = Sources {
             registries: Vec::new(),
             zones: Zones::new(zones.iter().map(|zone| Arc::clone(lock(&zone.writer).zone())).collect()),
@@ -193,7 +198,12 @@ impl App {
         if let Some((bound, dns)) = sockets.zip(config.dns.as_ref()) {
             let metrics = Arc::new(Metrics::default());
             sources.dns = Some(Arc::clone(&metrics));
-            let server = Dns::new(config, dns, &app.dns, (zones, sources.zones.clone()), &metrics)?;
+            let server = Dns::new(config, dns, &app.dns, (zones.clone(), sources.zones.clone()), &metrics)?;
+            let (front, stop) = (Arc::clone(&server.front), app.stop.clone());
+            app.parts.spawn(async move {
+                delegations::follow(zones, front, stop).await;
+                ("delegations".into(), Ok(()))
+            });
             sources.forwarder = Some(Arc::clone(&server.forwarder));
             app.serve(bound, &server, &sources.zones, metrics, goes_on)?;
             app.server = Some(server);
@@ -357,7 +367,7 @@ impl App {
 
     /// Makes the zones as they are before any registry was read.
     fn zones(&mut self, config: &Config, serials: Option<&Serials>) -> Vec<ZoneOf> {
-        let addresses = self.name_server_addresses();
+        let addresses = addresses::of_name_server(&self.dns);
         let mut zones = Vec::new();
         for zone::config::Config { origin, registry, under, file, ttl, negative_ttl, names, live } in
             config.zones.clone()
@@ -442,16 +452,6 @@ impl App {
             (DNS.into(), bound.run(zones, front, forwarder, metrics, stop).await.map_err(Into::into))
         });
     }
-
-    /// Addresses for the name servers of zones whose file names none: those DNS answers on, where they are plain.
-    fn name_server_addresses(&self) -> Vec<IpAddr> {
-        let listening = self.dns.iter().map(SocketAddr::ip);
-        if self.dns.iter().any(|address| address.ip().is_unspecified()) {
-            let own = announce::address::own().unwrap_or_default().into_iter().map(IpAddr::V4);
-            return own.chain(listening.filter(|address| !address.is_unspecified())).collect();
-        }
-        listening.collect()
-    }
 }
 
 /// How many file descriptors each part may take.
@@ -511,14 +511,6 @@ async fn catch_up(zones: &Zones, stop: &CancellationToken) {
         () = stop.cancelled() => {}
         _ = tokio::time::timeout(CATCHING_UP, caught_up) => {}
     }
-}
-
-/// The addresses of this host, where these listen on all of them.
-fn if_everywhere(listening: &[SocketAddr]) -> Vec<IpAddr> {
-    if listening.iter().all(|address| !address.ip().is_unspecified()) {
-        return Vec::new();
-    }
-    announce::address::own().unwrap_or_default().into_iter().map(IpAddr::V4).collect()
 }
 
 fn lock(writer: &SharedWriter) -> std::sync::MutexGuard<'_, zone::writer::ZoneWriter> {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use super::Config;
 use crate::announce;
+use crate::dns::secondaries::Allowed;
 use crate::keeper::session::Access;
 use crate::settings::{Located, Problems, Span, Table, nearest};
 use crate::zone;
@@ -112,6 +113,23 @@ pub(super) fn check_creator(table: &Table, config: &Config, problems: &Problems)
             let span = table.get("announce").and_then(|part| part.setting(key)).map_or(table.span, |value| value.span);
             let help = format!("give [registry.{}] an `auth_file`", registry.name);
             problems.add_with_help(span, format!("`{key} = \"creator\"` needs somebody to be"), help);
+        }
+    }
+}
+
+/// Warns of zones below others whose secondaries may not transfer them: they are not delegated to.
+pub(super) fn check_children(table: &Table, config: &Config, problems: &Problems) {
+    let Some(dns) = &config.dns else { return };
+    let span = table.get("zone").map_or(table.span, |zones| zones.span);
+    let allowed = Allowed::new(dns.allow_transfer.clone(), &config.secondaries);
+    let origins = || config.zones.iter().map(|zone| &zone.origin);
+    for lower in origins() {
+        let above = origins().filter(|upper| *upper != lower && lower.is_at_or_below(upper));
+        for upper in above.filter(|upper| !allowed.is_nobody(upper) && !allowed.covers(lower, upper)) {
+            let message = format!(
+                "{lower} lies below {upper}, whose secondaries may not transfer it: {upper} does not delegate to it"
+            );
+            problems.warn(span, message, format!("allow the transfer of {lower} to all that may transfer {upper}"));
         }
     }
 }

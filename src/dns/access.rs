@@ -68,6 +68,12 @@ impl<T> Table<T> {
         Self(rows)
     }
 
+    /// What holds for all of a network but for the parts of it that have rows of their own.
+    fn of(&self, Network { is_v6, bits, length }: Network) -> Option<&T> {
+        let around = |other: &Network| other.length <= length && other.has(is_v6, bits);
+        self.0.iter().find(|(network, _)| around(network)).map(|(_, held)| held)
+    }
+
     /// What holds for an address: the row of the longest network that has it.
     pub fn find(&self, address: IpAddr) -> Option<&T> {
         let (is_v6, bits) = bits(address);
@@ -185,6 +191,16 @@ impl Transfers {
         self.0.0.iter().all(|(_, demand)| *demand == Demand::Impossible)
     }
 
+    /// Whether everybody whom `other` allows is allowed here, too, with what is asked for there.
+    pub fn covers(&self, other: &Self) -> bool {
+        let networks = self.0.0.iter().chain(&other.0.0).map(|(network, _)| network);
+        networks.copied().all(|network| match (other.0.of(network), self.0.of(network)) {
+            (None | Some(Demand::Impossible), _) | (_, Some(Demand::Nothing)) => true,
+            (Some(Demand::Key(there)), Some(Demand::Key(here))) => there.iter().all(|key| here.contains(key)),
+            _ => false,
+        })
+    }
+
     /// Whether a request from `address`, signed with `key` (and found good) or unsigned, may.
     pub fn decide(&self, address: IpAddr, key: Option<&Name>) -> bool {
         match self.0.find(address) {
@@ -283,6 +299,37 @@ mod tests {
         assert!(!transfers.decide(ip("192.0.2.1"), None));
         assert!(!transfers.decide(ip("192.0.2.9"), Some(&a)));
         assert!(!Transfers::default().decide(ip("127.0.0.1"), Some(&a)) && Transfers::default().is_nobody());
+    }
+
+    #[test]
+    fn one_list_covers_another_where_it_allows_as_much() {
+        let (a, b) = (Name::parse("a").unwrap(), Name::parse("b").unwrap());
+        let covers = |this: &[&str], other: &[&str]| {
+            let parse = |elements: &[&str]| Transfers::parse(&list(elements), &[a.clone(), b.clone()]).unwrap();
+            parse(this).covers(&parse(other))
+        };
+        for (this, other) in [
+            (&["any"][..], &["10.0.0.0/8", "!10.1.0.0/16"][..]),
+            (&["10.0.0.0/8"], &["10.1.0.0/16"]),
+            (&["10.0.0.0/8", "!10.1.0.0/16"], &["10.2.0.0/16"]),
+            (&["10.0.0.0/8", "!10.1.0.0/16"], &["10.0.0.0/8", "!10.1.0.0/16"]),
+            (&["key a", "key b"], &["10.0.0.0/8 key a"]),
+            (&["10.0.0.0/8"], &["10.0.0.0/8 key a"]),
+            (&[], &[]),
+            (&["10.0.0.0/8"], &[]),
+        ] {
+            assert!(covers(this, other), "{this:?} {other:?}");
+        }
+        for (this, other) in [
+            (&[][..], &["10.0.0.1"][..]),
+            (&["10.1.0.0/16"], &["10.0.0.0/8"]),
+            (&["10.0.0.0/8", "!10.1.0.0/16"], &["10.0.0.0/8"]),
+            (&["10.0.0.0/8 key a"], &["10.0.0.0/8"]),
+            (&["key a"], &["key a", "key b"]),
+            (&["0.0.0.0/0"], &["any"]),
+        ] {
+            assert!(!covers(this, other), "{this:?} {other:?}");
+        }
     }
 
     #[test]

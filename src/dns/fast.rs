@@ -338,6 +338,10 @@ fn write<'t>(
 /// Writes that there is nothing.
 #[inline(never)]
 fn write_nothing(state: &State, asked: &Asked<'_>, options: &[u8], out: &mut [u8], rcode: Rcode) -> Built {
+    // At an apex it is the parent zone's to answer (RFC 4035 §3.1.4.1).
+    if asked.query.rtype == rtype::DS {
+        return Built::Unusual;
+    }
     match Writer::new(asked, options, out) {
         Some(mut writer) => writer.negative(&state.table, rcode, None),
         None => Built::Unusual,
@@ -393,7 +397,7 @@ fn build<'t>(
             writer.some(set, turn, loaded.policy.most(set.rtype), is_udp, stale.then_some(Extended::StaleAnswer))
         }
         (Some((row, set)), _) => writer.positive((*row, set), turn, is_udp, stale.then_some(Extended::StaleAnswer)),
-        (None, Some(entry)) if entry.is_unusual() => Built::Unusual,
+        (None, Some(entry)) if entry.is_unusual() || query.rtype == rtype::DS => Built::Unusual,
         (None, Some(_)) => writer.negative(table, Rcode::NoError, stale.then_some(Extended::StaleAnswer)),
         (None, None) => writer.negative(table, Rcode::NxDomain, stale.then_some(Extended::StaleNxDomain)),
     }

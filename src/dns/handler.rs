@@ -20,7 +20,7 @@ use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseI
 use hickory_server::zone_handler::{MessageResponse, MessageResponseBuilder};
 use tracing::debug;
 
-use super::answer::{self, Answer, Data, Draws, Extended, Owner, Question, Rcode, Room, Rr};
+use super::answer::{self, Answer, Draws, Extended, Owner, Question, Rcode, Room, Rr, Tables};
 use super::fast::{MAX_TCP, MAX_UDP, MIN_UDP};
 use super::metrics::Counters;
 use super::options::{OPTION_HEAD, Tail};
@@ -42,6 +42,8 @@ pub struct Terms<'a> {
     pub outside: Extended,
     /// Who may do what.
     pub policy: &'a Policy,
+    /// Whether the client may ask about names of the zone at an origin.
+    pub may: &'a (dyn Fn(&Name) -> bool + Sync),
 }
 
 /// Answers requests from zones.
@@ -144,18 +146,19 @@ impl Handler {
         let asked = query.original().name();
         let labels: Vec<Vec<u8>> = asked.iter().map(<[u8]>::to_ascii_lowercase).collect();
         let name = Name::from_labels(labels.iter().map(Vec::as_slice)).ok()?;
-        let Some(zone) = self.zones.find(name.wire()) else {
+        if self.zones.find(name.wire()).is_none() {
             let answer =
                 Answer::bare(Rcode::Refused, Some(terms.map_or(Extended::NotAuthoritative, |terms| terms.outside)));
             return self.send(request, tail, &mut out, &answer, None).await;
-        };
+        }
         let question = Question { name: name.wire(), rtype: query.query_type().into() };
         // Owned records leave before the first await: the table is held for the look-up alone.
         let (answer, records) = {
-            let data = Data::load(zone);
+            let tables = Tables::new(&self.zones);
             let most = |rtype| terms.map_or(usize::MAX, |terms| terms.policy.most(rtype));
             let mut draws = Draws { random: fastrand::Rng::new(), most: &most };
-            let mut answer = answer::answer(zone, &data, question, &mut draws);
+            let may = |origin: &Name| terms.is_none_or(|terms| (terms.may)(origin));
+            let mut answer = answer::answer(&tables, question, &may, &mut draws);
             let opt = opt(request, tail, &answer).map_or(0, |edns| opt_size(&edns));
             // As it is spelled, which is how it is written.
             let spelled = Name::from_labels(asked.iter()).unwrap_or_else(|_| name.clone());
@@ -311,8 +314,9 @@ fn opt_size(edns: &Edns) -> usize {
     OPT + options.sum::<usize>()
 }
 
-/// A record in hickory's words; with `servers` the name in an NS record is one that its encoder compresses.
-fn record(rr: &Rr<'_>, asked: &ProtoName, servers: bool) -> Option<ProtoRecord> {
+/// A record as hickory's; `asked` is the name of the question, as it was spelled. With `servers` the name in an NS record is
+/// one that hickory's encoder compresses.
+pub(super) fn record(rr: &Rr<'_>, asked: &ProtoName, servers: bool) -> Option<ProtoRecord> {
     let proto = |name: &Name| {
         let mut proto = ProtoName::from_labels(name.labels()).ok()?;
         proto.set_fqdn(true);
@@ -330,7 +334,8 @@ fn record(rr: &Rr<'_>, asked: &ProtoName, servers: bool) -> Option<ProtoRecord> 
     Some(ProtoRecord::from_rdata(owner, rr.ttl, rdata))
 }
 
-fn response_code(rcode: Rcode) -> ResponseCode {
+/// A code as hickory's.
+pub(super) fn response_code(rcode: Rcode) -> ResponseCode {
     match rcode {
         Rcode::NoError => ResponseCode::NoError,
         Rcode::FormErr => ResponseCode::FormErr,

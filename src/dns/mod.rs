@@ -7,12 +7,13 @@
 //!   of a [`request`]; [`service`] is both together. - [`identity`]: the answers of a server about itself. - [`notify`]: tells the [`secondaries`].
 //! - [`policy`]: what both paths go by: who may, and the EDNS [`options`] of an answer, [`cookie`]s among them,
 //!   and the [`rate`] of answers.
-//! - [`forward`]: questions outside the zones, handed on to other name servers.
+//! - [`forward`]: questions outside the zones, handed on to other name servers; [`chain`]: aliases that lead there and back.
 
 pub mod access;
 #[cfg(test)]
 mod agreement;
 pub mod answer;
+mod chain;
 pub mod config;
 pub mod cookie;
 pub mod fast;

@@ -86,6 +86,11 @@ impl Allowed {
         self.of(origin).decide(address, key)
     }
 
+    /// Whether everybody who may transfer the zone at `other` may transfer the one at `origin`, too.
+    pub fn covers(&self, origin: &Name, other: &Name) -> bool {
+        self.of(origin).covers(self.of(other))
+    }
+
     /// Whether nobody may transfer the zone.
     pub fn is_nobody(&self, origin: &Name) -> bool {
         self.of(origin).is_nobody()

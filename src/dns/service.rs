@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::answer::Rcode;
+use super::chain::{Chain, Client, Told};
 use super::fast::{MAX_TCP, MAX_UDP, MIN_UDP, RA};
 use super::forward::reply::{self, Found, Room};
-use super::forward::{Failure, Forwarder, Place};
+use super::forward::{DEADLINE, Failure, Forwarder, Place, Question};
 use super::front::{self, Admitted, Front, Running};
 use super::handler::{Handler, Terms};
 use super::metrics::Counters;
@@ -17,6 +18,7 @@ use super::options::Tail;
 use super::request::{OPT, Opt, Request};
 use super::tsig::Signer;
 use crate::zone::Zones;
+use crate::zone::name::Name;
 use tracing::warn;
 
 /// Everything that is not for the hot path, for one transport.
@@ -41,8 +43,8 @@ pub enum Reply {
 /// A message that takes its time.
 pub type Later = Pin<Box<dyn Future<Output = Vec<u8>> + Send>>;
 
-/// Extended error 22, No Reachable Authority (RFC 8914 §4.23).
-const NO_REACHABLE_AUTHORITY: u16 = 22;
+/// AA, in the third byte of a message.
+const AA: u8 = 0x04;
 
 impl Service {
     /// The handler, behind the front; what is outside the zones is the forwarder's, where there is one.
@@ -85,11 +87,17 @@ impl Service {
             }
             Admitted::Pass(message, signer, tail) => (message.into_owned(), signer, tail),
         };
-        if let Some(forwarder) = self.forwarder.clone().filter(|_| may_recurse && self.is_outside(&message)) {
-            return self.recurse(forwarder, Asked { message, signer, tail, is_udp, now: now.as_secs() });
+        let key = signer.as_ref().map(|signer| signer.key().clone());
+        let client = Client { policy: Arc::clone(&policy), peer: peer.ip(), key };
+        if let Some(forwarder) = self.forwarder.clone().filter(|_| may_recurse)
+            && let Some(chain) = self.begin(&message, &client)
+        {
+            let (zones, now) = (self.zones.clone(), now.as_secs());
+            return self.recurse(forwarder, Asked { message, signer, tail, is_udp, now, chain, client, zones });
         }
-        let mut messages =
-            self.handler.respond_to(message, peer, is_udp, Terms { tail: &tail, outside, policy: &policy }).await;
+        let may = |origin: &Name| client.may(origin);
+        let terms = Terms { tail: &tail, outside, policy: &policy, may: &may };
+        let mut messages = self.handler.respond_to(message, peer, is_udp, terms).await;
         if may_recurse {
             messages.iter_mut().filter_map(|message| message.get_mut(3)).for_each(|flags| *flags |= RA);
         }
@@ -102,33 +110,39 @@ impl Service {
         Reply::Messages(messages)
     }
 
-    fn recurse(&self, forwarder: Arc<Forwarder>, asked: Asked) -> Reply {
+    fn recurse(&self, forwarder: Arc<Forwarder>, mut asked: Asked) -> Reply {
         let handler = self.handler.clone();
         let count = move |response: &[u8]| {
             handler.counters().refused_in_front(response.get(3).copied().unwrap_or_default() & 0x0f);
         };
-        let known = Request::parse(&asked.message)
-            .and_then(|request| forwarder.local(&request).or_else(|| forwarder.known(&request, Instant::now())));
-        let now = if let Some(found) = known {
-            asked.tell(Ok(found))
-        } else if let Some(place) = forwarder.place() {
-            return Reply::Later(Box::pin(async move {
-                let response = asked.wait(&forwarder, place).await;
-                count(&response);
-                response
-            }));
-        } else {
-            asked.tell(Err(Failure::Busy))
+        let told = loop {
+            match asked.known(&forwarder) {
+                Ok(Some(found)) => {
+                    if let Some(told) = asked.chain.take(found, &asked.zones, &asked.client) {
+                        break told;
+                    }
+                }
+                Ok(None) => {
+                    let Some(place) = forwarder.place() else { break Told::failed(Failure::Busy) };
+                    return Reply::Later(Box::pin(async move {
+                        let told = tokio::time::timeout(DEADLINE, asked.wait(&forwarder, &place)).await;
+                        let response = asked.tell(told.unwrap_or_else(|_| Told::failed(Failure::Unreachable)));
+                        count(&response);
+                        response
+                    }));
+                }
+                Err(failure) => break Told::failed(failure),
+            }
         };
+        let now = asked.tell(told);
         count(&now);
         Reply::Messages(vec![now])
     }
 
-    /// Whether this is a question that a forwarder can take, and none of ours to answer.
-    fn is_outside(&self, message: &[u8]) -> bool {
-        Request::parse(message).is_some_and(|request| {
-            Forwarder::can_take(&request) && self.zones.find(request.question.name.folded().wire()).is_none()
-        })
+    /// The answer to a question that a forwarder can take, as far as the zones have it; `None` where they have all of it.
+    fn begin(&self, message: &[u8], client: &Client) -> Option<Chain> {
+        let request = Request::parse(message).filter(|request| Forwarder::can_take(request))?;
+        Chain::begin(&self.zones, client, &request)
     }
 }
 
@@ -139,32 +153,58 @@ struct Asked {
     tail: Tail,
     is_udp: bool,
     now: u64,
+    chain: Chain,
+    client: Client,
+    zones: Zones,
 }
 
 impl Asked {
-    async fn wait(self, forwarder: &Forwarder, place: Place) -> Vec<u8> {
-        let outcome = match Request::parse(&self.message) {
-            Some(request) => forwarder.answer(&request, place).await,
-            None => Err(Failure::Unwilling),
-        };
-        self.tell(outcome)
+    /// What others are to be asked now.
+    fn question(&self) -> Result<Question, Failure> {
+        let request = Request::parse(&self.message);
+        request.and_then(|request| Question::about(self.chain.next(), &request)).ok_or(Failure::Unwilling)
+    }
+
+    /// What is known of that without asking.
+    fn known(&self, forwarder: &Forwarder) -> Result<Option<Found>, Failure> {
+        let question = self.question()?;
+        Ok(forwarder.local(&question).or_else(|| forwarder.known(&question, Instant::now())))
+    }
+
+    /// Asks until the answer is whole.
+    async fn wait(&mut self, forwarder: &Forwarder, place: &Place) -> Told {
+        loop {
+            let found = match self.known(forwarder) {
+                Ok(Some(found)) => Ok(found),
+                Ok(None) => match self.question() {
+                    Ok(question) => forwarder.answer(&question, place).await,
+                    Err(failure) => Err(failure),
+                },
+                Err(failure) => Err(failure),
+            };
+            match found.map(|found| self.chain.take(found, &self.zones, &self.client)) {
+                Ok(Some(told)) => return told,
+                Ok(None) => {}
+                Err(failure) => return Told::failed(failure),
+            }
+        }
     }
 
     /// The outcome as an answer.
-    fn tell(self, outcome: Result<Found, Failure>) -> Vec<u8> {
+    fn tell(self, Told { found: outcome, extended, is_ours }: Told) -> Vec<u8> {
         let Some(request) = Request::parse(&self.message) else { return Vec::new() };
         let limit = limit(&request, self.is_udp);
         let taken = request.edns.map_or(0, |_| OPT + self.tail.as_bytes().len());
         let taken = taken + self.signer.as_ref().map_or(0, Signer::size);
         let room = Room { size: limit.saturating_sub(taken), can_retry: self.is_udp };
         let encoded = outcome.and_then(|found| reply::encode(&request, found, room).ok_or(Failure::Unwilling));
-        let (mut response, extended) = match encoded {
-            Ok(response) => (response, None),
-            Err(failure) => {
-                let mut response = request.response(Rcode::ServFail.low_bits(), false);
-                response[3] |= RA;
-                (response, (failure == Failure::Unreachable).then_some(NO_REACHABLE_AUTHORITY))
-            }
+        let mut response = if let Ok(mut response) = encoded {
+            response[2] |= if is_ours { AA } else { 0 };
+            response
+        } else {
+            let mut response = request.response(Rcode::ServFail.low_bits(), false);
+            response[3] |= RA;
+            response
         };
         request.push_opt(&mut response, Opt { options: self.tail.as_bytes(), extended, ..Opt::default() });
         match self.signer {

@@ -20,7 +20,7 @@ pub mod past;
 pub mod problems;
 pub mod registry;
 pub mod resolver;
-mod target;
+pub(crate) mod target;
 pub mod through;
 pub mod unread;
 

@@ -62,7 +62,7 @@ impl Target {
 }
 
 /// The path of a service below the part of the registry that a zone shows; none outside of it.
-pub(super) fn below<'s>(folded: &'s str, under: &str) -> Option<&'s str> {
+pub(crate) fn below<'s>(folded: &'s str, under: &str) -> Option<&'s str> {
     if under.is_empty() {
         return Some(folded);
     }

@@ -111,6 +111,13 @@ impl Zone {
         &self.origin
     }
 
+    /// Whether a name, in wire form and lower case, is the apex or below it.
+    fn has(&self, name: &[u8]) -> bool {
+        let origin = self.origin.wire();
+        let Some(start) = name.len().checked_sub(origin.len()) else { return false };
+        name[start..] == *origin && is_label_start(name, start)
+    }
+
     /// One state of all names. Hold it for one query.
     pub fn load(&self) -> View {
         View::new(self.index.load())
@@ -225,11 +232,16 @@ impl Zones {
 
     /// The zone that a name, in wire form and lower case, belongs to.
     pub fn find(&self, name: &[u8]) -> Option<&Arc<Zone>> {
-        self.0.iter().find(|zone| {
-            let origin = zone.origin().wire();
-            let Some(start) = name.len().checked_sub(origin.len()) else { return false };
-            name[start..] == *origin && is_label_start(name, start)
-        })
+        self.0.iter().find(|zone| zone.has(name))
+    }
+
+    /// Finds the zone that answers a question of type `rtype` about a name, in wire form and lower case: its place in
+    /// [`Self::iter`]. A DS question at an apex is for the parent zone, where that is here, too (RFC 4035 §3.1.4.1).
+    pub fn place(&self, name: &[u8], rtype: u16) -> Option<usize> {
+        let mut places = (0..self.0.len()).filter(|&place| self.0[place].has(name));
+        let first = places.next()?;
+        let is_for_parent = rtype == rtype::DS && self.0[first].origin.wire() == name;
+        Some(places.next().filter(|_| is_for_parent).unwrap_or(first))
     }
 
     /// The one at `index` of [`Self::iter`].

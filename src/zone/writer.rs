@@ -13,6 +13,7 @@
 //! addresses and of single instances are not kept as names at all ([`super::made`]): there may be millions of them.
 
 mod changes;
+pub mod delegations;
 pub(super) mod file_serial;
 pub mod meetings;
 mod nodata;
@@ -43,6 +44,7 @@ use super::transferred::Transferred;
 use super::unknown;
 use super::view::View;
 use super::{Freshness, Zone, config, serial};
+use delegations::Child;
 use sites::Sites;
 
 /// Keys come from the registry, as in [`super::index`]: a fixed seed harms nobody.
@@ -97,6 +99,10 @@ pub struct ZoneWriter {
     wildcards: usize,
     /// Names at which services do not show as they would elsewhere.
     sites: Sites,
+    /// Those of them that the zone file makes.
+    of_file: Sites,
+    /// Zones of this server that this one delegates to.
+    children: Vec<Child>,
     /// The zone's own name server, and its SOA, as they are when no file says another.
     base: (Vec<Offer>, Soa),
     /// The writer of [`Zone::fixed`].
@@ -196,6 +202,8 @@ impl ZoneWriter {
             wildcards: 0,
             sites: Sites::default(),
             fixed,
+            of_file: Sites::default(),
+            children: Vec::new(),
         };
         writer.put_static(Vec::new());
         writer.set_live(config::Live::default());

@@ -2,9 +2,11 @@
 
 mod agent;
 mod agent_faults;
+mod aliases;
 mod announce;
 mod announce_faults;
 mod big_znodes;
+mod child_zones;
 mod clashes;
 mod cli;
 mod commands;
@@ -30,6 +32,7 @@ mod layers;
 mod log_faults;
 mod lost_network;
 mod master_files;
+mod name_servers;
 mod negatives;
 mod old_zookeepers;
 mod optional_files;

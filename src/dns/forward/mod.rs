@@ -35,6 +35,7 @@ use tracing::{debug, info, warn};
 use super::fast::MAX_UDP;
 use super::metrics::{Forwarded, Metrics};
 use super::request::Request;
+use crate::zone::name::Name;
 use crate::zone::record::rtype;
 use local::PrivateReverse;
 pub use peer::Report;
@@ -94,7 +95,7 @@ pub struct Ours {
 /// How long one name server is waited for while there is another.
 const PATIENCE: Duration = Duration::from_millis(1500);
 /// How long a client is let wait: less than the five seconds after which the C library asks somebody else.
-const DEADLINE: Duration = Duration::from_millis(4500);
+pub const DEADLINE: Duration = Duration::from_millis(4500);
 /// Answers kept.
 const CACHED: u64 = 20_000;
 /// How long an answer is kept at most, whatever its time to live.
@@ -106,7 +107,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// A question on its way.
 #[derive(Debug, Clone)]
-struct Question {
+pub struct Question {
     query: Query,
     dnssec_ok: bool,
     checking_disabled: bool,
@@ -226,9 +227,8 @@ impl Forwarder {
         None
     }
 
-    /// The answer to a request that [`can_take`](Self::can_take) has taken, where it is not for others to give.
-    pub fn local(&self, request: &Request<'_>) -> Option<Found> {
-        let question = Question::of(request)?;
+    /// The answer to a question, where it is not for others to give.
+    pub fn local(&self, question: &Question) -> Option<Found> {
         local::answer(&question.query.name, question.query.query_type, self.said.load().limits.private_reverse)
     }
 
@@ -238,31 +238,32 @@ impl Forwarder {
         self.peers.load().iter().map(|peer| peer.report(now)).collect()
     }
 
-    /// The answer to a request that [`can_take`](Self::can_take) has taken, if it is known. Needs no place: what is known
-    /// is told also while everything else waits for somebody who does not answer.
-    pub fn known(&self, request: &Request<'_>, now: Instant) -> Option<Found> {
-        let question = Question::of(request).filter(Question::is_cacheable)?;
+    /// The answer to a question, if it is known. Needs no place: what is known is told also while everything else waits for
+    /// somebody who does not answer.
+    pub fn known(&self, question: &Question, now: Instant) -> Option<Found> {
+        if !question.is_cacheable() {
+            return None;
+        }
         let found = found(self.cache.load().get(&question.query, now)?)?;
         self.metrics.forwarded(Forwarded::Cached);
         Some(found)
     }
 
-    /// The answer to a request that [`can_take`](Self::can_take) has taken, from other name servers, within some seconds.
+    /// The answer to a question, from other name servers, within [`DEADLINE`].
     ///
     /// # Errors
     /// Why there is none.
-    pub async fn answer(&self, request: &Request<'_>, _place: Place) -> Result<Found, Failure> {
-        let question = Question::of(request).ok_or(Failure::Unwilling)?;
-        if self.is_own_probe(&question) {
+    pub async fn answer(&self, question: &Question, _place: &Place) -> Result<Found, Failure> {
+        if self.is_own_probe(question) {
             return Err(Failure::Unwilling);
         }
         // Where others are to be asked meanwhile, this goes into what nobody looks at any more.
         let cache = self.cache.load_full();
-        let outcome = self.ask(&question).await;
+        let outcome = self.ask(question).await;
         self.metrics.forwarded(if outcome.is_ok() { Forwarded::Answered } else { Forwarded::Failed });
         let outcome = outcome?.map(capped);
         if question.is_cacheable() {
-            cache.insert(question.query, outcome.clone(), Instant::now());
+            cache.insert(question.query.clone(), outcome.clone(), Instant::now());
         }
         found(outcome).ok_or(Failure::Unwilling)
     }
@@ -436,10 +437,13 @@ impl std::fmt::Debug for Forwarder {
 }
 
 impl Question {
-    fn of(request: &Request<'_>) -> Option<Self> {
-        let name: ProtoName = reply::asked_name(request)?.to_lowercase();
+    /// The question of a request that [`Forwarder::can_take`] has taken, about `name`; `None` for what cannot be a name
+    /// elsewhere.
+    pub fn about(name: &Name, request: &Request<'_>) -> Option<Self> {
+        let mut name = ProtoName::from_labels(name.labels()).ok()?;
+        name.set_fqdn(true);
         Some(Self {
-            query: Query::query(name, RecordType::from(request.question.rtype)),
+            query: Query::query(name.to_lowercase(), RecordType::from(request.question.rtype)),
             dnssec_ok: request.edns.is_some_and(|edns| edns.dnssec_ok),
             checking_disabled: request.message[3] & 0x10 != 0,
         })

@@ -141,10 +141,11 @@ async fn ask(forwarder: &Forwarder) -> Result<Found, Failure> {
 async fn ask_with(forwarder: &Forwarder, query: &[u8]) -> Result<Found, Failure> {
     let request = Request::parse(query).unwrap();
     assert!(Forwarder::can_take(&request));
-    if let Some(known) = forwarder.known(&request, Instant::now()) {
+    let question = Question::about(&request.question.name, &request).unwrap();
+    if let Some(known) = forwarder.known(&question, Instant::now()) {
         return Ok(known);
     }
-    forwarder.answer(&request, forwarder.place().unwrap()).await
+    forwarder.answer(&question, &forwarder.place().unwrap()).await
 }
 
 fn address(found: &Found) -> String {
@@ -355,7 +356,8 @@ async fn localhost_is_answered_here() {
     let forwarder = forwarder(vec![elsewhere.source()]);
     let mut query = query(0, false);
     query.splice(12..query.len() - 4, *b"\x09localhost\0");
-    let found = forwarder.local(&Request::parse(&query).unwrap()).unwrap();
+    let request = Request::parse(&query).unwrap();
+    let found = forwarder.local(&Question::about(&request.question.name, &request).unwrap()).unwrap();
     assert_eq!(found.answers[0].data, RData::A(A::new(127, 0, 0, 1)));
     assert_eq!(elsewhere.asked(), 0);
 }

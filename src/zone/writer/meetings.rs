@@ -36,8 +36,12 @@ impl ZoneWriter {
     fn met(&self, owner: &Name) -> Option<Met> {
         let slot = self.slots.get(owner)?;
         // Nearly all names are one service's alone.
-        let is_ordinary = slot.is_alone() && !self.sites.has_cuts();
-        if is_ordinary { None } else { slot.met(self.site(owner)) }
+        if slot.is_alone() && !self.sites.has_cuts() {
+            return None;
+        }
+        let met = slot.met(self.site(owner))?;
+        let is_lost = met != Met::Cut || self.cut_above(owner).is_none_or(|cut| !self.is_alike(cut));
+        is_lost.then_some(met)
     }
 
     /// The names at which services have come to meet, or ceased to, since this was last asked, in order.

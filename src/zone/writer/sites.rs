@@ -20,7 +20,7 @@ enum Cut {
 }
 
 /// Special names.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Sites {
     /// Name servers whose addresses the zone file or the zone itself has.
     servers: HashSet<Name>,
@@ -79,8 +79,14 @@ impl ZoneWriter {
         Sites { servers, cuts, glue }
     }
 
-    /// Takes these special names in place of the present ones.
-    pub(super) fn place(&mut self, sites: Sites) {
+    /// Takes these special names of the zone file, and the apexes of the zones below, in place of the present ones.
+    pub(super) fn place(&mut self, of_file: Sites) {
+        let mut sites = of_file.clone();
+        self.of_file = of_file;
+        sites.cuts.extend(self.children().map(|apex| (apex.clone(), Cut::Delegation)));
+        // The zone below has its name servers' addresses itself.
+        let is_theirs = |name: &Name| self.children().any(|apex| name.is_at_or_below(apex));
+        sites.glue.retain(|name| !is_theirs(name));
         if sites == self.sites {
             return;
         }

@@ -1,0 +1,77 @@
+//! Zones of this server below others of it: the upper one delegates to the lower one (RFC 1034 §4.2.1) where its secondaries
+//! may transfer that, too. Elsewhere it goes on having its own names there, as they would have none otherwise.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{ZoneOf, lock};
+use crate::dns::front::Front;
+use crate::dns::secondaries::Allowed;
+use crate::publish::{target, unix_now};
+use crate::zone::build;
+use crate::zone::name::Name;
+use crate::zone::writer::delegations::Child;
+
+/// How often it is looked whether the name servers of a zone have changed.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Whether the zone at `upper` delegates to the one at `lower`, which is below it.
+fn delegates(allowed: &Allowed, upper: &Name, lower: &Name) -> bool {
+    !allowed.is_nobody(upper) && allowed.covers(lower, upper)
+}
+
+/// Has every zone delegate to those below it, as they are now.
+pub(super) fn refresh(zones: &[ZoneOf], allowed: &Allowed) {
+    for upper in zones {
+        let mut below: Vec<&ZoneOf> = zones.iter().filter(|lower| is_below(lower, upper)).collect();
+        // The highest first: what is below one that is delegated is that one's.
+        below.sort_by_key(|lower| lower.origin.wire().len());
+        let mut children: Vec<Child> = Vec::new();
+        for lower in below {
+            let is_theirs = children.iter().any(|child| lower.origin.is_at_or_below(&child.origin));
+            if !is_theirs && delegates(allowed, &upper.origin, &lower.origin) {
+                let zone = Arc::clone(lock(&lower.writer).zone());
+                children.push(Child::of(&zone, shows_alike(upper, lower)));
+            }
+        }
+        let mut writer = lock(&upper.writer);
+        writer.delegate(children);
+        writer.commit(unix_now());
+    }
+}
+
+/// The same whenever the name servers of a zone, or who may transfer, change, until `stop`.
+pub(super) async fn follow(zones: Vec<ZoneOf>, front: Arc<Front>, stop: CancellationToken) {
+    if !zones.iter().any(|lower| zones.iter().any(|upper| is_below(lower, upper))) {
+        return stop.cancelled().await;
+    }
+    let state = || {
+        let serials: Vec<u32> = zones.iter().map(|zone| lock(&zone.writer).zone().serial()).collect();
+        (serials, front.policy().allow_transfer.clone())
+    };
+    let mut before = None;
+    loop {
+        let now = state();
+        if before.as_ref() != Some(&now) {
+            refresh(&zones, &now.1);
+            before = Some(now);
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+fn is_below(lower: &ZoneOf, upper: &ZoneOf) -> bool {
+    lower.origin != upper.origin && lower.origin.is_at_or_below(&upper.origin)
+}
+
+/// Whether a service has the same name in both: nothing is lost where the upper zone does not show it.
+fn shows_alike(upper: &ZoneOf, lower: &ZoneOf) -> bool {
+    let part = target::below(&lower.under, &upper.under);
+    let name = part.and_then(|path| build::owner(&upper.origin, path).ok());
+    upper.registry.is_some() && upper.registry == lower.registry && name.as_ref() == Some(&lower.origin)
+}
