@@ -54,7 +54,13 @@ fn random_zone(rng: &mut fastrand::Rng) -> Zones {
             rdata: rdata.into(),
         };
         let mut records = vec![record("txt.service", rtype::TXT, b"\x03abc"), record("d.service", rtype::A, &[9; 4])];
-        match rng.u8(..5) {
+        match rng.u8(..6) {
+            5 => {
+                records.push(record("*.w.service", rtype::A, &[8; 4]));
+                records.push(record("y.service", rtype::DNAME, b"\x01a\x07service\0"));
+                records.push(record("sub.service", rtype::NS, b"\x02ns\x03sub\x07service\0"));
+                records.push(record("ns.sub.service", rtype::A, &[6; 4]));
+            }
             0 => records.push(record("*.w.service", rtype::A, &[8; 4])),
             3 => records.push(record("y.service", rtype::DNAME, b"\x01a\x07service\0")),
             1 => records.push(record("sub.service", rtype::NS, b"\x02ns\x03sub\x07service\0")),
@@ -170,7 +176,10 @@ fn random_options(rng: &mut fastrand::Rng) -> Vec<u8> {
 }
 
 fn random_query(rng: &mut fastrand::Rng) -> Vec<u8> {
-    const NAMES: [&str; 26] = [
+    const NAMES: [&str; 29] = [
+        "sub.service",
+        "ns.sub.service",
+        "y.service",
         "m.service",
         "n.service",
         "o.service",
@@ -521,4 +530,5 @@ async fn udp_and_tcp_sockets_say_what_both_ways_say() {
     assert!(compared > 1000, "{compared}");
 }
 
+mod cuts;
 mod order;

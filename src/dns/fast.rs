@@ -72,10 +72,10 @@ pub struct State {
     /// Whether positive answers leave out the zone's NS records.
     is_minimal: bool,
     order: Order,
-    /// Whether what is held at a name is the answer, and nothing else is to be said: it is fresh, and no name is above others
-    /// that are not the zone's.
+    /// Whether what is held at a name is the answer, and nothing else is to be said: it is fresh. What lies at or below a cut
+    /// is not found here ([`View::get_hashed`]).
     is_plain: bool,
-    /// Whether, then, what is held at no name is nowhere: there are no wildcards, and nothing is unknown.
+    /// Whether, then, what is held at no name is nowhere: there are no cuts and no wildcards, and nothing is unknown.
     is_all: bool,
 }
 
@@ -110,20 +110,11 @@ impl<'z> Loaded<'z> {
         spare.clear();
         spare.extend(zones.iter().map(|zone| {
             let (table, freshness) = (zone.load(), zone.freshness());
-            let Cuts { delegations, redirections, wildcards, unknown } = table.cuts();
             let is_minimal = zone.is_minimal();
             let is_partly_stale = zone.stale().are_there();
-            let is_current = freshness == Freshness::Fresh && !is_partly_stale;
-            let is_plain = is_minimal && is_current && delegations == 0 && redirections == 0;
-            State {
-                table,
-                freshness,
-                is_partly_stale,
-                is_minimal,
-                order: zone.order(),
-                is_plain,
-                is_all: wildcards == 0 && unknown == 0,
-            }
+            let is_plain = is_minimal && freshness == Freshness::Fresh && !is_partly_stale;
+            let is_all = table.cuts() == Cuts::default();
+            State { table, freshness, is_partly_stale, is_minimal, order: zone.order(), is_plain, is_all }
         }));
         Self { zones, policy, is_open: policy.is_open(), states: spare }
     }
@@ -352,8 +343,7 @@ fn write_nothing(state: &State, asked: &Asked<'_>, options: &[u8], out: &mut [u8
 fn is_fixed(zone: &Zone, name: &[u8]) -> bool {
     zone.fixed().is_some_and(|fixed| {
         let names = fixed.load();
-        let Cuts { delegations, redirections, .. } = names.cuts();
-        delegations > 0 || redirections > 0 || names.get(name).is_some()
+        names.get(name).is_some() || names.concerns(name)
     })
 }
 
@@ -386,8 +376,7 @@ fn build<'t>(
     if *is_partly_stale && covers() {
         return Built::Unusual;
     }
-    let cuts = table.cuts();
-    if cuts.delegations > 0 || cuts.redirections > 0 || (cuts != Cuts::default() && entry.is_none()) {
+    if entry.is_none() && table.cuts() != Cuts::default() && table.concerns(query.name()) {
         return Built::Unusual;
     }
     let set = entry.and_then(|entry| Some((entry.row(query.rtype)?, entry.set(query.rtype)?)));

@@ -17,6 +17,7 @@ use super::addresses::{Shown, Told};
 use super::hashed::{Hashed, Place};
 use super::name::Name;
 use super::packed::Packed;
+use super::watch::Watch;
 
 /// A change to one name: its new entry, or none when it is gone.
 pub type Edit = (Name, Option<Packed>);
@@ -30,6 +31,8 @@ pub struct Edits {
     pub addresses: Vec<(IpAddr, Option<u32>)>,
     /// What look-ups have to watch for from now on.
     pub cuts: Cuts,
+    /// The names that make them do so, where those are others than before.
+    pub watch: Option<Arc<Watch>>,
     /// The apex' entry.
     pub apex: Option<Packed>,
     /// Names that have an entry held and would be made as well.
@@ -40,6 +43,10 @@ pub struct Edits {
 #[derive(Debug, Clone, Default)]
 pub struct Table {
     entries: Hashed,
+    /// Entries that are not the answer to a question about their names, as those lie at or below a cut ([`Watch::shades`]):
+    /// beside the others, so that these need not be asked for it.
+    shaded: Hashed,
+    watch: Arc<Watch>,
     addresses: Shown,
     /// Instances packed with entries.
     instances: usize,
@@ -64,7 +71,19 @@ pub struct Cuts {
 impl Table {
     /// The entry held under a name, given in wire form and lower case, whose [`hash`] is known.
     pub(super) fn held(&self, hash: u64, name: &[u8]) -> Option<&Packed> {
+        let shaded = || if self.shaded.len() == 0 { None } else { self.shaded.get(hash, name) };
+        self.entries.get(hash, name).or_else(shaded)
+    }
+
+    /// The same, where the name lies at and below no cut.
+    #[inline]
+    pub(super) fn held_in_light(&self, hash: u64, name: &[u8]) -> Option<&Packed> {
         self.entries.get(hash, name)
+    }
+
+    /// The names that a look-up has to watch for.
+    pub(super) fn watch(&self) -> &Watch {
+        &self.watch
     }
 
     /// What is most likely the entry of the name with this [`hash`], and its length: nothing of it is read, so that its
@@ -107,15 +126,19 @@ impl Table {
 
     /// All entries that are held, in no order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Packed> {
-        self.entries.iter()
+        self.entries.iter().chain(self.shaded.iter())
     }
 
     /// How many names exist.
     pub(super) fn len(&self) -> usize {
-        (self.entries.len() + self.addresses.len() + self.instances).saturating_sub(self.both)
+        let held = self.entries.len() + self.shaded.len();
+        (held + self.addresses.len() + self.instances).saturating_sub(self.both)
     }
 
     fn apply(&mut self, edits: &Edits) {
+        if let Some(watch) = &edits.watch {
+            self.watch = Arc::clone(watch);
+        }
         self.entries.expect(edits.names.len());
         for edit in &edits.names {
             self.apply_one(edit);
@@ -127,10 +150,16 @@ impl Table {
 
     fn apply_one(&mut self, (name, entry): &Edit) {
         let hash = hash(name.wire());
+        let shaded = if self.shaded.len() == 0 { None } else { self.shaded.remove(hash, name.wire()) };
         let before = match entry {
+            Some(entry) if self.watch.shades(name.wire()) => {
+                self.shaded.insert(hash, entry.clone());
+                self.entries.remove(hash, name.wire())
+            }
             Some(entry) => self.entries.insert(hash, entry.clone()),
             None => self.entries.remove(hash, name.wire()),
         };
+        let before = before.or(shaded);
         self.instances += entry.as_ref().map_or(0, Packed::instance_count);
         self.instances -= before.as_ref().map_or(0, Packed::instance_count);
     }
@@ -311,6 +340,7 @@ mod tests {
             ],
             addresses: vec![(IpAddr::from([10, 0, 0, 1]), Some(round)), (IpAddr::from([1; 16]), Some(round))],
             cuts: Cuts { wildcards: round, ..Cuts::default() },
+            watch: None,
             apex: entry("service", round).1,
             both: 0,
         }

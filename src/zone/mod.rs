@@ -6,7 +6,7 @@
 //! - [`writer`]: the one writer: offers in, commits out; [`serial`] numbers them.
 //! - [`journal`]: the last commits, for differences between two serials.
 //! - [`index`]: the names, for many readers at once, in tables of `hashed`, their entries in an `arena`; [`view`]: what a
-//!   reader has of them; [`lookup`] answers from that (RFC 1034 §4.3.2).
+//!   reader has of them; [`lookup`] answers from that (RFC 1034 §4.3.2); `watch`: the names that it must watch for.
 //! - [`instances`] and `made`: the names that are as many as instances, made when somebody asks.
 //! - [`unknown`]: names of which the zone does not know what it should; [`stale`]: those that it no longer reads.
 //! - [`transferred`]: what of all that secondaries get.
@@ -39,6 +39,7 @@ pub mod transferred;
 pub mod unknown;
 pub mod view;
 pub mod warnings;
+mod watch;
 pub mod writer;
 
 use std::net::IpAddr;

@@ -29,20 +29,33 @@ impl View {
 
     /// The entry of a name, given in wire form and lower case.
     pub fn get(&self, name: &[u8]) -> Option<&Packed> {
-        self.get_hashed(index::hash(name), name)
+        self.table.held(index::hash(name), name).or_else(|| Some(self.shelf.put(self.table.made(name)?)))
     }
 
-    /// The entry of a name whose [`index::hash`] is known.
+    /// The entry of a name whose [`index::hash`] is known, where it is the answer to a question about the name: not for one
+    /// at or below a cut.
     pub fn get_hashed(&self, hash: u64, name: &[u8]) -> Option<&Packed> {
-        self.table.held(hash, name).or_else(|| Some(self.shelf.put(self.table.made(name)?)))
+        self.table.held_in_light(hash, name).or_else(|| Some(self.shelf.put(self.made_in_light(name)?)))
+    }
+
+    /// What is made under a name, unless it lies at or below a cut.
+    fn made_in_light(&self, name: &[u8]) -> Option<Packed> {
+        let made = self.table.made(name)?;
+        (!self.table.watch().shades(name)).then_some(made)
+    }
+
+    /// Whether a name that is not there may be answered with something else than that.
+    pub fn concerns(&self, name: &[u8]) -> bool {
+        self.table.watch().concerns(name)
     }
 
     /// What is most likely the entry of a name whose [`index::hash`] is known: an entry that is held is not read, and may
-    /// be of another name ([`Packed::name`] says whose it is). Where there is none, there is none at all. With its length.
+    /// be of another name ([`Packed::name`] says whose it is). Where there is none, [`Self::get_hashed`] has none either. With
+    /// its length.
     #[inline]
     pub fn guess(&self, hash: u64, name: &[u8]) -> Option<(&Packed, u32)> {
         self.table.guess(hash).or_else(|| {
-            let made = self.shelf.put(self.table.made(name)?);
+            let made = self.shelf.put(self.made_in_light(name)?);
             Some((made, length_of(made)))
         })
     }

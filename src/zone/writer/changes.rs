@@ -14,7 +14,8 @@ use super::super::record::rtype;
 use super::super::records::address;
 use super::super::slot::{Site, Slot};
 use super::super::unknown::{self, Unknown};
-use super::{Change, HashSet, Rank, ZoneWriter, held};
+use super::super::watch::{Effect, Watch};
+use super::{Change, HashSet, Rank, ZoneWriter, held, is_wildcard};
 
 /// From how many names on it is worth while to start threads.
 const WORTH_THREADS: usize = 10_000;
@@ -28,6 +29,7 @@ pub(super) struct Gathered {
     edits: Vec<Edit>,
     addresses: Vec<(IpAddr, Option<u32>)>,
     cuts: Cuts,
+    watch: Option<Arc<Watch>>,
     /// The names that were looked at.
     names: Vec<Name>,
 }
@@ -87,7 +89,7 @@ impl ZoneWriter {
             gathered.take(seen);
         }
         self.gather_bare(below_bare, &touched, &mut gathered);
-        gathered.cuts = self.cuts_after(&gathered.changes);
+        self.watch_after(&mut gathered);
         if all {
             self.gather_made(&touched, &mut gathered);
         }
@@ -232,9 +234,9 @@ impl ZoneWriter {
 
     /// Makes what was gathered visible. What is offered is in what readers see from now on, and need not be held twice.
     pub(super) fn show(&mut self, gathered: Gathered, apex: Option<Packed>) {
-        let Gathered { edits: names, addresses, cuts, names: settled, .. } = gathered;
+        let Gathered { edits: names, addresses, cuts, watch, names: settled, .. } = gathered;
         if !names.is_empty() || !addresses.is_empty() {
-            self.index.commit(Edits { names, addresses, cuts, apex, both: self.both.len() });
+            self.index.commit(Edits { names, addresses, cuts, watch, apex, both: self.both.len() });
         }
         for name in settled.iter().filter(|name| *name != self.zone.origin() && !self.both.contains(*name)) {
             // What a cut hides is in no entry.
@@ -321,28 +323,47 @@ impl ZoneWriter {
         }
     }
 
-    /// How many delegations, wildcards and redirections the zone has after `changes`.
-    fn cuts_after(&self, changes: &[Change]) -> Cuts {
-        let mut cuts = self.index.live().cuts();
-        for change in changes {
-            let is_wildcard = change.owner.labels().next() == Some(b"*");
-            let is_cut = |entry: &Packed| change.owner != *self.zone.origin() && entry.set(rtype::NS).is_some();
-            let is_redirected = |entry: &Packed| entry.set(rtype::DNAME).is_some();
-            let covers = |entry: &Packed| entry.unknown().is_some_and(|unknown| unknown.below);
-            if let Some(old) = &change.old {
-                cuts.redirections -= u32::from(is_redirected(old));
-                cuts.unknown -= u32::from(covers(old));
-                cuts.delegations -= u32::from(is_cut(old));
-                cuts.wildcards -= u32::from(is_wildcard);
+    /// Finds what look-ups have to watch for after these changes. Entries that come to lie at or below a cut, or no longer do
+    /// so, are put in once more.
+    fn watch_after(&self, gathered: &mut Gathered) {
+        let live = self.index.live();
+        gathered.cuts = live.cuts();
+        let mut watch: Option<Watch> = None;
+        let mut moved: Vec<&Name> = Vec::new();
+        for change in &gathered.changes {
+            let effect = |entry: &Option<Packed>| {
+                entry.as_ref().map_or(Effect::default(), |entry| self.effect(&change.owner, entry))
+            };
+            let (before, now) = (effect(&change.old), effect(&change.new));
+            if before == now {
+                continue;
             }
-            if let Some(new) = &change.new {
-                cuts.redirections += u32::from(is_redirected(new));
-                cuts.unknown += u32::from(covers(new));
-                cuts.delegations += u32::from(is_cut(new));
-                cuts.wildcards += u32::from(is_wildcard);
+            watch.get_or_insert_with(|| live.watch().clone()).note(&change.owner, now);
+            if (before.delegates, before.redirects) != (now.delegates, now.redirects) {
+                moved.push(&change.owner);
             }
         }
-        cuts
+        let Some(watch) = watch else { return };
+        gathered.cuts = watch.counts();
+        if !moved.is_empty() {
+            let known: HashSet<&Name> = gathered.edits.iter().map(|(name, _)| name).collect();
+            let is_moved =
+                |(name, _): &(Name, &Packed)| moved.iter().any(|cut| name.is_at_or_below(cut)) && !known.contains(name);
+            let held = live.iter().filter_map(|entry| Some((Name::from_wire(entry.name())?.0, entry)));
+            let edits: Vec<Edit> = held.filter(is_moved).map(|(name, entry)| (name, Some(entry.clone()))).collect();
+            gathered.edits.extend(edits);
+        }
+        gathered.watch = Some(Arc::new(watch));
+    }
+
+    /// What an entry does to other names.
+    fn effect(&self, owner: &Name, entry: &Packed) -> Effect {
+        Effect {
+            delegates: owner != self.zone.origin() && entry.set(rtype::NS).is_some(),
+            redirects: entry.set(rtype::DNAME).is_some(),
+            is_wildcard: is_wildcard(owner),
+            covers: entry.unknown().is_some_and(|unknown| unknown.below),
+        }
     }
 
     /// Adds the changes of names that are made on demand, but for those that were `touched` and looked at already.
