@@ -2,7 +2,7 @@
 //! reads the other end of the channel carries them out.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::http::{HeaderMap, header};
@@ -37,7 +37,19 @@ pub struct Request {
 pub struct Control {
     orders: mpsc::Sender<Request>,
     failed: Arc<Mutex<Option<String>>>,
+    configuration: Arc<Mutex<Configuration>>,
     started: SystemTime,
+}
+
+/// The configuration in force, and what is not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Configuration {
+    /// When the one in force was read.
+    pub taken_at: SystemTime,
+    /// Since when the file has another one that is not taken, and what is wrong with that.
+    pub rejected: Option<(SystemTime, String)>,
+    /// Tables and keys that differ from those of the start and wait for a restart.
+    pub pending: Vec<String>,
 }
 
 /// The process, as `/v1/process` shows it.
@@ -55,12 +67,36 @@ impl Control {
     /// A control, and the orders given through it.
     pub fn new() -> (Self, mpsc::Receiver<Request>) {
         let (orders, given) = mpsc::channel(8);
-        (Self { orders, failed: Arc::default(), started: SystemTime::now() }, given)
+        let started = SystemTime::now();
+        let configuration = Configuration { taken_at: started, rejected: None, pending: Vec::new() };
+        let configuration = Arc::new(Mutex::new(configuration));
+        (Self { orders, failed: Arc::default(), configuration, started }, given)
     }
 
     /// Records why this image goes on in spite of a restart, or that one begins.
     pub fn set_failed(&self, why: Option<String>) {
         *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// Records that a configuration was taken, and what of it waits for a restart.
+    pub fn taken(&self, pending: Vec<String>) {
+        *self.configuration() = Configuration { taken_at: SystemTime::now(), rejected: None, pending };
+    }
+
+    /// Records why the configuration, or a part of it, was not taken. It stays so until one is taken.
+    pub fn rejected(&self, problems: &str) {
+        let mut configuration = self.configuration();
+        let since = configuration.rejected.as_ref().map_or_else(SystemTime::now, |(since, _)| *since);
+        configuration.rejected = Some((since, problems.trim().to_owned()));
+    }
+
+    fn configuration(&self) -> MutexGuard<'_, Configuration> {
+        self.configuration.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How the configuration stands, and why the last restart failed.
+    pub(super) fn report(&self) -> (Configuration, Option<String>) {
+        (self.configuration().clone(), self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     /// Gives an order and waits for its outcome.

@@ -4,12 +4,14 @@
 //! own tools write them (64 bits do not fit a JSON number everywhere).
 
 use std::collections::BTreeMap;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
+use super::control::Configuration;
 use super::services::Drain;
 use super::snapshot::{self, Snapshot};
+use super::wrong;
 use crate::announce;
 use crate::dns::forward;
 use crate::keeper::cache;
@@ -43,12 +45,48 @@ pub(super) struct Status<'a> {
     version: &'static str,
     uptime_s: f64,
     ready: bool,
+    /// What is not as it should be, a sentence each; empty where all is well.
+    wrong: Vec<String>,
+    config: Option<Config<'a>>,
     registries: Vec<Registry<'a>>,
     zones: Vec<Zone<'a>>,
     announcers: Vec<Announcer<'a>>,
     registrations: Vec<Registration<'a>>,
     checks: Vec<Check<'a>>,
     upstreams: Vec<Upstream<'a>>,
+}
+
+/// The configuration.
+#[derive(Debug, Serialize)]
+struct Config<'a> {
+    /// Unix time.
+    taken_at: f64,
+    rejected: Option<Rejected<'a>>,
+    /// Tables and keys that wait for a restart.
+    restart_pending: &'a [String],
+    /// Why the last restart failed.
+    restart_failed: Option<&'a str>,
+}
+
+/// A configuration that is not taken.
+#[derive(Debug, Serialize)]
+struct Rejected<'a> {
+    /// Unix time.
+    since: f64,
+    problems: &'a str,
+}
+
+impl<'a> Config<'a> {
+    fn new((configuration, failed): &'a (Configuration, Option<String>)) -> Self {
+        let unix = |at: SystemTime| rounded(at.duration_since(UNIX_EPOCH).unwrap_or_default());
+        let rejected = configuration.rejected.as_ref();
+        Self {
+            taken_at: unix(configuration.taken_at),
+            rejected: rejected.map(|(since, problems)| Rejected { since: unix(*since), problems }),
+            restart_pending: &configuration.pending,
+            restart_failed: failed.as_deref(),
+        }
+    }
 }
 
 /// A name server that names outside the zones are forwarded to.
@@ -287,6 +325,8 @@ impl<'a> Status<'a> {
             version: env!("CARGO_PKG_VERSION"),
             uptime_s: rounded(snapshot.uptime),
             ready,
+            wrong: wrong::all(snapshot),
+            config: snapshot.configuration.as_ref().map(Config::new),
             registries: snapshot.registries.iter().map(Registry::new).collect(),
             zones: snapshot.zones.iter().map(Zone::new).collect(),
             announcers: snapshot.announcers.iter().map(Announcer::new).collect(),

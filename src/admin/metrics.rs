@@ -52,6 +52,7 @@ impl Collector for Moment {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut sheet = Sheet(&mut encoder);
         self.process(&mut sheet)?;
+        self.configuration(&mut sheet)?;
         registries(&self.snapshot.registries, &mut sheet)?;
         reads(&self.snapshot.registries, &mut sheet)?;
         cache_files(&self.snapshot.registries, &mut sheet)?;
@@ -63,6 +64,17 @@ impl Collector for Moment {
 }
 
 impl Moment {
+    fn configuration(&self, sheet: &mut Sheet<'_, '_>) -> fmt::Result {
+        let Some((configuration, _)) = &self.snapshot.configuration else { return Ok(()) };
+        let taken = rounded(configuration.taken_at.duration_since(UNIX_EPOCH).unwrap_or_default());
+        let help = "Unix time at which the configuration in force was read";
+        sheet.gauge("config_taken_at", help, Some(&Unit::Seconds), &taken)?;
+        let help = "Whether the configuration file has something that is not taken: see config in /v1/status";
+        sheet.gauge("config_rejected", help, None, &u32::from(configuration.rejected.is_some()))?;
+        let help = "Tables and keys of the configuration that wait for a restart";
+        sheet.gauge("restart_pending", help, None, &configuration.pending.len())
+    }
+
     fn process(&self, sheet: &mut Sheet<'_, '_>) -> fmt::Result {
         sheet.info("build", "The program", &[("version", env!("CARGO_PKG_VERSION"))])?;
         sheet.gauge("uptime", "Time since the start", Some(&Unit::Seconds), &rounded(self.snapshot.uptime))?;

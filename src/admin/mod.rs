@@ -20,6 +20,7 @@ mod dump;
 mod explain;
 mod json;
 mod metrics;
+mod overview;
 mod page;
 mod patience;
 mod query;
@@ -32,6 +33,7 @@ mod services;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod wrong;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;

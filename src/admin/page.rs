@@ -3,7 +3,7 @@
 //! It needs no script and nothing from elsewhere, which its policy (`Content-Security-Policy`) also says: what stands in
 //! a registry is not trusted, and everything is escaped as it is put in.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use maud::{DOCTYPE, Markup, html};
 
@@ -52,6 +52,7 @@ pub(super) fn render(snapshot: &Snapshot, ready: bool, refresh: Option<u16>, end
                         None => { a href="/?refresh=5" { "Load again every 5 s" } "." }
                     }
                 }
+                (configuration(snapshot))
                 (explain())
                 h2 { "Registries" }
                 @if snapshot.registries.is_empty() { (none("no registry is mirrored")) } @else { (registries(&snapshot.registries)) }
@@ -74,6 +75,26 @@ pub(super) fn render(snapshot: &Snapshot, ready: bool, refresh: Option<u16>, end
         }
     };
     page.into_string()
+}
+
+/// Nothing where the configuration is in force as it stands.
+fn configuration(snapshot: &Snapshot) -> Markup {
+    html! {
+        @if let Some((configuration, failed)) = &snapshot.configuration {
+            @if let Some((since, problems)) = &configuration.rejected {
+                p.bad { "The configuration is not taken since " (moment(*since)) ", the one before is in force:" }
+                pre { (problems) }
+            }
+            @if !configuration.pending.is_empty() {
+                p { span.bad { "Waits for a restart: " } (configuration.pending.join(", ")) }
+            }
+            @if let Some(why) = failed { p { span.bad { "The last restart failed: " } (why) } }
+        }
+    }
+}
+
+fn moment(at: SystemTime) -> String {
+    format::moment(at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
 }
 
 fn explain() -> Markup {
@@ -199,7 +220,9 @@ fn registrations(announcers: &[Announcer]) -> Markup {
     all.sort_by_key(|(_, (registration, _))| registration.state == State::Registered);
     html! {
         @for one in announcers.iter().filter(|one| !one.session.is_some_and(|session| session.connected)) {
-            p.bad { "No session with " (one.registry) }
+            @if !one.services.is_empty() {
+                p.bad { "Not connected to the ZooKeeper of registry " (one.registry) ": nothing can be registered or changed there" }
+            }
         }
         table {
             tr { th { "znode" } th { "state" } th { "for" } th { "checks" } }
@@ -320,6 +343,8 @@ mod tests {
             r#"<td class="bad">ns.service.</td><td>/services/ns </td>"#,
             r#"<td><a href="/metrics">/metrics</a></td>"#,
             "<td>/v1/services/{path}</td>",
+            "taken since 2023-11-14T22:15:00Z, the one before is in force:</p><pre>zonekeeper.toml:3:1: error: oops</pre>",
+            r#"<span class="bad">Waits for a restart: </span>[registry], [dns] listen"#,
         ] {
             assert!(page.contains(shown), "{shown} in {page}");
         }
@@ -333,13 +358,18 @@ mod tests {
         let hostile = "</td><script>alert(\"1\")</script>&amp;";
         let drain = Drain { reason: hostile.into(), by: hostile.into(), ..Drain::default() };
         snapshot.registries[0].drains = (1, vec![(hostile.to_owned(), drain)]);
+        if let Some((configuration, failed)) = &mut snapshot.configuration {
+            configuration.rejected = Some((UNIX_EPOCH, hostile.into()));
+            configuration.pending = vec![hostile.into()];
+            *failed = Some(hostile.into());
+        }
         snapshot.registries[0].lost = (1, vec![Malformed::lost(hostile, hostile)]);
         snapshot.registries[0].doubtful = (1, vec![Malformed::doubtful(hostile, hostile)]);
         snapshot.registries[1].report.trouble = Some(hostile.into());
         let page = page(&snapshot);
         assert!(!page.contains("<script"), "{page}");
         let escaped = "&lt;/td&gt;&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&amp;amp;";
-        assert_eq!(page.matches(escaped).count(), 8, "{page}");
+        assert_eq!(page.matches(escaped).count(), 11, "{page}");
     }
 
     #[test]
@@ -347,6 +377,7 @@ mod tests {
         let nothing = Snapshot {
             upstreams: Vec::new(),
             uptime: Duration::from_secs(3_600),
+            configuration: None,
             resident: None,
             registries: Vec::new(),
             zones: Vec::new(),

@@ -4,6 +4,17 @@ use std::fmt::Write as _;
 
 use super::snapshot::{Announcer, Registry, Snapshot};
 
+/// The same for a screen that has the registries already: nothing of those for which nothing is to be registered.
+pub(super) fn of_this_host(snapshot: &Snapshot) -> String {
+    let mut text = String::new();
+    for announcer in snapshot.announcers.iter().filter(|one| !one.services.is_empty() || !one.registrations.is_empty())
+    {
+        let _ = writeln!(text, "this host, {} services:", announcer.services.len());
+        one(announcer, &mut text);
+    }
+    text
+}
+
 /// One service's line, and below it a line for each of its checks, by registry.
 pub(super) fn render(snapshot: &Snapshot) -> String {
     let mut text = String::new();
@@ -46,7 +57,8 @@ fn clashes(registry: &Registry, text: &mut String) {
 // Writing to a string cannot fail.
 fn one(announcer: &Announcer, text: &mut String) {
     let session = match announcer.session {
-        None => "no session".to_owned(),
+        None if announcer.services.is_empty() => "this host registers nothing here".to_owned(),
+        None => "not connected, so that nothing can be registered".to_owned(),
         Some(session) if session.connected => format!("session {:#x}", session.id),
         Some(session) => format!("session {:#x}, not connected: nodes go within {:?}", session.id, session.timeout),
     };

@@ -17,7 +17,9 @@ use super::control::{Control, Order, Peer};
 use super::query::{BadQuery, Filter};
 use super::ready::{self, Question};
 use super::snapshot::Snapshot;
-use super::{Sources, control, dump, explain as explaining, json, metrics, page, query, registrations, services};
+use super::{
+    Sources, control, dump, explain as explaining, json, metrics, overview, page, query, registrations, services,
+};
 use crate::announce::identity;
 use crate::export::Form;
 use crate::publish::registry::Reader;
@@ -35,7 +37,7 @@ const ENDPOINTS: &[(&str, &str)] = &[
         "503 while a whole zone is SERVFAIL, else 200; ?zone=ORIGIN asks about one; ?fresh: 503 for stale ones",
     ),
     ("/metrics", "metrics for Prometheus"),
-    ("/v1/status", "mirrors, zones and registrations, with what is wrong, as JSON"),
+    ("/v1/status", "configuration, mirrors, zones and registrations, with what is wrong, as JSON; ?as=text"),
     ("/v1/registrations", "what is registered from here and how its checks stand, as text"),
     ("/v1/heartbeat/{path}", "POST: the service registered from here says that it is well, for its check.ttl"),
     ("/v1/process", "the version, process id and start of the process, as JSON"),
@@ -187,9 +189,14 @@ async fn metrics(State(shared): App) -> Result<Response, Refusal> {
     Ok(answer(StatusCode::OK, metrics::CONTENT_TYPE, page))
 }
 
-async fn status(State(shared): App) -> Response {
+async fn status(State(shared): App, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
+    let [form] = query::parameters(query.as_deref(), ["as"], "`as`")?;
     let (snapshot, ready) = shared.look();
-    as_json(StatusCode::OK, &json::Status::new(&snapshot, ready))
+    match form.as_deref() {
+        None | Some("json") => Ok(as_json(StatusCode::OK, &json::Status::new(&snapshot, ready))),
+        Some("text") => Ok(text(StatusCode::OK, overview::render(&snapshot, &shared.server, ready))),
+        Some(other) => Err(Refusal::bad(format!("there is no form `{other}`, only text and json"))),
+    }
 }
 
 async fn registered(State(shared): App) -> Response {

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::Sources;
+use super::control::{Configuration, Control};
 use crate::announce::{CheckStatus, Registration, SessionStatus};
 use crate::dns::forward;
 use crate::keeper::driver::Report;
@@ -38,6 +39,8 @@ pub(super) struct Snapshot {
     pub(super) zones: Vec<Zone>,
     /// The announcers, by registry.
     pub(super) announcers: Vec<Announcer>,
+    /// The configuration, and why the last restart failed; none where the process takes no orders.
+    pub(super) configuration: Option<(Configuration, Option<String>)>,
     /// The name servers that names outside the zones are forwarded to.
     pub(super) upstreams: Vec<forward::Report>,
 }
@@ -114,6 +117,8 @@ pub(super) struct Announcer {
     pub(super) registrations: Vec<(Registration, Duration)>,
     /// Each check, and for how long its state has been what it is.
     pub(super) checks: Vec<(CheckStatus, Duration)>,
+    /// The paths of all services that are configured here.
+    pub(super) services: Vec<String>,
 }
 
 impl Snapshot {
@@ -163,6 +168,7 @@ impl Snapshot {
         let announcers = sources.announcements.iter().map(|(registry, status)| Announcer {
             registry: registry.clone(),
             session: status.session(),
+            services: status.services(),
             registrations: status
                 .registrations()
                 .into_iter()
@@ -187,6 +193,7 @@ impl Snapshot {
             registries: registries.collect(),
             zones: zones.collect(),
             announcers: announcers.collect(),
+            configuration: sources.control.as_ref().map(Control::report),
             upstreams: sources.forwarder.as_ref().map(|forwarder| forwarder.reports()).unwrap_or_default(),
         }
     }

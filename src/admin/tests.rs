@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::control::Configuration;
 use super::server::Limits;
 use super::snapshot::{Announcer, Registry, Snapshot, Zone, ZoneFile};
 use super::{Error, RegistrySource, Sources, bind, routes, server, spawn};
@@ -109,6 +110,7 @@ pub(super) fn sample() -> Snapshot {
             registration("/services/api_x/providers/10.0.0.2:80", State::Blocked(Blocker::Persistent), None),
         ],
         checks: Vec::new(),
+        services: vec!["api_x".into()],
     };
     let check = CheckStatus {
         service: "api_x".into(),
@@ -127,8 +129,14 @@ pub(super) fn sample() -> Snapshot {
         no_results: [(Shortage::Descriptors, 2)].into(),
     };
     let announcer = Announcer { checks: vec![(check, Duration::from_secs(8))], ..announcer };
+    let configuration = Configuration {
+        taken_at: UNIX_EPOCH + Duration::from_secs(1_700_000_000),
+        rejected: Some((UNIX_EPOCH + Duration::from_secs(1_700_000_100), "zonekeeper.toml:3:1: error: oops".into())),
+        pending: vec!["[registry]".into(), "[dns] listen".into()],
+    };
     Snapshot {
         upstreams: Vec::new(),
+        configuration: Some((configuration, None)),
         uptime: Duration::from_millis(61_001),
         resident: Some(4096),
         registries: vec![main, far],

@@ -58,6 +58,8 @@ pub enum Turn {
     Reload {
         /// The configuration.
         config: Option<Box<Config>>,
+        /// What is wrong with included files that it leaves out.
+        left_out: Option<String>,
         /// Takes what was taken, a line each.
         reply: Option<oneshot::Sender<control::Outcome>>,
     },
@@ -258,8 +260,11 @@ impl App {
                 () = stop.cancelled() => break Ok(()),
                 () = self.keep.cancelled() => return self.end_keeping().await,
                 turn = next() => match turn {
-                    Turn::Reload { config, reply } => {
+                    Turn::Reload { config, left_out, reply } => {
                         let outcome = self.reload(config.map(|config| *config));
+                        if let Some((control, left_out)) = self.control.as_ref().zip(left_out) {
+                            control.rejected(&left_out);
+                        }
                         // Whoever asked may have gone.
                         let _ = reply.map(|reply| reply.send(outcome));
                     }

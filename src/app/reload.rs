@@ -29,6 +29,9 @@ impl App {
         if let Some(Err(error)) = self.server.as_ref().map(|server| server.take(&config)) {
             let error = format!("{error:#}");
             warn!(error, "the configuration is not taken, the one before stays in force");
+            if let Some(control) = &self.control {
+                control.rejected(&error);
+            }
             return Err(format!("the configuration is not taken, the one before stays in force: {error}"));
         }
         for service in self.config.announce.gone_from(&config.announce) {
@@ -59,7 +62,11 @@ impl App {
                 period.send_if_modified(|period| std::mem::replace(period, registry.keeper.verify) != *period);
             }
         }
-        for part in self.config.fixed_differences(&config) {
+        let pending = self.config.fixed_differences(&config);
+        if let Some(control) = &self.control {
+            control.taken(pending.clone());
+        }
+        for part in pending {
             warn!("{part} is not what it was: that takes effect at the next start");
             let _ = writeln!(taken, "takes effect at the next start: {part}");
         }

@@ -41,6 +41,14 @@ impl Server {
         Ok(admin.listen)
     }
 
+    /// Finds out which address is meant.
+    ///
+    /// # Errors
+    /// When the configuration does not say it.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        self.address().map(drop)
+    }
+
     /// Gives the server an order.
     pub(super) fn post(&self, path: &str) -> anyhow::Result<String> {
         self.ask("POST", path)

@@ -57,7 +57,7 @@ impl Dev {
         if report.errors() > 0 {
             return Err(report.into());
         }
-        super::serve::run(&config, None, |app| {
+        super::serve::run(&config, None, None, |app| {
             let dns = app.dns().first().copied().unwrap_or(self.dns);
             let banner = banner(dns, app.admin().unwrap_or(self.admin), &seed);
             // A reader of standard output that has stopped holds nothing else up.

@@ -15,6 +15,7 @@ mod signals;
 mod status;
 mod template;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -130,7 +131,7 @@ pub fn main() -> ExitCode {
         Command::Template(template) => template.run(),
         Command::Explain(explain) => explain.run(),
         Command::Dump(dump) => dump.run(),
-        Command::Status(status) => status.run(),
+        Command::Status(status) => return leave(status.run().unwrap_or_else(|error| fail(&error))),
         Command::Reload(reload) => reload.run(),
         Command::Restart(restart) => restart.run(),
         Command::Leave(leave) => leave.run(),
@@ -162,13 +163,35 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 /// Prints to standard output. A reader that has gone is nothing to complain about.
 fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
+    let text = harmless(text);
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot write the output"),
         _ => Ok(()),
     }
 }
 
+/// A text without characters that steer a terminal: anybody may have written parts of it into a registry.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let is_odd = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !text.contains(is_odd) {
+        return text.into();
+    }
+    let written = |c: char| if is_odd(c) { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(written).collect::<String>().into()
+}
+
 /// Prints to standard error, where there is one.
 fn complain(text: &dyn fmt::Display) {
     let _ = log::stderr().write_all(text.to_string().as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_registry_holds_does_not_steer_the_terminal() {
+        assert_eq!(harmless("a\tb\nü"), "a\tb\nü");
+        assert_eq!(harmless("red\u{1b}[31m\u{9b}1m\r"), "red\\u{1b}[31m\\u{9b}1m\\r");
+    }
 }

@@ -51,12 +51,12 @@ impl Serve {
             return Err(report.into());
         }
         info!(config = %path.display(), version = env!("CARGO_PKG_VERSION"), "starting");
-        if let Some(report) = left_out {
+        if let Some(report) = &left_out {
             warn!("included files are left out until they are mended:\n{report}");
         }
         warn_of(&config);
         let read = Stamps::of(&config, begun);
-        run(&config, Some((&path, read, snippets)), |app| {
+        run(&config, Some((&path, read, snippets)), left_out.as_ref(), |app| {
             for address in app.dns() {
                 info!(%address, "DNS, UDP and TCP");
             }
@@ -77,10 +77,11 @@ fn warn_of(config: &Config) {
 
 /// Starts what `config` says, calls `started` once everything is bound, and runs until a signal or an order to end.
 /// The configuration is read again where `followed` names its file, what its files were like when `config` was read, and
-/// the included files as they were then.
+/// the included files as they were then; `left_out` is what is wrong with those that are not in it.
 pub(super) fn run(
     config: &Config,
     followed: Option<(&Path, Stamps, Snippets)>,
+    left_out: Option<&Report>,
     started: impl FnOnce(&App) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     take_descriptors();
@@ -90,7 +91,11 @@ pub(super) fn run(
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         let (control, orders) = Control::new();
-        let mut turns = Turns { hangup: signal(SignalKind::hangup())?, orders, followed, program: program() };
+        if let Some(report) = left_out {
+            control.rejected(&report.to_string());
+        }
+        let hangup = signal(SignalKind::hangup())?;
+        let mut turns = Turns { hangup, orders, followed, program: program(), control: control.clone() };
         let app = App::start_with(config, inherited, Some(control))?;
         let (keep, kept) = (app.keep(), ends.keep.clone());
         started(&app)?;
@@ -162,6 +167,8 @@ struct Turns<'p> {
     followed: Option<(&'p Path, Stamps, Snippets)>,
     /// The file of this program.
     program: PathBuf,
+    /// Where it is recorded what is not taken.
+    control: Control,
 }
 
 impl Turns<'_> {
@@ -193,14 +200,16 @@ impl Turns<'_> {
                     let _ = reply
                         .send(Err(format!("the configuration is not taken, the one before stays in force:\n{report}")));
                 }
-                (Some(Ok(config)), reply) => return Turn::Reload { config: Some(Box::new(config)), reply },
-                (_, reply) => return Turn::Reload { config: None, reply },
+                (Some(Ok((config, left_out))), reply) => {
+                    return Turn::Reload { config: Some(Box::new(config)), left_out, reply };
+                }
+                (_, reply) => return Turn::Reload { config: None, left_out: None, reply },
             }
         }
     }
 
     /// Reads the configuration, where there is one. One that cannot be used is reported, and the one in force stays.
-    async fn load(&mut self, by_signal: bool) -> Option<Result<Config, Report>> {
+    async fn load(&mut self, by_signal: bool) -> Option<Result<(Config, Option<String>), Report>> {
         let (path, read, snippets) = self.followed.as_mut()?;
         info!(config = %path.display(), by_signal, "reading the configuration again");
         // An edit while it is read is another one.
@@ -228,15 +237,16 @@ impl Turns<'_> {
         };
         Some(match loaded {
             Ok((config, broken)) => {
-                if let Some(report) = broken {
+                if let Some(report) = &broken {
                     warn!("included files are not taken, what they held before stays in force:\n{report}");
                 }
                 warn_of(&config);
                 read.follow(&config, begun);
-                Ok(config)
+                Ok((config, broken.map(|report| report.to_string())))
             }
             Err(report) => {
                 warn!("the configuration is not taken, the one before stays in force:\n{report}");
+                self.control.rejected(&report.to_string());
                 Err(report)
             }
         })

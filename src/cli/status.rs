@@ -1,15 +1,26 @@
-//! `zonekeeper status`: what is registered from here, and how the checks stand.
+//! `zonekeeper status`: the running server on one screen, and whether something is wrong, as the exit code.
+
+use std::process::ExitCode;
 
 use clap::Args;
 
 use super::ask::Server;
 
-/// Say what the running server has registered: each znode, its state and owner, and what its checks say
+/// Exit code where something is wrong.
+const WRONG: u8 = 1;
+/// Exit code where no server answers.
+const UNREACHABLE: u8 = 2;
+
+/// Show the running server: its configuration, registries, zones, and this host's services with their checks
 ///
-/// Asks the running server, by its admin address.
+/// Asks the running server, by its admin address. Exit codes: 0 all is well, 1 something is wrong, which the last lines say,
+/// 2 no server answers.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Status {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     server: Server,
 }
@@ -17,10 +28,22 @@ pub(super) struct Status {
 const EXAMPLES: &str = "\
 Examples:
   zonekeeper status
+  zonekeeper status --json
   zonekeeper status --admin 10.0.0.1:5380";
 
 impl Status {
-    pub(super) fn run(self) -> anyhow::Result<()> {
-        super::print(&self.server.get("/v1/registrations", &[])?)
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        self.server.check()?;
+        let form = if self.json { "json" } else { "text" };
+        let text = match self.server.get("/v1/status", &[("as", form)]) {
+            Ok(text) => text,
+            Err(error) => {
+                super::complain(&format_args!("zonekeeper: {error:#}\n"));
+                return Ok(UNREACHABLE.into());
+            }
+        };
+        super::print(&text)?;
+        let is_well = if self.json { text.contains("\"wrong\":[],") } else { text.ends_with("\nall is well\n") };
+        Ok(if is_well { ExitCode::SUCCESS } else { WRONG.into() })
     }
 }

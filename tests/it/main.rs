@@ -53,6 +53,7 @@ mod serials;
 mod shortage;
 mod slow_path;
 mod stale_parts;
+mod status;
 mod stays;
 mod steady;
 mod storms;

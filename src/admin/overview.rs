@@ -1,0 +1,104 @@
+//! The process on one screen, for `zonekeeper status`.
+
+use std::fmt::Write as _;
+use std::time::{Duration, SystemTime};
+
+use super::explain::Server;
+use super::snapshot::{Registry, Snapshot, Zone};
+use super::{registrations, wrong};
+use crate::keeper::mirror::Phase;
+
+/// The last line where nothing is wrong.
+const WELL: &str = "all is well\n";
+
+// Writing to a string cannot fail.
+/// The screen: it ends in [`WELL`], or in what is wrong, a line each.
+pub(super) fn render(snapshot: &Snapshot, server: &Server, ready: bool) -> String {
+    let mut text = String::new();
+    let Server { host, admin, version, pid } = server;
+    let ready = if ready { "answering" } else { "NOT READY" };
+    let _ = writeln!(
+        text,
+        "zonekeeper {version} on {host} (pid {pid}, admin {admin}), up {}, {ready}",
+        time(snapshot.uptime)
+    );
+    if let Some((configuration, _)) = &snapshot.configuration {
+        let _ = writeln!(text, "configuration taken {} ago", since(configuration.taken_at));
+        if let Some((at, problems)) = &configuration.rejected {
+            let _ = writeln!(text, "configuration REJECTED {} ago, the one before is in force:", since(*at));
+            for line in problems.lines() {
+                let _ = writeln!(text, "  {line}");
+            }
+        }
+        if !configuration.pending.is_empty() {
+            let _ = writeln!(text, "waits for a restart: {}", configuration.pending.join(", "));
+        }
+    }
+    snapshot.registries.iter().for_each(|one| registry(one, &mut text));
+    snapshot.zones.iter().for_each(|one| zone(one, &mut text));
+    for one in &snapshot.upstreams {
+        let _ = writeln!(text, "upstream {}: {}", one.upstream, if one.is_up { "up" } else { "DOWN" });
+    }
+    text.push_str(&registrations::of_this_host(snapshot));
+    match &*wrong::all(snapshot) {
+        [] => text.push_str(WELL),
+        all => {
+            text.push_str("wrong:\n");
+            for one in all {
+                let _ = writeln!(text, "  {one}");
+            }
+        }
+    }
+    text
+}
+
+fn registry(registry: &Registry, text: &mut String) {
+    let Registry { name, report, in_phase, age, lost, doubtful, drains, clashes, .. } = registry;
+    let phase = report.phase.as_str();
+    let _ = write!(text, "registry {name} ({}): {phase} for {}", report.ensemble, time(*in_phase));
+    if report.phase != Phase::Live {
+        let _ = match age {
+            Some(age) => write!(text, ", last exact {} ago", time(*age)),
+            None => write!(text, ", never read"),
+        };
+    }
+    if let Some(session) = report.session {
+        let _ = write!(text, ", session {session:#x}");
+    }
+    let _ = write!(text, ", {}", wrong::znodes(report.znodes));
+    for (count, word) in
+        [(lost.0, "lost"), (doubtful.0, "doubtful"), (drains.0, "drains"), (clashes.0, "clashing names")]
+    {
+        if count > 0 {
+            let _ = write!(text, ", {count} {word}");
+        }
+    }
+    if let Some((guard, left)) = registry.guard.as_ref().filter(|(guard, _)| !guard.held.is_empty()) {
+        let _ = write!(text, ", {} instances held by the guard for {}", guard.instances, time(*left));
+    }
+    text.push('\n');
+}
+
+fn zone(zone: &Zone, text: &mut String) {
+    let Zone { origin, serial, names, freshness, file, warnings } = zone;
+    let _ = write!(text, "zone {origin}: {}, serial {serial}, {names} names", freshness.as_str());
+    if let Some(file) = file {
+        let _ = match file.age {
+            Some(age) => write!(text, ", file {} of {} ago", file.path, time(age)),
+            None => write!(text, ", file {} never read", file.path),
+        };
+    }
+    text.push('\n');
+    for warning in warnings {
+        let _ = writeln!(text, "  {warning}");
+    }
+}
+
+fn since(at: SystemTime) -> String {
+    time(SystemTime::now().duration_since(at).unwrap_or_default())
+}
+
+/// To the second, for people.
+fn time(duration: Duration) -> String {
+    humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
+}

@@ -1,0 +1,90 @@
+//! What is not as it should be, as a list of sentences: what `zonekeeper status` ends with and takes its exit code from.
+//!
+//! Doubtful znodes, drains and what waits for a restart are not among it: they are served, wanted, or known.
+
+use super::snapshot::{Announcer, Registry, Snapshot, Zone};
+use crate::announce::{Hold, State};
+use crate::keeper::mirror::Phase;
+use crate::zone::Freshness;
+
+/// All of it, the worst first.
+pub(super) fn all(snapshot: &Snapshot) -> Vec<String> {
+    let mut wrong: Vec<String> = snapshot.zones.iter().flat_map(zone).collect();
+    wrong.extend(snapshot.registries.iter().flat_map(registry));
+    wrong.extend(configuration(snapshot));
+    wrong.extend(snapshot.announcers.iter().flat_map(announcer));
+    let silent = snapshot.upstreams.iter().filter(|one| !one.is_up);
+    wrong.extend(silent.map(|one| format!("the name server {} does not answer forwarded questions", one.upstream)));
+    wrong
+}
+
+fn zone(zone: &Zone) -> Vec<String> {
+    let Zone { origin, freshness, file, .. } = zone;
+    let mut wrong = Vec::new();
+    match freshness {
+        Freshness::Fresh => {}
+        Freshness::Stale => wrong.push(format!("zone {origin}: answers may be out of date")),
+        Freshness::Loading => wrong.push(format!("zone {origin}: SERVFAIL, its registry was not read yet")),
+        Freshness::Expired => wrong.push(format!("zone {origin}: SERVFAIL, its registry was not seen for max_stale")),
+    }
+    if let Some((file, problem)) = file.as_ref().and_then(|file| Some((file, file.problems.first()?))) {
+        wrong.push(format!("zone file {} is not taken ({} problems): {problem}", file.path, file.problems_total));
+    }
+    wrong
+}
+
+fn registry(registry: &Registry) -> Vec<String> {
+    let Registry { name, report, lost, clashes, .. } = registry;
+    let mut wrong = Vec::new();
+    match &report.trouble {
+        Some(trouble) => wrong.push(format!("registry {name}: {trouble}")),
+        None if report.phase != Phase::Live => wrong.push(format!("registry {name}: {}", report.phase.as_str())),
+        None => {}
+    }
+    if let Some(trouble) = report.cache.as_ref().and_then(|cache| cache.trouble.as_ref()) {
+        wrong.push(format!("registry {name}: the cache file cannot be saved: {trouble}"));
+    }
+    if let Some(first) = lost.1.first() {
+        wrong.push(format!("registry {name}: {} lost, such as {}: {}", znodes(lost.0), first.path, first.reason));
+    }
+    if let Some(first) = clashes.1.first() {
+        wrong.push(format!("registry {name}: {} clashing names: {}", clashes.0, first.reason));
+    }
+    wrong
+}
+
+/// `1 znode`, `2 znodes`.
+pub(super) fn znodes(count: usize) -> String {
+    format!("{count} {}", if count == 1 { "znode" } else { "znodes" })
+}
+
+fn configuration(snapshot: &Snapshot) -> Vec<String> {
+    let Some((configuration, failed)) = &snapshot.configuration else { return Vec::new() };
+    let rejected = configuration.rejected.as_ref().map(|(_, problems)| {
+        format!(
+            "the configuration is not taken, the one before is in force: {}",
+            problems.lines().next().unwrap_or_default()
+        )
+    });
+    let failed = failed.as_ref().map(|why| format!("the last restart failed: {why}"));
+    rejected.into_iter().chain(failed).collect()
+}
+
+fn announcer(announcer: &Announcer) -> Vec<String> {
+    let Announcer { registry, session, registrations, services, .. } = announcer;
+    let mut wrong = Vec::new();
+    if !services.is_empty() && !session.is_some_and(|session| session.connected) {
+        wrong.push(format!("registry {registry}: not connected to register this host's services"));
+    }
+    for (one, _) in registrations {
+        if matches!(one.state, State::Registered | State::Removed | State::Held(Hold::ReadOnly)) {
+            continue;
+        }
+        let reason = one.state.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
+        wrong.push(format!("{} is {}{reason}", one.path, one.state.as_str()));
+    }
+    for service in services.iter().filter(|service| !registrations.iter().any(|(one, _)| one.service == **service)) {
+        wrong.push(format!("the service {service} is not registered: this host has no address for it"));
+    }
+    wrong
+}
