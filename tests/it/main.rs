@@ -27,6 +27,7 @@ mod gone_root;
 mod harness;
 mod host_names;
 mod keeper_battery;
+mod later_addresses;
 #[path = "../layers.rs"]
 mod layers;
 mod log_faults;
