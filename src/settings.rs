@@ -333,6 +333,33 @@ impl Setting for Duration {
     }
 }
 
+/// A number of bytes: `65536`, `"64KiB"`, `"1MiB"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size(pub usize);
+
+impl Setting for Size {
+    fn read(value: &Value) -> Result<Self, (Span, String)> {
+        const EXPECTED: &str = "a number of bytes such as 65536, \"64KiB\" or \"1MiB\"";
+        let bytes = match &value.kind {
+            Kind::Integer(number) => usize::try_from(*number).ok(),
+            Kind::String(text) => {
+                let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+                let unit = match text[digits.len()..].trim() {
+                    "" | "B" => Some(1),
+                    "KiB" => Some(1 << 10),
+                    "MiB" => Some(1 << 20),
+                    "kB" => Some(1_000),
+                    "MB" => Some(1_000_000),
+                    _ => None,
+                };
+                digits.parse::<usize>().ok().zip(unit).and_then(|(number, unit)| number.checked_mul(unit))
+            }
+            _ => return mismatch(value, EXPECTED),
+        };
+        bytes.map(Self).ok_or_else(|| (value.span, format!("must be {EXPECTED}")))
+    }
+}
+
 /// Reads what has a `FromStr` and a name.
 fn parse<T: std::str::FromStr>(value: &Value, expected: &str) -> Result<T, (Span, String)> {
     match &value.kind {

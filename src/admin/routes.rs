@@ -39,7 +39,7 @@ const ENDPOINTS: &[(&str, &str)] = &[
     ("/metrics", "metrics for Prometheus"),
     ("/v1/status", "configuration, mirrors, zones and registrations, with what is wrong, as JSON; ?as=text"),
     ("/v1/registrations", "what is registered from here and how its checks stand, as text"),
-    ("/v1/heartbeat/{path}", "POST: the service registered from here says that it is well, for its check.ttl"),
+    ("/v1/heartbeat/{path}", "POST or PUT: the service registered from here says that it is well, for its check.ttl"),
     ("/v1/process", "the version, process id and start of the process, as JSON"),
     ("/v1/reload", "POST, from this host: read the configuration again; what was taken, or why it was not"),
     ("/v1/restart", "POST, from this host: check the configuration with the installed program, and go on as that"),
@@ -69,7 +69,7 @@ pub(super) fn router(sources: Sources, admin: &str) -> Router {
         .route("/metrics", get(metrics))
         .route("/v1/status", get(status))
         .route("/v1/registrations", get(registered))
-        .route("/v1/heartbeat/{*path}", post(heartbeat))
+        .route("/v1/heartbeat/{*path}", post(heartbeat).put(heartbeat))
         .route("/v1/process", get(process))
         .route("/v1/reload", post(reload))
         .route("/v1/restart", post(restart))
@@ -255,10 +255,14 @@ async fn heartbeat(State(shared): App, path: Result<Path<String>, PathRejection>
     let path = path.trim_end_matches('/');
     let now = Instant::now();
     // In every registry that it is registered in: it is one service.
-    let heard = shared.sources.announcements.iter().filter(|(_, status)| status.heartbeat(path, now)).count();
+    let heard = shared.sources.announcements.iter().filter_map(|(_, status)| status.heartbeat(path, now)).max();
     match heard {
-        0 => Err(Refusal::not_found(format!("no service `{path}` is registered from here"))),
-        _ => Ok(text(StatusCode::OK, "ok\n".to_owned())),
+        None => Err(Refusal::not_found(format!("no service `{path}` is registered from here"))),
+        Some(false) => {
+            let why = format!("the service `{path}` has no check.ttl that waits for heartbeats");
+            Err(Refusal(StatusCode::CONFLICT, why))
+        }
+        Some(true) => Ok(text(StatusCode::OK, "ok\n".to_owned())),
     }
 }
 
@@ -298,7 +302,11 @@ async fn not_found(uri: Uri) -> Response {
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Refusal {
     let is_order = ["/v1/reload", "/v1/restart", "/v1/leave"].contains(&uri.path());
-    let takes = if is_order || uri.path().starts_with("/v1/heartbeat/") { "POST" } else { "GET and HEAD" };
+    let takes = match uri.path() {
+        path if path.starts_with("/v1/heartbeat/") => "POST and PUT",
+        _ if is_order => "POST",
+        _ => "GET and HEAD",
+    };
     Refusal(StatusCode::METHOD_NOT_ALLOWED, format!("{} takes {takes}, not {method}", uri.path()))
 }
 

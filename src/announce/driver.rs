@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::address::{Lasting, Own};
-use super::check::Means;
 use super::check::runner::{Change, Checks, Told};
+use super::check::{Check, Kind, Means};
 use super::config::ServiceConfig;
 use super::operations::{Arming, Outcome, inspect, make_parents, make_root};
 use super::plan::{Action, Input, News, Plan};
@@ -313,7 +313,8 @@ impl<E: Ensemble> Driver<E> {
         let services = self.wish.borrow_and_update().clone();
         self.checks.set(&services, now());
         self.follows_addresses = services.iter().any(|service| service.address.is_none());
-        let names = services.iter().map(|service| service.name.value.clone());
+        let waits = |check: &Check| matches!(&check.kind, Kind::Ttl(ttl) if ttl.file.is_none());
+        let names = services.iter().map(|service| (service.name.value.clone(), service.checks.iter().any(waits)));
         self.announcer.status.set_services(names, self.checks.shown());
         let own = self.own_addresses();
         self.want(&services, own)

@@ -2,7 +2,7 @@
 //!
 //! The driver writes it, admin and the tests read it; reading copies under a short lock.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -24,7 +24,8 @@ struct Shown {
     session: Option<SessionStatus>,
     registrations: BTreeMap<Path, Registration>,
     checks: BTreeMap<u64, CheckStatus>,
-    services: BTreeSet<String>,
+    /// The services configured here, and whether each has a check that waits for heartbeats.
+    services: BTreeMap<String, bool>,
 }
 
 /// How a check of a service stands.
@@ -233,7 +234,7 @@ impl Status {
 
     /// The paths of all services that are configured here, below the registry's root.
     pub fn services(&self) -> Vec<String> {
-        self.shown().services.iter().cloned().collect()
+        self.shown().services.keys().cloned().collect()
     }
 
     /// All checks.
@@ -243,13 +244,14 @@ impl Status {
         checks
     }
 
-    /// A service says that it is well, for its check `ttl`. False when no such service is configured here.
-    pub fn heartbeat(&self, service: &str, now: Instant) -> bool {
-        let is_known = self.shown().services.contains(service);
-        if is_known {
+    /// Takes a service's word that it is well, for its check `ttl`. Returns whether there is such a check; none where no
+    /// such service is configured here.
+    pub fn heartbeat(&self, service: &str, now: Instant) -> Option<bool> {
+        let waits = self.shown().services.get(service).copied();
+        if waits == Some(true) {
             self.heartbeats.heard(service, now);
         }
-        is_known
+        waits
     }
 
     /// Where heartbeats are heard.
@@ -260,11 +262,14 @@ impl Status {
     /// Says which services there are, and all their checks.
     pub(super) fn set_services<'c>(
         &self,
-        services: impl Iterator<Item = String>,
+        services: impl Iterator<Item = (String, bool)>,
         checks: impl Iterator<Item = (u64, &'c CheckStatus)>,
     ) {
         let mut shown = self.shown();
-        shown.services = services.collect();
+        shown.services.clear();
+        for (service, waits) in services {
+            *shown.services.entry(service).or_default() |= waits;
+        }
         shown.checks = checks.map(|(id, check)| (id, check.clone())).collect();
     }
 

@@ -201,7 +201,7 @@ async fn a_service_over_tls_is_well_when_it_is_who_it_should_be() {
             until(&path, || kazoo.get(&path));
         }
         until("two who are not believed", || {
-            (ours.log().matches("there is no TLS with it: invalid peer certificate").count() == 2).then_some(())
+            (ours.log().matches("TLS handshake: invalid peer certificate").count() == 2).then_some(())
         });
         assert!(kazoo.get(&node("unknown", 81)).is_none() && kazoo.get(&node("system", 82)).is_none());
         web.kill().expect("the end of openssl");
@@ -385,17 +385,24 @@ async fn a_service_says_through_the_admin_server_that_it_is_well() {
         let admin = free_port();
         let config = registry(&servers)
             + &format!("[admin]\nlisten = \"127.0.0.1:{admin}\"\n")
-            + &service("staging/a", 80, "check.ttl = { ttl = \"2s\", interval = \"200ms\" }");
+            + &service("staging/a", 80, "check.ttl = { ttl = \"2s\", interval = \"200ms\" }")
+            + &service("plain", 81, "");
         let (_ours, _) = serve(&config);
-        let post = |path: &str| -> Option<String> {
+        let send = |method: &str, path: &str| -> Option<String> {
             let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, admin)).ok()?;
-            write!(stream, "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").ok()?;
+            write!(stream, "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+                .ok()?;
             let mut answer = String::new();
             stream.read_to_string(&mut answer).ok()?;
             Some(answer)
         };
+        let post = |path: &str| send("POST", path);
         until("the admin server", || post("/v1/heartbeat/staging/a").filter(|answer| answer.contains("200 OK")));
+        assert!(send("PUT", "/v1/heartbeat/staging/a").expect("an answer").contains("200 OK"));
+        assert!(send("GET", "/v1/heartbeat/staging/a").expect("an answer").contains("takes POST and PUT"));
         assert!(post("/v1/heartbeat/b").expect("an answer").contains("404"));
+        let unheard = post("/v1/heartbeat/plain").expect("an answer");
+        assert!(unheard.contains("409 Conflict") && unheard.contains("no check.ttl that waits"), "{unheard}");
         let path = node("staging/a", 80);
         until("registered", || kazoo.get(&path));
         // It is registered once it has been read back, a moment after others can see it.

@@ -3,6 +3,7 @@
 //! It runs without a shell, in a process group of its own, which is killed as a whole when nobody waits any more: at the
 //! time-out, and when the check goes. A command that has ended in time may leave processes behind; those are its own.
 
+use std::fmt;
 use std::os::fd::OwnedFd;
 use std::process::Stdio;
 use std::time::Duration;
@@ -14,33 +15,90 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::outcome::{Failure, Probed, Shortage};
+use super::url::HIDDEN;
 use super::{KEPT, kept};
-use crate::settings::Section;
+use crate::settings::{Kind, Located, Section, Setting, Span, Value};
 
 /// How long what a command has printed is waited for after its end. A process it leaves behind may keep the pipe open.
 const REST: Duration = Duration::from_millis(50);
 
 /// What to run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Config {
     /// The program and its arguments; never empty.
     pub command: Vec<String>,
+    /// Those of them that are not shown, by their places.
+    secret: Vec<usize>,
+}
+
+/// A word of a command: a string, or `{ secret = "…" }`, which is not shown.
+struct Word {
+    text: String,
+    is_secret: bool,
+}
+
+impl Setting for Word {
+    fn read(value: &Value) -> Result<Self, (Span, String)> {
+        let Kind::Table(table) = &value.kind else {
+            return Ok(Self { text: String::read(value)?, is_secret: false });
+        };
+        match &table.entries[..] {
+            [(key, _, value)] if key == "secret" => Ok(Self { text: String::read(value)?, is_secret: true }),
+            _ => Err((value.span, "must be a string, or { secret = \"…\" } for one that is not shown".to_owned())),
+        }
+    }
+}
+
+/// As it may be shown.
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, word) in self.command.iter().enumerate() {
+            let word = if self.secret.contains(&at) { HIDDEN } else { word };
+            write!(f, "{}{word}", if at == 0 { "" } else { " " })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Config({self})")
+    }
 }
 
 impl Config {
+    /// The check of a command without secrets.
+    #[cfg(test)]
+    pub(super) fn of(command: &[&str]) -> Self {
+        Self { command: command.iter().map(|word| (*word).to_owned()).collect(), secret: Vec::new() }
+    }
+
     /// Reads the key `command`.
     pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
-        let command = section.required::<Vec<String>>("command")?;
+        let words = section.required::<Vec<Word>>("command")?;
+        let secret = words.value.iter().enumerate().filter(|(_, word)| word.is_secret).map(|(at, _)| at).collect();
+        let command =
+            Located { span: words.span, value: words.value.into_iter().map(|word| word.text).collect::<Vec<_>>() };
         if command.value.first().is_none_or(String::is_empty) || command.value.iter().any(|word| word.contains('\0')) {
             let help = "a list of the program and its arguments: [\"/usr/bin/check\", \"--quick\"]";
             section.problems().add_with_help(command.span, "`command` must name a program", help);
             return None;
         }
-        Some(Self { command: command.value })
+        Some(Self { command: command.value, secret })
     }
 
+    /// Runs it. A secret that it prints is not shown either.
     pub(super) async fn probe(&self) -> Probed {
-        run(&self.command).await
+        let secrets: Vec<&str> =
+            self.secret.iter().filter_map(|at| self.command.get(*at)).map(String::as_str).collect();
+        let hidden = |text: String| {
+            secrets.iter().filter(|secret| !secret.is_empty()).fold(text, |text, secret| text.replace(secret, HIDDEN))
+        };
+        match run(&self.command).await {
+            Ok(said) => Ok(hidden(said)),
+            Err(Failure::Bad(why)) => Err(Failure::Bad(hidden(why))),
+            Err(Failure::NoResult(shortage, why)) => Err(Failure::NoResult(shortage, hidden(why))),
+        }
     }
 }
 

@@ -1,15 +1,17 @@
 //! The check `grpc`: what the standard health service says (`grpc.health.v1.Health/Check`, from the gRPC repository's
 //! doc/health-checking.md). Only SERVING is good.
 //!
-//! Cleartext HTTP/2 with prior knowledge. The two messages have one field each and are written out here: a string as
+//! HTTP/2, in cleartext with prior knowledge or over TLS (see [`super::tls`]). The two messages have one field each and are written out here: a string as
 //! field 1, and an enumeration as field 1.
 
 use hyper::client::conn::http2;
 use hyper::{HeaderMap, Method, Request};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::outcome::{Failure, Probed};
-use super::target::Stream;
+use super::target::{Stream, Target};
+use super::tls::{self, Offer, Tls};
 use super::wire::{self, Once};
 use super::{Stage, check_target, kept};
 use crate::settings::Section;
@@ -20,16 +22,18 @@ const LOOKED_AT: usize = 1024;
 const LONGEST: usize = 120;
 
 /// Whom to ask, and about what.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// `HOST:PORT` or `unix:/path`.
     pub target: String,
     /// The gRPC service; empty for the server as a whole.
     pub service: String,
+    /// How it is encrypted, where it is.
+    pub tls: Option<Box<Tls>>,
 }
 
 impl Config {
-    /// Reads the keys `address`, by default the service itself, and `service`.
+    /// Reads the keys `address`, by default the service itself, `service`, and `tls` with those that belong to it.
     pub(super) fn read(section: &mut Section<'_>, default: &str) -> Option<Self> {
         let target = check_target(section, default);
         let service = section.located::<String>("service");
@@ -37,10 +41,30 @@ impl Config {
             section.problems().add(said.span, format!("`service` must have at most {LONGEST} bytes"));
             return None;
         }
-        Some(Self { target: target?, service: service.map(|said| said.value).unwrap_or_default() })
+        let is_encrypted = section.optional::<bool>("tls");
+        let implied = tls::KEYS.into_iter().find_map(|key| section.value(key).map(|value| (key, value.span)));
+        if let (Some(false), Some((key, span))) = (is_encrypted, implied) {
+            section.problems().add(span, format!("`{key}` is for TLS, and `tls = false` says that there is none"));
+        }
+        let tls = is_encrypted.unwrap_or(implied.is_some()).then(|| Box::new(Tls::read(section, Offer::Http2)));
+        Some(Self { target: target?, service: service.map(|said| said.value).unwrap_or_default(), tls })
+    }
+
+    /// The host that its certificate must be for.
+    fn host(&self) -> String {
+        match Target::parse(&self.target) {
+            Some(Target::Host(host, _)) => host.into_owned(),
+            _ => "localhost".to_owned(),
+        }
     }
 
     pub(super) async fn probe(&self, stream: Stream, stage: &Stage) -> Probed {
+        let Some(tls) = &self.tls else { return self.ask(stream, stage).await };
+        stage.enter("no TLS handshake");
+        self.ask(tls.connect(&self.host(), stream).await?, stage).await
+    }
+
+    async fn ask(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, stage: &Stage) -> Probed {
         stage.enter("no answer");
         let failed = |error: hyper::Error| Failure::of("no answer", &error);
         let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
@@ -54,10 +78,10 @@ impl Config {
             if let Some(error) = status(answer.headers()) {
                 return Err(error.into());
             }
-            let (body, trailers) = wire::read(answer.into_body(), LOOKED_AT).await.map_err(failed)?;
-            match trailers.as_ref().and_then(status) {
+            let body = wire::read(answer.into_body(), LOOKED_AT, true).await.map_err(failed)?;
+            match body.trailers.as_ref().and_then(status) {
                 Some(error) => Err(error.into()),
-                None => judge(&body),
+                None => judge(&body.bytes),
             }
         };
         wire::drive(connection, exchange).await
@@ -66,16 +90,21 @@ impl Config {
     fn request(&self) -> Result<Request<Once>, String> {
         Request::builder()
             .method(Method::POST)
-            .uri(format!("http://{}/grpc.health.v1.Health/Check", self.authority()))
+            .uri(format!("{}://{}/grpc.health.v1.Health/Check", self.scheme(), self.authority()))
             .header("content-type", "application/grpc")
             .header("te", "trailers")
             .body(Once::new(self.message()))
             .map_err(|error| format!("it cannot be asked: {error}"))
     }
 
-    /// The target as a URL has it; a socket is on this host.
-    fn authority(&self) -> &str {
-        if self.target.starts_with("unix:") { "localhost" } else { &self.target }
+    fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// The target as a URL has it, or the name that it has by its certificate; a socket is on this host.
+    fn authority(&self) -> String {
+        let own = if self.target.starts_with("unix:") { "localhost" } else { &self.target };
+        self.tls.as_ref().and_then(|tls| tls.name()).unwrap_or_else(|| own.to_owned())
     }
 
     /// The request as a gRPC message: not compressed, its length, and `string service = 1`.
@@ -120,7 +149,7 @@ mod tests {
 
     #[test]
     fn messages_are_what_protobuf_makes_of_them() {
-        let config = |service: &str| Config { target: "127.0.0.1:1".into(), service: service.into() };
+        let config = |service: &str| Config { target: "127.0.0.1:1".into(), service: service.into(), tls: None };
         assert_eq!(config("").message(), [0, 0, 0, 0, 0]);
         assert_eq!(config("ab").message(), [0, 0, 0, 0, 4, 0x0a, 2, b'a', b'b']);
         assert_eq!(judge(&[0, 0, 0, 0, 2, 8, 1]), Ok("SERVING".to_owned()));

@@ -1,33 +1,39 @@
 //! The check `http`: whether a URL answers with the expected status and, where that is asked, with a body that says so.
 //!
-//! HTTP/1.1 on a connection of its own each time, as a new client would come. Redirects are answers, not followed.
-//! With `https` in the URL it goes over TLS, see [`super::tls`].
+//! On a connection of its own each time, as a new client would come: HTTP/1.1, or over TLS (see [`super::tls`]) HTTP/2
+//! where the service offers it. Redirects are answers, not followed. The body is read to its end, up to a limit: a service
+//! that does not finish its answers is not well.
 
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 
-use hyper::Request;
-use hyper::client::conn::http1;
-use hyper::header::{CONNECTION, HOST, HeaderName, HeaderValue, USER_AGENT};
-use hyper::{Method, Uri};
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::{http1, http2};
+use hyper::header::{AUTHORIZATION, CONNECTION, HOST, HeaderName, HeaderValue, LOCATION, USER_AGENT};
+use hyper::{Method, Request, Response, Uri, Version};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use regex_automata::meta::Regex;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::outcome::{Failure, Probed};
 use super::target::{Stream, Target};
-use super::tls::{self, Tls};
+use super::tls::{self, Offer, Tls};
+use super::url::Url;
 use super::wire::{self, Once};
 use super::{Stage, kept};
-use crate::settings::{Kind, Section, Setting, Span, Value};
+use crate::settings::{Kind, Section, Setting, Size, Span, Value};
 
-/// Bytes of an answer's body that are looked at.
-const LOOKED_AT: usize = 64 * 1024;
+/// Bytes of an answer's body that are read, where nobody says otherwise.
+const BODY_LIMIT: usize = 1 << 20;
+/// Bytes of an answer's body that can be asked for.
+const MAX_BODY_LIMIT: usize = 64 << 20;
 
 /// What to ask, and which answers are good.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The URL; `http` or `https` always.
-    pub url: Uri,
+    /// The URL.
+    pub url: Url,
+    /// The Unix socket to ask it on, in place of its host and port.
+    pub socket: Option<PathBuf>,
     /// How it is encrypted, where it is.
     pub tls: Option<Box<Tls>>,
     /// The method.
@@ -40,13 +46,16 @@ pub struct Config {
     pub contains: Option<String>,
     /// What the body must match.
     pub matches: Option<Pattern>,
+    /// Bytes of the body that are read.
+    pub body_limit: usize,
 }
 
 impl PartialEq for Config {
     fn eq(&self, other: &Self) -> bool {
-        let whole = |one: &Self| (one.url.clone(), one.method.clone(), one.headers.clone(), one.status.clone());
+        let whole = |one: &Self| (one.url.clone(), one.socket.clone(), one.method.clone(), one.headers.clone());
         whole(self) == whole(other)
             && (&self.contains, &self.matches, &self.tls) == (&other.contains, &other.matches, &other.tls)
+            && (&self.status, self.body_limit) == (&other.status, other.body_limit)
     }
 }
 
@@ -111,27 +120,15 @@ impl Setting for Pattern {
     }
 }
 
-/// A URL that can be checked.
-struct Url(Uri);
-
-impl Setting for Url {
-    fn read(value: &Value) -> Result<Self, (Span, String)> {
-        let text = String::read(value)?;
-        let url: Uri = text.parse().map_err(|error| (value.span, format!("must be a URL: {error}")))?;
-        match (url.scheme_str(), url.host()) {
-            (Some("https"), Some(host)) if tls::server_name(bare(host)).is_none() => {
-                Err((value.span, format!("has a host that no certificate can be for: \"{host}\"")))
-            }
-            (Some("http" | "https"), Some(host)) if !host.is_empty() => Ok(Self(url)),
-            _ => Err((value.span, "must be a URL such as \"http://127.0.0.1:8080/health\"".to_owned())),
-        }
-    }
-}
-
 impl Config {
-    /// Reads the keys `url`, `method`, `headers`, `status`, `contains` and `matches`, and for `https` `verify` and `ca`.
+    /// Reads the keys `url`, `socket`, `method`, `headers`, `status`, `contains`, `matches` and `body_limit`, and for
+    /// `https` those of TLS.
     pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
         let url = section.required::<Url>("url");
+        let socket = section.located::<PathBuf>("socket");
+        if let Some(socket) = socket.as_ref().filter(|socket| !socket.value.is_absolute()) {
+            section.problems().add(socket.span, "`socket` must be an absolute path");
+        }
         let method = section.located::<String>("method").map_or(Some(Method::GET), |said| {
             let method = said.value.parse::<Method>().ok();
             if method.is_none() {
@@ -143,30 +140,40 @@ impl Config {
         let status = section.or("status", Statuses::default());
         let contains = section.optional::<String>("contains");
         let matches = section.optional::<Pattern>("matches");
-        let url = url?.value.0;
-        let tls = (url.scheme_str() == Some("https")).then(|| Box::new(Tls::read(section)));
+        let body_limit = section.located::<Size>("body_limit").map_or(BODY_LIMIT, |said| {
+            if said.value.0 == 0 || said.value.0 > MAX_BODY_LIMIT {
+                section.problems().add(said.span, "`body_limit` must be from 1 byte to 64MiB");
+            }
+            said.value.0
+        });
+        let url = url?.value;
+        let tls = url.is_encrypted().then(|| Box::new(Tls::read(section, Offer::Http)));
         if tls.is_none() {
-            for key in ["verify", "ca"] {
+            for key in tls::KEYS {
                 if let Some(value) = section.value(key) {
                     let help = "write https:// in `url`, or leave it out";
                     section.problems().add_with_help(value.span, format!("`{key}` is for https alone"), help);
                 }
             }
         }
-        Some(Self { url, tls, method: method?, headers, status, contains, matches })
+        let socket = socket.map(|socket| socket.value);
+        Some(Self { url, socket, tls, method: method?, headers, status, contains, matches, body_limit })
     }
 
-    pub(super) fn target(&self) -> Option<Target<'_>> {
-        let port = self.url.port_u16().unwrap_or(if self.tls.is_some() { 443 } else { 80 });
-        Some(Target::Host(bare(self.url.host()?).into(), port))
+    pub(super) fn target(&self) -> Target<'_> {
+        match &self.socket {
+            Some(socket) => Target::Unix(socket.clone()),
+            None => Target::Host(self.url.host().into(), self.url.port()),
+        }
     }
 
     pub(super) async fn probe(&self, stream: Stream, stage: &Stage) -> Probed {
-        let host = bare(self.url.host().unwrap_or_default());
-        stage.enter(if self.tls.is_some() { "no TLS handshake" } else { "no answer" });
-        match &self.tls {
-            None => self.ask(stream, stage).await,
-            Some(tls) => self.ask(tls.connect(host, stream).await?, stage).await,
+        let Some(tls) = &self.tls else { return self.ask(stream, stage).await };
+        stage.enter("no TLS handshake");
+        let stream = tls.connect(self.url.host(), stream).await?;
+        match stream.get_ref().1.alpn_protocol() {
+            Some(b"h2") => self.ask_http2(stream, stage).await,
+            _ => self.ask(stream, stage).await,
         }
     }
 
@@ -175,52 +182,96 @@ impl Config {
         let failed = |error: hyper::Error| Failure::of("no answer", &error);
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
         let exchange = async {
-            let answer = sender.send_request(self.request()?).await.map_err(failed)?;
-            let status = answer.status();
-            if !self.status.0.iter().any(|good| good.contains(&status.as_u16())) {
-                return Err(format!("it answers {status}").into());
-            }
-            if self.contains.is_none() && self.matches.is_none() {
-                return Ok(format!("it answers {status}"));
-            }
-            let (body, _) = wire::read(answer.into_body(), LOOKED_AT).await.map_err(failed)?;
-            self.judge(&body)
+            let request = self.request(Version::HTTP_11)?;
+            self.judge(sender.send_request(request).await.map_err(failed)?, stage).await
         };
         wire::drive(connection, exchange).await
     }
 
-    fn request(&self) -> Result<Request<Once>, String> {
-        let path = self.url.path_and_query().map_or("/", |path| path.as_str());
-        let mut request = Request::builder().method(self.method.clone()).uri(path);
-        let authority = self.url.authority().map_or("", |authority| authority.as_str());
-        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        let own =
-            [(HOST, host), (CONNECTION, "close"), (USER_AGENT, concat!("zonekeeper/", env!("CARGO_PKG_VERSION")))];
-        for (name, value) in own.into_iter().filter(|(name, _)| !self.headers.iter().any(|(said, _)| said == name)) {
-            request = request.header(name, value);
+    async fn ask_http2(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, stage: &Stage) -> Probed {
+        stage.enter("no answer");
+        let failed = |error: hyper::Error| Failure::of("no answer", &error);
+        let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+        let (mut sender, connection) = handshake.await.map_err(failed)?;
+        let exchange = async {
+            let request = self.request(Version::HTTP_2)?;
+            self.judge(sender.send_request(request).await.map_err(failed)?, stage).await
+        };
+        wire::drive(connection, exchange).await
+    }
+
+    /// The name that the service has by its certificate, where that is set: servers want to be asked by it.
+    fn name(&self) -> Option<String> {
+        self.tls.as_ref()?.name()
+    }
+
+    fn request(&self, version: Version) -> Result<Request<Once>, String> {
+        let uri = &self.url.uri;
+        let said = |name: &HeaderName| self.headers.iter().find(|(other, _)| other == name);
+        let mut request = Request::builder().method(self.method.clone()).version(version);
+        if version == Version::HTTP_2 {
+            // The host is part of the URL there (RFC 9113 §8.3.1).
+            let host = said(&HOST).and_then(|(_, host)| host.to_str().ok()).map(str::to_owned).or_else(|| self.name());
+            let authority = host.and_then(|host| host.parse().ok());
+            let mut parts = uri.clone().into_parts();
+            parts.authority = authority.or(parts.authority);
+            request = request.uri(Uri::from_parts(parts).map_err(|error| format!("it cannot be asked: {error}"))?);
+        } else {
+            request = request.uri(uri.path_and_query().map_or("/", |path| path.as_str()));
+            if said(&HOST).is_none() {
+                let own = || uri.authority().map_or("", |authority| authority.as_str()).to_owned();
+                request = request.header(HOST, self.name().unwrap_or_else(own));
+            }
+            if said(&CONNECTION).is_none() {
+                request = request.header(CONNECTION, "close");
+            }
         }
-        for (name, value) in &self.headers {
+        if said(&USER_AGENT).is_none() {
+            request = request.header(USER_AGENT, concat!("zonekeeper/", env!("CARGO_PKG_VERSION")));
+        }
+        if let Some(credentials) = self.url.credentials.as_ref().filter(|_| said(&AUTHORIZATION).is_none()) {
+            request = request.header(AUTHORIZATION, credentials);
+        }
+        // Those of a connection have no place in HTTP/2 (RFC 9113 §8.2.2).
+        let is_sent = |name: &HeaderName| version != Version::HTTP_2 || ![HOST, CONNECTION].contains(name);
+        for (name, value) in self.headers.iter().filter(|(name, _)| is_sent(name)) {
             request = request.header(name, value);
         }
         request.body(Once::default()).map_err(|error| format!("it cannot be asked: {error}"))
     }
 
-    fn judge(&self, body: &[u8]) -> Probed {
-        if let Some(text) = self.contains.as_ref().filter(|text| find(body, text.as_bytes()).is_none()) {
-            let body = kept(&String::from_utf8_lossy(body));
-            return Err(format!("its answer does not contain \"{text}\": {body}").into());
+    async fn judge(&self, answer: Response<hyper::body::Incoming>, stage: &Stage) -> Probed {
+        let status = answer.status();
+        let to = answer.headers().get(LOCATION).filter(|_| status.is_redirection());
+        let to = to.map(|to| format!(", to {}", kept(&String::from_utf8_lossy(to.as_bytes())))).unwrap_or_default();
+        if !self.status.0.iter().any(|good| good.contains(&status.as_u16())) {
+            return Err(format!("it answers {status}{to}").into());
         }
-        if let Some(pattern) = self.matches.as_ref().filter(|pattern| !pattern.regex.is_match(body)) {
-            let body = kept(&String::from_utf8_lossy(body));
-            return Err(format!("its answer does not match \"{}\": {body}", pattern.text).into());
+        stage.enter("no end of its answer");
+        let is_kept = self.contains.is_some() || self.matches.is_some();
+        let failed = |error: hyper::Error| Failure::of("its answer breaks off", &error);
+        let body = wire::read(answer.into_body(), self.body_limit, is_kept).await.map_err(failed)?;
+        if is_kept { self.judge_body(&body) } else { Ok(format!("it answers {status}{to}")) }
+    }
+
+    fn judge_body(&self, body: &wire::Body) -> Probed {
+        let bytes = &body.bytes;
+        let whole = if body.is_whole {
+            "its answer".to_owned()
+        } else {
+            format!("the first {} bytes of its answer", bytes.len())
+        };
+        let verb = if body.is_whole { "does" } else { "do" };
+        if let Some(text) = self.contains.as_ref().filter(|text| find(bytes, text.as_bytes()).is_none()) {
+            let shown = kept(&String::from_utf8_lossy(bytes));
+            return Err(format!("{whole} {verb} not contain \"{text}\": {shown}").into());
+        }
+        if let Some(pattern) = self.matches.as_ref().filter(|pattern| !pattern.regex.is_match(bytes)) {
+            let shown = kept(&String::from_utf8_lossy(bytes));
+            return Err(format!("{whole} {verb} not match \"{}\": {shown}", pattern.text).into());
         }
         Ok("it answers as it should".to_owned())
     }
-}
-
-/// A host without the brackets of an IPv6 address.
-fn bare(host: &str) -> &str {
-    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 fn find(body: &[u8], text: &[u8]) -> Option<usize> {
@@ -240,7 +291,11 @@ fn read_headers(section: &mut Section<'_>) -> Vec<(HeaderName, HeaderValue)> {
             continue;
         };
         match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(text)) {
-            (Ok(name), Ok(value)) => headers.push((name, value)),
+            (Ok(name), Ok(mut value)) => {
+                // Tokens and cookies: not for a log.
+                value.set_sensitive(true);
+                headers.push((name, value));
+            }
             (Err(_), _) => section.problems().add(*span, format!("there cannot be a header called `{name}`")),
             (_, Err(_)) => section.problems().add(value.span, format!("the header `{name}` cannot have this value")),
         }

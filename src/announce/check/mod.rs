@@ -22,6 +22,7 @@ mod target;
 pub mod tcp;
 pub mod tls;
 pub mod ttl;
+pub mod url;
 mod wire;
 
 use std::fmt;
@@ -68,7 +69,7 @@ pub enum Kind {
     /// Whether a port takes connections.
     Tcp(tcp::Config),
     /// Whether a URL answers as it should.
-    Http(http::Config),
+    Http(Box<http::Config>),
     /// Whether a command succeeds.
     Exec(exec::Config),
     /// What the standard health service of gRPC says.
@@ -127,7 +128,7 @@ impl Check {
         };
         let kind = match kind {
             "tcp" => tcp::Config::read(section, target).map(Kind::Tcp),
-            "http" => http::Config::read(section).map(Kind::Http),
+            "http" => http::Config::read(section).map(Box::new).map(Kind::Http),
             "exec" => exec::Config::read(section).map(Kind::Exec),
             "grpc" => grpc::Config::read(section, target).map(Kind::Grpc),
             _ => ttl::Config::read(section).map(Kind::Ttl),
@@ -143,7 +144,7 @@ impl Check {
     pub fn is_of_the_same(&self, other: &Self) -> bool {
         match (&self.kind, &other.kind) {
             (Kind::Tcp(one), Kind::Tcp(other)) => one.target == other.target,
-            (Kind::Http(one), Kind::Http(other)) => one.url == other.url,
+            (Kind::Http(one), Kind::Http(other)) => (&one.url.uri, &one.socket) == (&other.url.uri, &other.socket),
             (Kind::Exec(one), Kind::Exec(other)) => one.command == other.command,
             (Kind::Grpc(one), Kind::Grpc(other)) => (&one.target, &one.service) == (&other.target, &other.service),
             (Kind::Ttl(one), Kind::Ttl(other)) => one.file == other.file,
@@ -235,7 +236,7 @@ impl Kind {
     fn target(&self) -> Option<Target<'_>> {
         match self {
             Self::Tcp(config) => Target::parse(&config.target),
-            Self::Http(config) => config.target(),
+            Self::Http(config) => Some(config.target()),
             Self::Grpc(config) => Target::parse(&config.target),
             Self::Exec(_) | Self::Ttl(_) => None,
         }
@@ -274,8 +275,11 @@ impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             Kind::Tcp(config) => write!(f, "tcp {}", config.target),
-            Kind::Http(config) => write!(f, "http {}", config.url),
-            Kind::Exec(config) => write!(f, "exec {}", config.command.join(" ")),
+            Kind::Http(config) => match &config.socket {
+                Some(socket) => write!(f, "http {} on {}", config.url, socket.display()),
+                None => write!(f, "http {}", config.url),
+            },
+            Kind::Exec(config) => write!(f, "exec {config}"),
             Kind::Grpc(config) if config.service.is_empty() => write!(f, "grpc {}", config.target),
             Kind::Grpc(config) => write!(f, "grpc {} {}", config.target, config.service),
             Kind::Ttl(ttl::Config { file: Some(file), ttl }) => write!(f, "ttl {ttl:?} of {}", file.display()),

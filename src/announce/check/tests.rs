@@ -117,6 +117,125 @@ async fn http_that_refuses_hangs_or_talks_nonsense_is_ill() {
     assert_eq!(probe(&hangs).await, Err("no answer within 100ms".into()));
 }
 
+#[tokio::test]
+async fn credentials_in_a_url_are_sent_and_not_shown() {
+    let (web, mut hears) = server("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+    let url = ("url", string(&format!("http://user:pass@{web}/h")));
+    let mut asked = async |more: &[(&str, Said)]| {
+        let check = check("http", &[std::slice::from_ref(&url), more].concat());
+        assert!(probe(&check).await.is_ok());
+        assert_eq!(check.to_string(), format!("http http://{web}/h"));
+        assert!(!format!("{check:?}").contains("pass") && !format!("{check:?}").contains("Bearer"), "{check:?}");
+        hears.recv().await.unwrap()
+    };
+    assert!(asked(&[]).await.contains("authorization: Basic dXNlcjpwYXNz\r\n"));
+    let own = asked(&[("headers", table(&[("Authorization", string("Bearer x"))]))]).await;
+    assert!(own.contains("authorization: Bearer x\r\n") && !own.contains("Basic"), "{own}");
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_end_is_no_good_answer() {
+    let hanging = |answer: &'static str| async move {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let mut open = Vec::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut piece = [0; 4096];
+                let _ = stream.read(&mut piece).await;
+                let _ = stream.write_all(answer.as_bytes()).await;
+                open.push(stream);
+            }
+        });
+        let mut check = check("http", &[("url", string(&format!("http://{address}/")))]);
+        check.timeout = Duration::from_millis(200);
+        probe(&check).await
+    };
+    let found = hanging("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf").await;
+    assert_eq!(found, Err("no end of its answer within 200ms".into()));
+    // A bad status is enough, whatever comes behind it.
+    let found = hanging("HTTP/1.1 500 Oops\r\nContent-Length: 10\r\n\r\nhalf").await;
+    assert_eq!(found, Err("it answers 500 Internal Server Error".into()));
+    let (broken, _hears) = closing("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf").await;
+    let found = probe(&check("http", &[("url", string(&format!("http://{broken}/")))])).await;
+    assert!(found.clone().unwrap_err().to_string().starts_with("its answer breaks off"), "{found:?}");
+}
+
+/// A server that answers once it has heard something, and closes.
+async fn closing(answer: &'static str) -> (SocketAddr, tokio::task::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut piece = [0; 4096];
+            let _ = stream.read(&mut piece).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    (address, serving)
+}
+
+#[tokio::test]
+async fn a_body_is_looked_at_up_to_its_limit_and_the_words_say_so() {
+    let body = format!("HTTP/1.1 200 OK\r\nContent-Length: 200007\r\n\r\n{}the end", "x".repeat(200_000));
+    let (web, _hears) = server(Box::leak(body.into_boxed_str())).await;
+    let with = |more: &[(&str, Said)]| {
+        let url = ("url", string(&format!("http://{web}/")));
+        check("http", &[&[url, ("contains", string("the end"))], more].concat())
+    };
+    assert_eq!(probe(&with(&[])).await, Ok("it answers as it should".into()));
+    let found = probe(&with(&[("body_limit", string("64KiB"))])).await.unwrap_err().to_string();
+    assert!(found.starts_with("the first 65536 bytes of its answer do not contain \"the end\": xxx"), "{found}");
+    let (_, problems) = read("http", &[("url", string("http://h/")), ("body_limit", string("1GB"))]);
+    assert!(problems[0].starts_with("`body_limit` must be a number of bytes such as"), "{problems:?}");
+    let (_, problems) = read("http", &[("url", string("http://h/")), ("body_limit", Said::Integer(0))]);
+    assert_eq!(problems, ["`body_limit` must be from 1 byte to 64MiB"]);
+}
+
+#[tokio::test]
+async fn a_redirect_is_told_with_where_it_leads() {
+    let (web, _hears) = server("HTTP/1.1 302 Found\r\nLocation: /login?next=1\r\nContent-Length: 0\r\n\r\n").await;
+    let url = ("url", string(&format!("http://{web}/")));
+    let found = probe(&check("http", std::slice::from_ref(&url))).await;
+    assert_eq!(found, Err("it answers 302 Found, to /login?next=1".into()));
+    let found = probe(&check("http", &[url, ("status", Said::Integer(302))])).await;
+    assert_eq!(found, Ok("it answers 302 Found, to /login?next=1".into()));
+}
+
+#[tokio::test]
+async fn http_is_asked_on_a_unix_socket() {
+    let path = std::env::temp_dir().join(format!("zonekeeper-http-{}", std::process::id()));
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut piece = [0; 4096];
+        let length = stream.read(&mut piece).await.unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        String::from_utf8_lossy(&piece[..length]).into_owned()
+    });
+    let socket = ("socket", string(&path.to_string_lossy()));
+    let check = check("http", &[("url", string("http://app/ping")), socket]);
+    assert_eq!(check.to_string(), format!("http http://app/ping on {}", path.display()));
+    assert_eq!(probe(&check).await, Ok("it answers 200 OK".into()));
+    let request = server.await.unwrap();
+    assert!(request.starts_with("GET /ping HTTP/1.1\r\nhost: app\r\n"), "{request}");
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[tokio::test]
+async fn secrets_of_a_command_are_not_shown() {
+    let secret = table(&[("secret", string("hunter2"))]);
+    let words = [string("/bin/sh"), string("-c"), string("echo $0; exit 1"), secret];
+    let words = words.into_iter().map(|kind| Value { span: Span::default(), kind }).collect();
+    let check = check("exec", &[("command", Said::Array(words))]);
+    assert_eq!(check.to_string(), "exec /bin/sh -c echo $0; exit 1 ***");
+    assert!(!format!("{check:?}").contains("hunter2"));
+    assert_eq!(probe(&check).await, Err("exit status: 1: ***".into()));
+    let odd = table(&[("hidden", string("x"))]);
+    let (_, problems) = read("exec", &[("command", Said::Array(vec![Value { span: Span::default(), kind: odd }]))]);
+    assert!(problems[0].contains("{ secret = \"…\" }"), "{problems:?}");
+}
+
 fn exec(script: &str) -> Check {
     check("exec", &[("command", strings(&["/bin/sh", "-c", script]))])
 }
@@ -184,7 +303,7 @@ fn defaults_and_limits() {
     assert!(problems.iter().any(|problem| problem.starts_with("`url` must be a URL such as")));
     for (url, key, value, told) in [
         ("https://a..b/", "method", string("GET"), "`url` has a host that no certificate can be for: \"a..b\""),
-        ("https://a/", "ca", string("/nonexistent"), "`ca` cannot be read: No such file"),
+        ("https://a/", "ca", string("/nonexistent"), "/nonexistent cannot be read: No such file"),
         ("https://a/", "ca", string("ca.pem"), "`ca` must be an absolute path"),
         ("https://a/", "ca", string("/dev/null"), "/dev/null: there is no certificate in it"),
         ("http://a/", "verify", Said::Boolean(false), "`verify` is for https alone"),
@@ -218,7 +337,7 @@ impl hyper::body::Body for Answer {
 async fn serve_grpc(stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static) {
     let answer = async |request: Request<Incoming>| {
         let path = request.uri().path().to_owned();
-        let (body, _) = wire::read(request.into_body(), 100).await?;
+        let body = wire::read(request.into_body(), 100, true).await?.bytes;
         let (message, status) = match (&*path, &*body) {
             ("/grpc.health.v1.Health/Check", b"\0\0\0\0\x06\x0a\x04well" | b"\0\0\0\0\0") => (Some(1), "0"),
             ("/grpc.health.v1.Health/Check", b"\0\0\0\0\x05\x0a\x03ill") => (Some(2), "0"),

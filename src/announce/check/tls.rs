@@ -1,18 +1,23 @@
-//! TLS for the check `http`: who may vouch for the service, and a connection to it.
+//! TLS for the checks `http` and `grpc`: who may vouch for the service, what it must be called, which certificate we show,
+//! and a connection to it.
 //!
 //! Without `ca` those whom the system believes, from the file in which it keeps them, read once; with it, only those in
-//! that file, read with the configuration. With `verify = false` anybody: the check then asks whether it answers, not who.
+//! that file. With `verify = false` anybody: the check then asks whether it answers, not who. `ca`, `cert` and `key` are
+//! read again when they were replaced, as certificates are renewed while checks go on; one that cannot be used leaves
+//! what was read before in force.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme, WantsVerifier};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tracing::warn;
 
 use super::target::Stream;
 use crate::settings::Section;
@@ -25,73 +30,209 @@ const SYSTEM: [&str; 4] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// Whom to believe.
-#[derive(Clone)]
+/// Protocols to offer, most wanted first (RFC 7301).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offer {
+    /// HTTP/2, and HTTP/1.1.
+    Http,
+    /// HTTP/2 alone.
+    Http2,
+}
+
+impl Offer {
+    fn protocols(self) -> Vec<Vec<u8>> {
+        let offered: &[&[u8]] = match self {
+            Self::Http => &[b"h2", b"http/1.1"],
+            Self::Http2 => &[b"h2"],
+        };
+        offered.iter().map(|protocol| protocol.to_vec()).collect()
+    }
+}
+
+/// How connections are encrypted.
+#[derive(Debug, Clone)]
 pub struct Tls {
+    settings: Settings,
+    /// What a connection needs for it, shared by all clones.
+    loaded: Arc<Mutex<Loaded>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Settings {
     trust: Trust,
-    /// What a connection needs for it; none where that cannot be had, and why.
-    config: Result<Arc<ClientConfig>, String>,
+    /// The name that the service's certificate must have and that it is asked for by, where that is not its host.
+    server_name: Option<ServerName<'static>>,
+    /// Files of our certificate and its key.
+    identity: Option<(PathBuf, PathBuf)>,
+    offer: Offer,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Trust {
     /// Whom the system believes.
     System,
-    /// Those in this file, with what was in it.
-    File(PathBuf, Vec<u8>),
+    /// Those in this file.
+    File(PathBuf),
     /// Anybody.
     Anybody,
 }
 
-/// Two are the same when they believe the same.
+/// What was read of the files; none where it cannot be used, and why.
+struct Loaded {
+    stamps: Vec<Option<Stamp>>,
+    config: Result<Arc<ClientConfig>, String>,
+}
+
+impl std::fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loaded").field("stamps", &self.stamps).finish_non_exhaustive()
+    }
+}
+
+/// A file's device, inode, size and change time, which differ after every replacement.
+type Stamp = (u64, u64, u64, i64, i64);
+
+/// Two are the same when they have the same settings.
 impl PartialEq for Tls {
     fn eq(&self, other: &Self) -> bool {
-        self.trust == other.trust
+        self.settings == other.settings
     }
 }
 
-impl std::fmt::Debug for Tls {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Tls").field(&self.trust).finish()
-    }
-}
+/// The keys of TLS.
+pub(super) const KEYS: [&str; 5] = ["verify", "ca", "server_name", "cert", "key"];
 
 impl Tls {
-    /// Reads the keys `verify` and `ca`.
-    pub(super) fn read(section: &mut Section<'_>) -> Self {
+    /// Reads the keys `verify`, `ca`, `server_name`, `cert` and `key`.
+    pub(super) fn read(section: &mut Section<'_>, offer: Offer) -> Self {
         let verify = section.located::<bool>("verify");
-        let ca = section.located::<PathBuf>("ca");
+        let ca = read_path(section, "ca");
         let trust = match (ca, verify.is_none_or(|verify| verify.value)) {
             (None, true) => Trust::System,
             (None, false) => Trust::Anybody,
-            (Some(ca), false) => {
-                section.problems().add(ca.span, "`ca` says whom to believe, and `verify = false` to believe anybody");
+            (Some(_), false) => {
+                if let Some(value) = section.value("ca") {
+                    let message = "`ca` says whom to believe, and `verify = false` to believe anybody";
+                    section.problems().add(value.span, message);
+                }
                 Trust::Anybody
             }
-            (Some(ca), true) => match pem(&ca.value) {
-                Ok(bytes) => Trust::File(ca.value, bytes),
-                Err(why) => {
-                    section.problems().add(ca.span, format!("`ca` {why}"));
-                    Trust::System
-                }
-            },
+            (Some(ca), true) => Trust::File(ca),
         };
-        let tls = Self { config: trust.config(), trust };
-        if let (Trust::File(path, _), Err(why)) = (&tls.trust, &tls.config) {
-            section.problems().add(section.span(), format!("{}: {why}", path.display()));
+        let server_name = section.located::<String>("server_name").and_then(|said| {
+            let name = server_name(&said.value);
+            if name.is_none() {
+                let message = format!("`server_name` must be a name or an address, not \"{}\"", said.value);
+                section.problems().add(said.span, message);
+            }
+            name
+        });
+        let identity = match (read_path(section, "cert"), read_path(section, "key")) {
+            (Some(cert), Some(key)) => Some((cert, key)),
+            (None, None) => None,
+            (cert, _) => {
+                let (said, other) = if cert.is_some() { ("cert", "key") } else { ("key", "cert") };
+                if let Some(value) = section.value(said) {
+                    let message = format!("`{said}` needs `{other}`: a certificate and its key come together");
+                    section.problems().add(value.span, message);
+                }
+                None
+            }
+        };
+        let settings = Settings { trust, server_name, identity, offer };
+        let loaded = Loaded { stamps: settings.stamps(), config: settings.load() };
+        if let Err(why) = &loaded.config
+            && settings.files().next().is_some()
+        {
+            section.problems().add(section.span(), why.clone());
         }
-        tls
+        Self { settings, loaded: Arc::new(Mutex::new(loaded)) }
     }
 
-    /// A connection over `stream`, whose other side shows that it is `host` where that is asked.
+    /// The name that the service is asked by, where that is not its host.
+    pub(super) fn name(&self) -> Option<String> {
+        self.settings.server_name.as_ref().map(|name| name.to_str().into_owned())
+    }
+
+    /// A connection over `stream`, whose other side shows that it is `host`, or `server_name`, where that is asked.
     ///
     /// # Errors
     /// Why there is none, in a sentence.
     pub(super) async fn connect(&self, host: &str, stream: Stream) -> Result<TlsStream<Stream>, String> {
-        let config = Arc::clone(self.config.as_ref().map_err(Clone::clone)?);
-        let name = server_name(host).ok_or_else(|| format!("no certificate can be for \"{host}\""))?;
+        let config = self.current()?;
+        let name = self.settings.server_name.clone().or_else(|| server_name(host));
+        let name = name.ok_or_else(|| format!("no certificate can be for \"{host}\": set `server_name`"))?;
         let connected = TlsConnector::from(config).connect(name, stream).await;
-        connected.map_err(|error| format!("there is no TLS with it: {error}"))
+        connected.map_err(|error| format!("TLS handshake: {error}"))
+    }
+
+    /// The settings of a connection, from the files as they are now.
+    fn current(&self) -> Result<Arc<ClientConfig>, String> {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        // Two or three calls to stat, of files that are in memory.
+        let stamps = self.settings.stamps();
+        if stamps != loaded.stamps {
+            loaded.stamps = stamps;
+            match self.settings.load() {
+                Ok(config) => loaded.config = Ok(config),
+                Err(why) if loaded.config.is_ok() => {
+                    warn!(why, "a check's certificates are not taken; those before are");
+                }
+                Err(why) => loaded.config = Err(why),
+            }
+        }
+        loaded.config.clone()
+    }
+}
+
+impl Settings {
+    fn files(&self) -> impl Iterator<Item = &Path> {
+        let ca = if let Trust::File(path) = &self.trust { Some(path.as_path()) } else { None };
+        let identity = self.identity.iter().flat_map(|(cert, key)| [cert.as_path(), key.as_path()]);
+        ca.into_iter().chain(identity)
+    }
+
+    fn stamps(&self) -> Vec<Option<Stamp>> {
+        let stamp = |path: &Path| {
+            let file = std::fs::metadata(path).ok()?;
+            Some((file.dev(), file.ino(), file.size(), file.ctime(), file.ctime_nsec()))
+        };
+        self.files().map(stamp).collect()
+    }
+
+    fn load(&self) -> Result<Arc<ClientConfig>, String> {
+        // The system's certificates are a hundred and more, and the same for each of a thousand checks.
+        static SYSTEMS: OnceLock<Result<Arc<RootCertStore>, String>> = OnceLock::new();
+        let builder = builder()?;
+        let builder = match &self.trust {
+            Trust::System => builder.with_root_certificates(SYSTEMS.get_or_init(systems).clone()?),
+            Trust::File(path) => {
+                let roots = read(path).and_then(|pem| roots(&pem).map_err(|why| format!("{}: {why}", path.display())));
+                builder.with_root_certificates(roots?)
+            }
+            Trust::Anybody => {
+                let verifier = Arc::new(Anybody(Arc::new(aws_lc_rs::default_provider())));
+                builder.dangerous().with_custom_certificate_verifier(verifier)
+            }
+        };
+        let mut config = match &self.identity {
+            None => builder.with_no_client_auth(),
+            Some((cert, key)) => {
+                let chain = CertificateDer::pem_slice_iter(&read(cert)?)
+                    .collect::<Result<Vec<_>, _>>()
+                    .map_err(|error| format!("{}: not a PEM file of certificates: {error}", cert.display()))?;
+                if chain.is_empty() {
+                    return Err(format!("{}: there is no certificate in it", cert.display()));
+                }
+                let secret = PrivateKeyDer::from_pem_slice(&read(key)?)
+                    .map_err(|error| format!("{}: not a PEM file of a private key: {error}", key.display()))?;
+                builder
+                    .with_client_auth_cert(chain, secret)
+                    .map_err(|error| format!("{} and {}: {error}", cert.display(), key.display()))?
+            }
+        };
+        config.alpn_protocols = self.offer.protocols();
+        Ok(Arc::new(config))
     }
 }
 
@@ -100,54 +241,38 @@ pub(super) fn server_name(host: &str) -> Option<ServerName<'static>> {
     ServerName::try_from(host.to_owned()).ok()
 }
 
-fn pem(path: &Path) -> Result<Vec<u8>, String> {
-    if !path.is_absolute() {
-        return Err("must be an absolute path".to_owned());
+/// Reads the path of a file, which must be absolute.
+fn read_path(section: &mut Section<'_>, key: &'static str) -> Option<PathBuf> {
+    let path = section.located::<PathBuf>(key)?;
+    if !path.value.is_absolute() {
+        section.problems().add(path.span, format!("`{key}` must be an absolute path"));
+        return None;
     }
-    std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))
+    Some(path.value)
 }
 
-impl Trust {
-    fn config(&self) -> Result<Arc<ClientConfig>, String> {
-        match self {
-            Self::File(_, bytes) => believing(bytes),
-            // The system's are a hundred and more, and the same for each of a thousand checks.
-            Self::System => {
-                static SYSTEMS: OnceLock<Result<Arc<ClientConfig>, String>> = OnceLock::new();
-                SYSTEMS.get_or_init(systems).clone()
-            }
-            Self::Anybody => {
-                static ANYBODY: OnceLock<Result<Arc<ClientConfig>, String>> = OnceLock::new();
-                ANYBODY.get_or_init(anybody).clone()
-            }
-        }
-    }
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))
 }
 
-fn systems() -> Result<Arc<ClientConfig>, String> {
+fn systems() -> Result<Arc<RootCertStore>, String> {
     let found = SYSTEM.iter().find_map(|path| std::fs::read(path).ok());
-    believing(&found.ok_or("this system has no file of certificates that it believes: give `ca`")?)
+    roots(&found.ok_or("this system has no file of certificates that it believes: set `ca`")?)
 }
 
-fn believing(pem: &[u8]) -> Result<Arc<ClientConfig>, String> {
+fn roots(pem: &[u8]) -> Result<Arc<RootCertStore>, String> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem) {
         // One that is too odd for the library vouches for nobody; the others do.
-        let _ = roots.add(certificate.map_err(|error| format!("it is no PEM file of certificates: {error}"))?);
+        let _ = roots.add(certificate.map_err(|error| format!("not a PEM file of certificates: {error}"))?);
     }
     if roots.is_empty() {
         return Err("there is no certificate in it".to_owned());
     }
-    Ok(Arc::new(builder()?.with_root_certificates(roots).with_no_client_auth()))
+    Ok(Arc::new(roots))
 }
 
-fn anybody() -> Result<Arc<ClientConfig>, String> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let verifier = Arc::new(Anybody(Arc::clone(&provider)));
-    Ok(Arc::new(builder()?.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()))
-}
-
-fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, String> {
+fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, String> {
     // The provider by name: nothing says which one is the process's.
     ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()

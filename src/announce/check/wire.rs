@@ -1,4 +1,4 @@
-//! What `http` and `grpc` share: a request's body, driving a connection, and reading an answer to a limit.
+//! Parts that `http` and `grpc` share: a request's body, driving a connection, and reading an answer to a limit.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use hyper::HeaderMap;
-use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
 
 /// A body of one piece, or of none.
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ impl Once {
     }
 }
 
-impl Body for Once {
+impl hyper::body::Body for Once {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -47,18 +47,38 @@ pub(super) async fn drive<T>(connection: impl Future, exchange: impl Future<Outp
     }
 }
 
-/// The first `limit` bytes of a body, and the trailers behind it where it ends before.
-pub(super) async fn read(body: Incoming, limit: usize) -> Result<(Vec<u8>, Option<HeaderMap>), hyper::Error> {
+/// The body of an answer.
+#[derive(Debug, Default)]
+pub(super) struct Body {
+    /// Its bytes up to the limit; none where they were not asked for.
+    pub(super) bytes: Vec<u8>,
+    /// Whether the limit did not cut it off.
+    pub(super) is_whole: bool,
+    /// Trailers behind it.
+    pub(super) trailers: Option<HeaderMap>,
+}
+
+/// Reads a body to its end, or its first `limit` bytes, which are kept where they are asked for.
+pub(super) async fn read(body: Incoming, limit: usize, is_kept: bool) -> Result<Body, hyper::Error> {
     let mut body = std::pin::pin!(body);
-    let mut bytes = Vec::new();
-    while bytes.len() < limit {
-        let Some(frame) = poll_fn(|context| body.as_mut().poll_frame(context)).await else { return Ok((bytes, None)) };
+    let (mut read, mut length) = (Body { is_whole: true, ..Body::default() }, 0);
+    while let Some(frame) = poll_fn(|context| body.as_mut().poll_frame(context)).await {
         match frame?.into_data() {
-            Ok(data) => bytes.extend_from_slice(&data[..data.len().min(limit - bytes.len())]),
-            Err(frame) => return Ok((bytes, frame.into_trailers().ok())),
+            Ok(data) => {
+                let room = limit - length;
+                length += data.len().min(room);
+                if is_kept {
+                    read.bytes.extend_from_slice(&data[..data.len().min(room)]);
+                }
+                if data.len() > room {
+                    read.is_whole = false;
+                    break;
+                }
+            }
+            Err(frame) => read.trailers = frame.into_trailers().ok(),
         }
     }
-    Ok((bytes, None))
+    Ok(read)
 }
 
 /// An error with what is behind it, as hyper's own say little.

@@ -377,7 +377,7 @@ fn checked(name: &str, port: u16) -> ServiceConfig {
 /// Says every half second that `a` is well.
 async fn beat(status: &Status) {
     loop {
-        assert!(status.heartbeat("a", now()));
+        assert_eq!(status.heartbeat("a", now()), Some(true));
         sleep(Duration::from_millis(500)).await;
     }
 }
@@ -390,7 +390,7 @@ async fn a_service_is_there_exactly_while_it_is_healthy_and_its_neighbour_never_
     until("b is there", || znode(&memory, b).is_some()).await;
     let stat = znode(&memory, b).unwrap().stat;
     assert_eq!(process.state(), State::Held(Hold::Unchecked));
-    assert!(!process.status.heartbeat("nobody", now()));
+    assert_eq!(process.status.heartbeat("nobody", now()), None);
     for _ in 0..3 {
         tokio::select! {
             () = beat(&process.status) => {}

@@ -18,11 +18,14 @@ impl Authority {
 
     /// Makes NAME.pem and NAME.key, for 127.0.0.1.
     pub(crate) fn issue(&self, name: &str) {
-        std::fs::write(
-            self.file("extensions"),
-            "subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth,clientAuth\nbasicConstraints=CA:FALSE\n",
-        )
-        .unwrap();
+        self.issue_for(name, "IP:127.0.0.1,DNS:localhost");
+    }
+
+    /// Makes NAME.pem and NAME.key, for these alternative names.
+    pub(crate) fn issue_for(&self, name: &str, names: &str) {
+        let extensions =
+            format!("subjectAltName={names}\nextendedKeyUsage=serverAuth,clientAuth\nbasicConstraints=CA:FALSE\n");
+        std::fs::write(self.file("extensions"), extensions).unwrap();
         self.openssl(&format!("req -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -subj /CN={name} -keyout {name}.key -out {name}.csr"));
         self.openssl(&format!("x509 -req -days 2 -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile extensions -out {name}.pem"));
     }

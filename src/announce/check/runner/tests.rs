@@ -173,7 +173,7 @@ async fn a_thousand_checks_begin_apart_and_none_is_late() {
 
 /// A command that does not end in time, or one that ends at once.
 fn command(script: &str, interval: Duration) -> Check {
-    let kind = Kind::Exec(exec::Config { command: ["/bin/sh", "-c", script].map(str::to_owned).to_vec() });
+    let kind = Kind::Exec(exec::Config::of(&["/bin/sh", "-c", script]));
     Check { kind, interval, timeout: Duration::from_millis(400), rules: Rules { rise: 1, fall: 2, ..Rules::default() } }
 }
 
