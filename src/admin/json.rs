@@ -393,7 +393,7 @@ impl<'a> Malformed<'a> {
 
 impl<'a> Zone<'a> {
     fn new(zone: &'a snapshot::Zone) -> Self {
-        let snapshot::Zone { origin, serial, names, freshness, file, warnings } = zone;
+        let snapshot::Zone { origin, serial, names, freshness, file, warnings, .. } = zone;
         let file = file.as_ref().map(|snapshot::ZoneFile { path, age, problems, problems_total }| ZoneFile {
             path,
             age_s: age.map(rounded),

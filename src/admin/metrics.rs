@@ -207,6 +207,11 @@ fn zones(zones: &[Zone], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
     });
     sheet.gauges("zone_names", "Names in the zone", None, zones.iter().map(|zone| (origin(zone), zone.names)))?;
     sheet.gauges("zone_serial", "The zone's serial", None, zones.iter().map(|zone| (origin(zone), zone.serial)))?;
+    let large = zones.iter().flat_map(|zone| {
+        [("100 records", zone.large.many), ("64 KiB", zone.large.long)]
+            .map(|(limit, count)| ([("zone", zone.origin.as_str()), ("limit", limit)], count))
+    });
+    sheet.gauges("zone_large_rrsets", "RRsets over a limit of BIND's, or of a message", None, large)?;
     let warnings = zones.iter().map(|zone| (origin(zone), zone.warnings.len()));
     sheet.gauges("zone_warnings", "Warnings of the zone: see /v1/status", None, warnings)?;
     sheet.gauges("zone_freshness", "1 for how far the zone can be trusted", None, freshness)

@@ -80,7 +80,7 @@ fn registry(registry: &Registry, text: &mut String) {
 }
 
 fn zone(zone: &Zone, text: &mut String) {
-    let Zone { origin, serial, names, freshness, file, warnings } = zone;
+    let Zone { origin, serial, names, freshness, file, warnings, .. } = zone;
     let _ = write!(text, "zone {origin}: {}, serial {serial}, {names} names", freshness.as_str());
     if let Some(file) = file {
         let _ = match file.age {

@@ -145,7 +145,7 @@ fn zones(zones: &[Zone]) -> Markup {
     html! {
         table {
             tr { th { "origin" } th { "view" } th { "names" } th { "serial" } th { "file" } }
-            @for Zone { origin, serial, names, freshness, file, warnings } in zones {
+            @for Zone { origin, serial, names, freshness, file, warnings, .. } in zones {
                 tr {
                     td {
                         (origin)

@@ -12,6 +12,7 @@ use crate::keeper::mirror::Phase;
 use crate::model::{Drain, Harm, Malformed};
 use crate::publish::guard;
 use crate::publish::meetings::Clash;
+use crate::zone::warnings::Large;
 use crate::zone::{Freshness, file};
 
 /// Malformed nodes shown; the others are only counted.
@@ -91,6 +92,8 @@ pub(super) struct Zone {
     pub(super) file: Option<ZoneFile>,
     /// What those who run it are to know, a sentence each.
     pub(super) warnings: Vec<String>,
+    /// How many of its RRsets are larger than others carry.
+    pub(super) large: Large,
 }
 
 /// One moment of a zone's master file.
@@ -164,6 +167,7 @@ impl Snapshot {
                 ZoneFile { path: path.display().to_string(), age, problems, problems_total }
             }),
             warnings: zone.warnings().all(),
+            large: zone.warnings().large(),
         });
         let announcers = sources.announcements.iter().map(|(registry, status)| Announcer {
             registry: registry.clone(),

@@ -28,6 +28,7 @@ use crate::publish::meetings::Clash;
 use crate::publish::registry::{Layout, Reader};
 use crate::publish::{Publisher, Target, guard};
 use crate::zone::name::Name;
+use crate::zone::warnings::Large;
 use crate::zone::{Freshness, ZoneBuilder, Zones};
 
 /// One registry that is live and one that was never reached.
@@ -153,6 +154,7 @@ pub(super) fn sample() -> Snapshot {
                     problems_total: 2,
                 }),
                 warnings: vec!["the RRset <a> is too large".into()],
+                large: Large { many: 3, long: 1 },
             },
             Zone {
                 origin: "far.".into(),
@@ -161,6 +163,7 @@ pub(super) fn sample() -> Snapshot {
                 freshness: Freshness::Loading,
                 file: None,
                 warnings: Vec::new(),
+                large: Large::default(),
             },
         ],
         announcers: vec![announcer],

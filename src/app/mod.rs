@@ -14,6 +14,7 @@ mod reaper;
 mod registry;
 mod reload;
 mod serials;
+mod sizes;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -217,6 +218,11 @@ impl App {
                 ("serial file".into(), Ok(()))
             });
         }
+        let (large, stop) = (sources.zones.iter().cloned().collect(), app.stop.clone());
+        app.parts.spawn(async move {
+            sizes::follow(large, stop).await;
+            ("sizes of zones".into(), Ok(()))
+        });
         if let Some(listener) = admin {
             let running = admin::spawn(listener, sources, budget.admin, app.stop.clone())?;
             app.parts.spawn(async move { ("admin".into(), running.await.map_err(Into::into)) });

@@ -158,13 +158,15 @@ fn no_records() -> Records {
 
 /// RFC 5936 §2.2: the SOA, everything else, the SOA again.
 fn full(zone: &Zone) -> Result<(Kind, u32, Records), Refusal> {
-    let (soa, entries) = {
+    let (soa, (transferred, entries)) = {
         let table = zone.load();
         let apex = table.get(zone.origin().wire()).ok_or(Refusal::ServFail)?;
-        (journal::soa(apex).ok_or(Refusal::ServFail)?, table.entries())
+        let transferred = zone.transferred();
+        let entries = transferred.entries(&table);
+        (journal::soa(apex).ok_or(Refusal::ServFail)?, (transferred, entries))
     };
     let serial = soa.soa_serial().ok_or(Refusal::ServFail)?;
-    let (transferred, origin) = (zone.transferred(), zone.origin().clone());
+    let origin = zone.origin().clone();
     let rest = entries.into_iter().flat_map(move |entry| transferred.records(&origin, &entry));
     let rest = rest.filter(|record| record.rtype != rtype::SOA);
     Ok((Kind::Full, serial, Box::new(iter::once(soa.clone()).chain(rest).chain(iter::once(soa)))))
@@ -201,7 +203,7 @@ fn is_longer_than_zone(zone: &Zone, difference: &Difference, names: usize) -> bo
     let changes = difference.removed.len() + difference.added.len();
     let transferred = zone.transferred();
     let records = |entry: Packed| transferred.sets(zone.origin(), &entry).map(|set| set.count).sum::<usize>();
-    changes > names && changes > zone.load().entries().into_iter().map(records).sum()
+    changes > names && changes > transferred.entries(&zone.load()).into_iter().map(records).sum()
 }
 
 /// Later messages of a transfer need no question (RFC 5936 §2.2.1).

@@ -17,6 +17,7 @@ use super::made::{self, Shape};
 use super::name::Name;
 use super::packed::{Packed, PackedSet};
 use super::record::{Record, rtype};
+use super::view::{Entries, View};
 
 /// The part of a zone that is transferred.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -38,6 +39,11 @@ impl Transferred {
     pub fn sets<'t>(&self, origin: &Name, entry: &'t Packed) -> impl Iterator<Item = PackedSet<'t>> + use<'t> {
         let (is_out, has_pointers) = self.sight(origin, entry);
         entry.listed().filter(move |set| !is_out && (has_pointers || set.rtype != rtype::PTR))
+    }
+
+    /// The entries that may have something that is transferred.
+    pub fn entries(&self, table: &View) -> Entries {
+        if self.browse { table.entries() } else { table.entries().without_instances() }
     }
 
     /// All records of a name that are transferred.

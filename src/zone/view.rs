@@ -126,6 +126,8 @@ pub struct Entries {
     origin: Option<Name>,
     /// Names held that would be made as well.
     both: HashSet<Vec<u8>>,
+    /// Whether names of single instances are among them.
+    instances: bool,
 }
 
 impl Entries {
@@ -134,7 +136,12 @@ impl Entries {
         let held: Vec<Packed> = table.iter().cloned().collect();
         let names = held.iter().map(Packed::name).filter(|name| table.both() > 0 && table.made(name).is_some());
         let both = names.map(<[u8]>::to_vec).collect();
-        Self { held, addresses: table.addresses().collect(), origin, both }
+        Self { held, addresses: table.addresses().collect(), origin, both, instances: true }
+    }
+
+    /// The same without the names of single instances: looking for each of very many takes its time.
+    pub(super) fn without_instances(self) -> Self {
+        Self { instances: false, ..self }
     }
 }
 
@@ -143,13 +150,14 @@ impl IntoIterator for Entries {
     type IntoIter = Box<dyn Iterator<Item = Packed> + Send>;
 
     fn into_iter(self) -> Self::IntoIter {
-        let Self { held, addresses, origin, both } = self;
+        let Self { held, addresses, origin, both, instances } = self;
         let by_address = addresses.into_iter().filter_map(move |(ip, ttl)| {
             let owner = address::name(origin.as_ref()?, ip).ok()?;
             Some(made::address(owner, ip, ttl))
         });
-        let with_instances = held.into_iter().flat_map(|entry| {
-            let mut labels: Vec<Vec<u8>> = entry.instances().iter().map(|one| one.label.to_vec()).collect();
+        let with_instances = held.into_iter().flat_map(move |entry| {
+            let all = if instances { entry.instances() } else { Vec::new() };
+            let mut labels: Vec<Vec<u8>> = all.iter().map(|one| one.label.to_vec()).collect();
             labels.dedup();
             let parent = entry.clone();
             let instance = move |label: Vec<u8>| made::instance(&parent, &label, &mut |_, _| ());

@@ -15,6 +15,7 @@
 mod changes;
 pub mod delegations;
 pub(super) mod file_serial;
+mod large;
 pub mod meetings;
 mod nodata;
 mod sites;
@@ -94,6 +95,9 @@ pub struct ZoneWriter {
     ghosts: HashSet<Name>,
     /// Names that are known and have no data ([`nodata`]).
     bare: HashSet<Name>,
+    /// Names with large RRsets, and whether there is news of them ([`large`]).
+    large: BTreeSet<Name>,
+    is_large_anew: bool,
     is_known_anew: bool,
     /// Slots whose first label is `*`.
     wildcards: usize,
@@ -198,6 +202,8 @@ impl ZoneWriter {
             known: BTreeSet::new(),
             ghosts: HashSet::default(),
             bare: HashSet::default(),
+            large: BTreeSet::new(),
+            is_large_anew: false,
             is_known_anew: false,
             wildcards: 0,
             sites: Sites::default(),
@@ -491,11 +497,14 @@ impl ZoneWriter {
         if let Some(fixed) = &mut self.fixed {
             fixed.commit(unix);
         }
-        self.is_prepared |= self.zone.set_transferred(&self.transferred);
+        let is_other = self.zone.set_transferred(&self.transferred);
+        self.is_prepared |= is_other;
+        self.is_large_anew |= is_other;
         let is_kept = self.zone.keeps_journal() && !self.is_prepared;
         let mut gathered = self.gather(is_kept);
         if gathered.is_empty() && !self.is_prepared {
             self.show(gathered, None);
+            self.tell_large();
             return None;
         }
         self.soa.serial = self.next_serial(unix);
@@ -513,6 +522,7 @@ impl ZoneWriter {
         }
         self.is_prepared = false;
         self.show(gathered, apex);
+        self.tell_large();
         self.zone.set_serial(self.soa.serial, self.file_serial.as_ref().map_or(0, FileSerial::content));
         Some(commit)
     }
@@ -528,6 +538,7 @@ impl ZoneWriter {
     /// How much of its past the zone keeps for incremental transfers from now on.
     pub fn keep_journal(&mut self, bounds: Bounds) {
         self.zone.keep_journal(bounds);
+        self.is_large_anew = true;
     }
 
     /// The live state, for those who compare.

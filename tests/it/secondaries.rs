@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::harness::admin::page;
 use crate::harness::app::{Binary, Running, free_port, scratch};
 use crate::harness::asker::{Asker, Over};
+use crate::harness::consumer::{Consumer, deployed, written};
 use crate::harness::dig::{Response, dig};
 use crate::harness::kazoo::Kazoo;
 use crate::harness::secondary::{KEY, Kind, Secondary};
@@ -243,4 +244,87 @@ async fn a_part_that_cannot_be_read_is_absent_at_secondaries() {
     assert!(zone.records.iter().any(|record| record.starts_with("api.service.")), "{:?}", zone.records);
     assert!(!zone.records.iter().any(|record| record.contains("pay")), "{:?}", zone.records);
     server.stop().await;
+}
+
+/// A service `crowd` with so many instances, and another one.
+fn crowd(count: usize) -> String {
+    let mut tree = "/services\n  /other\n    /providers\n      /10.9.9.9:80\n  /crowd\n    /providers\n".to_owned();
+    for i in 0..count {
+        let _ = writeln!(tree, "      /10.0.{}.{}:80", i / 250, i % 250);
+    }
+    tree
+}
+
+/// BIND stays at its old serial and says nothing to anybody but its own log.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_outgrows_bind_is_told_where_it_is_served() {
+    let (server, bind) = Server::start(&crowd(100), "", &[Kind::Bind]).await;
+    follows(server.dns, &bind).await;
+    let (large, over) = ("the zone is too large for others", "the zone is no longer too large");
+    assert!(!server.binary.log().contains(large), "{}", server.binary.log());
+    server.change(&crowd(101)).await;
+    eventually("BIND's limit", async || bind[0].log().contains("too many records").then_some(())).await;
+    eventually("a warning", async || server.binary.log().contains(large).then_some(())).await;
+    let log = server.binary.log();
+    let line = log.lines().find(|line| line.contains(large)).unwrap();
+    assert!(line.contains("WARN") && line.contains("max-records-per-type"), "{line}");
+    assert!(line.contains("crowd.service. (101, A)") && line.contains("_crowd._tcp.service. (101, SRV)"), "{line}");
+    assert!(!line.contains("PTR"), "{line}");
+    server.change(&crowd(102)).await;
+    server.change(&crowd(100)).await;
+    eventually("its end", async || server.binary.log().contains(over).then_some(())).await;
+    assert_eq!(server.binary.log().matches(large).count(), 1, "{}", server.binary.log());
+    follows(server.dns, &bind).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bind_is_a_secondary_by_the_configuration_for_it_however_many_instances_there_are() {
+    let (server, _) = Server::start(&crowd(150), "", &[]).await;
+    let address = Secondary::port();
+    let directory = scratch("pid").parent().expect("a directory").display().to_string();
+    let options = format!(
+        "options {{\n  directory \"{directory}\"; pid-file \"{directory}/pid\"; session-keyfile \"{directory}/key\";\n  \
+         listen-on port {} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};\n",
+        address.port()
+    );
+    let all = deployed("named.conf", &[("5300", server.dns.port().to_string()), ("options {\n", options)]);
+    // The options, and the zone that is there to be taken in place of the other.
+    let (options, zones) = all.split_once("# `forward only`").expect("a zone that is forwarded");
+    let secondary: Vec<&str> = zones
+        .lines()
+        .filter_map(|line| line.strip_prefix('#'))
+        .filter(|line| !line.starts_with(' ') || line.starts_with("    "))
+        .collect();
+    let config = written("named.conf", &format!("{options}{}\ncontrols {{ }};\n", secondary.join("\n")));
+    let bind = Consumer::start("/usr/sbin/named", "bind9", &["-g", "-n", "1", "-c", &config.to_string_lossy()]);
+    let ours = server.ask("SRV crowd.service +tcp").data();
+    assert_eq!(ours.len(), 150);
+    let has_all = || {
+        let output = std::process::Command::new("dig")
+            .args(["@127.0.0.1", "-p", &address.port().to_string(), "+short", "+tries=1", "+time=1", "+tcp"])
+            .args(["SRV", "crowd.service"])
+            .output();
+        output.is_ok_and(|output| {
+            String::from_utf8_lossy(&output.stdout).lines().filter(|line| line.contains(" 80 ")).count() == 150
+        })
+    };
+    for _ in 0..1_000 {
+        if has_all() {
+            assert_eq!(dig(address, "SRV crowd.service +tcp").data(), ours);
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{}", bind.log());
+}
+
+/// NSD and Knot have such an RRset, and cannot answer with it; nor can we with more than a part.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_rrset_that_no_message_has_room_for_is_transferred_whole_and_told() {
+    let (server, nsd) = Server::start(&crowd(5000), "", &[Kind::Nsd]).await;
+    follows(server.dns, &nsd).await;
+    eventually("a warning", async || server.binary.log().contains("no message has room").then_some(())).await;
+    assert_eq!(server.transferred("crowd.service. 5 IN SRV"), 5000);
+    let theirs = transfer(nsd[0].address, "AXFR");
+    assert_eq!(theirs.records, transfer(server.dns, "AXFR").records, "{}", nsd[0].log());
 }

@@ -10,6 +10,7 @@ use super::reader::name_of;
 use super::types::{Field, Layout, layout_of, number, type_name, type_number};
 use super::{svcb, wire};
 use crate::zone::name::Name;
+use crate::zone::record::MAX_DATA;
 
 /// Seconds, written as a number or as numbers with units: `3600`, `1h30m`, `2W`.
 pub(super) fn period(word: &str) -> Option<u32> {
@@ -61,8 +62,9 @@ pub(super) fn encode(rtype: u16, words: &[Word<'_>], type_spot: Spot, origin: &N
             return Err(Fault { spot: type_spot, message });
         }
     };
-    if wire.len() > usize::from(u16::MAX) {
-        return Err(Fault { spot: type_spot, message: "the record's data is longer than 65535 bytes".into() });
+    if wire.len() > MAX_DATA {
+        let message = format!("the record's data is longer than {MAX_DATA} bytes: no message has room for it");
+        return Err(Fault { spot: type_spot, message });
     }
     Ok(wire.into())
 }
@@ -454,6 +456,6 @@ mod tests {
         assert_refused("NS a..b", "a label is empty");
         assert_refused("NS \\400", "`\\400` is no name");
         assert_refused(&format!("NS {}", "x".repeat(64)), "longer than 63 bytes");
-        assert_refused(&format!("TXT {}", "\"x\" ".repeat(40_000)), "longer than 65535 bytes");
+        assert_refused(&format!("TXT {}", "\"x\" ".repeat(40_000)), "longer than 64000 bytes");
     }
 }

@@ -1,6 +1,8 @@
 //! Properties as text: `key=value` strings in one TXT record (RFC 6763 §6), of those keys that the zone lists and no
 //! others, as registries hold what is nobody's business.
 
+use super::super::record::MAX_DATA;
+
 /// Whether a key can be one (RFC 6763 §6.4).
 pub fn is_key(key: &str) -> bool {
     !key.is_empty() && key.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'=')
@@ -18,7 +20,7 @@ pub(in super::super) fn rdata(
         let Some((_, value)) = metadata.iter().find(|(found, _)| **found == **key) else { continue };
         let string = format!("{key}={value}");
         match u8::try_from(string.len()) {
-            Ok(length) if rdata.len() + usize::from(length) < usize::from(u16::MAX) => {
+            Ok(length) if rdata.len() + usize::from(length) < MAX_DATA => {
                 rdata.push(length);
                 rdata.extend_from_slice(string.as_bytes());
             }

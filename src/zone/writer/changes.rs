@@ -85,6 +85,7 @@ impl ZoneWriter {
             self.depend(&seen.change.owner, &seen.targets);
             self.note_made(&seen);
             below_bare.extend(self.note_bare(&seen));
+            self.note_large(&seen);
             gathered.names.push(seen.change.owner.clone());
             gathered.take(seen);
         }
