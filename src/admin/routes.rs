@@ -222,7 +222,8 @@ async fn one_service(
     match &*found {
         [] => Err(Refusal::not_found(format!("there is no service `{path}`"))),
         [(reader, reading)] => {
-            let service = services::Service::new(&reader.name, reading, reader.held(path));
+            let names = reader.names(path);
+            let service = services::Service::new(&reader.name, reading, reader.held(path), &names);
             Ok(as_json(StatusCode::OK, &service))
         }
         several => {
@@ -234,7 +235,7 @@ async fn one_service(
 }
 
 async fn whole_zones(State(shared): App, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
-    let (form, dump) = aside(move || dump::dump(&shared.sources.zones, query.as_deref())).await?;
+    let (form, dump) = aside(move || dump::dump(&shared.sources, query.as_deref())).await?;
     Ok(answer(StatusCode::OK, if form == Form::Json { JSON } else { TEXT }, dump))
 }
 

@@ -11,6 +11,7 @@ use super::json::Malformed;
 use crate::format;
 use crate::model::{self, Harm, Host, Protocol};
 use crate::publish::registry::{Reader, Reading};
+use crate::zone::name::Name;
 
 /// Size at which a piece is sent, in bytes.
 const PIECE: usize = 32 * 1024;
@@ -33,7 +34,7 @@ fn pieces(readers: Vec<Reader>, prefix: String) -> impl Iterator<Item = serde_js
         paths.into_iter().filter_map(move |path| {
             // One that went away meanwhile is left out.
             let reading = reader.read(&path)?;
-            Some(serde_json::to_vec(&Service::new(&reader.name, &reading, reader.held(&path))))
+            Some(serde_json::to_vec(&Service::new(&reader.name, &reading, reader.held(&path), &reader.names(&path))))
         })
     });
     let mut separator: &[u8] = b"{\"services\":[\n";
@@ -65,6 +66,8 @@ fn pieces(readers: Vec<Reader>, prefix: String) -> impl Iterator<Item = serde_js
 pub(super) struct Service<'a> {
     registry: &'a str,
     path: &'a str,
+    /// Its DNS names.
+    names: Vec<String>,
     defaults: Defaults<'a>,
     /// Those in force.
     drains: Vec<Drain<'a>>,
@@ -146,17 +149,19 @@ struct Named<'a> {
 }
 
 impl<'a> Service<'a> {
-    /// What was read of a service of `registry`; `held` is what the guard holds back of it, and until when.
+    /// What was read of a service of `registry` that has these DNS names; `held` is what the guard holds back of it, and until when.
     pub(super) fn new(
         registry: &'a str,
         Reading { service, malformed, .. }: &'a Reading,
         held: Option<(u32, u64)>,
+        names: &[Name],
     ) -> Self {
         let of = |harm| malformed.iter().filter(move |one| one.harm == harm).map(Malformed::new).collect();
         let model::Defaults { ttl, weight, priority, state, drains, metadata } = &service.defaults;
         Self {
             registry,
             path: &service.path,
+            names: names.iter().map(ToString::to_string).collect(),
             defaults: Defaults {
                 weight: *weight,
                 priority: *priority,
@@ -249,7 +254,13 @@ mod tests {
         let mut reading = Reading::default();
         (reading.service, reading.malformed) = (service, malformed);
         assert_eq!(
-            serde_json::to_string_pretty(&Service::new("main", &reading, Some((2, 60)))).unwrap(),
+            serde_json::to_string_pretty(&Service::new(
+                "main",
+                &reading,
+                Some((2, 60)),
+                &[Name::parse("api_x.staging.service").unwrap()]
+            ))
+            .unwrap(),
             include_str!("testdata/service.json").trim_end()
         );
     }

@@ -12,6 +12,22 @@ struct Zone<'s> {
     origin: &'s str,
     freshness: &'s str,
     names: Vec<Entry>,
+    /// Services, and the names of each.
+    services: Vec<Service<'s>>,
+    lost: Vec<Wrong<'s>>,
+    doubtful: Vec<Wrong<'s>>,
+}
+
+#[derive(Serialize)]
+struct Service<'s> {
+    path: &'s str,
+    names: &'s [String],
+}
+
+#[derive(Serialize)]
+struct Wrong<'s> {
+    path: &'s str,
+    reason: &'s str,
 }
 
 #[derive(Serialize)]
@@ -27,9 +43,12 @@ struct Record {
     data: String,
 }
 
-pub(super) fn render(snapshot: &Snapshot) -> Result<String, serde_json::Error> {
+pub(super) fn render<'s>(snapshot: &'s Snapshot) -> Result<String, serde_json::Error> {
     let names = snapshot.entries.iter().map(entry).collect();
-    let zone = Zone { origin: &snapshot.origin, freshness: snapshot.freshness, names };
+    let services = snapshot.beside.paths.iter().map(|(path, names)| Service { path, names }).collect();
+    let wrong = |all: &'s [(String, String)]| all.iter().map(|(path, reason)| Wrong { path, reason }).collect();
+    let (lost, doubtful) = (wrong(&snapshot.beside.lost), wrong(&snapshot.beside.doubtful));
+    let zone = Zone { origin: &snapshot.origin, freshness: snapshot.freshness, names, services, lost, doubtful };
     serde_json::to_string(&zone).map(|json| json + "\n")
 }
 

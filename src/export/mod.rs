@@ -17,6 +17,34 @@ pub struct Snapshot {
     origin: String,
     freshness: &'static str,
     entries: Vec<Packed>,
+    beside: Beside,
+}
+
+/// What a registry says of a zone besides its records. Paths and reasons are any text.
+#[derive(Debug, Default)]
+pub struct Beside {
+    /// Paths of services below the root, and the names in the zone of each.
+    pub paths: Vec<(String, Vec<String>)>,
+    /// Paths of znodes that are not served, and why.
+    pub lost: Vec<(String, String)>,
+    /// Paths of znodes that are served with a default or with what they said before, and why.
+    pub doubtful: Vec<(String, String)>,
+}
+
+impl Beside {
+    /// As comments, each a line that begins with `mark`.
+    fn comments(&self, mark: &str) -> String {
+        let one = |what: &str, path: &str, words: &str| {
+            // No character ends the comment.
+            let plain =
+                |text: &str| text.replace(|c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'), "?");
+            format!("{mark} {what} {}: {}\n", plain(path), plain(words))
+        };
+        let paths = self.paths.iter().map(|(path, names)| one("service", path, &names.join(" ")));
+        let lost = self.lost.iter().map(|(path, reason)| one("lost", path, reason));
+        let doubtful = self.doubtful.iter().map(|(path, reason)| one("doubtful", path, reason));
+        paths.chain(lost).chain(doubtful).collect()
+    }
 }
 
 impl Snapshot {
@@ -28,7 +56,19 @@ impl Snapshot {
             labels.reverse();
             labels
         });
-        Self { origin: zone.origin().to_string(), freshness: zone.freshness().as_str(), entries }
+        Self {
+            origin: zone.origin().to_string(),
+            freshness: zone.freshness().as_str(),
+            entries,
+            beside: Beside::default(),
+        }
+    }
+}
+
+impl Snapshot {
+    /// The same with what a registry says besides.
+    pub fn with(self, beside: Beside) -> Self {
+        Self { beside, ..self }
     }
 }
 
@@ -59,9 +99,9 @@ impl Form {
 /// Only when memory or JSON fail: there is no data that cannot be written.
 pub fn render(snapshot: &Snapshot, form: Form) -> Result<String, serde_json::Error> {
     match form {
-        Form::Zone => Ok(zonefile::render(snapshot)),
+        Form::Zone => Ok(zonefile::render(snapshot) + &snapshot.beside.comments(";")),
         Form::Json => json::render(snapshot),
-        Form::Hosts => Ok(hosts::render(snapshot)),
+        Form::Hosts => Ok(hosts::render(snapshot) + &snapshot.beside.comments("#")),
     }
 }
 

@@ -75,6 +75,24 @@ async fn dump_writes_the_zone_in_every_form() {
     let json = printed(&run(&server, &["dump", "--as", "json", "--zone", "10.in-addr.arpa."]));
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["origin"], "10.in-addr.arpa.");
+    for (text, mark) in [(&zone, ";"), (&hosts, "#")] {
+        let lost = format!("\n{mark} lost /services/api_x/providers/nonsense: its name is not of the form host:port\n");
+        assert!(text.contains(&format!("\n{mark} service api_x: ")) && text.contains(&lost), "{text}");
+    }
+    let line = zone.lines().find(|line| line.starts_with("; service api_x: ")).unwrap();
+    for name in [" _api_x._tcp.service.", " api-x.service.", " api_x.service.", " canary.api_x.service."] {
+        assert!(line.contains(name), "{name} in {line}");
+    }
+    let json = printed(&run(&server, &["dump", "--as", "json", "--zone", "service"]));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["services"][0]["path"], "api_x");
+    assert!(json["services"][0]["names"].as_array().unwrap().contains(&"api_x.service.".into()), "{json}");
+    assert_eq!(
+        (&json["lost"][0]["path"], json["doubtful"].as_array().map(Vec::len)),
+        (&"/services/api_x/providers/nonsense".into(), Some(0))
+    );
+    let service = crate::harness::admin::page(server.admin, "/v1/services/api_x");
+    assert!(service.contains("\"names\":[") && service.contains("\"api-x.service.\""), "{service}");
     assert_eq!(run(&server, &["dump", "--zone", "other"]).status.code(), Some(1));
     assert_eq!(run(&server, &["dump", "--as", "nothing"]).status.code(), Some(64));
     checked_by_bind("service", &zone);
