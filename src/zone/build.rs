@@ -5,7 +5,7 @@
 //! | owner | RRsets | rank |
 //! | --- | --- | --- |
 //! | `api_x.staging.service.` | SRV, A, AAAA of its instances (none: the name exists, NODATA), TXT of its own properties | real |
-//! | `_api_x._tcp.staging.service.` | SRV (RFC 2782) and PTR (RFC 6763) of the instances that speak TCP; `_udp` likewise | derived |
+//! | `_api_x._tcp.staging.service.` | SRV (RFC 2782) and PTR (RFC 6763) of the instances that speak TCP; `_udp` likewise (none at all: `_tcp` exists, NODATA) | derived |
 //! | `<host:port>._api_x._tcp.staging.service.` | SRV, TXT of the one instance; made on demand ([`super::instances`]) | derived |
 //! | `_services._dns-sd._udp.staging.service.` | PTR to `_api_x._tcp.staging.service.` | derived, shared |
 //! | `192-168-0-42.addr.service.` | A: the stable SRV target of an instance registered by address; made on demand ([`super::addresses`]) | derived, shared |
@@ -276,6 +276,13 @@ fn add_service_name(
     (domain, service): (&Name, &[u8]),
     members: &[Member<'_>],
 ) {
+    if members.is_empty() {
+        // Nobody can say which protocol it would have; most have this one.
+        if let Some(name) = srv::service_name(domain, service, Protocol::Tcp) {
+            names.at(&name, Rank::Derived);
+        }
+        return;
+    }
     for protocol in [Protocol::Tcp, Protocol::Udp] {
         let mut members = members.iter().filter(|member| member.instance.protocol == protocol).peekable();
         if members.peek().is_none() {

@@ -94,7 +94,7 @@ fn instances_that_are_not_up_leave_and_the_name_stays() {
     drained.tags = vec!["canary".into()];
     assert_eq!(
         built("a", &service(vec![drained])).into_iter().collect::<Vec<_>>(),
-        [("a.service.".to_owned(), vec![])]
+        [("_a._tcp.service.".to_owned(), vec![]), ("a.service.".to_owned(), vec![])]
     );
 }
 
