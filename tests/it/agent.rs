@@ -63,9 +63,9 @@ fn through(proxy: &Proxy, servers: &str) -> String {
 }
 
 /// How a web server answers.
-const OK: usize = 0;
+pub(crate) const OK: usize = 0;
 pub(crate) const UNAVAILABLE: usize = 1;
-const HANG: usize = 2;
+pub(crate) const HANG: usize = 2;
 /// Every fourth answer is bad.
 const UNSTEADY: usize = 3;
 

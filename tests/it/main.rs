@@ -15,6 +15,7 @@ mod comparison;
 mod complaints;
 mod connections;
 mod consumers;
+mod day_of_trouble;
 mod doubtful;
 mod drain;
 mod earlier_releases;

@@ -9,6 +9,7 @@ pub(crate) mod consumer;
 pub(crate) mod dig;
 pub(crate) mod ensemble;
 pub(crate) mod face;
+pub(crate) mod house;
 pub(crate) mod kazoo;
 pub(crate) mod looker;
 pub(crate) mod proxy;
