@@ -206,7 +206,7 @@ impl State {
 }
 
 /// A node of the registry with something wrong. It is counted and shown; its neighbours are served.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Malformed {
     /// Its effect.
     pub harm: Harm,
@@ -229,7 +229,7 @@ impl Malformed {
 }
 
 /// The effect of what is wrong with a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Harm {
     /// It is not served.
     Lost,

@@ -124,7 +124,9 @@ impl ServiceConfig {
                 format!("an element that is {by} stands for instances there"),
             );
         }
-        let data = format.encode_instance(&self.properties, "0123456789abcdef", u32::MAX, std::time::UNIX_EPOCH);
+        let origin = format::Origin::default();
+        let data =
+            format.encode_instance(&self.properties, "0123456789abcdef", &origin, u32::MAX, std::time::UNIX_EPOCH);
         match format.decode_instance("127.0.0.1:1", &data) {
             Ok(instance) => instance.remarks.into_iter().for_each(|remark| problems.add(self.properties_span, remark)),
             Err(error) => {

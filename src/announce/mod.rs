@@ -7,8 +7,8 @@
 //!
 //! - [`Config`]: what the configuration says; `wanted` makes znodes of it, with [`address`] and [`identity`].
 //! - [`check`]: whether a service is well enough to be registered.
-//! - [`plan`]: the decisions, pure: all registrations and their session; `node`: those about one znode; `owner`: whose a
-//!   znode is.
+//! - [`plan`]: the decisions, pure: all registrations and their session; `node`: those about one znode; `owner` and
+//!   [`origin`]: whose a znode is.
 //! - [`drain`]: takes a service, or one instance, out of the answers of every server for a while, by hand.
 //! - [`Announcer`]: its I/O, with `operations` and `watches`. [`Status`]: what it shows to others.
 //!
@@ -23,6 +23,7 @@ mod driver;
 pub mod identity;
 mod node;
 mod operations;
+pub mod origin;
 mod owner;
 pub mod plan;
 mod settings;

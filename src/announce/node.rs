@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::origin::Here;
 use super::owner::{Owner, Us};
 use super::status::{Blocker, Counts, Hold, State};
 use super::wanted::Wanted;
@@ -147,6 +148,8 @@ pub(super) struct Situation<'s> {
     pub(super) session: i64,
     /// The sessions that this process had before.
     pub(super) past: &'s [i64],
+    /// This host.
+    pub(super) here: &'s Here,
     /// Whether the server can watch.
     pub(super) watchable: bool,
     /// Chance, in 0..=1.
@@ -252,7 +255,8 @@ impl Node {
 
     /// The znode was read: `found` is what is there.
     pub(super) fn inspected(&mut self, found: Option<&Znode>, at: &Situation<'_>) -> Decision {
-        let us = Us { session: at.session, past: at.past, held: self.held, instance_id: &self.instance_id };
+        let us =
+            Us { session: at.session, past: at.past, held: self.held, instance_id: &self.instance_id, here: at.here };
         let found = found.map(|znode| (znode, us.owner(znode)));
         let is_ours = matches!(found, Some((_, Owner::Us)));
         self.owner = is_ours.then_some(at.session);
@@ -285,6 +289,7 @@ impl Node {
                 self.purpose = Purpose::TakeOver(session);
                 (self.write(Step::Replace(znode.stat.version, data), at), None)
             }
+            Owner::Double(session) => (Step::Rest, self.block(Blocker::Double { session }, at)),
             Owner::Twin(session) => (Step::Rest, self.block(Blocker::Twin { session }, at)),
             Owner::Stranger(session) => (Step::Rest, self.block(Blocker::Stranger { session }, at)),
             Owner::Nobody => (Step::Rest, self.block(Blocker::Persistent, at)),

@@ -1,5 +1,6 @@
 //! Whose a znode is: ours, ours from before, or somebody else's. Everything that deletes asks here first.
 
+use super::origin::Here;
 use crate::format;
 use crate::keeper::Znode;
 
@@ -13,6 +14,8 @@ pub(super) enum Owner {
     UsBefore(i64),
     /// Another living process's with our identity: two processes of this host are configured to register the same.
     Twin(i64),
+    /// Another host's with our identity.
+    Double(i64),
     /// Another session's.
     Stranger(i64),
     /// Nobody's: it is persistent, and stays until somebody deletes it.
@@ -30,6 +33,8 @@ pub(super) struct Us<'p> {
     pub(super) held: bool,
     /// Our identity for the znode.
     pub(super) instance_id: &'p str,
+    /// This host.
+    pub(super) here: &'p Here,
 }
 
 impl Us<'_> {
@@ -37,22 +42,29 @@ impl Us<'_> {
     ///
     /// The session decides. The instance id is asked only for sessions that are not known, and only until this process
     /// has owned the znode once: from then on a new owner with our id is no predecessor but somebody who took it from
-    /// us. Who comes last wins, once, and two processes never take a znode from each other in turn.
+    /// us. Who comes last wins, once, and two processes never take a znode from each other in turn. What another host
+    /// has written is left to it in any case.
     pub(super) fn owner(&self, znode: &Znode) -> Owner {
         match znode.stat.ephemeral_owner {
             0 => Owner::Nobody,
             owner if owner == self.session => Owner::Us,
             owner if self.past.contains(&owner) => Owner::UsBefore(owner),
-            owner if format::instance_id(&znode.data).as_deref() != Some(self.instance_id) => Owner::Stranger(owner),
-            owner if self.held => Owner::Twin(owner),
-            owner => Owner::UsBefore(owner),
+            owner => match format::author(&znode.data).filter(|(id, _)| id == self.instance_id) {
+                None => Owner::Stranger(owner),
+                Some((_, origin)) if !self.here.wrote(&origin, znode.stat.mtime) => Owner::Double(owner),
+                Some(_) if self.held => Owner::Twin(owner),
+                Some(_) => Owner::UsBefore(owner),
+            },
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
+    use crate::announce::origin::Origin;
     use crate::keeper::Stat;
 
     fn znode(owner: i64, data: &str) -> Znode {
@@ -60,7 +72,11 @@ mod tests {
     }
 
     fn us(held: bool) -> Us<'static> {
-        Us { session: 7, past: &[5, 6], held, instance_id: "c0ffee" }
+        static HERE: LazyLock<Here> = LazyLock::new(|| {
+            let origin = Origin { boot_id: Some("a".into()), addresses: vec!["10.0.0.1".parse().unwrap()] };
+            Here { origin, booted: None }
+        });
+        Us { session: 7, past: &[5, 6], held, instance_id: "c0ffee", here: &HERE }
     }
 
     const OUR_DATA: &str = r#"{"instance_id":"c0ffee"}"#;
@@ -70,6 +86,17 @@ mod tests {
         assert_eq!(us(false).owner(&znode(7, "rewritten by somebody")), Owner::Us);
         assert_eq!(us(true).owner(&znode(5, "rewritten by somebody")), Owner::UsBefore(5));
         assert_eq!(us(false).owner(&znode(0, OUR_DATA)), Owner::Nobody);
+    }
+
+    #[test]
+    fn what_another_host_has_registered_under_our_id_is_its_own() {
+        let theirs = r#"{"instance_id":"c0ffee","boot_id":"b","host_addresses":["10.0.0.2"]}"#;
+        let before = r#"{"instance_id":"c0ffee","boot_id":"b","host_addresses":["10.0.0.1"]}"#;
+        for held in [false, true] {
+            assert_eq!(us(held).owner(&znode(9, theirs)), Owner::Double(9));
+            assert_eq!(us(held).owner(&znode(7, theirs)), Owner::Us, "the session decides");
+        }
+        assert_eq!(us(false).owner(&znode(9, before)), Owner::UsBefore(9));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 pub use super::node::News;
 use super::node::{Doing, Node, Situation, Step};
+use super::origin::Here;
 use super::status::{Hold, Registration, SessionStatus};
 use super::wanted::Wanted;
 use crate::backoff::Backoff;
@@ -156,6 +157,7 @@ pub struct Plan {
     nodes: BTreeMap<Path, Node>,
     session: Option<SessionStatus>,
     past: Vec<i64>,
+    here: Here,
     connecting: bool,
     connect_after: Duration,
     connects: Backoff,
@@ -176,6 +178,7 @@ impl Plan {
             nodes: BTreeMap::new(),
             session: None,
             past: Vec::new(),
+            here: Here::default(),
             connecting: false,
             connect_after: Duration::ZERO,
             connects: Backoff::new(Duration::from_millis(100), Duration::from_secs(5), Duration::from_secs(30)),
@@ -186,6 +189,12 @@ impl Plan {
             stopped: false,
             chance,
         }
+    }
+
+    /// The same on this host, so that it takes nothing from another one.
+    #[must_use]
+    pub fn on(self, here: Here) -> Self {
+        Self { here, ..self }
     }
 
     /// The session, while there is one.
@@ -398,7 +407,14 @@ impl Plan {
     ) {
         let (Some(session), Some(node)) = (self.session, self.nodes.get_mut(&path)) else { return };
         let chance = self.chance.f64();
-        let at = Situation { now, session: session.id, past: &self.past, watchable: self.watchable, chance };
+        let at = Situation {
+            now,
+            session: session.id,
+            past: &self.past,
+            here: &self.here,
+            watchable: self.watchable,
+            chance,
+        };
         // What happened while the operation was on its way may not be in its result.
         let seen_meanwhile = node.due.take();
         node.doing = None;

@@ -216,6 +216,15 @@ pub enum Blocker {
         /// Its session.
         session: i64,
     },
+    /// Another host, which has the same identity.
+    #[error(
+        "session {session:#x} of another host with the same machine-id has registered the same; give each host a \
+         machine-id of its own, or set `state` in [announce]"
+    )]
+    Double {
+        /// Its session.
+        session: i64,
+    },
     /// A persistent znode, which does not go by itself.
     #[error("a persistent znode is in its place; delete it if nobody needs it")]
     Persistent,

@@ -9,6 +9,7 @@ use super::Error;
 use super::address::Own;
 use super::config::ServiceConfig;
 use super::identity::HostIdentity;
+use super::origin::Here;
 use super::status::Hold;
 use crate::format;
 use crate::keeper::Path;
@@ -39,8 +40,10 @@ pub struct Writer {
     pub format: format::Config,
     /// The registry's root.
     pub root: Path,
-    /// This host.
+    /// Identity of this host, which others may have as well.
     pub host: HostIdentity,
+    /// What tells it from those.
+    pub here: Here,
     /// This process.
     pub pid: u32,
     /// When it began.
@@ -83,7 +86,8 @@ impl Writer {
         let path = self.format.instance_path(self.root.as_str(), &service.name.value, &name);
         let path = Path::new(&path).map_err(|error| Error::MakePath { service: service.name.value.clone(), error })?;
         let instance_id = self.host.instance_id(path.as_str());
-        let data = self.format.encode_instance(&service.properties, &instance_id, self.pid, self.created);
+        let data =
+            self.format.encode_instance(&service.properties, &instance_id, &self.here.origin, self.pid, self.created);
         let (service, key) = (service.name.value.clone(), service.key());
         Ok(Wanted { service, path, data: data.into(), instance_id, key, hold: None })
     }
@@ -110,6 +114,7 @@ mod tests {
             format: format::Config::default(),
             root: Path::new("/services").unwrap(),
             host: HostIdentity::new("host").unwrap(),
+            here: Here::default(),
             pid: 42,
             created: SystemTime::UNIX_EPOCH,
             access: Access::Read,
@@ -134,7 +139,7 @@ mod tests {
         ];
         assert_eq!(paths, expected);
         assert_eq!(doubles, []);
-        assert_eq!(format::instance_id(&wanted[0].data).as_ref(), Some(&wanted[0].instance_id));
+        assert_eq!(format::author(&wanted[0].data).unwrap().0, wanted[0].instance_id);
         assert_ne!(wanted[0].instance_id, wanted[1].instance_id);
         let data = format!(r#"{{"weight":5,"instance_id":"{}","pid":42}}"#, wanted[0].instance_id);
         assert_eq!(*wanted[0].data, *data.as_bytes());

@@ -141,6 +141,7 @@ impl App {
             format: registry.format.clone(),
             root: registry.keeper.root.clone(),
             host,
+            here: announce::origin::Here::of_this_host(),
             pid: std::process::id(),
             created: SystemTime::now(),
             access: *acl,

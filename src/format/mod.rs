@@ -14,12 +14,14 @@ mod json;
 mod link;
 mod name;
 mod nd;
+mod origin;
 mod property;
 mod python;
 mod zc;
 
 pub use drain::{drain, moment, undrain};
 pub use link::{Link, PropertyLink, Taken, links, property_links, with_properties};
+pub use origin::{Origin, author};
 pub use property::Property;
 
 use std::time::SystemTime;
@@ -32,7 +34,12 @@ use crate::settings::Section;
 pub const INSTANCE_ID: &str = "instance_id";
 
 /// Keys that are written beside the properties of an instance and cannot be among them.
-pub const RESERVED: [&str; 3] = ["pid", "created", INSTANCE_ID];
+pub const RESERVED: [&str; 5] = ["pid", "created", INSTANCE_ID, BOOT_ID, HOST_ADDRESSES];
+
+/// Key of the id of the boot in which a registration was written.
+const BOOT_ID: &str = "boot_id";
+/// Key of the list of addresses of the host that wrote a registration.
+const HOST_ADDRESSES: &str = "host_addresses";
 
 /// Data of a znode beyond this many bytes is not read. Real registrations take some hundred bytes.
 pub const DATA_LIMIT: usize = 64 * 1024;
@@ -267,17 +274,19 @@ impl Config {
         path
     }
 
-    /// Data of an instance node: the properties in their order, who wrote it and, where the convention has it, when.
+    /// Data of an instance node: the properties in their order, who wrote it on which host and, where the convention has
+    /// it, when.
     pub fn encode_instance(
         &self,
         properties: &[(String, Property)],
         instance_id: &str,
+        origin: &Origin,
         pid: u32,
         created: SystemTime,
     ) -> Vec<u8> {
         match self.convention {
-            Convention::Auto | Convention::Zc => zc::encode(properties, instance_id, pid),
-            Convention::Nd => nd::encode(properties, instance_id, pid, created),
+            Convention::Auto | Convention::Zc => zc::encode(properties, instance_id, origin, pid),
+            Convention::Nd => nd::encode(properties, instance_id, origin, pid, created),
         }
     }
 
@@ -296,11 +305,6 @@ impl Config {
 /// Why they cannot.
 pub fn check(data: &[u8]) -> Result<(), Error> {
     json::properties(data).map(|_| ())
-}
-
-/// Whose registration it is, as [`INSTANCE_ID`] in the data says; none where the data does not say it.
-pub fn instance_id(data: &[u8]) -> Option<String> {
-    json::properties(data).ok()?.0.remove(INSTANCE_ID)?.as_str().map(str::to_owned)
 }
 
 /// Reads `host:port`, as instances are called; an IPv6 address stands in brackets.

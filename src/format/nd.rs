@@ -6,7 +6,7 @@
 
 use std::time::SystemTime;
 
-use super::{INSTANCE_ID, Place, Property, property};
+use super::{INSTANCE_ID, Origin, Place, Property, property};
 
 /// What stands at `rest` below the instance `name` of `service`.
 pub(super) fn place<'p>(service: &'p str, name: &'p str, rest: Option<&'p str>) -> Place<'p> {
@@ -16,13 +16,17 @@ pub(super) fn place<'p>(service: &'p str, name: &'p str, rest: Option<&'p str>) 
     }
 }
 
-/// The properties, then `instance_id`, `pid` and `created`.
-pub(super) fn encode(properties: &[(String, Property)], instance_id: &str, pid: u32, created: SystemTime) -> Vec<u8> {
-    let own = [
-        (INSTANCE_ID, Property::Text(instance_id.to_owned())),
-        ("pid", Property::Integer(pid.into())),
-        ("created", Property::Text(stamp(created))),
-    ];
+/// The properties, then `instance_id` and the host, `pid` and `created`.
+pub(super) fn encode(
+    properties: &[(String, Property)],
+    instance_id: &str,
+    origin: &Origin,
+    pid: u32,
+    created: SystemTime,
+) -> Vec<u8> {
+    let mut own = vec![(INSTANCE_ID, Property::Text(instance_id.to_owned()))];
+    own.extend(origin.entries());
+    own.extend([("pid", Property::Integer(pid.into())), ("created", Property::Text(stamp(created)))]);
     property::object(properties, &own)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Source: `zc/zk/__init__.py` of the 2.1.0 release (`register`, `encode`, `decode`).
 
-use super::{INSTANCE_ID, Place, Property, property};
+use super::{INSTANCE_ID, Origin, Place, Property, property};
 
 /// What stands at `rest` below the providers directory of `service`.
 pub(super) fn place<'p>(service: &'p str, rest: Option<&'p str>) -> Place<'p> {
@@ -13,8 +13,10 @@ pub(super) fn place<'p>(service: &'p str, rest: Option<&'p str>) -> Place<'p> {
     }
 }
 
-/// The properties, then `instance_id`, then `pid`, which zc.zk too sets last.
-pub(super) fn encode(properties: &[(String, Property)], instance_id: &str, pid: u32) -> Vec<u8> {
-    let instance_id = Property::Text(instance_id.to_owned());
-    property::object(properties, &[(INSTANCE_ID, instance_id), ("pid", Property::Integer(pid.into()))])
+/// The properties, then `instance_id` and the host, then `pid`, which zc.zk too sets last.
+pub(super) fn encode(properties: &[(String, Property)], instance_id: &str, origin: &Origin, pid: u32) -> Vec<u8> {
+    let mut own = vec![(INSTANCE_ID, Property::Text(instance_id.to_owned()))];
+    own.extend(origin.entries());
+    own.push(("pid", Property::Integer(pid.into())));
+    property::object(properties, &own)
 }

@@ -6,15 +6,13 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use tracing::warn;
-
 use super::guard::Guard;
 use super::registry::Reading;
 use super::target::below;
 use super::{Core, Target, hosts, unix_now};
 use crate::keeper::links::Links;
 use crate::keeper::tree::Tree;
-use crate::model::{Drain, Harm, Host, Malformed, Service};
+use crate::model::{Drain, Host, Malformed, Service};
 use crate::zone;
 use crate::zone::build::{self, Offers};
 use crate::zone::name::Name;
@@ -41,9 +39,6 @@ struct Built {
 
 /// Services that are built in one go when there are many.
 const PIECE: usize = 256;
-
-/// Lines of the log about one service at once.
-const MOST_LINES: usize = 10;
 
 /// The source under which the hosts of a service are reported, in front of its path.
 const HOSTS: &str = "/hosts/";
@@ -138,6 +133,8 @@ impl Core {
                         malformed.extend(built.remarks.into_iter().map(remark));
                         built.offers
                     }
+                    // One that only leads to others has no name to lose: they are told, and not each znode above them.
+                    Err(_) if !self.layout.is_service(tree, links, &service.path) => Offers::default(),
                     Err(error) => {
                         let reason = format!("it cannot be a name in zone {origin}: {error}");
                         malformed.push(Malformed::lost(full.as_str(), reason));
@@ -198,19 +195,10 @@ impl Core {
         }
     }
 
-    /// Replaces what is known to be wrong with `part` of the registry, and tells what is new in it.
+    /// Replaces what is known to be wrong with `part` of the registry, and has told what is new in it.
     pub(super) fn report(&self, part: &str, malformed: Vec<Malformed>) {
         let new = self.problems.replace(part, malformed);
-        for Malformed { harm, path, reason } in new.iter().take(MOST_LINES) {
-            match harm {
-                Harm::Lost => warn!(path, reason, "lost: the znode is not served"),
-                Harm::Doubtful => warn!(path, reason, "doubtful: the znode is served all the same"),
-            }
-        }
-        if new.len() > MOST_LINES {
-            let more = new.len() - MOST_LINES;
-            warn!(part, more, "more of this service is lost or doubtful: see /v1/status");
-        }
+        self.telling.add(part, new);
     }
 
     /// The host names to look up for a service.

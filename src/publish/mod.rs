@@ -21,6 +21,7 @@ pub mod problems;
 pub mod registry;
 pub mod resolver;
 pub(crate) mod target;
+mod telling;
 pub mod through;
 pub mod unread;
 
@@ -52,6 +53,7 @@ use past::{Past, Wishes};
 use problems::Problems;
 use registry::{Layout, Reading};
 pub use target::{SharedWriter, Target};
+use telling::Telling;
 use through::{SharedLinks, Through};
 use unread::{Unread, Wording};
 
@@ -74,6 +76,8 @@ struct Core {
     targets: Vec<Target>,
     max_stale: Duration,
     problems: Problems,
+    /// What of them is to be told.
+    telling: Telling,
     clashes: Clashes,
     /// Spellings of service paths other than in lower case, by the lower case.
     spellings: BTreeMap<String, BTreeSet<String>>,
@@ -114,6 +118,7 @@ impl Publisher {
             files: Vec::new(),
             max_stale,
             problems: Problems::default(),
+            telling: Telling::default(),
             clashes: Clashes::default(),
             spellings: BTreeMap::new(),
             through: Through::new(layout.root.clone()),
@@ -294,6 +299,7 @@ impl Core {
             }
         }
         self.tell_meetings();
+        self.telling.tell(Instant::now());
     }
 
     /// Tells of names that services have come to share, with each other or with a zone file, since this was last done.
@@ -430,6 +436,7 @@ impl Core {
         self.take_wishes(tree);
         // A zone file is read without anything being published.
         self.tell_meetings();
+        self.telling.tell(now);
         self.past.expire(unix_now());
         if self.known_as_of != (self.past.changes(), self.wished, self.unread.empty_as_of()) {
             self.commit();

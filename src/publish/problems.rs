@@ -1,7 +1,7 @@
 //! What is wrong with the znodes of a registry, kept current: *lost* ones, which are not served, and *doubtful* ones, which are
 //! served with a default or with what they said before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::{Harm, Malformed};
@@ -46,6 +46,7 @@ impl Problems {
     pub(super) fn replace(&self, service: &str, malformed: Vec<Malformed>) -> Vec<Malformed> {
         let mut all = self.lock();
         let before = all.remove(service).unwrap_or_default();
+        let before: HashSet<&Malformed> = before.iter().collect();
         let new = malformed.iter().filter(|one| !before.contains(one)).cloned().collect();
         if !malformed.is_empty() {
             all.insert(service.to_owned(), malformed);

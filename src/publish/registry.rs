@@ -75,9 +75,17 @@ impl Reading {
 }
 
 impl Layout {
-    /// The path (below the root) of the service that a changed znode belongs to; none for one that stands elsewhere.
+    /// The path (below the root) of the service that a changed znode belongs to; none for one that stands elsewhere, and for
+    /// ZooKeeper's own.
     pub fn service_of<'p>(&self, path: &'p Path) -> Option<&'p str> {
-        Some(self.service_at(path.below(&self.root)?))
+        let below = path.below(&self.root)?;
+        (!self.is_system(below)).then(|| self.service_at(below))
+    }
+
+    /// Whether a path below the root is that of znodes that ZooKeeper keeps for itself: `/zookeeper`.
+    pub(super) fn is_system(&self, below: &str) -> bool {
+        let rest = below.strip_prefix("zookeeper").filter(|_| self.root.is_root());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
     fn service_at<'p>(&self, below: &'p str) -> &'p str {
@@ -95,6 +103,9 @@ impl Layout {
     /// Reads the service that is shown at `below`; none when no znode of it is there. Of its drains there are only those
     /// that hold at `now`, in seconds since 1970, and what they cover is drained.
     pub fn read(&self, tree: &Tree, links: &Links, below: &str, now: u64) -> Option<Reading> {
+        if self.is_system(below) {
+            return None;
+        }
         let shown = self.full(below);
         let path = links.real(&shown);
         let mut reading = Reading::default();
@@ -204,7 +215,10 @@ impl Layout {
     }
 
     /// Whether there is a service at `below`: something of its own, or at least a node that does not lead to others.
-    fn is_service(&self, tree: &Tree, links: &Links, below: &str) -> bool {
+    pub(super) fn is_service(&self, tree: &Tree, links: &Links, below: &str) -> bool {
+        if self.is_system(below) {
+            return false;
+        }
         let mut leads_on = below.is_empty();
         for (child, ..) in children(tree, links, &self.full(below)).0 {
             match child.below(&self.root).map(|at| self.format.place(at)) {

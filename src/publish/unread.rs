@@ -225,7 +225,9 @@ fn find(layout: &Layout, tree: &Tree, links: &Links) -> BTreeMap<String, Part> {
     let is_refused = |refusal: &Refusal| !matches!(refusal.error, Error::TooMuchData { .. });
     for (path, Refusal { read_at, .. }) in tree.refused().filter(|(_, refusal)| is_refused(refusal)) {
         for shown in std::iter::once(path).chain(&links.shown(path)) {
-            let Some(at) = shown.below(&layout.root).filter(|at| !at.is_empty()) else { continue };
+            let Some(at) = shown.below(&layout.root).filter(|at| !at.is_empty() && !layout.is_system(at)) else {
+                continue;
+            };
             let service = match layout.format.place(at) {
                 Place::Service { path } | Place::Directory { service: path } if !path.is_empty() => path,
                 _ => continue,

@@ -6,6 +6,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use zonekeeper::announce::identity::HostIdentity;
+use zonekeeper::announce::origin::Here;
 use zonekeeper::announce::{Announcer, ServiceConfig, State, Status, Writer};
 use zonekeeper::format;
 use zonekeeper::keeper::session::{Access, Ensemble, Session};
@@ -37,6 +38,7 @@ impl Announced {
             format: format::Config::default(),
             root: Path::new("/services").unwrap(),
             host: HostIdentity::new("this host").unwrap(),
+            here: Here::default(),
             pid: 1,
             created: SystemTime::now(),
             access: Access::Read,

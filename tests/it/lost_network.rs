@@ -4,10 +4,9 @@
 #![allow(clippy::disallowed_methods)] // these run on threads that may block
 
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::os::unix::net::UnixListener;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use zonekeeper::keeper::Cause;
@@ -16,7 +15,7 @@ use zonekeeper::keeper::zookeeper::ZooKeeper;
 
 use crate::harness::app::{Binary, free_port, scratch};
 use crate::harness::proxy::Proxy;
-use crate::harness::{eventually, spawner, zk};
+use crate::harness::{eventually, relay, zk};
 
 /// Two hosts on a cable: 10.1.0.5, where the binary runs, and 10.1.0.6, behind which ZooKeeper is.
 struct Hosts {
@@ -25,44 +24,9 @@ struct Hosts {
     relay: Option<Child>,
 }
 
-/// Passes connections to 10.1.0.6 on through a file, which is the same for both hosts.
-const RELAY: &str = r#"
-import socket, sys, threading
-def pipe(a, b):
-    try:
-        while True:
-            data = a.recv(65536)
-            if not data: break
-            b.sendall(data)
-    except OSError: pass
-    for s in (a, b):
-        try: s.shutdown(socket.SHUT_RDWR)
-        except OSError: pass
-listener = socket.create_server(("10.1.0.6", 2181))
-while True:
-    client, _ = listener.accept()
-    server = socket.socket(socket.AF_UNIX)
-    server.connect(sys.argv[1])
-    for pair in ((client, server), (server, client)):
-        threading.Thread(target=pipe, args=pair, daemon=True).start()
-"#;
-
 impl Hosts {
     fn new() -> Self {
-        let host = || {
-            let child = spawner::spawn("unshare", |command| {
-                command.args(["-n", "sleep", "600"]).stdin(Stdio::null());
-            });
-            let child = child.expect("`unshare` (package util-linux)");
-            let own = std::fs::read_link("/proc/self/ns/net").unwrap();
-            let begun = Instant::now();
-            while std::fs::read_link(format!("/proc/{}/ns/net", child.id())).is_ok_and(|net| net == own) {
-                assert!(begun.elapsed() < Duration::from_secs(10), "no network namespace: it takes root");
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            child
-        };
-        let hosts = Self { near: host(), far: host(), relay: None };
+        let hosts = Self { near: relay::host(&["-n"]), far: relay::host(&["-n"]), relay: None };
         hosts.near(&format!(
             "ip link set lo up && ip link add eth0 type veth peer name far && ip link set far netns {} && \
              ip addr add 10.1.0.5/24 dev eth0 && ip link set eth0 up",
@@ -75,27 +39,7 @@ impl Hosts {
 
     /// Puts ZooKeeper at 10.1.0.6:2181.
     fn serve(&mut self, server: std::net::SocketAddr) {
-        let socket = scratch("relay");
-        let listener = UnixListener::bind(&socket).expect("a socket");
-        std::thread::spawn(move || {
-            for near in listener.incoming().flatten() {
-                let Ok(far) = TcpStream::connect(server) else { continue };
-                let (mut from, mut to) = (near.try_clone().unwrap(), far.try_clone().unwrap());
-                std::thread::spawn(move || {
-                    let _ = std::io::copy(&mut from, &mut to);
-                    let _ = to.shutdown(Shutdown::Both);
-                });
-                let (mut from, mut to) = (far, near);
-                std::thread::spawn(move || {
-                    let _ = std::io::copy(&mut from, &mut to);
-                    let _ = to.shutdown(Shutdown::Both);
-                });
-            }
-        });
-        let relay = spawner::spawn("nsenter", |command| {
-            command.args(["-t", &self.far.id().to_string(), "-n", "/usr/bin/python3", "-c", RELAY]).arg(&socket);
-        });
-        self.relay = Some(relay.expect("`nsenter` (package util-linux)"));
+        self.relay = Some(relay::serve(server, &self.far, "10.1.0.6"));
     }
 
     fn near(&self, script: &str) {

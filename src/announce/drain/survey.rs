@@ -137,7 +137,9 @@ async fn read_below<S: Session>(
                         }
                     }
                     Reply::Children(names) => {
-                        for child in names.iter().map(|name| path.child(name)) {
+                        // ZooKeeper's own.
+                        for child in names.iter().map(|name| path.child(name)).filter(|it| it.as_str() != "/zookeeper")
+                        {
                             let wished = survey.meet(format, child.below(root).unwrap_or_default(), with_instances);
                             next.extend(wished.then_some(child));
                         }

@@ -9,6 +9,7 @@ use super::*;
 use crate::announce::check::health::Rules;
 use crate::announce::check::{Check, Kind, ttl};
 use crate::announce::identity::HostIdentity;
+use crate::announce::origin::{Here, Origin};
 use crate::announce::{Blocker, State};
 use crate::format;
 use crate::keeper::Znode;
@@ -26,6 +27,7 @@ fn writer(pid: u32) -> Writer {
         format: format::Config::default(),
         root: path("/services"),
         host: HostIdentity::new("this host").unwrap(),
+        here: Here::default(),
         pid,
         created: SystemTime::UNIX_EPOCH,
         access: Access::Read,
@@ -49,6 +51,13 @@ struct Process {
 impl Process {
     fn start(memory: &Memory, pid: u32, services: Vec<ServiceConfig>) -> Self {
         Self::run(Announcer::new(memory.clone(), writer(pid), services).unwrap())
+    }
+
+    /// On a host of this boot and address, which has the machine-id of all others.
+    fn start_on(memory: &Memory, boot: &str, address: &str) -> Self {
+        let origin = Origin { boot_id: Some(boot.into()), addresses: vec![address.parse().unwrap()] };
+        let writer = Writer { here: Here { origin, booted: None }, ..writer(1) };
+        Self::run(Announcer::new(memory.clone(), writer, vec![service("a", 80)]).unwrap())
     }
 
     fn run(announcer: Announcer<Memory>) -> Self {
@@ -286,6 +295,32 @@ async fn of_two_processes_of_one_host_the_later_has_the_znode_and_nobody_fights(
     second.stop().await;
     first.registered().await;
     first.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn hosts_of_one_machine_id_leave_each_others_znodes_and_a_host_takes_over_its_own() {
+    let memory = Memory::new("test");
+    let first = Process::start_on(&memory, "a", "10.0.0.1");
+    first.registered().await;
+    let doubled = || State::Blocked(Blocker::Double { session: first.session() });
+    let others =
+        [("b", "10.0.0.2"), ("a", "10.0.0.3")].map(|(boot, address)| Process::start_on(&memory, boot, address));
+    for other in &others {
+        other.reaches(doubled()).await;
+    }
+    let before = znode(&memory, A).unwrap().stat;
+    pause(1000).await;
+    assert_eq!(znode(&memory, A).unwrap().stat, before);
+    first.kill(&memory).await;
+    let booted = Process::start_on(&memory, "c", "10.0.0.1");
+    booted.registered().await;
+    assert_eq!(booted.status.registrations()[0].counts.takeovers, 1);
+    for other in others {
+        assert_eq!(other.state(), State::Blocked(Blocker::Double { session: booted.session() }));
+        other.stop().await;
+    }
+    assert_eq!(znode(&memory, A).unwrap().stat.ephemeral_owner, booted.session());
+    booted.stop().await;
 }
 
 #[tokio::test(start_paused = true)]

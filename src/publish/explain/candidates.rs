@@ -195,7 +195,8 @@ fn is(element: &str, wanted: &[u8]) -> bool {
 fn children(seen: &Seen<'_>, path: &str, wanted: &[u8]) -> Vec<String> {
     let child = |child: &Path| {
         let below = child.below(&seen.layout.root)?;
-        let is_service = matches!(seen.layout.format.place(below), Place::Service { .. });
+        let is_service =
+            matches!(seen.layout.format.place(below), Place::Service { .. }) && !seen.layout.is_system(below);
         (is_service && is(child.name(), wanted)).then(|| below.to_owned())
     };
     let (children, _) = registry::children(seen.tree, seen.links, &seen.layout.full(path));

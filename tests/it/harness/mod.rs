@@ -15,6 +15,7 @@ pub(crate) mod looker;
 pub(crate) mod proxy;
 pub(crate) mod python;
 pub(crate) mod readers;
+pub(crate) mod relay;
 pub(crate) mod release;
 pub(crate) mod secondary;
 pub(crate) mod spawner;
