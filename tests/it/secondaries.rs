@@ -35,7 +35,9 @@ impl Server {
         let config = seed.with_file_name("zonekeeper.toml");
         std::fs::write(&config, text(dns, &seed, zone, &told)).unwrap();
         let binary = Binary::run(&["serve", "--config", &config.to_string_lossy()]);
-        eventually("the server", async || binary.log().contains("DNS, UDP and TCP").then_some(())).await;
+        // BIND that was refused the zone once takes its time before it asks again.
+        let is_up = || ["DNS, UDP and TCP", "the registry is in DNS"].iter().all(|line| binary.log().contains(line));
+        eventually("the server", async || is_up().then_some(())).await;
         let secondaries = kinds.iter().zip(&told).map(|(kind, at)| Secondary::start(*kind, *at, dns)).collect();
         (Self { binary, dns, seed, config, told }, secondaries)
     }
