@@ -68,7 +68,8 @@ impl ServiceConfig {
         if let Some(host) = &self.address {
             lines.push(format!("{} at {}", self.name.value, Endpoint { host: host.clone(), port: self.port }));
         } else {
-            let chosen: Vec<_> = self.selection.select(all).iter().map(ToString::to_string).collect();
+            let chosen = all.iter().filter(|own| self.selection.refuses(own).is_none());
+            let chosen: Vec<_> = chosen.map(|own| format!("{} ({})", own.address, own.interface)).collect();
             let chosen = if chosen.is_empty() { "no address of this host yet".to_owned() } else { chosen.join(", ") };
             lines.push(format!("{}, port {}, at {chosen}", self.name.value, self.port));
             for own in all {
@@ -217,10 +218,18 @@ fn read_service(value: &Value, problems: &Problems) -> Option<ServiceConfig> {
     }
     let address = section.located::<String>("address").filter(|address| !address.value.is_empty());
     let host = address.as_ref().map(|address| (address.span, format::host(&address.value)));
-    if let Some((span, Err(_))) = &host {
-        let help =
-            "give an IPv4 or IPv6 address or a host name, without a port; \"\" is every IPv4 address of this host";
-        problems.add_with_help(*span, "`address` must be an address or a host name", help);
+    if let Some((span, Err(error))) = &host {
+        let (message, help) = match error {
+            format::Error::Unusable(what) => (
+                format!("`address` is {what}: nobody can reach the service there"),
+                "give an address of this host that others reach, or leave it out for all of them",
+            ),
+            _ => (
+                "`address` must be an address or a host name".to_owned(),
+                "give an IPv4 or IPv6 address or a host name, without a port; \"\" is every IPv4 address of this host",
+            ),
+        };
+        problems.add_with_help(*span, message, help);
     }
     let (selection, chosen_at) = Selection::read(&mut section);
     if let (Some(span), Some(_)) = (chosen_at, &host) {

@@ -63,6 +63,18 @@ impl HostIdentity {
         }
     }
 
+    /// Why the file at `path` keeps no identity, in a sentence with its path. One that is not there yet can be written.
+    pub fn unusable(path: &Path) -> Option<String> {
+        let why = match fs::read_to_string(path) {
+            Ok(text) if Self::new(&text).is_some() => return None,
+            Ok(text) if text.trim().is_empty() => "is empty: delete it".to_owned(),
+            Ok(text) => format!("says `{}`, which is no identity: delete it", text.trim()),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return None,
+            Err(error) => format!("cannot be read: {error}"),
+        };
+        Some(format!("{} {why}", path.display()))
+    }
+
     /// Whole or not at all: a crash in between must not leave an empty identity.
     fn write(path: &Path, text: &str) -> std::io::Result<()> {
         if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {

@@ -42,6 +42,7 @@ use dns::Dns;
 use files::ZoneFile;
 pub use handover::Sockets;
 use serials::Serials;
+pub use serials::unusable as unusable_serials;
 
 /// How long the announcements may take to be withdrawn at the end: a little more than each gives itself.
 const WITHDRAWAL: Duration = announce::plan::STOP_WITHIN.saturating_add(Duration::from_millis(500));

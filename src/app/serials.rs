@@ -206,6 +206,16 @@ impl Serials {
 /// What a file says: the serials, and what they were given out for.
 type Kept = (BTreeMap<Name, u32>, BTreeMap<Name, u64>);
 
+/// Why the file at `path` will not be taken as it is, in a sentence with its path. One that is not there can be.
+pub fn unusable(path: &Path) -> Option<String> {
+    let why = match std::fs::read(path) {
+        Ok(bytes) => parse(&String::from_utf8_lossy(&bytes)).0?,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return None,
+        Err(error) => error.to_string(),
+    };
+    Some(format!("{} is no serial file: {why}", path.display()))
+}
+
 /// What the file's whole lines say, and what is wrong with the rest.
 fn parse(text: &str) -> (Option<String>, Kept) {
     let Some(lines) = text.strip_prefix(TITLE).and_then(|rest| rest.strip_prefix('\n')) else {

@@ -1,4 +1,7 @@
-//! `zonekeeper check`: every problem of a configuration and of the files it names, at once.
+//! `zonekeeper check`: every problem of a configuration, of the files it names, and with this host, at once; and what it
+//! would register.
+
+mod host;
 
 use std::path::Path;
 
@@ -14,7 +17,9 @@ use crate::zone::file;
 /// Say everything that is wrong with a configuration
 ///
 /// Every problem is told with its file, line and column, also those of the zone files and seeds that the configuration
-/// names. Nothing is bound and nothing is connected to. The exit code is 0 when all is well, and 64 otherwise.
+/// names. Warnings are of what `serve` does without: files that this user cannot keep, programs that are not there. So
+/// run it as the user that runs `serve`. Nothing is bound and nothing is connected to. The exit code is 64 where there are
+/// errors, and 0 otherwise.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Check {
@@ -33,6 +38,7 @@ impl Check {
         let config = config::load(&path)?;
         let mut report = config.warnings.clone();
         report.extend(files(&config));
+        report.extend(host::problems(&config, &path));
         if report.errors() > 0 {
             return Err(report.into());
         }

@@ -49,6 +49,10 @@ pub(super) fn take(
                 continue;
             }
         };
+        if let Some(why) = empty(&directory.join(&pattern), &files) {
+            let help = "nothing is included by it, which is right only if files come later";
+            problems.warn(value.span, why, help);
+        }
         for file in files {
             match replaced.get(&file).map_or_else(|| read(&file), |text| Ok(text.clone())) {
                 Ok(text) => {
@@ -65,6 +69,19 @@ pub(super) fn take(
         }
     }
     included
+}
+
+/// Why a pattern that names no file may be a mistake. An empty directory is none.
+fn empty(pattern: &Path, files: &[PathBuf]) -> Option<String> {
+    let directory = pattern.parent().filter(|_| files.is_empty())?;
+    match std::fs::read_dir(directory) {
+        Err(error) => Some(format!("`include`: {} cannot be listed: {error}", directory.display())),
+        Ok(entries) => {
+            let is_hidden = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b".");
+            let others = entries.flatten().filter(|entry| !is_hidden(&entry.file_name())).count();
+            (others > 0).then(|| format!("`include`: no file is called {}, of {others} there", pattern.display()))
+        }
+    }
 }
 
 fn read(file: &Path) -> std::io::Result<String> {

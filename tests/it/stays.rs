@@ -192,9 +192,9 @@ fn a_blank_address_registers_only_what_others_can_reach() {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}{err}");
     for line in [
-        "web, port 80, at 10.1.0.5\n",
-        "web6, port 80, at 2001:db8::5\n",
-        "inside, port 80, at 172.17.0.1\n",
+        "web, port 80, at 10.1.0.5 (eth0)\n",
+        "web6, port 80, at 2001:db8::5 (eth0)\n",
+        "inside, port 80, at 172.17.0.1 (docker0)\n",
         "  not at 169.254.20.10 (eth0): it is link-local\n",
         "  not at 10.9.9.5 (down0): its interface is not up and running\n",
         "  not at 172.17.0.1 (docker0): its interface is a bridge",
