@@ -4,7 +4,8 @@
 //! own tools write them (64 bits do not fit a JSON number everywhere).
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::net::IpAddr;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
@@ -52,6 +53,8 @@ pub(super) struct Status<'a> {
     zones: Vec<Zone<'a>>,
     announcers: Vec<Announcer<'a>>,
     registrations: Vec<Registration<'a>>,
+    /// Addresses of this host at which services are not registered.
+    not_registered: Vec<Refused<'a>>,
     checks: Vec<Check<'a>>,
     upstreams: Vec<Upstream<'a>>,
 }
@@ -253,6 +256,19 @@ struct Announcer<'a> {
     session: Option<String>,
     connected: bool,
     timeout_s: Option<f64>,
+    /// Why there was no session last, and how long ago.
+    last_error: Option<&'a str>,
+    last_error_s: Option<f64>,
+}
+
+/// An address at which a service is not registered.
+#[derive(Debug, Serialize)]
+struct Refused<'a> {
+    registry: &'a str,
+    service: &'a str,
+    address: IpAddr,
+    interface: &'a str,
+    reason: &'a str,
 }
 
 #[derive(Debug, Serialize)]
@@ -267,6 +283,9 @@ struct Registration<'a> {
     registrations: u64,
     takeovers: u64,
     restorations: u64,
+    /// What went wrong last, over or not, and how long ago.
+    last_error: Option<&'a str>,
+    last_error_s: Option<f64>,
 }
 
 /// A check of a service.
@@ -331,6 +350,7 @@ impl<'a> Status<'a> {
             zones: snapshot.zones.iter().map(Zone::new).collect(),
             announcers: snapshot.announcers.iter().map(Announcer::new).collect(),
             registrations: snapshot.announcers.iter().flat_map(Registration::all).collect(),
+            not_registered: snapshot.announcers.iter().flat_map(Refused::all).collect(),
             checks: snapshot.announcers.iter().flat_map(Check::all).collect(),
             upstreams: snapshot.upstreams.iter().map(Upstream::new).collect(),
         }
@@ -412,7 +432,21 @@ impl<'a> Announcer<'a> {
             session: session.map(|session| hexadecimal(session.id)),
             connected: session.is_some_and(|session| session.connected),
             timeout_s: session.map(|session| rounded(session.timeout)),
+            last_error: announcer.last_error.as_ref().map(|(reason, _)| &**reason),
+            last_error_s: announcer.last_error.as_ref().map(|(_, ago)| rounded(*ago)),
         }
+    }
+}
+
+impl<'a> Refused<'a> {
+    fn all(announcer: &'a snapshot::Announcer) -> impl Iterator<Item = Self> {
+        announcer.refused.iter().map(|announce::Refused { service, address, interface, reason }| Self {
+            registry: &announcer.registry,
+            service,
+            address: *address,
+            interface,
+            reason,
+        })
     }
 }
 
@@ -431,9 +465,20 @@ impl<'a> Registration<'a> {
                 registrations,
                 takeovers,
                 restorations,
+                last_error: registration.last_error.as_ref().map(|error| &*error.reason),
+                last_error_s: registration
+                    .last_error
+                    .as_ref()
+                    .map(|error| rounded(ago(error.at, registration, *standing))),
             }
         })
     }
+}
+
+/// How long ago something was that happened to a registration, which stands as it does for `standing`.
+pub(super) fn ago(at: Instant, registration: &announce::Registration, standing: Duration) -> Duration {
+    // As of the moment at which the snapshot was taken.
+    (registration.since + standing).saturating_duration_since(at)
 }
 
 /// Seconds, to the millisecond.

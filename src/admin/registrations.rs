@@ -1,8 +1,11 @@
 //! What is registered from here and how its checks stand, and what zones warn of, as text for `zonekeeper status`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::json::ago;
 use super::snapshot::{Announcer, Registry, Snapshot};
+use crate::announce::Refused;
 
 /// The same for a screen that has the registries already: nothing of those for which nothing is to be registered.
 pub(super) fn of_this_host(snapshot: &Snapshot) -> String {
@@ -35,6 +38,10 @@ pub(super) fn render(snapshot: &Snapshot) -> String {
     text
 }
 
+/// Addresses that are listed, and services of each.
+const ADDRESSES: usize = 20;
+const SERVICES: usize = 3;
+
 /// Clashes that are listed.
 const CLASHES: usize = 20;
 
@@ -58,7 +65,10 @@ fn clashes(registry: &Registry, text: &mut String) {
 fn one(announcer: &Announcer, text: &mut String) {
     let session = match announcer.session {
         None if announcer.services.is_empty() => "this host registers nothing here".to_owned(),
-        None => "not connected, so that nothing can be registered".to_owned(),
+        None => {
+            let why = announcer.last_error.as_ref().map(|(reason, _)| format!(": {reason}")).unwrap_or_default();
+            format!("not connected, so that nothing can be registered{why}")
+        }
         Some(session) if session.connected => format!("session {:#x}", session.id),
         Some(session) => format!("session {:#x}, not connected: nodes go within {:?}", session.id, session.timeout),
     };
@@ -68,7 +78,11 @@ fn one(announcer: &Announcer, text: &mut String) {
         let reason = registration.state.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
         let owner = registration.owner.map(|owner| format!(" by {owner:#x}")).unwrap_or_default();
         let state = registration.state.as_str();
-        let _ = writeln!(text, "  {} {state}{owner} for {}s{reason}", registration.path, standing.as_secs());
+        let _ = write!(text, "  {} {state}{owner} for {}s{reason}", registration.path, standing.as_secs());
+        if let Some(error) = registration.last_error.as_ref().filter(|_| reason.is_empty()) {
+            let _ = write!(text, "; {}s ago: {}", ago(error.at, registration, *standing).as_secs(), error.reason);
+        }
+        text.push('\n');
         if shown.replace(&registration.service) == Some(&registration.service) {
             // The checks are the service's, and stand below the first of its addresses.
             continue;
@@ -78,6 +92,25 @@ fn one(announcer: &Announcer, text: &mut String) {
             let (state, seconds, last) = (check.state.as_str(), standing.as_secs(), check.words());
             let _ = writeln!(text, "    {} {state} for {seconds}s{flapping}: {last}", check.check);
         }
+    }
+    refused(announcer, text);
+}
+
+/// The addresses of this host at which services are not registered, each once with its services.
+fn refused(announcer: &Announcer, text: &mut String) {
+    let mut all: BTreeMap<_, Vec<&str>> = BTreeMap::new();
+    for Refused { service, address, interface, reason } in &announcer.refused {
+        all.entry((address, interface, reason)).or_default().push(service);
+    }
+    let rest = all.len().saturating_sub(ADDRESSES);
+    for ((address, interface, reason), services) in all.into_iter().take(ADDRESSES) {
+        let named = services.iter().take(SERVICES).copied().collect::<Vec<_>>().join(", ");
+        let more = services.len().saturating_sub(SERVICES);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let _ = writeln!(text, "  not at {address} ({interface}): {reason} ({named}{more})");
+    }
+    if rest > 0 {
+        let _ = writeln!(text, "  and not at {rest} more: /v1/status");
     }
 }
 
@@ -90,9 +123,10 @@ mod tests {
     fn services_stand_above_their_checks() {
         let expected = "\
 registry main: session 0x10000abcdef0002
-  /services/api_x/providers/10.0.0.1:80 registered by 0x10000abcdef0002 for 9s
+  /services/api_x/providers/10.0.0.1:80 registered by 0x10000abcdef0002 for 9s; 15s ago: somebody deleted it
     tcp 127.0.0.1:80 unhealthy for 8s, flapping: refused
   /services/api_x/providers/10.0.0.2:80 blocked for 9s: a persistent znode is in its place; delete it if nobody needs it
+  not at 169.254.1.1 (eth0): it is link-local (api_x)
 registry main: 1500 clashing names
   ns.service. is a name server of the zone: its own addresses are served, not those of /services/ns
   and 1499 more: /v1/status

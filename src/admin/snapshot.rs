@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Sources;
 use super::control::{Configuration, Control};
-use crate::announce::{CheckStatus, Registration, SessionStatus};
+use crate::announce::{CheckStatus, Refused, Registration, SessionStatus};
 use crate::dns::forward;
 use crate::keeper::driver::Report;
 use crate::keeper::mirror::Phase;
@@ -122,6 +122,10 @@ pub(super) struct Announcer {
     pub(super) checks: Vec<(CheckStatus, Duration)>,
     /// The paths of all services that are configured here.
     pub(super) services: Vec<String>,
+    /// Addresses of this host at which they are not registered.
+    pub(super) refused: Vec<Refused>,
+    /// Why there was no session last, and how long ago.
+    pub(super) last_error: Option<(String, Duration)>,
 }
 
 impl Snapshot {
@@ -173,6 +177,8 @@ impl Snapshot {
             registry: registry.clone(),
             session: status.session(),
             services: status.services(),
+            refused: status.refused(),
+            last_error: status.last_error().map(|error| (error.reason, now.saturating_duration_since(error.at))),
             registrations: status
                 .registrations()
                 .into_iter()

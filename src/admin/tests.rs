@@ -16,7 +16,7 @@ use super::snapshot::{Announcer, Registry, Snapshot, Zone, ZoneFile};
 use super::{Error, RegistrySource, Sources, bind, routes, server, spawn};
 use crate::announce::check::health;
 use crate::announce::check::outcome::Shortage;
-use crate::announce::{Blocker, CheckStatus, Counts, LastResult, Registration, SessionStatus, State};
+use crate::announce::{Blocker, CheckStatus, Counts, LastResult, Refused, Registration, SessionStatus, State, Trouble};
 use crate::format;
 use crate::keeper::Path;
 use crate::keeper::cache;
@@ -100,11 +100,22 @@ pub(super) fn sample() -> Snapshot {
     let registration = |path: &str, state, owner| {
         let counts = Counts { registrations: 3, takeovers: 1, restorations: 2 };
         let path = Path::new(path).unwrap();
-        let registration = Registration { service: "api_x".into(), path, state, since: Instant::now(), owner, counts };
+        let at = Instant::now();
+        let (since, reason) = (at + Duration::from_secs(6), "somebody deleted it".to_owned());
+        let last_error = (state == State::Registered).then_some(Trouble { at, reason });
+        let service = "api_x".into();
+        let registration = Registration { service, path, state, since, owner, counts, last_error };
         (registration, Duration::from_secs(9))
     };
     let announcer = Announcer {
         registry: "main".into(),
+        refused: vec![Refused {
+            service: "api_x".into(),
+            address: [169, 254, 1, 1].into(),
+            interface: "eth0".into(),
+            reason: "it is link-local".into(),
+        }],
+        last_error: Some(("no session with any server: refused".into(), Duration::from_secs(30))),
         session: Some(SessionStatus { id: 0x0100_00ab_cdef_0002, timeout: Duration::from_secs(10), connected: true }),
         registrations: vec![
             registration("/services/api_x/providers/10.0.0.1:80", State::Registered, Some(0x0100_00ab_cdef_0002)),

@@ -11,13 +11,13 @@ use tokio::time::{Interval, MissedTickBehavior, interval, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::address::{Lasting, Own};
+use super::address::{Lasting, Own, Unfit};
 use super::check::runner::{Change, Checks, Told};
 use super::check::{Check, Kind, Means};
 use super::config::ServiceConfig;
 use super::operations::{Arming, Outcome, inspect, make_parents, make_root};
 use super::plan::{Action, Input, News, Plan};
-use super::status::{Hold, Registration, SessionStatus, Status};
+use super::status::{Hold, Refused, Registration, SessionStatus, Status};
 use super::wanted::Writer;
 use super::watches::Watches;
 use super::{Error, address};
@@ -168,7 +168,7 @@ async fn see_to_root<E: Ensemble>(session: Arc<E::Session>, ensemble: E, writer:
     match make_root(&*session, &writer.root, writer.parent_access).await {
         Ok(true) => info!(root, "the root was missing: created"),
         Ok(false) => {}
-        Err(keeper::Error::NoNode) => {
+        Err(keeper::Error::NoNode | keeper::Error::NoRoot(_)) => {
             let chroot = ensemble.full_path(&Path::root());
             warn!(root, "the chroot {chroot} does not exist: create it, or correct `zookeeper`");
         }
@@ -275,6 +275,7 @@ impl<E: Ensemble> Driver<E> {
             }
             Err(error) => {
                 let ensemble = self.announcer.ensemble.describe();
+                self.announcer.status.failed(now(), error.to_string());
                 if self.outage.failed(now(), &error) {
                     warn!(ensemble, %error, "no session to register services with; trying on");
                 } else {
@@ -363,6 +364,7 @@ impl<E: Ensemble> Driver<E> {
         for one in &mut wanted {
             one.hold = self.hold(&one.key);
         }
+        self.announcer.status.set_refused(refused(services, &own));
         self.own = Some(own);
         self.announcer.status.forget_removed();
         Some(Input::Wanted(wanted))
@@ -399,6 +401,7 @@ impl<E: Ensemble> Driver<E> {
             }
             Action::Close { why } => {
                 let ensemble = self.announcer.ensemble.describe();
+                self.announcer.status.failed(now(), format!("the session is over: {why}"));
                 warn!(ensemble, %why, "the session is over, and the registrations with it; registering again");
                 self.session = None;
                 self.operations = JoinSet::new();
@@ -408,10 +411,17 @@ impl<E: Ensemble> Driver<E> {
                 let connection = self.watches.connection();
                 self.spawn(move |session| async move { inspect(&*session, path, arm, connection).await });
             }
-            Action::MakeParents { path } => self.spawn(move |session| async move {
-                let result = make_parents(&*session, &path, parent_access).await;
-                Outcome::Done { path, result }
-            }),
+            Action::MakeParents { path } => {
+                let top = self.announcer.ensemble.full_path(&Path::root());
+                self.spawn(move |session| async move {
+                    let result = make_parents(&*session, &path, parent_access).await;
+                    let result = result.map_err(|error| match error {
+                        keeper::Error::NoRoot(_) => keeper::Error::NoRoot(top),
+                        other => other,
+                    });
+                    Outcome::Done { path, result }
+                });
+            }
             Action::Create { path, data } => self.spawn(move |session| async move {
                 let result = session.create(&path, &data, Mode::Ephemeral, &access).await.map(drop);
                 Outcome::Done { path, result }
@@ -513,6 +523,19 @@ impl<E: Ensemble> Driver<E> {
             _ => "it has left the configuration",
         }
     }
+}
+
+/// The addresses at which services without one of their own are not registered. Nobody misses loopback ones.
+fn refused(services: &[ServiceConfig], own: &[Own]) -> Vec<Refused> {
+    let of_service = |service: &ServiceConfig| {
+        let refused = own.iter().filter(|own| own.unfit != Some(Unfit::Loopback)).filter_map(|own| {
+            let reason = service.selection.refuses(own)?;
+            let (service, interface) = (service.name.value.clone(), own.interface.clone());
+            Some(Refused { service, address: own.address, interface, reason })
+        });
+        refused.collect::<Vec<_>>()
+    };
+    services.iter().filter(|service| service.address.is_none()).flat_map(of_service).collect()
 }
 
 /// What a task gave, unless it was called off. A panic in it goes on here, and ends this part by its name.

@@ -37,7 +37,10 @@ mod watches;
 pub use config::{Config, ServiceConfig};
 pub use driver::{Announcer, Services};
 pub use settings::Settings;
-pub use status::{Blocker, CheckStatus, Counts, Hold, LastResult, Missed, Registration, SessionStatus, State, Status};
+pub use status::{
+    Blocker, CheckStatus, Counts, Hold, LastResult, Missed, Refused, Registration, SessionStatus, State, Status,
+    Trouble,
+};
 pub use wanted::{Wanted, Writer};
 
 /// What announcing cannot do without.
@@ -59,24 +62,24 @@ pub enum Error {
     /// A service's own node, to be drained or not any more.
     #[error("cannot read or change {path}: {error}")]
     ChangeNode {
-        /// The service's node.
-        path: crate::keeper::Path,
+        /// The service's node, with the chroot.
+        path: String,
         /// Why.
         error: crate::keeper::Error,
     },
     /// What stands in it already.
     #[error("{path} is left as it is: {error}")]
     KeepNode {
-        /// The service's node.
-        path: crate::keeper::Path,
+        /// The service's node, with the chroot.
+        path: String,
         /// Why.
         error: crate::format::Error,
     },
     /// The registry, for its drains.
     #[error("cannot read the services below {root}: {error}")]
     ListServices {
-        /// The registry's root.
-        root: crate::keeper::Path,
+        /// The registry's root, with the chroot.
+        root: String,
         /// Why.
         error: crate::keeper::Error,
     },

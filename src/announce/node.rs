@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::origin::Here;
 use super::owner::{Owner, Us};
-use super::status::{Blocker, Counts, Hold, State};
+use super::status::{Blocker, Counts, Hold, State, Trouble};
 use super::wanted::Wanted;
 use crate::backoff::Backoff;
 use crate::keeper::{Error, Znode};
@@ -40,6 +40,8 @@ pub(super) struct Node {
     pub(super) owner: Option<i64>,
     /// What has happened to it.
     pub(super) counts: Counts,
+    /// What went wrong last.
+    pub(super) last_error: Option<Trouble>,
     /// What is being done; one thing at a time.
     pub(super) doing: Option<Doing>,
     /// When to inspect it next; none while something is being done, or without a session.
@@ -170,6 +172,7 @@ impl Node {
             since: now,
             owner: None,
             counts: Counts::default(),
+            last_error: None,
             doing: None,
             due: None,
             armed: false,
@@ -380,6 +383,7 @@ impl Node {
         };
         let reason = format!("{attempt}: {error}");
         let news = self.enter(State::Failed(reason.clone()), at.now);
+        self.last_error = Some(Trouble { at: self.since, reason: reason.clone() });
         news.then_some(News::Failed(reason))
     }
 
@@ -414,13 +418,16 @@ impl Node {
         self.purpose = Purpose::Restore;
         self.not_before = Some(at.now + pause(&mut self.lost, at));
         self.enter(State::Waiting(how), at.now);
+        self.last_error = Some(Trouble { at: at.now, reason: how.to_owned() });
         Some(News::Lost(how))
     }
 
     fn block(&mut self, by: Blocker, at: &Situation<'_>) -> Option<News> {
         self.due = Some(at.now + jittered(POLL, at.chance));
         self.purpose = Purpose::Register;
-        self.enter(State::Blocked(by), at.now).then_some(News::Blocked(by))
+        let is_news = self.enter(State::Blocked(by), at.now);
+        self.last_error = Some(Trouble { at: self.since, reason: by.to_string() });
+        is_news.then_some(News::Blocked(by))
     }
 
     /// `step` now, or an inspection when it may be done.

@@ -45,7 +45,7 @@ pub(super) async fn make_parents<S: Session>(session: &S, path: &Path, access: A
         let parent = Path::new(parent)?;
         if parent.is_root() {
             // The root is always there, unless the connect string names a chroot that is not.
-            return Err(keeper::Error::NoNode);
+            return Err(keeper::Error::NoRoot(parent.to_string()));
         }
         match make(session, &parent, access).await {
             Ok(()) => break,

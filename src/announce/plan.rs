@@ -496,6 +496,7 @@ fn registration(path: &Path, node: &Node) -> Registration {
         since: node.since,
         owner: node.owner,
         counts: node.counts,
+        last_error: node.last_error.clone(),
     }
 }
 

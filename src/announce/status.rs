@@ -3,6 +3,7 @@
 //! The driver writes it, admin and the tests read it; reading copies under a short lock.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -26,6 +27,32 @@ struct Shown {
     checks: BTreeMap<u64, CheckStatus>,
     /// The services configured here, and whether each has a check that waits for heartbeats.
     services: BTreeMap<String, bool>,
+    /// Addresses of this host at which services are not registered.
+    refused: Vec<Refused>,
+    /// Why there was no session last.
+    last_error: Option<Trouble>,
+}
+
+/// An address of this host at which a service without an address of its own is not registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Path of the service below the registry's root.
+    pub service: String,
+    /// The address.
+    pub address: IpAddr,
+    /// The interface it is on.
+    pub interface: String,
+    /// The reason, in a sentence.
+    pub reason: String,
+}
+
+/// Something that went wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// When.
+    pub at: Instant,
+    /// What, in a sentence.
+    pub reason: String,
 }
 
 /// How a check of a service stands.
@@ -144,6 +171,8 @@ pub struct Registration {
     pub owner: Option<i64>,
     /// What has happened to it.
     pub counts: Counts,
+    /// What went wrong last, whether it is over or not.
+    pub last_error: Option<Trouble>,
 }
 
 /// How often something has happened to a registration since this process began.
@@ -246,6 +275,16 @@ impl Status {
         self.shown().services.keys().cloned().collect()
     }
 
+    /// The addresses of this host at which services are not registered, loopback ones apart.
+    pub fn refused(&self) -> Vec<Refused> {
+        self.shown().refused.clone()
+    }
+
+    /// Why there was no session last, whether there is one now or not.
+    pub fn last_error(&self) -> Option<Trouble> {
+        self.shown().last_error.clone()
+    }
+
     /// All checks.
     pub fn checks(&self) -> Vec<CheckStatus> {
         let mut checks: Vec<_> = self.shown().checks.values().cloned().collect();
@@ -302,6 +341,16 @@ impl Status {
     /// Says how a registration stands.
     pub(super) fn set(&self, registration: Registration) {
         self.shown().registrations.insert(registration.path.clone(), registration);
+    }
+
+    /// Says at which addresses services are not registered.
+    pub(super) fn set_refused(&self, refused: Vec<Refused>) {
+        self.shown().refused = refused;
+    }
+
+    /// Says why there is no session.
+    pub(super) fn failed(&self, at: Instant, reason: String) {
+        self.shown().last_error = Some(Trouble { at, reason });
     }
 
     /// Drops the registrations that were taken out.

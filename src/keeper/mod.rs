@@ -187,6 +187,9 @@ pub enum Error {
     /// There is no such znode.
     #[error("no such znode")]
     NoNode,
+    /// There is nothing to create a znode in: the chroot of the connect string, whose path is given, does not exist.
+    #[error("{0} does not exist: create it, or correct `zookeeper`")]
+    NoRoot(String),
     /// The znode is there already.
     #[error("the znode exists already")]
     NodeExists,

@@ -41,6 +41,7 @@ mod negatives;
 mod old_zookeepers;
 mod optional_files;
 mod other_servers;
+mod own_registrations;
 mod page;
 mod past;
 mod quiet;

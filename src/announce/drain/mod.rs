@@ -97,7 +97,7 @@ pub async fn is_registered<E: Ensemble>(ensemble: &E, path: &Path) -> Result<boo
         Err(keeper::Error::NoNode) => Ok(false),
         Err(error) => Err(error),
     });
-    found.await.map_err(|error| Error::ChangeNode { path: path.clone(), error })
+    found.await.map_err(|error| Error::ChangeNode { path: ensemble.full_path(path), error })
 }
 
 /// Changes the data of a znode into what `change` makes of it. Returns the time of that by the ensemble's clock, in
@@ -126,8 +126,8 @@ async fn change<E: Ensemble>(
             }
         }
     });
-    let changed = changed.await.map_err(|error| Error::ChangeNode { path: path.clone(), error })?;
-    changed.map_err(|error| Error::KeepNode { path: path.clone(), error })
+    let changed = changed.await.map_err(|error| Error::ChangeNode { path: ensemble.full_path(path), error })?;
+    changed.map_err(|error| Error::KeepNode { path: ensemble.full_path(path), error })
 }
 
 /// Does something through a session of its own, and again through another one while ZooKeeper does not answer.

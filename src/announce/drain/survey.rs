@@ -96,7 +96,7 @@ pub async fn descend<E: Ensemble>(
         }
         Ok(level)
     });
-    found.await.map_err(|error| Error::ListServices { root: from.clone(), error })
+    found.await.map_err(|error| Error::ListServices { root: ensemble.full_path(from), error })
 }
 
 /// The same as [`survey`], without instances unless those are wished for.
@@ -108,7 +108,7 @@ pub(super) async fn outline<E: Ensemble>(
     with_instances: bool,
 ) -> Result<Survey, Error> {
     let read = async |session: &E::Session| read_below(session, root, format, at, with_instances).await;
-    persist(ensemble, read).await.map_err(|error| Error::ListServices { root: at.clone(), error })
+    persist(ensemble, read).await.map_err(|error| Error::ListServices { root: ensemble.full_path(at), error })
 }
 
 /// Reads level by level. Instances themselves are not read.
