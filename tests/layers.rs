@@ -55,7 +55,7 @@ const PLACES: &[(&str, &[&str])] = &[
     ("dns_lookup", &["announce/check/lookup"]),
     ("if_addrs", &["announce/address"]),
     ("regex_automata", &["announce/check"]),
-    ("rustix", &["announce/check", "app", "cli/drain", "cli/serve", "cli/signals", "dns/forward/plain"]),
+    ("rustix", &["announce/check", "app", "cli/check", "cli/drain", "cli/serve", "cli/signals", "dns/forward/plain"]),
     ("getrandom", &["app/cookies"]),
     ("siphasher", &["dns/cookie", "dns/rate"]),
     ("tokio_rustls", &["announce/check/tls", "keeper/zookeeper"]),
