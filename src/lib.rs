@@ -19,7 +19,7 @@
 //! # Where things are
 //! | row | modules | may import |
 //! | --- | --- | --- |
-//! | 0 | [`model`], [`backoff`], [`settings`], [`log`] | nothing of ours |
+//! | 0 | [`model`], [`backoff`], [`settings`], [`log`], [`disk`] | nothing of ours |
 //! | 1 | [`keeper`] → backoff; [`mod@format`] → model; [`zone`] → model | row 0, not each other |
 //! | 2 | [`publish`] → keeper, format, zone; [`dns`] → zone; [`announce`] → keeper, format; [`export`] → zone | lower rows, not each other |
 //! | 3 | [`admin`] | the readers and statuses of the rows below |
@@ -53,6 +53,7 @@ pub mod app;
 pub mod backoff;
 pub mod cli;
 pub mod config;
+pub mod disk;
 pub mod dns;
 pub mod export;
 pub mod format;

@@ -19,26 +19,29 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("backoff", &[]),
     ("settings", &[]),
     ("log", &[]),
-    ("format", &["model", "settings"]),
-    ("zone", &["model", "settings"]),
-    ("keeper", &["backoff", "settings"]),
-    ("publish", &["model", "backoff", "settings", "format", "zone", "keeper"]),
-    ("dns", &["model", "backoff", "settings", "zone"]),
-    ("announce", &["model", "backoff", "settings", "format", "keeper"]),
+    ("disk", &[]),
+    ("format", &["model", "settings", "disk"]),
+    ("zone", &["model", "settings", "disk"]),
+    ("keeper", &["backoff", "settings", "disk"]),
+    ("publish", &["model", "backoff", "settings", "disk", "format", "zone", "keeper"]),
+    ("dns", &["model", "backoff", "settings", "disk", "zone"]),
+    ("announce", &["model", "backoff", "settings", "disk", "format", "keeper"]),
     ("export", &["model", "backoff", "settings", "zone"]),
     ("admin", BELOW_ADMIN),
     ("config", BELOW_CONFIG),
     ("cli", EVERYTHING),
     ("app", EVERYTHING),
 ];
-const BELOW_ADMIN: &[&str] =
-    &["model", "backoff", "settings", "log", "format", "zone", "keeper", "publish", "dns", "announce", "export"];
+const BELOW_ADMIN: &[&str] = &[
+    "model", "backoff", "settings", "log", "disk", "format", "zone", "keeper", "publish", "dns", "announce", "export",
+];
 const BELOW_CONFIG: &[&str] = &[
-    "model", "backoff", "settings", "log", "format", "zone", "keeper", "publish", "dns", "announce", "export", "admin",
+    "model", "backoff", "settings", "log", "disk", "format", "zone", "keeper", "publish", "dns", "announce", "export",
+    "admin",
 ];
 const EVERYTHING: &[&str] = &[
-    "model", "backoff", "settings", "log", "format", "zone", "keeper", "publish", "dns", "announce", "export", "admin",
-    "config", "cli", "app",
+    "model", "backoff", "settings", "log", "disk", "format", "zone", "keeper", "publish", "dns", "announce", "export",
+    "admin", "config", "cli", "app",
 ];
 
 /// Foreign crates that stay where they belong: `a/b` is the file a/b.rs and everything in a/b/.
@@ -254,7 +257,7 @@ mod planted {
             "zone/build.rs",
             "\nuse crate::keeper::Path;",
             2,
-            "`zone` must not import `keeper`: it may import model, settings",
+            "`zone` must not import `keeper`: it may import model, settings, disk",
         );
         assert_found(
             "model.rs",
@@ -355,7 +358,7 @@ use crate::publish;
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(
             found[0].to_string(),
-            "src/zone/other.rs:1: `zone` must not import `keeper`: it may import model, settings"
+            "src/zone/other.rs:1: `zone` must not import `keeper`: it may import model, settings, disk"
         );
     }
 }

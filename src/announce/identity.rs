@@ -5,10 +5,12 @@
 //! host. It is an address label, no secret: whoever can write to the registry can forge it.
 
 use std::fs;
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::path::Path;
+use std::time::Duration;
 
 use super::Error;
+use crate::disk;
 
 /// The name of this host, as the kernel has it.
 pub fn host_name() -> Option<String> {
@@ -31,11 +33,18 @@ impl HostIdentity {
     }
 
     /// The identity that the file at `path` keeps, or, where that cannot be had, the one of [`Self::of_this_host`], which
-    /// is logged: a file that only tells hosts apart must not keep DNS down.
-    pub fn kept_in_or_own(path: &Path) -> Self {
-        Self::kept_in(path).unwrap_or_else(|error| {
+    /// is logged: a file that only tells hosts apart must not keep DNS down. The disk is waited for at most `patience`.
+    pub fn kept_in_or_own(path: &Path, patience: Duration) -> Self {
+        let owned = path.to_owned();
+        let kept = disk::within(patience, move || Self::kept_in(&owned)).unwrap_or_else(|_late| {
+            let error = std::io::Error::new(ErrorKind::TimedOut, "its disk does not answer");
+            Err(Error::KeepIdentity { path: path.to_owned(), error })
+        });
+        kept.unwrap_or_else(|error| {
             let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-            tracing::warn!(%error, cause, "the identity file is left out, and the machine-id taken, until the next start");
+            let Error::KeepIdentity { error: io, .. } = &error else { return Self::of_this_host() };
+            let help = disk::advice(io);
+            tracing::warn!(%error, cause, help, "the identity file is left out, and the machine-id taken, until the next start");
             Self::of_this_host()
         })
     }
@@ -47,16 +56,12 @@ impl HostIdentity {
     /// [`Error::KeepIdentity`].
     pub fn kept_in(path: &Path) -> Result<Self, Error> {
         let failed = |error| Error::KeepIdentity { path: path.to_owned(), error };
-        // A FIFO would be waited for.
-        if fs::metadata(path).is_ok_and(|file| !file.is_file()) {
-            return Err(failed(std::io::Error::new(ErrorKind::InvalidData, "it is not a regular file")));
-        }
-        match fs::read_to_string(path) {
+        match disk::read_text(path) {
             Ok(text) => Self::new(&text)
                 .ok_or_else(|| failed(std::io::Error::new(ErrorKind::InvalidData, "the file is empty; delete it"))),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let drawn = format!("{:032x}", fastrand::u128(..));
-                Self::write(path, &drawn).map_err(failed)?;
+                disk::replace(path, format!("{drawn}\n").as_bytes()).map_err(failed)?;
                 Ok(Self(drawn))
             }
             Err(error) => Err(failed(error)),
@@ -65,7 +70,7 @@ impl HostIdentity {
 
     /// Why the file at `path` keeps no identity, in a sentence with its path. One that is not there yet can be written.
     pub fn unusable(path: &Path) -> Option<String> {
-        let why = match fs::read_to_string(path) {
+        let why = match disk::read_text(path) {
             Ok(text) if Self::new(&text).is_some() => return None,
             Ok(text) if text.trim().is_empty() => "is empty: delete it".to_owned(),
             Ok(text) => format!("says `{}`, which is no identity: delete it", text.trim()),
@@ -73,18 +78,6 @@ impl HostIdentity {
             Err(error) => format!("cannot be read: {error}"),
         };
         Some(format!("{} {why}", path.display()))
-    }
-
-    /// Whole or not at all: a crash in between must not leave an empty identity.
-    fn write(path: &Path, text: &str) -> std::io::Result<()> {
-        if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-            fs::create_dir_all(directory)?;
-        }
-        let new = path.with_extension("new");
-        let mut file = fs::File::create(&new)?;
-        writeln!(file, "{text}")?;
-        file.sync_all()?;
-        fs::rename(new, path)
     }
 
     /// An identity made of `text`, if it says anything. systemd writes `uninitialized` into the machine-id of images.
@@ -135,7 +128,7 @@ mod tests {
         assert_eq!(HostIdentity::kept_in(&path).unwrap(), drawn);
         fs::write(&path, "\n").unwrap();
         assert!(HostIdentity::kept_in(&path).is_err());
-        assert_eq!(HostIdentity::kept_in_or_own(&path), HostIdentity::of_this_host());
+        assert_eq!(HostIdentity::kept_in_or_own(&path, Duration::from_secs(10)), HostIdentity::of_this_host());
         fs::remove_dir_all(path.parent().and_then(Path::parent).unwrap()).unwrap();
         assert_ne!(HostIdentity::kept_in(&path).unwrap(), drawn);
         fs::remove_dir_all(path.parent().and_then(Path::parent).unwrap()).unwrap();

@@ -2,13 +2,12 @@
 //!
 //! They are read with the configuration, and again when that is read again.
 
-use std::io::Read as _;
 use std::path::Path;
 
 use crate::format::Property;
 
 /// Bytes of a file that is a value.
-const LONGEST: u64 = 4096;
+const LONGEST: usize = 4096;
 
 /// What `property` stands for: itself, or text from where it says, without white space at its ends.
 pub(super) fn resolve(property: Property) -> Result<Property, String> {
@@ -27,13 +26,11 @@ fn text_of(path: &Path) -> Result<String, String> {
     if !path.is_absolute() {
         return Err(format!("a file with a value must be an absolute path, not \"{}\"", path.display()));
     }
-    let mut text = String::new();
-    let file = std::fs::File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_string(&mut text));
-    match file {
-        Ok(length) if length as u64 > LONGEST => {
+    match crate::disk::read_text(path) {
+        Ok(text) if text.len() > LONGEST => {
             Err(format!("{} has more than {LONGEST} bytes, too many for a value", path.display()))
         }
-        Ok(_) => Ok(text.trim().to_owned()),
+        Ok(text) => Ok(text.trim().to_owned()),
         Err(error) => Err(format!("{} cannot be read: {error}", path.display())),
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -10,6 +11,7 @@ use anyhow::{Context, anyhow};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::disk;
 use crate::keeper::memory::Memory;
 use crate::keeper::text;
 use crate::publish::{SharedWriter, unix_now};
@@ -36,12 +38,16 @@ pub(super) struct ZoneFile {
     status: Status,
     /// Every file that was looked for at the last reading, and how it was then.
     read: Arc<Mutex<Stamps>>,
+    /// Held while it is read.
+    reading: Arc<Mutex<()>>,
+    /// Held by who waits for that.
+    waiting: Arc<Mutex<()>>,
 }
 
 impl ZoneFile {
     pub(super) fn new(path: PathBuf, origin: Name, writer: SharedWriter, is_all: bool) -> Self {
         let (status, read) = (Status::new(&path), Arc::new(Mutex::new(Stamps::from([(path.clone(), None)]))));
-        Self { path, origin, writer, is_all, status, read }
+        Self { path, origin, writer, is_all, status, read, reading: Arc::default(), waiting: Arc::default() }
     }
 
     /// What has become of it, for those who show it.
@@ -49,11 +55,15 @@ impl ZoneFile {
         self.status.clone()
     }
 
-    /// Reads it into its zone; on an error the zone stays as it is.
-    pub(super) fn load(&self) -> anyhow::Result<()> {
+    /// Reads it into its zone; on an error the zone stays as it is. Blocks as long as its disk does.
+    fn load(&self) -> anyhow::Result<()> {
         // Held to the end: of two readings the later one is in force.
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let (before, begun) = (look(&read), SystemTime::now());
+        let _reading = {
+            // On a disk that does not answer not every reload waits, each on a thread: the first reads for all of them.
+            let Ok(_waiting) = self.waiting.try_lock() else { return Ok(()) };
+            self.reading.lock().unwrap_or_else(PoisonError::into_inner)
+        };
+        let (before, begun) = (look(&self.stamps()), SystemTime::now());
         let mut files = Vec::new();
         let outcome = file::read_noting(&self.path, &self.origin, &mut files);
         // A file that was known is as it was before it was read: what came since is still to be read.
@@ -62,7 +72,8 @@ impl ZoneFile {
             let stamp = before.get(&file).copied().unwrap_or_else(new);
             (file, stamp)
         };
-        *read = files.into_iter().map(stamp_of).collect();
+        let stamps = files.into_iter().map(stamp_of).collect();
+        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = stamps;
         let parsed = outcome.map_err(|problems| {
             self.status.refused(problems.iter().map(ToString::to_string).collect());
             listed(&problems)
@@ -84,18 +95,46 @@ impl ZoneFile {
             writer.zone().set_freshness(Freshness::Fresh);
         }
         self.status.taken(Instant::now());
+        drop(writer);
         Ok(())
     }
 
+    /// The files that were looked for at the last reading.
+    fn stamps(&self) -> Stamps {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Reads it for the first time. Where it cannot be read, that is logged, and names that it may have are SERVFAIL until
-    /// it is mended; those of a registry are answered. A zone that is this file alone is SERVFAIL as a whole.
-    pub(super) fn load_first(&self) {
-        let Err(error) = self.load() else { return };
-        let (zone, error) = (&self.origin, format!("{error:#}"));
-        warn!(%zone, error, "the zone file is left out until it is mended");
-        let text = "the zone file cannot be read".into();
-        let unknown = Unknown { scope: Scope::Everything, below: true, code: 0, text };
+    /// it is mended; those of a registry are answered. A zone that is this file alone is SERVFAIL as a whole. The disk is
+    /// waited for until `end`; a file that comes later is taken then.
+    pub(super) fn load_first(&self, end: Instant) {
+        let is_late = Arc::new(AtomicBool::new(false));
+        let (file, after) = (self.clone(), Arc::clone(&is_late));
+        let loaded = disk::within(left(end), move || match file.load() {
+            Ok(()) if after.load(Ordering::Relaxed) => info!(zone = %file.origin, "the zone file is read now"),
+            Ok(()) => {}
+            Err(error) => {
+                let (zone, error) = (&file.origin, format!("{error:#}"));
+                warn!(%zone, error, "the zone file is left out until it is mended");
+                file.unknown("the zone file cannot be read");
+            }
+        });
+        if loaded.is_err() {
+            is_late.store(true, Ordering::Relaxed);
+            let (zone, file) = (&self.origin, self.path.display());
+            warn!(%zone, %file, "the zone file is left out until its disk answers");
+            self.status.refused(vec![format!("{file}: its disk does not answer")]);
+            self.unknown("the zone file is not read yet");
+        }
+    }
+
+    /// Has names that the file may have be SERVFAIL, unless it was read meanwhile.
+    fn unknown(&self, text: &str) {
+        let unknown = Unknown { scope: Scope::Everything, below: true, code: 0, text: text.into() };
         let mut writer = super::lock(&self.writer);
+        if self.status.report().taken_at.is_some() {
+            return;
+        }
         // The wildcard is what all names have that nothing else has; a registry's own services win.
         if let Ok(owner) = Name::parse(&format!("*.{}", self.origin)) {
             writer.put(UNREAD, vec![Offer { owner, rank: Rank::Alias, sets: [unknown.set()].into() }]);
@@ -123,14 +162,13 @@ impl ZoneFile {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(LOOK) => {}
             }
-            let now = {
-                let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-                let now = look(&read);
-                if now == *read {
-                    continue;
-                }
-                now
+            let stamps = self.stamps();
+            let looked = tokio::task::spawn_blocking(move || (look(&stamps) != stamps).then(|| look(&stamps)));
+            let now = tokio::select! {
+                () = stop.cancelled() => return,
+                looked = looked => looked,
             };
+            let Ok(Some(now)) = now else { continue };
             // An editor may take the file away for a moment, or write it in pieces: it is read once it stands still.
             let still = std::mem::replace(&mut last, now.clone()) == now;
             if !still || now.get(&self.path).copied().flatten().is_none() {
@@ -138,8 +176,13 @@ impl ZoneFile {
             }
             // A large file is seconds of work, which nobody waits for.
             let file = self.clone();
-            if tokio::task::spawn_blocking(move || file.reload()).await.is_err() {
-                warn!(file = %self.path.display(), "reading the zone file panicked");
+            tokio::select! {
+                () = stop.cancelled() => return,
+                read = tokio::task::spawn_blocking(move || file.reload()) => {
+                    if read.is_err() {
+                        warn!(file = %self.path.display(), "reading the zone file panicked");
+                    }
+                }
             }
         }
     }
@@ -161,8 +204,8 @@ impl Seed {
     /// Reads it into the registry by the fewest writes; on an error the registry stays as it is.
     pub(super) fn load(&self) -> anyhow::Result<()> {
         *self.read.lock().unwrap_or_else(PoisonError::into_inner) = stamp(&self.path);
-        let text = std::fs::read_to_string(&self.path)
-            .with_context(|| format!("cannot read the seed {}", self.path.display()))?;
+        let text =
+            disk::read_text(&self.path).with_context(|| format!("cannot read the seed {}", self.path.display()))?;
         let place = |problem: &text::Problem| format!("{}:{problem}", self.path.display());
         let nodes = text::parse(&text).map_err(|problems| listed(&problems.iter().map(place).collect::<Vec<_>>()))?;
         let replaced = self.memory.replace(nodes.into_iter().map(|node| (node.path.clone(), node.data())));
@@ -181,7 +224,11 @@ impl Seed {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(LOOK) => {}
             }
-            let now = stamp(&self.path);
+            let path = self.path.clone();
+            let now = tokio::select! {
+                () = stop.cancelled() => return,
+                looked = tokio::task::spawn_blocking(move || stamp(&path)) => looked.ok().flatten(),
+            };
             // An editor may take the file away for a moment, or write it in pieces: it is read once it stands still.
             let still = std::mem::replace(&mut last, now) == now;
             if now.is_none() || now == read || !still {
@@ -193,6 +240,14 @@ impl Seed {
             }
         }
     }
+}
+
+/// How long disks may keep a start waiting, in all. A file that comes later is taken then.
+pub(super) const FIRST_READING: Duration = Duration::from_secs(3);
+
+/// The time until `end`, and a moment where that is over.
+pub(super) fn left(end: Instant) -> Duration {
+    end.saturating_duration_since(Instant::now()).max(Duration::from_millis(100))
 }
 
 /// Files, and what they were like when they were looked at.

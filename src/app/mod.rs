@@ -19,7 +19,7 @@ mod sizes;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use rustix::process::{Resource, getrlimit};
@@ -30,7 +30,7 @@ use tracing::{info, warn};
 
 use crate::admin::control::{self, Control};
 use crate::admin::{self, Sources};
-use crate::announce;
+use crate::announce::{self, identity::HostIdentity};
 use crate::config::Config;
 use crate::dns::listen::Bound;
 use crate::dns::metrics::Metrics;
@@ -82,6 +82,8 @@ pub struct App {
     zone_files: Vec<(String, ZoneFile)>,
     /// TCP connections of DNS clients that there are descriptors for.
     tcp: usize,
+    /// Who registers, once that is read.
+    host: Option<HostIdentity>,
     /// What all checks may use.
     means: announce::check::Means,
     /// Where each registry's announcer takes its services.
@@ -149,6 +151,7 @@ impl App {
             announcers: JoinSet::new(),
             zone_files: Vec::new(),
             means: announce::check::Means { slots: budget.slots, ..Default::default() },
+            host: None,
             tcp: budget.tcp,
             services: Vec::new(),
             publishers: Vec::new(),
@@ -180,8 +183,10 @@ impl App {
         app.dns = sockets.as_ref().map(|bound| bound.addresses().to_vec()).unwrap_or_default();
         app.admin = admin.as_ref().map(TcpListener::local_addr).transpose().context("the admin socket")?;
 
-        let serials = config.serial_file().map(|file| Serials::open(&file).with_former(&config.former_serial_files()));
-        let zones = app.zones(config, serials.as_ref());
+        let end = Instant::now() + files::FIRST_READING;
+        let serials = config.serial_file().map(|file| Serials::open(&file, config.former_serial_files(), end));
+        let zones = app.zones(config, serials.as_ref(), end);
+        app.host = Some(registry::host(config, end));
         if let Some(dns) = &config.dns {
             delegations::refresh(&zones, &dns::allowed(config, dns));
         }
@@ -268,7 +273,7 @@ impl App {
                 () = self.keep.cancelled() => return self.end_keeping().await,
                 turn = next() => match turn {
                     Turn::Reload { config, left_out, reply } => {
-                        let outcome = self.reload(config.map(|config| *config));
+                        let outcome = self.reload(config.map(|config| *config), &stop).await;
                         if let Some((control, left_out)) = self.control.as_ref().zip(left_out) {
                             control.rejected(&left_out);
                         }
@@ -378,7 +383,7 @@ impl App {
     }
 
     /// Makes the zones as they are before any registry was read.
-    fn zones(&mut self, config: &Config, serials: Option<&Serials>) -> Vec<ZoneOf> {
+    fn zones(&mut self, config: &Config, serials: Option<&Serials>, end: Instant) -> Vec<ZoneOf> {
         let addresses = addresses::of_name_server(&self.dns);
         let mut zones = Vec::new();
         for zone::config::Config { origin, registry, under, file, ttl, negative_ttl, names, live } in
@@ -399,7 +404,7 @@ impl App {
             let writer = Arc::new(Mutex::new(writer));
             if let Some(path) = file {
                 let file = ZoneFile::new(path, origin, Arc::clone(&writer), registry.is_none());
-                file.load_first();
+                file.load_first(end);
                 let (followed, stop) = (file.clone(), self.stop.clone());
                 self.parts.spawn(async move {
                     followed.follow(stop).await;

@@ -1,14 +1,15 @@
 //! One registry's parts: its mirror, what fills its zones, its announcer, and the seed of one in memory.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use anyhow::Context;
 use tokio::sync::watch;
 
-use super::files::Seed;
+use super::files::{Seed, left};
 use super::{App, ZoneOf, lock};
 use crate::admin::{RegistrySource, Sources};
+use crate::announce::identity::HostIdentity;
 use crate::announce::{self, Announcer};
 use crate::config::{Config, Registry};
 use crate::keeper::config::Source;
@@ -132,11 +133,8 @@ impl App {
         config: &Config,
         sources: &mut Sources,
     ) -> anyhow::Result<()> {
-        let announce::Settings { state, acl, parent_acl, readonly, .. } = &config.announce.settings;
-        let host = match state {
-            Some(path) => announce::identity::HostIdentity::kept_in_or_own(path),
-            None => announce::identity::HostIdentity::of_this_host(),
-        };
+        let announce::Settings { acl, parent_acl, readonly, .. } = &config.announce.settings;
+        let host = self.host.clone().unwrap_or_else(HostIdentity::of_this_host);
         let writer = announce::Writer {
             format: registry.format.clone(),
             root: registry.keeper.root.clone(),
@@ -160,6 +158,14 @@ impl App {
             (name, Ok(()))
         });
         Ok(())
+    }
+}
+
+/// Who registers: what the file says that the configuration names, or the system. Its disk is waited for until `end`.
+pub(super) fn host(config: &Config, end: Instant) -> HostIdentity {
+    match &config.announce.settings.state {
+        Some(path) => HostIdentity::kept_in_or_own(path, left(end)),
+        None => HostIdentity::of_this_host(),
     }
 }
 

@@ -2,8 +2,12 @@
 
 use std::fmt::Write as _;
 
+use futures_util::future::join_all;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::files::FIRST_READING;
 use super::registry::wishes;
 use super::{App, bound};
 use crate::admin::control;
@@ -11,13 +15,24 @@ use crate::config::Config;
 
 impl App {
     /// Re-reads the zone files, one that has become wrong leaving what was read before in force, and takes a configuration
-    /// that was read again.
-    pub(super) fn reload(&mut self, config: Option<Config>) -> control::Outcome {
+    /// that was read again. Zone files on a disk that does not answer are waited for a while, or until `stop`, and taken
+    /// when they come.
+    pub(super) async fn reload(&mut self, config: Option<Config>, stop: &CancellationToken) -> control::Outcome {
         let taken = match config {
             Some(config) => self.take(config),
             None => Ok(String::new()),
         };
-        self.zone_files.iter().for_each(|(_, file)| file.reload());
+        // Each by itself: one that hangs holds up no other.
+        let files = self.zone_files.iter().map(|(_, file)| file.clone());
+        let reading = join_all(files.map(|file| tokio::task::spawn_blocking(move || file.reload())));
+        tokio::select! {
+            () = stop.cancelled() => {}
+            read = timeout(FIRST_READING, reading) => {
+                if read.is_err() {
+                    warn!("a zone file is not read yet, as its disk does not answer");
+                }
+            }
+        }
         taken
     }
 

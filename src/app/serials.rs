@@ -12,14 +12,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::files::left;
+use crate::disk;
 use crate::zone::name::Name;
 use crate::zone::warnings::About;
 use crate::zone::{Freshness, Zone, serial};
@@ -32,6 +35,12 @@ const LEFT: u32 = 600;
 
 /// How often that is looked at. A zone commits far less than [`LEFT`] times meanwhile.
 const LOOK: Duration = Duration::from_millis(250);
+
+/// How long a disk may take to write the file before that is told.
+const STALL: Duration = Duration::from_secs(5);
+
+/// What is wrong as long as the file was not read.
+const NOT_READ: &str = "the serial file is not read, as its disk does not answer: serials may go back";
 
 /// What a line begins with that says what a serial was given out for.
 const CONTENT: &str = "# content ";
@@ -46,18 +55,29 @@ pub(super) struct Serials {
     path: Option<PathBuf>,
     reached: BTreeMap<Name, u32>,
     contents: BTreeMap<Name, u64>,
+    /// Serials of before that zones did not go on from, as the file was read too late. None is taken back.
+    least: BTreeMap<Name, u32>,
+    /// Where the file comes from that was not read in time; nothing is written before that.
+    late: Option<Mutex<Receiver<Self>>>,
 }
 
 impl Serials {
+    /// Reads the file, as [`Self::read`] does, and takes later serials out of `former` files, which were in use before and
+    /// stay as they are. Their disks are waited for until `end`; what they hold is taken in whenever it comes.
+    pub(super) fn open(path: &Path, former: Vec<PathBuf>, end: Instant) -> Self {
+        let owned = path.to_owned();
+        let read = disk::within(left(end), move || Self::read(&owned).with_former(&former));
+        read.unwrap_or_else(|late| {
+            warn!(file = %path.display(), "{NOT_READ}");
+            Self { late: Some(Mutex::new(late)), ..Self::default() }
+        })
+    }
+
     /// Reads the file; one that is not there yet, nor its directory, is empty. Of a damaged one the whole lines are taken. One that cannot be
     /// read, or is something else, is moved aside, and where that fails, left alone: nothing is kept then. Each of these
     /// is logged, and none keeps DNS down.
-    pub(super) fn open(path: &Path) -> Self {
-        // A FIFO would be waited for.
-        let text = match std::fs::metadata(path) {
-            Ok(file) if !file.is_file() => Err(std::io::Error::other("it is not a regular file")),
-            _ => std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
-        };
+    fn read(path: &Path) -> Self {
+        let text = disk::read_when_there(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         let file = path.display();
         let (why, reached) = match text {
             Ok(text) => parse(&text),
@@ -67,10 +87,9 @@ impl Serials {
             Err(error) => (Some(error.to_string()), Kept::default()),
         };
         let (reached, contents) = reached;
-        let mut serials = Self { path: Some(path.to_owned()), reached, contents };
+        let mut serials = Self { path: Some(path.to_owned()), reached, contents, ..Self::default() };
         if let Some(why) = why {
-            let mut name = path.as_os_str().to_owned();
-            name.push(".refused");
+            let name = disk::beside(path, ".refused");
             let moved = std::fs::rename(path, &name);
             let moved_to = match &moved {
                 Ok(()) => name.display().to_string(),
@@ -85,20 +104,24 @@ impl Serials {
         serials
     }
 
-    /// Takes later serials out of files that were in use before, where they can be read. They stay as they are.
-    pub(super) fn with_former(mut self, files: &[PathBuf]) -> Self {
+    fn with_former(mut self, files: &[PathBuf]) -> Self {
         for file in files.iter().filter(|file| file.is_file()) {
-            let (_, (reached, contents)) = parse(&std::fs::read_to_string(file).unwrap_or_default());
-            for (origin, there) in reached {
-                let here = self.resume(&origin);
-                if here == 0 || serial::is_after(there, here) {
-                    self.contents.remove(&origin);
-                    self.contents.extend(contents.get(&origin).map(|content| (origin.clone(), *content)));
-                    self.reached.insert(origin, there);
-                }
-            }
+            let (_, (reached, contents)) = parse(&disk::read_text(file).unwrap_or_default());
+            self.merge(reached, &contents);
         }
         self
+    }
+
+    /// Takes serials that are later than those that are known.
+    fn merge(&mut self, reached: BTreeMap<Name, u32>, contents: &BTreeMap<Name, u64>) {
+        for (origin, there) in reached {
+            let here = self.resume(&origin);
+            if here == 0 || serial::is_after(there, here) {
+                self.contents.remove(&origin);
+                self.contents.extend(contents.get(&origin).map(|content| (origin.clone(), *content)));
+                self.reached.insert(origin, there);
+            }
+        }
     }
 
     /// What that serial stood for, where the zone was only its file; 0 where that is not known.
@@ -129,6 +152,9 @@ impl Serials {
     fn keep<'z>(&mut self, now: impl IntoIterator<Item = &'z Zone>) -> bool {
         let mut is_due = false;
         for (origin, serial, content) in now.into_iter().map(|zone| (zone.origin(), zone.serial(), zone.content())) {
+            let least = self.least.get(origin).copied().filter(|least| serial::is_after(*least, serial));
+            // What that one was given out for is not known.
+            let (serial, content) = least.map_or((serial, content), |least| (least, 0));
             is_due |= self.reached.insert(origin.clone(), serial) != Some(serial);
             is_due |= if content == 0 {
                 self.contents.remove(origin).is_some()
@@ -154,6 +180,23 @@ impl Serials {
     /// Keeps the file ahead of the zones until `stop`, and writes their own serials then. As long as it cannot be written,
     /// the zones have a warning.
     pub(super) async fn follow(mut self, zones: Vec<Arc<Zone>>, stop: CancellationToken) {
+        let warn_of = |error: Option<String>| {
+            for zone in &zones {
+                zone.warnings().set(About::Serials, error.clone());
+            }
+        };
+        if let Some(late) = self.late.take() {
+            warn_of(Some(NOT_READ.into()));
+            let late = late.into_inner().unwrap_or_else(PoisonError::into_inner);
+            tokio::select! {
+                () = stop.cancelled() => return,
+                Ok(Ok(read)) = tokio::task::spawn_blocking(move || late.recv()) => {
+                    info!(file = %read.path.as_deref().unwrap_or(Path::new("")).display(), "the serial file is read now");
+                    self = Self { least: read.reached.clone(), ..read };
+                    warn_of(None);
+                }
+            }
+        }
         // Nobody was given a zone that was never there.
         let given = || zones.iter().map(|zone| &**zone).filter(|zone| zone.freshness() != Freshness::Loading);
         let mut failed = None;
@@ -161,10 +204,8 @@ impl Serials {
             let of_files = self.keep(given().filter(|zone| zone.content() != 0));
             let others = given().filter(|zone| zone.content() == 0).map(|zone| (zone.origin(), zone.serial()));
             if self.keep_ahead(others) || of_files || failed.is_some() {
-                let error = self.write(failed.as_deref()).await;
-                for zone in &zones {
-                    zone.warnings().set(About::Serials, error.clone());
-                }
+                let error = self.write(failed.as_deref(), &warn_of).await;
+                warn_of(error.clone());
                 failed = error;
             }
             tokio::select! {
@@ -173,29 +214,44 @@ impl Serials {
             }
         }
         self.keep(given());
-        self.write(None).await;
+        self.write(failed.as_deref(), &warn_of).await;
     }
 
-    /// Writes the file. Returns what is wrong where that fails; it is logged unless it is what was wrong `before`.
-    async fn write(&self, before: Option<&str>) -> Option<String> {
+    /// Writes the file. Returns what is wrong where that fails; it is logged unless it is what was wrong `before`. A disk
+    /// that takes nothing is told of and waited for.
+    async fn write(&self, before: Option<&str>, warn_of: &impl Fn(Option<String>)) -> Option<String> {
         let Some(path) = self.path.clone() else {
             return Some(
                 "serials are not kept, as the serial file cannot be used: a restart may take them back".into(),
             );
         };
         let (text, file) = (self.text(), path.display().to_string());
-        let written = tokio::task::spawn_blocking(move || replace(&path, &text)).await;
-        match written.map_err(anyhow::Error::from).and_then(|written| written.map_err(Into::into)) {
+        let mut writing = tokio::task::spawn_blocking(move || disk::replace(&path, text.as_bytes()));
+        let mut is_told = before.is_some();
+        let written = if let Ok(written) = tokio::time::timeout(STALL, &mut writing).await {
+            written
+        } else {
+            let what = "the serial file is not written, as its disk does not answer: a restart may take serials back";
+            if !is_told {
+                warn!(file, "{what}");
+            }
+            is_told = true;
+            warn_of(Some(format!("{file}: {what}")));
+            writing.await
+        };
+        match written.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
             Ok(()) => {
-                if before.is_some() {
+                if is_told {
                     info!(file, "the serial file is written again");
                 }
                 None
             }
             Err(error) => {
-                let what = format!("cannot write the serial file {file}: {error}: a restart may take serials back");
-                if before.is_none() {
-                    warn!(file, %error, "cannot write the serial file: a restart may take serials back");
+                let help = disk::advice(&error);
+                let what =
+                    format!("cannot write the serial file {file}: {error}: a restart may take serials back; {help}");
+                if !is_told {
+                    warn!(file, %error, help, "cannot write the serial file: a restart may take serials back");
                 }
                 Some(what)
             }
@@ -208,7 +264,7 @@ type Kept = (BTreeMap<Name, u32>, BTreeMap<Name, u64>);
 
 /// Why the file at `path` will not be taken as it is, in a sentence with its path. One that is not there can be.
 pub fn unusable(path: &Path) -> Option<String> {
-    let why = match std::fs::read(path) {
+    let why = match disk::read(path) {
         Ok(bytes) => parse(&String::from_utf8_lossy(&bytes)).0?,
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return None,
         Err(error) => error.to_string(),
@@ -241,21 +297,6 @@ fn parse(text: &str) -> (Option<String>, Kept) {
         }
     }
     (why, (reached, contents))
-}
-
-/// Writes a file so that it is there wholly or not at all, whenever the power goes.
-fn replace(path: &Path, text: &str) -> std::io::Result<()> {
-    if let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        std::fs::create_dir_all(directory)?;
-    }
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".new");
-    let mut file = std::fs::File::create(&temporary)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path)?;
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::File::open(directory)?.sync_all()
 }
 
 #[cfg(test)]
@@ -295,9 +336,9 @@ mod tests {
     fn what_is_written_is_read_and_nothing_else_is_taken() {
         let reached = BTreeMap::from([(name("service"), 7), (name("10.in-addr.arpa"), u32::MAX)]);
         let contents = BTreeMap::from([(name("service"), u64::MAX)]);
-        let whole = Serials { path: None, reached: reached.clone(), contents: contents.clone() }.text();
+        let whole = Serials { reached: reached.clone(), contents: contents.clone(), ..Serials::default() }.text();
         assert_eq!(parse(&whole), (None, (reached.clone(), contents)));
-        let text = Serials { path: None, reached: reached.clone(), contents: BTreeMap::new() }.text();
+        let text = Serials { reached: reached.clone(), ..Serials::default() }.text();
         for bad in ["", "service. 7\n", &format!("{TITLE}\nservice.\n"), &format!("{TITLE}\nservice. x\n")] {
             let (why, taken) = parse(bad);
             assert!(why.is_some() && taken.0.is_empty(), "{bad}");

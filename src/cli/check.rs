@@ -101,7 +101,7 @@ fn add(report: &mut Report, problems: &[file::Problem], add: fn(&mut Report, &So
 type Place = (usize, usize, usize);
 
 fn seed(path: &Path, report: &mut Report) {
-    match std::fs::read_to_string(path) {
+    match crate::disk::read_text(path) {
         Err(error) => report.error(&Source::new(path, ""), (0, 0, 0), &format!("cannot be read: {error}")),
         Ok(seed) => {
             let problems = text::parse(&seed).err().unwrap_or_default();

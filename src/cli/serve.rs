@@ -214,7 +214,7 @@ impl Turns<'_> {
         info!(config = %path.display(), by_signal, "reading the configuration again");
         // An edit while it is read is another one.
         let begun = SystemTime::now();
-        read.look();
+        read.look().await;
         let (owned, mut before) = (path.to_owned(), std::mem::take(snippets));
         // A stalled disk holds up this alone.
         let loading = tokio::task::spawn_blocking(move || {
@@ -305,10 +305,12 @@ impl Stamps {
     }
 
     /// Takes the files as they are now. Returns whether they differ from before.
-    fn look(&mut self) -> bool {
+    /// A disk that does not answer is waited for on a thread of its own. Cancel-safe.
+    async fn look(&mut self) -> bool {
+        let paths: Vec<PathBuf> = self.0.iter().map(|(path, _)| path.clone()).collect();
+        let looking = tokio::task::spawn_blocking(move || paths.iter().map(|path| stamp(path)).collect::<Vec<_>>());
         let mut has_changed = false;
-        for (path, state) in &mut self.0 {
-            let now = stamp(path);
+        for ((_, state), now) in self.0.iter_mut().zip(looking.await.unwrap_or_default()) {
             has_changed |= std::mem::replace(state, now) != now;
         }
         has_changed
@@ -320,7 +322,7 @@ impl Stamps {
         let mut is_unread = false;
         loop {
             tokio::time::sleep(LOOK).await;
-            match (self.look(), is_unread) {
+            match (self.look().await, is_unread) {
                 (true, _) => is_unread = true,
                 (false, true) => return,
                 (false, false) => {}

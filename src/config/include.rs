@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::problem::Source;
 use super::tree::{self, Tree};
+use crate::disk;
 use crate::settings::{Kind, Problems, Setting, Span, Table, Value};
 
 /// What was included.
@@ -54,7 +55,7 @@ pub(super) fn take(
             problems.warn(value.span, why, help);
         }
         for file in files {
-            match replaced.get(&file).map_or_else(|| read(&file), |text| Ok(text.clone())) {
+            match replaced.get(&file).map_or_else(|| disk::read_text(&file), |text| Ok(text.clone())) {
                 Ok(text) => {
                     let number = u32::try_from(included.files.len() + 1).unwrap_or(u32::MAX);
                     let mut tree = tree::parse(&text, number);
@@ -82,14 +83,6 @@ fn empty(pattern: &Path, files: &[PathBuf]) -> Option<String> {
             (others > 0).then(|| format!("`include`: no file is called {}, of {others} there", pattern.display()))
         }
     }
-}
-
-fn read(file: &Path) -> std::io::Result<String> {
-    // A FIFO would be waited for.
-    if std::fs::metadata(file)?.is_file() {
-        return std::fs::read_to_string(file);
-    }
-    Err(std::io::Error::other("it is not a regular file"))
 }
 
 /// The files that a pattern names, in the order of their names. A directory that is not there has none.

@@ -198,7 +198,7 @@ impl Config {
 }
 
 fn text(path: &Path) -> Result<String, Error> {
-    std::fs::read_to_string(path).map_err(|error| wrong(path, error))
+    crate::disk::read_text(path).map_err(|error| wrong(path, error))
 }
 
 fn pem(path: &Path) -> Result<String, Error> {

@@ -17,6 +17,7 @@ mod complaints;
 mod connections;
 mod consumers;
 mod day_of_trouble;
+mod disks;
 mod doubtful;
 mod drain;
 mod earlier_releases;

@@ -177,7 +177,7 @@ impl Check {
                 Kind::Http(config) => config.probe(connect.await?, &stage).await,
                 Kind::Exec(config) => config.probe().await,
                 Kind::Grpc(config) => config.probe(connect.await?, &stage).await,
-                Kind::Ttl(config) => config.probe(service, &tools.heartbeats),
+                Kind::Ttl(config) => config.probe(service, &tools.heartbeats, self.timeout).await,
             }
         };
         let end = Instant::now() + self.timeout;

@@ -1,7 +1,7 @@
 //! Results of a probe: good, bad, or none.
 //!
 //! A probe that this process could not make says nothing about the service. Descriptors, processes, memory, local ports,
-//! an answer of the resolver, a place among the probes on their way, or CPU time that are missing here are a [`Shortage`]:
+//! an answer of the resolver or of a disk, a place among the probes on their way, or CPU time that are missing here are a [`Shortage`]:
 //! there is *no result*, and the service's state stays as it is. A missing program (ENOENT), a forbidden one (EACCES), a
 //! name that does not exist (NXDOMAIN) and a network that cannot be reached (ENETUNREACH, EHOSTUNREACH) are bad results:
 //! the configuration or the service's own place in the network is wrong, and its clients fare no better.
@@ -38,6 +38,8 @@ pub enum Shortage {
     Resolver,
     /// A place among the probes on their way.
     Slots,
+    /// An answer of the disk that has the file of a heartbeat.
+    Disk,
     /// CPU time: the process stood still beyond the probe's time limit.
     Time,
 }
@@ -52,6 +54,7 @@ impl Shortage {
             Self::Ports => "ports",
             Self::Resolver => "resolver",
             Self::Slots => "slots",
+            Self::Disk => "disk",
             Self::Time => "time",
         }
     }
@@ -82,6 +85,7 @@ impl fmt::Display for Shortage {
             Self::Ports => "no local port left",
             Self::Resolver => "no answer from the resolver",
             Self::Slots => "too many checks on their way",
+            Self::Disk => "no answer from the disk",
             Self::Time => "no CPU time",
         })
     }

@@ -252,7 +252,7 @@ fn read_path(section: &mut Section<'_>, key: &'static str) -> Option<PathBuf> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))
+    crate::disk::read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))
 }
 
 fn systems() -> Result<Arc<RootCertStore>, String> {

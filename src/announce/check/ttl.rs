@@ -4,10 +4,10 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::outcome::{Failure, Probed};
+use super::outcome::{Failure, Probed, Shortage};
 use crate::settings::Section;
 
 /// How it says it, and how long that lasts.
@@ -21,7 +21,11 @@ pub struct Config {
 
 /// When services have said to this process that they are well.
 #[derive(Debug, Default)]
-pub struct Heartbeats(Mutex<HashMap<String, Instant>>);
+pub struct Heartbeats {
+    beats: Mutex<HashMap<String, Instant>>,
+    /// How many looks at each file are under way.
+    looks: Arc<Mutex<HashMap<PathBuf, usize>>>,
+}
 
 impl Heartbeats {
     /// The service at this path below its registry's root says it is well.
@@ -39,9 +43,42 @@ impl Heartbeats {
     }
 
     fn beats(&self) -> std::sync::MutexGuard<'_, HashMap<String, Instant>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.beats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long ago a file was touched. A disk that does not answer `within` a time is waited for on a thread of its own,
+    /// and gives no result.
+    async fn touched(&self, file: &Path, within: Duration) -> Result<Duration, Failure> {
+        let silent = || Failure::NoResult(Shortage::Disk, format!("{}: its disk does not answer", file.display()));
+        {
+            let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+            let under_way = looks.entry(file.to_owned()).or_default();
+            if *under_way >= LOOKS {
+                return Err(silent());
+            }
+            *under_way += 1;
+        }
+        let (owned, looks) = (file.to_owned(), Arc::clone(&self.looks));
+        let looking = tokio::task::spawn_blocking(move || {
+            let touched = touched(&owned);
+            let mut looks = looks.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(under_way) = looks.get_mut(&owned) {
+                *under_way -= 1;
+                if *under_way == 0 {
+                    looks.remove(&owned);
+                }
+            }
+            touched
+        });
+        match tokio::time::timeout(within, looking).await {
+            Ok(looked) => looked.unwrap_or_else(|error| Err(Failure::Bad(error.to_string()))),
+            Err(_) => Err(silent()),
+        }
     }
 }
+
+/// Looks at one file that may be under way at once: more of them mean a disk that does not answer.
+const LOOKS: usize = 8;
 
 impl Config {
     /// Reads the keys `ttl` and `file`.
@@ -57,9 +94,11 @@ impl Config {
         Some(Self { file: file.map(|file| file.value), ttl: ttl?.value })
     }
 
-    pub(super) fn probe(&self, service: &str, heartbeats: &Heartbeats) -> Probed {
+    /// Looks when the service has said last that it is well; a file answers within `limit`.
+    pub(super) async fn probe(&self, service: &str, heartbeats: &Heartbeats, limit: Duration) -> Probed {
         let age = match &self.file {
-            Some(file) => touched(file)?,
+            // Before the limit of the probe itself, which would be a bad result.
+            Some(file) => heartbeats.touched(file, limit.mul_f32(0.9)).await?,
             None => match heartbeats.last(service) {
                 Some(last) => tokio::time::Instant::now().into_std().saturating_duration_since(last),
                 None => return Err(format!("no heartbeat in the {:?} since this process listens", self.ttl).into()),
@@ -73,7 +112,6 @@ impl Config {
 
 /// How long ago a file was touched. A time to come, which a clock that was set back leaves behind, is now.
 fn touched(file: &Path) -> Result<Duration, Failure> {
-    // A stat of a local file: not worth a thread.
     let touched = std::fs::metadata(file).and_then(|file| file.modified());
     let touched = touched.map_err(|error| Failure::of(&format!("{} cannot be read", file.display()), &error))?;
     Ok(SystemTime::now().duration_since(touched).unwrap_or_default())

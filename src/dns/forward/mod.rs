@@ -344,7 +344,7 @@ impl Forwarder {
             let found = match source {
                 Source::Server(upstream) => vec![upstream.clone()],
                 // A file that is away for a moment is no reason to forget what was in it: the next look sees.
-                Source::File(path) => match std::fs::read_to_string(path) {
+                Source::File(path) => match crate::disk::read_text(path) {
                     Ok(text) => {
                         let found = read_resolv_conf(&text);
                         unknown.extend(found.unknown);

@@ -26,6 +26,7 @@ use tracing::{debug, info, warn};
 use super::Path;
 use super::driver::SharedTree;
 use super::tree::{Entry, Tree};
+use crate::disk::{self, beside};
 use file::{Encoder, Record, Seen};
 pub use file::{Loaded, Refusal, Scope};
 
@@ -36,16 +37,24 @@ const SHARE: u32 = 20;
 /// Znodes that are read out of the tree at once, while the mirror waits: a millisecond's work.
 const PIECE: usize = 2_000;
 
+/// How long a disk may give nothing, and take nothing.
+const STALL: Duration = Duration::from_secs(5);
+
 /// Makes what the observer wants to be kept beside the znodes.
 pub type Notes = Arc<dyn Fn() -> Vec<u8> + Send + Sync>;
 
 /// Reads the cache file at `path`; none when there is no such file. A file that is not taken is moved aside, to the same
 /// name with `.refused` behind it, so that it can be looked at and the next save replaces nothing unseen.
 pub fn load(path: &FilePath, scope: &Scope) -> Option<Loaded> {
-    let read = match fs::read(path) {
+    let read = match disk::read_steadily(path, STALL) {
         Ok(bytes) => file::decode(&bytes, scope),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             debug!(file = %path.display(), "there is no cache file yet");
+            return None;
+        }
+        // Nothing is moved on a disk that does not answer.
+        Err(error) if disk::is_away(&error) => {
+            warn!(file = %path.display(), %error, "the cache file is left out: nothing is answered from it");
             return None;
         }
         Err(error) => Err(Refusal::Read(error)),
@@ -223,7 +232,8 @@ impl Work {
                     state.dirty = true;
                     state.report.failures += 1;
                     if state.report.trouble.is_none() {
-                        warn!(file = %self.path.display(), %error, "cannot save the cache file; trying again");
+                        let help = disk::advice(&error);
+                        warn!(file = %self.path.display(), %error, help, "cannot save the cache file; trying again");
                     }
                     state.report.trouble = Some(error.to_string());
                 }
@@ -275,7 +285,10 @@ impl Work {
     }
 
     fn write(&self, temporary: &FilePath) -> io::Result<Option<(u64, SystemTime)>> {
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(temporary)?;
+        // A FIFO of this name would be waited for.
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600).custom_flags(libc::O_NONBLOCK);
+        let file = options.open(temporary)?;
         let mut encoder = Encoder::new(BufWriter::with_capacity(1 << 18, file), &self.scope)?;
         let mut last = None;
         loop {
@@ -333,13 +346,6 @@ fn record(tree: &Tree, path: &Path, entry: Option<&Entry>) -> Record {
     let last_read = tree.last_read(path.as_str()).and_then(|at| SystemTime::now().checked_sub(at.elapsed()));
     let kept = entry.and_then(|_| tree.kept(path.as_str())).map(Into::into);
     Record { entry: entry.cloned(), last_read, kept }
-}
-
-/// The file beside `path` whose name has `suffix` behind it.
-fn beside(path: &FilePath, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 #[cfg(test)]

@@ -147,7 +147,7 @@ fn load(path: &Path) -> Result<String, Problem> {
     if metadata.len() > MAX_TEXT as u64 {
         return Err(whole(TOO_LARGE.into()));
     }
-    let bytes = std::fs::read(path).map_err(|error| whole(error.to_string()))?;
+    let bytes = crate::disk::read(path).map_err(|error| whole(error.to_string()))?;
     String::from_utf8(bytes).map_err(|error| {
         let (sound, bad) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
         let sound = String::from_utf8_lossy(sound);

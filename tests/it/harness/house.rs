@@ -17,6 +17,24 @@ use super::{PATIENCE, spawner};
 /// Bytes of the log that are kept: its end.
 const KEPT: usize = 4 << 20;
 
+/// Mounts a file system that answers nothing over a directory, and takes it away at SIGUSR1.
+const SILENT: &str = "
+import ctypes, os, signal, sys
+libc, path = ctypes.CDLL(None, use_errno=True), sys.argv[1].encode()
+fd = os.open('/dev/fuse', os.O_RDWR)
+options = f'fd={fd},rootmode=40000,user_id=0,group_id=0'.encode()
+if libc.mount(b'silent', path, b'fuse.silent', 0, options) != 0:
+    sys.exit(os.strerror(ctypes.get_errno()))
+def answer(*_):
+    MNT_DETACH = 2
+    libc.umount2(path, MNT_DETACH)
+    os.close(fd)
+signal.signal(signal.SIGUSR1, answer)
+print('up', flush=True)
+while True:
+    signal.pause()
+";
+
 /// A mount namespace with a small tmpfs. Dropping it ends it.
 pub(crate) struct House {
     holder: Child,
@@ -26,24 +44,41 @@ pub(crate) struct House {
 impl House {
     /// A namespace with a tmpfs of so many KiB.
     pub(crate) fn with_disk(kib: u32) -> Self {
-        Self::prepared(&format!("mount -t tmpfs -o size={kib}k disk \"$1\""))
-    }
-
-    /// A namespace that this script of the shell prepares; it has an empty directory, its disk, as `$1`.
-    pub(crate) fn prepared(script: &str) -> Self {
         let disk = scratch("disk");
         std::fs::create_dir_all(&disk).expect("a directory");
-        let script = format!("{script} && echo up && exec sleep 1000000");
+        let script = format!("mount -t tmpfs -o size={kib}k disk \"$1\" && echo up && exec sleep 1000000");
+        Self::held_by(disk, &["sh", "-c", &script, "sh"])
+    }
+
+    /// A namespace that this program prepares, says so, and holds; its last argument is the directory of the disk.
+    fn held_by(disk: PathBuf, program: &[&str]) -> Self {
         let holder = spawner::spawn("unshare", |command| {
-            command.args(["--mount", "sh", "-c", &script, "sh"]).arg(&disk);
+            command.arg("--mount").args(program).arg(&disk);
             command.stdin(Stdio::null()).stdout(Stdio::piped());
         });
         let mut holder = holder.expect("`setpriv` and `unshare` (package util-linux)");
         let mut said = String::new();
         let out = holder.stdout.take().expect("its output");
         BufReader::new(out).read_line(&mut said).expect("its output");
-        assert_eq!(said, "up\n", "a mount namespace takes root and `mount` (package mount): {script}");
+        assert_eq!(said, "up\n", "a mount namespace takes root, `mount` (package mount), python3 and /dev/fuse");
         Self { holder, disk }
+    }
+
+    /// A namespace whose disk has these files, and does not answer until [`Self::answer`]: a FUSE file system that serves
+    /// nobody, as a network file system whose server is away.
+    pub(crate) fn silent(files: &[(&str, &str)]) -> Self {
+        let disk = scratch("disk");
+        std::fs::create_dir_all(&disk).expect("a directory");
+        for (name, text) in files {
+            std::fs::write(disk.join(name), text).expect("a file");
+        }
+        Self::held_by(disk, &["python3", "-c", SILENT])
+    }
+
+    /// Has a silent disk answer, with its files.
+    pub(crate) fn answer(&self) {
+        let status = Command::new("kill").arg("-USR1").arg(self.holder.id().to_string()).status();
+        assert!(status.expect("the command `kill`").success());
     }
 
     /// The directory of the disk, as the binary sees it.
@@ -68,6 +103,14 @@ impl House {
     /// Makes room again.
     pub(crate) fn empty(&self) {
         std::fs::remove_file(self.seen("filling")).expect("the filling");
+    }
+
+    /// Mounts its disk again with these options: `ro`, `rw`.
+    pub(crate) fn remount(&self, options: &str) {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--mount=/proc/{}/ns/mnt", self.holder.id()));
+        command.args(["mount", "-o", &format!("remount,{options}")]).arg(&self.disk);
+        assert!(command.status().expect("`nsenter` (package util-linux)").success(), "remount,{options}");
     }
 
     /// Runs `zonekeeper` in it, with these limits in words of prlimit(1).
