@@ -19,6 +19,8 @@ const PATHS: usize = 50;
 const BYTES: usize = 256 << 10;
 /// Names in a child list that take as long as one znode.
 const NAMES: usize = 50;
+/// Names in the child lists that a request asks for, about.
+const MOST_NAMES: usize = 5_000;
 /// Time between the two readings of what differs.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -81,8 +83,8 @@ pub struct Round {
     last: Option<Path>,
     /// Whether the walk has come to the end.
     walked: bool,
-    /// Znodes of which the child list is to be read.
-    lists: VecDeque<Path>,
+    /// Znodes of which the child list is to be read, and how long it is, about.
+    lists: VecDeque<(Path, usize)>,
     /// Paths that differed when they were read first, and when to read them again; in the order of that.
     suspects: VecDeque<(Path, Instant)>,
     /// Whether the request that is outstanding reads suspects again.
@@ -107,11 +109,13 @@ impl Round {
         self.is_second = due > 0;
         let batch: Vec<Read> = if due > 0 {
             self.suspects.drain(..due).map(|(path, _)| Read::Node(path)).collect()
-        } else if let Some(path) = self.lists.pop_front() {
-            vec![Read::Children(path)]
+        } else if self.lists.len() >= PATHS || self.walked {
+            self.next_lists()
         } else {
             self.walk(tree)
         };
+        // The walk has just come to its end, and lists are left.
+        let batch = if batch.is_empty() { self.next_lists() } else { batch };
         match (batch.is_empty(), self.suspects.front()) {
             (true, None) => Step::Over,
             (true, Some((_, due))) => Step::Rest(*due),
@@ -141,9 +145,12 @@ impl Round {
                         differing.extend((!is_same).then_some(path));
                         continue;
                     }
-                    let lists = matches!(reply, Reply::Node(znode) if znode.stat.num_children > 0);
-                    if lists || tree.children(&path).next().is_some() {
-                        self.lists.push_back(path.clone());
+                    let children = match reply {
+                        Reply::Node(znode) => usize::try_from(znode.stat.num_children).unwrap_or(0),
+                        _ => 0,
+                    };
+                    if children > 0 || tree.children(&path).next().is_some() {
+                        self.lists.push_back((path.clone(), children));
                     }
                     if !is_same {
                         self.suspects.push_back((path, now + AGAIN));
@@ -152,6 +159,17 @@ impl Round {
             }
         }
         differing
+    }
+
+    /// The next child lists, as many as make no long answer.
+    fn next_lists(&mut self) -> Vec<Read> {
+        let (mut batch, mut names) = (Vec::new(), 0);
+        while batch.len() < PATHS && names < MOST_NAMES {
+            let Some((path, length)) = self.lists.pop_front() else { break };
+            names += length;
+            batch.push(Read::Children(path));
+        }
+        batch
     }
 
     /// Lets as long pass before the next request as so many znodes may take.
