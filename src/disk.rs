@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 /// Bytes that are read at once.
 const PIECE: usize = 1 << 20;
 
@@ -124,6 +126,17 @@ fn regular(metadata: &fs::Metadata) -> io::Result<()> {
         (_, true) => Err(io::Error::new(ErrorKind::IsADirectory, "it is a directory, not a file")),
         _ => Err(io::Error::other("it is not a regular file")),
     }
+}
+
+/// Does `work` on a thread of its own, and waits for it without holding up a runtime's threads. (A runtime's own threads for
+/// such work panic whoever asks for one while the system has none to give.)
+///
+/// # Errors
+/// [`ErrorKind::WouldBlock`] and its like where no thread can be had; [`ErrorKind::Other`] where the work panicked.
+pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    let (done, result) = oneshot::channel();
+    std::thread::Builder::new().name("file".into()).spawn(move || done.send(work()))?;
+    result.await.map_err(|_| io::Error::other("it panicked"))
 }
 
 /// Does `work` on a thread of its own. Gives what it returns within `patience`, else the place where that will come.

@@ -50,6 +50,9 @@ const NOW: Duration = Duration::from_secs(1_700_000_000);
 const COOKIE: &[u8] = &[0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8];
 const NSID: &[u8] = &[0, 3, 0, 0];
 
+/// Forms of each question: without EDNS, and with options of five kinds with and without DO.
+const FORMS: usize = 11;
+
 fn questions() -> Vec<Vec<u8>> {
     let mut questions = Vec::new();
     for (owner, rtype) in [
@@ -112,7 +115,10 @@ fn the_hot_path_allocates_nothing() {
             let before = ALLOCATIONS.get();
             let answered = answer(&workload, &policy, &questions, is_udp, &mut scratch);
             let allocations = ALLOCATIONS.get() - before;
-            assert_eq!(answered, questions.len(), "all of these are for the hot path");
+            // The apex's SOA is known whatever is not known of the registry: the slow path tells those apart.
+            let is_unknown = matches!(freshness, Freshness::Loading | Freshness::Expired);
+            let slow = if is_unknown { FORMS } else { 0 };
+            assert_eq!(answered, questions.len() - slow, "all the others are for the hot path");
             assert_eq!(allocations, 0, "{freshness:?}, UDP: {is_udp}");
         }
     }

@@ -21,6 +21,7 @@ use super::{
     Sources, control, dump, explain as explaining, json, metrics, overview, page, query, registrations, services,
 };
 use crate::announce::identity;
+use crate::disk;
 use crate::export::Form;
 use crate::publish::registry::Reader;
 
@@ -247,7 +248,7 @@ async fn explain(State(shared): App, RawQuery(query): RawQuery) -> Result<Respon
 
 /// Does what may take seconds on another thread: this one has probes to answer.
 async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, Refusal> + Send + 'static) -> Result<T, Refusal> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(Refusal::failed("it panicked".to_owned())))
+    disk::aside(work).await.unwrap_or_else(|error| Err(Refusal::failed(error.to_string())))
 }
 
 /// The one thing that can be changed from here: when a service was last heard.

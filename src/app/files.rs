@@ -163,7 +163,7 @@ impl ZoneFile {
                 () = tokio::time::sleep(LOOK) => {}
             }
             let stamps = self.stamps();
-            let looked = tokio::task::spawn_blocking(move || (look(&stamps) != stamps).then(|| look(&stamps)));
+            let looked = disk::aside(move || (look(&stamps) != stamps).then(|| look(&stamps)));
             let now = tokio::select! {
                 () = stop.cancelled() => return,
                 looked = looked => looked,
@@ -178,9 +178,9 @@ impl ZoneFile {
             let file = self.clone();
             tokio::select! {
                 () = stop.cancelled() => return,
-                read = tokio::task::spawn_blocking(move || file.reload()) => {
-                    if read.is_err() {
-                        warn!(file = %self.path.display(), "reading the zone file panicked");
+                read = disk::aside(move || file.reload()) => {
+                    if let Err(error) = read {
+                        warn!(file = %self.path.display(), %error, "the zone file was not read");
                     }
                 }
             }
@@ -227,7 +227,7 @@ impl Seed {
             let path = self.path.clone();
             let now = tokio::select! {
                 () = stop.cancelled() => return,
-                looked = tokio::task::spawn_blocking(move || stamp(&path)) => looked.ok().flatten(),
+                looked = disk::aside(move || stamp(&path)) => looked.ok().flatten(),
             };
             // An editor may take the file away for a moment, or write it in pieces: it is read once it stands still.
             let still = std::mem::replace(&mut last, now) == now;

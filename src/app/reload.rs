@@ -12,6 +12,7 @@ use super::registry::wishes;
 use super::{App, bound};
 use crate::admin::control;
 use crate::config::Config;
+use crate::disk;
 
 impl App {
     /// Re-reads the zone files, one that has become wrong leaving what was read before in force, and takes a configuration
@@ -24,7 +25,7 @@ impl App {
         };
         // Each by itself: one that hangs holds up no other.
         let files = self.zone_files.iter().map(|(_, file)| file.clone());
-        let reading = join_all(files.map(|file| tokio::task::spawn_blocking(move || file.reload())));
+        let reading = join_all(files.map(|file| disk::aside(move || file.reload())));
         tokio::select! {
             () = stop.cancelled() => {}
             read = timeout(FIRST_READING, reading) => {

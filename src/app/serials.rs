@@ -190,7 +190,7 @@ impl Serials {
             let late = late.into_inner().unwrap_or_else(PoisonError::into_inner);
             tokio::select! {
                 () = stop.cancelled() => return,
-                Ok(Ok(read)) = tokio::task::spawn_blocking(move || late.recv()) => {
+                Ok(Ok(read)) = disk::aside(move || late.recv()) => {
                     info!(file = %read.path.as_deref().unwrap_or(Path::new("")).display(), "the serial file is read now");
                     self = Self { least: read.reached.clone(), ..read };
                     warn_of(None);
@@ -226,7 +226,7 @@ impl Serials {
             );
         };
         let (text, file) = (self.text(), path.display().to_string());
-        let mut writing = tokio::task::spawn_blocking(move || disk::replace(&path, text.as_bytes()));
+        let mut writing = std::pin::pin!(disk::aside(move || disk::replace(&path, text.as_bytes())));
         let mut is_told = before.is_some();
         let written = if let Ok(written) = tokio::time::timeout(STALL, &mut writing).await {
             written

@@ -20,6 +20,7 @@ use crate::announce;
 use crate::app::files::{Stamp, stamp};
 use crate::app::{self, App, Sockets, Turn};
 use crate::config::{self, Config, Report, Snippets};
+use crate::disk;
 
 /// Answer DNS and register services, as the configuration says
 ///
@@ -217,7 +218,7 @@ impl Turns<'_> {
         read.look().await;
         let (owned, mut before) = (path.to_owned(), std::mem::take(snippets));
         // A stalled disk holds up this alone.
-        let loading = tokio::task::spawn_blocking(move || {
+        let loading = disk::aside(move || {
             let loaded = config::load_without_broken(&owned, &mut before);
             let loaded = loaded.and_then(|(config, broken)| match super::check::seeds(&config) {
                 report if report.errors() > 0 => Err(report),
@@ -308,7 +309,7 @@ impl Stamps {
     /// A disk that does not answer is waited for on a thread of its own. Cancel-safe.
     async fn look(&mut self) -> bool {
         let paths: Vec<PathBuf> = self.0.iter().map(|(path, _)| path.clone()).collect();
-        let looking = tokio::task::spawn_blocking(move || paths.iter().map(|path| stamp(path)).collect::<Vec<_>>());
+        let looking = disk::aside(move || paths.iter().map(|path| stamp(path)).collect::<Vec<_>>());
         let mut has_changed = false;
         for ((_, state), now) in self.0.iter_mut().zip(looking.await.unwrap_or_default()) {
             has_changed |= std::mem::replace(state, now) != now;

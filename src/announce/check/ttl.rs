@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::outcome::{Failure, Probed, Shortage};
+use crate::disk;
 use crate::settings::Section;
 
 /// How it says it, and how long that lasts.
@@ -58,21 +59,33 @@ impl Heartbeats {
             }
             *under_way += 1;
         }
-        let (owned, looks) = (file.to_owned(), Arc::clone(&self.looks));
-        let looking = tokio::task::spawn_blocking(move || {
-            let touched = touched(&owned);
-            let mut looks = looks.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(under_way) = looks.get_mut(&owned) {
-                *under_way -= 1;
-                if *under_way == 0 {
-                    looks.remove(&owned);
-                }
-            }
-            touched
-        });
+        let look = Look { file: file.to_owned(), looks: Arc::clone(&self.looks) };
+        let looking = disk::aside(move || touched(&look.file));
         match tokio::time::timeout(within, looking).await {
-            Ok(looked) => looked.unwrap_or_else(|error| Err(Failure::Bad(error.to_string()))),
+            Ok(Ok(looked)) => looked,
+            Ok(Err(error)) => Err(match Shortage::of_spawning(&error) {
+                Some(shortage) => Failure::NoResult(shortage, format!("{}: not looked at: {error}", file.display())),
+                None => Failure::Bad(error.to_string()),
+            }),
             Err(_) => Err(silent()),
+        }
+    }
+}
+
+/// A look at a file that is under way.
+struct Look {
+    file: PathBuf,
+    looks: Arc<Mutex<HashMap<PathBuf, usize>>>,
+}
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(under_way) = looks.get_mut(&self.file) {
+            *under_way -= 1;
+            if *under_way == 0 {
+                looks.remove(&self.file);
+            }
         }
     }
 }
