@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::outcome::{Failure, Probed};
 use super::target::{Stream, Target};
 use super::tls::{self, Offer, Tls};
-use super::url::Url;
+use super::url::{Url, shown};
 use super::wire::{self, Once};
 use super::{Stage, kept};
 use crate::settings::{Kind, Section, Setting, Size, Span, Value};
@@ -243,7 +243,8 @@ impl Config {
     async fn judge(&self, answer: Response<hyper::body::Incoming>, stage: &Stage) -> Probed {
         let status = answer.status();
         let to = answer.headers().get(LOCATION).filter(|_| status.is_redirection());
-        let to = to.map(|to| format!(", to {}", kept(&String::from_utf8_lossy(to.as_bytes())))).unwrap_or_default();
+        let to =
+            to.map(|to| format!(", to {}", kept(&shown(&String::from_utf8_lossy(to.as_bytes()))))).unwrap_or_default();
         if !self.status.0.iter().any(|good| good.contains(&status.as_u16())) {
             return Err(format!("it answers {status}{to}").into());
         }

@@ -80,6 +80,8 @@ enum Trust {
 /// What was read of the files; none where it cannot be used, and why.
 struct Loaded {
     stamps: Vec<Option<Stamp>>,
+    /// The files that were not taken, and told of.
+    refused: Option<Vec<Option<Stamp>>>,
     config: Result<Arc<ClientConfig>, String>,
 }
 
@@ -140,7 +142,7 @@ impl Tls {
             }
         };
         let settings = Settings { trust, server_name, identity, offer };
-        let loaded = Loaded { stamps: settings.stamps(), config: settings.load() };
+        let loaded = Loaded { stamps: settings.stamps(), refused: None, config: settings.load() };
         if let Err(why) = &loaded.config
             && settings.files().next().is_some()
         {
@@ -171,12 +173,14 @@ impl Tls {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         // Two or three calls to stat, of files that are in memory.
         let stamps = self.settings.stamps();
-        if stamps != loaded.stamps {
-            loaded.stamps = stamps;
+        if stamps != loaded.stamps || loaded.config.is_err() {
             match self.settings.load() {
-                Ok(config) => loaded.config = Ok(config),
+                Ok(config) => (loaded.config, loaded.stamps, loaded.refused) = (Ok(config), stamps, None),
+                // Told once; tried again at each look, as the fault may be this process's own.
+                Err(_) if loaded.config.is_ok() && loaded.refused.as_ref() == Some(&stamps) => {}
                 Err(why) if loaded.config.is_ok() => {
                     warn!(why, "a check's certificates are not taken; those before are");
+                    loaded.refused = Some(stamps);
                 }
                 Err(why) => loaded.config = Err(why),
             }
@@ -202,10 +206,15 @@ impl Settings {
 
     fn load(&self) -> Result<Arc<ClientConfig>, String> {
         // The system's certificates are a hundred and more, and the same for each of a thousand checks.
-        static SYSTEMS: OnceLock<Result<Arc<RootCertStore>, String>> = OnceLock::new();
+        // One that could not be read is tried again.
+        static SYSTEMS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
         let builder = builder()?;
         let builder = match &self.trust {
-            Trust::System => builder.with_root_certificates(SYSTEMS.get_or_init(systems).clone()?),
+            Trust::System => {
+                let known = SYSTEMS.get().map(Arc::clone);
+                let roots = known.map_or_else(systems, Ok)?;
+                builder.with_root_certificates(Arc::clone(SYSTEMS.get_or_init(|| roots)))
+            }
             Trust::File(path) => {
                 let roots = read(path).and_then(|pem| roots(&pem).map_err(|why| format!("{}: {why}", path.display())));
                 builder.with_root_certificates(roots?)

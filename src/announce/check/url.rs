@@ -92,20 +92,34 @@ impl std::fmt::Display for Url {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let scheme = self.uri.scheme_str().unwrap_or_default();
         let place = self.uri.authority().map_or("", Authority::as_str);
-        let (path, query) = (self.uri.path(), self.uri.path_and_query().and_then(PathAndQuery::query));
-        write!(f, "{scheme}://{place}{path}")?;
-        for (at, parameter) in query.into_iter().flat_map(|query| query.split('&')).enumerate() {
-            f.write_str(if at == 0 { "?" } else { "&" })?;
-            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-            let lower = name.to_ascii_lowercase();
-            if SECRET.iter().any(|word| lower.contains(word)) && !value.is_empty() {
-                write!(f, "{name}={HIDDEN}")?;
-            } else {
-                f.write_str(parameter)?;
-            }
-        }
-        Ok(())
+        let path = self.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        f.write_str(&shown(&format!("{scheme}://{place}{path}")))
     }
+}
+
+/// A URL, or a reference to one, as it may be shown: without credentials and without what looks like a secret in its
+/// query.
+pub(super) fn shown(text: &str) -> String {
+    let (place, query) = text.split_once('?').map_or((text, None), |(place, query)| (place, Some(query)));
+    let start = place.find("//").map_or(0, |slashes| slashes + 2);
+    let end = place[start..].find('/').map_or(place.len(), |slash| start + slash);
+    let mut shown = match place[start..end].rfind('@').filter(|_| start > 0) {
+        Some(at) => format!("{}{}", &place[..start], &place[start + at + 1..]),
+        None => place.to_owned(),
+    };
+    for (at, parameter) in query.into_iter().flat_map(|query| query.split('&')).enumerate() {
+        shown.push(if at == 0 { '?' } else { '&' });
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        let lower = name.to_ascii_lowercase();
+        if SECRET.iter().any(|word| lower.contains(word)) && !value.is_empty() {
+            shown.push_str(name);
+            shown.push('=');
+            shown.push_str(HIDDEN);
+        } else {
+            shown.push_str(parameter);
+        }
+    }
+    shown
 }
 
 /// A host without the brackets of an IPv6 address.
@@ -142,5 +156,14 @@ mod tests {
         assert_eq!(shown("http://h/?access_token=abc&x=1&apikey"), "http://h/?access_token=***&x=1&apikey");
         assert_eq!(shown("http://h/p?Password=a%26b&PWD=c"), "http://h/p?Password=***&PWD=***");
         assert_eq!(shown("http://h"), "http://h/");
+        for (told, expected) in [
+            ("http://u:pw@h/?token=x&y=1", "http://h/?token=***&y=1"),
+            ("//u:pw@h?sig=x", "//h?sig=***"),
+            ("/login?next=/a@b", "/login?next=/a@b"),
+            ("a@b", "a@b"),
+            ("", ""),
+        ] {
+            assert_eq!(super::shown(told), expected);
+        }
     }
 }

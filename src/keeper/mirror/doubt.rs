@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 #[cfg(test)]
 use super::Sabotage;
 use super::{Mirror, Phase};
+use crate::keeper::Error;
 use crate::keeper::session::Reply;
 use crate::keeper::tree::{Known, Tree};
 
@@ -75,7 +76,11 @@ impl Doubt {
 impl Mirror {
     /// Judges what a scan has read. Where the ensemble is older than it was, nothing of it is shown yet.
     pub(super) fn is_doubtful(&mut self, now: Instant, tree: &Tree) -> bool {
-        let is_comparable = self.doubt.is_whole && tree.refused().next().is_none() && !self.stages_refusals();
+        // Of data that are too large the stat is known.
+        let has_stat = |error: &Error| matches!(error, Error::TooMuchData { .. });
+        let is_comparable = self.doubt.is_whole
+            && tree.refused().all(|(_, refusal)| has_stat(&refusal.error))
+            && !self.stages_refusals();
         let is_old = self.doubt.went_back || (is_comparable && self.doubt.seen < tree.zxid());
         #[cfg(test)]
         let is_old = is_old && self.sabotage != Some(Sabotage::BelieveOld);

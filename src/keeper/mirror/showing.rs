@@ -6,8 +6,8 @@ use std::time::Instant;
 #[cfg(test)]
 use super::Sabotage;
 use super::{Action, Mirror};
-use crate::keeper::Path;
 use crate::keeper::tree::{Entry, Tree};
+use crate::keeper::{Error, Path};
 
 impl Mirror {
     /// Takes in a znode that was read in a scan. Where nothing was shown yet it goes into the tree at once; otherwise what
@@ -27,7 +27,8 @@ impl Mirror {
 
     /// Whether the scan found something that the server refuses to show.
     pub(super) fn stages_refusals(&self) -> bool {
-        self.staged.values().any(|entry| matches!(entry, Some(Entry::Unreadable(_))))
+        let is_refused = |error: &Error| !matches!(error, Error::TooMuchData { .. });
+        self.staged.values().any(|entry| matches!(entry, Some(Entry::Unreadable(error)) if is_refused(error)))
     }
 
     /// Whether the scan has met `path`.
