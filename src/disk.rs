@@ -39,7 +39,7 @@ pub fn read_text(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// Whether an error says that the disk is away, and nothing about the file.
+/// Returns whether an error says that the disk is away, and nothing about the file.
 pub fn is_away(error: &io::Error) -> bool {
     use ErrorKind::{
         ConnectionAborted, HostUnreachable, NetworkDown, NetworkUnreachable, NotConnected, StaleNetworkFileHandle,

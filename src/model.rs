@@ -53,12 +53,12 @@ pub struct Drain {
 }
 
 impl Drain {
-    /// Whether it has not ended at `now`, in seconds since 1970.
+    /// Returns whether it has not ended at `now`, in seconds since 1970.
     pub fn holds(&self, now: u64) -> bool {
         self.until.is_none_or(|until| now < until)
     }
 
-    /// Whether it is about `instance`, among others or alone.
+    /// Returns whether it is about `instance`, among others or alone.
     pub fn covers(&self, instance: &Instance) -> bool {
         self.instance.as_ref().is_none_or(|endpoint| endpoint.is_same(&instance.endpoint))
     }
@@ -120,7 +120,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Whether it is the same place: host names are the same in any case.
+    /// Returns whether it is the same place: host names are the same in any case.
     pub fn is_same(&self, other: &Self) -> bool {
         let is_same_host = match (&self.host, &other.host) {
             (Host::Name(one), Host::Name(other)) => one.eq_ignore_ascii_case(other),

@@ -139,7 +139,7 @@ pub(super) fn may_change(peer: Option<Peer>, headers: &HeaderMap) -> Result<(), 
     }
 }
 
-/// Whether `host`, with or without a port, is a name for this host alone.
+/// Returns whether `host`, with or without a port, is a name for this host alone.
 fn is_loopback(host: &str) -> bool {
     if let Ok(address) = host.parse::<SocketAddr>() {
         return address.ip().to_canonical().is_loopback();

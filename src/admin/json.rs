@@ -187,7 +187,7 @@ impl<'a> Guard<'a> {
 struct CacheFile<'a> {
     /// Unix time at which what it holds was true.
     saved_at: Option<f64>,
-    /// Whether something was published that it does not have yet.
+    /// True if something was published that it does not have yet.
     behind: bool,
     bytes: u64,
     saves: u64,

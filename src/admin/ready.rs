@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct Question {
     /// One zone's origin; all zones without.
     zone: Option<String>,
-    /// Whether stale answers are not enough.
+    /// True if stale answers are not enough.
     fresh: bool,
 }
 
@@ -33,7 +33,7 @@ impl Question {
     }
 }
 
-/// Whether everything that is asked about is ready.
+/// Returns whether everything that is asked about is ready.
 pub(super) fn is_ready(snapshot: &Snapshot) -> bool {
     snapshot.zones.iter().all(|zone| reason(snapshot, zone, false).is_none())
 }

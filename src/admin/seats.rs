@@ -40,7 +40,7 @@ impl Seats {
         self.0.len()
     }
 
-    /// Whether one of them has no request.
+    /// Returns whether one of them has no request.
     pub(super) fn has_idle(&self) -> bool {
         self.0.iter().any(|seat| seat.usage.is_idle())
     }

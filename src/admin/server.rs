@@ -114,7 +114,7 @@ pub(super) async fn serve(
     Ok(())
 }
 
-/// Whether `accept` fails for a reason that does not pass: the socket does not listen.
+/// Returns whether `accept` fails for a reason that does not pass: the socket does not listen.
 fn is_fatal(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
 }

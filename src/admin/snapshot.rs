@@ -59,7 +59,7 @@ pub(super) struct Registry {
     pub(super) age: Option<Duration>,
     /// Origins of the zones that are filled from it.
     pub(super) zones: Vec<String>,
-    /// Whether it was read completely once, and its zones filled.
+    /// True if it was read completely once, and its zones filled.
     pub(super) synced: bool,
     /// What the guard holds back, and how long it will still; none without a guard.
     pub(super) guard: Option<(guard::Report, Duration)>,
@@ -210,7 +210,7 @@ impl Snapshot {
 }
 
 impl Registry {
-    /// Whether what is served of it may be out of date.
+    /// Returns whether what is served of it may be out of date.
     pub(super) fn is_stale(&self) -> bool {
         self.age.is_some() && self.report.phase != Phase::Live
     }

@@ -90,9 +90,9 @@ impl Setting for Exclusion {
 /// Which of a host's addresses are meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
-    /// Whether IPv4 addresses are.
+    /// True if IPv4 addresses are.
     pub ipv4: bool,
-    /// Whether IPv6 addresses are; link-local ones never, as they mean nothing elsewhere.
+    /// True if IPv6 addresses are; link-local ones never, as they mean nothing elsewhere.
     pub ipv6: bool,
     /// Only those on this interface.
     pub interface: Option<String>,
@@ -235,7 +235,7 @@ impl Network {
         (bits <= if address.is_ipv4() { 32 } else { 128 }).then_some(Self { address, bits })
     }
 
-    /// Whether `address` is in it.
+    /// Returns whether `address` is in it.
     pub fn contains(&self, address: IpAddr) -> bool {
         // IPv4 and IPv6 bits at the top of one number.
         let number = |address: IpAddr| match address {
@@ -255,7 +255,7 @@ impl Setting for Network {
     }
 }
 
-/// Whether this host has the address now, loopback ones included.
+/// Returns whether this host has the address now, loopback ones included.
 pub fn is_own(address: IpAddr) -> bool {
     address.is_loopback() || all().is_ok_and(|all| all.iter().any(|own| own.address == address))
 }

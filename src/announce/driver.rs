@@ -140,11 +140,11 @@ struct Driver<E: Ensemble> {
     own: Option<Vec<Own>>,
     /// The same over short absences.
     lasting: Lasting,
-    /// Whether everything is being taken out for good.
+    /// True if everything is being taken out for good.
     is_stopping: bool,
     /// The outage, as far as it was logged.
     outage: Outage,
-    /// Whether the registry's root was seen to since the start.
+    /// True if the registry's root was seen to since the start.
     root_is_made: bool,
     checks: Checks,
 }

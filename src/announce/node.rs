@@ -46,24 +46,24 @@ pub(super) struct Node {
     pub(super) doing: Option<Doing>,
     /// When to inspect it next; none while something is being done, or without a session.
     pub(super) due: Option<Instant>,
-    /// Whether its watch is armed on the present connection.
+    /// True if its watch is armed on the present connection.
     pub(super) armed: bool,
-    /// Whether this process has owned the znode.
+    /// True if this process has owned the znode.
     held: bool,
     /// Whether the service is registered, by this process or the one before it, and nothing has spoken against it since:
     /// then checks that have no verdict yet change nothing.
     kept: bool,
-    /// Whether a check has said that the service is ill, and none that it is well since.
+    /// True if a check has said that the service is ill, and none that it is well since.
     condemned: bool,
     /// The withdrawal under way for as long as it is held.
     withdrawal: Withdrawal,
     /// Why it is registered next.
     because: &'static str,
-    /// Whether it may have been created since it was last read.
+    /// True if it may have been created since it was last read.
     created: bool,
     /// Why it was last written.
     purpose: Purpose,
-    /// Whether its parents were made since it was last well.
+    /// True if its parents were made since it was last well.
     parents_made: bool,
     /// No write before this.
     not_before: Option<Instant>,
@@ -152,7 +152,7 @@ pub(super) struct Situation<'s> {
     pub(super) past: &'s [i64],
     /// This host.
     pub(super) here: &'s Here,
-    /// Whether the server can watch.
+    /// True if the server can watch.
     pub(super) watchable: bool,
     /// Chance, in 0..=1.
     pub(super) chance: f64,
@@ -234,7 +234,7 @@ impl Node {
         self.hold.as_ref().filter(|hold| !(self.kept && **hold == Hold::Unchecked))
     }
 
-    /// Whether our session may own the znode, as far as is known.
+    /// Returns whether our session may own the znode, as far as is known.
     pub(super) fn may_be_there(&self) -> bool {
         self.owner.is_some() || self.created
     }

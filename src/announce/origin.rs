@@ -40,7 +40,7 @@ impl Here {
         Self { origin: Origin { boot_id, addresses }, booted }
     }
 
-    /// Whether a registration with our instance id was written by this host: in this boot or an earlier one.
+    /// Returns whether a registration with our instance id was written by this host: in this boot or an earlier one.
     ///
     /// | boot id | addresses | whose |
     /// | --- | --- | --- |
@@ -63,7 +63,7 @@ impl Here {
         !theirs.addresses.is_empty() && theirs.addresses == ours.addresses && !self.is_since_boot(written)
     }
 
-    /// Whether something was surely written after this host was booted.
+    /// Returns whether something was surely written after this host was booted.
     fn is_since_boot(&self, written: i64) -> bool {
         let written = u64::try_from(written).ok().filter(|written| *written > 0);
         let written = written.and_then(|written| UNIX_EPOCH.checked_add(Duration::from_millis(written)));

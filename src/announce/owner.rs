@@ -29,7 +29,7 @@ pub(super) struct Us<'p> {
     pub(super) session: i64,
     /// The sessions that this process had before.
     pub(super) past: &'p [i64],
-    /// Whether this process has owned the znode.
+    /// True if this process has owned the znode.
     pub(super) held: bool,
     /// Our identity for the znode.
     pub(super) instance_id: &'p str,

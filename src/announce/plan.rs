@@ -62,7 +62,7 @@ pub enum Input {
     Inspected {
         /// Its path.
         path: Path,
-        /// Whether a watch armed on the present connection has been there since before the reading.
+        /// True if a watch armed on the present connection has been there since before the reading.
         armed: bool,
         /// What is there.
         found: Result<Znode, Error>,
@@ -99,7 +99,7 @@ pub enum Action {
     Inspect {
         /// Its path.
         path: Path,
-        /// Whether to arm a watch first.
+        /// True if to arm a watch first.
         arm: bool,
     },
     /// Create the persistent znodes above it that are missing.

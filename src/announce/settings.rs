@@ -15,7 +15,7 @@ pub struct Settings {
     pub acl: Access,
     /// The same of the znodes above them that are missing.
     pub parent_acl: Access,
-    /// Whether nothing is written at all.
+    /// True if nothing is written at all.
     pub readonly: bool,
     /// How long DNS goes on at the end, after everything was taken out.
     pub drain: Duration,

@@ -64,7 +64,7 @@ pub struct CheckStatus {
     pub check: String,
     /// What its results add up to.
     pub state: health::State,
-    /// Whether it goes up and down so often that rising takes longer.
+    /// True if it goes up and down so often that rising takes longer.
     pub is_flapping: bool,
     /// Since when the state is what it is.
     pub since: Instant,
@@ -152,7 +152,7 @@ pub struct SessionStatus {
     pub id: i64,
     /// How long registrations outlive its connection.
     pub timeout: Duration,
-    /// Whether it is connected; if not, the registrations are there until the timeout.
+    /// True if it is connected; if not, the registrations are there until the timeout.
     pub connected: bool,
 }
 

@@ -52,7 +52,7 @@ pub struct Writer {
     pub access: Access,
     /// The same of missing znodes above them.
     pub parent_access: Access,
-    /// Whether nothing is to be written, ever.
+    /// True if nothing is to be written, ever.
     pub readonly: bool,
 }
 

@@ -55,7 +55,7 @@ impl<W: Watch> Watches<W> {
         }
     }
 
-    /// Whether a watch on `path` was armed on the present connection.
+    /// Returns whether a watch on `path` was armed on the present connection.
     pub(super) fn is_armed(&self, path: &Path) -> bool {
         self.by_path.get(path).is_some_and(|(known, _)| known.connection == self.connection)
     }

@@ -17,7 +17,7 @@ use crate::zone::writer::delegations::Child;
 /// How often it is looked whether the name servers of a zone have changed.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Whether the zone at `upper` delegates to the one at `lower`, which is below it.
+/// Returns whether the zone at `upper` delegates to the one at `lower`, which is below it.
 fn delegates(allowed: &Allowed, upper: &Name, lower: &Name) -> bool {
     !allowed.is_nobody(upper) && allowed.covers(lower, upper)
 }
@@ -69,7 +69,7 @@ fn is_below(lower: &ZoneOf, upper: &ZoneOf) -> bool {
     lower.origin != upper.origin && lower.origin.is_at_or_below(&upper.origin)
 }
 
-/// Whether a service has the same name in both: nothing is lost where the upper zone does not show it.
+/// Returns whether a service has the same name in both: nothing is lost where the upper zone does not show it.
 fn shows_alike(upper: &ZoneOf, lower: &ZoneOf) -> bool {
     let part = target::below(&lower.under, &upper.under);
     let name = part.and_then(|path| build::owner(&upper.origin, path).ok());

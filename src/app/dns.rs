@@ -32,7 +32,7 @@ pub(super) struct Dns {
     pub(super) front: Arc<Front>,
     /// Who answers what is outside the zones.
     pub(super) forwarder: Arc<Forwarder>,
-    /// Whether serials are kept, which only a start can change.
+    /// True if serials are kept, which only a start can change.
     keeps_serials: bool,
     /// Who is told of changes.
     told: watch::Sender<Vec<Told>>,

@@ -33,7 +33,7 @@ pub(super) struct ZoneFile {
     path: PathBuf,
     origin: Name,
     writer: SharedWriter,
-    /// Whether the zone is this file and nothing else: then it is unknown until the file was read.
+    /// True if the zone is this file and nothing else: then it is unknown until the file was read.
     is_all: bool,
     status: Status,
     /// Every file that was looked for at the last reading, and how it was then.
@@ -271,7 +271,7 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    /// Whether the file may have changed after `moment`.
+    /// Returns whether the file may have changed after `moment`.
     pub(crate) fn is_after(&self, moment: SystemTime) -> bool {
         // The kernel's clock for files moves in steps of some milliseconds.
         const STEP: Duration = Duration::from_millis(20);

@@ -35,7 +35,7 @@ pub struct Sockets {
 }
 
 impl Sockets {
-    /// Whether there are any: this image goes on where another ended.
+    /// Returns whether there are any: this image goes on where another ended.
     pub fn are_there(&self) -> bool {
         self.admin.is_some() || !self.dns.udp.is_empty()
     }

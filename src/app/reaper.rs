@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How long one's own parent may take.
 const OURS: Duration = Duration::from_secs(2);
 
-/// Whether orphans become children of this process.
+/// Returns whether orphans become children of this process.
 pub(super) fn is_heir() -> bool {
     getpid().is_init() || matches!(child_subreaper(), Ok(Some(_)))
 }

@@ -54,7 +54,7 @@ impl Server {
         self.ask("POST", path)
     }
 
-    /// Whether the server takes connections.
+    /// Returns whether the server takes connections.
     pub(super) fn is_there(&self) -> bool {
         self.address().is_ok_and(|address| TcpStream::connect_timeout(&address, Duration::from_secs(5)).is_ok())
     }

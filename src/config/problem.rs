@@ -154,7 +154,7 @@ impl Report {
         self.items.push(Item { path: source.path.clone(), place, severity, message: message.to_owned(), help });
     }
 
-    /// Whether it says nothing.
+    /// Returns whether it says nothing.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }

@@ -14,7 +14,7 @@ use crate::zone::records::address::is_reverse;
 /// The registries by their names, whether or not their tables are good: a mistake in one is told once, in its table.
 pub(super) struct Registries<'a> {
     names: Vec<&'a str>,
-    /// Whether the configuration says that there is none. No names alone can also come of a mistake, told elsewhere.
+    /// True if the configuration says that there is none. No names alone can also come of a mistake, told elsewhere.
     none: bool,
     problems: &'a Problems,
 }

@@ -41,7 +41,7 @@ fn the_template_says_the_defaults() {
     assert_eq!(template.announce, announce::Config::default());
 }
 
-/// Whether a line, freed of its comment sign, sets a key or begins a table.
+/// Returns whether a line, freed of its comment sign, sets a key or begins a table.
 fn is_setting(said: &str) -> bool {
     let is_key = |key: &str| !key.is_empty() && key.bytes().all(|b| b.is_ascii_lowercase() || b"_.".contains(&b));
     said.starts_with('[') || said.split_once(" = ").is_some_and(|(key, _)| is_key(key))

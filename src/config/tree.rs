@@ -97,7 +97,7 @@ fn fault(text: &str, file: u32, error: &toml::de::Error) -> Fault {
     }
 }
 
-/// Whether the parser's words are about something that may go on over several lines, and has no end.
+/// Returns whether the parser's words are about something that may go on over several lines, and has no end.
 fn goes_on(message: &str) -> bool {
     message.contains("unclosed") || message.contains("multi-line")
 }
@@ -125,7 +125,7 @@ fn line_start(text: &str, byte: usize) -> usize {
     text.get(..byte).unwrap_or(text).rfind('\n').map_or(0, |end| end + 1)
 }
 
-/// Whether a table's header stands in the line that begins at `line`.
+/// Returns whether a table's header stands in the line that begins at `line`.
 fn is_header(text: &str, line: usize) -> bool {
     text.get(line..).unwrap_or_default().trim_start().starts_with('[')
 }

@@ -88,7 +88,7 @@ const NEAR: [&str; 8] =
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Networks {
     table: Table<bool>,
-    /// Whether every address may: known beforehand, since each query asks.
+    /// True if every address may: known beforehand, since each query asks.
     is_everybody: bool,
 }
 
@@ -99,7 +99,7 @@ impl Networks {
         Self { table: Table::new(rows), is_everybody }
     }
 
-    /// Whether every address may.
+    /// Returns whether every address may.
     pub fn is_everybody(&self) -> bool {
         self.is_everybody
     }
@@ -133,7 +133,7 @@ impl Networks {
         Ok(Self::new(rows))
     }
 
-    /// Whether the longest network that has `address` is one that may. In none: no.
+    /// Returns whether the longest network that has `address` is one that may. In none: no.
     #[inline]
     pub fn decide(&self, address: &IpAddr) -> bool {
         self.is_everybody || self.look_up(address)
@@ -186,12 +186,12 @@ impl Transfers {
         Ok(Self(Table::new(rows)))
     }
 
-    /// Whether anybody may at all.
+    /// Returns whether anybody may at all.
     pub fn is_nobody(&self) -> bool {
         self.0.0.iter().all(|(_, demand)| *demand == Demand::Impossible)
     }
 
-    /// Whether everybody whom `other` allows is allowed here, too, with what is asked for there.
+    /// Returns whether everybody whom `other` allows is allowed here, too, with what is asked for there.
     pub fn covers(&self, other: &Self) -> bool {
         let networks = self.0.0.iter().chain(&other.0.0).map(|(network, _)| network);
         networks.copied().all(|network| match (other.0.of(network), self.0.of(network)) {
@@ -201,7 +201,7 @@ impl Transfers {
         })
     }
 
-    /// Whether a request from `address`, signed with `key` (and found good) or unsigned, may.
+    /// Returns whether a request from `address`, signed with `key` (and found good) or unsigned, may.
     pub fn decide(&self, address: IpAddr, key: Option<&Name>) -> bool {
         match self.0.find(address) {
             Some(Demand::Nothing) => true,

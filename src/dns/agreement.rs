@@ -233,7 +233,7 @@ fn set(records: &[ProtoRecord]) -> Vec<String> {
     set
 }
 
-/// Whether every record of one section is in another.
+/// Returns whether every record of one section is in another.
 fn is_part(part: &[ProtoRecord], whole: &[ProtoRecord]) -> bool {
     let whole = set(whole);
     set(part).iter().all(|record| whole.contains(record))

@@ -275,7 +275,7 @@ fn add_servers<'t>(answer: &mut Answer<'t>, zone: &Zone, data: &'t Data) {
     }
 }
 
-/// Whether the DNAME of `entry` is in the answer already.
+/// Returns whether the DNAME of `entry` is in the answer already.
 fn is_used(answer: &Answer<'_>, entry: &Packed) -> bool {
     let is_owner = |owner: &Owner| matches!(owner, Owner::Name(name) if name.wire() == entry.name());
     answer.answers.iter().any(|rr| rr.rtype == rtype::DNAME && is_owner(&rr.owner))

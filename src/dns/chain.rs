@@ -133,7 +133,7 @@ impl Chain {
         }
     }
 
-    /// Whether a name was not met yet, and there may be more of them.
+    /// Returns whether a name was not met yet, and there may be more of them.
     fn is_new(&mut self, name: &Name) -> bool {
         self.seen.len() < 2 * MAX_PARTS && self.seen.insert(name.folded())
     }

@@ -19,7 +19,7 @@ use crate::zone::name::Name;
 pub struct Config {
     /// The addresses to answer on, UDP and TCP.
     pub listen: Vec<SocketAddr>,
-    /// Whether to listen on addresses that no interface has yet.
+    /// True if to listen on addresses that no interface has yet.
     pub freebind: bool,
     /// UDP threads for each address; 0 for as many as there are cores.
     pub threads: usize,
@@ -39,7 +39,7 @@ pub struct Config {
     pub max_answers: usize,
     /// This server's name for those who ask for it; empty for none, [`HOSTNAME`](super::identity::HOSTNAME) for the host's.
     pub nsid: String,
-    /// Whether questions of class CH about this server are answered.
+    /// True if questions of class CH about this server are answered.
     pub identity: bool,
     /// Who answers what is outside the zones; nobody where it is empty.
     pub forward: Vec<Source>,

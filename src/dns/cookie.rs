@@ -132,7 +132,7 @@ impl Secrets {
         Self { current: fresh, accepted: vec![self.current] }
     }
 
-    /// Whether a client shows a good cookie, and the one to give it.
+    /// Returns whether a client shows a good cookie, and the one to give it.
     pub fn judge(&self, presented: Presented, address: IpAddr, now: u64) -> (bool, ServerCookie) {
         let Presented { client, server, .. } = presented;
         // Serial number arithmetic (RFC 9018 §4.3): in 2106 the time begins anew.

@@ -67,9 +67,9 @@ pub struct Loaded<'z> {
 pub struct State {
     table: View,
     freshness: Freshness,
-    /// Whether some names are stale where the zone is not.
+    /// True if some names are stale where the zone is not.
     is_partly_stale: bool,
-    /// Whether positive answers leave out the zone's NS records.
+    /// True if positive answers leave out the zone's NS records.
     is_minimal: bool,
     order: Order,
     /// Whether what is held at a name is the answer, and nothing else is to be said: it is fresh. What lies at or below a cut
@@ -190,9 +190,9 @@ pub enum Built {
         length: u16,
         /// Its code.
         rcode: Rcode,
-        /// Whether TC is set.
+        /// True if TC is set.
         truncated: bool,
-        /// Whether it has an extended error.
+        /// True if it has an extended error.
         extended: bool,
     },
     /// A response of this length that is cut, since its network got too many.
@@ -339,7 +339,7 @@ fn write_nothing(state: &State, asked: &Asked<'_>, options: &[u8], out: &mut [u8
     }
 }
 
-/// Whether a name may be the zone file's, and answered whatever is not known of a registry.
+/// Returns whether a name may be the zone file's, and answered whatever is not known of a registry.
 fn is_fixed(zone: &Zone, name: &[u8]) -> bool {
     zone.fixed().is_some_and(|fixed| {
         let names = fixed.load();

@@ -136,7 +136,7 @@ impl Front {
         Admitted::Pass(request.bare(), signer, tail)
     }
 
-    /// Whether a request is for a name in a zone that its sender may transfer.
+    /// Returns whether a request is for a name in a zone that its sender may transfer.
     fn may_transfer_of(&self, request: &Request<'_>, policy: &Policy, peer: IpAddr, key: Option<&Name>) -> bool {
         let zone = self.zones.find(request.question.name.folded().wire());
         zone.is_some_and(|zone| policy.allow_transfer.decide(zone.origin(), peer, key))

@@ -91,7 +91,7 @@ impl Key {
         }
     }
 
-    /// Whether `claimed` is the MAC of these pieces; takes the same time wherever it differs.
+    /// Returns whether `claimed` is the MAC of these pieces; takes the same time wherever it differs.
     pub fn verify(&self, pieces: &[&[u8]], claimed: &[u8]) -> bool {
         let mac = self.mac(pieces);
         mac.len() == claimed.len() && mac.iter().zip(claimed).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0

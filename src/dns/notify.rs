@@ -90,7 +90,7 @@ impl Plan {
         }
     }
 
-    /// Whether there is nobody to be told.
+    /// Returns whether there is nobody to be told.
     pub fn is_empty(&self) -> bool {
         self.tellings.is_empty()
     }

@@ -21,9 +21,9 @@ pub const MAX_NSID: usize = 128;
 pub struct Options {
     /// The cookie.
     pub cookie: Option<Presented>,
-    /// Whether the server's name is wanted.
+    /// True if the server's name is wanted.
     pub nsid: bool,
-    /// Whether the client wants to know how long its connection may idle.
+    /// True if the client wants to know how long its connection may idle.
     pub keepalive: bool,
 }
 
@@ -35,12 +35,12 @@ pub struct Presented {
     /// The server's part, if it is as long as those that are made here. One of another length is well-formed (RFC 7873
     /// §4) and not ours: like none.
     pub server: Option<[u8; 16]>,
-    /// Whether there is a server's part at all.
+    /// True if there is a server's part at all.
     pub has_server: bool,
 }
 
 impl Options {
-    /// Whether any of them wants something back.
+    /// Returns whether any of them wants something back.
     #[inline]
     pub fn asks(&self) -> bool {
         self.cookie.is_some() || self.nsid || self.keepalive

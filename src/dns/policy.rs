@@ -33,7 +33,7 @@ pub struct Policy {
     pub cookies: Mode,
     /// What they are made with.
     pub secrets: Arc<Secrets>,
-    /// Whether they are random, and changed from time to time.
+    /// True if they are random, and changed from time to time.
     pub is_random: bool,
     /// Addresses in an answer to a question for them; none for all.
     pub max_answers: Option<NonZeroUsize>,
@@ -52,7 +52,7 @@ pub struct Policy {
 pub struct Judgement {
     /// What becomes of it.
     pub stance: Stance,
-    /// Whether the client is where it says it is: it has a good cookie, or came over TCP.
+    /// True if the client is where it says it is: it has a good cookie, or came over TCP.
     pub is_proven: bool,
 }
 
@@ -119,7 +119,7 @@ impl Policy {
             && self.rate.is_none()
     }
 
-    /// Whether plain queries from `peer` are answered.
+    /// Returns whether plain queries from `peer` are answered.
     pub fn may_query(&self, peer: &IpAddr) -> bool {
         self.allow_query.decide(peer)
     }
@@ -190,7 +190,7 @@ impl Policy {
         is_good
     }
 
-    /// Whether one more response goes to `peer`, who is proven or not, at `now`.
+    /// Returns whether one more response goes to `peer`, who is proven or not, at `now`.
     pub fn bound(&self, peer: &IpAddr, is_proven: bool, now: Duration) -> Fate {
         match &self.rate {
             Some(rate) if !is_proven => rate.judge(*peer, now),

@@ -142,7 +142,7 @@ impl<'m> Request<'m> {
         self.message[2] >> 3 & 0x0f
     }
 
-    /// Whether this asks for a zone transfer.
+    /// Returns whether this asks for a zone transfer.
     pub fn is_transfer(&self) -> bool {
         self.opcode() == 0 && matches!(self.question.rtype, rtype::AXFR | rtype::IXFR)
     }

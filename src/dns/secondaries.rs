@@ -81,17 +81,17 @@ impl Allowed {
         self.of_zones.get(origin).unwrap_or(&self.by_default)
     }
 
-    /// Whether a request from `address`, signed with `key` (and found good) or unsigned, may transfer the zone.
+    /// Returns whether a request from `address`, signed with `key` (and found good) or unsigned, may transfer the zone.
     pub fn decide(&self, origin: &Name, address: IpAddr, key: Option<&Name>) -> bool {
         self.of(origin).decide(address, key)
     }
 
-    /// Whether everybody who may transfer the zone at `other` may transfer the one at `origin`, too.
+    /// Returns whether everybody who may transfer the zone at `other` may transfer the one at `origin`, too.
     pub fn covers(&self, origin: &Name, other: &Name) -> bool {
         self.of(origin).covers(self.of(other))
     }
 
-    /// Whether nobody may transfer the zone.
+    /// Returns whether nobody may transfer the zone.
     pub fn is_nobody(&self, origin: &Name) -> bool {
         self.of(origin).is_nobody()
     }

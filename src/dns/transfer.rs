@@ -198,7 +198,7 @@ fn incremental(zone: &Zone, from: u32, is_udp: bool) -> Result<(Kind, u32, Recor
     }
 }
 
-/// Whether the zone itself is the shorter answer. Counted only where the number of names makes it possible.
+/// Returns whether the zone itself is the shorter answer. Counted only where the number of names makes it possible.
 fn is_longer_than_zone(zone: &Zone, difference: &Difference, names: usize) -> bool {
     let changes = difference.removed.len() + difference.added.len();
     let transferred = zone.transferred();

@@ -66,7 +66,7 @@ pub fn moment(seconds: u64) -> String {
     humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds.min(LAST))).to_string()
 }
 
-/// Whether the flag is that of exactly this instance, or of the whole service.
+/// Returns whether the flag is that of exactly this instance, or of the whole service.
 fn is_of(flag: &Drain, instance: Option<&Endpoint>) -> bool {
     match (&flag.instance, instance) {
         (Some(one), Some(other)) => one.is_same(other),

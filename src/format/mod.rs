@@ -299,7 +299,7 @@ impl Config {
     }
 }
 
-/// Whether data can be read, whatever they say.
+/// Returns whether data can be read, whatever they say.
 ///
 /// # Errors
 /// Why they cannot.

@@ -11,7 +11,7 @@ use crate::model::{Endpoint, Host};
 /// Length of a domain name in text (RFC 1035 §2.3.4: 255 bytes in wire form).
 const LONGEST_HOST: usize = 253;
 
-/// Whether an element looks like `host:port`, good or not: something, a colon, digits.
+/// Returns whether an element looks like `host:port`, good or not: something, a colon, digits.
 pub(super) fn has_shape(element: &str) -> bool {
     element.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && is_number(port))
 }
@@ -92,7 +92,7 @@ fn usable(address: IpAddr) -> Result<Host, Error> {
     Err(Error::Unusable(why))
 }
 
-/// Whether it is `0x` and hexadecimal digits, or nothing more.
+/// Returns whether it is `0x` and hexadecimal digits, or nothing more.
 fn is_hexadecimal(text: &str) -> bool {
     let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
     digits.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))

@@ -235,7 +235,7 @@ fn check_tls(section: &mut Section<'_>, servers: &str, certificates: bool) {
     }
 }
 
-/// Whether this is `host`, `host:port`, `[v6]` or `[v6]:port`, with a scheme or without.
+/// Returns whether this is `host`, `host:port`, `[v6]` or `[v6]:port`, with a scheme or without.
 fn is_server(server: &str) -> bool {
     let server = [ENCRYPTED, PLAIN].iter().find_map(|scheme| server.strip_prefix(scheme)).unwrap_or(server);
     let (good_host, port) = if let Some(rest) = server.strip_prefix('[') {

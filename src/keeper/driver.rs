@@ -43,7 +43,7 @@ pub trait Observer: Send + 'static {
         Vec::new()
     }
 
-    /// Whether what was shown last is too old to be served.
+    /// Returns whether what was shown last is too old to be served.
     fn is_expired(&self) -> bool {
         false
     }

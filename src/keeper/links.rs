@@ -123,12 +123,12 @@ impl Links {
         Self { root, holders: BTreeMap::new(), followed: Followed::default() }
     }
 
-    /// Whether there is none.
+    /// Returns whether there is none.
     pub fn is_empty(&self) -> bool {
         self.holders.is_empty()
     }
 
-    /// Whether nothing is seen through any link.
+    /// Returns whether nothing is seen through any link.
     pub fn lead_nowhere(&self) -> bool {
         self.followed.mounts.is_empty() && self.followed.takers.is_empty()
     }
@@ -143,7 +143,7 @@ impl Links {
         before.as_ref() != self.holders.get(holder.as_str())
     }
 
-    /// Whether a link may lead elsewhere since the znode at `path` came or went, or is known at all.
+    /// Returns whether a link may lead elsewhere since the znode at `path` came or went, or is known at all.
     pub fn may_lead_elsewhere(&self, tree: &Tree, path: &Path) -> bool {
         let there = self.followed.looked_at.get(path.as_str());
         there.is_some_and(|there| *there != tree.get(path.as_str()).is_some())

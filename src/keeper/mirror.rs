@@ -122,7 +122,7 @@ pub struct Mirror {
     line: VecDeque<Box<str>>,
     /// What is left to ask for of a group that is too large for one request.
     pieces: VecDeque<Vec<Read>>,
-    /// Whether a request is answered as of one moment of the server.
+    /// True if a request is answered as of one moment of the server.
     at_once: bool,
     /// How much replies weigh.
     weights: weights::Weights,
@@ -290,17 +290,17 @@ impl Mirror {
         Some(if self.phase == Phase::Live && age < self.limits.probe * 3 { Duration::ZERO } else { age })
     }
 
-    /// Whether the tree holds nothing that is not published.
+    /// Returns whether the tree holds nothing that is not published.
     pub fn is_settled(&self) -> bool {
         self.changed.is_empty()
     }
 
-    /// Whether `epoch` is the one that lasts.
+    /// Returns whether `epoch` is the one that lasts.
     pub fn is_current(&self, epoch: u32) -> bool {
         self.epoch == epoch
     }
 
-    /// Whether the ensemble is not believed, as it is older than what was seen of it.
+    /// Returns whether the ensemble is not believed, as it is older than what was seen of it.
     pub fn is_holding(&self) -> bool {
         self.doubt.since.is_some()
     }

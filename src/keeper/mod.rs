@@ -111,7 +111,7 @@ impl Path {
         }
     }
 
-    /// Whether this is `/`.
+    /// Returns whether this is `/`.
     pub fn is_root(&self) -> bool {
         self.0.len() == 1
     }
@@ -259,7 +259,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether this is an answer about a znode, as against trouble with the connection or the session.
+    /// Returns whether this is an answer about a znode, as against trouble with the connection or the session.
     pub fn is_answer(&self) -> bool {
         !matches!(
             self,
@@ -283,7 +283,7 @@ impl Error {
         }
     }
 
-    /// Whether the session is over, so that only a new connect can help.
+    /// Returns whether the session is over, so that only a new connect can help.
     pub fn is_terminal(&self) -> bool {
         matches!(self, Self::SessionExpired | Self::AuthFailed)
     }

@@ -16,7 +16,7 @@ const CHANGED: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub struct Outage {
     since: Option<Instant>,
-    /// Whether its beginning was told in other words.
+    /// True if its beginning was told in other words.
     is_announced: bool,
     told: Option<(Instant, Error)>,
 }

@@ -76,7 +76,7 @@ pub struct Tree {
     refusals: u64,
     /// When what is in the tree was last exact: the last reading of a znode that is refused from now on.
     exact_at: Option<Instant>,
-    /// Whether the mirrored root was ever seen.
+    /// True if the mirrored root was ever seen.
     root_seen: bool,
     /// The largest zxid seen in the ensemble.
     zxid: i64,
@@ -163,7 +163,7 @@ impl Tree {
         }
     }
 
-    /// Whether the mirrored root was ever seen.
+    /// Returns whether the mirrored root was ever seen.
     pub(super) fn is_root_seen(&self) -> bool {
         self.root_seen
     }
@@ -220,7 +220,7 @@ impl Tree {
         self.refuse(path, refusal);
     }
 
-    /// Whether a znode at `path` would be known if there were one.
+    /// Returns whether a znode at `path` would be known if there were one.
     pub fn covers(&self, path: &Path) -> bool {
         self.covered.iter().any(|root| path.below(root).is_some())
     }
@@ -242,7 +242,7 @@ impl Tree {
         self.nodes.len()
     }
 
-    /// Whether none is known.
+    /// Returns whether none is known.
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
     }
@@ -397,7 +397,7 @@ impl Tree {
         removed.is_some()
     }
 
-    /// Whether `path` is known from the scan of `epoch`.
+    /// Returns whether `path` is known from the scan of `epoch`.
     pub(super) fn met(&self, path: &Path, epoch: u32) -> bool {
         self.nodes.get(path.as_str()).is_some_and(|slot| slot.epoch == epoch)
     }
@@ -428,7 +428,7 @@ pub struct Children<'t> {
 }
 
 impl Children<'_> {
-    /// Whether anything deeper was met so far.
+    /// Returns whether anything deeper was met so far.
     pub fn jumped(&self) -> bool {
         self.jumped
     }

@@ -82,7 +82,7 @@ impl Report {
 pub(super) struct Left {
     pub(super) service: String,
     pub(super) instances: u32,
-    /// Whether its own znode, or anything of it, is still there.
+    /// True if its own znode, or anything of it, is still there.
     pub(super) exists: bool,
 }
 
@@ -209,7 +209,7 @@ impl Guard {
         pass
     }
 
-    /// Whether these losses, with those of late, are of several services and too many.
+    /// Returns whether these losses, with those of late, are of several services and too many.
     fn is_storm(&self, losses: &[(String, u32)]) -> bool {
         let lately = self.lost.iter().map(|(_, service, loss)| (service, *loss));
         let all =
@@ -223,7 +223,7 @@ impl Guard {
         services.len() > 1 && lost * 100 > before * u64::from(self.config.percent)
     }
 
-    /// Whether a service stays as it was.
+    /// Returns whether a service stays as it was.
     pub(super) fn holds(&self, service: &str) -> bool {
         self.alarm.lock().held.contains_key(service)
     }

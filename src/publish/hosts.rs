@@ -42,7 +42,7 @@ struct Wanted {
     due: Option<Instant>,
     /// When addresses were last found.
     answered: Option<Instant>,
-    /// Whether it is a name of this server's own.
+    /// True if it is a name of this server's own.
     is_ours: bool,
 }
 

@@ -82,7 +82,7 @@ impl Layout {
         (!self.is_system(below)).then(|| self.service_at(below))
     }
 
-    /// Whether a path below the root is that of znodes that ZooKeeper keeps for itself: `/zookeeper`.
+    /// Returns whether a path below the root is that of znodes that ZooKeeper keeps for itself: `/zookeeper`.
     pub(super) fn is_system(&self, below: &str) -> bool {
         let rest = below.strip_prefix("zookeeper").filter(|_| self.root.is_root());
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

@@ -78,7 +78,7 @@ pub(super) struct Unread {
     parts: BTreeMap<String, Part>,
     /// How well the root can be seen.
     root: Sight,
-    /// Whether the root was there and is not any more: its services are known to be empty.
+    /// True if the root was there and is not any more: its services are known to be empty.
     is_gone: bool,
     /// Services that went, and when.
     went: BTreeMap<String, Instant>,
@@ -97,7 +97,7 @@ pub(super) struct Moved {
     pub(super) parts: Vec<String>,
     /// Services to be built again, as the root went or came back.
     pub(super) services: Vec<String>,
-    /// Whether zones may be seen better or worse.
+    /// True if zones may be seen better or worse.
     pub(super) is_different: bool,
 }
 
@@ -155,7 +155,7 @@ impl Unread {
         self.parts.values().map(|part| part.path.clone()).collect()
     }
 
-    /// Whether the names of a service are unknown, as it lies in a part that cannot be read.
+    /// Returns whether the names of a service are unknown, as it lies in a part that cannot be read.
     pub(super) fn hides(&self, folded: &str) -> bool {
         self.parts.iter().any(|(part, found)| found.sight > Sight::Stale && below(folded, part).is_some())
     }
@@ -212,7 +212,7 @@ impl Unread {
         self.went(path, now.checked_sub(Duration::from_secs(unix.saturating_sub(at))).unwrap_or(now));
     }
 
-    /// Whether a service that is not there is known to be empty.
+    /// Returns whether a service that is not there is known to be empty.
     pub(super) fn is_empty(&self, folded: &str) -> bool {
         self.is_gone && self.went.contains_key(folded)
     }

@@ -32,11 +32,11 @@ pub struct Config {
 /// The settings of a zone that a reload takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Live {
-    /// Whether positive answers leave out the zone's NS records (RFC 1034 §4.3.2 step 6 would have them).
+    /// True if positive answers leave out the zone's NS records (RFC 1034 §4.3.2 step 6 would have them).
     pub minimal_responses: bool,
     /// How the first record of an answer is chosen.
     pub order: Order,
-    /// Whether secondaries get the names that are only browsed, too.
+    /// True if secondaries get the names that are only browsed, too.
     pub transfer_browse: bool,
 }
 

@@ -87,7 +87,7 @@ impl RrSet {
         usize::from(self.count)
     }
 
-    /// Whether it has none; such a set is in no entry.
+    /// Returns whether it has none; such a set is in no entry.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }

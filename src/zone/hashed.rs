@@ -142,7 +142,7 @@ impl Hashed {
         self.find(hash, |_| false).unwrap_or_else(|at| at)
     }
 
-    /// Whether so many names are more than three of four places, beyond which searches become long.
+    /// Returns whether so many names are more than three of four places, beyond which searches become long.
     fn is_full(&self, names: usize) -> bool {
         names > self.places.len() / 4 * 3
     }

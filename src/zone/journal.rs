@@ -130,7 +130,7 @@ impl Journal {
         }
     }
 
-    /// Whether it keeps anything.
+    /// Returns whether it keeps anything.
     pub(super) fn is_kept(&self) -> bool {
         self.bounds != Bounds::NONE
     }

@@ -84,7 +84,7 @@ pub fn find_fixed<'t>(zone: &Zone, fixed: &'t View, name: &[u8], rtype: u16) -> 
     }
 }
 
-/// Whether a service at the apex, as of a registry whose root has instances, would have records of this type.
+/// Returns whether a service at the apex, as of a registry whose root has instances, would have records of this type.
 fn may_be_registered(zone: &Zone, rtype: u16) -> bool {
     let kinds: &[u16] = if address::is_reverse(zone.origin()) {
         &[rtype::PTR]

@@ -112,7 +112,7 @@ impl Zone {
         &self.origin
     }
 
-    /// Whether a name, in wire form and lower case, is the apex or below it.
+    /// Returns whether a name, in wire form and lower case, is the apex or below it.
     fn has(&self, name: &[u8]) -> bool {
         let origin = self.origin.wire();
         let Some(start) = name.len().checked_sub(origin.len()) else { return false };
@@ -189,7 +189,7 @@ impl Zone {
         Arc::clone(self.journal.lock().unwrap_or_else(PoisonError::into_inner).transferred())
     }
 
-    /// Whether that is something else than before; the journal then begins anew.
+    /// Returns whether that is something else than before; the journal then begins anew.
     fn set_transferred(&self, transferred: &Transferred) -> bool {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner).set_transferred(transferred)
     }
@@ -203,7 +203,7 @@ impl Zone {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner).set_bounds(bounds);
     }
 
-    /// Whether commits are kept for incremental transfers.
+    /// Returns whether commits are kept for incremental transfers.
     fn keeps_journal(&self) -> bool {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner).is_kept()
     }
@@ -256,7 +256,7 @@ impl Zones {
     }
 }
 
-/// Whether a label begins at `start` of a name in wire form.
+/// Returns whether a label begins at `start` of a name in wire form.
 fn is_label_start(name: &[u8], start: usize) -> bool {
     let mut at = 0;
     while at < start {

@@ -101,7 +101,7 @@ impl Name {
         Self::from_wire_vec(wire)
     }
 
-    /// Whether there is room for `label` in front of `self`, if it is one.
+    /// Returns whether there is room for `label` in front of `self`, if it is one.
     pub(super) fn has_room_for(&self, label: &[u8]) -> bool {
         (1..=63).contains(&label.len()) && 1 + label.len() + self.0.len() <= 255
     }
@@ -148,7 +148,7 @@ impl Name {
         }
     }
 
-    /// Whether `self` is `other` or below it. Both must be in the same case.
+    /// Returns whether `self` is `other` or below it. Both must be in the same case.
     pub fn is_at_or_below(&self, other: &Self) -> bool {
         self.above(other).is_some()
     }
@@ -165,7 +165,7 @@ impl Name {
         (rest == &*other.0).then_some(front)
     }
 
-    /// Whether this is the root.
+    /// Returns whether this is the root.
     pub fn is_root(&self) -> bool {
         self.0.len() == 1
     }

@@ -82,7 +82,7 @@ impl Packed {
         &self.0[1..=usize::from(self.0[0])]
     }
 
-    /// Whether it was made for an answer, and is not held in a table.
+    /// Returns whether it was made for an answer, and is not held in a table.
     pub fn is_made(&self) -> bool {
         self.0.place() == Place::Heap
     }
@@ -187,7 +187,7 @@ impl Packed {
         rows.iter().zip(next).map(|(row, next)| self.set_of(row, next))
     }
 
-    /// Whether there is none: the name merely exists.
+    /// Returns whether there is none: the name merely exists.
     pub fn is_empty(&self) -> bool {
         self.sets().next().is_none()
     }

@@ -25,7 +25,7 @@ pub fn of_file(file: u32, previous: u32, first: bool) -> u32 {
     }
 }
 
-/// Whether serial `a` is after `b` (RFC 1982 §3.2).
+/// Returns whether serial `a` is after `b` (RFC 1982 §3.2).
 pub fn is_after(a: u32, b: u32) -> bool {
     a != b && a.wrapping_sub(b) < 1 << 31
 }

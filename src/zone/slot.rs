@@ -87,7 +87,7 @@ pub enum Met {
 const RANKS: [Rank; 6] = [Rank::Base, Rank::Alias, Rank::Subset, Rank::Derived, Rank::Real, Rank::Static];
 
 impl Slot {
-    /// Whether nothing is offered.
+    /// Returns whether nothing is offered.
     pub(super) fn is_empty(&self) -> bool {
         match &self.offers {
             Offers::Few(offers) => offers.is_empty(),
@@ -95,17 +95,17 @@ impl Slot {
         }
     }
 
-    /// Whether one source offers something at most.
+    /// Returns whether one source offers something at most.
     pub(super) fn is_alone(&self) -> bool {
         matches!(&self.offers, Offers::Few(offers) if offers.len() < 2)
     }
 
-    /// Whether it is nothing but another spelling of a name.
+    /// Returns whether it is nothing but another spelling of a name.
     pub(super) fn is_alias(&self) -> bool {
         matches!(&self.offers, Offers::Few(offers) if !offers.is_empty() && offers.iter().all(|one| one.rank == Rank::Alias))
     }
 
-    /// Whether very many offer something.
+    /// Returns whether very many offer something.
     pub(super) fn is_shared(&self) -> bool {
         matches!(self.offers, Offers::Many(_))
     }
@@ -173,7 +173,7 @@ impl Slot {
         }
     }
 
-    /// Whether [`Self::pack`] has left nothing here.
+    /// Returns whether [`Self::pack`] has left nothing here.
     pub(super) fn is_packed(&self) -> bool {
         matches!(&self.offers, Offers::Few(offers) if offers.iter().any(|one| one.shown.is_none()))
     }
@@ -216,7 +216,7 @@ impl Slot {
         }
     }
 
-    /// Whether anything is offered under `rank`.
+    /// Returns whether anything is offered under `rank`.
     pub(super) fn has(&self, rank: Rank) -> bool {
         match &self.offers {
             Offers::Few(offers) => offers.iter().any(|one| one.rank == rank),
@@ -346,7 +346,7 @@ impl Slot {
     }
 }
 
-/// Whether records say where a host is, or that this is not known.
+/// Returns whether records say where a host is, or that this is not known.
 fn is_of_host(set: &RrSet) -> bool {
     match set.rtype {
         rtype::A | rtype::AAAA | rtype::CNAME => true,
@@ -359,7 +359,7 @@ fn says_where(shown: &Shown) -> bool {
     shown.iter().any(is_of_host)
 }
 
-/// Whether it is more than a name that exists: inner znodes offer no more.
+/// Returns whether it is more than a name that exists: inner znodes offer no more.
 fn has_data(shown: &Shown) -> bool {
     !shown.is_empty()
 }

@@ -29,12 +29,12 @@ impl StaleNames {
         self.are_there.store(are_there, Ordering::Release);
     }
 
-    /// Whether there are any.
+    /// Returns whether there are any.
     pub fn are_there(&self) -> bool {
         self.are_there.load(Ordering::Acquire)
     }
 
-    /// Whether a name, in wire form and lower case, is at or below one of them.
+    /// Returns whether a name, in wire form and lower case, is at or below one of them.
     pub fn cover(&self, name: &[u8]) -> bool {
         if !self.are_there() {
             return false;

@@ -51,7 +51,7 @@ impl Transferred {
         self.sets(origin, entry).flat_map(|set| entry.records_of(&set)).collect()
     }
 
-    /// Whether a name is left out, and whether its PTR records are not.
+    /// Returns whether a name is left out, and whether its PTR records are not.
     fn sight(&self, origin: &Name, entry: &Packed) -> (bool, bool) {
         if self.browse {
             return (false, true);
@@ -64,7 +64,7 @@ impl Transferred {
     }
 }
 
-/// Whether the PTR records at a name, in wire form and lower case, are for those who browse: `_api_x._tcp` and
+/// Returns whether the PTR records at a name, in wire form and lower case, are for those who browse: `_api_x._tcp` and
 /// `_services._dns-sd._udp` of any domain.
 fn is_browsed(origin: &[u8], name: &[u8]) -> bool {
     if !name.ends_with(origin) || name.get(1) != Some(&b'_') {

@@ -43,7 +43,7 @@ pub enum Scope {
 pub struct Unknown<'u> {
     /// Which types.
     pub scope: Scope,
-    /// Whether names below are unknown, too.
+    /// True if names below are unknown, too.
     pub below: bool,
     /// The extended error's code.
     pub code: u16,
@@ -109,13 +109,13 @@ pub fn names(origin: &Name, path: &str) -> Vec<(Name, Rank)> {
     names
 }
 
-/// Whether a source says nothing of a name but that it is unknown.
+/// Returns whether a source says nothing of a name but that it is unknown.
 pub(super) fn is_all(sets: &[RrSet]) -> bool {
     sets.iter()
         .any(|set| set.rtype == TYPE && set.iter().any(|rdata| rdata.first().is_some_and(|f| f & EVERYTHING != 0)))
 }
 
-/// Whether these RRsets make names below unknown.
+/// Returns whether these RRsets make names below unknown.
 pub(super) fn covers(sets: &[RrSet]) -> bool {
     sets.iter().any(|set| set.rtype == TYPE && set.iter().any(|rdata| rdata.first().is_some_and(|f| f & BELOW != 0)))
 }

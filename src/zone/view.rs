@@ -44,7 +44,7 @@ impl View {
         (!self.table.watch().shades(name)).then_some(made)
     }
 
-    /// Whether a name that is not there may be answered with something else than that.
+    /// Returns whether a name that is not there may be answered with something else than that.
     pub fn concerns(&self, name: &[u8]) -> bool {
         self.table.watch().concerns(name)
     }
@@ -81,7 +81,7 @@ impl View {
         self.table.len()
     }
 
-    /// Whether none exists.
+    /// Returns whether none exists.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -126,7 +126,7 @@ pub struct Entries {
     origin: Option<Name>,
     /// Names held that would be made as well.
     both: HashSet<Vec<u8>>,
-    /// Whether names of single instances are among them.
+    /// True if names of single instances are among them.
     instances: bool,
 }
 

@@ -68,7 +68,7 @@ impl Watch {
         !(self.delegations.is_empty() && self.redirections.is_empty()) && lookup::suffixes(name).any(is_cut)
     }
 
-    /// Whether a name that is not there may be answered with something else than that.
+    /// Returns whether a name that is not there may be answered with something else than that.
     pub fn concerns(&self, name: &[u8]) -> bool {
         let is_open = |start: usize| {
             start > 0 && (self.wildcards.contains(&name[start..]) || self.unknown.contains(&name[start..]))

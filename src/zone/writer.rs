@@ -81,7 +81,7 @@ pub struct ZoneWriter {
     file_serial: Option<FileSerial>,
     /// What of the zone secondaries get from the next commit on.
     transferred: Transferred,
-    /// Whether the master file says anything of an `addr` name.
+    /// True if the master file says anything of an `addr` name.
     static_addresses: bool,
     /// Hosts in the zone whose addresses are packed with SRV records, and with whose; `targets` is the same the other
     /// way round. The `addr` names are not among them: their addresses never change.
@@ -308,7 +308,7 @@ impl ZoneWriter {
         }
     }
 
-    /// Whether `source` (a service's path) offers something.
+    /// Returns whether `source` (a service's path) offers something.
     pub fn has(&self, source: &str) -> bool {
         self.sources.contains_key(source)
     }
@@ -345,7 +345,7 @@ impl ZoneWriter {
         self.ghosts = ghosts;
     }
 
-    /// Whether a wildcard is there for a name that is offered nothing (RFC 4592 §3.3.1).
+    /// Returns whether a wildcard is there for a name that is offered nothing (RFC 4592 §3.3.1).
     fn is_wild(&self, name: &Name) -> bool {
         let mut above = name.parent();
         while let Some(encloser) = above.filter(|_| self.wildcards > 0) {

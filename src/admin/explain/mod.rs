@@ -325,7 +325,7 @@ fn local(sources: &Sources, name: &Name) -> Vec<Local> {
 }
 
 impl OfName {
-    /// Whether nobody knows the name.
+    /// Returns whether nobody knows the name.
     fn is_nothing(&self) -> bool {
         let is_source = |one: &OfRegistry| one.known.is_some() || !one.services.is_empty();
         self.answer.iter().any(|line| line.starts_with("answer: NXDOMAIN"))

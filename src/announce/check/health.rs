@@ -19,7 +19,7 @@ pub struct Rules {
     pub rise: u32,
     /// Bad results in a row that make it ill.
     pub fall: u32,
-    /// Whether it counts as well before there is any result.
+    /// True if it counts as well before there is any result.
     pub initially_well: bool,
 }
 
@@ -82,7 +82,7 @@ impl State {
 /// Results in a row towards another state, of as many as that takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// Whether they are good ones.
+    /// True if they are good ones.
     pub is_good: bool,
     /// How many there were.
     pub count: u32,
@@ -138,7 +138,7 @@ impl Health {
         self.transitions
     }
 
-    /// Whether it goes up and down so often that rising takes longer.
+    /// Returns whether it goes up and down so often that rising takes longer.
     pub fn is_flapping(&self) -> bool {
         self.falls.len() > ORDINARY_FALLS
     }

@@ -58,7 +58,7 @@ fn stamp(path: &Path) -> Stamp {
     std::fs::metadata(path).ok().map(stamp)
 }
 
-/// Whether nsswitch.conf has `files` as the first source of hosts, as the C library has by default.
+/// Returns whether nsswitch.conf has `files` as the first source of hosts, as the C library has by default.
 fn is_first(nsswitch: Option<&str>) -> bool {
     let line = nsswitch.and_then(|text| text.lines().find_map(|line| line.trim_start().strip_prefix("hosts:")));
     line.is_none_or(|sources| sources.split_whitespace().next() == Some("files"))

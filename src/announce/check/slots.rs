@@ -71,7 +71,7 @@ impl Queues {
         &mut self.0
     }
 
-    /// Whether a check that is due has to wait.
+    /// Returns whether a check that is due has to wait.
     pub(super) fn has_waiting(&self) -> bool {
         self.0.iter().any(|queue| !queue.waiting.is_empty())
     }
@@ -91,7 +91,7 @@ impl Queue {
         self.waiting.pop_front().map(|(_, id)| id)
     }
 
-    /// Whether every place is taken.
+    /// Returns whether every place is taken.
     pub(super) fn is_full(&self) -> bool {
         self.running >= self.places
     }

@@ -34,7 +34,7 @@ impl Heartbeats {
         self.beats().insert(service.to_owned(), now);
     }
 
-    /// Whether the service at this path has ever reported to this process.
+    /// Returns whether the service at this path has ever reported to this process.
     pub(super) fn has_heard(&self, service: &str) -> bool {
         self.last(service).is_some()
     }

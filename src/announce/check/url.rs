@@ -23,7 +23,7 @@ pub struct Url {
 }
 
 impl Url {
-    /// Whether it is to be asked over TLS.
+    /// Returns whether it is to be asked over TLS.
     pub fn is_encrypted(&self) -> bool {
         self.uri.scheme_str() == Some("https")
     }

@@ -52,7 +52,7 @@ pub(super) async fn drive<T>(connection: impl Future, exchange: impl Future<Outp
 pub(super) struct Body {
     /// Its bytes up to the limit; none where they were not asked for.
     pub(super) bytes: Vec<u8>,
-    /// Whether the limit did not cut it off.
+    /// True if the limit did not cut it off.
     pub(super) is_whole: bool,
     /// Trailers behind it.
     pub(super) trailers: Option<HeaderMap>,

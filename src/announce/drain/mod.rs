@@ -87,7 +87,7 @@ pub async fn list<E: Ensemble>(
     Ok(each.collect())
 }
 
-/// Whether the instance is registered.
+/// Returns whether the instance is registered.
 ///
 /// # Errors
 /// When that cannot be read.

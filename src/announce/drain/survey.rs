@@ -28,9 +28,9 @@ pub struct Node {
     pub instances: Vec<Endpoint>,
     /// Names where instances stand that give no endpoint.
     pub foreign: Vec<String>,
-    /// Whether it has a providers directory.
+    /// True if it has a providers directory.
     pub has_directory: bool,
-    /// Whether other services, or znodes that could be some, are below it.
+    /// True if other services, or znodes that could be some, are below it.
     pub leads_on: bool,
     /// The session that owns it; 0 for a persistent znode.
     pub owner: i64,
@@ -39,7 +39,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Whether it is a service for certain: it has instances, or a place for them.
+    /// Returns whether it is a service for certain: it has instances, or a place for them.
     pub fn is_service(&self) -> bool {
         self.unfit().is_none() && (self.has_directory || !self.instances.is_empty())
     }

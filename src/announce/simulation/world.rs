@@ -36,7 +36,7 @@ pub(super) struct Process {
     /// Its session, and whether that is connected.
     pub(super) session: Option<i64>,
     connected: bool,
-    /// Whether the connection stays broken.
+    /// True if the connection stays broken.
     pub(super) is_silent: bool,
     connect_at: Option<Instant>,
     armed: BTreeSet<Path>,

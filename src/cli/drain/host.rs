@@ -47,7 +47,7 @@ impl Whose {
         Ok(whose)
     }
 
-    /// Whether an endpoint is on it.
+    /// Returns whether an endpoint is on it.
     pub(super) fn has(&self, endpoint: &Endpoint) -> bool {
         match &endpoint.host {
             Host::Name(name) => self.names.contains(&name.to_ascii_lowercase()),

@@ -26,7 +26,7 @@ impl Data {
         Self { table, fixed, freshness }
     }
 
-    /// Whether what is said of a name was true when it was last read.
+    /// Returns whether what is said of a name was true when it was last read.
     pub(super) fn is_stale(&self, zone: &Zone, name: &[u8]) -> bool {
         self.freshness == Freshness::Stale || (self.freshness == Freshness::Fresh && zone.stale().cover(name))
     }

@@ -13,7 +13,7 @@ pub struct Room {
     pub size: usize,
     /// Bytes of it that header, question and OPT take.
     pub taken: usize,
-    /// Whether the client can ask again over TCP: then answers that do not fit are told by TC, else cut to a subset.
+    /// True if the client can ask again over TCP: then answers that do not fit are told by TC, else cut to a subset.
     pub can_retry: bool,
     /// Whether answers that do not fit are left out where it is told by TC: all of them, as a client that knows EDNS asks
     /// again. Of others some never do (musl's), and get what fits.

@@ -18,7 +18,7 @@ impl<'z> Tables<'z> {
         Self { zones, data: zones.iter().map(|_| OnceCell::new()).collect() }
     }
 
-    /// Whether a name, in wire form and lower case, is the apex of a zone.
+    /// Returns whether a name, in wire form and lower case, is the apex of a zone.
     pub(super) fn is_apex(&self, name: &[u8]) -> bool {
         self.zones.iter().any(|zone| zone.origin().wire() == name)
     }

@@ -25,7 +25,7 @@ fn ends<const N: usize>(to: &mut [u8], from: &[u8]) {
     }
 }
 
-/// Whether both are the same bytes.
+/// Returns whether both are the same bytes.
 #[inline(always)]
 #[allow(clippy::inline_always)]
 pub(super) fn is_same(one: &[u8], other: &[u8]) -> bool {

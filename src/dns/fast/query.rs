@@ -14,7 +14,7 @@ pub struct Query {
     pub(super) labels: [u64; 4],
     pub(super) edns: Option<Edns>,
     pub(super) rtype: u16,
-    /// Whether an option wants something back.
+    /// True if an option wants something back.
     pub(super) asks: bool,
     pub(super) name_length: u8,
     /// The name in wire form and lower case, and what was there before.
@@ -59,7 +59,7 @@ impl Query {
         &self.name[..usize::from(self.name_length)]
     }
 
-    /// Whether it is for SRV records.
+    /// Returns whether it is for SRV records.
     pub fn wants_services(&self) -> bool {
         self.rtype == rtype::SRV
     }

@@ -368,7 +368,7 @@ impl Seen {
         Self { groups: is_kept.then_some([0; 64]) }
     }
 
-    /// Whether it is new.
+    /// Returns whether it is new.
     fn insert(&mut self, group: u16) -> bool {
         let Some(word) = self.groups.as_mut().and_then(|groups| groups.get_mut(usize::from(group) / 64)) else {
             return true;

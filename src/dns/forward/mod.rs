@@ -185,7 +185,7 @@ impl Forwarder {
         self.changed.notify_one();
     }
 
-    /// Whether anybody is to be asked at all.
+    /// Returns whether anybody is to be asked at all.
     pub fn is_on(&self) -> bool {
         !self.said.load().sources.is_empty()
     }
@@ -326,7 +326,7 @@ impl Forwarder {
         }
     }
 
-    /// Whether the question is one of ours that came back. Then that name server is asked no more.
+    /// Returns whether the question is one of ours that came back. Then that name server is asked no more.
     fn is_own_probe(&self, question: &Question) -> bool {
         let peers = self.peers.load();
         let Some(peer) = peers.iter().find(|peer| peer.probe == question.query.name) else { return false };
@@ -449,7 +449,7 @@ impl Question {
         })
     }
 
-    /// Whether it has the usual answer: the cache does not know others, with signatures (DO) or unchecked (CD).
+    /// Returns whether it has the usual answer: the cache does not know others, with signatures (DO) or unchecked (CD).
     fn is_cacheable(&self) -> bool {
         !self.dnssec_ok && !self.checking_disabled
     }

@@ -53,7 +53,7 @@ struct State {
     failed: Option<Instant>,
     /// Since when it does not answer, and how often in a row.
     down: Option<(Instant, u32)>,
-    /// Whether that was logged.
+    /// True if that was logged.
     is_logged: bool,
     /// When it answered last as a server does that does not know EDNS.
     no_edns: Option<Instant>,
@@ -66,7 +66,7 @@ struct State {
 pub struct Report {
     /// Its address as the configuration has it.
     pub upstream: String,
-    /// Whether it answered when it was asked last.
+    /// True if it answered when it was asked last.
     pub is_up: bool,
     /// How it does, for people; empty where it does well.
     pub state: &'static str,
@@ -107,7 +107,7 @@ impl Tls {
         Ok(Self { config: Arc::new(builder.with_root_certificates(roots).with_no_client_auth()), roots: trusted })
     }
 
-    /// Whether both trust the same.
+    /// Returns whether both trust the same.
     pub(super) fn trusts_like(&self, other: &Self) -> bool {
         self.roots == other.roots
     }
@@ -216,7 +216,7 @@ impl Peer {
         Report { upstream: self.upstream.to_string(), is_up, state: self.state(now), answers, failures }
     }
 
-    /// Whether it was not probed yet; from now on it was.
+    /// Returns whether it was not probed yet; from now on it was.
     pub(super) fn is_new(&self) -> bool {
         !self.is_probed.swap(true, Ordering::Relaxed)
     }

@@ -117,7 +117,7 @@ async fn by_connection(address: SocketAddr, query: &[u8]) -> Result<Vec<u8>, Net
     }
 }
 
-/// Whether `reply` responds to `query`: it has its ID and its question, or an error and no question at all.
+/// Returns whether `reply` responds to `query`: it has its ID and its question, or an error and no question at all.
 fn is_response(query: &[u8], reply: &[u8]) -> bool {
     let (Some(asked), Some(header)) = (query.get(..HEADER), reply.get(..HEADER)) else { return false };
     if header[..2] != asked[..2] || header[2] & 0xf8 != 0x80 {

@@ -24,7 +24,7 @@ pub struct Found {
 pub struct Room {
     /// Bytes that are left when the OPT record has its own.
     pub size: usize,
-    /// Whether the client can ask again over TCP.
+    /// True if the client can ask again over TCP.
     pub can_retry: bool,
 }
 

@@ -64,7 +64,7 @@ fn wrong(text: &str) -> String {
     )
 }
 
-/// Whether an element is meant as a file: it has a slash, or ends as `resolv.conf` does.
+/// Returns whether an element is meant as a file: it has a slash, or ends as `resolv.conf` does.
 fn is_path(text: &str) -> bool {
     !text.contains("://") && (text.contains('/') || text.strip_suffix(".conf").is_some())
 }
@@ -93,7 +93,7 @@ fn parse_address(text: &str, port: u16) -> Option<(SocketAddr, Option<String>)> 
     is_right.then_some((address, scope))
 }
 
-/// Whether Linux could have an interface of that name (`dev_valid_name`).
+/// Returns whether Linux could have an interface of that name (`dev_valid_name`).
 fn is_interface(name: &str) -> bool {
     (1..16).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic() && !b"/:%".contains(&byte))
 }

@@ -50,7 +50,7 @@ impl Open {
         u64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// Whether there are `most` connections.
+    /// Returns whether there are `most` connections.
     pub(super) fn is_full(&self, most: usize) -> bool {
         self.lock().open.len() >= most
     }

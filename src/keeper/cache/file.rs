@@ -55,7 +55,7 @@ pub(super) struct Record {
 pub(super) struct Seen {
     /// The largest zxid.
     pub(super) zxid: i64,
-    /// Whether the root was ever there.
+    /// True if the root was ever there.
     pub(super) root: bool,
 }
 

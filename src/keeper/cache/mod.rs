@@ -83,7 +83,7 @@ pub struct Report {
     pub bytes: u64,
     /// When the content of the last file was true.
     pub saved_at: Option<SystemTime>,
-    /// Whether something was published that the file does not have yet.
+    /// True if something was published that the file does not have yet.
     pub behind: bool,
     /// Why the last save failed, until one succeeds.
     pub trouble: Option<String>,

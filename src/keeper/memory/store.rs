@@ -217,7 +217,7 @@ impl Node {
         }
     }
 
-    /// Whether `who` may change the data and the children.
+    /// Returns whether `who` may change the data and the children.
     fn check_access(&self, who: i64) -> Result<(), Error> {
         match self.access {
             Access::Read if who != OUTSIDE => Err(Error::NoAuth),

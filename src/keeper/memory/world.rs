@@ -18,7 +18,7 @@ pub(super) struct World {
     pub(super) store: Store,
     clients: BTreeMap<i64, Client>,
     last_id: i64,
-    /// Whether new sessions are turned away.
+    /// True if new sessions are turned away.
     pub(super) refusing: bool,
     /// Paths that no session may read.
     pub(super) denied: BTreeSet<Path>,

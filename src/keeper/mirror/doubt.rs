@@ -20,13 +20,13 @@ use crate::keeper::tree::{Known, Tree};
 pub(super) struct Doubt {
     /// The largest zxid seen in this epoch.
     pub(super) seen: i64,
-    /// Whether the znodes above the root could be read.
+    /// True if the znodes above the root could be read.
     is_whole: bool,
-    /// Whether a znode's own zxids went back.
+    /// True if a znode's own zxids went back.
     went_back: bool,
     /// Since when the ensemble has not been believed.
     pub(super) since: Option<Instant>,
-    /// Whether the ensemble is older than what was seen of it, and believed all the same.
+    /// True if the ensemble is older than what was seen of it, and believed all the same.
     is_old: bool,
     /// When to look again.
     look_at: Option<Instant>,
@@ -67,7 +67,7 @@ impl Doubt {
         if self.is_old { self.seen } else { self.seen.max(before) }
     }
 
-    /// Whether it is time to look again.
+    /// Returns whether it is time to look again.
     pub(super) fn is_due(&self, now: Instant) -> bool {
         self.look_at.is_none_or(|at| at <= now)
     }

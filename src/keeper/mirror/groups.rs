@@ -83,7 +83,7 @@ pub(super) struct Group {
     moving: BTreeSet<Path>,
     /// Asked for, not answered.
     asked: BTreeSet<Path>,
-    /// Whether one request asked for all of them.
+    /// True if one request asked for all of them.
     at_once: bool,
     /// What is read is no state that the group had.
     torn: bool,
@@ -105,17 +105,17 @@ impl Group {
         }
     }
 
-    /// Whether a request is under way.
+    /// Returns whether a request is under way.
     pub(super) fn is_asked(&self) -> bool {
         !self.asked.is_empty()
     }
 
-    /// Whether something is to be read.
+    /// Returns whether something is to be read.
     pub(super) fn is_marked(&self) -> bool {
         !self.marked.is_empty()
     }
 
-    /// Whether something at or below `root` is marked, being read, or read and not in the tree.
+    /// Returns whether something at or below `root` is marked, being read, or read and not in the tree.
     pub(super) fn moves_below(&self, root: &Path) -> bool {
         self.moving.iter().any(|path| path.below(root).is_some())
     }
@@ -156,7 +156,7 @@ impl Group {
         requests
     }
 
-    /// Whether what is to be asked for now fits into what is `left` of a request.
+    /// Returns whether what is to be asked for now fits into what is `left` of a request.
     pub(super) fn fits(&self, now: Instant, patience: Duration, weights: &Weights, room: Room, left: Room) -> bool {
         left.fits(weights, self.wanted(now, patience, weights, room))
     }
@@ -175,7 +175,7 @@ impl Group {
         is_awaited
     }
 
-    /// Whether a request for `path` is under way.
+    /// Returns whether a request for `path` is under way.
     #[cfg(test)]
     pub(super) fn asks_for(&self, path: &Path) -> bool {
         self.asked.contains(path)

@@ -39,7 +39,7 @@ impl Mirror {
         }
     }
 
-    /// Whether `path` is below a root whose watch is not armed yet: all of that is read once it is.
+    /// Returns whether `path` is below a root whose watch is not armed yet: all of that is read once it is.
     pub(super) fn is_awaiting(&self, path: &Path) -> bool {
         self.joining.iter().any(|(root, reads)| reads.is_none() && path.below(root).is_some())
     }
@@ -69,7 +69,7 @@ impl Mirror {
         }
     }
 
-    /// Whether something at or below `root` is being read, or read and not in the tree.
+    /// Returns whether something at or below `root` is being read, or read and not in the tree.
     pub(super) fn is_moving(&self, root: &Path) -> bool {
         let in_groups = self.groups.values().any(|group| group.moves_below(root));
         in_groups || self.busy.keys().any(|path| path.below(root).is_some())

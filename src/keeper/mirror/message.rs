@@ -11,7 +11,7 @@ use crate::keeper::{Error, Path};
 pub enum Input {
     /// The connect that was asked for succeeded: there is a new session.
     Connected {
-        /// Whether its reads are answered request by request, each as of one moment.
+        /// True if its reads are answered request by request, each as of one moment.
         at_once: bool,
     },
     /// The connect failed.

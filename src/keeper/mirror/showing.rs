@@ -25,13 +25,13 @@ impl Mirror {
         }
     }
 
-    /// Whether the scan found something that the server refuses to show.
+    /// Returns whether the scan found something that the server refuses to show.
     pub(super) fn stages_refusals(&self) -> bool {
         let is_refused = |error: &Error| !matches!(error, Error::TooMuchData { .. });
         self.staged.values().any(|entry| matches!(entry, Some(Entry::Unreadable(error)) if is_refused(error)))
     }
 
-    /// Whether the scan has met `path`.
+    /// Returns whether the scan has met `path`.
     pub(super) fn is_met(&self, path: &Path, tree: &Tree) -> bool {
         tree.met(path, self.epoch) || self.staged.contains_key(path.as_str())
     }

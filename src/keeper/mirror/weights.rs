@@ -103,7 +103,7 @@ impl Weights {
         true
     }
 
-    /// Whether `path` has to wait for the first of its directory; then it is kept until they are answered.
+    /// Returns whether `path` has to wait for the first of its directory; then it is kept until they are answered.
     pub(super) fn hold(&mut self, path: &Path) -> bool {
         let directory = directory(path);
         if self.largest.contains_key(&directory) {

@@ -57,7 +57,7 @@ impl History {
         }
     }
 
-    /// Whether the part of the group that is mirrored ever was as it is `shown`.
+    /// Returns whether the part of the group that is mirrored ever was as it is `shown`.
     fn was(&self, of: &str, shown: &State, is_mirrored: &dyn Fn(&Path) -> bool) -> bool {
         let states = self.now.get(of).into_iter().chain(self.before.get(of).into_iter().flat_map(HashMap::keys));
         let mut parts = states.map(|state| state.iter().filter(|(path, _)| is_mirrored(path)));

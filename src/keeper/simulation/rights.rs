@@ -45,7 +45,7 @@ impl World {
         }
     }
 
-    /// Whether nothing is told of `path`: it is refused itself, or below what is.
+    /// Returns whether nothing is told of `path`: it is refused itself, or below what is.
     pub(super) fn is_hidden(&self, path: &Path) -> bool {
         self.refused.iter().any(|refused| path.below(refused).is_some())
     }

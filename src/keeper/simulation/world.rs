@@ -30,7 +30,7 @@ pub(super) struct World {
     pub(super) now: Instant,
     pub(super) zxid: i64,
     pub(super) znodes: Znodes,
-    /// Whether things go wrong and znodes are written.
+    /// True if things go wrong and znodes are written.
     pub(super) is_stormy: bool,
     history: History,
     /// Znodes that the mirror's sessions may not read. Nothing is told of them, nor of what is below.

@@ -97,7 +97,7 @@ fn properties(data: &[u8]) -> Result<Vec<(String, Literal)>, &'static str> {
     Ok(vec![(STRING_VALUE.to_owned(), Literal::Text(data.to_owned()))])
 }
 
-/// Whether a value can stand behind the colon of a znode's line.
+/// Returns whether a value can stand behind the colon of a znode's line.
 fn is_line(value: &Literal) -> bool {
     let text = text(value);
     !text.is_empty() && text.trim() == text && !text.contains(char::is_control)

@@ -54,7 +54,7 @@ impl Seen {
         }
     }
 
-    /// Whether the mirror, which has this, is where the server is that said `server`, or is further.
+    /// Returns whether the mirror, which has this, is where the server is that said `server`, or is further.
     fn has(self, server: Self) -> bool {
         match (self, server) {
             (Self::There { czxid, mzxid }, Self::There { czxid: created, mzxid: written }) => {
@@ -81,13 +81,13 @@ pub enum Step {
 pub struct Round {
     /// The last path of the walk; none before the first.
     last: Option<Path>,
-    /// Whether the walk has come to the end.
+    /// True if the walk has come to the end.
     walked: bool,
     /// Znodes of which the child list is to be read, and how long it is, about.
     lists: VecDeque<(Path, usize)>,
     /// Paths that differed when they were read first, and when to read them again; in the order of that.
     suspects: VecDeque<(Path, Instant)>,
-    /// Whether the request that is outstanding reads suspects again.
+    /// True if the request that is outstanding reads suspects again.
     is_second: bool,
     /// When the next request may leave.
     next_at: Option<Instant>,

@@ -33,7 +33,7 @@ pub(super) struct Abilities {
 }
 
 impl Abilities {
-    /// Whether it can do what ZooKeeper 3.6 can.
+    /// Returns whether it can do what ZooKeeper 3.6 can.
     pub(super) fn is_complete(self) -> bool {
         self.batches && self.watches
     }
@@ -50,7 +50,7 @@ struct Answer {
 pub(super) struct Known(Arc<Mutex<HashMap<(SocketAddr, Ability), Answer>>>);
 
 impl Known {
-    /// Whether the server at `address` can do that, if it is known.
+    /// Returns whether the server at `address` can do that, if it is known.
     pub(super) fn get(&self, now: Instant, address: SocketAddr, ability: Ability) -> Option<bool> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(&(address, ability)).filter(|answer| now < answer.until).map(|answer| answer.can)

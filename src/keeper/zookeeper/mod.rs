@@ -82,7 +82,7 @@ struct Inner {
     servers: Arc<str>,
     session_timeout: Duration,
     security: Arc<security::Config>,
-    /// Whether sessions do without writes, so that a server without quorum will do.
+    /// True if sessions do without writes, so that a server without quorum will do.
     reads_only: bool,
     names: Names,
     known: Known,

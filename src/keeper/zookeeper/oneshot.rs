@@ -98,7 +98,7 @@ struct Listing {
 /// A znode to arm watches on.
 struct Order {
     path: Path,
-    /// Whether it is told as changed once it is armed.
+    /// True if it is told as changed once it is armed.
     tell: bool,
     /// What was known of its children: its watch on them fired.
     before: Option<Listing>,

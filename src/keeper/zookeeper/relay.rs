@@ -360,7 +360,7 @@ impl Frames {
         true
     }
 
-    /// Whether the last reply has come in whole.
+    /// Returns whether the last reply has come in whole.
     fn is_between(&self) -> bool {
         self.head.is_empty() && self.rest == 0
     }

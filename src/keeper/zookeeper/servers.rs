@@ -17,7 +17,7 @@ pub(super) struct Servers {
 pub(super) struct Server {
     pub(super) host: String,
     pub(super) port: u16,
-    /// Whether it is spoken to over TLS.
+    /// True if it is spoken to over TLS.
     pub(super) encrypted: bool,
 }
 

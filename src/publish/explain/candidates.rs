@@ -180,14 +180,14 @@ fn services_at(seen: &Seen<'_>, under: &str, labels: &[&[u8]]) -> Vec<String> {
     paths
 }
 
-/// Whether the path of a service that is gone is these labels below `under`.
+/// Returns whether the path of a service that is gone is these labels below `under`.
 fn is_at(path: &str, under: &str, labels: &[&[u8]]) -> bool {
     let Some(below) = below(path, under) else { return false };
     let elements: Vec<&str> = below.rsplit('/').filter(|element| !element.is_empty()).collect();
     elements.len() == labels.len() && elements.iter().zip(labels).all(|(element, label)| is(element, label))
 }
 
-/// Whether a label says this element.
+/// Returns whether a label says this element.
 fn is(element: &str, wanted: &[u8]) -> bool {
     label::exact(element).is_ok_and(|label| label == wanted) || label::host_name(element).is_some_and(|l| l == wanted)
 }

@@ -26,7 +26,7 @@ pub struct Source {
     pub hidden_by: Option<String>,
     /// What links and the guard do.
     pub notes: Vec<String>,
-    /// Whether its znode is there.
+    /// True if its znode is there.
     pub exists: bool,
     /// Its instances.
     pub instances: Vec<Outcome>,
@@ -39,7 +39,7 @@ pub struct Source {
 pub struct Outcome {
     /// Its name.
     pub name: String,
-    /// Whether it is in.
+    /// True if it is in.
     pub is_in: bool,
     /// Why it is not, or what it is in with.
     pub words: String,

@@ -41,9 +41,9 @@ pub(super) struct Fault {
 pub(super) struct Word<'t> {
     /// Its text, escapes as written, without the quotes.
     pub raw: &'t str,
-    /// Whether it stood in quotes.
+    /// True if it stood in quotes.
     pub quoted: bool,
-    /// Whether it follows the word before it without a space, as the value in `alpn="h2"` does.
+    /// True if it follows the word before it without a space, as the value in `alpn="h2"` does.
     pub glued: bool,
     pub spot: Spot,
 }
@@ -97,7 +97,7 @@ pub(super) fn unescape(raw: &str) -> Option<Vec<u8>> {
 /// An entry: a line, or several joined by parentheses. It has at least one word.
 #[derive(Debug)]
 pub(super) struct Entry<'t> {
-    /// Whether it begins with white space, which stands for the owner of the entry before.
+    /// True if it begins with white space, which stands for the owner of the entry before.
     pub indented: bool,
     pub words: Vec<Word<'t>>,
 }

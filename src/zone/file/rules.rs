@@ -181,7 +181,7 @@ fn check_server_addresses(placed: &[Placed], apex: &Name, findings: &mut Finding
     }
 }
 
-/// Whether a wildcard above `name` has an address.
+/// Returns whether a wildcard above `name` has an address.
 fn wildcard_covers(name: &Name, addressed: &HashSet<&Name>) -> bool {
     std::iter::successors(name.parent(), Name::parent)
         .any(|above| above.child(b"*").is_ok_and(|wildcard| addressed.contains(&wildcard)))

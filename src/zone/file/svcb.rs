@@ -138,7 +138,7 @@ fn list(value: &[u8]) -> Vec<Vec<u8>> {
     items
 }
 
-/// Whether `wire` is a sound list of parameters.
+/// Returns whether `wire` is a sound list of parameters.
 pub(super) fn check(mut wire: &[u8]) -> Result<(), &'static str> {
     let mut keys = Vec::new();
     let mut mandatory = Vec::new();

@@ -4,7 +4,7 @@ use super::svcb;
 use super::types::{Field, Layout};
 use crate::zone::name::Name;
 
-/// Whether `wire` is data of this layout.
+/// Returns whether `wire` is data of this layout.
 pub(super) fn check(layout: &Layout, mut wire: &[u8]) -> Result<(), String> {
     for (what, field) in layout.fields {
         wire = skip(*field, wire).map_err(|why| format!("the {what} {why}"))?;

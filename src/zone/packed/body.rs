@@ -151,7 +151,7 @@ fn shared<'s>(rdatas: &[&'s [u8]], head: usize) -> Option<&'s [u8]> {
     shared
 }
 
-/// Whether these bytes are one uncompressed name.
+/// Returns whether these bytes are one uncompressed name.
 fn is_name(mut bytes: &[u8]) -> bool {
     if bytes.len() > 255 {
         return false;

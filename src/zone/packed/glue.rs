@@ -128,12 +128,12 @@ impl<'t> Glues<'t> {
         matches!(self, Self::Any([flags, ..]) if flags & flag != 0)
     }
 
-    /// Whether some target has an IPv6 address.
+    /// Returns whether some target has an IPv6 address.
     pub fn has_v6(&self) -> bool {
         self.has(HAS_V6)
     }
 
-    /// Whether some records have the same target.
+    /// Returns whether some records have the same target.
     pub fn has_shared_targets(&self) -> bool {
         self.has(HAS_SHARED)
     }

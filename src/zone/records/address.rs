@@ -94,7 +94,7 @@ pub fn reverse_name(address: IpAddr) -> Name {
     Name::from_labels(digits.iter().map(String::as_bytes).chain(top)).unwrap_or_else(|_| Name::root())
 }
 
-/// Whether a zone at `origin` holds reverse names.
+/// Returns whether a zone at `origin` holds reverse names.
 pub fn is_reverse(origin: &Name) -> bool {
     let is_below = |top: [&[u8]; 2]| Name::from_labels(top).is_ok_and(|top| origin.is_at_or_below(&top));
     is_below([b"in-addr", b"arpa"]) || is_below([b"ip6", b"arpa"])

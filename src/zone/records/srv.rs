@@ -34,7 +34,7 @@ enum Place {
         target: Name,
         /// Its addresses; none while it is not known whether it has any.
         addresses: Option<Vec<IpAddr>>,
-        /// Whether the target is a name of this zone, made for this host.
+        /// True if the target is a name of this zone, made for this host.
         is_ours: bool,
     },
 }

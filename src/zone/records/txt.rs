@@ -3,7 +3,7 @@
 
 use super::super::record::MAX_DATA;
 
-/// Whether a key can be one (RFC 6763 §6.4).
+/// Returns whether a key can be one (RFC 6763 §6.4).
 pub fn is_key(key: &str) -> bool {
     !key.is_empty() && key.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'=')
 }

@@ -41,7 +41,7 @@ pub(super) struct Seen {
     edit: Option<Edit>,
     /// The names whose addresses are packed with its SRV records and may change.
     targets: Vec<Name>,
-    /// Whether the name would be made as well.
+    /// True if the name would be made as well.
     is_made: bool,
 }
 

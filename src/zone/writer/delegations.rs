@@ -17,7 +17,7 @@ pub struct Child {
     pub origin: Name,
     /// Its NS records, and the addresses of those name servers that lie in it.
     offers: Vec<Offer>,
-    /// Whether a service has the same name in both zones.
+    /// True if a service has the same name in both zones.
     is_alike: bool,
 }
 
@@ -69,7 +69,7 @@ impl ZoneWriter {
         self.place(self.of_file.clone());
     }
 
-    /// Whether a cut takes nothing away, as the zone below shows the same services under the same names.
+    /// Returns whether a cut takes nothing away, as the zone below shows the same services under the same names.
     pub(super) fn is_alike(&self, cut: &Name) -> bool {
         self.children.iter().any(|child| child.origin == *cut && child.is_alike)
     }

@@ -10,7 +10,7 @@ pub(in crate::zone) struct FileSerial {
     previous: u32,
     /// The serial in the file's SOA; `None` before it was read, and where it has none.
     in_file: Option<u32>,
-    /// Whether this process has committed what the file says.
+    /// True if this process has committed what the file says.
     is_committed: bool,
     /// What `previous` stands for; 0 where that is not known.
     content_before: u64,

@@ -21,12 +21,12 @@ const AROUND: usize = 12 + 4 + 11;
 /// How many RRsets are named.
 const NAMED: usize = 3;
 
-/// Whether it may be one of those: some of the sets of an entry, by a look at its size and its rows.
+/// Returns whether it may be one of those: some of the sets of an entry, by a look at its size and its rows.
 fn is_large(entry: &Packed) -> bool {
     entry.size() > MESSAGE / 4 || entry.sets().any(|set| set.count > MANY)
 }
 
-/// Whether no message has room for all of a set.
+/// Returns whether no message has room for all of a set.
 fn is_too_long(entry: &Packed, set: &PackedSet<'_>) -> bool {
     AROUND + entry.name().len() + set.wire_size() > MESSAGE
 }

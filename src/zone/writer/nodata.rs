@@ -23,7 +23,7 @@ const LABEL: &[u8] = b"_nodata";
 const RANKS: [Rank; 4] = [Rank::Alias, Rank::Subset, Rank::Derived, Rank::Real];
 
 impl ZoneWriter {
-    /// Whether what was found is a known name without data.
+    /// Returns whether what was found is a known name without data.
     pub(super) fn is_bare(&self, Seen { change, .. }: &Seen) -> bool {
         let owner = &change.owner;
         let is_known = || {
