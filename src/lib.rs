@@ -11,8 +11,8 @@
 //!      └──creates── announce::driver ◀── announce::plan ◀── [[service]]              query ──▶ dns::fast ◀─┘
 //!                   (its own session)    (pure)        checks                        reply ◀── dns::listen
 //! ```
-//! [`keeper::cache`] keeps the last known tree for a start without ZooKeeper; [`keeper::links`] follows zc.zk's links. Each
-//! commit also goes into the zone's `journal`, from which `dns::transfer` makes differences for secondaries. What is not for
+//! [`keeper::cache`] keeps the last known tree for a start without ZooKeeper; [`keeper::verify`] reads everything again, beside
+//! the watches; [`keeper::links`] follows zc.zk's links. Each commit also goes into the zone's `journal`, from which `dns::transfer` makes differences for secondaries. What is not for
 //! the hot path goes through `dns::front`, which knows who may ask, who may transfer and whose signature is good, to
 //! `dns::handler` and the decisions of `dns::answer`, or, where others are to be asked, to `dns::forward`.
 //!
