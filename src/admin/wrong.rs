@@ -24,7 +24,7 @@ fn zone(zone: &Zone) -> Vec<String> {
     match freshness {
         Freshness::Fresh => {}
         Freshness::Stale => wrong.push(format!("zone {origin}: answers may be out of date")),
-        Freshness::Loading => wrong.push(format!("zone {origin}: SERVFAIL, its registry was not read yet")),
+        Freshness::Loading => wrong.push(format!("zone {origin}: SERVFAIL, nothing is known of its registry yet")),
         Freshness::Expired => wrong.push(format!("zone {origin}: SERVFAIL, its registry was not seen for max_stale")),
     }
     if let Some((file, problem)) = file.as_ref().and_then(|file| Some((file, file.problems.first()?))) {

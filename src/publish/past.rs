@@ -207,9 +207,14 @@ impl Core {
                 known.insert(name, format!("the root {} is gone, and it had {path}", self.layout.root));
             }
         }
-        for path in &target.names.expect {
-            for name in names_of(&origin, path) {
-                known.insert(name, format!("the zone's `expect` has {path}, and no znode is there"));
+        // A zone of a part of the registry takes the names there from the zone of all of it.
+        for expecting in &self.targets {
+            for path in &expecting.names.expect {
+                let whole = [&*expecting.under, "/", path].concat().to_ascii_lowercase();
+                let full = whole.trim_start_matches('/');
+                for name in below(full, &target.under).map(|path| names_of(&origin, path)).unwrap_or_default() {
+                    known.insert(name, format!("`expect` of a zone has {path}, and no znode is there"));
+                }
             }
         }
         for path in &self.registered {

@@ -141,3 +141,19 @@ async fn expected_services_and_those_of_this_host_are_never_nxdomain() {
         assert_eq!(ask(dns, &format!("A {name}")), "NXDOMAIN", "{name}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expected_service_that_a_zone_below_shows_is_no_nxdomain_there() {
+    let (seed, config) = (scratch("seed.tree"), scratch("zonekeeper.toml"));
+    let dns = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    std::fs::write(&seed, "/services\n  /other\n").unwrap();
+    let below = "[[zone]]\norigin = \"staging.service.\"\nunder = \"staging\"\nexpect = [\"own\"]\n";
+    configure(&config, &seed, dns, "", "expect = [\"staging/pay\"]", below);
+    let server = Binary::run(&["serve", "--config", &config.to_string_lossy()]);
+    eventually("DNS", async || server.log().contains("is in DNS").then_some(())).await;
+    until(dns, "A other.service", "NOERROR").await;
+    for name in ["pay.staging.service", "_pay._tcp.staging.service", "own.staging.service"] {
+        assert_eq!(ask(dns, &format!("A {name}")), "NOERROR", "{name}");
+    }
+    assert_eq!(ask(dns, "A never.staging.service"), "NXDOMAIN");
+}
