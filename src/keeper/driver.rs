@@ -551,13 +551,13 @@ async fn caught_up<S: Session>(session: &S, root: Path, begins: bool) -> Result<
     while let Some(parent) = batch.last().and_then(|read| read.path().parent().map(Path::told)) {
         batch.push(Read::Node(parent));
     }
-    let top = batch.len() - 1;
     let mut last = Some(0);
-    for (at, reply) in session.read(&batch).await?.into_iter().enumerate() {
+    for reply in session.read(&batch).await? {
         last = match reply {
             Reply::Node(znode) => last.map(|last| znode.stat.last_zxid().max(last)),
-            // Gone, which its parent tells of; but nothing tells of a chroot that is.
-            Reply::Failed(Error::NoNode) if at != top => last,
+            // Gone, which its parent tells of. Nothing tells of a chroot that is: an ensemble without it looks as young as
+            // one that was wiped, and is not believed for as long.
+            Reply::Failed(Error::NoNode) => last,
             _ => None,
         };
     }

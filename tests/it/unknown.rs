@@ -8,7 +8,7 @@ use crate::harness::app::{Running, scratch};
 use crate::harness::dig::{Response, dig};
 use crate::harness::kazoo::Kazoo;
 use crate::harness::proxy::Proxy;
-use crate::harness::zk;
+use crate::harness::{eventually, zk};
 
 /// Whose znodes are locked, and who that is not.
 const OWNER: &str = "owner:secret";
@@ -260,21 +260,22 @@ async fn an_agent_creates_a_missing_root_before_any_check_has_passed_but_never_a
     server.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_ensemble_that_was_wiped_is_not_believed_for_a_while() {
+/// Wipes the ensemble below a server that has `api` of it, with what `prepare` adds, behind this chroot.
+async fn wiped(chroot: &str, prepare: impl FnOnce(&mut Kazoo)) {
     let mut before = tokio::task::spawn_blocking(zk::Server::start).await.unwrap();
     let proxy = Proxy::start(before.socket());
-    let mut kazoo = Kazoo::connect(&before.address());
+    Kazoo::connect(&before.address()).create(&format!("{chroot}/services"), b"", false);
+    let (direct, servers) = (format!("{}{chroot}", before.address()), format!("{}{chroot}", proxy.address()));
+    let mut kazoo = Kazoo::connect(&direct);
     for i in 0..200 {
         kazoo.create(&format!("/other/{i}"), b"", false);
     }
     api(&mut kazoo);
-    let server = serve(&proxy.address().to_string(), "hold = \"8s\"");
+    prepare(&mut kazoo);
+    let server = serve(&servers, "hold = \"8s\"");
     shows(server.dns, "A api.service", "NOERROR 10.0.0.1").await;
     drop(kazoo);
-    let (port, wiped) = (before.socket().port(), before.address());
     before.kill();
-    let _ = port;
     before.wipe();
     let before = tokio::task::spawn_blocking(move || {
         before.start_again();
@@ -282,14 +283,35 @@ async fn an_ensemble_that_was_wiped_is_not_believed_for_a_while() {
     })
     .await
     .unwrap();
-    has_trouble(&server, &format!("{} is not the ensemble it was (zxid went back)", proxy.address())).await;
+    // What may not be read is trouble, too.
+    let went_back = format!("{servers} is not the ensemble it was (zxid went back)");
+    eventually("the trouble", async || trouble(&server).starts_with(&went_back).then_some(())).await;
     assert_eq!(shown(server.dns, "A api.service"), "NOERROR 10.0.0.1 EDE: 3 (Stale Answer)");
     assert_eq!(readiness(&server, ""), "200 ready");
     shows(server.dns, "A api.service", "NOERROR").await;
-    has_trouble(&server, "the root /services is gone").await;
-    let mut kazoo = Kazoo::connect(&wiped);
-    kazoo.create("/services/web/providers/10.0.0.2:80", b"{}", false);
+    has_trouble(&server, &format!("the root {chroot}/services is gone")).await;
+    let mut kazoo = Kazoo::connect(&before.address());
+    kazoo.create(&format!("{chroot}/services/web/providers/10.0.0.2:80"), b"{}", false);
     shows(server.dns, "A web.service", "NOERROR 10.0.0.2").await;
     server.stop().await;
-    drop(before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ensemble_that_was_wiped_is_not_believed_for_a_while() {
+    wiped("", |_| {}).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_or_large_znode_hides_no_wiped_ensemble() {
+    let prepare = |kazoo: &mut Kazoo| {
+        kazoo.create("/services/closed/providers/10.0.0.7:80", b"{}", false);
+        kazoo.lock("/services/closed", OWNER);
+        kazoo.create("/services/large", &vec![b'x'; 100_000], false);
+    };
+    wiped("", prepare).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ensemble_that_lost_its_chroot_is_not_believed_for_a_while() {
+    wiped("/tenant/a", |_| {}).await;
 }

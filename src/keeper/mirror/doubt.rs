@@ -4,16 +4,16 @@
 //! # How it shows
 //! Zxids only grow, and the stat of a znode, or of its parent once it is gone, tells of the last change. So neither a
 //! znode's own zxids nor the largest of the root's, those below and those above it ever go back. The largest is compared
-//! only where nothing is refused, as what is refused has no stat.
+//! only where nothing is refused that was read before, as what is refused has no stat.
 
 use std::time::{Duration, Instant};
 
 #[cfg(test)]
 use super::Sabotage;
 use super::{Mirror, Phase};
-use crate::keeper::Error;
 use crate::keeper::session::Reply;
-use crate::keeper::tree::{Known, Tree};
+use crate::keeper::tree::{Known, Refusal, Tree};
+use crate::keeper::{Error, Path};
 
 /// How old the ensemble looks in this epoch, and since when it has been doubted.
 #[derive(Debug, Default)]
@@ -76,11 +76,14 @@ impl Doubt {
 impl Mirror {
     /// Judges what a scan has read. Where the ensemble is older than it was, nothing of it is shown yet.
     pub(super) fn is_doubtful(&mut self, now: Instant, tree: &Tree) -> bool {
-        // Of data that are too large the stat is known.
-        let has_stat = |error: &Error| matches!(error, Error::TooMuchData { .. });
-        let is_comparable = self.doubt.is_whole
-            && tree.refused().all(|(_, refusal)| has_stat(&refusal.error))
-            && !self.stages_refusals();
+        // What was read once, and is refused now as it was before, may be what the largest zxid was seen in. (Of data that
+        // are too large the stat is known, and what is not refused any more hides nothing.)
+        let hides = |(path, refusal): (&Path, &Refusal)| {
+            refusal.read_at.is_some()
+                && !matches!(refusal.error, Error::TooMuchData { .. })
+                && !self.staged.contains_key(path.as_str())
+        };
+        let is_comparable = self.doubt.is_whole && !tree.refused().any(hides) && !self.stages_refusals();
         let is_old = self.doubt.went_back || (is_comparable && self.doubt.seen < tree.zxid());
         #[cfg(test)]
         let is_old = is_old && self.sabotage != Some(Sabotage::BelieveOld);
