@@ -160,6 +160,12 @@ fn run(listener: TcpListener, sources: Sources, connections: usize, stop: Cancel
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener).map_err(Error::Start)?;
         let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
-        server::serve(listener, routes::router(sources, &address), limits, stop).await.map_err(Error::Accept)
+        let announcers: Vec<_> = sources.announcements.iter().map(|(_, status)| status.clone()).collect();
+        let set_hearing = move |can_hear| {
+            let now = std::time::Instant::now();
+            announcers.iter().for_each(|status| status.set_hearing(can_hear, now));
+        };
+        let router = routes::router(sources, &address);
+        server::serve(listener, router, limits, set_hearing, stop).await.map_err(Error::Accept)
     })
 }

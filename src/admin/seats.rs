@@ -5,10 +5,13 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::task::{AbortHandle, Id};
+
+/// Time that a new connection has to say what it wants before it may have to make room.
+const YOUTH: Duration = Duration::from_millis(50);
 
 /// The open connections.
 #[derive(Debug, Default)]
@@ -40,9 +43,10 @@ impl Seats {
         self.0.len()
     }
 
-    /// Returns whether one of them has no request.
+    /// Returns whether one of them can make room: it has no request, and has had the time for one.
     pub(super) fn has_idle(&self) -> bool {
-        self.0.iter().any(|seat| seat.usage.is_idle())
+        let now = now();
+        self.0.iter().any(|seat| seat.usage.is_idle(now))
     }
 
     /// Adds a connection.
@@ -57,7 +61,8 @@ impl Seats {
 
     /// Ends the connection that has been idle for the longest time, if one is.
     pub(super) fn end_longest_idle(&mut self) {
-        let idle = self.0.iter().enumerate().filter(|(_, seat)| seat.usage.is_idle());
+        let now = now();
+        let idle = self.0.iter().enumerate().filter(|(_, seat)| seat.usage.is_idle(now));
         let longest = idle.min_by_key(|(_, seat)| seat.usage.idle_since.load(Ordering::Relaxed));
         if let Some(index) = longest.map(|(index, _)| index) {
             self.0.swap_remove(index).task.abort();
@@ -71,8 +76,10 @@ impl Usage {
         Arc::new(Self { requests: AtomicUsize::new(0), idle_since: AtomicU64::new(now()) })
     }
 
-    fn is_idle(&self) -> bool {
+    fn is_idle(&self, now: u64) -> bool {
+        let youth = u64::try_from(YOUTH.as_nanos()).unwrap_or(u64::MAX);
         self.requests.load(Ordering::Relaxed) == 0
+            && now.saturating_sub(self.idle_since.load(Ordering::Relaxed)) >= youth
     }
 
     /// A request, until the guard is dropped.
@@ -134,15 +141,19 @@ mod tests {
         };
         let [(first, first_use), (second, second_use), (third, _)] = [sit(), sit(), sit()];
         let request = second_use.request();
+        assert!(!seats.has_idle(), "all of them have just come");
+        std::thread::sleep(YOUTH);
         drop(first_use.request());
         seats.end_longest_idle();
         assert!(third.await.unwrap_err().is_cancelled(), "the first has asked something since");
+        std::thread::sleep(YOUTH);
         seats.end_longest_idle();
         assert!(first.await.unwrap_err().is_cancelled());
         assert!(!seats.has_idle());
         seats.end_longest_idle();
         assert_eq!(seats.len(), 1);
         drop(request);
+        std::thread::sleep(YOUTH);
         seats.end_longest_idle();
         assert!(second.await.unwrap_err().is_cancelled());
     }

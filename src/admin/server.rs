@@ -49,10 +49,13 @@ const BUFFER: usize = 16 * 1024;
 /// Idle connections that are cut off within a window at most.
 const EVICTIONS: u32 = 40;
 const EVICTION_WINDOW: Duration = Duration::from_millis(100);
+/// Time between two looks for a connection that can make room.
+const LOOK: Duration = Duration::from_millis(20);
 /// Pause after a failed accept, which has the system's reasons (no file descriptors left) more than ours.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Serves `router` on `listener` until `stop`, then ends all connections within the grace.
+/// Serves `router` on `listener` until `stop`, then ends all connections within the grace. `set_hearing` takes whether
+/// connections can be accepted, whenever that changes.
 ///
 /// # Errors
 /// When the listener itself is broken.
@@ -60,6 +63,7 @@ pub(super) async fn serve(
     listener: TcpListener,
     router: Router,
     limits: Limits,
+    set_hearing: impl Fn(bool),
     stop: CancellationToken,
 ) -> io::Result<()> {
     let mut connections = JoinSet::new();
@@ -72,7 +76,9 @@ pub(super) async fn serve(
             () = stop.cancelled() => break,
             accepted = listener.accept(), if has_place || seats.has_idle() => match accepted {
                 Ok((stream, peer)) => {
-                    failing = false;
+                    if std::mem::take(&mut failing) {
+                        set_hearing(true);
+                    }
                     if !has_place {
                         seats.end_longest_idle();
                     }
@@ -91,6 +97,7 @@ pub(super) async fn serve(
                 Err(error) => {
                     if !std::mem::replace(&mut failing, true) {
                         warn!(%error, "cannot accept an admin connection; trying on");
+                        set_hearing(false);
                     }
                     sleep(PAUSE).await;
                 }
@@ -105,7 +112,7 @@ pub(super) async fn serve(
                 }
             },
             // A connection may have become idle.
-            () = sleep(PAUSE), if !has_place && !seats.has_idle() => {}
+            () = sleep(LOOK), if !has_place && !seats.has_idle() => {}
         }
     }
     drop(listener);

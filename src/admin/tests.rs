@@ -490,7 +490,7 @@ async fn slow_clients_hold_no_place_that_another_needs() {
     let second = Duration::from_secs(1);
     let limits = Limits { connections: 2, head: second, reading: second, grace: second };
     let stop = CancellationToken::new();
-    tokio::spawn(server::serve(listener, routes::router(Sources::default(), ""), limits, stop.clone()));
+    tokio::spawn(server::serve(listener, routes::router(Sources::default(), ""), limits, |_| {}, stop.clone()));
     let begun = Instant::now();
     let slow = [connect(address), connect(address)].map(|mut stream| {
         stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: ").unwrap();

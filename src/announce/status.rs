@@ -302,6 +302,11 @@ impl Status {
         waits
     }
 
+    /// Notes that heartbeats can be heard, or not.
+    pub fn set_hearing(&self, can_hear: bool, now: Instant) {
+        self.heartbeats.set_hearing(can_hear, now);
+    }
+
     /// Where heartbeats are heard.
     pub(super) fn heartbeats(&self) -> Arc<Heartbeats> {
         Arc::clone(&self.heartbeats)

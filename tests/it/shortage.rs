@@ -35,6 +35,38 @@ pub(crate) fn line(status: &str, begins: &str) -> String {
     line.unwrap_or_else(|| panic!("no line {begins} in {status}")).to_owned()
 }
 
+/// A service that says to the admin server every half second that it is well, waiting a second for each answer.
+struct Heart(std::sync::Arc<std::sync::atomic::AtomicBool>);
+
+impl Heart {
+    fn beats(address: SocketAddr, name: &str) -> Self {
+        use std::io::{Read as _, Write as _};
+        let (stopped, path) = (std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)), name.to_owned());
+        let is_stopped = std::sync::Arc::clone(&stopped);
+        std::thread::spawn(move || {
+            while !is_stopped.load(std::sync::atomic::Ordering::Relaxed) {
+                // One that is not heard is followed by the next.
+                let _ = std::net::TcpStream::connect(address).and_then(|mut stream| {
+                    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+                    write!(
+                        stream,
+                        "PUT /v1/heartbeat/{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+                    )?;
+                    stream.read_to_end(&mut Vec::new())
+                });
+                sleep(Duration::from_millis(500));
+            }
+        });
+        Self(stopped)
+    }
+}
+
+impl Drop for Heart {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
 /// Waits until a znode of the service is registered.
 pub(crate) fn registered(address: SocketAddr, name: &str) {
     let path = format!("/services/{name}/providers/192.0.2.10:80 registered");
@@ -128,22 +160,32 @@ fn without_descriptors_left_a_healthy_service_stays_and_a_dead_one_is_found_when
         listener.local_addr().unwrap()
     );
     let exec = "exec = { command = [\"/bin/true\"], interval = \"200ms\", rise = 1, fall = 2 }";
-    let config = base(port) + &service("port", &format!("{{ {check} }}")) + &service("job", &format!("{{ {exec} }}"));
+    let config = base(port)
+        + &service("port", &format!("{{ {check} }}"))
+        + &service("job", &format!("{{ {exec} }}"))
+        + &service("beat", "{ ttl = { ttl = \"2s\", interval = \"200ms\" } }");
     let path = scratch("zonekeeper.toml");
     std::fs::write(&path, config).expect("a configuration");
     let ours = Binary::run(&["serve", "--config", &path.to_string_lossy()]);
     registered(address, "port");
     registered(address, "job");
+    let heart = Heart::beats(address, "beat");
+    registered(address, "beat");
     // Nothing can be opened: not even a connection to the admin server.
     prlimit("0", ours.id(), "--nofile=3:");
     until("it is told", || ours.log().contains("checks have no result: no file descriptor left").then_some(()));
     drop(listener);
-    sleep(Duration::from_secs(2));
+    // Longer than any heartbeat lasts.
+    sleep(Duration::from_secs(4));
     assert!(!ours.log().contains("unhealthy"), "{}", ours.log());
     prlimit("0", ours.id(), "--nofile=1024:");
     withdrawn(address, "port");
     registered(address, "job");
-    for name in ["port", "job"] {
+    registered(address, "beat");
+    assert!(!ours.log().contains("unhealthy: it said so"), "{}", ours.log());
+    drop(heart);
+    withdrawn(address, "beat");
+    for name in ["port", "job", "beat"] {
         let missed =
             counted(address, "check_no_results_total", &["reason=\"descriptors\"", &format!("service=\"{name}\"")]);
         assert!(missed >= 5.0, "{name}: {missed}");
@@ -315,12 +357,15 @@ fn clients_that_take_every_connection_delay_no_check_no_query_and_no_probe() {
     let (address, dns) = (SocketAddr::from(([127, 0, 0, 1], port)), SocketAddr::from(([127, 0, 0, 1], dns)));
     let config = base(port)
         + &format!("[[zone]]\norigin = \"service.\"\n[dns]\nlisten = [\"{dns}\"]\n[dns.tcp]\nper_client = 100000\n")
-        + &service("job", "{ exec = { command = [\"/bin/true\"], interval = \"500ms\", rise = 1, fall = 1 } }");
+        + &service("job", "{ exec = { command = [\"/bin/true\"], interval = \"500ms\", rise = 1, fall = 1 } }")
+        + &service("beat", "{ ttl = { ttl = \"3s\", interval = \"200ms\" } }");
     let path = scratch("zonekeeper.toml");
     std::fs::write(&path, config).expect("a configuration");
     let script = format!("ulimit -n 512; exec \"$0\" serve --config {}", path.display());
     let ours = Binary::run_in(&script, &[]);
     registered(address, "job");
+    let _heart = Heart::beats(address, "beat");
+    registered(address, "beat");
     // By hand: ZONEKEEPER_FILL=60.
     let seconds = std::env::var("ZONEKEEPER_FILL").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(6);
     let (begun, length) = (Instant::now(), Duration::from_secs(seconds));
@@ -346,6 +391,7 @@ fn clients_that_take_every_connection_delay_no_check_no_query_and_no_probe() {
     assert!(longest < Duration::from_secs(3), "{longest:?}");
     assert!(!ours.log().contains("cannot accept"), "{}", ours.log());
     assert!(!ours.log().contains("no result"), "{}", ours.log());
+    assert!(!ours.log().contains("unhealthy"), "{}", ours.log());
     // Most of it is the answers to this test: a page and a query five times a second.
     assert!(used < 0.2, "{:.1} % of a core", 100.0 * used);
 }

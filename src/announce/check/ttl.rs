@@ -24,11 +24,33 @@ pub struct Config {
 #[derive(Debug, Default)]
 pub struct Heartbeats {
     beats: Mutex<HashMap<String, Instant>>,
+    hearing: Mutex<Hearing>,
     /// How many looks at each file are under way.
     looks: Arc<Mutex<HashMap<PathBuf, usize>>>,
 }
 
+/// Whether the admin server can take connections.
+#[derive(Debug, Default)]
+struct Hearing {
+    is_deaf: bool,
+    /// The end of the last time that it could not.
+    again_since: Option<Instant>,
+}
+
 impl Heartbeats {
+    /// The admin server can take connections, or has no descriptors to take any: what services say meanwhile is not heard.
+    pub fn set_hearing(&self, can_hear: bool, now: Instant) {
+        let mut hearing = self.hearing();
+        if hearing.is_deaf && can_hear {
+            hearing.again_since = Some(now);
+        }
+        hearing.is_deaf = !can_hear;
+    }
+
+    fn hearing(&self) -> std::sync::MutexGuard<'_, Hearing> {
+        self.hearing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The service at this path below its registry's root says it is well.
     pub fn heard(&self, service: &str, now: Instant) {
         self.beats().insert(service.to_owned(), now);
@@ -112,10 +134,20 @@ impl Config {
         let age = match &self.file {
             // Before the limit of the probe itself, which would be a bad result.
             Some(file) => heartbeats.touched(file, limit.mul_f32(0.9)).await?,
-            None => match heartbeats.last(service) {
-                Some(last) => tokio::time::Instant::now().into_std().saturating_duration_since(last),
-                None => return Err(format!("no heartbeat in the {:?} since this process listens", self.ttl).into()),
-            },
+            None => {
+                let Hearing { is_deaf, again_since } = *heartbeats.hearing();
+                if is_deaf {
+                    let why = "[admin] can take no connection: heartbeats are not heard".to_owned();
+                    return Err(Failure::NoResult(Shortage::Descriptors, why));
+                }
+                match heartbeats.last(service) {
+                    Some(last) => {
+                        let now = tokio::time::Instant::now().into_std();
+                        now.saturating_duration_since(again_since.map_or(last, |since| since.max(last)))
+                    }
+                    None => return Err(format!("no heartbeat in the {:?} since this process listens", self.ttl).into()),
+                }
+            }
         };
         let age = Duration::from_millis(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
         let text = format!("it said so {age:?} ago");
