@@ -163,7 +163,9 @@ fn run(listener: TcpListener, sources: Sources, connections: usize, stop: Cancel
         let announcers: Vec<_> = sources.announcements.iter().map(|(_, status)| status.clone()).collect();
         let set_hearing = move |can_hear| {
             let now = std::time::Instant::now();
-            announcers.iter().for_each(|status| status.set_hearing(can_hear, now));
+            for status in &announcers {
+                status.set_hearing(can_hear, now);
+            }
         };
         let router = routes::router(sources, &address);
         server::serve(listener, router, limits, set_hearing, stop).await.map_err(Error::Accept)

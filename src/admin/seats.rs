@@ -142,18 +142,18 @@ mod tests {
         let [(first, first_use), (second, second_use), (third, _)] = [sit(), sit(), sit()];
         let request = second_use.request();
         assert!(!seats.has_idle(), "all of them have just come");
-        std::thread::sleep(YOUTH);
+        tokio::time::sleep(YOUTH).await;
         drop(first_use.request());
         seats.end_longest_idle();
         assert!(third.await.unwrap_err().is_cancelled(), "the first has asked something since");
-        std::thread::sleep(YOUTH);
+        tokio::time::sleep(YOUTH).await;
         seats.end_longest_idle();
         assert!(first.await.unwrap_err().is_cancelled());
         assert!(!seats.has_idle());
         seats.end_longest_idle();
         assert_eq!(seats.len(), 1);
         drop(request);
-        std::thread::sleep(YOUTH);
+        tokio::time::sleep(YOUTH).await;
         seats.end_longest_idle();
         assert!(second.await.unwrap_err().is_cancelled());
     }

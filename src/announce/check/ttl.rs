@@ -134,24 +134,28 @@ impl Config {
         let age = match &self.file {
             // Before the limit of the probe itself, which would be a bad result.
             Some(file) => heartbeats.touched(file, limit.mul_f32(0.9)).await?,
-            None => {
-                let Hearing { is_deaf, again_since } = *heartbeats.hearing();
-                if is_deaf {
-                    let why = "[admin] can take no connection: heartbeats are not heard".to_owned();
-                    return Err(Failure::NoResult(Shortage::Descriptors, why));
-                }
-                match heartbeats.last(service) {
-                    Some(last) => {
-                        let now = tokio::time::Instant::now().into_std();
-                        now.saturating_duration_since(again_since.map_or(last, |since| since.max(last)))
-                    }
-                    None => return Err(format!("no heartbeat in the {:?} since this process listens", self.ttl).into()),
-                }
-            }
+            None => self.silence(service, heartbeats)?,
         };
         let age = Duration::from_millis(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
         let text = format!("it said so {age:?} ago");
         if age <= self.ttl { Ok(text) } else { Err(format!("{text}, and {:?} is the limit", self.ttl).into()) }
+    }
+
+    /// Time since the service was heard, without that in which it could not be.
+    ///
+    /// # Errors
+    /// No result while it cannot be heard; a bad one where it was never heard.
+    fn silence(&self, service: &str, heartbeats: &Heartbeats) -> Result<Duration, Failure> {
+        let Hearing { is_deaf, again_since } = *heartbeats.hearing();
+        if is_deaf {
+            let why = "[admin] can take no connection: heartbeats are not heard".to_owned();
+            return Err(Failure::NoResult(Shortage::Descriptors, why));
+        }
+        let Some(last) = heartbeats.last(service) else {
+            return Err(format!("no heartbeat in the {:?} since this process listens", self.ttl).into());
+        };
+        let now = tokio::time::Instant::now().into_std();
+        Ok(now.saturating_duration_since(again_since.map_or(last, |since| since.max(last))))
     }
 }
 
