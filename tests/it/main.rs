@@ -41,6 +41,7 @@ mod name_servers;
 mod negatives;
 mod old_zookeepers;
 mod optional_files;
+mod order;
 mod other_servers;
 mod own_registrations;
 mod page;
