@@ -6,6 +6,7 @@ mod aliases;
 mod announce;
 mod announce_faults;
 mod big_znodes;
+mod cached_start;
 mod check_host;
 mod check_tls;
 mod child_zones;

@@ -42,13 +42,13 @@ pub(crate) fn readiness(server: &Running, query: &str) -> String {
     format!("{code} {}", page.rsplit("\r\n\r\n").next().unwrap_or_default().trim())
 }
 
-fn trouble(server: &Running) -> String {
+pub(crate) fn trouble(server: &Running) -> String {
     let page = page(server.admin, "/v1/status");
     let status: serde_json::Value = serde_json::from_str(page.rsplit("\r\n\r\n").next().unwrap()).unwrap();
     status["registries"][0]["trouble"].as_str().unwrap_or_default().to_owned()
 }
 
-async fn has_trouble(server: &Running, expected: &str) {
+pub(crate) async fn has_trouble(server: &Running, expected: &str) {
     let mut last = String::new();
     for _ in 0..1_500 {
         last = trouble(server);

@@ -251,6 +251,17 @@ impl Server {
         }
     }
 
+    /// Makes a backup of all that a stopped server has kept, or puts that backup in its place.
+    pub(crate) fn copy(&self, is_backup: bool) {
+        let backup = self.directory.join("backup");
+        let (from, to) = if is_backup { (self.data(), backup) } else { (backup, self.data()) };
+        if !is_backup {
+            self.wipe();
+        }
+        let status = std::process::Command::new("cp").arg("-rT").args([&from, &to]).status();
+        assert!(status.expect("`cp` (package coreutils)").success());
+    }
+
     fn data(&self) -> PathBuf {
         self.directory.join("data")
     }
