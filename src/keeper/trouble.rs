@@ -68,20 +68,60 @@ pub(super) fn log_untold(ensemble: &impl Ensemble, paths: &[(Path, Difference)])
 #[derive(Debug, Default)]
 pub(super) struct Log(Option<(String, Instant)>);
 
+/// Reason to log something now.
+#[derive(Debug, PartialEq, Eq)]
+enum Due {
+    /// The trouble has begun, is another one, or has lasted long since it was logged last.
+    Trouble,
+    /// It is over.
+    Over,
+}
+
 impl Log {
     /// Logs trouble when it begins, while it lasts, and when it is over.
     pub(super) fn follow(&mut self, now: Instant, root: &str, trouble: Option<&str>) {
+        match self.due(now, trouble) {
+            None => {}
+            Some(Due::Over) => info!(root, "the trouble with the registry is over"),
+            Some(Due::Trouble) => warn!(root, "{}", trouble.unwrap_or_default()),
+        }
+    }
+
+    /// Returns what to log at `now`, if anything, and takes it for logged.
+    fn due(&mut self, now: Instant, trouble: Option<&str>) -> Option<Due> {
         match (trouble, &mut self.0) {
-            (None, None) => {}
+            (None, None) => None,
             (None, before) => {
                 *before = None;
-                info!(root, "the trouble with the registry is over");
+                Some(Due::Over)
             }
-            (Some(trouble), Some((before, at))) if before == trouble && now.saturating_duration_since(*at) < AGAIN => {}
+            (Some(trouble), Some((before, at))) if before == trouble && now.saturating_duration_since(*at) < AGAIN => {
+                None
+            }
             (Some(trouble), before) => {
-                warn!(root, "{trouble}");
                 *before = Some((trouble.to_owned(), now));
+                Some(Due::Trouble)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_is_logged_once_and_again_every_ten_minutes_while_it_lasts() {
+        let (mut log, begin) = (Log::default(), Instant::now());
+        let mut at = |seconds, trouble| log.due(begin + Duration::from_secs(seconds), trouble);
+        let (gone, refused) = (Some("the root /services is gone"), Some("not allowed to read /services"));
+        assert_eq!(at(0, None), None);
+        assert_eq!(at(1, gone), Some(Due::Trouble));
+        let lines = (2..1_802).filter(|second| at(*second, gone) == Some(Due::Trouble));
+        assert_eq!(lines.collect::<Vec<_>>(), [601, 1_201, 1_801]);
+        assert_eq!(at(1_803, refused), Some(Due::Trouble), "another trouble is news");
+        assert_eq!(at(1_804, None), Some(Due::Over));
+        assert_eq!(at(1_805, None), None);
+        assert_eq!(at(1_806, refused), Some(Due::Trouble), "it is back");
     }
 }

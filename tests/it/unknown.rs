@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use crate::harness::admin::page;
+use crate::harness::admin::{metrics, page};
 use crate::harness::app::{Running, scratch};
 use crate::harness::dig::{Response, dig};
 use crate::harness::kazoo::Kazoo;
@@ -233,6 +233,47 @@ async fn a_service_that_may_not_be_read_is_servfail_and_its_neighbours_are_not()
     shows(server.dns, "A half.service", "NOERROR 10.0.0.3").await;
     shows(server.dns, "A x.y.pay.service", "NXDOMAIN").await;
     has_trouble(&server, "").await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_created_at_run_time_with_a_foreign_acl_is_servfail_or_doubtful_once_it_is_found() {
+    // ZooKeeper tells a watcher nothing of a znode that it may not read: the verification finds it.
+    let (server, mut kazoo, root) = start("verify = \"1s\"", api).await;
+    shows(server.dns, "A api.service", "NOERROR 10.0.0.1").await;
+    assert_eq!(shown(server.dns, "A pay.service"), "NXDOMAIN");
+    kazoo.create_locked("/services/pay", b"", OWNER);
+    kazoo.create_locked("/services/pay/providers", b"", OWNER);
+    kazoo.create_locked("/services/api/providers/10.0.0.2:80", b"{\"weight\": 7}", OWNER);
+    kazoo.create("/services/half", b"", false);
+    kazoo.create_locked("/services/half/providers", b"", OWNER);
+    let said =
+        |path: &str| format!("SERVFAIL EDE: 0 (Other): (not allowed to read {root}/{path} (without credentials))");
+    shows(server.dns, "A pay.service", &said("pay")).await;
+    shows(server.dns, "SRV x._pay._tcp.service", &said("pay")).await;
+    shows(server.dns, "A half.service", &said("half/providers")).await;
+    // The name of an instance says enough.
+    let both = || {
+        let mut data = dig(server.dns, "A api.service").data();
+        data.sort();
+        data
+    };
+    eventually("both instances", async || (both() == ["10.0.0.1", "10.0.0.2"]).then_some(())).await;
+    assert_eq!(shown(server.dns, "A nobody.service"), "NXDOMAIN");
+    assert_eq!(readiness(&server, ""), "200 ready");
+    assert_eq!(metrics(server.admin)("zonekeeper_registry_doubtful{registry=\"main\"}"), 1);
+    // `half/providers` may have been met while `half` was read.
+    let differences = |kind| {
+        metrics(server.admin)(&format!("zonekeeper_mirror_differences_total{{registry=\"main\",kind=\"{kind}\"}}"))
+    };
+    eventually("they are counted", async || (2..=3).contains(&differences("rights")).then_some(())).await;
+    assert_eq!(differences("missed"), 0);
+    kazoo.unlock("/services/api/providers/10.0.0.2:80");
+    kazoo.unlock("/services/pay");
+    kazoo.unlock("/services/pay/providers");
+    shows(server.dns, "A pay.service", "NOERROR").await;
+    let weights = || dig(server.dns, "SRV api.service").data().iter().any(|record| record.starts_with("0 7 80 "));
+    eventually("its data", async || weights().then_some(())).await;
     server.stop().await;
 }
 

@@ -23,6 +23,11 @@ impl Kazoo {
         self.0.tell(&json!({"op": "create", "path": path, "data": data, "ephemeral": ephemeral}));
     }
 
+    /// Creates a znode that only the digest user `who` (`user:password`) can do anything with, below one that exists.
+    pub(crate) fn create_locked(&mut self, path: &str, data: &[u8], who: &str) {
+        self.0.tell(&json!({"op": "create_locked", "path": path, "data": data, "who": who}));
+    }
+
     pub(crate) fn set(&mut self, path: &str, data: &[u8]) {
         self.0.tell(&json!({"op": "set", "path": path, "data": data}));
     }

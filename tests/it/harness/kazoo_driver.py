@@ -19,6 +19,10 @@ for line in sys.stdin:
     try:
         if order["op"] == "create":
             client.create(path, bytes(order["data"]), ephemeral=order["ephemeral"], makepath=True)
+        elif order["op"] == "create_locked":
+            user, password = order["who"].split(":")
+            client.add_auth("digest", order["who"])
+            client.create(path, bytes(order["data"]), acl=[make_digest_acl(user, password, all=True)])
         elif order["op"] == "set":
             client.set(path, bytes(order["data"]))
         elif order["op"] == "lock":
