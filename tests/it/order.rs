@@ -194,10 +194,8 @@ async fn max_answers_on_the_wire_draws_on_without_replacement() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_without_edns_gets_what_fits_and_one_with_it_an_empty_truncated_answer() {
-    let mut seed = "/services\n  /crowd\n    /providers\n".to_owned();
-    for i in 1..=200 {
-        seed += &format!("      /10.0.0.{i}:80\n");
-    }
+    let instances: Vec<String> = (1..=200).map(|i| format!("      /10.0.0.{i}:80\n")).collect();
+    let seed = format!("/services\n  /crowd\n    /providers\n{}", instances.concat());
     let server = server(&seed, "", "").await;
     for (rtype, least) in [("A", 29), ("SRV", 9)] {
         let plain = dig(server.dns, &format!("{rtype} crowd.service +noedns +ignore"));
