@@ -18,7 +18,8 @@ use super::host::Tasks;
 use super::oneshot::Watches;
 use super::relay::{End, Relay};
 use super::servers::{Candidate, Servers};
-use super::{Inner, translate};
+use super::shared::Shared;
+use super::translate::translate;
 use crate::keeper::security::{Credentials, Scheme};
 use crate::keeper::{Cause, Error};
 
@@ -48,7 +49,7 @@ enum Obstacle {
 
 /// What all attempts have in common.
 struct Attempt<'i> {
-    inner: &'i Inner,
+    shared: &'i Shared,
     tasks: &'i Tasks,
     session: Option<&'i SessionInfo>,
     zxid: &'i Arc<AtomicI64>,
@@ -63,24 +64,24 @@ struct Attempt<'i> {
 /// [`Error::NoServer`]; [`Error::SessionExpired`] when the session that was to be resumed is over; [`Error::AuthFailed`],
 /// [`Error::Credentials`].
 pub(super) async fn attach(
-    inner: &Inner,
+    shared: &Shared,
     tasks: &Tasks,
     session: Option<&SessionInfo>,
     zxid: &Arc<AtomicI64>,
     deadline: Instant,
 ) -> Result<(Attached, oneshot::Receiver<End>), Error> {
-    let credentials = inner.security.load()?;
+    let credentials = shared.security.load()?;
     let tls = credentials.tls.as_ref().map(connector).transpose()?;
-    let Servers { list, chroot } = Servers::parse(&inner.servers, tls.is_some())?;
+    let Servers { list, chroot } = Servers::parse(&shared.servers, tls.is_some())?;
     let servers = Arc::new(Servers { list, chroot: chroot.clone() });
-    let mut attempt = Attempt { inner, tasks, session, zxid, credentials, chroot, readonly: false };
-    let limit = (inner.session_timeout / 2).clamp(Duration::from_millis(500), Duration::from_secs(3));
+    let mut attempt = Attempt { shared, tasks, session, zxid, credentials, chroot, readonly: false };
+    let limit = (shared.session_timeout / 2).clamp(Duration::from_millis(500), Duration::from_secs(3));
     loop {
-        let mut dialing = Dialing::start(&servers, &inner.names, tls.clone(), limit).await;
+        let mut dialing = Dialing::start(&servers, &shared.names, tls.clone(), limit).await;
         match attempt.all(&mut dialing, deadline).await {
             // A server that has lost its quorum takes only those who say that they will not write.
             Err(Error::NoServer { .. })
-                if inner.reads_only && session.is_none() && !attempt.readonly && Instant::now() < deadline =>
+                if shared.reads_only && session.is_none() && !attempt.readonly && Instant::now() < deadline =>
             {
                 attempt.readonly = true;
             }
@@ -97,7 +98,7 @@ impl Attempt<'_> {
             let Ok(Some((candidate, stream))) = timeout(left, dialing.next()).await else { break };
             let left = deadline.saturating_duration_since(Instant::now());
             // A server that is starting may take a connection and never answer on it: the next one is answered.
-            let most = (self.inner.session_timeout / 4).max(Duration::from_secs(2));
+            let most = (self.shared.session_timeout / 4).max(Duration::from_secs(2));
             let patience = (left / (dialing.left() + 1)).max(Duration::from_millis(100)).min(most);
             match self.one((candidate.clone(), stream), patience).await {
                 Ok(attached) => return Ok(attached),
@@ -115,9 +116,9 @@ impl Attempt<'_> {
         patience: Duration,
     ) -> Result<(Attached, oneshot::Receiver<End>), Obstacle> {
         let local = |error: std::io::Error| Obstacle::Failed(failure(&error));
-        let relay = Relay::bind(self.inner.session_timeout, patience, self.zxid).await.map_err(local)?;
+        let relay = Relay::bind(self.shared.session_timeout, patience, self.zxid).await.map_err(local)?;
         let connect_string = format!("{LOOPBACK}:{}{}", relay.port(), self.chroot);
-        let known = |ability| self.inner.known.get(Instant::now(), candidate.address, ability);
+        let known = |ability| self.shared.known.get(Instant::now(), candidate.address, ability);
         let can_all = known(Ability::Batches) != Some(false) && known(Ability::Watches) != Some(false);
         let version = if can_all { NEWEST } else { OLD };
         let connector = self.connector(relay.password(), version);
@@ -136,7 +137,7 @@ impl Attempt<'_> {
         if self.session.is_none() && !abilities.is_complete() {
             let (server, Abilities { batches, watches }) = (candidate.address, abilities);
             info!(
-                ensemble = &*self.inner.servers, %server, batches, watches,
+                ensemble = &*self.shared.servers, %server, batches, watches,
                 "the server is older than ZooKeeper 3.6, or another program: doing without what it does not know"
             );
         }
@@ -184,7 +185,7 @@ impl Attempt<'_> {
         patience: Duration,
         ended: &mut oneshot::Receiver<End>,
     ) -> Result<Abilities, Obstacle> {
-        let (known, address) = (&self.inner.known, candidate.address);
+        let (known, address) = (&self.shared.known, candidate.address);
         let mut can = [false; 2];
         for (can, ability) in can.iter_mut().zip([Ability::Batches, Ability::Watches]) {
             if let Some(answer) = known.get(Instant::now(), address, ability) {

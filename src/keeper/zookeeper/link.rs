@@ -12,12 +12,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 use zookeeper_client::SessionState;
 
-use super::Inner;
 use super::attach::{Attached, attach};
 use super::dial::{Dialing, connector};
 use super::host::Tasks;
 use super::relay::End;
 use super::servers::Servers;
+use super::shared::Shared;
 use crate::backoff::Backoff;
 use crate::keeper::{Cause, Error};
 
@@ -34,7 +34,7 @@ pub(super) enum Standing {
 
 /// Keeps a session until `closed`, or until it is over.
 pub(super) struct Link {
-    pub(super) inner: Inner,
+    pub(super) shared: Shared,
     pub(super) tasks: Tasks,
     pub(super) standing: watch::Sender<Standing>,
     pub(super) closed: CancellationToken,
@@ -64,7 +64,7 @@ impl Link {
             let end = tokio::select! {
                 end = &mut ended => end.unwrap_or(End::Closed),
                 () = self.writable_elsewhere(), if is_readonly => {
-                    info!(ensemble = &*self.inner.servers, "a server that has its quorum is back: leaving the one without");
+                    info!(ensemble = &*self.shared.servers, "a server that has its quorum is back: leaving the one without");
                     return Error::SessionExpired;
                 }
             };
@@ -78,7 +78,7 @@ impl Link {
                 _ if is_readonly => return Error::SessionExpired,
                 _ => {}
             }
-            debug!(ensemble = &*self.inner.servers, server = %attached.address, why, "the connection is lost");
+            debug!(ensemble = &*self.shared.servers, server = %attached.address, why, "the connection is lost");
             self.standing.send_replace(Standing::Disconnected(why.into()));
             let session = attached.client.session().clone();
             let could = attached.abilities;
@@ -86,12 +86,12 @@ impl Link {
             let mut pace = Backoff::new(Duration::from_millis(100), Duration::from_millis(1500), timeout);
             let deadline = lost + timeout;
             let next = loop {
-                match attach(&self.inner, &self.tasks, Some(&session), &self.zxid, deadline).await {
+                match attach(&self.shared, &self.tasks, Some(&session), &self.zxid, deadline).await {
                     Ok(next) => break next,
                     Err(error @ (Error::SessionExpired | Error::AuthFailed)) => return error,
                     Err(error) => {
                         let pause = pace.failed(Instant::now(), fastrand::f64());
-                        debug!(ensemble = &*self.inner.servers, %error, ?pause, "the session has no connection");
+                        debug!(ensemble = &*self.shared.servers, %error, ?pause, "the session has no connection");
                         self.standing.send_replace(Standing::Disconnected(error.to_string().into()));
                         if Instant::now() + pause >= deadline {
                             return Error::SessionExpired;
@@ -115,11 +115,11 @@ impl Link {
     async fn writable_elsewhere(&self) {
         loop {
             sleep(SEEK.mul_f64(0.5 + fastrand::f64())).await;
-            let Ok(credentials) = self.inner.security.load() else { continue };
+            let Ok(credentials) = self.shared.security.load() else { continue };
             let Ok(tls) = credentials.tls.as_ref().map(connector).transpose() else { continue };
-            let Ok(servers) = Servers::parse(&self.inner.servers, tls.is_some()) else { continue };
+            let Ok(servers) = Servers::parse(&self.shared.servers, tls.is_some()) else { continue };
             let limit = Duration::from_secs(2);
-            let mut dialing = Dialing::start(&Arc::new(servers), &self.inner.names, tls, limit).await;
+            let mut dialing = Dialing::start(&Arc::new(servers), &self.shared.names, tls, limit).await;
             while let Some((_, mut stream)) = dialing.next().await {
                 let asking = async {
                     stream.write_all(b"isro").await?;

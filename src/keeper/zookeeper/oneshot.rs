@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 use zookeeper_client::{Client, EventType, OneshotWatcher, StateWatcher};
 
-use super::translate;
+use super::translate::translate;
 use crate::keeper::session::Event;
 use crate::keeper::{Error, Path};
 
