@@ -15,6 +15,7 @@ use zonekeeper::dns::cookie::{Secret, Secrets};
 use zonekeeper::dns::fast::{self, Asked, Built, Loaded, MAX_TCP, Parsed, Query, State};
 use zonekeeper::dns::options::Tail;
 use zonekeeper::dns::policy::Policy;
+use zonekeeper::dns::transport::Transport;
 use zonekeeper::zone::Freshness;
 use zonekeeper::zone::record::rtype;
 
@@ -74,13 +75,19 @@ fn questions() -> Vec<Vec<u8>> {
 }
 
 /// Answers all of them as a UDP thread does; gives how many got an answer here.
-fn answer(workload: &Workload, policy: &Policy, questions: &[Vec<u8>], is_udp: bool, scratch: &mut Scratch) -> usize {
+fn answer(
+    workload: &Workload,
+    policy: &Policy,
+    questions: &[Vec<u8>],
+    transport: Transport,
+    scratch: &mut Scratch,
+) -> usize {
     let mut answered = 0;
     for packet in questions {
         assert_eq!(fast::parse(packet, &mut scratch.query), Parsed::Plain);
         let loaded = Loaded::new(&workload.zones, policy, std::mem::take(&mut scratch.spare));
         let (subject, random) = (loaded.find(&scratch.query), scratch.random.u32(..));
-        let asked = Asked { packet, query: &scratch.query, peer: &|| PEER, now: &|| NOW, is_udp, random };
+        let asked = Asked { packet, query: &scratch.query, peer: &|| PEER, now: &|| NOW, transport, random };
         let built = fast::respond(&loaded, &asked, subject, &mut scratch.tail, &mut scratch.response);
         answered += usize::from(built != Built::Unusual);
         scratch.spare = loaded.into_spare();
@@ -110,16 +117,16 @@ fn the_hot_path_allocates_nothing() {
     };
     for freshness in Freshness::ALL {
         workload.writer.zone().set_freshness(freshness);
-        for is_udp in [true, false] {
-            answer(&workload, &policy, &questions, is_udp, &mut scratch);
+        for transport in [Transport::Udp, Transport::Tcp] {
+            answer(&workload, &policy, &questions, transport, &mut scratch);
             let before = ALLOCATIONS.get();
-            let answered = answer(&workload, &policy, &questions, is_udp, &mut scratch);
+            let answered = answer(&workload, &policy, &questions, transport, &mut scratch);
             let allocations = ALLOCATIONS.get() - before;
             // The apex's SOA is known whatever is not known of the registry: the slow path tells those apart.
             let is_unknown = matches!(freshness, Freshness::Loading | Freshness::Expired);
             let slow = if is_unknown { FORMS } else { 0 };
             assert_eq!(answered, questions.len() - slow, "all the others are for the hot path");
-            assert_eq!(allocations, 0, "{freshness:?}, UDP: {is_udp}");
+            assert_eq!(allocations, 0, "{freshness:?}, {transport:?}");
         }
     }
 }

@@ -14,11 +14,12 @@ use super::cookie::{Mode, Secret, Secrets};
 use super::fast::{self, Asked, Built, Loaded, MAX_TCP, MAX_UDP, MIN_UDP, Parsed, Query, ROOM};
 use super::front::Front;
 use super::handler::Handler;
-use super::metrics::{Metrics, Transport};
+use super::metrics::Metrics;
 use super::options::{self, Presented, Tail};
 use super::policy::Policy;
 use super::request::Request;
 use super::service::{self, Reply};
+use super::transport::Transport;
 use crate::model::{Endpoint, Host, Instance, Protocol, Service};
 use crate::zone::build::{Context, Offer, Rank, build};
 use crate::zone::name::Name;
@@ -256,8 +257,8 @@ impl Server {
     }
 
     /// What comes the long way.
-    fn replies(&self, packet: &[u8], is_udp: bool) -> Vec<Vec<u8>> {
-        let reply = self.service.reply_at(packet.to_vec(), (PEER, 53).into(), is_udp, NOW);
+    fn replies(&self, packet: &[u8], transport: Transport) -> Vec<Vec<u8>> {
+        let reply = self.service.reply_at(packet.to_vec(), (PEER, 53).into(), transport, NOW);
         match reply.now_or_never().expect("nothing to wait for") {
             Reply::Messages(messages) => messages,
             Reply::Transfer(_) => panic!("nobody may"),
@@ -265,17 +266,17 @@ impl Server {
         }
     }
 
-    fn ask(&self, packet: &[u8], is_udp: bool) -> (Message, usize) {
-        let replies = self.replies(packet, is_udp);
+    fn ask(&self, packet: &[u8], transport: Transport) -> (Message, usize) {
+        let replies = self.replies(packet, transport);
         (Message::from_vec(&replies[0]).unwrap(), replies[0].len())
     }
 }
 
 /// What the client has room for.
-fn query_limit(packet: &[u8], is_udp: bool) -> usize {
+fn query_limit(packet: &[u8], transport: Transport) -> usize {
     let edns = Request::parse(packet).unwrap().edns;
     match edns {
-        _ if !is_udp => MAX_TCP,
+        _ if !transport.is_datagram() => MAX_TCP,
         Some(edns) => usize::from(edns.size).clamp(MIN_UDP, MAX_UDP),
         None => MIN_UDP,
     }
@@ -284,7 +285,7 @@ fn query_limit(packet: &[u8], is_udp: bool) -> usize {
 /// What the handler's encoder may need more: an owner, and what its pointers save elsewhere.
 const OWNER_IN_FULL: usize = 64;
 
-fn compare(server: &Server, packet: &[u8], is_udp: bool) -> Option<bool> {
+fn compare(server: &Server, packet: &[u8], transport: Transport) -> Option<bool> {
     let mut query = Query::default();
     if fast::parse(packet, &mut query) != Parsed::Plain {
         return None;
@@ -293,18 +294,18 @@ fn compare(server: &Server, packet: &[u8], is_udp: bool) -> Option<bool> {
     let loaded = Loaded::new(&server.zones, &policy, Vec::new());
     let subject = loaded.find(&query);
     let of_udp = if packet[0].is_multiple_of(2) { MAX_UDP } else { ROOM };
-    let mut out = vec![0; if is_udp { of_udp } else { MAX_TCP }];
-    let asked = Asked { packet, query: &query, peer: &|| PEER.into(), now: &|| NOW, is_udp, random: 3 << 20 };
+    let mut out = vec![0; if transport.is_datagram() { of_udp } else { MAX_TCP }];
+    let asked = Asked { packet, query: &query, peer: &|| PEER.into(), now: &|| NOW, transport, random: 3 << 20 };
     let Built::Response { length, truncated, .. } = fast::respond(&loaded, &asked, subject, &mut tail, &mut out) else {
         return None;
     };
     let length = usize::from(length);
     out.truncate(length);
     let ours = Message::from_vec(&out).unwrap_or_else(|error| panic!("{error}: {out:?} to {packet:?}"));
-    let (theirs, _) = server.ask(packet, is_udp);
+    let (theirs, _) = server.ask(packet, transport);
     assert_eq!(ours.metadata.response_code, theirs.metadata.response_code, "{packet:?}");
     // The handler's records are a little longer: where the last few bytes decide, it alone gives up, and says so with TC.
-    let is_close = length + OWNER_IN_FULL > query_limit(packet, is_udp);
+    let is_close = length + OWNER_IN_FULL > query_limit(packet, transport);
     assert!(truncated == theirs.metadata.truncation || (!truncated && is_close), "TC: {ours} {theirs}");
     let flags = |message: &[u8]| [message[2] & !0x02, message[3]];
     assert_eq!(flags(&out), flags(&theirs.to_vec().unwrap()), "flags: {ours} {theirs}");
@@ -324,17 +325,17 @@ fn compare(server: &Server, packet: &[u8], is_udp: bool) -> Option<bool> {
     }
     // Which additionals fit depends on where the rotation begins: each must be among all there are, and none may be
     // missing where there is room for all.
-    let (whole, whole_length) = server.ask(packet, false);
+    let (whole, whole_length) = server.ask(packet, Transport::Tcp);
     if !truncated && ours.metadata.response_code != ResponseCode::BADCOOKIE {
         assert!(is_part(&ours.additionals, &whole.additionals), "{ours} {whole}");
         // Hosts beyond what a pointer reaches are left out.
-        let room = query_limit(packet, is_udp).min(0x4000);
+        let room = query_limit(packet, transport).min(0x4000);
         if whole_length + OWNER_IN_FULL <= room {
             assert_eq!(set(&ours.additionals), set(&whole.additionals));
             assert_eq!(set(&theirs.additionals), set(&whole.additionals));
         }
     }
-    assert!(!is_udp || length <= MAX_UDP);
+    assert!(!transport.is_datagram() || length <= MAX_UDP);
     Some(ours.metadata.response_code == ResponseCode::NoError)
 }
 
@@ -346,7 +347,7 @@ fn both_ways_give_the_same_answers() {
         let server = Server::random(&mut rng);
         for _ in 0..60 {
             let packet = random_query(&mut rng);
-            if let Some(is_positive) = compare(&server, &packet, rng.bool()) {
+            if let Some(is_positive) = compare(&server, &packet, [Transport::Udp, Transport::Tcp][rng.usize(..2)]) {
                 compared += 1;
                 positive += i32::from(is_positive);
             }
@@ -364,7 +365,7 @@ fn each_host_has_its_address_whatever_the_lengths_of_names() {
     for origin in ["x", "zk", "service", "dc1.example", "a-domain-of-some-length.example", &"longer.".repeat(20)] {
         // Over UDP, and more over TCP, at last more than a pointer reaches.
         for count in (1..40_u32).chain([60, 200, if origin.len() < 16 { 1200 } else { 300 }]) {
-            let is_udp = count < 40;
+            let transport = if count < 40 { Transport::Udp } else { Transport::Tcp };
             let origin = Name::parse(origin).unwrap();
             let mut writer = ZoneBuilder::new(origin.clone(), 30, 5).build();
             // All of one length, or of any.
@@ -385,14 +386,14 @@ fn each_host_has_its_address_whatever_the_lengths_of_names() {
             let mut query = Query::default();
             assert_eq!(fast::parse(&packet, &mut query), Parsed::Plain);
             let loaded = Loaded::new(&zones, &policy, Vec::new());
-            let room = if is_udp { [MAX_UDP, ROOM][rng.usize(..2)] } else { MAX_TCP };
+            let room = if transport.is_datagram() { [MAX_UDP, ROOM][rng.usize(..2)] } else { MAX_TCP };
             let (mut out, mut tail, random) = (vec![0xaa; room], Tail::default(), rng.u32(..));
             let (peer, now) = (&|| PEER.into(), &|| NOW);
-            let asked = Asked { packet: &packet, query: &query, peer, now, is_udp, random };
+            let asked = Asked { packet: &packet, query: &query, peer, now, transport, random };
             let built = fast::respond(&loaded, &asked, loaded.find(&query), &mut tail, &mut out);
             let Built::Response { length, truncated, .. } = built else { panic!("{built:?}") };
             let message = Message::from_vec(&out[..length.into()]).unwrap();
-            let room = query_limit(&packet, is_udp) - usize::from(length);
+            let room = query_limit(&packet, transport) - usize::from(length);
             assert_eq!(message.answers.len(), if truncated { 0 } else { endpoints.len() });
             let text = |message: &[ProtoRecord]| message.iter().map(ToString::to_string).collect::<Vec<_>>();
             // As they are kept: by address, then by port.
@@ -439,7 +440,8 @@ fn names_that_are_no_hosts_have_no_addresses_behind_them() {
     assert_eq!(fast::parse(packet, &mut query), Parsed::Plain);
     let loaded = Loaded::new(&zones, &policy, Vec::new());
     let (mut out, mut tail) = ([0; MAX_UDP], Tail::default());
-    let asked = Asked { packet, query: &query, peer: &|| PEER.into(), now: &|| NOW, is_udp: true, random: 0 };
+    let asked =
+        Asked { packet, query: &query, peer: &|| PEER.into(), now: &|| NOW, transport: Transport::Udp, random: 0 };
     let built = fast::respond(&loaded, &asked, loaded.find(&query), &mut tail, &mut out);
     let Built::Response { length, .. } = built else { panic!("{built:?}") };
     let message = Message::from_vec(&out[..length.into()]).unwrap();
@@ -467,9 +469,9 @@ fn mutated_packets_get_valid_answers_or_none() {
                 }
             }
         }
-        let is_udp = rng.bool();
-        compare(&server, &packet, is_udp);
-        for answer in server.replies(&packet, is_udp) {
+        let transport = [Transport::Udp, Transport::Tcp][rng.usize(..2)];
+        compare(&server, &packet, transport);
+        for answer in server.replies(&packet, transport) {
             Message::from_vec(&answer).unwrap_or_else(|error| panic!("{error}: {answer:?} to {packet:?}"));
             assert_eq!(answer[..2], packet[..2]);
         }
@@ -518,9 +520,9 @@ async fn udp_and_tcp_sockets_say_what_both_ways_say() {
             let length = tokio::time::timeout(patience, tcp.read_u16()).await.expect("TCP").unwrap();
             tcp.read_exact(&mut buffer[..length.into()]).await.unwrap();
             let over_tcp = Message::from_vec(&buffer[..length.into()]).unwrap();
-            let (whole, whole_length) = server.ask(&packet, false);
+            let (whole, whole_length) = server.ask(&packet, Transport::Tcp);
             assert_eq!(alike(&over_tcp, true), alike(&whole, true), "{packet:?}");
-            let has_room = whole_length + OWNER_IN_FULL <= query_limit(&packet, true);
+            let has_room = whole_length + OWNER_IN_FULL <= query_limit(&packet, Transport::Udp);
             assert_eq!(alike(&over_udp, has_room), alike(&over_tcp, has_room), "{packet:?}");
             compared += i32::from(has_room);
         }

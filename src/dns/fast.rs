@@ -28,6 +28,7 @@ use super::answer::{Extended, Rcode};
 use super::options::Tail;
 use super::policy::{Judgement, Policy, Stance};
 use super::rate::Fate;
+use super::transport::Transport;
 use crate::zone::hashed::Place;
 use crate::zone::index::Cuts;
 use crate::zone::order::{Order, Turn};
@@ -218,7 +219,7 @@ pub struct Asked<'a> {
     /// The time since 1970, likewise.
     pub now: &'a dyn Fn() -> Duration,
     /// How it came.
-    pub is_udp: bool,
+    pub transport: Transport,
     /// What the first record is drawn by: evenly distributed, another for each answer.
     pub random: u32,
 }
@@ -254,7 +255,7 @@ fn weigh<'t>(
         return Built::Unusual;
     }
     let options = asked.query.edns.as_ref().map(|edns| &edns.options);
-    let Judgement { stance, is_proven } = policy.judge(options, &peer, asked.is_udp, now, tail);
+    let Judgement { stance, is_proven } = policy.judge(options, &peer, asked.transport, now, tail);
     let recurses = policy.may_recurse(&peer);
     // Outside the zones, and recursion is desired (RD): it is forwarded.
     if recurses && stance == Stance::Answer && subject.is_none() && asked.packet[2] & 0x01 != 0 {
@@ -355,7 +356,7 @@ fn build<'t>(
     subject: Option<Subject<'t>>,
     writer: &mut Writer<'_>,
 ) -> Built {
-    let Asked { query, random, is_udp, .. } = *asked;
+    let Asked { query, random, transport, .. } = *asked;
     let Some(Subject { aim, entry, .. }) = subject.map(|subject| loaded.settle(subject, query)) else {
         let why = loaded.policy.why_outside(asked.packet[2] & 0x01 != 0, &(asked.peer)());
         return writer.finish(Rcode::Refused, false, false, Some(why));
@@ -383,9 +384,9 @@ fn build<'t>(
     match (&set, entry) {
         (Some(_), _) if !is_minimal => Built::Unusual,
         (Some((_, set)), _) if set.count > loaded.policy.most(set.rtype) => {
-            writer.some(set, turn, loaded.policy.most(set.rtype), is_udp, stale.then_some(Extended::StaleAnswer))
+            writer.some(set, turn, loaded.policy.most(set.rtype), transport, stale.then_some(Extended::StaleAnswer))
         }
-        (Some((row, set)), _) => writer.positive((*row, set), turn, is_udp, stale.then_some(Extended::StaleAnswer)),
+        (Some((row, set)), _) => writer.positive((*row, set), turn, transport, stale.then_some(Extended::StaleAnswer)),
         (None, Some(entry)) if entry.is_unusual() || query.rtype == rtype::DS => Built::Unusual,
         (None, Some(_)) => writer.negative(table, Rcode::NoError, stale.then_some(Extended::StaleAnswer)),
         (None, None) => writer.negative(table, Rcode::NxDomain, stale.then_some(Extended::StaleNxDomain)),

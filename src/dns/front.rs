@@ -20,6 +20,7 @@ use super::policy::{Judgement, Policy, Stance};
 use super::rate::Fate;
 use super::request::{Edns, HEADER, Opt, Request};
 use super::transfer::{Kind, Refusal, Transfer};
+use super::transport::Transport;
 use super::tsig::{self, Signer, Verdict};
 use crate::zone::Zones;
 use crate::zone::name::Name;
@@ -82,12 +83,12 @@ impl Front {
     }
 
     /// Decides about a request that came from `peer`, at `now`, a time since 1970.
-    pub fn admit<'m>(&self, message: &'m [u8], peer: IpAddr, is_udp: bool, now: Duration) -> Admitted<'m> {
+    pub fn admit<'m>(&self, message: &'m [u8], peer: IpAddr, transport: Transport, now: Duration) -> Admitted<'m> {
         let policy = self.policy();
         let (since_1970, now) = (now, now.as_secs());
         let Some(request) = Request::parse(message) else {
             // Whatever it is: an answer to it is an answer.
-            if policy.bound(&peer, !is_udp, since_1970) != Fate::Send {
+            if policy.bound(&peer, !transport.is_datagram(), since_1970) != Fate::Send {
                 return Admitted::Limited;
             }
             let answer = cookie_alone(&policy, message, peer, now);
@@ -98,19 +99,19 @@ impl Front {
             Verdict::Good(signer) => Some(signer),
             Verdict::Bad(answer) => {
                 debug!(%peer, "a request with a bad signature");
-                if policy.bound(&peer, !is_udp, since_1970) != Fate::Send {
+                if policy.bound(&peer, !transport.is_datagram(), since_1970) != Fate::Send {
                     return Admitted::Limited;
                 }
                 return Admitted::Answer(answer);
             }
         };
         let mut tail = Tail::default();
-        let (mut stance, mut is_proven) = (Stance::Answer, !is_udp);
+        let (mut stance, mut is_proven) = (Stance::Answer, !transport.is_datagram());
         // What is to be said of another EDNS version is the handler's to say.
         let is_known = request.edns.is_none_or(|edns| edns.version == 0);
         if is_known {
             let options = request.edns.and_then(|edns| edns.options);
-            Judgement { stance, is_proven } = policy.judge(options.as_ref(), &peer, is_udp, since_1970, &mut tail);
+            Judgement { stance, is_proven } = policy.judge(options.as_ref(), &peer, transport, since_1970, &mut tail);
         }
         // A good signature says more than a cookie.
         is_proven |= signer.is_some();
@@ -126,7 +127,7 @@ impl Front {
             return Admitted::Answer(unproven(&request, &policy, peer, (stance, &tail)));
         }
         if request.is_transfer() && is_known {
-            return self.transfer(&request, &policy, peer, is_udp, (signer, &tail), now);
+            return self.transfer(&request, &policy, peer, transport, (signer, &tail), now);
         }
         // A secondary that may transfer must be able to ask for the SOA.
         let key = signer.as_ref().map(Signer::key);
@@ -147,7 +148,7 @@ impl Front {
         request: &Request<'_>,
         policy: &Policy,
         peer: IpAddr,
-        is_udp: bool,
+        transport: Transport,
         (signer, tail): (Option<Signer>, &Tail),
         now: u64,
     ) -> Admitted<'m> {
@@ -157,7 +158,7 @@ impl Front {
             return Admitted::Answer(finish(prohibited(request, tail), signer, now));
         }
         let begun = Place::take(&self.running).ok_or(Rcode::ServFail).and_then(|place| {
-            Ok((Transfer::begin(&self.zones, request, tail.as_bytes(), is_udp).map_err(Rcode::from)?, place))
+            Ok((Transfer::begin(&self.zones, request, tail.as_bytes(), transport).map_err(Rcode::from)?, place))
         });
         match begun {
             Ok((transfer, place)) => {
@@ -331,7 +332,7 @@ mod tests {
 
     #[test]
     fn nobody_transfers_unless_allowed_to() {
-        let admit = |front: &Front, message: &[u8]| kind(&front.admit(message, PEER, false, NOW));
+        let admit = |front: &Front, message: &[u8]| kind(&front.admit(message, PEER, Transport::Tcp, NOW));
         assert_eq!(admit(&front(&["any"], &[]), AXFR), ("answer", 5));
         assert_eq!(admit(&front(&["any"], &["192.0.2.0/24"]), AXFR), ("transfer", 0));
         let keyed = front(&["any"], &["key xfr"]);
@@ -345,7 +346,7 @@ mod tests {
 
     #[test]
     fn who_may_not_query_may_still_ask_for_the_soa_of_what_he_transfers() {
-        let admit = |front: &Front, message: &[u8]| kind(&front.admit(message, PEER, true, NOW));
+        let admit = |front: &Front, message: &[u8]| kind(&front.admit(message, PEER, Transport::Udp, NOW));
         assert_eq!(admit(&front(&["10.0.0.0/8"], &[]), QUERY), ("answer", 5));
         assert_eq!(admit(&front(&["192.0.2.1"], &[]), QUERY), ("pass", 0));
         assert_eq!(admit(&front(&["10.0.0.0/8"], &["192.0.2.1"]), QUERY), ("pass", 0));
@@ -378,19 +379,19 @@ mod tests {
     fn without_a_good_cookie_nobody_is_answered_over_udp_where_it_is_required() {
         let front = with_cookies(Mode::Required);
         let query = with_option(QUERY, 10, &[1; 8]);
-        let (rcode, cookie) = cookie_of(&front.admit(&query, PEER, true, NOW), QUERY.len());
+        let (rcode, cookie) = cookie_of(&front.admit(&query, PEER, Transport::Udp, NOW), QUERY.len());
         assert_eq!(rcode, 23);
-        assert_eq!(kind(&front.admit(&query, PEER, false, NOW)), ("pass", 0));
+        assert_eq!(kind(&front.admit(&query, PEER, Transport::Tcp, NOW)), ("pass", 0));
         let again = with_option(QUERY, 10, &cookie.unwrap());
-        assert_eq!(kind(&front.admit(&again, PEER, true, NOW)), ("pass", 0));
-        assert_eq!(cookie_of(&front.admit(&again, [192, 0, 2, 7].into(), true, NOW), QUERY.len()).0, 23);
+        assert_eq!(kind(&front.admit(&again, PEER, Transport::Udp, NOW)), ("pass", 0));
+        assert_eq!(cookie_of(&front.admit(&again, [192, 0, 2, 7].into(), Transport::Udp, NOW), QUERY.len()).0, 23);
         // Who does not know cookies knows TC.
-        let Admitted::Answer(answer) = front.admit(QUERY, PEER, true, NOW) else { panic!("it passes") };
+        let Admitted::Answer(answer) = front.admit(QUERY, PEER, Transport::Udp, NOW) else { panic!("it passes") };
         assert_eq!((answer[2] & 0x02, answer[3] & 0x0f, answer.len()), (0x02, 0, QUERY.len()));
-        assert_eq!(kind(&front.admit(QUERY, PEER, false, NOW)), ("pass", 0));
+        assert_eq!(kind(&front.admit(QUERY, PEER, Transport::Tcp, NOW)), ("pass", 0));
         // A signature says more.
         let signed = signed_request(QUERY, &key("xfr", b"0123456789abcdef"), SECONDS);
-        assert_eq!(kind(&front.admit(&signed, PEER, true, NOW)), ("signed", 0));
+        assert_eq!(kind(&front.admit(&signed, PEER, Transport::Udp, NOW)), ("signed", 0));
     }
 
     /// RFC 7873 §5.2.2.
@@ -399,7 +400,7 @@ mod tests {
         for cookies in [Mode::Off, Mode::On, Mode::Required] {
             for length in [0, 7, 9, 15, 41] {
                 let query = with_option(QUERY, 10, &vec![1; length]);
-                assert_eq!(kind(&with_cookies(cookies).admit(&query, PEER, true, NOW)), ("answer", 1));
+                assert_eq!(kind(&with_cookies(cookies).admit(&query, PEER, Transport::Udp, NOW)), ("answer", 1));
             }
         }
     }
@@ -410,27 +411,27 @@ mod tests {
         let nothing = &b"\x12\x34\x01\0\0\0\0\0\0\0\0\0"[..];
         let query = with_option(nothing, 10, &[1; 8]);
         let front = with_cookies(Mode::On);
-        let (rcode, cookie) = cookie_of(&front.admit(&query, PEER, true, NOW), HEADER);
+        let (rcode, cookie) = cookie_of(&front.admit(&query, PEER, Transport::Udp, NOW), HEADER);
         assert_eq!(rcode, 0);
         let good = with_option(nothing, 10, &cookie.unwrap());
-        assert_eq!(cookie_of(&front.admit(&good, PEER, true, NOW), HEADER).0, 0);
+        assert_eq!(cookie_of(&front.admit(&good, PEER, Transport::Udp, NOW), HEADER).0, 0);
         let bad = with_option(nothing, 10, &[1; 24]);
-        assert_eq!(cookie_of(&front.admit(&bad, PEER, true, NOW), HEADER).0, 23);
-        assert_eq!(kind(&with_cookies(Mode::Off).admit(&query, PEER, true, NOW)), ("pass", 0));
-        assert_eq!(kind(&front.admit(nothing, PEER, true, NOW)), ("pass", 0), "no cookie");
+        assert_eq!(cookie_of(&front.admit(&bad, PEER, Transport::Udp, NOW), HEADER).0, 23);
+        assert_eq!(kind(&with_cookies(Mode::Off).admit(&query, PEER, Transport::Udp, NOW)), ("pass", 0));
+        assert_eq!(kind(&front.admit(nothing, PEER, Transport::Udp, NOW)), ("pass", 0), "no cookie");
     }
 
     /// RFC 7828 §3.2.1 and §3.3.2; RFC 7830 §6.
     #[test]
     fn only_tcp_is_told_how_long_it_may_idle_and_nobody_gets_padding() {
         let front = with_cookies(Mode::Off);
-        let tail = |option, is_udp| match front.admit(&with_option(QUERY, option, &[]), PEER, is_udp, NOW) {
+        let tail = |option, transport| match front.admit(&with_option(QUERY, option, &[]), PEER, transport, NOW) {
             Admitted::Pass(_, _, tail) => tail.as_bytes().to_vec(),
             admitted => panic!("{admitted:?}"),
         };
-        assert_eq!(tail(11, false), [0, 11, 0, 2, 0, 100]);
-        assert!(tail(11, true).is_empty());
-        assert!(tail(12, false).is_empty() && tail(12, true).is_empty());
+        assert_eq!(tail(11, Transport::Tcp), [0, 11, 0, 2, 0, 100]);
+        assert!(tail(11, Transport::Udp).is_empty());
+        assert!(tail(12, Transport::Tcp).is_empty() && tail(12, Transport::Udp).is_empty());
     }
 
     #[test]
@@ -439,27 +440,28 @@ mod tests {
         let config = rate::Config { responses: 2, ..rate::Config::default() };
         let rate = rate::Limiter::new(&config, [1; 16]).map(Arc::new);
         front.change_policy(|policy| Policy { rate: rate.clone(), ..policy.clone() });
-        let ask = |message: &[u8], is_udp| kind(&front.admit(message, PEER, is_udp, NOW)).0;
-        let asked: Vec<_> = (0..6).map(|_| ask(QUERY, true)).collect();
+        let ask = |message: &[u8], transport| kind(&front.admit(message, PEER, transport, NOW)).0;
+        let asked: Vec<_> = (0..6).map(|_| ask(QUERY, Transport::Udp)).collect();
         assert_eq!(asked, ["pass", "pass", "limited", "slip", "limited", "slip"]);
-        assert_eq!(ask(b"\x12\x34\0\0", true), "limited", "garbage too");
+        assert_eq!(ask(b"\x12\x34\0\0", Transport::Udp), "limited", "garbage too");
         let unknown = signed_request(QUERY, &key("other", b"0123456789abcdef"), SECONDS);
-        assert_eq!(ask(&unknown, true), "limited", "a signature that proves nothing");
-        assert_eq!(ask(QUERY, false), "pass", "TCP shows where the client is");
-        assert_eq!(ask(&signed_request(QUERY, &key("xfr", b"0123456789abcdef"), SECONDS), true), "signed");
+        assert_eq!(ask(&unknown, Transport::Udp), "limited", "a signature that proves nothing");
+        assert_eq!(ask(QUERY, Transport::Tcp), "pass", "TCP shows where the client is");
+        assert_eq!(ask(&signed_request(QUERY, &key("xfr", b"0123456789abcdef"), SECONDS), Transport::Udp), "signed");
         let strict = with_cookies(Mode::Required);
-        let (_, cookie) = cookie_of(&strict.admit(&with_option(QUERY, 10, &[1; 8]), PEER, true, NOW), QUERY.len());
-        assert_eq!(ask(&with_option(QUERY, 10, &cookie.unwrap()), true), "pass", "and so does a good cookie");
+        let (_, cookie) =
+            cookie_of(&strict.admit(&with_option(QUERY, 10, &[1; 8]), PEER, Transport::Udp, NOW), QUERY.len());
+        assert_eq!(ask(&with_option(QUERY, 10, &cookie.unwrap()), Transport::Udp), "pass", "and so does a good cookie");
     }
 
     #[test]
     fn transfers_at_once_are_bounded_and_their_places_come_back() {
         let front = front(&["any"], &["any"]);
-        let running: Vec<_> = (0..MAX_TRANSFERS).map(|_| front.admit(AXFR, PEER, false, NOW)).collect();
+        let running: Vec<_> = (0..MAX_TRANSFERS).map(|_| front.admit(AXFR, PEER, Transport::Tcp, NOW)).collect();
         assert!(running.iter().all(|admitted| kind(admitted).0 == "transfer"));
-        assert_eq!(kind(&front.admit(AXFR, PEER, false, NOW)), ("answer", 2));
+        assert_eq!(kind(&front.admit(AXFR, PEER, Transport::Tcp, NOW)), ("answer", 2));
         drop(running);
-        assert_eq!(kind(&front.admit(AXFR, PEER, false, NOW)).0, "transfer");
+        assert_eq!(kind(&front.admit(AXFR, PEER, Transport::Tcp, NOW)).0, "transfer");
     }
 
     #[test]

@@ -26,6 +26,7 @@ use super::metrics::Counters;
 use super::options::{OPTION_HEAD, Tail};
 use super::policy::Policy;
 use super::request::{OPT, has_plain_question};
+use super::transport::Transport;
 use crate::zone::Zones;
 use crate::zone::name::Name;
 use crate::zone::record::rtype;
@@ -65,7 +66,13 @@ impl Handler {
     }
 
     /// The responses to a packet; none for one that nobody is to be answered for.
-    pub async fn respond_to(&self, packet: Vec<u8>, peer: SocketAddr, is_udp: bool, terms: Terms<'_>) -> Vec<Vec<u8>> {
+    pub async fn respond_to(
+        &self,
+        packet: Vec<u8>,
+        peer: SocketAddr,
+        transport: Transport,
+        terms: Terms<'_>,
+    ) -> Vec<Vec<u8>> {
         let Some(header) = packet.first_chunk::<12>().copied() else {
             self.counters.dropped();
             return Vec::new();
@@ -79,10 +86,10 @@ impl Handler {
             self.counters.responded(Rcode::FormErr, false, false);
             return vec![form_error(header)];
         }
-        let protocol = if is_udp { Protocol::Udp } else { Protocol::Tcp };
+        let protocol = if transport.is_datagram() { Protocol::Udp } else { Protocol::Tcp };
         match Request::from_bytes(packet, peer, protocol) {
             Ok(request) => {
-                let responses = Responses::new(is_udp);
+                let responses = Responses::new(transport);
                 self.respond(&request, Some(terms), responses.clone()).await;
                 responses.into_inner()
             }
@@ -117,13 +124,13 @@ impl Handler {
     }
 
     fn room(request: &Request, question: usize, opt: usize) -> Room {
-        let is_udp = request.protocol() == Protocol::Udp;
+        let is_datagram = request.protocol() == Protocol::Udp;
         let size = match &request.edns {
-            _ if !is_udp => MAX_TCP,
+            _ if !is_datagram => MAX_TCP,
             Some(edns) => usize::from(edns.max_payload()).clamp(MIN_UDP, MAX_UDP),
             None => MIN_UDP,
         };
-        Room { size, taken: 12 + question + opt, can_retry: is_udp, cuts: request.edns.is_some() }
+        Room { size, taken: 12 + question + opt, can_retry: is_datagram, cuts: request.edns.is_some() }
     }
 
     async fn respond<R: ResponseHandler>(
@@ -223,13 +230,13 @@ impl RequestHandler for Handler {
 /// Takes responses as bytes.
 #[derive(Clone)]
 struct Responses {
-    is_udp: bool,
+    transport: Transport,
     encoded: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 impl Responses {
-    fn new(is_udp: bool) -> Self {
-        Self { is_udp, encoded: Arc::default() }
+    fn new(transport: Transport) -> Self {
+        Self { transport, encoded: Arc::default() }
     }
 
     fn into_inner(self) -> Vec<Vec<u8>> {
@@ -255,7 +262,7 @@ impl ResponseHandler for Responses {
         // What is too long was cut before; this is so that nothing can go wrong. The encoder writes a name in full before it
         // puts a pointer in its place.
         #[allow(clippy::cast_possible_truncation)] // constants
-        encoder.set_max_size(match (self.is_udp, response.edns()) {
+        encoder.set_max_size(match (self.transport.is_datagram(), response.edns()) {
             (false, _) => MAX_TCP as u16,
             (true, Some(_)) => (MAX_UDP + MAX_NAME) as u16,
             (true, None) => (MIN_UDP + MAX_NAME) as u16,

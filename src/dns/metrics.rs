@@ -11,6 +11,7 @@ use prometheus_client::registry::Registry;
 
 use super::answer::Rcode;
 use super::transfer::Kind;
+use super::transport::Transport;
 
 /// The DNS server's counters.
 #[derive(Debug, Default)]
@@ -39,15 +40,6 @@ const FORWARDED: [(Forwarded, &str); 4] = [
     (Forwarded::Failed, "failed"),
     (Forwarded::Refused, "refused"),
 ];
-
-/// How a query came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Transport {
-    /// In a datagram.
-    Udp,
-    /// Over a connection.
-    Tcp,
-}
 
 /// The counters of one thread, or of one transport's slower part.
 #[derive(Debug)]
@@ -225,10 +217,7 @@ impl Metrics {
         let transfers = Family::<OfTransfer, Counter>::default();
         let families: [Family<OfTransport, Counter>; 8] = std::array::from_fn(|_| Family::default());
         for counters in &*self.counters.lock().unwrap_or_else(PoisonError::into_inner) {
-            let transport = match counters.transport {
-                Transport::Udp => "udp",
-                Transport::Tcp => "tcp",
-            };
+            let transport = counters.transport.label();
             for ((_, rcode), count) in RCODES.iter().zip(&counters.responses) {
                 responses.get_or_create(&OfResponse { transport, rcode }).inc_by(count.load(Ordering::Relaxed));
             }

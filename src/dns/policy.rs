@@ -16,6 +16,7 @@ use super::limits::Limits;
 use super::options::{self, Options, Tail};
 use super::rate::{Fate, Limiter};
 use super::secondaries::Allowed;
+use super::transport::Transport;
 use crate::zone::record::rtype;
 
 /// The policy of a server.
@@ -155,14 +156,15 @@ impl Policy {
         &self,
         asked: Option<&Options>,
         peer: &IpAddr,
-        is_udp: bool,
+        transport: Transport,
         now: Duration,
         tail: &mut Tail,
     ) -> Judgement {
         tail.clear();
         // Most ask for nothing.
         let asks = asked.filter(|asked| asked.asks());
-        let is_proven = asks.is_some_and(|asked| self.grant(asked, peer, is_udp, now, tail)) || !is_udp;
+        let is_proven =
+            asks.is_some_and(|asked| self.grant(asked, peer, transport, now, tail)) || !transport.is_datagram();
         let stance = match asked.and_then(|asked| asked.cookie) {
             _ if self.cookies != Mode::Required || is_proven => Stance::Answer,
             Some(_) => Stance::BadCookie,
@@ -172,7 +174,7 @@ impl Policy {
     }
 
     /// Leaves in `tail` what these options ask for. Gives whether the cookie among them is good.
-    fn grant(&self, asked: &Options, peer: &IpAddr, is_udp: bool, now: Duration, tail: &mut Tail) -> bool {
+    fn grant(&self, asked: &Options, peer: &IpAddr, transport: Transport, now: Duration, tail: &mut Tail) -> bool {
         let mut is_good = false;
         if let Some(cookie) = asked.cookie.filter(|_| self.cookies != Mode::Off) {
             let server;
@@ -183,7 +185,7 @@ impl Policy {
             tail.push(options::NSID, &[&self.nsid]);
         }
         // Only over TCP (RFC 7828 §3.2.1), in tenths of a second.
-        if asked.keepalive && !is_udp {
+        if asked.keepalive && !transport.is_datagram() {
             let idle = u16::try_from(self.tcp.idle.as_millis() / 100).unwrap_or(u16::MAX);
             tail.push(options::KEEPALIVE, &[&idle.to_be_bytes()]);
         }

@@ -16,6 +16,7 @@ use super::handler::{Handler, Terms};
 use super::metrics::Counters;
 use super::options::Tail;
 use super::request::{OPT, Opt, Request};
+use super::transport::Transport;
 use super::tsig::Signer;
 use crate::zone::Zones;
 use crate::zone::name::Name;
@@ -58,17 +59,23 @@ impl Service {
     }
 
     /// What is to be sent back to `peer`.
-    pub async fn reply_to(&self, packet: Vec<u8>, peer: SocketAddr, is_udp: bool) -> Reply {
-        self.reply_at(packet, peer, is_udp, since_1970()).await
+    pub async fn reply_to(&self, packet: Vec<u8>, peer: SocketAddr, transport: Transport) -> Reply {
+        self.reply_at(packet, peer, transport, since_1970()).await
     }
 
     /// The same at `now`, a time since 1970.
-    pub(super) async fn reply_at(&self, packet: Vec<u8>, peer: SocketAddr, is_udp: bool, now: Duration) -> Reply {
+    pub(super) async fn reply_at(
+        &self,
+        packet: Vec<u8>,
+        peer: SocketAddr,
+        transport: Transport,
+        now: Duration,
+    ) -> Reply {
         let policy = Arc::clone(&self.front.policy());
         let may_recurse = policy.may_recurse(&peer.ip());
         let is_recursion_desired = packet.get(2).is_some_and(|flags| flags & 0x01 != 0);
         let outside = policy.why_outside(is_recursion_desired, &peer.ip());
-        let (message, signer, tail) = match self.front.admit(&packet, peer.ip(), is_udp, now) {
+        let (message, signer, tail) = match self.front.admit(&packet, peer.ip(), transport, now) {
             Admitted::Answer(answer) => {
                 self.counters().refused_in_front(answer.get(3).copied().unwrap_or_default() & 0x0f);
                 return Reply::Messages(vec![answer]);
@@ -93,18 +100,18 @@ impl Service {
             && let Some(chain) = self.begin(&message, &client)
         {
             let (zones, now) = (self.zones.clone(), now.as_secs());
-            return self.recurse(forwarder, Asked { message, signer, tail, is_udp, now, chain, client, zones });
+            return self.recurse(forwarder, Asked { message, signer, tail, transport, now, chain, client, zones });
         }
         let may = |origin: &Name| client.may(origin);
         let terms = Terms { tail: &tail, outside, policy: &policy, may: &may };
-        let mut messages = self.handler.respond_to(message, peer, is_udp, terms).await;
+        let mut messages = self.handler.respond_to(message, peer, transport, terms).await;
         if may_recurse {
             messages.iter_mut().filter_map(|message| message.get_mut(3)).for_each(|flags| *flags |= RA);
         }
         if let Some(signer) = signer
             && let Some(answer) = messages.pop()
         {
-            let limit = Request::parse(&packet).map_or(MIN_UDP, |request| limit(&request, is_udp));
+            let limit = Request::parse(&packet).map_or(MIN_UDP, |request| limit(&request, transport));
             messages.push(front::sign(answer, signer, limit, now.as_secs()));
         }
         Reply::Messages(messages)
@@ -151,7 +158,7 @@ struct Asked {
     message: Vec<u8>,
     signer: Option<Signer>,
     tail: Tail,
-    is_udp: bool,
+    transport: Transport,
     now: u64,
     chain: Chain,
     client: Client,
@@ -193,10 +200,10 @@ impl Asked {
     /// The outcome as an answer.
     fn tell(self, Told { found: outcome, extended, is_ours }: Told) -> Vec<u8> {
         let Some(request) = Request::parse(&self.message) else { return Vec::new() };
-        let limit = limit(&request, self.is_udp);
+        let limit = limit(&request, self.transport);
         let taken = request.edns.map_or(0, |_| OPT + self.tail.as_bytes().len());
         let taken = taken + self.signer.as_ref().map_or(0, Signer::size);
-        let room = Room { size: limit.saturating_sub(taken), can_retry: self.is_udp };
+        let room = Room { size: limit.saturating_sub(taken), can_retry: self.transport.is_datagram() };
         let encoded = outcome.and_then(|found| reply::encode(&request, found, room).ok_or(Failure::Unwilling));
         let mut response = if let Ok(mut response) = encoded {
             response[2] |= if is_ours { AA } else { 0 };
@@ -215,8 +222,8 @@ impl Asked {
 }
 
 /// What the whole answer may take.
-fn limit(request: &Request<'_>, is_udp: bool) -> usize {
-    match (is_udp, request.edns) {
+fn limit(request: &Request<'_>, transport: Transport) -> usize {
+    match (transport.is_datagram(), request.edns) {
         (false, _) => MAX_TCP,
         (true, Some(edns)) => usize::from(edns.size).clamp(MIN_UDP, MAX_UDP),
         (true, None) => MIN_UDP,

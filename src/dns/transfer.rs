@@ -8,6 +8,7 @@ mod packer;
 use std::{iter, vec};
 
 use super::request::{HEADER, Opt, Request};
+use super::transport::Transport;
 use super::tsig::Signer;
 use crate::zone::journal::{self, Difference};
 use crate::zone::packed::Packed;
@@ -73,7 +74,7 @@ impl Transfer {
     ///
     /// # Errors
     /// Why there is none.
-    pub fn begin(zones: &Zones, request: &Request<'_>, options: &[u8], is_udp: bool) -> Result<Self, Refusal> {
+    pub fn begin(zones: &Zones, request: &Request<'_>, options: &[u8], transport: Transport) -> Result<Self, Refusal> {
         let apex = request.question.name.folded();
         let zone = zones.find(apex.wire()).filter(|zone| *zone.origin() == apex && request.question.class == 1);
         let zone = zone.ok_or(Refusal::NotAuth)?;
@@ -82,9 +83,9 @@ impl Transfer {
             return Err(Refusal::ServFail);
         }
         let (kind, serial, records) = match request.question.rtype {
-            rtype::AXFR if is_udp => return Err(Refusal::FormErr),
+            rtype::AXFR if transport.is_datagram() => return Err(Refusal::FormErr),
             rtype::AXFR => full(zone)?,
-            _ => incremental(zone, request.serial.ok_or(Refusal::FormErr)?, is_udp)?,
+            _ => incremental(zone, request.serial.ok_or(Refusal::FormErr)?, transport)?,
         };
         let start = request.response(0, true);
         let mut opt = start.clone();
@@ -173,14 +174,14 @@ fn full(zone: &Zone) -> Result<(Kind, u32, Records), Refusal> {
 }
 
 /// RFC 1995 §2 and §4.
-fn incremental(zone: &Zone, from: u32, is_udp: bool) -> Result<(Kind, u32, Records), Refusal> {
+fn incremental(zone: &Zone, from: u32, transport: Transport) -> Result<(Kind, u32, Records), Refusal> {
     let (soa, names) = {
         let table = zone.load();
         let apex = table.get(zone.origin().wire()).ok_or(Refusal::ServFail)?;
         (journal::soa(apex).ok_or(Refusal::ServFail)?, table.len())
     };
     let serial = soa.soa_serial().ok_or(Refusal::ServFail)?;
-    if is_udp || !serial::is_after(serial, from) {
+    if transport.is_datagram() || !serial::is_after(serial, from) {
         return Ok((Kind::Soa, serial, Box::new(iter::once(soa))));
     }
     match zone.difference(from) {
@@ -261,8 +262,8 @@ mod tests {
         message
     }
 
-    fn begin(writer: &ZoneWriter, message: &[u8], is_udp: bool) -> Result<Transfer, Refusal> {
-        Transfer::begin(&zones(writer), &Request::parse(message).unwrap(), &[], is_udp)
+    fn begin(writer: &ZoneWriter, message: &[u8], transport: Transport) -> Result<Transfer, Refusal> {
+        Transfer::begin(&zones(writer), &Request::parse(message).unwrap(), &[], transport)
     }
 
     /// A record: owner, type, data.
@@ -297,7 +298,8 @@ mod tests {
             put(&mut writer, &format!("s{i}.b{}", i % 7), vec![vec![4; 5], vec![9; 10]]);
         }
         writer.commit(101);
-        let (messages, mut records) = read(begin(&writer, &request("SerVice", rtype::AXFR, None), false).unwrap());
+        let (messages, mut records) =
+            read(begin(&writer, &request("SerVice", rtype::AXFR, None), Transport::Tcp).unwrap());
         assert!(messages.len() > 3, "{}", messages.len());
         assert!(messages.iter().all(|message| message.len() < 17_000));
         let (first, last) = (records.remove(0), records.pop().unwrap());
@@ -321,7 +323,7 @@ mod tests {
             put(&mut writer, &format!("s{i}"), vec![vec![1; 20]]);
         }
         let serial = writer.commit(101).unwrap().serial;
-        let mut transfer = begin(&writer, &request("service", rtype::AXFR, None), false).unwrap();
+        let mut transfer = begin(&writer, &request("service", rtype::AXFR, None), Transport::Tcp).unwrap();
         let first = transfer.next_message(NOW).unwrap().unwrap();
         for i in 0..2000 {
             put(&mut writer, &format!("s{i}"), vec![vec![2; 20]]);
@@ -347,8 +349,9 @@ mod tests {
         let serial = writer.commit(101).unwrap().serial;
         put(&mut writer, "s7", vec![vec![2]]);
         let new = writer.commit(102).unwrap().serial;
-        let ask = |serial, is_udp| begin(&writer, &request("service", rtype::IXFR, Some(serial)), is_udp).unwrap();
-        let transfer = ask(serial, false);
+        let ask =
+            |serial, transport| begin(&writer, &request("service", rtype::IXFR, Some(serial)), transport).unwrap();
+        let transfer = ask(serial, Transport::Tcp);
         assert_eq!((transfer.kind(), transfer.serial()), (Kind::Incremental, new));
         let (_, records) = read(transfer);
         let types: Vec<u16> = records.iter().map(|record| record.1).collect();
@@ -356,10 +359,10 @@ mod tests {
         assert_eq!((&records[2].2, &records[4].2), (&vec![1], &vec![2]));
         assert_eq!(records[1].2.last_chunk::<20>().unwrap()[..4], serial.to_be_bytes());
         for (transfer, kind, count) in [
-            (ask(new, false), Kind::Soa, 1),
-            (ask(new + 5, false), Kind::Soa, 1),
-            (ask(serial, true), Kind::Soa, 1),
-            (ask(3, false), Kind::Full, 53),
+            (ask(new, Transport::Tcp), Kind::Soa, 1),
+            (ask(new + 5, Transport::Tcp), Kind::Soa, 1),
+            (ask(serial, Transport::Udp), Kind::Soa, 1),
+            (ask(3, Transport::Tcp), Kind::Full, 53),
         ] {
             assert_eq!(transfer.kind(), kind);
             assert_eq!(read(transfer).1.len(), count, "{kind:?}");
@@ -377,7 +380,7 @@ mod tests {
         let srv = || of(rtype::SRV, b"\0\0\0\x0a\0\x01\x01h\0");
         let (cname, address) = (of(rtype::CNAME, b"\x01h\0"), of(rtype::A, &[10, 0, 0, 1]));
         let secondary = |writer: &ZoneWriter| -> BTreeSet<Read> {
-            let (_, records) = read(begin(writer, &request("service", rtype::AXFR, None), false).unwrap());
+            let (_, records) = read(begin(writer, &request("service", rtype::AXFR, None), Transport::Tcp).unwrap());
             records.into_iter().filter(|record| record.1 != rtype::SOA).collect()
         };
         let mut serial = writer.commit(101).unwrap().serial;
@@ -386,7 +389,7 @@ mod tests {
         for sets in [vec![cname.clone(), srv()], vec![address, srv()], vec![cname, srv()], vec![]] {
             writer.put("lone", vec![Offer { owner: name("lone.service"), rank: Rank::Real, sets: sets.into() }]);
             let new = writer.commit(102).unwrap().serial;
-            let transfer = begin(&writer, &request("service", rtype::IXFR, Some(serial)), false).unwrap();
+            let transfer = begin(&writer, &request("service", rtype::IXFR, Some(serial)), Transport::Tcp).unwrap();
             assert_eq!(transfer.kind(), Kind::Incremental);
             let (_, records) = read(transfer);
             // The new SOA, the old one and what goes, the new one and what comes, the new one.
@@ -407,20 +410,20 @@ mod tests {
         let serial = writer.commit(101).unwrap().serial;
         put(&mut writer, "a", vec![vec![200]]);
         writer.commit(102);
-        let transfer = begin(&writer, &request("service", rtype::IXFR, Some(serial)), false).unwrap();
+        let transfer = begin(&writer, &request("service", rtype::IXFR, Some(serial)), Transport::Tcp).unwrap();
         assert_eq!(transfer.kind(), Kind::Full);
     }
 
     #[test]
     fn what_cannot_be_transferred_is_refused_with_the_right_code() {
         let writer = writer();
-        let refused = |message: &[u8], is_udp| begin(&writer, message, is_udp).unwrap_err();
-        assert_eq!(refused(&request("service", rtype::AXFR, None), true), Refusal::FormErr);
-        assert_eq!(refused(&request("service", rtype::IXFR, None), false), Refusal::FormErr);
-        assert_eq!(refused(&request("a.service", rtype::AXFR, None), false), Refusal::NotAuth);
-        assert_eq!(refused(&request("example", rtype::AXFR, None), false), Refusal::NotAuth);
+        let refused = |message: &[u8], transport| begin(&writer, message, transport).unwrap_err();
+        assert_eq!(refused(&request("service", rtype::AXFR, None), Transport::Udp), Refusal::FormErr);
+        assert_eq!(refused(&request("service", rtype::IXFR, None), Transport::Tcp), Refusal::FormErr);
+        assert_eq!(refused(&request("a.service", rtype::AXFR, None), Transport::Tcp), Refusal::NotAuth);
+        assert_eq!(refused(&request("example", rtype::AXFR, None), Transport::Tcp), Refusal::NotAuth);
         writer.zone().set_freshness(Freshness::Loading);
-        assert_eq!(refused(&request("service", rtype::AXFR, None), false), Refusal::ServFail);
+        assert_eq!(refused(&request("service", rtype::AXFR, None), Transport::Tcp), Refusal::ServFail);
     }
 
     #[test]
@@ -428,12 +431,12 @@ mod tests {
         let mut writer = writer();
         put(&mut writer, "a", vec![vec![0; 65_530]]);
         writer.commit(101);
-        let mut transfer = begin(&writer, &request("service", rtype::AXFR, None), false).unwrap();
+        let mut transfer = begin(&writer, &request("service", rtype::AXFR, None), Transport::Tcp).unwrap();
         let outcomes: Vec<_> = iter::from_fn(|| transfer.next_message(NOW)).collect();
         assert_eq!(outcomes.last().unwrap(), &Err(TooLarge));
         put(&mut writer, "a", vec![vec![0; 65_000]]);
         writer.commit(102);
-        let (messages, _) = read(begin(&writer, &request("service", rtype::AXFR, None), false).unwrap());
+        let (messages, _) = read(begin(&writer, &request("service", rtype::AXFR, None), Transport::Tcp).unwrap());
         assert!(messages.iter().any(|message| message.len() > 65_000));
     }
 
@@ -448,7 +451,8 @@ mod tests {
         let message = tsig::tests::signed_request(&request("service", rtype::AXFR, None), &key, NOW);
         let request = Request::parse(&message).unwrap();
         let Verdict::Good(signer) = tsig::check(&request, &[key], NOW) else { panic!("a bad signature") };
-        let mut transfer = Transfer::begin(&zones(&writer), &request, &[], false).unwrap().signed(Some(signer));
+        let mut transfer =
+            Transfer::begin(&zones(&writer), &request, &[], Transport::Tcp).unwrap().signed(Some(signer));
         let mut count = 0;
         while let Some(message) = transfer.next_message(NOW) {
             assert_eq!(message.unwrap()[10..12], [0, 1]);

@@ -11,6 +11,7 @@ use zonekeeper::dns::cookie::{Secret, Secrets};
 use zonekeeper::dns::fast::{self, Asked, Built, Loaded, Parsed, Query, ROOM};
 use zonekeeper::dns::options::Tail;
 use zonekeeper::dns::policy::Policy;
+use zonekeeper::dns::transport::Transport;
 use zonekeeper::zone::Zones;
 use zonekeeper::zone::record::rtype;
 
@@ -64,7 +65,7 @@ fn answer(zones: &Zones, policy: &Policy, packets: &[Vec<u8>], batches: usize) -
         }
         for ((packet, query), subject) in packets.iter().zip(&queries).zip(subjects) {
             let (peer, random) = (&|| IpAddr::V4(Ipv4Addr::LOCALHOST), random.u32(..));
-            let asked = Asked { packet, query, peer, now: &|| NOW, is_udp: true, random };
+            let asked = Asked { packet, query, peer, now: &|| NOW, transport: Transport::Udp, random };
             let built = fast::respond(&loaded, &asked, subject, &mut tail, &mut out);
             responses += usize::from(matches!(built, Built::Response { .. }));
         }

@@ -15,6 +15,7 @@ use zonekeeper::dns::cookie::{Secret, Secrets};
 use zonekeeper::dns::fast::{self, Asked, Loaded, Query, ROOM};
 use zonekeeper::dns::options::Tail;
 use zonekeeper::dns::policy::Policy;
+use zonekeeper::dns::transport::Transport;
 use zonekeeper::zone::entry::Entry;
 use zonekeeper::zone::index::{Edit, Edits, IndexWriter};
 use zonekeeper::zone::packed::Packed;
@@ -72,8 +73,14 @@ fn build(bencher: Bencher<'_, '_>, kind: &str) {
     let (mut tail, mut out, mut random) = (Tail::default(), [0; ROOM], fastrand::Rng::with_seed(1));
     bencher.bench_local(|| {
         let random = random.u32(..);
-        let asked =
-            Asked { packet: black_box(&packet), query: &query, peer: &localhost, now: &|| NOW, is_udp: true, random };
+        let asked = Asked {
+            packet: black_box(&packet),
+            query: &query,
+            peer: &localhost,
+            now: &|| NOW,
+            transport: Transport::Udp,
+            random,
+        };
         fast::respond(&loaded, &asked, subject, &mut tail, &mut out)
     });
 }
@@ -154,7 +161,7 @@ fn churn(bencher: Bencher<'_, '_>, changes: u32) {
                     query: &query,
                     peer: &localhost,
                     now: &|| NOW,
-                    is_udp: true,
+                    transport: Transport::Udp,
                     random: fastrand::u32(..),
                 };
                 let subject = loaded.find(&query);

@@ -81,16 +81,16 @@ fn a_delegation_a_dname_and_a_wildcard_make_only_the_names_they_concern_slow() {
         let handler = Handler::new(zones.clone(), Metrics::default().counters(Transport::Udp));
         let service = service::Service::new(zones.clone(), Arc::clone(&front), handler, None);
         let server = Server { zones, front, service };
-        let is_fast = |name: &str, rtype, is_udp| compare(&server, &query(name, rtype), is_udp).is_some();
+        let is_fast = |name: &str, rtype, transport| compare(&server, &query(name, rtype), transport).is_some();
         for rtype in [rtype::A, rtype::AAAA, rtype::SRV, rtype::TXT] {
-            for is_udp in [true, false] {
+            for transport in [Transport::Udp, Transport::Tcp] {
                 for name in ORDINARY {
-                    assert!(is_fast(name, rtype, is_udp), "{name} {rtype} beside {has:?}");
+                    assert!(is_fast(name, rtype, transport), "{name} {rtype} beside {has:?}");
                     fast += 1;
                 }
                 for (names, has) in CONCERNED.iter().zip(has) {
                     for name in *names {
-                        assert_eq!(is_fast(name, rtype, is_udp), !has, "{name} {rtype} in round {round}");
+                        assert_eq!(is_fast(name, rtype, transport), !has, "{name} {rtype} in round {round}");
                         slow += usize::from(has);
                     }
                 }

@@ -44,13 +44,13 @@ fn question(name: &str, rtype: u16, has_opt: bool) -> Vec<u8> {
 }
 
 impl Server {
-    fn fast(&self, packet: &[u8], is_udp: bool, random: &mut fastrand::Rng) -> Message {
+    fn fast(&self, packet: &[u8], transport: Transport, random: &mut fastrand::Rng) -> Message {
         let mut query = Query::default();
         assert_eq!(fast::parse(packet, &mut query), Parsed::Plain);
         let (policy, mut tail, mut out) = (self.front.policy(), Tail::default(), vec![0; MAX_TCP]);
         let loaded = Loaded::new(&self.zones, &policy, Vec::new());
         let random = random.u32(..);
-        let asked = Asked { packet, query: &query, peer: &|| PEER.into(), now: &|| NOW, is_udp, random };
+        let asked = Asked { packet, query: &query, peer: &|| PEER.into(), now: &|| NOW, transport, random };
         let built = fast::respond(&loaded, &asked, loaded.find(&query), &mut tail, &mut out);
         let Built::Response { length, .. } = built else { panic!("{built:?}") };
         Message::from_vec(&out[..length.into()]).unwrap()
@@ -89,14 +89,15 @@ fn is_drawn(counts: &std::collections::BTreeMap<String, u32>, weights: &[(&str, 
 fn firsts(
     server: &Server,
     pattern: &[(&str, u16)],
-    (is_fast, is_udp): (bool, bool),
+    (is_fast, transport): (bool, Transport),
 ) -> Vec<std::collections::BTreeMap<String, u32>> {
     let mut random = fastrand::Rng::with_seed(4083);
     let packets: Vec<_> = pattern.iter().map(|(name, rtype)| question(name, *rtype, true)).collect();
     let mut counts = vec![std::collections::BTreeMap::new(); pattern.len()];
     for _ in 0..2_000 {
         for (packet, counts) in packets.iter().zip(&mut counts) {
-            let answer = if is_fast { server.fast(packet, is_udp, &mut random) } else { server.ask(packet, is_udp).0 };
+            let answer =
+                if is_fast { server.fast(packet, transport, &mut random) } else { server.ask(packet, transport).0 };
             if let Some(first) = keys(&answer).into_iter().next() {
                 *counts.entry(first).or_insert(0) += 1;
             }
@@ -105,7 +106,8 @@ fn firsts(
     counts
 }
 
-const WAYS: [(bool, bool); 4] = [(true, true), (true, false), (false, true), (false, false)];
+const WAYS: [(bool, Transport); 4] =
+    [(true, Transport::Udp), (true, Transport::Tcp), (false, Transport::Udp), (false, Transport::Tcp)];
 
 const HTTPS: u16 = rtype::HTTPS;
 
@@ -184,11 +186,11 @@ fn max_answers_draws_on_without_replacement() {
         &[("10.0.0.1", 80, 0, 10), ("10.0.0.2", 80, 0, 20), ("10.0.0.3", 80, 0, 30), ("10.0.0.4", 80, 1, 99)];
     let server = server(&[("some", instances)], Order::Weighted, 2);
     let packet = question("some.service", rtype::A, true);
-    for (is_fast, is_udp) in WAYS {
+    for (is_fast, transport) in WAYS {
         let (mut random, mut second) = (fastrand::Rng::with_seed(3), std::collections::BTreeMap::new());
         for _ in 0..6_000 {
             let answer =
-                if is_fast { server.fast(&packet, is_udp, &mut random) } else { server.ask(&packet, is_udp).0 };
+                if is_fast { server.fast(&packet, transport, &mut random) } else { server.ask(&packet, transport).0 };
             let keys = keys(&answer);
             assert!(keys.len() == 2 && keys[0] != keys[1], "{keys:?}");
             *second.entry(keys[1].clone()).or_insert(0) += 1;
@@ -210,15 +212,15 @@ fn a_fixed_order_is_by_address_and_port() {
     let all = ["10.0.0.9", "10.0.0.10", "10.0.0.100", "10.0.0.1"];
     for max_answers in [0, 3] {
         let server = server(&[("some", instances)], Order::Fixed, max_answers);
-        for (is_fast, is_udp) in WAYS {
+        for (is_fast, transport) in WAYS {
             let mut random = fastrand::Rng::with_seed(9);
             for _ in 0..50 {
                 let mut ask = |rtype| {
                     let packet = question("some.service", rtype, true);
                     keys(&if is_fast {
-                        server.fast(&packet, is_udp, &mut random)
+                        server.fast(&packet, transport, &mut random)
                     } else {
-                        server.ask(&packet, is_udp).0
+                        server.ask(&packet, transport).0
                     })
                 };
                 assert_eq!(ask(rtype::A), all[..if max_answers > 0 { max_answers } else { 4 }]);
@@ -239,8 +241,11 @@ fn a_truncated_answer_has_what_fits_for_clients_without_edns_and_nothing_for_oth
             let mut random = fastrand::Rng::with_seed(5);
             let mut ask = |has_opt| {
                 let packet = question("crowd.service", rtype, has_opt);
-                let answer =
-                    if is_fast { server.fast(&packet, true, &mut random) } else { server.ask(&packet, true).0 };
+                let answer = if is_fast {
+                    server.fast(&packet, Transport::Udp, &mut random)
+                } else {
+                    server.ask(&packet, Transport::Udp).0
+                };
                 assert!(answer.metadata.truncation);
                 keys(&answer)
             };

@@ -7,6 +7,7 @@ use super::query::{Edns, Query};
 use super::records::{self, Head, V4_RECORD, V6_RECORD, count_of, pointer, put};
 use super::{Asked, Built, HEADER, MAX_TCP, MAX_UDP, MIN_UDP, OPT};
 use crate::dns::answer::{Extended, Rcode};
+use crate::dns::transport::Transport;
 use crate::zone::order::Turn;
 use crate::zone::packed::{Body, Form, PackedSet, Pieces, RR_HEAD, Row};
 use crate::zone::record::rtype;
@@ -38,9 +39,9 @@ impl<'a> Writer<'a> {
     /// Begins with the question, in the room that the client has; none where there is less.
     #[inline(always)]
     pub(super) fn new(asked: &Asked<'a>, options: &'a [u8], out: &'a mut [u8]) -> Option<Self> {
-        let Asked { packet, query, is_udp, .. } = *asked;
+        let Asked { packet, query, transport, .. } = *asked;
         // By reference, here and below: what is known of options is too long to be copied for one number.
-        let limit = match (is_udp, &query.edns) {
+        let limit = match (transport.is_datagram(), &query.edns) {
             (false, _) => MAX_TCP,
             (true, Some(edns)) => usize::from(edns.payload).clamp(MIN_UDP, MAX_UDP),
             (true, None) => MIN_UDP,
@@ -120,7 +121,7 @@ impl<'a> Writer<'a> {
         &mut self,
         (row, set): (Row<'_>, &PackedSet<'_>),
         turn: Turn,
-        is_udp: bool,
+        transport: Transport,
         extended: Option<Extended>,
     ) -> Built {
         // The records that are named by others have more to say than what is packed.
@@ -134,7 +135,7 @@ impl<'a> Writer<'a> {
             Body::Plain(_) if self.at + set.wire_size() <= self.end(extended) => {
                 set.turned(turn).for_each(|rdata| self.record(set, rdata));
             }
-            _ if is_udp => return self.cut(set, turn, extended),
+            _ if transport.is_datagram() => return self.cut(set, turn, extended),
             _ => return Built::Unusual,
         }
         self.answers = count_of(set.count);
@@ -147,7 +148,7 @@ impl<'a> Writer<'a> {
         set: &PackedSet<'_>,
         turn: Turn,
         most: usize,
-        is_udp: bool,
+        transport: Transport,
         extended: Option<Extended>,
     ) -> Built {
         let end = self.end(extended);
@@ -158,7 +159,7 @@ impl<'a> Writer<'a> {
             _ => return Built::Unusual,
         };
         if self.at + most * size > end {
-            return if is_udp { self.cut(set, turn, extended) } else { Built::Unusual };
+            return if transport.is_datagram() { self.cut(set, turn, extended) } else { Built::Unusual };
         }
         if !self.draw(set, turn, most) {
             return Built::Unusual;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::datagrams::Route;
 use crate::dns::service::{Reply, Service};
+use crate::dns::transport::Transport;
 
 /// Queries that may wait. More are dropped: the hot path does not wait for them.
 const WAITING: usize = 1024;
@@ -89,7 +90,7 @@ impl Slow {
         self.service.counters().unusual();
         let Some(peer) = unusual.route.peer() else { return };
         let bytes = std::mem::take(&mut unusual.bytes);
-        match self.service.reply_to(bytes, peer, true).await {
+        match self.service.reply_to(bytes, peer, Transport::Udp).await {
             Reply::Messages(messages) => messages.iter().for_each(|message| unusual.reply(message)),
             Reply::Later(message) => {
                 let stop = self.stop.clone();

@@ -25,6 +25,7 @@ use crate::dns::limits::Limits;
 use crate::dns::metrics::Counters;
 use crate::dns::options::Tail;
 use crate::dns::service::{Reply, Service, since_1970};
+use crate::dns::transport::Transport;
 use crate::zone::Zones;
 
 /// Questions of one connection that may be on their way to other name servers.
@@ -144,7 +145,7 @@ async fn serve(mut stream: TcpStream, client: SocketAddr, shared: &Acceptor, pla
             let is_done = matches!(stopped, Stopped::Done);
             if let Stopped::Unusual(packet) = stopped {
                 shared.counters.unusual();
-                match shared.service.reply_to(packet, client, false).await {
+                match shared.service.reply_to(packet, client, Transport::Tcp).await {
                     Reply::Messages(messages) => messages.iter().for_each(|message| push(&mut output, message)),
                     Reply::Later(message) => drop(later.spawn(message)),
                     Reply::Transfer(mut running) => {
@@ -238,7 +239,7 @@ fn answer_all(input: &[u8], done: &mut usize, client: SocketAddr, output: &mut V
                         query,
                         peer: &|| client.ip(),
                         now: &|| *now,
-                        is_udp: false,
+                        transport: Transport::Tcp,
                         random: fastrand::u32(..),
                     };
                     fast::respond(&loaded, &asked, loaded.find(query), tail, response)

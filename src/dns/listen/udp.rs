@@ -18,9 +18,10 @@ use super::prefetch::{prefetch, prefetch_line};
 use super::slow::Unusual;
 use crate::dns::fast::{self, Asked, Built, Loaded, Parsed, Query, State};
 use crate::dns::front::Front;
-use crate::dns::metrics::{Counters, Metrics, Tally, Transport};
+use crate::dns::metrics::{Counters, Metrics, Tally};
 use crate::dns::options::Tail;
 use crate::dns::service::since_1970;
+use crate::dns::transport::Transport;
 use crate::zone::Zones;
 
 /// How often a thread without queries looks whether it is to stop.
@@ -153,7 +154,7 @@ impl Worker {
                 query: &queries[i],
                 peer: &|| peer.address(),
                 now: &|| *now,
-                is_udp: true,
+                transport: Transport::Udp,
                 random: random.u32(..),
             };
             let built = match parsed[i] {

@@ -11,10 +11,11 @@ use zonekeeper::dns::cookie::{Mode, Secrets};
 use zonekeeper::dns::fast::{self, Asked, Built, Loaded, MAX_TCP, MAX_UDP, Parsed, Query, ROOM};
 use zonekeeper::dns::front::Front;
 use zonekeeper::dns::handler::Handler;
-use zonekeeper::dns::metrics::{Metrics, Transport};
+use zonekeeper::dns::metrics::Metrics;
 use zonekeeper::dns::options::Tail;
 use zonekeeper::dns::policy::Policy;
 use zonekeeper::dns::service::{Reply, Service};
+use zonekeeper::dns::transport::Transport;
 use zonekeeper::zone::name::Name;
 use zonekeeper::zone::{Freshness, ZoneBuilder, Zones, file};
 
@@ -74,12 +75,12 @@ impl Server {
     /// The first byte says how the rest is taken: over UDP or TCP, as a packet or as choices for a question.
     pub(crate) fn check(&self, data: &[u8]) {
         let Some((&how, rest)) = data.split_first() else { return };
-        let is_udp = how & 1 == 0;
+        let transport = if how & 1 == 0 { Transport::Udp } else { Transport::Tcp };
         let packet = if how & 2 == 0 { rest.to_vec() } else { question(rest) };
-        let hot = self.hot(&packet, is_udp);
-        let cold = self.cold(&packet, is_udp);
+        let hot = self.hot(&packet, transport);
+        let cold = self.cold(&packet, transport);
         for response in hot.iter().chain(&cold) {
-            is_sound(response, &packet, is_udp);
+            is_sound(response, &packet, transport);
         }
         if let Some(hot) = hot {
             let cold = cold.first().unwrap_or_else(|| panic!("only the hot path answers {packet:?}"));
@@ -98,7 +99,7 @@ impl Server {
     }
 
     /// What the hot path says, if it is one for it.
-    fn hot(&self, packet: &[u8], is_udp: bool) -> Option<Vec<u8>> {
+    fn hot(&self, packet: &[u8], transport: Transport) -> Option<Vec<u8>> {
         let mut query = Query::default();
         if fast::parse(packet, &mut query) != Parsed::Plain {
             return None;
@@ -106,8 +107,8 @@ impl Server {
         let (policy, mut tail) = (self.front.policy(), Tail::default());
         let loaded = Loaded::new(&self.zones, &policy, Vec::new());
         let subject = loaded.find(&query);
-        let mut out = vec![0; if is_udp { ROOM } else { MAX_TCP }];
-        let asked = Asked { packet, query: &query, peer: &|| PEER, now: &|| NOW, is_udp, random: 1 << 28 };
+        let mut out = vec![0; if transport.is_datagram() { ROOM } else { MAX_TCP }];
+        let asked = Asked { packet, query: &query, peer: &|| PEER, now: &|| NOW, transport, random: 1 << 28 };
         match fast::respond(&loaded, &asked, subject, &mut tail, &mut out) {
             Built::Response { length, .. } => {
                 out.truncate(length.into());
@@ -119,8 +120,8 @@ impl Server {
     }
 
     /// What the rest says.
-    fn cold(&self, packet: &[u8], is_udp: bool) -> Vec<Vec<u8>> {
-        let reply = self.service.reply_to(packet.to_vec(), (PEER, 53).into(), is_udp);
+    fn cold(&self, packet: &[u8], transport: Transport) -> Vec<Vec<u8>> {
+        let reply = self.service.reply_to(packet.to_vec(), (PEER, 53).into(), transport);
         match reply.now_or_never().expect("nothing to wait for") {
             Reply::Messages(messages) => messages,
             Reply::Transfer(_) => panic!("nobody may transfer: {packet:?}"),
@@ -129,14 +130,14 @@ impl Server {
     }
 }
 
-fn is_sound(response: &[u8], packet: &[u8], is_udp: bool) {
+fn is_sound(response: &[u8], packet: &[u8], transport: Transport) {
     Message::from_vec(response).unwrap_or_else(|error| panic!("{error}: {response:?} to {packet:?}"));
     assert_eq!(response[..2], packet[..2], "the ID");
     assert!(packet[2] & 0x80 == 0, "a response was answered: {packet:?}");
     assert!(response[2] & 0x80 != 0, "QR: {response:?} to {packet:?}");
     assert_eq!(response[2] & 0x79, packet[2] & 0x79, "opcode and RD: {response:?} to {packet:?}");
     assert_eq!(response[3] & 0x60, 0, "Z and AD: {response:?} to {packet:?}");
-    assert!(response.len() <= if is_udp { MAX_UDP } else { MAX_TCP }, "{} bytes", response.len());
+    assert!(response.len() <= if transport.is_datagram() { MAX_UDP } else { MAX_TCP }, "{} bytes", response.len());
 }
 
 /// A query whose parts are chosen by these bytes: most of them are well-formed.

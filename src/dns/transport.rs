@@ -1,0 +1,27 @@
+//! Transports of queries.
+
+/// Transport by which a query came and its response leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// Datagrams (RFC 1035 §4.2.1).
+    Udp,
+    /// Connections (RFC 7766).
+    Tcp,
+}
+
+impl Transport {
+    /// Returns whether messages are datagrams: their senders are not proven, their size is bounded by what the client
+    /// announces, and what does not fit is asked for again over TCP.
+    #[inline]
+    pub const fn is_datagram(self) -> bool {
+        matches!(self, Self::Udp)
+    }
+
+    /// Label in metrics, as in `transport="udp"`.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        }
+    }
+}
