@@ -18,9 +18,9 @@ use super::request::{HEADER, read_name};
 use super::secondaries::Secondary;
 use super::service::since_1970;
 use super::tsig::{Asker, Checked};
+use crate::zone::Zone;
 use crate::zone::journal;
 use crate::zone::record::rtype;
-use crate::zone::{Freshness, Zone};
 
 /// How often the serials are looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -148,7 +148,7 @@ impl Telling {
 
     fn due(&mut self, now: Instant, unix: u64, id: &mut impl FnMut() -> u16) -> Option<Outgoing> {
         // A zone that cannot be transferred now is not worth asking about.
-        if matches!(self.zone.freshness(), Freshness::Loading | Freshness::Expired) {
+        if !self.zone.is_transferable() {
             return None;
         }
         let serial = self.zone.serial();
@@ -259,6 +259,7 @@ mod tests {
     use super::super::tsig::tests::{NOW as UNIX, key};
     use super::super::tsig::{Verdict, check};
     use super::*;
+    use crate::zone::Freshness;
     use crate::zone::ZoneBuilder;
     use crate::zone::build::{Offer, Rank};
     use crate::zone::name::Name;

@@ -13,7 +13,7 @@ use super::tsig::Signer;
 use crate::zone::journal::{self, Difference};
 use crate::zone::packed::Packed;
 use crate::zone::record::{Record, rtype};
-use crate::zone::{Freshness, Zone, Zones, serial};
+use crate::zone::{Zone, Zones, serial};
 use packer::Packer;
 
 /// Response codes of refused transfers.
@@ -78,8 +78,8 @@ impl Transfer {
         let apex = request.question.name.folded();
         let zone = zones.find(apex.wire()).filter(|zone| *zone.origin() == apex && request.question.class == 1);
         let zone = zone.ok_or(Refusal::NotAuth)?;
-        // A secondary must not take an empty zone for the zone.
-        if matches!(zone.freshness(), Freshness::Loading | Freshness::Expired) {
+        // A secondary must not take an empty zone for the zone, nor hosts without addresses for all that there is.
+        if !zone.is_transferable() {
             return Err(Refusal::ServFail);
         }
         let (kind, serial, records) = match request.question.rtype {
@@ -219,12 +219,12 @@ mod tests {
     use super::super::request::{read_name, read_record};
     use super::super::tsig::{self, Verdict};
     use super::*;
-    use crate::zone::ZoneBuilder;
     use crate::zone::build::{Offer, Rank};
     use crate::zone::entry::RrSet;
     use crate::zone::journal::Bounds;
     use crate::zone::name::Name;
     use crate::zone::writer::ZoneWriter;
+    use crate::zone::{Freshness, ZoneBuilder};
     use std::collections::BTreeSet;
     use std::sync::Arc;
 

@@ -2,12 +2,13 @@
 //! look again. Pure; [`super::resolver`] does the looking up.
 //!
 //! The system's resolver tells no times to live, so an answer is taken for true for [`REFRESH`], and looked up again by
-//! then. When a look-up fails, or says that a host that had addresses has none, the last answer stays for [`KEEP`]: a name
-//! server that is away or has lost its zone is no reason to take a service down.
+//! then. A look-up that fails says nothing: the last answer stays until it is older than `max_stale`, as the registry's own
+//! data do. That a host that had addresses has none is believed when it was said twice in a row, [`RETRY`] apart.
 //!
 //! Hosts that are names of this server's own zones are looked up there ([`super::home`]), and nobody else is asked.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem::{replace, take};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -17,22 +18,24 @@ use crate::zone::build::{self, Resolved};
 const REFRESH: Duration = Duration::from_secs(30);
 /// Time until a failed look-up is tried again.
 const RETRY: Duration = Duration::from_secs(5);
-/// How long an answer outlives failures.
-const KEEP: Duration = Duration::from_secs(600);
 /// Most names looked up for one registry; what is beyond is shown with SRV records only.
 pub(super) const MOST_HOSTS: usize = 10_000;
 /// Most addresses taken of one name.
 const MOST_ADDRESSES: usize = 32;
 
 /// The hosts of one registry.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Hosts {
     known: build::Hosts,
     wanted: BTreeMap<String, Wanted>,
     by_service: BTreeMap<String, BTreeSet<String>>,
     changes: u64,
-    /// Of whom an earlier process knew addresses, until they are wanted.
-    restored: BTreeSet<String>,
+    /// Of whom an earlier process knew addresses, and when they were found, until they are wanted.
+    restored: BTreeMap<String, Instant>,
+    /// Those of `wanted` of which no look-up has ended yet.
+    new: BTreeSet<String>,
+    /// How long an answer outlives failures.
+    max_stale: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -40,8 +43,10 @@ struct Wanted {
     services: BTreeSet<String>,
     /// When to look it up; none while that is being done, and at once before it ever was.
     due: Option<Instant>,
-    /// When addresses were last found.
+    /// When somebody last knew an answer.
     answered: Option<Instant>,
+    /// True if the last answer was that there are no addresses.
+    denied: bool,
     /// True if it is a name of this server's own.
     is_ours: bool,
 }
@@ -58,6 +63,19 @@ pub(super) enum Outcome {
 }
 
 impl Hosts {
+    /// No hosts; answers outlive failures for `max_stale`.
+    pub(super) fn new(max_stale: Duration) -> Self {
+        Self {
+            known: build::Hosts::default(),
+            wanted: BTreeMap::new(),
+            by_service: BTreeMap::new(),
+            changes: 0,
+            restored: BTreeMap::new(),
+            new: BTreeSet::new(),
+            max_stale,
+        }
+    }
+
     /// What is known.
     pub(super) fn known(&self) -> &build::Hosts {
         &self.known
@@ -78,6 +96,7 @@ impl Hosts {
                 if wanted.services.is_empty() {
                     self.wanted.remove(gone);
                     self.known.remove(gone);
+                    self.new.remove(gone);
                 }
             }
         }
@@ -90,9 +109,12 @@ impl Hosts {
             let is_ours = is_ours(&host);
             let new = || Wanted { due: (!is_ours).then_some(now), is_ours, ..Wanted::default() };
             let wanted = self.wanted.entry(host.clone()).or_insert_with(new);
+            let is_new = wanted.services.is_empty() && !is_ours;
             wanted.services.insert(service.to_owned());
-            if self.restored.remove(&host) {
-                wanted.answered = Some(now);
+            if let Some(at) = self.restored.remove(&host) {
+                wanted.answered = Some(at);
+            } else if is_new {
+                self.new.insert(host.clone());
             }
             taken.insert(host);
         }
@@ -116,36 +138,37 @@ impl Hosts {
     /// Takes the outcome of a look-up. Gives the services that are different now.
     pub(super) fn answered(&mut self, host: &str, outcome: Outcome, now: Instant) -> Vec<String> {
         let Some(wanted) = self.wanted.get_mut(host) else { return Vec::new() };
-        let kept = wanted.answered.is_some_and(|at| now.saturating_duration_since(at) <= KEEP);
-        let has_addresses = self.known.get(host).is_some_and(|known| !known.addresses.is_empty());
+        self.new.remove(host);
+        let is_kept = wanted.answered.is_some_and(|at| now.saturating_duration_since(at) <= self.max_stale);
+        let known = self.known.get(host);
+        let has_addresses = known.is_some_and(|known| !known.addresses.is_empty());
+        wanted.due = Some(now + RETRY);
         let new = match outcome {
             Outcome::Found(mut addresses) => {
                 // Name servers turn their answers round: order is no difference.
                 addresses.sort_unstable();
                 addresses.dedup();
                 addresses.truncate(MOST_ADDRESSES);
-                (wanted.due, wanted.answered) = (Some(now + REFRESH), Some(now));
+                *wanted = Wanted { due: Some(now + REFRESH), answered: Some(now), denied: false, ..take(wanted) };
                 Some(addresses)
             }
-            Outcome::Nothing | Outcome::Failed if kept && has_addresses => {
-                wanted.due = Some(now + RETRY);
-                return Vec::new();
-            }
+            // It may be a slip of a resolver that has just begun.
+            Outcome::Nothing if has_addresses && is_kept && !replace(&mut wanted.denied, true) => return Vec::new(),
             Outcome::Nothing => {
-                wanted.due = Some(now + RETRY);
+                (wanted.answered, wanted.denied) = (Some(now), true);
                 Some(Vec::new())
             }
-            Outcome::Failed => {
-                wanted.due = Some(now + RETRY);
-                // That there are none stays true as long as nobody says otherwise.
-                if self.known.contains_key(host) && !has_addresses {
-                    return Vec::new();
-                }
-                None
-            }
+            Outcome::Failed if known.is_some() && is_kept => return Vec::new(),
+            Outcome::Failed => None,
         };
         let ttl = u32::try_from(REFRESH.as_secs()).unwrap_or(u32::MAX);
         self.learn(host, new.map(|addresses| Resolved { addresses, ttl }))
+    }
+
+    /// Returns whether a service that `is_meant` has a host of which no look-up has ended yet.
+    pub(super) fn awaits(&self, is_meant: impl Fn(&str) -> bool) -> bool {
+        let mut services = self.new.iter().filter_map(|host| self.wanted.get(host)).flat_map(|wanted| &wanted.services);
+        services.any(|service| is_meant(service))
     }
 
     /// The hosts that are looked up at home.
@@ -180,27 +203,29 @@ impl Hosts {
         self.changes
     }
 
-    /// What is worth to be kept for another start: the addresses that others have told.
-    pub(super) fn kept(&self) -> impl Iterator<Item = (&str, &[IpAddr])> {
-        let told = self.known.iter().filter(|(host, known)| {
-            !known.addresses.is_empty() && self.wanted.get(*host).is_some_and(|wanted| !wanted.is_ours)
-        });
-        told.map(|(host, known)| (host.as_str(), known.addresses.as_slice()))
+    /// What is worth to be kept for another start: the addresses that others have told, and when they last did.
+    pub(super) fn kept(&self) -> impl Iterator<Item = (&str, &[IpAddr], Instant)> {
+        self.known.iter().filter(|(_, known)| !known.addresses.is_empty()).filter_map(|(host, known)| {
+            let wanted = self.wanted.get(host).filter(|wanted| !wanted.is_ours)?;
+            Some((host.as_str(), known.addresses.as_slice(), wanted.answered?))
+        })
     }
 
-    /// Takes for true what an earlier process knew, as if it had just been answered, but looks it up again at once. To be
-    /// called before anybody wants any.
-    pub(super) fn restore(&mut self, kept: impl IntoIterator<Item = (String, Vec<IpAddr>)>) {
+    /// Takes for true what an earlier process knew, with when it was told so, but looks it up again at once. To be called
+    /// before anybody wants any.
+    pub(super) fn restore(&mut self, kept: impl IntoIterator<Item = (String, Vec<IpAddr>, Instant)>, now: Instant) {
         let ttl = u32::try_from(REFRESH.as_secs()).unwrap_or(u32::MAX);
-        for (host, addresses) in kept.into_iter().take(MOST_HOSTS) {
-            self.restored.insert(host.clone());
-            self.known.insert(host, Resolved { addresses, ttl });
+        for (host, addresses, at) in kept.into_iter().take(MOST_HOSTS) {
+            if now.saturating_duration_since(at) <= self.max_stale {
+                self.restored.insert(host.clone(), at);
+                self.known.insert(host, Resolved { addresses, ttl });
+            }
         }
     }
 
     /// Forgets what an earlier process knew and nobody wants.
     pub(super) fn forget_restored(&mut self) {
-        for host in std::mem::take(&mut self.restored) {
+        for host in take(&mut self.restored).into_keys() {
             self.known.remove(&host);
         }
     }
@@ -209,6 +234,8 @@ impl Hosts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const MAX_STALE: Duration = Duration::from_secs(86_400);
 
     fn set(hosts: &[&str]) -> BTreeSet<String> {
         hosts.iter().map(|host| (*host).to_owned()).collect()
@@ -220,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_name_is_looked_up_once_for_all_who_want_it_and_again_in_time() {
-        let (mut hosts, now) = (Hosts::default(), Instant::now());
+        let (mut hosts, now) = (Hosts::new(MAX_STALE), Instant::now());
         hosts.want("a", set(&["x", "y"]), |_| false, now);
         hosts.want("b", set(&["x"]), |_| false, now);
         assert_eq!(hosts.take_due(now, 8), ["x", "y"]);
@@ -233,47 +260,90 @@ mod tests {
     }
 
     #[test]
-    fn the_last_answer_outlives_failures_for_a_while() {
-        let (mut hosts, now) = (Hosts::default(), Instant::now());
-        hosts.want("a", set(&["x"]), |_| false, now);
+    fn a_resolver_that_is_away_costs_no_host_its_addresses_until_max_stale() {
+        let (mut hosts, now) = (Hosts::new(MAX_STALE), Instant::now());
+        hosts.want("a", set(&["x", "y"]), |_| false, now);
         hosts.answered("x", Outcome::Found(address(1)), now);
-        assert_eq!(hosts.answered("x", Outcome::Failed, now + KEEP), [""; 0]);
-        assert!(hosts.known().contains_key("x"));
-        assert_eq!(hosts.take_due(now + KEEP + RETRY, 8), ["x"]);
-        assert_eq!(hosts.answered("x", Outcome::Failed, now + KEEP + RETRY), ["a"]);
-        assert!(hosts.known().is_empty());
+        hosts.answered("y", Outcome::Nothing, now);
+        let mut at = now;
+        while at + RETRY <= now + MAX_STALE {
+            at += RETRY;
+            assert_eq!(hosts.take_due(at, 8).last().map(String::as_str), Some("y"), "it is asked again and again");
+            assert_eq!(hosts.answered("x", Outcome::Failed, at), [""; 0]);
+            assert_eq!(hosts.answered("y", Outcome::Failed, at), [""; 0]);
+        }
+        assert_eq!(hosts.known()["x"].addresses, address(1));
+        assert!(hosts.known()["y"].addresses.is_empty(), "it is known that it has none");
+        assert_eq!(hosts.answered("x", Outcome::Failed, at + RETRY), ["a"]);
+        assert_eq!(hosts.answered("y", Outcome::Failed, at + RETRY), ["a"]);
+        assert!(hosts.known().is_empty(), "neither is known any more");
+    }
+
+    #[test]
+    fn a_host_that_is_said_twice_to_have_no_address_has_none() {
+        let (mut hosts, now) = (Hosts::new(MAX_STALE), Instant::now());
+        hosts.want("a", set(&["x"]), |_| false, now);
+        let found = Outcome::Found(address(1));
+        hosts.answered("x", found.clone(), now);
+        assert_eq!(hosts.answered("x", Outcome::Nothing, now + REFRESH), [""; 0], "it may be a slip");
+        assert_eq!(hosts.answered("x", found.clone(), now + REFRESH + RETRY), [""; 0]);
+        assert_eq!(hosts.answered("x", Outcome::Nothing, now + REFRESH * 3), [""; 0], "that was one more slip");
+        assert_eq!(hosts.take_due(now + REFRESH * 3 + RETRY, 8), ["x"]);
+        assert_eq!(hosts.answered("x", Outcome::Failed, now + REFRESH * 3 + RETRY), [""; 0], "that says nothing");
+        assert_eq!(hosts.answered("x", Outcome::Nothing, now + REFRESH * 4), ["a"]);
+        assert!(hosts.known()["x"].addresses.is_empty());
+        assert_eq!(hosts.answered("x", found, now + REFRESH * 4 + RETRY), ["a"]);
     }
 
     #[test]
     fn a_host_that_has_no_address_is_told_from_one_that_nobody_could_look_up() {
-        let (mut hosts, now) = (Hosts::default(), Instant::now());
+        let (mut hosts, now) = (Hosts::new(MAX_STALE), Instant::now());
         hosts.want("a", set(&["x"]), |_| false, now);
         assert_eq!(hosts.answered("x", Outcome::Failed, now), [""; 0]);
         assert!(hosts.known().is_empty());
-        assert_eq!(hosts.answered("x", Outcome::Nothing, now), ["a"]);
+        assert_eq!(hosts.answered("x", Outcome::Nothing, now), ["a"], "nothing else was ever known");
         assert_eq!(hosts.answered("x", Outcome::Failed, now), [""; 0]);
         assert!(hosts.known()["x"].addresses.is_empty());
         assert_eq!(hosts.answered("x", Outcome::Found(address(1)), now), ["a"]);
-        assert_eq!(hosts.answered("x", Outcome::Nothing, now + KEEP), [""; 0], "once known, it is kept");
-        assert_eq!(hosts.answered("x", Outcome::Nothing, now + KEEP + RETRY), ["a"]);
+    }
+
+    #[test]
+    fn a_host_is_awaited_until_its_first_look_up_has_ended_whatever_it_said() {
+        let (mut hosts, now) = (Hosts::new(MAX_STALE), Instant::now());
+        hosts.restore([("old".to_owned(), address(1), now)], now);
+        hosts.want("a", set(&["old", "ours"]), |host| host == "ours", now);
+        assert!(!hosts.awaits(|_| true), "these need no look-up");
+        hosts.want("b", set(&["x"]), |_| false, now);
+        hosts.want("c", set(&["x", "y"]), |_| false, now);
+        assert!(hosts.awaits(|service| service == "b") && !hosts.awaits(|service| service == "a"));
+        hosts.take_due(now, 8);
+        hosts.answered("x", Outcome::Failed, now);
+        assert!(!hosts.awaits(|service| service == "b") && hosts.awaits(|service| service == "c"));
+        hosts.want("d", set(&["x"]), |_| false, now);
+        assert!(!hosts.awaits(|service| service == "d"), "it was looked up for another");
+        hosts.want("c", set(&["x"]), |_| false, now);
+        assert!(!hosts.awaits(|_| true), "nobody wants the other any more");
     }
 
     #[test]
     fn what_an_earlier_process_knew_is_there_at_once_and_looked_up_again() {
-        let (mut hosts, now) = (Hosts::default(), Instant::now());
-        hosts.restore([("x".to_owned(), address(1)), ("y".to_owned(), address(2))]);
-        hosts.want("a", set(&["x"]), |_| false, now);
+        let (mut hosts, now) = (Hosts::new(MAX_STALE), Instant::now() + MAX_STALE * 2);
+        let told = now - MAX_STALE / 2;
+        let of = |host: &str, last, at| (host.to_owned(), address(last), at);
+        hosts.restore([of("x", 1, told), of("y", 2, told), of("z", 3, now - MAX_STALE * 2)], now);
+        hosts.want("a", set(&["x", "z"]), |_| false, now);
         hosts.forget_restored();
-        assert_eq!((hosts.known().len(), &hosts.known()["x"].addresses), (1, &address(1)));
-        assert_eq!(hosts.kept().collect::<Vec<_>>(), [("x", &address(1)[..])]);
-        assert_eq!(hosts.take_due(now, 8), ["x"]);
+        assert_eq!((hosts.known().len(), &hosts.known()["x"].addresses), (1, &address(1)), "one was too old");
+        assert_eq!(hosts.kept().collect::<Vec<_>>(), [("x", &address(1)[..], told)]);
+        assert_eq!(hosts.take_due(now, 8), ["x", "z"]);
         assert_eq!(hosts.answered("x", Outcome::Failed, now), [""; 0]);
         assert_eq!(hosts.known()["x"].addresses, address(1));
+        assert_eq!(hosts.answered("x", Outcome::Failed, now + MAX_STALE), ["a"], "no start makes it younger");
     }
 
     #[test]
     fn what_nobody_wants_any_more_is_forgotten() {
-        let (mut hosts, now) = (Hosts::default(), Instant::now());
+        let (mut hosts, now) = (Hosts::new(MAX_STALE), Instant::now());
         hosts.want("a", set(&["x"]), |_| false, now);
         hosts.answered("x", Outcome::Found(address(1)), now);
         hosts.want("a", set(&[]), |_| false, now);
@@ -284,7 +354,7 @@ mod tests {
 
     #[test]
     fn there_is_a_bound_on_names_and_on_addresses() {
-        let (mut hosts, now) = (Hosts::default(), Instant::now());
+        let (mut hosts, now) = (Hosts::new(MAX_STALE), Instant::now());
         let many: BTreeSet<String> = (0..MOST_HOSTS + 3).map(|i| format!("h{i:05}")).collect();
         assert_eq!(hosts.want("a", many, |_| false, now), 3);
         assert_eq!(hosts.take_due(now, usize::MAX).len(), MOST_HOSTS);

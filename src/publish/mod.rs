@@ -13,6 +13,7 @@ pub mod drains;
 pub mod explain;
 mod freshness;
 pub mod guard;
+mod holding;
 mod home;
 mod hosts;
 pub mod meetings;
@@ -47,6 +48,7 @@ use assemble::narrow;
 use drains::Drains;
 use explain::View;
 use guard::{Guard, Left, SharedAlarm};
+use holding::Holding;
 use hosts::{Hosts, Outcome};
 use meetings::Clashes;
 use past::{Past, Wishes};
@@ -83,6 +85,8 @@ struct Core {
     spellings: BTreeMap<String, BTreeSet<String>>,
     through: Through,
     hosts: Hosts,
+    /// Whose transfers wait for the hosts' addresses.
+    holding: Holding,
     drains: Drains,
     /// Zones whose names are not looked up elsewhere: our own.
     own: Vec<Name>,
@@ -122,7 +126,8 @@ impl Publisher {
             clashes: Clashes::default(),
             spellings: BTreeMap::new(),
             through: Through::new(layout.root.clone()),
-            hosts: Hosts::default(),
+            hosts: Hosts::new(max_stale),
+            holding: Holding::default(),
             drains: drains.clone(),
             outside: BTreeSet::new(),
             complete: false,
@@ -219,6 +224,7 @@ impl Publisher {
             core.rebuild(tree, changed);
             core.commit();
         }
+        core.release_transfers(now);
     }
 
     /// When the next drain ends, in seconds since 1970, now and from now on.
@@ -290,6 +296,7 @@ impl Core {
     }
 
     fn commit(&mut self) {
+        self.hold_transfers(Instant::now());
         self.follow_past();
         for target in &self.targets {
             let mut writer = target.lock();
@@ -434,6 +441,7 @@ impl Core {
             self.look(tree, now);
         }
         self.take_wishes(tree);
+        self.release_transfers(now);
         // A zone file is read without anything being published.
         self.tell_meetings();
         self.telling.tell(now);

@@ -103,6 +103,8 @@ pub struct Zone {
     journal: Mutex<Journal>,
     fixed: Option<Arc<Self>>,
     stale: StaleNames,
+    /// True while transfers wait, as something is being looked up that belongs to them.
+    holds_transfers: AtomicBool,
     warnings: Warnings,
 }
 
@@ -143,6 +145,17 @@ impl Zone {
     /// Says how far the data can be trusted from now on.
     pub fn set_freshness(&self, freshness: Freshness) {
         self.freshness.store(freshness as u8, Ordering::Relaxed);
+    }
+
+    /// Says whether transfers and NOTIFY wait from now on.
+    pub fn hold_transfers(&self, hold: bool) {
+        self.holds_transfers.store(hold, Ordering::Release);
+    }
+
+    /// Returns whether secondaries may have the zone now: not before all of it is known, nor when it is too old.
+    pub fn is_transferable(&self) -> bool {
+        !matches!(self.freshness(), Freshness::Loading | Freshness::Expired)
+            && !self.holds_transfers.load(Ordering::Acquire)
     }
 
     /// Returns whether positive answers leave out the zone's NS records.
@@ -361,6 +374,7 @@ impl ZoneBuilder {
             journal: Mutex::new(Journal::new(journal)),
             fixed: fixed.as_ref().map(|fixed| Arc::clone(fixed.zone())),
             stale: StaleNames::default(),
+            holds_transfers: AtomicBool::new(false),
         });
         let mut apex = Sets::default();
         apex.add(rtype::NS, ttl, ns.wire());

@@ -30,6 +30,7 @@ mod fuzzing;
 mod garbage;
 mod gone_root;
 mod harness;
+mod held_transfers;
 mod host_names;
 mod keeper_battery;
 mod later_addresses;

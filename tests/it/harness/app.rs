@@ -163,15 +163,20 @@ impl Binary {
     /// `serve` with the configuration at this path, on a host whose resolver knows what the file `hosts` has, and nobody to
     /// ask besides: in a mount namespace of its own.
     pub(crate) fn serve_knowing(config: &Path, hosts: &Path) -> Self {
-        let nobody = scratch("resolv.conf");
-        std::fs::write(&nobody, "nameserver 127.255.255.254\noptions timeout:1 attempts:1\n").expect("a file");
+        Self::serve_asking(config, hosts, "nameserver 127.255.255.254\noptions timeout:1 attempts:1\n")
+    }
+
+    /// The same with a resolver that asks whom this `resolv.conf` says.
+    pub(crate) fn serve_asking(config: &Path, hosts: &Path, resolv: &str) -> Self {
+        let asked = scratch("resolv.conf");
+        std::fs::write(&asked, resolv).expect("a file");
         let log = scratch("log");
         let file = std::fs::File::create(&log).expect("a log file");
         let both = file.try_clone().expect("a log file");
         let script = "mount --bind \"$1\" /etc/resolv.conf && mount --bind \"$2\" /etc/hosts && exec \"$3\" serve --config \"$4\"";
         let child = spawner::spawn("unshare", |command| {
             command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]);
-            command.arg(&nobody).arg(hosts).arg(env!("CARGO_BIN_EXE_zonekeeper")).arg(config);
+            command.arg(&asked).arg(hosts).arg(env!("CARGO_BIN_EXE_zonekeeper")).arg(config);
             command.stdin(Stdio::null()).stdout(file).stderr(both);
         });
         Self { child: child.expect("`setpriv` and `unshare` (package util-linux)"), log }
