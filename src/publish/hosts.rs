@@ -327,10 +327,11 @@ mod tests {
 
     #[test]
     fn what_an_earlier_process_knew_is_there_at_once_and_looked_up_again() {
-        let (mut hosts, now) = (Hosts::new(MAX_STALE), Instant::now() + MAX_STALE * 2);
-        let told = now - MAX_STALE / 2;
+        let (mut hosts, begun) = (Hosts::new(MAX_STALE), Instant::now());
+        let now = begun + MAX_STALE * 2;
+        let told = begun + MAX_STALE * 3 / 2;
         let of = |host: &str, last, at| (host.to_owned(), address(last), at);
-        hosts.restore([of("x", 1, told), of("y", 2, told), of("z", 3, now - MAX_STALE * 2)], now);
+        hosts.restore([of("x", 1, told), of("y", 2, told), of("z", 3, begun)], now);
         hosts.want("a", set(&["x", "z"]), |_| false, now);
         hosts.forget_restored();
         assert_eq!((hosts.known().len(), &hosts.known()["x"].addresses), (1, &address(1)), "one was too old");
