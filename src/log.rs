@@ -7,6 +7,7 @@
 //!
 //! [`start`] is for programs that run on. Commands that end by themselves write directly: a pager may hold them up.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -61,6 +62,27 @@ pub fn lost() -> u64 {
 /// Waits until everything is written, for `limit` at most. Returns whether it is.
 pub fn finish(limit: Duration) -> bool {
     STDERR.get().is_none_or(|queue| queue.finish(limit))
+}
+
+/// Text without characters that steer a terminal, cannot be seen or turn the direction of writing around: each is written
+/// as `\u{200b}`, as the fields of log lines have it. Ends of lines and tabulators stay.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    let is_odd = |c: char| is_hidden(c) && !matches!(c, '\n' | '\t');
+    if !text.contains(is_odd) {
+        return text.into();
+    }
+    let written = |c: char| if is_odd(c) { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(written).collect::<String>().into()
+}
+
+/// Returns whether a character cannot be seen: controls, formats (general category Cf), separators of lines, and letters
+/// without a shape.
+pub fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}'
+            | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// A writer to standard error; see [`stderr`].
@@ -221,6 +243,13 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+
+    #[test]
+    fn what_cannot_be_seen_is_escaped() {
+        assert_eq!(visible("a\tb\nü é\u{65}\u{301} 名"), "a\tb\nü é\u{65}\u{301} 名");
+        assert_eq!(visible("red\u{1b}[31m\u{9b}1m\r"), "red\\u{1b}[31m\\u{9b}1m\\r");
+        assert_eq!(visible("a\u{200b}b\u{202e}c\u{feff}\u{e0041}"), "a\\u{200b}b\\u{202e}c\\u{feff}\\u{e0041}");
+    }
 
     #[test]
     fn a_reader_that_stops_costs_lines_and_holds_nobody_up() {

@@ -142,7 +142,7 @@ struct Clash<'a> {
 }
 
 impl<'a> Clash<'a> {
-    fn new(meetings::Clash { zone, name, paths, reason }: &'a meetings::Clash) -> Self {
+    fn new(meetings::Clash { zone, name, paths, reason, .. }: &'a meetings::Clash) -> Self {
         Self { zone, name, paths, reason }
     }
 }

@@ -24,7 +24,7 @@ use crate::keeper::driver::{Driver, Report};
 use crate::keeper::memory::Memory;
 use crate::keeper::mirror::{Counters, Phase};
 use crate::model::{Drain, Endpoint, Host, Malformed};
-use crate::publish::meetings::Clash;
+use crate::publish::meetings::{Clash, Met};
 use crate::publish::registry::{Layout, Reader};
 use crate::publish::{Publisher, Target, guard};
 use crate::zone::name::Name;
@@ -73,7 +73,7 @@ pub(super) fn sample() -> Snapshot {
     let reason =
         "ns.service. is a name server of the zone: its own addresses are served, not those of /services/ns".into();
     let (zone, name, paths) = ("service.".into(), "ns.service.".into(), vec!["/services/ns".into()]);
-    main.clashes = (1_500, vec![Clash { zone, name, paths, reason }]);
+    main.clashes = (1_500, vec![Clash { zone, name, paths, reason, met: Met::Server }]);
     let failed = Counters { failed_connects: 7, ..Counters::default() };
     let mut far = registry("far", "far.", report("zk9:2181", Phase::Offline, failed));
     let held = [("api".to_owned(), 10), ("web".to_owned(), 20)].into();

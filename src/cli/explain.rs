@@ -10,7 +10,7 @@ use super::ask::Server;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Explain {
-    /// A DNS name with or without its zone, an address, or a path
+    /// A DNS name with or without its zone, an address, an endpoint (host:port), or a path
     name: String,
     /// The record type [default: A; AAAA for an IPv6 address]
     #[arg(value_name = "TYPE")]

@@ -16,7 +16,7 @@ mod status;
 mod template;
 
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -170,14 +170,28 @@ fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// A text without characters that steer a terminal: anybody may have written parts of it into a registry.
+/// A text without characters that steer a terminal or cannot be seen: anybody may have written parts of it into a registry.
+/// JSON stays JSON.
 fn harmless(text: &str) -> Cow<'_, str> {
-    let is_odd = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !text.starts_with(['{', '[']) {
+        return log::visible(text);
+    }
+    let is_odd = |c: char| log::is_hidden(c) && !matches!(c, '\n' | '\t' | '\r');
     if !text.contains(is_odd) {
         return text.into();
     }
-    let written = |c: char| if is_odd(c) { c.escape_default().to_string() } else { c.to_string() };
-    text.chars().map(written).collect::<String>().into()
+    let mut written = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_odd(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // A string can be written to always.
+                let _ = write!(written, "\\u{unit:04x}");
+            }
+        } else {
+            written.push(c);
+        }
+    }
+    written.into()
 }
 
 /// Prints to standard error, where there is one.
@@ -193,5 +207,9 @@ mod tests {
     fn what_a_registry_holds_does_not_steer_the_terminal() {
         assert_eq!(harmless("a\tb\nü"), "a\tb\nü");
         assert_eq!(harmless("red\u{1b}[31m\u{9b}1m\r"), "red\\u{1b}[31m\\u{9b}1m\\r");
+        let json = "{\"a\":\"b\u{200b}\u{e0041}\"}";
+        let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(harmless(json), "{\"a\":\"b\\u200b\\udb40\\udc41\"}");
+        assert_eq!(value(&harmless(json)), value(json));
     }
 }

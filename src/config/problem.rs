@@ -3,6 +3,7 @@
 //! Files hold what anybody has written into them, and it is shown on a terminal: control characters are replaced, long
 //! lines and long messages are cut. Columns count characters, a tab as one.
 
+use crate::log::is_hidden;
 use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -246,11 +247,6 @@ fn printable(text: &str) -> String {
         }
     }
     shown
-}
-
-/// Control characters, and those that turn the direction of writing around.
-fn is_hidden(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

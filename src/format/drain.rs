@@ -87,9 +87,14 @@ pub(super) fn read(flag: &Value) -> Result<Drain, String> {
     let until = text("until")?.map(seconds).transpose();
     let until = until.map_err(|()| "its `until` is no moment such as 2026-11-21T15:00:00Z".to_owned())?;
     // These are for people alone, and cost nobody a drain.
+    let reason = match table.get("reason") {
+        None | Some(Value::Null) => Box::default(),
+        Some(Value::String(reason)) => reason.as_str().into(),
+        Some(other) => other.to_string().into(),
+    };
     let by = table.get("by").and_then(Value::as_str).unwrap_or_default().into();
     let at = table.get("at").and_then(Value::as_str).and_then(|at| seconds(at).ok());
-    Ok(Drain { instance, until, reason: text("reason")?.unwrap_or_default().into(), by, at })
+    Ok(Drain { instance, until, reason, by, at })
 }
 
 /// A moment as people and flags write it, in seconds since 1970.
@@ -310,6 +315,48 @@ mod tests {
             .decode_service(br#"{"drain": [{"instance": "nonsense"}, {"instance": "a:1", "by": "x"}], "weight": 1}"#);
         assert_eq!(defaults.drains, [Drain { by: "x".into(), ..flag("a:1", None, "") }]);
         assert!(remarks.len() == 1 && remarks[0].contains("which drains nothing"), "{remarks:?}");
+    }
+
+    /// zc.zk and kazoo are Python, whose `json` writes NaN, 1e999 and halves of characters.
+    #[test]
+    fn a_drain_whose_end_or_instance_cannot_be_read_drains_nothing_and_is_told() {
+        let read = |flag: &str| Config::default().decode_service(format!(r#"{{"drain":[{flag}]}}"#).as_bytes());
+        for bad in [
+            r#"{"until":NaN}"#,
+            r#"{"until":Infinity}"#,
+            r#"{"until":-Infinity}"#,
+            r#"{"until":1e999}"#,
+            r#"{"until":-1}"#,
+            r#"{"until":1764500000}"#,
+            r#"{"until":"NaN"}"#,
+            r#"{"until":""}"#,
+            r#"{"until":"2026-11-21"}"#,
+            r#"{"until":"2026-11-21T15:00:00\ud83d"}"#,
+            r#"{"instance":NaN}"#,
+            r#"{"instance":"a\ud83d:1"}"#,
+            r#"{"instance":""}"#,
+            "NaN",
+        ] {
+            let (defaults, remarks) = read(bad);
+            assert_eq!(defaults.drains, [], "{bad}");
+            assert!(remarks.iter().any(|remark| remark.contains("drains nothing")), "{bad}: {remarks:?}");
+        }
+        for (good, reason) in [
+            (r#"{"until":null,"reason":NaN,"at":NaN,"by":NaN}"#, "\u{fffd}"),
+            (r#"{"reason":"disk \ud83d"}"#, "disk \u{fffd}"),
+            (r#"{"reason":7}"#, "7"),
+            (r#"{"reason":["a"]}"#, "[\"a\"]"),
+        ] {
+            let (defaults, _) = read(good);
+            assert_eq!(
+                defaults.drains,
+                [Drain { by: defaults.drains[0].by.clone(), ..flag("", None, reason) }],
+                "{good}"
+            );
+        }
+        let (defaults, remarks) = Config::default().decode_service(br#"{"drain":NaN,"weight":1}"#);
+        assert_eq!((defaults.drains.len(), defaults.weight), (0, Some(1)));
+        assert!(remarks.len() == 2 && remarks[1].contains("`drain`"), "{remarks:?}");
     }
 
     #[test]

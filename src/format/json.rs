@@ -17,6 +17,9 @@ const MOST_REMARKS: usize = 8;
 /// How much of a bad value is quoted, in characters.
 const QUOTED: usize = 40;
 
+/// A value of a drain flag that is not JSON, as JSON: text that is nothing which a flag can say.
+const UNREADABLE: &str = "\"\\ufffd\"";
+
 /// Properties of a node's data, and what had to be left out of it: a JSON object as it stands, other text as
 /// `string_value`, as zc.zk reads it.
 pub(super) fn properties(data: &[u8]) -> Result<(Map<String, Value>, Option<String>), Error> {
@@ -31,11 +34,17 @@ pub(super) fn properties(data: &[u8]) -> Result<(Map<String, Value>, Option<Stri
         object if object.starts_with('{') => match serde_json::from_str(object) {
             Ok(properties) => Ok((properties, None)),
             Err(error) => {
-                let (mended, count) = python::mend(object);
+                let (mended, count) = python::mend(object, "null");
                 if count == 0 {
                     return Err(Error::BadJson(error.to_string()));
                 }
-                let properties = serde_json::from_str(&mended).map_err(|error| Error::BadJson(error.to_string()))?;
+                let read = |text: &str| serde_json::from_str(text).map_err(|error| Error::BadJson(error.to_string()));
+                let mut properties: Map<String, Value> = read(&mended)?;
+                // A drain whose end is NaN is not one without an end, nor one of no instance one of them all.
+                if let Some(flags) = properties.get_mut(drain::KEY) {
+                    let mut marked: Map<String, Value> = read(&python::mend(object, UNREADABLE).0)?;
+                    *flags = marked.remove(drain::KEY).unwrap_or_default();
+                }
                 let remark = format!(
                     "{count} of its values (NaN, an infinite number, half a character) are not JSON and are left out"
                 );

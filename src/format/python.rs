@@ -2,8 +2,8 @@
 //! (`1e999`) and halves of surrogate pairs (`"\ud83d"`). zc.zk and kazoo are Python: each such value is left out, and
 //! nothing else with it.
 
-/// The text with `null` for each number that is none, and U+FFFD for half a character; and how many there were.
-pub(super) fn mend(text: &str) -> (String, usize) {
+/// The text with `instead` for each number that is none, and U+FFFD for half a character; and how many there were.
+pub(super) fn mend(text: &str, instead: &str) -> (String, usize) {
     let (mut mended, mut count) = (String::with_capacity(text.len()), 0);
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
@@ -23,7 +23,7 @@ pub(super) fn mend(text: &str) -> (String, usize) {
         let is_number = word.starts_with(|c: char| c.is_ascii_digit() || c == '-');
         let is_infinite = is_number && word.parse::<f64>().is_ok_and(f64::is_infinite);
         if matches!(word, "NaN" | "Infinity" | "-Infinity") || is_infinite {
-            mended.push_str("null");
+            mended.push_str(instead);
             count += 1;
         } else {
             mended.push_str(word);
@@ -96,7 +96,7 @@ mod tests {
             (r#"{"a":true,"b":NaNa}"#, r#"{"a":true,"b":NaNa}"#, 0),
             (r#"{"ü":"\ü","#, r#"{"ü":"\ü","#, 0),
         ] {
-            assert_eq!(mend(text), (mended.to_owned(), count), "{text}");
+            assert_eq!(mend(text, "null"), (mended.to_owned(), count), "{text}");
         }
     }
 
@@ -126,7 +126,7 @@ mod tests {
         let mut rng = fastrand::Rng::with_seed(3);
         for _ in 0..50_000 {
             let text: String = (0..rng.usize(..12)).map(|_| pieces[rng.usize(..pieces.len())]).collect();
-            let (mended, count) = mend(&text);
+            let (mended, count) = mend(&text, "null");
             assert!(count > 0 || mended == text, "{text:?} became {mended:?}");
         }
     }

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::registry::Layout;
 use crate::model::Malformed;
 use crate::zone::name::Name;
-use crate::zone::writer::meetings::{Meeting, Met};
+use crate::zone::writer::meetings::Meeting;
+pub use crate::zone::writer::meetings::Met;
 
 /// The part of the registry under which it is reported, in front of zone and name. No path of a service begins with a slash.
 const NAMES: &str = "/names/";
@@ -26,6 +27,8 @@ pub struct Clash {
     pub paths: Vec<String>,
     /// What is served at the name, as a sentence.
     pub reason: String,
+    /// How the services meet what else has the name.
+    pub met: Met,
 }
 
 /// The clashes of one registry, kept current. Cheap to share.
@@ -43,6 +46,12 @@ impl Clashes {
     pub fn first(&self, limit: usize) -> (usize, Vec<Clash>) {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         (kept.clashes.len(), kept.clashes.values().flatten().take(limit).cloned().collect())
+    }
+
+    /// What is known of a name in a zone.
+    pub fn at(&self, zone: &Name, name: &Name) -> Option<Clash> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.clashes.get(&(zone.clone(), name.clone())).cloned().flatten()
     }
 
     /// Replaces what is known of a name. Returns whether that is news.
@@ -64,7 +73,8 @@ pub(super) fn clash(layout: &Layout, zone: &Name, meeting: &Meeting) -> Option<C
     let Meeting { owner, services, met, cut } = meeting;
     let paths: Vec<String> = services.iter().map(|service| layout.full(service).to_string()).collect();
     let (first, all) = (paths.first()?, paths.join(", "));
-    let reason = match (*met)? {
+    let met = (*met)?;
+    let reason = match met {
         Met::United => format!("{owner} is the name of {all}: they are one service in DNS"),
         Met::First => format!("{owner} is the host name of {all}: {first} is served there"),
         Met::Server => {
@@ -77,7 +87,7 @@ pub(super) fn clash(layout: &Layout, zone: &Name, meeting: &Meeting) -> Option<C
             format!("{owner} lies below {cut}, which is another zone or leads elsewhere: {all} is not served there")
         }
     };
-    Some(Clash { zone: zone.to_string(), name: owner.to_string(), paths, reason })
+    Some(Clash { zone: zone.to_string(), name: owner.to_string(), paths, reason, met })
 }
 
 /// The part that a name's problems are reported under, and they: none when services do not meet there with each other.

@@ -38,10 +38,12 @@ pub struct Reading {
     pub malformed: Vec<Malformed>,
     /// Drains that are written there and have ended.
     pub over: Vec<Drain>,
-    /// Which of two nodes of one endpoint goes before, for each instance: the ephemeral one, then the younger.
-    precedence: Vec<(bool, i64)>,
+    /// Which of two nodes of one endpoint goes before, for each instance: the ephemeral one, then the younger; and its path.
+    precedence: Vec<((bool, i64), Path)>,
     /// Where among the instances each endpoint is, while they are read.
     places: HashMap<(Endpoint, Protocol), usize>,
+    /// Nodes of which the endpoint is another node's, and where among the instances that is.
+    doubles: Vec<(Path, usize)>,
 }
 
 impl Reading {
@@ -53,23 +55,32 @@ impl Reading {
         }
         let next = self.service.instances.len();
         let place = *self.places.entry((endpoint, instance.protocol)).or_insert(next);
+        let mut other = path.clone();
         if place == next {
             self.service.instances.push(instance);
-            self.precedence.push(precedence);
+            self.precedence.push((precedence, other));
             return;
         }
-        let other = &mut self.service.instances[place];
-        let directory = path.parent().unwrap_or_default().to_owned();
-        let mut tell = |lost: &str, shown: &str| {
-            let reason = format!("it is the same endpoint as {shown}, which is served in its place");
-            self.malformed.push(Malformed::doubtful(format!("{directory}/{lost}"), reason));
-        };
-        if precedence > self.precedence[place] {
-            tell(&other.name, &instance.name);
-            *other = instance;
-            self.precedence[place] = precedence;
-        } else {
-            tell(&instance.name, &other.name);
+        let (best, shown) = &mut self.precedence[place];
+        if precedence > *best {
+            *best = precedence;
+            std::mem::swap(shown, &mut other);
+            self.service.instances[place] = instance;
+        }
+        self.doubles.push((other, place));
+    }
+
+    /// Tells of the nodes whose endpoints are those of others, once it is known which are shown and in what state.
+    fn tell_doubles(&mut self) {
+        let of_service = self.service.defaults.state;
+        for (path, place) in std::mem::take(&mut self.doubles) {
+            let (shown, state) = (self.precedence[place].1.name(), self.service.instances[place].state);
+            let fate = match if of_service == State::Up { state } else { of_service } {
+                State::Up => "which is served in its place".to_owned(),
+                state => format!("which goes before it and has the state \"{}\"", state.as_str()),
+            };
+            self.malformed
+                .push(Malformed::doubtful(path.as_str(), format!("it is the same endpoint as {shown}, {fate}")));
         }
     }
 }
@@ -152,12 +163,13 @@ impl Layout {
         }
         below.clone_into(&mut reading.service.path);
         let Service { defaults, instances, .. } = &mut reading.service;
-        instances.sort_by(|a, b| a.name.cmp(&b.name));
         for instance in instances.iter_mut().filter(|instance| instance.state == State::Up) {
             if defaults.drains.iter().any(|drain| drain.covers(instance)) {
                 instance.state = State::Drain;
             }
         }
+        reading.tell_doubles();
+        reading.service.instances.sort_by(|a, b| a.name.cmp(&b.name));
         exists.then_some(reading)
     }
 
@@ -353,6 +365,11 @@ impl Reader {
         self.publisher.as_ref().map(|publisher| publisher.clashes().first(limit)).unwrap_or_default()
     }
 
+    /// How a name in a zone is not its services' alone; none where it is.
+    pub fn clash(&self, zone: &Name, name: &Name) -> Option<Clash> {
+        self.publisher.as_ref()?.clashes().at(zone, name)
+    }
+
     /// What is drained now.
     pub fn drains(&self) -> Drains {
         self.publisher.as_ref().map(Publisher::drains).unwrap_or_default()
@@ -395,6 +412,18 @@ impl Reader {
         let service = self.layout.service_at(below);
         let is_there = tree.get(links.real(&self.layout.full(below)).as_str()).is_some();
         (service.to_owned(), is_there)
+    }
+
+    /// The whole paths of the services that have an instance or a named port at `endpoint`, with those below the root.
+    pub fn at_endpoint(&self, endpoint: &Endpoint) -> Vec<(Path, String)> {
+        let has = |service: &Service| {
+            service.instances.iter().any(|instance| {
+                let ports = instance.ports.iter().map(|(_, endpoint)| endpoint);
+                std::iter::once(&instance.endpoint).chain(ports).any(|one| one.is_same(endpoint))
+            })
+        };
+        let services = self.services().into_iter().filter(has);
+        services.map(|service| (self.layout.full(&service.path), service.path)).collect()
     }
 
     /// All services, in the order of their paths.

@@ -165,3 +165,33 @@ fn explain(program: &Path, admin: u16) -> String {
         .expect("the binary");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
+
+/// Python's `json` writes NaN for a time that nobody set.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_until_nan_does_not_drain_for_ever_and_is_told() {
+    let servers = zk::shared().namespace().await;
+    let mut kazoo = Kazoo::connect(&servers);
+    kazoo.create("/services/api", br#"{"drain": [{"instance": "10.0.0.2:80"}]}"#, false);
+    kazoo.create(ONE, b"{}", false);
+    kazoo.create(OTHER, b"{}", false);
+    let server = Running::over_zookeeper(&servers, "");
+    answers(server.dns, "A api.service", &["10.0.0.1"]).await;
+    for flag in [r#"{"until": NaN}"#, r#"{"instance": NaN}"#, r#"{"until": 1e999, "reason": "x\ud83d"}"#] {
+        // The flag beside it holds.
+        let data = format!(r#"{{"drain": [{flag}, {{"instance": "10.0.0.2:80", "reason": NaN}}]}}"#);
+        kazoo.set("/services/api", data.as_bytes());
+        eventually("the doubt", async || {
+            let service = json(server.admin, "/v1/services/api");
+            let told = service["doubtful"].as_array()?.iter().any(|one| {
+                one["path"] == "/services/api"
+                    && one["reason"].as_str().is_some_and(|why| why.contains("drains nothing"))
+            });
+            told.then_some(())
+        })
+        .await;
+        answers(server.dns, "A api.service", &["10.0.0.1"]).await;
+        kazoo.set("/services/api", b"{}");
+        answers(server.dns, "A api.service", &["10.0.0.1", "10.0.0.2"]).await;
+    }
+    server.stop().await;
+}

@@ -164,3 +164,131 @@ async fn an_explanation_as_json_says_the_same() {
     assert_eq!(wrong.status.code(), Some(1));
     server.stop().await;
 }
+
+/// A server of this tree alone.
+async fn of_tree(tree: &str) -> Running {
+    let seed = scratch("seed.tree");
+    std::fs::write(&seed, format!("/services\n{tree}  /there\n    /10.9.9.9:9\n")).unwrap();
+    let config = format!("[registry.main]\nmemory = \"{}\"\n[[zone]]\norigin = \"service.\"\n", seed.display());
+    let server = Running::start(&config);
+    eventually("an answer", async || (dig(server.dns, "A there.service").answer.len() == 1).then_some(())).await;
+    server
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_the_zones_own_name_server_hides_is_out_and_that_is_told() {
+    let server = of_tree("  /ns\n    /10.77.66.6:8600\n").await;
+    let text = explained(&server, &["ns.service"]);
+    assert!(text.contains("ns.service. 5 A 127.0.0.1\nthe zone itself makes this name"), "{text}");
+    assert!(text.contains("10.77.66.6:8600          OUT  hidden by the zone's own name server"), "{text}");
+    let srv = explained(&server, &["ns.service", "SRV"]);
+    assert!(srv.contains("10.77.66.6:8600          IN "), "its SRV record is served: {srv}");
+    assert_eq!(dig(server.dns, "SRV ns.service").answer.len(), 1);
+    assert!(!explained(&server, &["there.service"]).contains("makes this name"));
+    assert!(explained(&server, &["service", "SOA"]).contains("the zone itself makes this name"));
+    server.stop().await;
+    let (server, zone) = site();
+    ready(&server).await;
+    std::fs::write(&zone, ZONE.replace("sub NS", "staging NS")).unwrap();
+    let text = eventually("the delegation", async || {
+        Some(explained(&server, &["db.staging.service"])).filter(|text| text.contains("a referral"))
+    })
+    .await;
+    assert!(text.contains("10.0.0.1:5432            OUT  hidden by the zone file, "), "{text}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_three_nodes_of_one_endpoint_the_one_that_is_served_is_named_and_not_another_that_is_not() {
+    let three = ["10.0.0.9:0080", "10.0.0.9:080", "10.0.0.9:80"];
+    let tree = |last: &str| {
+        let nodes: Vec<String> = three.iter().map(|name| format!("      /{name}\n")).collect();
+        format!("  /twice\n    /providers\n{}{last}", nodes.concat())
+    };
+    let server = of_tree(&tree("")).await;
+    let text = explained(&server, &["twice.service"]);
+    let reason = "doubtful: it is the same endpoint as 10.0.0.9:80, which is served in its place\n";
+    assert_eq!(text.matches(reason).count(), 2, "{text}");
+    assert!(text.contains("10.0.0.9:80              IN "), "{text}");
+    server.stop().await;
+    let server = of_tree(&tree("        state = 'down'\n")).await;
+    let text = explained(&server, &["twice.service"]);
+    let reason = "the same endpoint as 10.0.0.9:80, which goes before it and has the state \"down\"\n";
+    assert_eq!(text.matches(reason).count(), 2, "{text}");
+    assert_eq!(dig(server.dns, "A twice.service").answer.len(), 0);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_is_explained_by_the_services_that_have_it() {
+    let tree = "  /api\n    /10.0.0.1:80\n      ports = {'admin': 81}\n  /db\n    /db.example.com:5432\n  /web\n    /10.0.0.1:80\n";
+    let server = of_tree(tree).await;
+    for (asked, expected) in [
+        ("10.0.0.1:80", "10.0.0.1:80 is an instance, or a port of one, of /services/api in registry main\n"),
+        ("10.0.0.1:80", "of /services/web in registry main\n"),
+        ("10.0.0.1:80", "api.service. SRV\n"),
+        ("10.0.0.1:81", "10.0.0.1:81 is an instance, or a port of one, of /services/api in registry main\n"),
+        ("DB.example.com:5432", "of /services/db in registry main\n"),
+        (
+            "10.0.0.1:443",
+            "no instance is at 10.0.0.1:443\n10.0.0.1 has other ports, or none:\n10-0-0-1.addr.service. A\n",
+        ),
+        ("[2001:db8::7]:80", "no instance is at [2001:db8::7]:80\n"),
+    ] {
+        let text = explained(&server, &[asked]);
+        assert!(text.contains(expected), "{asked}: {expected} in {text}");
+        assert!(!text.contains("no zone of this server has the name"), "{text}");
+    }
+    assert!(!explained(&server, &["10.0.0.1:81"]).contains("/services/web"));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_seen_in_a_name_is_escaped_and_json_stays_json() {
+    let server = of_tree("  /odd\n    /providers\n      /non\u{200b}sense\u{202e}x\n").await;
+    let text = explained(&server, &["odd.service"]);
+    assert!(text.contains("non\\u{200b}sense\\u{202e}x") && !text.contains(['\u{200b}', '\u{202e}']), "{text}");
+    let json = explained(&server, &["odd.service", "--json"]);
+    assert!(!json.contains(['\u{200b}', '\u{202e}']), "{json}");
+    let found: Value = serde_json::from_str(&json).unwrap();
+    let lost = &found["names"][0]["registries"][0]["services"][0]["lost"][0]["path"];
+    assert_eq!(lost, "/services/odd/providers/non\u{200b}sense\u{202e}x");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_with_a_name_of_more_than_63_bytes_is_found_by_it() {
+    let (fits, long, dotted) = ("b".repeat(63), "c".repeat(64), format!("com.example.{}", "d".repeat(60)));
+    let tree: String = [&fits, &long, &dotted].iter().map(|name| format!("  /{name}\n    /10.0.0.1:80\n")).collect();
+    let server = of_tree(&tree).await;
+    let cut = format!("{}-3d3bb39181dc91e5", "c".repeat(46));
+    for (asked, name) in [
+        (format!("{fits}.service"), format!("{fits}.service.")),
+        (format!("{long}.service"), format!("{cut}.service.")),
+        (format!("/services/{long}"), format!("{cut}.service.")),
+        (long.clone(), format!("{cut}.service.")),
+        (format!("{dotted}.service."), "com\\.example\\.".to_owned()),
+    ] {
+        let text = explained(&server, &[&asked]);
+        let instance = "10.0.0.1:80              IN ";
+        assert!(text.contains(&name) && text.contains(instance), "{asked}: {text}");
+    }
+    let absent = "x".repeat(64);
+    let text = explained(&server, &[&format!("{absent}.service")]);
+    let told = "a label of DNS has at most 63 bytes and this one 64: a service of that name is xxxx";
+    assert!(text.contains(told) && text.contains("answer: NXDOMAIN"), "{text}");
+    let text = explained(&server, &[&format!("{absent}.example.com")]);
+    assert!(text.contains(told) && text.contains("no zone of this server has the name"), "{text}");
+    let wrong = run(&server, &["explain", &vec!["y".repeat(60); 5].join(".")]);
+    let said = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    assert!(said.contains("is not a valid name: the name is longer than 255 bytes"), "{said}");
+    // Over sockets these names are what is told.
+    for name in [&fits, &cut] {
+        assert_eq!(dig(server.dns, &format!("A {name}.service")).data(), ["10.0.0.1"], "{name}");
+    }
+    let names = explained(&server, &[&format!("/services/{fits}")]);
+    let underscored = names.split_whitespace().find(|name| name.starts_with("_bbb")).expect("its name of RFC 2782");
+    assert_eq!(underscored.split('.').next().map(str::len), Some(63), "{underscored}");
+    assert_eq!(dig(server.dns, &format!("SRV {underscored}")).answer.len(), 1);
+    server.stop().await;
+}

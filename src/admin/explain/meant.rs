@@ -1,14 +1,18 @@
-//! What is meant by the NAME that somebody wants explained: a path, an address, or a DNS name with or without its zone.
+//! What is meant by the NAME that somebody wants explained: a path, an address, an endpoint, or a DNS name with or without
+//! its zone.
 
 use std::net::IpAddr;
 
 use crate::admin::Sources;
 use crate::admin::routes::Refusal;
+use crate::format;
+use crate::model::Endpoint;
 use crate::settings;
 use crate::zone::Zone;
-use crate::zone::name::Name;
+use crate::zone::name::{Name, NameError};
 use crate::zone::record::rtype;
 use crate::zone::records::address::{self, is_reverse, reverse_name};
+use crate::zone::records::label;
 
 /// Names to explain, each for a type, and what was made of what was asked.
 #[derive(Debug, Default)]
@@ -28,10 +32,25 @@ pub(super) fn find(sources: &Sources, asked: &str, rtype: Option<u16>) -> Result
     if is_path {
         return Ok(at_path(sources, asked.trim_end_matches('/'), rtype.unwrap_or(rtype::A)));
     }
-    let parsed = Name::parse(asked).map_err(|error| Refusal::bad(format!("`{asked}` is no name: {error}")))?.folded();
+    if let Ok(endpoint) = format::endpoint(asked) {
+        return Ok(at_endpoint(sources, &endpoint, rtype));
+    }
+    let mut notes = Vec::new();
+    let parsed = Name::parse(asked).map(|name| name.folded());
+    let exists =
+        |name: &Name| sources.zones.find(name.wire()).is_some_and(|zone| zone.load().get(name.wire()).is_some());
+    if !parsed.as_ref().is_ok_and(exists)
+        && let Some(path) = before_zone(sources, asked)
+    {
+        return Ok(at_path(sources, path, rtype.unwrap_or(rtype::A)));
+    }
+    let parsed = match parsed {
+        Err(NameError::LongLabel) => cut(asked, &mut notes).ok_or_else(|| refused(asked, NameError::LongLabel))?,
+        parsed => parsed.map_err(|error| refused(asked, error))?,
+    };
     let rtype = rtype.unwrap_or(rtype::A);
     if sources.zones.find(parsed.wire()).is_some() {
-        return Ok(Meant { names: vec![(parsed, rtype)], notes: Vec::new() });
+        return Ok(Meant { names: vec![(parsed, rtype)], notes });
     }
     let within = |zone: &&Zone| !is_reverse(zone.origin()) && !zone.origin().is_root();
     let zones = sources.zones.iter().map(AsRef::as_ref).filter(within);
@@ -47,7 +66,90 @@ pub(super) fn find(sources: &Sources, asked: &str, rtype: Option<u16>) -> Result
             || sources.registries.iter().any(leads_to)
             || !super::local(sources, name).is_empty()
     };
-    Ok(Meant { names: names.filter(is_ours).map(|name| (name, rtype)).collect(), notes: Vec::new() })
+    let names: Vec<_> = names.filter(is_ours).map(|name| (name, rtype)).collect();
+    if names.is_empty() && !notes.is_empty() {
+        notes.push(super::outside(sources));
+    }
+    Ok(Meant { names, notes })
+}
+
+fn refused(asked: &str, error: NameError) -> Refusal {
+    let help = match error {
+        NameError::LongLabel | NameError::LongName => "; give the path of the service, and its names are listed",
+        _ => "",
+    };
+    Refusal::bad(format!("`{asked}` is not a valid name: {error}{help}"))
+}
+
+/// The path of a service as it is spelled in front of a zone's name: one with dots in it, or too long for a label, has another
+/// name in DNS.
+fn before_zone<'a>(sources: &Sources, asked: &'a str) -> Option<&'a str> {
+    let bare = asked.trim_end_matches('.');
+    sources.zones.iter().filter(|zone| !zone.origin().is_root()).find_map(|zone| {
+        let origin = format!(".{}", zone.origin().to_string().trim_end_matches('.'));
+        let split = bare.len().checked_sub(origin.len()).filter(|&at| at > 0 && bare.is_char_boundary(at))?;
+        let (front, end) = bare.split_at(split);
+        let is_there = || sources.registries.iter().any(|source| source.reader.read(front).is_some());
+        (end.eq_ignore_ascii_case(&origin) && is_there()).then_some(front)
+    })
+}
+
+/// The name that one with labels of more than 63 bytes is cut to, as the names of services are.
+fn cut(asked: &str, notes: &mut Vec<String>) -> Option<Name> {
+    let bare = asked.trim_end_matches('.');
+    let mut labels = Vec::new();
+    for label in bare.split('.') {
+        if label.len() <= LONGEST {
+            let label = Name::parse(label).ok()?;
+            labels.push(label.labels().next()?.to_vec());
+            continue;
+        }
+        let cut = match label.strip_prefix('_') {
+            Some(rest) => label::underscored(&label::exact(rest).ok()?),
+            None => label::exact(label).ok()?,
+        };
+        let shown = String::from_utf8_lossy(&cut);
+        let length = label.len();
+        notes.push(format!(
+            "a label of DNS has at most 63 bytes and this one {length}: a service of that name is {shown}"
+        ));
+        labels.push(cut);
+    }
+    Name::from_labels(labels.iter().map(Vec::as_slice)).ok().map(|name| name.folded())
+}
+
+/// RFC 1035 §2.3.4.
+const LONGEST: usize = 63;
+
+/// Services that are listed of an endpoint.
+const MOST_SERVICES: usize = 16;
+
+fn at_endpoint(sources: &Sources, endpoint: &Endpoint, rtype: Option<u16>) -> Meant {
+    let mut meant = Meant::default();
+    for source in &sources.registries {
+        let found = source.reader.at_endpoint(endpoint);
+        for (full, service) in found.iter().take(MOST_SERVICES) {
+            meant
+                .notes
+                .push(format!("{endpoint} is an instance, or a port of one, of {full} in registry {}", source.name));
+            let owners = source.reader.owners(service).into_iter();
+            meant.names.extend(owners.map(|name| (name, rtype.unwrap_or(rtype::SRV))));
+        }
+        if let Some(more) = found.len().checked_sub(MOST_SERVICES + 1) {
+            meant.notes.push(format!("and of {} more", more + 1));
+        }
+    }
+    if meant.notes.is_empty() {
+        meant.notes.push(format!("no instance is at {endpoint}"));
+        if let Some(address) = endpoint.host.ip() {
+            let elsewhere = at_address(sources, address, rtype);
+            if !elsewhere.names.is_empty() {
+                meant.notes.push(format!("{address} has other ports, or none:"));
+            }
+            meant.names = elsewhere.names;
+        }
+    }
+    meant
 }
 
 fn at_address(sources: &Sources, address: IpAddr, rtype: Option<u16>) -> Meant {

@@ -13,13 +13,18 @@ use super::query::parameters;
 use super::routes::Refusal;
 use crate::announce::State;
 use crate::export;
+use crate::log;
 use crate::model::Harm;
 use crate::publish::explain::{self, Source};
+use crate::publish::meetings::Met;
 use crate::zone::Zone;
 use crate::zone::file::{self, Placed};
 use crate::zone::name::Name;
 use crate::zone::record::rtype;
 use meant::Meant;
+
+/// Types of records below which nothing is the registry's.
+const CUTS: [u16; 2] = [rtype::NS, rtype::DNAME];
 
 /// Records of a zone file that are listed.
 const MOST_PLACES: usize = 20;
@@ -169,7 +174,7 @@ pub(super) fn explain(sources: &Sources, server: &Server, query: Option<&str>) -
     let rtype = export::mnemonic(wanted.unwrap_or(rtype::A));
     let explanation = Explanation { server, asked, r#type: rtype, notes, names: explained, did_you_mean };
     let text = match form {
-        Form::Text => words::render(&explanation),
+        Form::Text => log::visible(&words::render(&explanation)).into_owned(),
         Form::Json => serde_json::to_string(&explanation)
             .map_err(|error| Refusal::failed(format!("cannot write the answer as JSON: {error}")))?,
     };
@@ -191,16 +196,34 @@ fn outside(sources: &Sources) -> String {
 
 fn of_name(sources: &Sources, zone: &Zone, name: &Name, rtype: u16) -> OfName {
     let data = |rtype, rdata: &[u8]| format!("{} {}", export::mnemonic(rtype), export::data(rtype, rdata));
-    let answer = explain::answer(zone, name, rtype, &data);
+    let mut answer = explain::answer(zone, name, rtype, &data);
     let in_file = in_file(sources, zone, name);
+    let is_cut =
+        answer.contains("\nanswer: a referral") || answer.contains("\nanswer: a name below one that is redirected");
+    let cut = in_file.iter().find(|placed| placed.owner != *zone.origin() && CUTS.contains(&placed.rtype));
+    let is_of_host = [rtype::A, rtype::AAAA, rtype::CNAME].contains(&rtype);
+    if in_file.is_empty() && zone.fixed().is_some_and(|fixed| makes(fixed, name)) {
+        answer += "the zone itself makes this name: its SOA and name server, and the addresses that are listened on\n";
+    }
     let winner = in_file.iter().find(|placed| {
         placed.owner == *name && (placed.rtype == rtype || [rtype::CNAME, rtype::DNAME].contains(&placed.rtype))
     });
     let mut registries = Vec::new();
     for source in &sources.registries {
         let Some(mut explained) = source.reader.explain(zone.origin(), name) else { continue };
-        if let Some(placed) = winner {
-            explained.sources.iter_mut().for_each(|one| one.hide(&format!("the zone file, {}", placed.place)));
+        let clash = || source.reader.clash(zone.origin(), name);
+        let hidden_by = match winner {
+            Some(placed) => Some(format!("the zone file, {}", placed.place)),
+            None if is_cut => {
+                Some(cut.map_or("a delegation".to_owned(), |cut| format!("the zone file, {}", cut.place)))
+            }
+            None if is_of_host && clash().is_some_and(|clash| clash.met == Met::Server) => {
+                Some("the zone's own name server, which has this name".to_owned())
+            }
+            None => None,
+        };
+        if let Some(by) = hidden_by {
+            explained.sources.iter_mut().for_each(|one| one.hide(&by));
         }
         let report = source.status.report();
         registries.push(OfRegistry {
@@ -221,6 +244,11 @@ fn of_name(sources: &Sources, zone: &Zone, name: &Name, rtype: u16) -> OfName {
         registries,
         this_host: local(sources, name),
     }
+}
+
+/// Returns whether the zone without its registry has records at a name.
+fn makes(fixed: &Zone, name: &Name) -> bool {
+    fixed.load().get(name.wire()).is_some_and(|entry| entry.sets().next().is_some())
 }
 
 fn service(source: &Source, reader: &crate::publish::registry::Reader) -> Service {
@@ -261,9 +289,8 @@ fn in_file(sources: &Sources, zone: &Zone, name: &Name) -> Vec<Placed> {
         let stands_for = !exists && above.is_some_and(|above| name.is_at_or_below(&above));
         name.is_at_or_below(owner) || stands_for
     });
-    let cuts = [rtype::NS, rtype::DNAME];
     placed.retain(|one| {
-        one.owner == *name || !name.is_at_or_below(&one.owner) || (cuts.contains(&one.rtype) && one.owner != *origin)
+        one.owner == *name || !name.is_at_or_below(&one.owner) || (CUTS.contains(&one.rtype) && one.owner != *origin)
     });
     placed.truncate(MOST_PLACES);
     placed

@@ -46,7 +46,7 @@ pub fn host_name(element: &str) -> Option<Vec<u8>> {
 }
 
 /// `_` in front of a label (RFC 2782, RFC 6763 §7), which is cut where that makes it too long.
-pub(super) fn underscored(label: &[u8]) -> Vec<u8> {
+pub fn underscored(label: &[u8]) -> Vec<u8> {
     let cut = (label.len() >= LONGEST).then(|| shortened(label, LONGEST - 1));
     [b"_", cut.as_deref().unwrap_or(label)].concat()
 }
