@@ -55,7 +55,7 @@ impl Serve {
         if let Some(report) = &left_out {
             warn!("included files are left out until they are mended:\n{report}");
         }
-        warn_of(&config);
+        warn_of(&config, "");
         let read = Stamps::of(&config, begun);
         run(&config, Some((&path, read, snippets)), left_out.as_ref(), |app| {
             for address in app.dns() {
@@ -69,11 +69,13 @@ impl Serve {
     }
 }
 
-/// Logs what is taken, but has no effect.
-fn warn_of(config: &Config) {
-    if !config.warnings.is_empty() {
-        warn!("in the configuration:\n{}", config.warnings);
+/// Logs what is taken, but has no effect, unless these are the words that were logged last. Returns the words.
+fn warn_of(config: &Config, told: &str) -> String {
+    let words = config.warnings.to_string();
+    if !config.warnings.is_empty() && words != told {
+        warn!("in the configuration:\n{words}");
     }
+    words
 }
 
 /// Starts what `config` says, calls `started` once everything is bound, and runs until a signal or an order to end.
@@ -96,7 +98,8 @@ pub(super) fn run(
             control.rejected(&report.to_string());
         }
         let hangup = signal(SignalKind::hangup())?;
-        let mut turns = Turns { hangup, orders, followed, program: program(), control: control.clone() };
+        let (program, told) = (program(), config.warnings.to_string());
+        let mut turns = Turns { hangup, orders, followed, program, control: control.clone(), told };
         let app = App::start_with(config, inherited, Some(control))?;
         let (keep, kept) = (app.keep(), ends.keep.clone());
         started(&app)?;
@@ -170,6 +173,8 @@ struct Turns<'p> {
     program: PathBuf,
     /// Where it is recorded what is not taken.
     control: Control,
+    /// The warnings that were logged last.
+    told: String,
 }
 
 impl Turns<'_> {
@@ -196,7 +201,7 @@ impl Turns<'_> {
                     },
                 },
             };
-            match (self.load(by == "signal").await, reply) {
+            match (self.load(by).await, reply) {
                 (Some(Err(report)), Some(reply)) => {
                     let _ = reply
                         .send(Err(format!("the configuration is not taken, the one before stays in force:\n{report}")));
@@ -210,9 +215,9 @@ impl Turns<'_> {
     }
 
     /// Reads the configuration, where there is one. One that cannot be used is reported, and the one in force stays.
-    async fn load(&mut self, by_signal: bool) -> Option<Result<(Config, Option<String>), Report>> {
+    async fn load(&mut self, by: &str) -> Option<Result<(Config, Option<String>), Report>> {
         let (path, read, snippets) = self.followed.as_mut()?;
-        info!(config = %path.display(), by_signal, "reading the configuration again");
+        info!(config = %path.display(), by_signal = by == "signal", "reading the configuration again");
         // An edit while it is read is another one.
         let begun = SystemTime::now();
         read.look().await;
@@ -241,7 +246,8 @@ impl Turns<'_> {
                 if let Some(report) = &broken {
                     warn!("included files are not taken, what they held before stays in force:\n{report}");
                 }
-                warn_of(&config);
+                // Who asks for a reading is told again.
+                self.told = warn_of(&config, if by == "change" { &self.told } else { "" });
                 read.follow(&config, begun);
                 Ok((config, broken.map(|report| report.to_string())))
             }

@@ -51,3 +51,18 @@ async fn the_first_template_still_starts_and_removed_keys_are_told_once_at_each_
     eventually("the same at a reload", async || is_said(2)).await;
     assert!(answers() && !binary.log().contains("at the next start"), "{}", binary.log());
 }
+
+/// A file that was written just before the start is read once more, as it may have been edited meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_warning_of_the_configuration_is_logged_once_at_a_start() {
+    let (text, _) = first_template();
+    let path = scratch("zonekeeper.toml");
+    std::fs::write(&path, &text).expect("a configuration");
+    let binary = Binary::run(&["serve", "--config", &path.to_string_lossy()]);
+    eventually("another reading", async || binary.log().contains("configuration re-read").then_some(())).await;
+    assert_eq!(binary.log().matches("WARN in the configuration").count(), 1, "{}", binary.log());
+    // An edit that adds one is told with all.
+    std::fs::write(&path, text.replace("[dns]\n", "[dns]\nforwarders = []\n")).expect("a configuration");
+    let is_told = || binary.log().contains("forwarders");
+    eventually("the edit", async || is_told().then_some(())).await;
+}

@@ -34,6 +34,8 @@ enum Manner {
     Empty,
     /// An address for longer than anybody may keep it.
     ForEver,
+    /// That all of it is to be had over TCP.
+    Truncated,
 }
 
 struct Aborted(JoinHandle<()>);
@@ -86,6 +88,7 @@ fn answer(manner: Manner, mut message: Message) -> Option<Message> {
     let apex = || Name::from_ascii("example.").unwrap();
     match manner {
         Manner::Silence => return None,
+        Manner::Truncated => message.metadata.truncation = true,
         Manner::Code(code) => message.metadata.response_code = code,
         Manner::Large(size) => {
             let text = (0..size / 200).map(|i| format!("{i:0200}")).collect();
@@ -186,6 +189,27 @@ async fn one_that_is_silent_is_waited_for_once_and_is_behind_the_others_then() {
     assert_eq!(address(&ask_with(&forwarder, &dnssec).await.unwrap()), "192.0.2.1");
     assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
     assert_eq!(silent.asked(), asked);
+}
+
+/// Firewalls let UDP through and drop TCP.
+#[tokio::test]
+async fn one_that_is_silent_over_tcp_after_a_truncated_answer_leaves_time_for_the_next() {
+    let (cut, good) = (Fake::start(Manner::Truncated).await, Fake::start(Manner::Address(1)).await);
+    let connections = tokio::net::TcpListener::bind(cut.address).await.unwrap();
+    for sources in [vec![cut.source(), good.source()], vec![cut.source(), cut.source(), good.source()]] {
+        let begun = Instant::now();
+        assert_eq!(address(&ask(&forwarder(sources)).await.unwrap()), "192.0.2.1");
+        assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
+    }
+    let forwarder_of_both = forwarder(vec![cut.source(), good.source()]);
+    ask_with(&forwarder_of_both, &query(0, true)).await.unwrap();
+    let begun = Instant::now();
+    ask_with(&forwarder_of_both, &query(0, true)).await.unwrap();
+    assert!(begun.elapsed() < PATIENCE, "it is behind the other now: {:?}", begun.elapsed());
+    drop(connections);
+    let begun = Instant::now();
+    assert_eq!(address(&ask(&forwarder(vec![cut.source(), good.source()])).await.unwrap()), "192.0.2.1");
+    assert!(begun.elapsed() < PATIENCE, "one that refuses TCP costs no time: {:?}", begun.elapsed());
 }
 
 #[tokio::test]
