@@ -201,17 +201,17 @@ async fn a_service_that_the_zones_own_name_server_hides_is_out_and_that_is_told(
 #[tokio::test(flavor = "multi_thread")]
 async fn of_three_nodes_of_one_endpoint_the_one_that_is_served_is_named_and_not_another_that_is_not() {
     let three = ["10.0.0.9:0080", "10.0.0.9:080", "10.0.0.9:80"];
-    let tree = |last: &str| {
+    let seed = |last: &str| {
         let nodes: Vec<String> = three.iter().map(|name| format!("      /{name}\n")).collect();
         format!("  /twice\n    /providers\n{}{last}", nodes.concat())
     };
-    let server = of_tree(&tree("")).await;
+    let server = of_tree(&seed("")).await;
     let text = explained(&server, &["twice.service"]);
     let reason = "doubtful: it is the same endpoint as 10.0.0.9:80, which is served in its place\n";
     assert_eq!(text.matches(reason).count(), 2, "{text}");
     assert!(text.contains("10.0.0.9:80              IN "), "{text}");
     server.stop().await;
-    let server = of_tree(&tree("        state = 'down'\n")).await;
+    let server = of_tree(&seed("        state = 'down'\n")).await;
     let text = explained(&server, &["twice.service"]);
     let reason = "the same endpoint as 10.0.0.9:80, which goes before it and has the state \"down\"\n";
     assert_eq!(text.matches(reason).count(), 2, "{text}");
@@ -259,8 +259,8 @@ async fn what_cannot_be_seen_in_a_name_is_escaped_and_json_stays_json() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_with_a_name_of_more_than_63_bytes_is_found_by_it() {
     let (fits, long, dotted) = ("b".repeat(63), "c".repeat(64), format!("com.example.{}", "d".repeat(60)));
-    let tree: String = [&fits, &long, &dotted].iter().map(|name| format!("  /{name}\n    /10.0.0.1:80\n")).collect();
-    let server = of_tree(&tree).await;
+    let service = |name: &String| format!("  /{name}\n    /10.0.0.1:80\n");
+    let server = of_tree(&[&fits, &long, &dotted].map(service).concat()).await;
     let cut = format!("{}-3d3bb39181dc91e5", "c".repeat(46));
     for (asked, name) in [
         (format!("{fits}.service"), format!("{fits}.service.")),
