@@ -45,6 +45,7 @@ mod old_zookeepers;
 mod optional_files;
 mod order;
 mod other_servers;
+mod outages;
 mod own_registrations;
 mod page;
 mod past;

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::agent::until;
 use crate::harness::admin;
@@ -36,10 +36,10 @@ pub(crate) fn line(status: &str, begins: &str) -> String {
 }
 
 /// A service that says to the admin server every half second that it is well, waiting a second for each answer.
-struct Heart(std::sync::Arc<std::sync::atomic::AtomicBool>);
+pub(crate) struct Heart(std::sync::Arc<std::sync::atomic::AtomicBool>);
 
 impl Heart {
-    fn beats(address: SocketAddr, name: &str) -> Self {
+    pub(crate) fn beats(address: SocketAddr, name: &str) -> Self {
         use std::io::{Read as _, Write as _};
         let (stopped, path) = (std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)), name.to_owned());
         let is_stopped = std::sync::Arc::clone(&stopped);
@@ -324,76 +324,6 @@ fn a_silent_resolver_changes_nothing_for_checks_of_other_targets_nor_for_service
         let took = withdrawn(address, name);
         assert!(took < Duration::from_secs(6), "{name}: {took:?}");
     }
-}
-
-/// CPU time that a process has used.
-fn cpu(pid: u32) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process");
-    let ticks = stat.rsplit_once(')').expect("a name").1.split_whitespace().skip(11).take(2);
-    Duration::from_millis(ticks.map(|ticks| ticks.parse::<u64>().expect("ticks") * 10).sum())
-}
-
-/// Opens so many connections, and opens each again that is closed, until `end`.
-fn fill(address: SocketAddr, count: usize, end: Instant) {
-    use std::io::Read as _;
-    let mut open: Vec<std::net::TcpStream> = Vec::new();
-    while Instant::now() < end {
-        open.retain_mut(
-            |stream| matches!(stream.read(&mut [0; 16]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock),
-        );
-        for _ in open.len()..count {
-            let connected = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(50));
-            let Ok(stream) = connected else { break };
-            stream.set_nonblocking(true).expect("a socket");
-            open.push(stream);
-        }
-        sleep(Duration::from_millis(20));
-    }
-}
-
-#[test]
-fn clients_that_take_every_connection_delay_no_check_no_query_and_no_probe() {
-    let (port, dns) = (free_port(), free_port());
-    let (address, dns) = (SocketAddr::from(([127, 0, 0, 1], port)), SocketAddr::from(([127, 0, 0, 1], dns)));
-    let config = base(port)
-        + &format!("[[zone]]\norigin = \"service.\"\n[dns]\nlisten = [\"{dns}\"]\n[dns.tcp]\nper_client = 100000\n")
-        + &service("job", "{ exec = { command = [\"/bin/true\"], interval = \"500ms\", rise = 1, fall = 1 } }")
-        + &service("beat", "{ ttl = { ttl = \"3s\", interval = \"200ms\" } }");
-    let path = scratch("zonekeeper.toml");
-    std::fs::write(&path, config).expect("a configuration");
-    let script = format!("ulimit -n 512; exec \"$0\" serve --config {}", path.display());
-    let ours = Binary::run_in(&script, &[]);
-    registered(address, "job");
-    let _heart = Heart::beats(address, "beat");
-    registered(address, "beat");
-    // By hand: ZONEKEEPER_FILL=60.
-    let seconds = std::env::var("ZONEKEEPER_FILL").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(6);
-    let (begun, length) = (Instant::now(), Duration::from_secs(seconds));
-    let fillers = [address, dns].map(|address| std::thread::spawn(move || fill(address, 600, begun + length)));
-    sleep(Duration::from_secs(1));
-    let (before, since) = (cpu(ours.id()), Instant::now());
-    let mut longest = Duration::ZERO;
-    while begun.elapsed() + Duration::from_millis(500) < length {
-        let asked = Instant::now();
-        assert!(status(address).contains("/services/job/providers/192.0.2.10:80 registered"), "{}", ours.log());
-        let answer = crate::harness::dig::dig(dns, "A job.service +timeout=1 +tries=1");
-        assert_eq!(answer.status, "NOERROR", "{}", ours.log());
-        longest = longest.max(asked.elapsed());
-        sleep(Duration::from_millis(200));
-    }
-    let used = cpu(ours.id()).saturating_sub(before).as_secs_f64() / since.elapsed().as_secs_f64();
-    println!("{:.1} % of a core, the longest answer {longest:?}", 100.0 * used);
-    let latest = counted(address, "check_latest_seconds", &["job"]);
-    for filler in fillers {
-        filler.join().expect("no panic");
-    }
-    assert!(latest < 0.5, "{latest} s late");
-    assert!(longest < Duration::from_secs(3), "{longest:?}");
-    assert!(!ours.log().contains("cannot accept"), "{}", ours.log());
-    assert!(!ours.log().contains("no result"), "{}", ours.log());
-    assert!(!ours.log().contains("unhealthy"), "{}", ours.log());
-    // Most of it is the answers to this test: a page and a query five times a second.
-    assert!(used < 0.2, "{:.1} % of a core", 100.0 * used);
 }
 
 #[test]

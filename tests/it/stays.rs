@@ -2,12 +2,12 @@
 
 #![allow(clippy::disallowed_methods)] // these run on threads that may block
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::agent::{UNAVAILABLE, Web, blocking, node, registry, serve, service, until};
+use crate::agent::{OK, UNAVAILABLE, Web, blocking, node, registry, serve, service, until};
 use crate::harness::app::{Binary, scratch};
 use crate::harness::kazoo::Kazoo;
 use crate::harness::looker::Looker;
@@ -36,6 +36,12 @@ impl Agent {
 
 /// The settings of the checks, as one after the other they are edited.
 struct Settings {
+    /// Milliseconds.
+    interval: u32,
+    timeout: &'static str,
+    rise: u32,
+    fall: u32,
+    /// More of every check but that of heartbeats.
     common: &'static str,
     http: &'static str,
     ttl: &'static str,
@@ -43,22 +49,37 @@ struct Settings {
     more: &'static str,
 }
 
+impl Settings {
+    /// The time that a death may take to be noticed.
+    fn bound(&self) -> Duration {
+        Duration::from_millis(u64::from(self.interval * self.fall))
+    }
+}
+
 const PLAIN: Settings = Settings {
-    common: "interval = \"300ms\", timeout = \"1s\", rise = 2, fall = 2",
+    interval: 300,
+    timeout: "1s",
+    rise: 2,
+    fall: 2,
+    common: "",
     http: "",
     ttl: "60s",
     service: "address = \"127.0.0.1\"",
     more: "",
 };
 
-const EDITS: [Settings; 12] = [
-    Settings { common: "interval = \"300ms\", timeout = \"2s\", rise = 2, fall = 2", ..PLAIN },
-    Settings { common: "interval = \"700ms\", timeout = \"1s\", rise = 2, fall = 2", ..PLAIN },
-    Settings { common: "interval = \"300ms\", timeout = \"1s\", rise = 9, fall = 2", ..PLAIN },
-    Settings { common: "interval = \"300ms\", timeout = \"1s\", rise = 9, fall = 5", ..PLAIN },
-    Settings { common: "interval = \"300ms\", timeout = \"1s\", rise = 2, fall = 2, initial = \"healthy\"", ..PLAIN },
+const EDITS: [Settings; 16] = [
+    Settings { timeout: "2s", ..PLAIN },
+    Settings { interval: 700, ..PLAIN },
+    Settings { rise: 9, ..PLAIN },
+    Settings { rise: 9, fall: 5, ..PLAIN },
+    Settings { fall: 1, ..PLAIN },
+    Settings { common: ", initial = \"healthy\"", ..PLAIN },
     Settings { http: ", headers = { x-check = \"1\" }, method = \"HEAD\"", ..PLAIN },
     Settings { http: ", status = \"200-204\"", ..PLAIN },
+    Settings { http: ", contains = \"\"", ..PLAIN },
+    Settings { http: ", body_limit = \"64KiB\"", ..PLAIN },
+    Settings { http: ", matches = \".*\"", ..PLAIN },
     Settings { ttl: "61s", ..PLAIN },
     Settings { service: "network = \"127.0.0.1/32\"", ..PLAIN },
     Settings { service: "interface = \"lo\"\nnetwork = \"127.0.0.1/32\"", ..PLAIN },
@@ -66,37 +87,78 @@ const EDITS: [Settings; 12] = [
     PLAIN,
 ];
 
+/// How often each of the settings is edited, and how many deaths fall into an edit. By hand: `ZONEKEEPER_EDITS=50`.
+fn rounds() -> Option<usize> {
+    std::env::var("ZONEKEEPER_EDITS").ok().and_then(|rounds| rounds.parse().ok())
+}
+
+/// What is checked, dead or alive.
+struct Checked {
+    web: Web,
+    port: SocketAddr,
+    listener: Option<TcpListener>,
+    alive: PathBuf,
+    beat: PathBuf,
+}
+
+impl Checked {
+    fn new() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let port = listener.local_addr().expect("an address");
+        let (alive, beat) = (scratch("alive"), scratch("beat"));
+        for file in [&alive, &beat] {
+            std::fs::write(file, "").expect("a file");
+        }
+        Self { web: Web::start(), port, listener: Some(listener), alive, beat }
+    }
+
+    /// The configuration of one of the agents.
+    fn config(&self, servers: &str, agent: u16, edit: &Settings) -> String {
+        let Settings { interval, timeout, rise, fall, common, http, ttl, service, more } = edit;
+        let every =
+            format!("interval = \"{interval}ms\", timeout = \"{timeout}\", rise = {rise}, fall = {fall}{common}");
+        let script = format!("sleep 0.05; test -e {}", self.alive.display());
+        let checks = [
+            format!("check.http = {{ url = \"http://{}/\", {every}{http} }}", self.web.address),
+            format!("check.tcp = {{ address = \"{}\", {every} }}", self.port),
+            format!("check.exec = {{ command = [\"/bin/sh\", \"-c\", \"{script}\"], {every} }}"),
+            format!("check.ttl = {{ file = \"{}\", ttl = \"{ttl}\" }}", self.beat.display()),
+        ];
+        let services = ["web", "db", "job", "beat"].into_iter().zip(&checks).map(|(name, check)| {
+            format!("[[service]]\nname = \"{name}\"\nport = {}\n{service}\n{check}\n{more}\n", 80 + agent)
+        });
+        registry(servers) + &services.collect::<String>()
+    }
+
+    /// Has one of them die, or live again.
+    fn set(&mut self, name: &str, is_alive: bool) {
+        match (name, is_alive) {
+            ("web", _) => self.web.behave(if is_alive { OK } else { UNAVAILABLE }),
+            ("db", true) => self.listener = Some(TcpListener::bind(self.port).expect("its port")),
+            ("db", false) => self.listener = None,
+            (_, true) => std::fs::write(&self.alive, "").expect("a file"),
+            (_, false) => std::fs::remove_file(&self.alive).expect("a file"),
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_edit_of_a_check_takes_a_healthy_service_out() {
     blocking(|servers| {
         let mut kazoo = Kazoo::connect(&servers);
-        let (web, open) = (Web::start(), TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port"));
-        let tcp = open.local_addr().expect("an address");
-        let alive = scratch("alive");
-        std::fs::write(&alive, "").expect("a file");
-        let config = |agent: u16, edit: &Settings| {
-            let Settings { common, http, ttl, service, more } = edit;
-            let checks = [
-                format!("check.http = {{ url = \"http://{}/\", {common}{http} }}", web.address),
-                format!("check.tcp = {{ address = \"{tcp}\", {common} }}"),
-                format!("check.exec = {{ command = [\"/bin/sleep\", \"0.05\"], {common} }}"),
-                format!("check.ttl = {{ file = \"{}\", ttl = \"{ttl}\" }}", alive.display()),
-            ];
-            let services = ["web", "db", "job", "beat"].into_iter().zip(&checks).map(|(name, check)| {
-                format!("[[service]]\nname = \"{name}\"\nport = {}\n{service}\n{check}\n{more}\n", 80 + agent)
-            });
-            registry(&servers) + &services.collect::<String>()
-        };
-        let agents: Vec<_> = (0..3).map(|agent| Agent::start(&config(agent, &PLAIN))).collect();
+        let mut checked = Checked::new();
+        let start = |agent| Agent::start(&checked.config(&servers, agent, &PLAIN));
+        let agents: Vec<_> = (0..3).map(start).collect();
         let of = |agent: u16, name: &str| format!("/services/{name}/providers/127.0.0.1:{}", 80 + agent);
         let nodes: Vec<_> = (0..3).flat_map(|agent| ["web", "db", "job", "beat"].map(|name| of(agent, name))).collect();
         for path in &nodes {
             until(path, || kazoo.get(path));
         }
         let looker = Looker::start(&servers, nodes.clone());
-        for edit in &EDITS {
+        let rounds = rounds();
+        for edit in std::iter::repeat_n(&EDITS, rounds.unwrap_or(1)).flatten() {
             for (number, agent) in (0..).zip(&agents) {
-                agent.edit(&config(number, edit));
+                agent.edit(&checked.config(&servers, number, edit));
             }
             sleep(Duration::from_millis(200));
         }
@@ -108,19 +170,26 @@ async fn no_edit_of_a_check_takes_a_healthy_service_out() {
         }
 
         // Killed during an edit, it is out within `fall` × `interval` and a second.
-        for edit in [&EDITS[0], &EDITS[5], &EDITS[8]] {
-            web.behave(UNAVAILABLE);
+        let (mut slowest, mut before) = (Duration::ZERO, &PLAIN);
+        let edits = [&EDITS[0], &EDITS[6], &EDITS[12]];
+        let edits = rounds.map_or(edits.to_vec(), |rounds| EDITS.iter().cycle().take(rounds).collect());
+        for (edit, name) in edits.into_iter().zip(["web", "db", "job"].into_iter().cycle()) {
+            let bound = before.bound().max(edit.bound()) + Duration::from_secs(1);
+            before = edit;
+            checked.set(name, false);
             let begun = Instant::now();
-            agents[0].edit(&config(0, edit));
-            until("it is out", || kazoo.get(&of(0, "web")).is_none().then_some(()));
+            agents[0].edit(&checked.config(&servers, 0, edit));
+            until("it is out", || kazoo.get(&of(0, name)).is_none().then_some(()));
             let took = begun.elapsed();
-            assert!(took < Duration::from_millis(600 + 1000), "{took:?}");
-            web.behave(0);
-            until("it is back", || kazoo.get(&of(0, "web")));
+            assert!(took < bound, "{name}: {took:?}, more than {bound:?}");
+            slowest = slowest.max(took);
+            checked.set(name, true);
+            until("it is back", || kazoo.get(&of(0, name)));
         }
         let log = agents[0].binary.log();
         assert!(log.contains("withdrawn") && log.contains("reason=http http://"), "{log}");
         assert!(log.contains("registered") && log.contains("its checks pass"), "{log}");
+        println!("{} looks, none at an absent znode; the slowest death was noticed after {slowest:?}", seen.looks);
     })
     .await;
 }

@@ -197,6 +197,11 @@ impl Binary {
         assert!(status.expect("the command `kill`").success(), "cannot send SIG{name}");
     }
 
+    /// Whether it runs.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.child.try_wait().expect("the state of the binary").is_none()
+    }
+
     /// Waits until it has ended.
     #[allow(clippy::disallowed_methods)] // it is called where one may block
     pub(crate) fn wait(&mut self) -> ExitStatus {

@@ -12,6 +12,7 @@ pub(crate) mod face;
 pub(crate) mod house;
 pub(crate) mod kazoo;
 pub(crate) mod looker;
+pub(crate) mod meter;
 pub(crate) mod proxy;
 pub(crate) mod python;
 pub(crate) mod readers;

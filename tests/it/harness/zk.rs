@@ -195,6 +195,11 @@ impl Server {
         true
     }
 
+    /// Whether it has not ended of itself.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        !self.has_ended()
+    }
+
     /// Whether it runs and leads its ensemble.
     pub(super) fn leads(&self) -> bool {
         self.child.is_some() && self.ask("srvr").is_ok_and(|answer| answer.contains("Mode: leader"))
