@@ -2,21 +2,21 @@
 //! configuration. It knows what must be registered, and compares that with ZooKeeper and DNS.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path as FilePath, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 use zonekeeper::keeper::session::{Access, Ensemble as _, Mode, Read, Reply, Session as _};
-use zonekeeper::keeper::zookeeper::ZooKeeper;
+use zonekeeper::keeper::zookeeper::{ZooKeeper, ZooKeeperSession};
 use zonekeeper::keeper::{Error, Path};
 
+use super::around::{FAR_SIDE, OWN, Switch, beat, listen, name_server, touch};
+use super::faults::There;
 use crate::agent::{OK, Web};
+use crate::harness::admin;
 use crate::harness::app::{free_port, scratch};
 use crate::harness::dig::dig;
 use crate::harness::house::{House, Housed};
@@ -29,8 +29,11 @@ const QUIET: Duration = Duration::from_secs(45);
 const ADDRESS: &str = "192.0.2.10";
 /// The service that another host has registered.
 const FAR: &str = "far";
-/// The checked services, and two without checks: `plain` of the main file, `extra` of a snippet.
-const SERVICES: [&str; 6] = ["port", "web", "job", "beat", "plain", "extra"];
+/// The checked services, and three without checks: `plain` and `net` of the main file, `extra` of a snippet. Each has its
+/// place, from 1, as its port.
+const SERVICES: [&str; 9] = ["port", "web", "job", "beat", "plain", "extra", "named", "posted", "net"];
+/// Big znodes that somebody puts there, of a megabyte.
+const BLOBS: u8 = 12;
 /// Settings of checks, of which one edit takes the next.
 const SETTINGS: [&str; 4] = [
     "interval = \"300ms\", timeout = \"1s\", rise = 1, fall = 2",
@@ -43,24 +46,6 @@ const GROWTH: u64 = 24 << 20;
 /// Descriptors may be so many more than at the first quiet moment of a process: connections of checks come and go.
 const SPARE: usize = 16;
 
-/// Something that threads do while it is wanted.
-#[derive(Clone)]
-pub(super) struct Switch(Arc<AtomicBool>);
-
-impl Switch {
-    fn on() -> Self {
-        Self(Arc::new(AtomicBool::new(true)))
-    }
-
-    pub(super) fn is_on(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
-    }
-
-    pub(super) fn turn(&self) {
-        self.0.fetch_xor(true, Ordering::SeqCst);
-    }
-}
-
 pub(super) struct World {
     pub(super) zookeeper: zk::Server,
     pub(super) proxy: Proxy,
@@ -72,6 +57,10 @@ pub(super) struct World {
     pub(super) manner: usize,
     pub(super) listening: Switch,
     pub(super) beating: Switch,
+    pub(super) resolving: Switch,
+    /// Whether nothing else is going wrong.
+    pub(super) alone: bool,
+    pub(super) there: There,
     /// The file that the exec check wants, and with the ending `.hang` the one that makes it hang.
     pub(super) job: PathBuf,
     /// What the snippet in force holds.
@@ -79,6 +68,9 @@ pub(super) struct World {
     config: PathBuf,
     port: u16,
     beat: PathBuf,
+    /// The binary, where everybody can read it, and the user that it runs as.
+    program: PathBuf,
+    pub(super) user: String,
     settings: usize,
     /// The last bytes of the addresses of [`FAR`].
     far: BTreeSet<u8>,
@@ -90,17 +82,24 @@ pub(super) struct World {
 impl World {
     pub(super) fn start() -> Self {
         let zookeeper = zk::Server::start();
-        let proxy = Proxy::start(zookeeper.socket());
-        let house = House::with_disk(256);
+        let proxy = Proxy::start_at(FAR_SIDE, zookeeper.socket());
+        let resolving = Switch::on();
+        let house = House::with_resolver(256, &name_server(resolving.clone()));
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let (dns, admin, port) = (local(free_port()), local(free_port()), free_port());
         let config = scratch("zonekeeper.toml");
-        let (job, beat) = (config.with_file_name("job"), config.with_file_name("beat"));
+        let (job, file) = (config.with_file_name("job"), config.with_file_name("beats").join("beat"));
         std::fs::write(&job, "").expect("a file");
+        for directory in ["conf.d", "beats"] {
+            std::fs::create_dir_all(config.with_file_name(directory)).expect("a directory");
+        }
         let (listening, beating) = (Switch::on(), Switch::on());
         listen(listening.clone(), local(port));
-        touch(beating.clone(), beat.clone());
-        std::fs::create_dir_all(config.with_file_name("conf.d")).expect("a directory");
+        touch(beating.clone(), file.clone());
+        beat(beating.clone(), admin, "posted");
+        let user = fastrand::u32(200_000..2_000_000).to_string();
+        let program = std::env::temp_dir().join(format!("zonekeeper-day-{}", std::process::id()));
+        std::fs::copy(env!("CARGO_BIN_EXE_zonekeeper"), &program).expect("a copy of the binary");
         let ours = house.run(&[], &["--version"]);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let mut world = Self {
@@ -114,11 +113,16 @@ impl World {
             manner: OK,
             listening,
             beating,
+            resolving,
+            alone: true,
+            there: There::default(),
             job,
             has_extra: true,
             config,
             port,
-            beat,
+            beat: file,
+            program,
+            user,
             settings: 0,
             far: BTreeSet::new(),
             runtime,
@@ -134,7 +138,10 @@ impl World {
     /// Starts the binary. It gets few descriptors, so that they can be taken.
     pub(super) fn run(&mut self) {
         let config = self.config.to_string_lossy().into_owned();
-        self.ours = self.house.run(&["--nofile=400:400"], &["serve", "--log", "debug", "--config", &config]);
+        let (program, user) = (self.program.to_string_lossy(), &*self.user);
+        let ours =
+            ["setpriv", "--reuid", user, "--regid", user, "--clear-groups", "--pdeathsig", "KILL", "--", &program];
+        self.ours = self.house.run_by(&["--nofile=400:400"], &ours, &["serve", "--log", "debug", "--config", &config]);
     }
 
     /// Writes the main file with the next settings of checks.
@@ -153,10 +160,11 @@ impl World {
         let script = format!("test -e {job}.hang && sleep 60; test -e {job}");
         let text = format!(
             "include = [\"conf.d/*.toml\"]\n\
-             [registry.main]\nzookeeper = \"{}\"\nsession_timeout = \"3s\"\nlinger = \"0s\"\ncache_file = \"{disk}/cache\"\n\
+             [registry.main]\nzookeeper = \"{}\"\nsession_timeout = \"3s\"\nlinger = \"0s\"\nhold = \"5s\"\n\
+             cache_file = \"{disk}/cache\"\n\
              [[zone]]\norigin = \"service.\"\n\
              [dns]\nlisten = [\"{}\"]\nserial_file = \"{disk}/serials\"\n[dns.tcp]\nper_client = 100000\n\
-             [admin]\nlisten = \"{}\"\n[announce]\nstate = \"{disk}/identity\"\n{}{}{}{}{}",
+             [admin]\nlisten = \"{}\"\n[announce]\nstate = \"{disk}/identity\"\n{}{}{}{}{}{}{}{}",
             self.proxy.address(),
             self.dns,
             self.admin,
@@ -165,6 +173,9 @@ impl World {
             service("job", 3, &format!("check.exec = {{ command = [\"/bin/sh\", \"-c\", \"{script}\"], {common} }}")),
             service("beat", 4, &format!("check.ttl = {{ file = \"{}\", ttl = \"2s\" }}", self.beat.display())),
             service("plain", 5, ""),
+            service("named", 7, &format!("check.tcp = {{ address = \"db.example.com:{}\", {common} }}", self.port)),
+            service("posted", 8, "check.ttl = { ttl = \"3s\" }"),
+            "[[service]]\nname = \"net\"\nport = 9\ninterface = \"own0\"\n",
         );
         std::fs::write(&self.config, text).expect("a configuration");
     }
@@ -184,38 +195,72 @@ impl World {
         format!("[[service]]\nname = \"extra\"\nport = 6\naddress = \"{ADDRESS}\"\n")
     }
 
+    /// What of the configuration is read: one of the main file, the snippet and its directory.
+    pub(super) fn readable(&self, variant: u8) -> PathBuf {
+        let snippets = self.config.with_file_name("conf.d");
+        match variant % 3 {
+            0 => self.config.clone(),
+            1 => snippets.join("extra.toml"),
+            _ => snippets,
+        }
+    }
+
+    /// The directory of the file that says that a service is well.
+    pub(super) fn beats(&self) -> &FilePath {
+        self.beat.parent().expect("a directory")
+    }
+
     /// Has another host register one more instance, or take that one out.
     pub(super) fn put_far(&mut self, last: u8) {
-        let path = |text: &str| Path::new(text).expect("a path");
-        let node = format!("/services/{FAR}/providers/10.9.9.{last}:80");
-        let is_new = self.far.insert(last);
-        let zookeeper = ZooKeeper::new(&self.zookeeper.address(), Duration::from_secs(30));
-        self.runtime.block_on(async {
-            let session = zookeeper.connect().await.expect("a session");
-            for parent in ["/services", "/services/far", "/services/far/providers"] {
-                match session.create(&path(parent), b"", Mode::Persistent, &Access::Open).await {
-                    Ok(_) | Err(Error::NodeExists) => {}
-                    Err(error) => panic!("{parent}: {error}"),
-                }
-            }
-            if is_new {
-                session.create(&path(&node), b"{}", Mode::Persistent, &Access::Open).await.expect("a znode");
-            } else {
-                session.delete(&path(&node), None).await.expect("the znode");
+        if self.far.insert(last) {
+            self.restore_far();
+        } else {
+            self.far.remove(&last);
+            self.write(async |session| {
+                session.delete(&path(&far(last)), None).await.expect("the znode");
+            });
+        }
+    }
+
+    /// Creates what another host has registered, where it is not there.
+    pub(super) fn restore_far(&self) {
+        self.write(async |session| {
+            create(session, "/services", b"").await;
+            create(session, "/services/far", b"").await;
+            create(session, "/services/far/providers", b"").await;
+            for last in &self.far {
+                create(session, &far(*last), b"{}").await;
             }
         });
-        if !is_new {
-            self.far.remove(&last);
-        }
+    }
+
+    /// Puts big znodes beside the services, or takes them away.
+    pub(super) fn put_blobs(&self, is_there: bool) {
+        let blob = |number: u8| format!("/services/artifacts/build-{number}");
+        self.write(async |session| {
+            create(session, "/services/artifacts", b"").await;
+            for number in 0..BLOBS {
+                if is_there {
+                    create(session, &blob(number), &vec![b'x'; 1_000_000]).await;
+                } else {
+                    session.delete(&path(&blob(number)), None).await.expect("the znode");
+                }
+            }
+        });
+    }
+
+    fn write(&self, work: impl AsyncFnOnce(&ZooKeeperSession)) {
+        let zookeeper = ZooKeeper::new(&self.zookeeper.address(), Duration::from_secs(30));
+        self.runtime.block_on(async { work(&zookeeper.connect().await.expect("a session")).await });
     }
 
     /// The services that must be registered now.
     fn healthy(&self) -> BTreeSet<&'static str> {
         let is_well = |name: &&str| match *name {
-            "port" => self.listening.is_on(),
+            "port" | "named" => self.listening.is_on(),
             "web" => self.manner == OK,
             "job" => self.job.exists() && !hanging(&self.job).exists(),
-            "beat" => self.beating.is_on(),
+            "beat" | "posted" => self.beating.is_on(),
             "extra" => self.has_extra,
             _ => true,
         };
@@ -241,12 +286,13 @@ impl World {
                 Ok(children) => children,
                 Err(error) => return Some(format!("ZooKeeper: {error}")),
             };
-            let expected = healthy.contains(name).then(|| format!("{ADDRESS}:{number}"));
+            let address = if name == "net" { OWN.to_string() } else { ADDRESS.to_owned() };
+            let expected = healthy.contains(name).then(|| format!("{address}:{number}"));
             if children != expected.into_iter().collect::<Vec<_>>() {
                 return Some(format!("{name} has the znodes {children:?}, and is healthy: {}", healthy.contains(name)));
             }
             let answer = dig(self.dns, &format!("A {name}.service"));
-            let expected = if healthy.contains(name) { vec![ADDRESS] } else { vec![] };
+            let expected = if healthy.contains(name) { vec![address] } else { vec![] };
             let is_known = ["NOERROR", "NXDOMAIN"].contains(&&*answer.status);
             if answer.data() != expected || !is_known {
                 return Some(format!("{name} is {} {:?} in DNS, not {expected:?}", answer.status, answer.data()));
@@ -255,7 +301,11 @@ impl World {
         let mut far: Vec<_> = self.far.iter().map(|last| format!("10.9.9.{last}")).collect();
         far.sort();
         let answer = dig(self.dns, &format!("A {FAR}.service")).data();
-        (answer != far).then(|| format!("{FAR} is {answer:?} in DNS, not {far:?}"))
+        if answer != far {
+            return Some(format!("{FAR} is {answer:?} in DNS, not {far:?}"));
+        }
+        let ready = admin::page(self.admin, "/readyz");
+        (!ready.starts_with("HTTP/1.1 200 OK")).then(|| format!("it is not ready: {ready}"))
     }
 
     fn children(&self, path: &str) -> Result<Vec<String>, Error> {
@@ -271,11 +321,13 @@ impl World {
         })
     }
 
-    /// DNS must go on with what other hosts have, whatever is going on: asked while a fault is there.
-    pub(super) fn answers(&self) {
+    /// DNS goes on with what other hosts have, whatever is going on, or says that it does not know where what it knew is lost.
+    /// Asked while a fault is there.
+    pub(super) fn answers(&self, knows: bool) {
         let answer = dig(self.dns, &format!("A {FAR}.service"));
         let data = answer.data();
-        assert!(answer.status == "NOERROR" && data.contains(&"10.9.9.1".to_owned()), "{} {data:?}", answer.status);
+        let is_right = answer.status == "NOERROR" && data.contains(&"10.9.9.1".to_owned());
+        assert!(is_right || (!knows && answer.status == "SERVFAIL"), "{} {data:?}", answer.status);
     }
 
     /// Waits until memory and descriptors are where they were at the first quiet moment of this image of the process.
@@ -315,42 +367,30 @@ impl World {
     }
 }
 
+impl Drop for World {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.program);
+    }
+}
+
+fn path(text: &str) -> Path {
+    Path::new(text).expect("a path")
+}
+
+/// The znode of another host's instance.
+fn far(last: u8) -> String {
+    format!("/services/{FAR}/providers/10.9.9.{last}:80")
+}
+
+/// Creates a znode, where it is not there.
+async fn create(session: &ZooKeeperSession, at: &str, data: &[u8]) {
+    match session.create(&path(at), data, Mode::Persistent, &Access::Open).await {
+        Ok(_) | Err(Error::NodeExists) => {}
+        Err(error) => panic!("{at}: {error}"),
+    }
+}
+
 /// The file that makes the job hang.
 pub(super) fn hanging(job: &FilePath) -> PathBuf {
     job.with_extension("hang")
-}
-
-/// Listens on a port while it is wanted, and closes what comes.
-fn listen(wanted: Switch, address: SocketAddr) {
-    std::thread::spawn(move || {
-        let mut listener: Option<TcpListener> = None;
-        loop {
-            sleep(Duration::from_millis(5));
-            if !wanted.is_on() {
-                listener = None;
-                continue;
-            }
-            if listener.is_none() {
-                listener = TcpListener::bind(address).ok();
-            }
-            if let Some(listener) = &listener {
-                listener.set_nonblocking(true).expect("a socket");
-                while listener.accept().is_ok() {}
-            }
-        }
-    });
-}
-
-/// Touches a file while it is wanted.
-fn touch(wanted: Switch, file: PathBuf) {
-    std::thread::spawn(move || {
-        loop {
-            if wanted.is_on()
-                && let Ok(mut file) = std::fs::File::create(&file)
-            {
-                let _ = file.write_all(b"well\n");
-            }
-            sleep(Duration::from_millis(200));
-        }
-    });
 }

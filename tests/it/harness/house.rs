@@ -22,7 +22,7 @@ const SILENT: &str = "
 import ctypes, os, signal, sys
 libc, path = ctypes.CDLL(None, use_errno=True), sys.argv[1].encode()
 fd = os.open('/dev/fuse', os.O_RDWR)
-options = f'fd={fd},rootmode=40000,user_id=0,group_id=0'.encode()
+options = f'fd={fd},rootmode=40000,user_id=0,group_id=0,allow_other'.encode()
 if libc.mount(b'silent', path, b'fuse.silent', 0, options) != 0:
     sys.exit(os.strerror(ctypes.get_errno()))
 def answer(*_):
@@ -47,6 +47,18 @@ impl House {
         let disk = scratch("disk");
         std::fs::create_dir_all(&disk).expect("a directory");
         let script = format!("mount -t tmpfs -o size={kib}k disk \"$1\" && echo up && exec sleep 1000000");
+        Self::held_by(disk, &["sh", "-c", &script, "sh"])
+    }
+
+    /// The same, where this file is resolv.conf, and everybody may write to the disk.
+    pub(crate) fn with_resolver(kib: u32, resolv: &Path) -> Self {
+        let disk = scratch("disk");
+        std::fs::create_dir_all(&disk).expect("a directory");
+        let resolv = resolv.display();
+        let script = format!(
+            "mount --bind {resolv} /etc/resolv.conf && mount -t tmpfs -o size={kib}k,mode=0777 disk \"$1\" && echo up && \
+             exec sleep 1000000"
+        );
         Self::held_by(disk, &["sh", "-c", &script, "sh"])
     }
 
@@ -113,12 +125,31 @@ impl House {
         assert!(command.status().expect("`nsenter` (package util-linux)").success(), "remount,{options}");
     }
 
+    /// Has a directory, as the binary sees it, answer nothing.
+    pub(crate) fn silence(&self, directory: &Path) -> Silence {
+        let child = spawner::spawn("nsenter", |command| {
+            command.arg(format!("--mount=/proc/{}/ns/mnt", self.holder.id())).args(["python3", "-c", SILENT]);
+            command.arg(directory).stdin(Stdio::null()).stdout(Stdio::piped());
+        });
+        let mut child = child.expect("`nsenter` (package util-linux)");
+        let mut said = String::new();
+        let out = child.stdout.take().expect("its output");
+        BufReader::new(out).read_line(&mut said).expect("its output");
+        assert_eq!(said, "up\n", "a silent directory takes root, python3 and /dev/fuse");
+        Silence(child)
+    }
+
     /// Runs `zonekeeper` in it, with these limits in words of prlimit(1).
     pub(crate) fn run(&self, limits: &[&str], arguments: &[&str]) -> Housed {
+        self.run_by(limits, &[env!("CARGO_BIN_EXE_zonekeeper")], arguments)
+    }
+
+    /// Runs this program, which turns into `zonekeeper`.
+    pub(crate) fn run_by(&self, limits: &[&str], program: &[&str], arguments: &[&str]) -> Housed {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         let child = spawner::spawn("nsenter", |command| {
             command.arg(format!("--mount=/proc/{}/ns/mnt", self.holder.id())).arg("prlimit").args(limits);
-            command.arg(env!("CARGO_BIN_EXE_zonekeeper")).args(arguments);
+            command.args(program).args(arguments);
             let both = writer.try_clone().expect("a pipe");
             command.stdin(Stdio::null()).stdout(both).stderr(writer);
         });
@@ -134,6 +165,20 @@ impl Drop for House {
     fn drop(&mut self) {
         let _ = self.holder.kill();
         let _ = self.holder.wait();
+    }
+}
+
+/// A directory that answers nothing, until this is dropped.
+pub(crate) struct Silence(Child);
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        let status = Command::new("kill").arg("-USR1").arg(self.0.id().to_string()).status();
+        assert!(status.expect("the command `kill`").success());
+        // It has let go of the directory when it is told to end.
+        sleep(Duration::from_millis(100));
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -188,6 +233,14 @@ impl Housed {
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
         assert!(status.expect("the command `kill`").success(), "cannot send SIG{name}");
+    }
+
+    /// Sets the soft limit of something in words of prlimit(1), `nofile`, where it runs as this user.
+    pub(crate) fn limit(&self, user: &str, name: &str, most: u32) {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", user, "--regid", user, "--clear-groups", "--", "prlimit", "--pid"]);
+        let status = command.arg(self.child.id().to_string()).arg(format!("--{name}={most}:")).status();
+        assert!(status.expect("`prlimit` (package util-linux)").success(), "{name}={most}");
     }
 
     /// Kills it on the spot.

@@ -52,7 +52,12 @@ pub(crate) enum Side {
 impl Proxy {
     /// A proxy before `server`, on a free port of the loopback interface.
     pub(crate) fn start(server: SocketAddr) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port for the proxy");
+        Self::start_at(Ipv4Addr::LOCALHOST, server)
+    }
+
+    /// The same at an address of this host.
+    pub(crate) fn start_at(address: Ipv4Addr, server: SocketAddr) -> Self {
+        let listener = TcpListener::bind((address, 0)).expect("a port for the proxy");
         let address = listener.local_addr().expect("the proxy's address");
         let state = State { mode: Mode::Pass, delay: Duration::ZERO, connections: BTreeMap::new(), count: 0 };
         let shared = Arc::new(Shared { server, state: Mutex::new(state), changed: Condvar::new() });
