@@ -194,7 +194,14 @@ impl World {
                 self.web.behave(self.manner);
             }
             Fault::Job => job(self, variant),
-            Fault::Address => ip("addr del 10.2.0.10/24 dev own0"),
+            Fault::Address => {
+                ip("addr del 10.2.0.10/24 dev own0");
+                // It is missed after ten seconds.
+                if self.is_long && self.alone {
+                    self.has_address = false;
+                    self.quiet();
+                }
+            }
             Fault::Resolver => self.resolving.set(false),
             Fault::SilentDisk => self.there.silence = Some(self.house.silence(self.beats())),
             Fault::Edit => self.edit(),
@@ -262,7 +269,10 @@ impl World {
                 }
             }
             Fault::Blobs => self.put_blobs(false),
-            Fault::Address => ip("addr add 10.2.0.10/24 dev own0"),
+            Fault::Address => {
+                ip("addr add 10.2.0.10/24 dev own0");
+                self.has_address = true;
+            }
             Fault::Resolver => self.resolving.set(true),
             Fault::SilentDisk => self.there.silence = None,
             Fault::BreakMain => self.write_config(),

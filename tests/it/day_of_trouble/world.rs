@@ -60,6 +60,10 @@ pub(super) struct World {
     pub(super) resolving: Switch,
     /// Whether nothing else is going wrong.
     pub(super) alone: bool,
+    /// Whether there is time for what takes long.
+    pub(super) is_long: bool,
+    /// Whether the address of [`OWN`] is there, and should be missed where it is not.
+    pub(super) has_address: bool,
     pub(super) there: There,
     /// The file that the exec check wants, and with the ending `.hang` the one that makes it hang.
     pub(super) job: PathBuf,
@@ -115,6 +119,8 @@ impl World {
             beating,
             resolving,
             alone: true,
+            is_long: false,
+            has_address: true,
             there: There::default(),
             job,
             has_extra: true,
@@ -262,6 +268,7 @@ impl World {
             "job" => self.job.exists() && !hanging(&self.job).exists(),
             "beat" | "posted" => self.beating.is_on(),
             "extra" => self.has_extra,
+            "net" => self.has_address,
             _ => true,
         };
         SERVICES.into_iter().filter(is_well).collect()
@@ -276,6 +283,33 @@ impl World {
             sleep(Duration::from_millis(50));
         }
         self.look_at_level();
+    }
+
+    /// As [`Self::quiet`], and waits until nothing is said to be wrong but what is.
+    pub(super) fn all_is_well(&mut self) {
+        self.quiet();
+        let begun = Instant::now();
+        loop {
+            let wrong = self.wrong();
+            if wrong.is_empty() {
+                return;
+            }
+            assert!(begun.elapsed() < QUIET, "{:?} after the last fault it says: {wrong:?}", begun.elapsed());
+            sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// What the status says is wrong, but for services that are ill.
+    fn wrong(&self) -> Vec<String> {
+        let page = admin::page(self.admin, "/v1/status?as=json");
+        let body = page.split_once("\r\n\r\n").expect("a head and a body").1;
+        let status: serde_json::Value = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {page}"));
+        let wrong: Vec<String> = serde_json::from_value(status["wrong"].clone()).expect("a list of sentences");
+        let healthy = self.healthy();
+        let is_ill = |sentence: &String| {
+            SERVICES.iter().any(|name| !healthy.contains(name) && sentence.contains(&format!("/services/{name}/")))
+        };
+        wrong.into_iter().filter(|sentence| !is_ill(sentence)).collect()
     }
 
     /// What ZooKeeper or DNS say that is not true.
