@@ -5,6 +5,7 @@
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use crate::agent::until;
 use crate::harness::app::{Binary, free_port, scratch};
@@ -131,4 +132,47 @@ fn an_edit_that_keeps_size_and_time_is_noticed() {
         until("the edit", || (answers(dns, "A www.example") == [format!("192.0.2.{last}")]).then_some(()));
     }
     drop(server);
+}
+
+#[test]
+fn an_edit_during_a_load_is_noticed() {
+    let (directory, dns) = (directory(), SocketAddr::from(([127, 0, 0, 1], free_port())));
+    write(&directory, dns);
+    for name in ["service.zone", "example.zone"] {
+        std::fs::write(directory.join(name), ZONE).expect("a file");
+    }
+    // It takes a while to read.
+    let records = "h# A 192.0.2.9\n";
+    let records = (0..30_000).map(|number| records.replace('#', &number.to_string())).collect::<String>();
+    std::fs::write(directory.join("big.zone"), ZONE.to_owned() + &records).expect("a file");
+    let (path, snippet) = (directory.join("zonekeeper.toml"), directory.join("conf.d/web.toml"));
+    let text = std::fs::read_to_string(&path).expect("a file")
+        + "[[zone]]\norigin = \"big.\"\nregistry = \"\"\nfile = \"big.zone\"\n";
+    std::fs::write(&path, text).expect("a file");
+    let with = |port: u16| {
+        let service = format!("[[service]]\nname = \"web\"\naddress = \"192.0.2.10\"\nport = {port}\n");
+        std::fs::write(&snippet, service).expect("a snippet");
+    };
+    let is_there = |port: u16| {
+        let expected = format!("0 10 {port} ");
+        until(&format!("port {port}"), || {
+            answers(dns, "SRV web.service").iter().any(|data| data.contains(&expected)).then_some(())
+        });
+    };
+    for (round, millis) in [20, 60, 120, 250, 500, 900].into_iter().enumerate() {
+        let first = 1000 + 10 * u16::try_from(round).expect("few");
+        with(first);
+        let mut server = serve(&path);
+        std::thread::sleep(Duration::from_millis(millis));
+        with(first + 1);
+        is_there(first + 1);
+        // And as long after a signal to read it again.
+        with(first + 2);
+        server.signal("HUP");
+        std::thread::sleep(Duration::from_millis(millis));
+        with(first + 3);
+        is_there(first + 3);
+        server.signal("TERM");
+        assert!(server.wait().success());
+    }
 }

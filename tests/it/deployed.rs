@@ -1,0 +1,70 @@
+//! What is shipped for deployments, run with the values that the template suggests.
+
+#![allow(clippy::disallowed_methods)] // these run on threads that may block
+
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::Command;
+
+use crate::agent::{blocking, node, registry, service, until};
+use crate::harness::app::{Binary, free_port, scratch};
+use crate::harness::kazoo::Kazoo;
+
+const UNIT: &str = include_str!("../../deploy/zonekeeper.service");
+
+/// The value of a key of the unit.
+fn unit(key: &str) -> &'static str {
+    let value = UNIT.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    value.unwrap_or_else(|| panic!("the unit has no {key}="))
+}
+
+/// The value of a key that the template has as a comment.
+fn suggested(key: &str) -> String {
+    let template = Command::new(env!("CARGO_BIN_EXE_zonekeeper")).arg("template").output().expect("the binary");
+    let template = String::from_utf8_lossy(&template.stdout).into_owned();
+    let line = template.lines().find_map(|line| line.strip_prefix(&format!("# {key} = \"")));
+    line.and_then(|rest| rest.split('"').next()).unwrap_or_else(|| panic!("no {key} in the template")).to_owned()
+}
+
+/// Everything is read-only, as by ProtectSystem=strict, but the two directories of the unit, which its user owns.
+const STRICT: &str = "set -e
+mount -t tmpfs -o mode=0755 state /var/lib && mkdir \"/var/lib/$1\" && chown \"$2\" \"/var/lib/$1\"
+mount -t tmpfs -o mode=0755 cache /var/cache && mkdir \"/var/cache/$3\" && chown \"$2\" \"/var/cache/$3\"
+mount -t tmpfs own \"/var/lib/$1\" -o mode=0755,uid=\"$2\" && mount -t tmpfs own \"/var/cache/$3\" -o mode=0755,uid=\"$2\"
+mount -o remount,ro state /var/lib && mount -o remount,ro cache /var/cache
+mkdir /var/lib/elsewhere 2>/dev/null && exit 1
+exec setpriv --reuid \"$2\" --regid \"$2\" --clear-groups --pdeathsig KILL -- \"$4\" serve --config \"$5\"";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_the_unit_every_file_that_the_template_suggests_can_be_written() {
+    blocking(|servers| {
+        let mut kazoo = Kazoo::connect(&servers);
+        kazoo.create("/services/api/providers/10.0.0.1:80", b"{}", false);
+        let dns = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let [cache, serials, identity] = ["cache_file", "serial_file", "state"].map(suggested);
+        let text = registry(&servers)
+            + &format!(
+                "cache_file = \"{cache}\"\n[[zone]]\norigin = \"service.\"\n\
+                 [dns]\nlisten = [\"{dns}\"]\nserial_file = \"{serials}\"\n[announce]\nstate = \"{identity}\"\n"
+            )
+            + &service("web", 80, "");
+        let path = scratch("zonekeeper.toml");
+        std::fs::write(&path, text).expect("a configuration");
+        let user = fastrand::u32(200_000..2_000_000).to_string();
+        let mut ours = Binary::run_by(
+            &["unshare", "--mount", "sh", "-c", STRICT, "sh", unit("StateDirectory"), &user, unit("CacheDirectory")],
+            &[&path.to_string_lossy()],
+        );
+        until("it listens", || TcpStream::connect(dns).ok());
+        until("the registration", || kazoo.get(&node("web", 80)));
+        let root = format!("/proc/{}/root", ours.id());
+        for file in [&cache, &serials, &identity] {
+            let seen = Path::new(&root).join(file.trim_start_matches('/'));
+            until(file, || seen.is_file().then_some(()));
+        }
+        assert!(!ours.log().contains("cannot") && !ours.log().contains("left out"), "{}", ours.log());
+        ours.signal("TERM");
+        assert!(ours.wait().success());
+    })
+    .await;
+}
