@@ -15,6 +15,7 @@ mod registry;
 mod reload;
 mod serials;
 mod sizes;
+mod threads;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -43,6 +44,7 @@ use files::ZoneFile;
 pub use handover::Sockets;
 use serials::Serials;
 pub use serials::unusable as unusable_serials;
+use threads::Threads;
 
 /// How long the announcements may take to be withdrawn at the end: a little more than each gives itself.
 const WITHDRAWAL: Duration = announce::plan::STOP_WITHIN.saturating_add(Duration::from_millis(500));
@@ -78,6 +80,8 @@ pub enum Turn {
 pub struct App {
     parts: JoinSet<Ended>,
     announcers: JoinSet<Ended>,
+    /// The threads that some of the parts have to themselves.
+    threads: Threads,
     /// The zones' master files, by origin.
     zone_files: Vec<(String, ZoneFile)>,
     /// TCP connections of DNS clients that there are descriptors for.
@@ -149,6 +153,7 @@ impl App {
         let mut app = Self {
             parts: JoinSet::new(),
             announcers: JoinSet::new(),
+            threads: Threads::default(),
             zone_files: Vec::new(),
             means: announce::check::Means { slots: budget.slots, ..Default::default() },
             host: None,
@@ -170,10 +175,6 @@ impl App {
         // Where this fails, what runs already ends before the runtime does.
         let unfinished = app.stop.clone().drop_guard();
         let sockets = config.dns.as_ref().map(|dns| listen::bind(dns, inherited.dns)).transpose()?;
-        let is_meant = |listener: &TcpListener, wanted: SocketAddr| {
-            let is_same = |local: SocketAddr| local.ip() == wanted.ip() && [0, local.port()].contains(&wanted.port());
-            listener.local_addr().is_ok_and(is_same)
-        };
         let admin = config.admin.as_ref().map(|admin| match inherited.admin.take() {
             Some(listener) if is_meant(&listener, admin.listen) => Ok(listener),
             _ => admin::bind(admin.listen),
@@ -469,6 +470,12 @@ impl App {
             (DNS.into(), bound.run(zones, front, forwarder, metrics, stop).await.map_err(Into::into))
         });
     }
+}
+
+/// Returns whether an inherited listener is on the address that is asked for.
+fn is_meant(listener: &TcpListener, wanted: SocketAddr) -> bool {
+    let is_same = |local: SocketAddr| local.ip() == wanted.ip() && [0, local.port()].contains(&wanted.port());
+    listener.local_addr().is_ok_and(is_same)
 }
 
 /// How many file descriptors each part may take.

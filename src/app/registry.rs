@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use tokio::sync::watch;
 
 use super::files::{Seed, left};
@@ -118,10 +118,9 @@ impl App {
             // A thread of its own: the first sight of a large registry is seconds of work, which no timer and no packet
             // waits for.
             let runtime = tokio::runtime::Handle::current();
-            self.parts.spawn_blocking(move || {
-                runtime.block_on(driver.run(stop));
-                (name, Ok(()))
-            });
+            let ended = self.threads.spawn("mirror", move || runtime.block_on(driver.run(stop)));
+            let ended = ended.with_context(|| format!("no thread for the {name}"))?;
+            self.parts.spawn(async move { (name, ended.await.map_err(|_| anyhow!("it panicked"))) });
         }
         self.announce(ensemble, registry, config, sources)
     }

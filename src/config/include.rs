@@ -60,7 +60,7 @@ pub(super) fn take(
                     let number = u32::try_from(included.files.len() + 1).unwrap_or(u32::MAX);
                     let mut tree = tree::parse(&text, number);
                     merge(main, std::mem::take(&mut tree.table), problems);
-                    included.files.push((Source::new(&file, text), tree));
+                    included.files.push((Source::of_config(&file, text), tree));
                 }
                 Err(error) => {
                     problems.add(value.span, format!("{} cannot be read: {error}", file.display()));

@@ -7,6 +7,7 @@
 mod include;
 mod problem;
 mod references;
+mod secrets;
 mod serials;
 mod tree;
 
@@ -125,7 +126,7 @@ fn text(path: &Path) -> Result<String, Report> {
     }
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        let source = Source::new(path, String::from_utf8_lossy(error.as_bytes()));
+        let source = Source::of_config(path, String::from_utf8_lossy(error.as_bytes()));
         Report::of_byte(&source, at, &format!("the byte 0x{:02x} is no UTF-8 text", error.as_bytes()[at]))
     })
 }
@@ -150,7 +151,7 @@ fn parse_with(path: &Path, text: &str, replaced: &Snippets) -> Result<(Config, T
     let included = include::take(path, &mut main.table, &complaints, &replaced.0);
     let mut config = read(&main.table, path.parent().unwrap_or(Path::new("")), &complaints);
     let mut complaints = complaints.into_vec();
-    let files = std::iter::once((Source::new(path, text), main)).chain(included.files);
+    let files = std::iter::once((Source::of_config(path, text), main)).chain(included.files);
     let (mut sources, mut problems, mut broken) = (Vec::new(), Vec::new(), included.unreadable);
     let warnings: Vec<Problem> =
         complaints.extract_if(.., |complaint| complaint.severity == Severity::Warning).collect();

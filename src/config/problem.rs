@@ -5,8 +5,11 @@
 
 use crate::log::is_hidden;
 use std::fmt::{self, Write as _};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use super::secrets;
+use crate::announce::check::url::HIDDEN;
 use crate::settings::{Problem, Severity, Span};
 
 /// A file that problems point into.
@@ -16,6 +19,8 @@ pub struct Source {
     text: String,
     /// Where each line begins, in bytes.
     lines: Vec<usize>,
+    /// What is not shown of it, in bytes.
+    hidden: Vec<Range<usize>>,
 }
 
 impl Source {
@@ -23,7 +28,13 @@ impl Source {
     pub fn new(path: &Path, text: impl Into<String>) -> Self {
         let text = text.into();
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { path: path.to_owned(), text, lines }
+        Self { path: path.to_owned(), text, lines, hidden: Vec::new() }
+    }
+
+    /// The same of a configuration, whose secrets are not shown.
+    pub(super) fn of_config(path: &Path, text: impl Into<String>) -> Self {
+        let source = Self::new(path, text);
+        Self { hidden: secrets::find(&source.text), ..source }
     }
 
     /// Its path.
@@ -41,6 +52,58 @@ impl Source {
         let Some(&start) = self.lines.get(line.wrapping_sub(1)) else { return "" };
         let end = self.lines.get(line).map_or(self.text.len(), |next| next - 1);
         self.text[start..end].trim_end_matches('\r')
+    }
+
+    /// A line as it may be shown, and where in it so many characters from a column on stand: the first one, from 0, and how
+    /// many they are.
+    fn shown(&self, line: usize, column: usize, width: usize) -> (String, usize, usize) {
+        let text = self.line(line);
+        let start = self.lines.get(line.wrapping_sub(1)).copied().unwrap_or(0);
+        let is_here = |piece: &&Range<usize>| piece.start < start + text.len() && start < piece.end;
+        let hidden: Vec<_> = self.hidden.iter().filter(is_here).collect();
+        let (mut shown, mut first, mut count) = (String::with_capacity(text.len()), None, 0);
+        let mut last = None;
+        let mut length = 0;
+        for (index, (at, c)) in text.char_indices().enumerate() {
+            let piece = hidden.iter().position(|piece| piece.contains(&(start + at)));
+            let new = match piece {
+                Some(_) if piece == last => 0,
+                Some(_) => HIDDEN.len(),
+                None => 1,
+            };
+            if index + 1 == column {
+                // Within a hidden piece: all of it.
+                first = Some(if new == 0 { length - HIDDEN.len() } else { length });
+                count = if new == 0 { HIDDEN.len() } else { 0 };
+            }
+            if index + 1 >= column && index + 1 < column + width {
+                count += new;
+            }
+            match piece {
+                Some(_) if new > 0 => shown.push_str(HIDDEN),
+                Some(_) => {}
+                None => shown.push(c),
+            }
+            (last, length) = (piece, length + new);
+        }
+        (shown, first.unwrap_or(if column == 0 { 0 } else { length }), count)
+    }
+
+    /// A message about a span, without what is hidden there.
+    fn redacted(&self, text: &str, span: Span) -> String {
+        // Shorter ones are in every message.
+        const TELLING: usize = 4;
+        let mut redacted = text.to_owned();
+        for piece in self.hidden.iter().filter(|piece| piece.start < span.end && span.start < piece.end) {
+            if piece.len() < TELLING && piece.start > span.start {
+                continue;
+            }
+            // The span may be a part of it.
+            for part in [piece.clone(), piece.start.max(span.start)..piece.end.min(span.end)] {
+                redacted = redacted.replace(self.text.get(part).unwrap_or(HIDDEN), HIDDEN);
+            }
+        }
+        redacted
     }
 
     /// Line, column and width of a span, the width in its first line; the empty span at the beginning is the file as a
@@ -90,10 +153,10 @@ struct Place {
     line: usize,
     /// From 1, in characters.
     column: usize,
-    /// How many characters are wrong.
-    width: usize,
-    /// The line.
+    /// The line, without secrets.
     text: String,
+    /// The characters of it that are wrong: the first one, from 0, and how many.
+    wrong: (usize, usize),
 }
 
 /// Characters of a line that are shown around the caret.
@@ -113,7 +176,9 @@ impl Report {
         let mut report = Self::default();
         for problem in problems {
             let Some(source) = sources.get(problem.span.file as usize) else { continue };
-            report.add(source, problem.severity, source.place(problem.span), &problem.message, problem.help.clone());
+            let redacted = |text: &String| source.redacted(text, problem.span);
+            let (message, help) = (redacted(&problem.message), problem.help.as_ref().map(redacted));
+            report.add(source, problem.severity, source.place(problem.span), &message, help);
         }
         report
     }
@@ -151,7 +216,10 @@ impl Report {
         message: &str,
         help: Option<String>,
     ) {
-        let place = (line > 0).then(|| Place { line, column, width, text: source.line(line).to_owned() });
+        let place = (line > 0).then(|| {
+            let (text, first, count) = source.shown(line, column, width);
+            Place { line, column, text, wrong: (first, count) }
+        });
         self.items.push(Item { path: source.path.clone(), place, severity, message: message.to_owned(), help });
     }
 
@@ -203,7 +271,7 @@ impl fmt::Display for Item {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let chars: Vec<char> = self.text.chars().collect();
-        let at = self.column.saturating_sub(1).min(chars.len());
+        let at = self.wrong.0.min(chars.len());
         // A long line is shown around the caret.
         let from = if chars.len() > SHOWN { at.saturating_sub(SHOWN / 2).min(chars.len() - SHOWN) } else { 0 };
         let to = chars.len().min(from + SHOWN);
@@ -216,7 +284,7 @@ impl fmt::Display for Place {
         if to < chars.len() {
             line.push('…');
         }
-        let carets = self.width.min(to - at).max(1);
+        let carets = self.wrong.1.min(to.saturating_sub(at)).max(1);
         writeln!(f, "{}", format_args!("{:>5} | {line}", self.line).to_string().trim_end())?;
         writeln!(f, "{:>5} | {}{}", "", " ".repeat(indent), "^".repeat(carets))
     }
@@ -301,6 +369,34 @@ z.toml:1:6: error: is wrong
         assert_eq!(under, ['!'], "{shown}");
         let wide = report(&text, 5, 5000);
         assert!(wide.lines().all(|line| line.chars().count() <= SHOWN + 10), "{wide}");
+    }
+
+    #[test]
+    fn a_secret_in_the_line_is_not_shown_and_the_caret_stays_where_it_belongs() {
+        let of = |text: &str, wrong: &str, message: &str| {
+            let start = text.find(wrong).unwrap();
+            let span = Span { file: 0, start, end: start + wrong.len() };
+            let (message, help) = (message.to_owned(), Some(format!("write \"{wrong}\"")));
+            let problem = Problem { span, message, help, severity: Severity::Error };
+            Report::new(&[Source::of_config(Path::new("z.toml"), text)], &[problem]).to_string()
+        };
+        let text = "http = { headers = { A = \"hush\" }, prot = 1 }";
+        let expected = "\
+z.toml:1:36: error: is wrong
+    1 | http = { headers = { A = \"***\" }, prot = 1 }
+      |                                    ^^^^
+  help: write \"prot\"
+";
+        let expected = expected.replace("36", &(text.find("prot").unwrap() + 1).to_string());
+        let shown = of(text, "prot", "is wrong");
+        assert_eq!(shown.replace(' ', ""), expected.replace(' ', ""), "{shown}");
+        let lines: Vec<&str> = shown.lines().collect();
+        assert_eq!(lines[1].find("prot"), lines[2].find('^'), "{shown}");
+        let unquoted = of("auth = digest:u:hush", "digest:u:hush", "not digest:u:hush");
+        assert_eq!(
+            unquoted,
+            "z.toml:1:8: error: not ***\n    1 | auth = ***\n      |        ^^^\n  help: write \"***\"\n"
+        );
     }
 
     #[test]

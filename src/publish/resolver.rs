@@ -13,6 +13,7 @@ use tracing::debug;
 
 use super::Publisher;
 use super::hosts::Outcome;
+use crate::disk;
 use crate::keeper::driver::SharedTree;
 
 /// Look-ups at the same time. The system's resolver holds a thread for each.
@@ -28,14 +29,22 @@ pub async fn run(publisher: Publisher, tree: SharedTree, stop: CancellationToken
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            // A panic inside the system's resolver would be told here; the name is tried no more.
             Some(done) = lookups.join_next() => if let Ok((host, outcome)) = done {
                 let tree = tree.read().unwrap_or_else(PoisonError::into_inner);
                 publisher.resolved(&tree, &host, outcome, Instant::now());
             },
             _ = tick.tick() => {
                 for host in publisher.due(Instant::now(), AT_ONCE - lookups.len().min(AT_ONCE)) {
-                    lookups.spawn_blocking(move || look_up(host));
+                    lookups.spawn(async move {
+                        let name = host.clone();
+                        match disk::aside(move || look_up(&name)).await {
+                            Ok(outcome) => (host, outcome),
+                            Err(error) => {
+                                debug!(host, %error, "no thread to look a registered host name up");
+                                (host, Outcome::Failed)
+                            }
+                        }
+                    });
                 }
             }
         }
@@ -53,14 +62,14 @@ const NOTHING: [&str; 4] = [
 ];
 
 /// What the system's resolver says of a host.
-fn look_up(host: String) -> (String, Outcome) {
+fn look_up(host: &str) -> Outcome {
     // With its final dot a name is not tried in the search domains of this host.
-    let name = if host.contains('.') { format!("{host}.") } else { host.clone() };
+    let name = if host.contains('.') { format!("{host}.") } else { host.to_owned() };
     match (name.as_str(), 0).to_socket_addrs() {
-        Ok(addresses) => (host, Outcome::Found(addresses.map(|address| address.ip()).collect())),
+        Ok(addresses) => Outcome::Found(addresses.map(|address| address.ip()).collect()),
         Err(error) => {
             debug!(host, %error, "a registered host name has no addresses now");
-            (host, outcome_of(&error.to_string()))
+            outcome_of(&error.to_string())
         }
     }
 }

@@ -63,6 +63,7 @@ mod rfc8906;
 mod same_machine_id;
 mod scenarios;
 mod secondaries;
+mod secrets;
 mod security;
 mod serials;
 mod shortage;

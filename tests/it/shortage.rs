@@ -151,6 +151,29 @@ fn without_processes_left_a_healthy_service_stays_and_is_checked_again_when_ther
     registered(address, "job");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn without_processes_left_looking_up_the_names_of_hosts_ends_nothing() {
+    crate::agent::blocking(|servers| {
+        let (dns, port) = (free_port(), free_port());
+        let config = crate::agent::registry(&servers)
+            + &format!("[[zone]]\norigin = \"service.\"\n[dns]\nlisten = [\"127.0.0.1:{dns}\"]\n")
+            + &format!("[admin]\nlisten = \"127.0.0.1:{port}\"\n");
+        let mut kazoo = crate::harness::kazoo::Kazoo::connect(&servers);
+        kazoo.create("/services/near/providers/10.0.0.1:80", b"", false);
+        let (mut ours, user) = as_somebody(&config);
+        let ask = |words: &str| crate::harness::dig::dig(SocketAddr::from(([127, 0, 0, 1], dns)), words).status;
+        until("it is read", || (ask("A near.service") == "NOERROR").then_some(()));
+        prlimit(&user, ours.id(), "--nproc=1:");
+        for number in 0..20 {
+            kazoo.create(&format!("/services/far/providers/host{number}.invalid:80"), b"", false);
+        }
+        until("the hosts are known", || (ask("SRV far.service +tcp") == "NOERROR").then_some(()));
+        sleep(Duration::from_secs(2));
+        assert!(ours.is_alive() && ask("A near.service") == "NOERROR", "{}", ours.log());
+    })
+    .await;
+}
+
 #[test]
 fn without_descriptors_left_a_healthy_service_stays_and_a_dead_one_is_found_when_there_are_some() {
     let (port, listener) = (free_port(), std::net::TcpListener::bind("127.0.0.1:0").expect("a port"));

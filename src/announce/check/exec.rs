@@ -22,6 +22,9 @@ use crate::settings::{Kind, Located, Section, Setting, Span, Value};
 /// How long what a command has printed is waited for after its end. A process it leaves behind may keep the pipe open.
 const REST: Duration = Duration::from_millis(50);
 
+/// Bytes of what a command prints that are kept. A character has four bytes at most.
+const ROOM: usize = 4 * KEPT;
+
 /// What to run.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Config {
@@ -76,9 +79,14 @@ impl Config {
     /// Reads the key `command`.
     pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
         let words = section.required::<Vec<Word>>("command")?;
-        let secret = words.value.iter().enumerate().filter(|(_, word)| word.is_secret).map(|(at, _)| at).collect();
+        let secret: Vec<usize> =
+            words.value.iter().enumerate().filter(|(_, word)| word.is_secret).map(|(at, _)| at).collect();
         let command =
             Located { span: words.span, value: words.value.into_iter().map(|word| word.text).collect::<Vec<_>>() };
+        if secret.first() == Some(&0) {
+            section.problems().add(command.span, "`command` must begin with a program that may be shown");
+            return None;
+        }
         if command.value.first().is_none_or(String::is_empty) || command.value.iter().any(|word| word.contains('\0')) {
             let help = "a list of the program and its arguments: [\"/usr/bin/check\", \"--quick\"]";
             section.problems().add_with_help(command.span, "`command` must name a program", help);
@@ -89,16 +97,8 @@ impl Config {
 
     /// Runs it. A secret that it prints is not shown either.
     pub(super) async fn probe(&self) -> Probed {
-        let secrets: Vec<&str> =
-            self.secret.iter().filter_map(|at| self.command.get(*at)).map(String::as_str).collect();
-        let hidden = |text: String| {
-            secrets.iter().filter(|secret| !secret.is_empty()).fold(text, |text, secret| text.replace(secret, HIDDEN))
-        };
-        match run(&self.command).await {
-            Ok(said) => Ok(hidden(said)),
-            Err(Failure::Bad(why)) => Err(Failure::Bad(hidden(why))),
-            Err(Failure::NoResult(shortage, why)) => Err(Failure::NoResult(shortage, hidden(why))),
-        }
+        let secrets = self.secret.iter().filter_map(|at| self.command.get(*at)).map(String::as_str);
+        run_hiding(&self.command, &secrets.collect::<Vec<_>>()).await
     }
 }
 
@@ -107,6 +107,11 @@ impl Config {
 /// # Errors
 /// A bad result when it fails or cannot be run, none when this process cannot start another one.
 pub(crate) async fn run(command: &[String]) -> Probed {
+    run_hiding(command, &[]).await
+}
+
+/// As [`run`], without these words in what it says.
+async fn run_hiding(command: &[String], secrets: &[&str]) -> Probed {
     let (mut group, mut output) = start(command).map_err(|error| match Shortage::of_spawning(&error) {
         Some(shortage) => Failure::NoResult(shortage, format!("not run: {error}")),
         None => Failure::Bad(format!("cannot be run: {error}")),
@@ -131,7 +136,7 @@ pub(crate) async fn run(command: &[String]) -> Probed {
     };
     // What does not come in time is not missed.
     let _ = timeout(REST, rest).await;
-    let said = kept(&String::from_utf8_lossy(&said));
+    let said = kept(&hiding(&said, secrets));
     // Its exit status is lost, and with it the result.
     let status = status.map_err(|error| Failure::NoResult(Shortage::Processes, format!("no exit status: {error}")))?;
     match (status.success(), said.is_empty()) {
@@ -139,6 +144,29 @@ pub(crate) async fn run(command: &[String]) -> Probed {
         (true, false) => Ok(said),
         (false, true) => Err(status.to_string().into()),
         (false, false) => Err(format!("{status}: {said}").into()),
+    }
+}
+
+/// What a command has said, without secrets, and without the beginning of one where the end was cut off.
+fn hiding(said: &[u8], secrets: &[&str]) -> String {
+    let mut text = String::from_utf8_lossy(said).into_owned();
+    // The longest first: one may be part of another.
+    let mut secrets: Vec<&str> = secrets.iter().copied().filter(|secret| !secret.is_empty()).collect();
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    for secret in &secrets {
+        text = text.replace(secret, HIDDEN);
+    }
+    if said.len() < ROOM {
+        return text;
+    }
+    let cut = text.trim_end_matches('\u{fffd}');
+    let begun = |secret: &&str| {
+        let ends = secret.char_indices().map(|(at, _)| at).filter(|at| *at > 0);
+        ends.rev().find(|end| cut.ends_with(&secret[..*end]))
+    };
+    match secrets.iter().filter_map(begun).max() {
+        Some(length) => format!("{}{HIDDEN}", &cut[..cut.len() - length]),
+        None => text,
     }
 }
 
@@ -167,7 +195,24 @@ fn start(command: &[String]) -> std::io::Result<(Group, Receiver)> {
 }
 
 fn keep(said: &mut Vec<u8>, piece: &[u8]) {
-    // A character has four bytes at most.
-    let room = (4 * KEPT).saturating_sub(said.len());
+    let room = ROOM.saturating_sub(said.len());
     said.extend_from_slice(&piece[..piece.len().min(room)]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_hidden_also_where_the_output_is_cut_off() {
+        let secrets = ["hush", "hushed", ""];
+        assert_eq!(hiding(b"a hushed b\nhush", &secrets), "a *** b\n***");
+        let long = |end: &str| [&vec![b'x'; ROOM - end.len()], end.as_bytes()].concat();
+        for end in ["hushe", "hush", "hus", "h"] {
+            let said = hiding(&long(end), &secrets);
+            assert!(said.ends_with("x***") || said.ends_with("***e"), "{end}: {}", &said[said.len() - 8..]);
+        }
+        assert!(hiding(&long("hum"), &secrets).ends_with("xhum"));
+        assert_eq!(hiding(b"hus", &secrets), "hus", "nothing was cut off");
+    }
 }

@@ -11,7 +11,13 @@ use crate::settings::{Setting, Span, Value};
 /// Words in the name of a query's parameter whose value is not shown.
 const SECRET: [&str; 8] = ["token", "key", "secret", "pass", "pwd", "auth", "credential", "sig"];
 /// What is shown in place of a secret.
-pub(super) const HIDDEN: &str = "***";
+pub(crate) const HIDDEN: &str = "***";
+
+/// Returns whether the value of a query's parameter, by its name, is not shown.
+pub(crate) fn is_secret(parameter: &str) -> bool {
+    let lower = parameter.to_ascii_lowercase();
+    SECRET.iter().any(|word| lower.contains(word))
+}
 
 /// A URL to ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,8 +116,7 @@ pub(super) fn shown(text: &str) -> String {
     for (at, parameter) in query.into_iter().flat_map(|query| query.split('&')).enumerate() {
         shown.push(if at == 0 { '?' } else { '&' });
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        let lower = name.to_ascii_lowercase();
-        if SECRET.iter().any(|word| lower.contains(word)) && !value.is_empty() {
+        if is_secret(name) && !value.is_empty() {
             shown.push_str(name);
             shown.push('=');
             shown.push_str(HIDDEN);
