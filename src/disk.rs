@@ -4,6 +4,8 @@
 //! at all, not even a look at the path. So FIFOs are never opened, and whoever must go on waits for a bounded time, while a
 //! thread of its own waits for the disk.
 
+pub mod stall;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -24,8 +26,10 @@ const AGAIN: Duration = Duration::from_millis(250);
 /// # Errors
 /// Those of the system, and one for whatever is not a regular file.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = stall::asking(|| open(path))?;
     let mut bytes = Vec::new();
-    open(path)?.read_to_end(&mut bytes)?;
+    // In pieces: a large file takes long, and the disk is well as long as it comes.
+    while stall::asking(|| (&mut file).take(PIECE as u64).read_to_end(&mut bytes))? > 0 {}
     Ok(bytes)
 }
 

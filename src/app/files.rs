@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::disk;
+use crate::disk::stall::{Stall, asking};
 use crate::keeper::memory::Memory;
 use crate::keeper::text;
 use crate::publish::{SharedWriter, unix_now};
@@ -42,12 +43,35 @@ pub(super) struct ZoneFile {
     reading: Arc<Mutex<()>>,
     /// Held by who waits for that.
     waiting: Arc<Mutex<()>>,
+    /// How long the one that reads it has been waiting for its disk.
+    stall: Stall,
+}
+
+/// How long a disk may take for an answer before it is blamed.
+const STALL: Duration = Duration::from_secs(3);
+
+/// A reading that went well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Loaded {
+    Taken,
+    /// Somebody else who waits for the disk takes it.
+    ByAnother,
 }
 
 impl ZoneFile {
     pub(super) fn new(path: PathBuf, origin: Name, writer: SharedWriter, is_all: bool) -> Self {
         let (status, read) = (Status::new(&path), Arc::new(Mutex::new(Stamps::from([(path.clone(), None)]))));
-        Self { path, origin, writer, is_all, status, read, reading: Arc::default(), waiting: Arc::default() }
+        Self {
+            path,
+            origin,
+            writer,
+            is_all,
+            status,
+            read,
+            reading: Arc::default(),
+            waiting: Arc::default(),
+            stall: Stall::default(),
+        }
     }
 
     /// What has become of it, for those who show it.
@@ -56,14 +80,18 @@ impl ZoneFile {
     }
 
     /// Reads it into its zone; on an error the zone stays as it is. Blocks as long as its disk does.
-    fn load(&self) -> anyhow::Result<()> {
+    fn load(&self) -> anyhow::Result<Loaded> {
+        self.stall.watch(|| self.load_watched())
+    }
+
+    fn load_watched(&self) -> anyhow::Result<Loaded> {
         // Held to the end: of two readings the later one is in force.
         let _reading = {
             // On a disk that does not answer not every reload waits, each on a thread: the first reads for all of them.
-            let Ok(_waiting) = self.waiting.try_lock() else { return Ok(()) };
+            let Ok(_waiting) = self.waiting.try_lock() else { return Ok(Loaded::ByAnother) };
             self.reading.lock().unwrap_or_else(PoisonError::into_inner)
         };
-        let (before, begun) = (look(&self.stamps()), SystemTime::now());
+        let (before, begun) = (asking(|| look(&self.stamps())), SystemTime::now());
         let mut files = Vec::new();
         let outcome = file::read_noting(&self.path, &self.origin, &mut files);
         // A file that was known is as it was before it was read: what came since is still to be read.
@@ -72,14 +100,14 @@ impl ZoneFile {
             let stamp = before.get(&file).copied().unwrap_or_else(new);
             (file, stamp)
         };
-        let stamps = files.into_iter().map(stamp_of).collect();
+        let stamps = asking(|| files.into_iter().map(stamp_of).collect());
         *self.read.lock().unwrap_or_else(PoisonError::into_inner) = stamps;
         let parsed = outcome.map_err(|problems| {
             self.status.refused(problems.iter().map(ToString::to_string).collect());
             listed(&problems)
         })?;
         // Cut to nothing by a full disk or an unfinished write. One that is meant to be empty has a comment.
-        if parsed.records.is_empty() && std::fs::metadata(&self.path).is_ok_and(|file| file.len() == 0) {
+        if parsed.records.is_empty() && asking(|| std::fs::metadata(&self.path)).is_ok_and(|file| file.len() == 0) {
             let why = format!("{}: the file is empty", self.path.display());
             self.status.refused(vec![why.clone()]);
             return Err(anyhow!(why));
@@ -96,7 +124,7 @@ impl ZoneFile {
         }
         self.status.taken(Instant::now());
         drop(writer);
-        Ok(())
+        Ok(Loaded::Taken)
     }
 
     /// The files that were looked for at the last reading.
@@ -105,14 +133,15 @@ impl ZoneFile {
     }
 
     /// Reads it for the first time. Where it cannot be read, that is logged, and names that it may have are SERVFAIL until
-    /// it is mended; those of a registry are answered. A zone that is this file alone is SERVFAIL as a whole. The disk is
-    /// waited for until `end`; a file that comes later is taken then.
+    /// it is mended; those of a registry are answered. A zone that is this file alone is SERVFAIL as a whole. It is waited
+    /// for until `end`; a file that comes later is taken then.
     pub(super) fn load_first(&self, end: Instant) {
         let is_late = Arc::new(AtomicBool::new(false));
         let (file, after) = (self.clone(), Arc::clone(&is_late));
-        let loaded = disk::within(left(end), move || match file.load() {
-            Ok(()) if after.load(Ordering::Relaxed) => info!(zone = %file.origin, "the zone file is read now"),
-            Ok(()) => {}
+        let patience = left(end);
+        let loaded = disk::within(patience, move || match file.load() {
+            Ok(_) if after.load(Ordering::Relaxed) => info!(zone = %file.origin, "the zone file is read now"),
+            Ok(_) => {}
             Err(error) => {
                 let (zone, error) = (&file.origin, format!("{error:#}"));
                 warn!(%zone, error, "the zone file is left out until it is mended");
@@ -122,8 +151,14 @@ impl ZoneFile {
         if loaded.is_err() {
             is_late.store(true, Ordering::Relaxed);
             let (zone, file) = (&self.origin, self.path.display());
-            warn!(%zone, %file, "the zone file is left out until its disk answers");
-            self.status.refused(vec![format!("{file}: its disk does not answer")]);
+            // All the time there was went by without an answer.
+            if self.stall.duration().is_some_and(|stall| stall + LOOK >= patience) {
+                warn!(%zone, %file, "the zone file is left out until its disk answers");
+                self.status.refused(vec![format!("{file}: its disk does not answer")]);
+            } else {
+                warn!(%zone, %file, "the zone file is still being read, its names are SERVFAIL until then");
+                self.status.refused(vec![format!("{file}: is still being read")]);
+            }
             self.unknown("the zone file is not read yet");
         }
     }
@@ -146,7 +181,8 @@ impl ZoneFile {
     pub(super) fn reload(&self) {
         let file = self.path.display();
         match self.load() {
-            Ok(()) => info!(%file, "zone file re-read"),
+            Ok(Loaded::Taken) => info!(%file, "zone file re-read"),
+            Ok(Loaded::ByAnother) => {}
             Err(error) => {
                 let error = format!("{error:#}");
                 warn!(%file, error, "zone file not taken; the last good one stays in force");
@@ -156,6 +192,35 @@ impl ZoneFile {
 
     /// Reads it again whenever it changes, or a file that it includes does, until `stop`.
     pub(super) async fn follow(self, stop: CancellationToken) {
+        let file = self.clone();
+        tokio::select! {
+            () = self.follow_edits(stop) => {}
+            () = file.tell_of_stalls() => {}
+        }
+    }
+
+    /// Logs when a reading waits for the disk, once it has for long, and when the disk has answered.
+    async fn tell_of_stalls(&self) {
+        let file = self.path.display();
+        // At the start that was said already.
+        let mut is_told = self.stall.duration().is_some();
+        loop {
+            tokio::time::sleep(LOOK).await;
+            match self.stall.duration() {
+                Some(stall) if stall > STALL && !is_told => {
+                    warn!(%file, "the zone file cannot be read, as its disk does not answer; it is taken when it does");
+                    is_told = true;
+                }
+                None if is_told => {
+                    info!(%file, "the disk of the zone file answers again");
+                    is_told = false;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    async fn follow_edits(self, stop: CancellationToken) {
         let mut last = Stamps::new();
         loop {
             tokio::select! {
@@ -216,15 +281,16 @@ impl Seed {
 
     /// Reads it again whenever it changes, until `stop`.
     pub(super) async fn follow(self, stop: CancellationToken) {
+        let seed = Arc::new(self);
         // An edit since the first reading is read.
-        let mut read = *self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut read = *seed.read.lock().unwrap_or_else(PoisonError::into_inner);
         let mut last = None;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(LOOK) => {}
             }
-            let path = self.path.clone();
+            let path = seed.path.clone();
             let now = tokio::select! {
                 () = stop.cancelled() => return,
                 looked = disk::aside(move || stamp(&path)) => looked.ok().flatten(),
@@ -235,7 +301,12 @@ impl Seed {
                 continue;
             }
             read = now;
-            if let Err(error) = self.load() {
+            let loading = Arc::clone(&seed);
+            let loaded = tokio::select! {
+                () = stop.cancelled() => return,
+                loaded = disk::aside(move || loading.load()) => loaded,
+            };
+            if let Err(error) = loaded.map_err(Into::into).and_then(|loaded| loaded) {
                 warn!(error = format!("{error:#}"), "seed not taken; the last good one stays in force");
             }
         }

@@ -136,6 +136,40 @@ async fn a_disk_that_does_not_answer_holds_up_neither_the_start_nor_checks_nor_t
     .await;
 }
 
+#[test]
+fn a_zone_file_that_merely_takes_long_is_not_blamed_on_its_disk() {
+    // It uses up the time that the start has for files.
+    let house = House::silent(&[("silent.zone", ZONE)]);
+    let (dns, admin) = (local(), local());
+    let (large, path) = (scratch("large.zone"), scratch("zonekeeper.toml"));
+    let hosts = (0..120_000).map(|number| format!("h{number} A 10.{}.{}.1\n", number / 256 % 256, number % 256));
+    std::fs::write(&large, ZONE.to_owned() + &hosts.collect::<String>()).expect("a zone");
+    let silent = house.disk().join("silent.zone");
+    let zone = |origin: &str, file: &Path| {
+        format!("[[zone]]\norigin = \"{origin}.\"\nregistry = \"\"\nfile = \"{}\"\n", file.display())
+    };
+    let text = zone("silent", &silent)
+        + &zone("large", &large)
+        + &format!("[dns]\nlisten = [\"{dns}\"]\n[admin]\nlisten = \"{admin}\"\n");
+    std::fs::write(&path, text).expect("a configuration");
+    let mut ours = house.run(&[], &["serve", "--config", &path.to_string_lossy()]);
+    until("the start", || ours.log().contains("DNS, UDP and TCP").then_some(()));
+    let log = ours.log();
+    let of = |file: &Path| {
+        let lines = log.lines().filter(|line| line.contains(&*file.to_string_lossy()) && line.contains("WARN"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert!(of(&silent).len() == 1 && of(&silent)[0].contains("left out until its disk answers"), "{log}");
+    assert!(of(&large).len() == 1 && of(&large)[0].contains("the zone file is still being read"), "{log}");
+    assert_eq!(answers(dns, "A h7.large"), ["SERVFAIL"], "what is not read is not denied");
+    until("the large zone", || (answers(dns, "A h7.large") == ["10.0.7.1"]).then_some(()));
+    assert!(ours.log().contains("the zone file is read now"), "{}", ours.log());
+    house.answer();
+    until("the other", || (answers(dns, "A www.silent") == ["192.0.2.1"]).then_some(()));
+    let (status, took) = ours.stop();
+    assert!(status.success() && took < Duration::from_secs(10), "{status} after {took:?}");
+}
+
 /// State on a disk that cannot be written, from before the start on.
 async fn unwritable(make: fn(&House), mend: fn(&House), error: &'static str, help: &'static str) {
     blocking(move |servers| {

@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 use super::name::Name;
 use super::record::Record;
+use crate::disk::stall::asking;
 
 /// How much text may be read in all, in bytes: several million records.
 const MAX_TEXT: usize = 256 << 20;
@@ -126,9 +127,9 @@ pub fn places(path: &Path, origin: &Name, is_wanted: &dyn Fn(&Name) -> bool) -> 
 
 /// The text of the file `name` in `directory`, which no `..` and no symbolic link can leave.
 fn load_inside(directory: &Path, name: &str) -> Result<String, String> {
-    let directory = directory.canonicalize().map_err(|error| error.to_string())?;
+    let directory = asking(|| directory.canonicalize()).map_err(|error| error.to_string())?;
     let path = directory.join(name);
-    let file = path.canonicalize().map_err(|error| format!("{}: {error}", path.display()))?;
+    let file = asking(|| path.canonicalize()).map_err(|error| format!("{}: {error}", path.display()))?;
     if !file.starts_with(&directory) {
         return Err(format!("{} lies outside the zone file's directory", file.display()));
     }
@@ -140,7 +141,7 @@ fn load(path: &Path) -> Result<String, Problem> {
     let problem = |line, column, message| Problem { path: path.to_owned(), line, column, width: line.min(1), message };
     let whole = |message| problem(0, 0, message);
     // Asked first, for the opening of a pipe would wait for its other end.
-    let metadata = std::fs::metadata(path).map_err(|error| whole(error.to_string()))?;
+    let metadata = asking(|| std::fs::metadata(path)).map_err(|error| whole(error.to_string()))?;
     if !metadata.is_file() {
         return Err(whole("is not a regular file".into()));
     }
