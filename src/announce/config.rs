@@ -170,16 +170,6 @@ impl Config {
 }
 
 impl Config {
-    /// The services of this one that `after` does not have.
-    pub fn gone_from<'c>(&'c self, after: &'c Self) -> impl Iterator<Item = &'c ServiceConfig> {
-        let same = |one: &ServiceConfig, other: &ServiceConfig| {
-            (&one.name.value, one.registry_name(), one.port) == (&other.name.value, other.registry_name(), other.port)
-        };
-        self.services.iter().filter(move |one| !after.services.iter().any(|other| same(one, other)))
-    }
-}
-
-impl Config {
     /// The services of this one that are otherwise in `before`.
     pub fn changed_since<'c>(&'c self, before: &'c Self) -> impl Iterator<Item = &'c ServiceConfig> {
         let same = |one: &ServiceConfig, other: &ServiceConfig| {

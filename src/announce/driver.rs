@@ -20,10 +20,11 @@ use super::plan::{Action, Input, News, Plan};
 use super::status::{Hold, Refused, Registration, SessionStatus, Status};
 use super::wanted::Writer;
 use super::watches::Watches;
-use super::{Error, address};
+use super::{Error, address, moves};
 use crate::keeper::outage::Outage;
 use crate::keeper::session::{Ensemble, Event, Mode, Session, Write};
 use crate::keeper::{self, Path};
+use crate::model::Endpoint;
 
 /// How often the host's addresses are looked at.
 const LOOK_AT_ADDRESSES: Duration = Duration::from_secs(1);
@@ -117,6 +118,8 @@ impl<E: Ensemble> Announcer<E> {
             addresses,
             own: None,
             lasting: Lasting::default(),
+            before: Vec::new(),
+            given: Vec::new(),
             is_stopping: false,
             outage: Outage::default(),
             root_is_made: false,
@@ -140,6 +143,10 @@ struct Driver<E: Ensemble> {
     own: Option<Vec<Own>>,
     /// The same over short absences.
     lasting: Lasting,
+    /// The services as they were before they were last given.
+    before: Vec<ServiceConfig>,
+    /// The services as they were last given.
+    given: Vec<ServiceConfig>,
     /// True if everything is being taken out for good.
     is_stopping: bool,
     /// The outage, as far as it was logged.
@@ -312,6 +319,7 @@ impl<E: Ensemble> Driver<E> {
     /// What is to be registered, after other services were given.
     fn take_services(&mut self) -> Option<Input> {
         let services = self.wish.borrow_and_update().clone();
+        self.before = std::mem::replace(&mut self.given, services.clone());
         self.checks.set(&services, now());
         self.follows_addresses = services.iter().any(|service| service.address.is_none());
         let waits = |check: &Check| matches!(&check.kind, Kind::Ttl(ttl) if ttl.file.is_none());
@@ -505,7 +513,7 @@ impl<E: Ensemble> Driver<E> {
             News::Updated => info!(%path, reason = "its data changed", "updated"),
             News::WithdrawnFor(hold @ Hold::Unhealthy(_)) => warn!(%path, reason = %hold, "withdrawn"),
             News::WithdrawnFor(hold) => info!(%path, reason = %hold, "withdrawn"),
-            News::Withdrawn => info!(%path, reason = self.why_withdrawn(registration), "withdrawn"),
+            News::Withdrawn => self.log_withdrawal(registration),
             News::Held(hold @ Hold::Unhealthy(_)) => warn!(%path, reason = %hold, "not registered"),
             News::Held(hold) => info!(%path, reason = %hold, "not registered"),
             News::Lost(reason) => warn!(%path, reason, "lost"),
@@ -514,13 +522,27 @@ impl<E: Ensemble> Driver<E> {
         }
     }
 
-    fn why_withdrawn(&self, registration: &Registration) -> &'static str {
+    fn log_withdrawal(&self, registration: &Registration) {
+        let path = &registration.path;
+        let name = path.as_str().rsplit('/').next().unwrap_or_default();
         if self.is_stopping {
-            return "this process stops";
+            return info!(%path, reason = "this process stops", "withdrawn");
         }
-        match self.wish.borrow().iter().find(|service| service.name.value == registration.service) {
-            Some(service) if service.address.is_none() => "its address is not one of this host's to register",
-            _ => "it has left the configuration",
+        let was_here = |service: &ServiceConfig| match &service.address {
+            Some(host) => {
+                let endpoint = Endpoint { host: host.clone(), port: service.port };
+                self.announcer.writer.format.node_name(&endpoint) == name
+            }
+            None => name.ends_with(&format!(":{}", service.port)),
+        };
+        let all = moves::find(&self.before, &self.given);
+        let moved = all.iter().find(|moved| moved.from.name.value == registration.service && was_here(moved.from));
+        let is_given = self.given.iter().any(|service| service.name.value == registration.service && was_here(service));
+        match moved {
+            Some(moved) if moved.to.is_some() => warn!(%path, reason = %moved, "withdrawn"),
+            Some(moved) => info!(%path, reason = %moved, "withdrawn"),
+            None if is_given => info!(%path, reason = "its address is not one of this host's to register", "withdrawn"),
+            None => info!(%path, reason = "it has left the configuration", "withdrawn"),
         }
     }
 }

@@ -21,6 +21,7 @@ mod config;
 pub mod drain;
 mod driver;
 pub mod identity;
+pub mod moves;
 mod node;
 mod operations;
 pub mod origin;

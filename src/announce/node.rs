@@ -239,6 +239,11 @@ impl Node {
         self.owner.is_some() || self.created
     }
 
+    /// Returns whether it is still to be seen if it comes to be registered.
+    pub(super) fn is_on_its_way(&self) -> bool {
+        self.data.is_some() && matches!(self.state, State::Waiting(_) | State::Held(Hold::Unchecked))
+    }
+
     /// The session is over, and its znodes with it.
     pub(super) fn session_over(&mut self, now: Instant) {
         (self.doing, self.due, self.armed, self.owner, self.created) = (None, None, false, None, false);

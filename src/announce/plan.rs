@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 pub use super::node::News;
 use super::node::{Doing, Node, Situation, Step};
 use super::origin::Here;
-use super::status::{Hold, Registration, SessionStatus};
+use super::status::{Hold, Registration, SessionStatus, State};
 use super::wanted::Wanted;
 use crate::backoff::Backoff;
 use crate::keeper::{Error, Path, Znode};
@@ -26,6 +26,8 @@ const MOST_AT_ONCE: usize = 64;
 const STOP_WITHOUT_ANSWER: Duration = Duration::from_secs(3);
 /// How long it may take in all.
 pub const STOP_WITHIN: Duration = Duration::from_secs(6);
+/// How long a znode that is not wanted any more stays for others of its service to be registered.
+const SUCCESSION: Duration = Duration::from_secs(30);
 /// How many earlier sessions are remembered. What they left goes with them long before.
 const MOST_PAST: usize = 64;
 
@@ -151,10 +153,21 @@ pub enum Action {
     },
 }
 
+/// A registration that makes room for others of its service.
+#[derive(Debug)]
+struct Leaving {
+    /// The others.
+    successors: Vec<Path>,
+    /// When it goes whatever they do.
+    by: Instant,
+}
+
 /// The registrations of one registry, and the session they live by.
 #[derive(Debug)]
 pub struct Plan {
     nodes: BTreeMap<Path, Node>,
+    /// Registrations that go once others have taken their place: the service has moved, and is never absent.
+    leaving: BTreeMap<Path, Leaving>,
     session: Option<SessionStatus>,
     past: Vec<i64>,
     here: Here,
@@ -176,6 +189,7 @@ impl Plan {
     pub fn new(chance: fastrand::Rng) -> Self {
         Self {
             nodes: BTreeMap::new(),
+            leaving: BTreeMap::new(),
             session: None,
             past: Vec::new(),
             here: Here::default(),
@@ -215,7 +229,8 @@ impl Plan {
             (_, None) if self.busy() >= MOST_AT_ONCE => None,
             (_, None) => next(),
         };
-        inspections.into_iter().chain(self.stop_by.map(|(soon, _)| soon)).min()
+        let leaving = self.leaving.values().map(|leaving| leaving.by);
+        inspections.into_iter().chain(self.stop_by.map(|(soon, _)| soon)).chain(leaving).min()
     }
 
     /// Takes in what has happened at `now` and adds what to do to `out`.
@@ -241,6 +256,7 @@ impl Plan {
             Input::Done { path, result } => self.done(now, path, result, out),
             Input::Stop => self.stop(now, out),
         }
+        self.let_go(now, out);
         self.go_on(now, out);
     }
 
@@ -267,8 +283,37 @@ impl Plan {
             self.look_soon(now, &path);
             self.report(&path, None, out);
         }
+        self.leaving.retain(|path, _| !paths.contains(path));
         let unwanted: Vec<_> = self.nodes.keys().filter(|path| !paths.contains(*path)).cloned().collect();
         for path in unwanted {
+            let successors = self.successors(&path, &paths);
+            match self.leaving.get_mut(&path) {
+                Some(leaving) => leaving.successors = successors,
+                None if successors.is_empty() => self.unwant(now, &path, out),
+                None => drop(self.leaving.insert(path, Leaving { successors, by: now + SUCCESSION })),
+            }
+        }
+    }
+
+    /// The registrations of the same service, among those that are wanted, which are on their way; none for one that is not
+    /// registered itself.
+    fn successors(&self, path: &Path, wanted: &BTreeSet<Path>) -> Vec<Path> {
+        let Some(node) = self.nodes.get(path).filter(|node| node.state == State::Registered) else { return Vec::new() };
+        let others = self.nodes.iter().filter(|(path, other)| other.service == node.service && wanted.contains(*path));
+        others.filter(|(_, other)| other.is_on_its_way()).map(|(path, _)| path.clone()).collect()
+    }
+
+    /// Takes out what has made room long enough.
+    fn let_go(&mut self, now: Instant, out: &mut Vec<Action>) {
+        if self.leaving.is_empty() {
+            return;
+        }
+        let waits = |path: &Path| self.nodes.get(path).is_some_and(Node::is_on_its_way);
+        let is_over = |leaving: &Leaving| now >= leaving.by || !leaving.successors.iter().any(waits);
+        let over: Vec<_> =
+            self.leaving.iter().filter(|(_, leaving)| is_over(leaving)).map(|(path, _)| path.clone()).collect();
+        for path in over {
+            self.leaving.remove(&path);
             self.unwant(now, &path, out);
         }
     }
@@ -292,6 +337,7 @@ impl Plan {
 
     fn stop(&mut self, now: Instant, out: &mut Vec<Action>) {
         self.stop_by.get_or_insert((now + STOP_WITHOUT_ANSWER, now + STOP_WITHIN));
+        self.leaving.clear();
         let all: Vec<_> = self.nodes.keys().cloned().collect();
         for path in all {
             self.unwant(now, &path, out);
@@ -316,6 +362,9 @@ impl Plan {
         self.probe_at = None;
         self.connect_after = self.connects.failed(now, self.chance.f64());
         out.push(Action::Close { why });
+        for path in std::mem::take(&mut self.leaving).into_keys() {
+            self.unwant(now, &path, out);
+        }
         for (path, node) in &mut self.nodes {
             node.session_over(now);
             out.push(Action::Report { registration: registration(path, node), news: None });

@@ -16,8 +16,7 @@ use crate::disk;
 
 impl App {
     /// Re-reads the zone files, one that has become wrong leaving what was read before in force, and takes a configuration
-    /// that was read again. Zone files on a disk that does not answer are waited for a while, or until `stop`, and taken
-    /// when they come.
+    /// that was read again. Zone files that take long are waited for a while, or until `stop`, and taken when they come.
     pub(super) async fn reload(&mut self, config: Option<Config>, stop: &CancellationToken) -> control::Outcome {
         let taken = match config {
             Some(config) => self.take(config),
@@ -30,7 +29,7 @@ impl App {
             () = stop.cancelled() => {}
             read = timeout(FIRST_READING, reading) => {
                 if read.is_err() {
-                    warn!("a zone file is not read yet, as its disk does not answer");
+                    warn!("not every zone file is read yet; those that are late are taken when they have been read");
                 }
             }
         }
@@ -50,12 +49,18 @@ impl App {
             }
             return Err(format!("the configuration is not taken, the one before stays in force: {error}"));
         }
-        for service in self.config.announce.gone_from(&config.announce) {
-            let (name, port, file) = (&*service.name.value, service.port, service.file.display());
-            warn!(service = name, port, %file, "the service has left the configuration and is being withdrawn");
-            let _ = writeln!(taken, "withdrawn: {name}, port {port}, of {file}");
+        for moved in self.config.announce.moves_to(&config.announce) {
+            let (name, port) = (&*moved.from.name.value, moved.from.port);
+            let file = moved.to.unwrap_or(moved.from).file.display();
+            let why = if moved.to.is_some() { format!(": {moved}") } else { String::new() };
+            if moved.to.is_some() {
+                warn!(service = name, port, %file, "the service is registered elsewhere: {moved}");
+            } else {
+                warn!(service = name, port, %file, "the service has left the configuration and is being withdrawn");
+            }
+            let _ = writeln!(taken, "withdrawn: {name}, port {port}, of {}{why}", moved.from.file.display());
         }
-        for service in config.announce.gone_from(&self.config.announce) {
+        for service in config.announce.moves_to(&self.config.announce).iter().map(|come| come.from) {
             let (name, port, file) = (&*service.name.value, service.port, service.file.display());
             let _ = writeln!(taken, "added: {name}, port {port}, of {file}");
         }

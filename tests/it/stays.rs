@@ -219,6 +219,78 @@ async fn a_service_that_leaves_the_configuration_is_told_with_its_file() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_moves_is_never_absent_and_says_why() {
+    blocking(|servers| {
+        let mut kazoo = Kazoo::connect(&servers);
+        let web = Web::start();
+        let check =
+            format!("check.http = {{ url = \"http://{}/\", interval = \"300ms\", rise = 3, fall = 2 }}", web.address);
+        let service = |place: &str| format!("[[service]]\nname = \"web\"\n{place}\n{check}\n");
+        let main =
+            "include = [\"conf.d/*.toml\"]\n".to_owned() + &registry(&servers) + &crate::agent::service("main", 82, "");
+        let agent = Agent::start(&main);
+        until("it runs", || kazoo.get(&node("main", 82)));
+        let snippet = agent.path.with_file_name("conf.d").join("web.toml");
+        std::fs::create_dir_all(snippet.parent().expect("a directory")).expect("conf.d");
+        let write = |place: &str| std::fs::write(&snippet, service(place)).expect("a snippet");
+        write("port = 80\naddress = \"192.0.2.10\"");
+        agent.edit(&main);
+        let path = |place: &str| format!("/services/web/providers/{place}");
+        until("it is registered", || kazoo.get(&path("192.0.2.10:80")));
+        let looker = Looker::start(&servers, vec!["/services/web/providers/".to_owned()]);
+        let mut from = "192.0.2.10:80";
+        for (edit, to, why) in [
+            (
+                "port = 80\naddress = \"192.0.2.11\"",
+                "192.0.2.11:80",
+                "its address was 192.0.2.10 and is 192.0.2.11 now",
+            ),
+            ("port = 81\naddress = \"192.0.2.11\"", "192.0.2.11:81", "its port was 80 and is 81 now"),
+            ("port = 81\nnetwork = \"127.0.0.1/32\"", "127.0.0.1:81", "its address was 192.0.2.11 and is not in "),
+            ("port = 81\naddress = \"192.0.2.10\"", "192.0.2.10:81", "it was registered at this host's own addresses"),
+            ("port = 81\naddress = \"192.0.2.10\"\nproperties = { weight = 7 }", "192.0.2.10:81", ""),
+        ] {
+            let before = agent.binary.log().len();
+            write(edit);
+            until(to, || kazoo.get(&path(to)));
+            if why.is_empty() {
+                until("its weight", || {
+                    kazoo.get(&path(to)).filter(|(data, _)| String::from_utf8_lossy(data).contains('7'))
+                });
+                assert!(!agent.binary.log()[before..].contains("withdrawn"), "{}", agent.binary.log());
+                continue;
+            }
+            until(from, || kazoo.get(&path(from)).is_none().then_some(()));
+            until(why, || agent.binary.log()[before..].contains("withdrawn").then_some(()));
+            let log = agent.binary.log()[before..].to_owned();
+            for words in ["registered elsewhere", "withdrawn"] {
+                let lines: Vec<_> = log.lines().filter(|line| line.contains(words)).collect();
+                let is_good = |line: &&str| line.contains(why) && line.contains("WARN") && line.contains("web.toml");
+                assert!(lines.len() == 1 && lines.iter().all(is_good), "{words}, {why}: {log}");
+            }
+            from = to;
+        }
+        let seen = looker.stop();
+        assert!(seen.looks > 50 && seen.absent.is_empty(), "{seen:?}");
+
+        // One that is ill at its new place does not stay at the old one.
+        let closed = crate::harness::app::free_port();
+        std::fs::write(
+            &snippet,
+            format!(
+                "[[service]]\nname = \"web\"\nport = {closed}\naddress = \"127.0.0.1\"\n\
+            check.tcp = {{ interval = \"200ms\", fall = 2 }}\n"
+            ),
+        )
+        .expect("a snippet");
+        let ((), took) = until("it is out", || kazoo.get(&path(from)).is_none().then_some(()));
+        assert!(took < Duration::from_secs(10), "{took:?}");
+        assert!(kazoo.get(&path(&format!("127.0.0.1:{closed}"))).is_none());
+    })
+    .await;
+}
+
 /// Adds two hosts' worth of interfaces to a network namespace, and checks the configuration in it.
 const HOST: &str = "set -e
 ip link set lo up

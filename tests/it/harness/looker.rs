@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use zonekeeper::keeper::session::{Ensemble as _, Session as _};
+use zonekeeper::keeper::session::{Ensemble as _, Read, Reply, Session as _};
 use zonekeeper::keeper::{Error, Path, zookeeper::ZooKeeper};
 
 /// The time between two looks.
@@ -26,7 +26,7 @@ pub(crate) struct Seen {
 }
 
 impl Looker {
-    /// Begins to look at `paths`.
+    /// Begins to look at `paths`; one that ends in a slash is there as long as something is below it.
     pub(crate) fn start(servers: &str, paths: Vec<String>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (servers, stopped) = (servers.to_owned(), Arc::clone(&stop));
@@ -46,14 +46,19 @@ impl Looker {
 
 async fn look(servers: &str, paths: &[String], stop: &AtomicBool) -> Seen {
     let session = ZooKeeper::new(servers, Duration::from_secs(30)).connect().await.expect("a session");
-    let paths: Vec<_> = paths.iter().map(|path| Path::new(path).expect("a path")).collect();
+    let parse = |path: &String| (Path::new(path.trim_end_matches('/')).expect("a path"), path.ends_with('/'));
+    let paths: Vec<_> = paths.iter().map(parse).collect();
     let (begun, mut seen) = (Instant::now(), Seen { looks: 0, absent: Vec::new() });
     while !stop.load(Ordering::Relaxed) {
-        for path in &paths {
-            match session.get(path).await {
-                Ok(_) => {}
-                Err(Error::NoNode) => seen.absent.push((begun.elapsed(), path.to_string())),
-                Err(error) => panic!("{path}: {error}"),
+        for (path, is_directory) in &paths {
+            let read = if *is_directory { Read::Children(path.clone()) } else { Read::Node(path.clone()) };
+            match session.read(&[read]).await.expect("an answer").pop() {
+                Some(Reply::Node(_)) => {}
+                Some(Reply::Children(names)) if !names.is_empty() => {}
+                Some(Reply::Children(_) | Reply::Failed(Error::NoNode)) => {
+                    seen.absent.push((begun.elapsed(), path.to_string()));
+                }
+                other => panic!("{path}: {other:?}"),
             }
         }
         seen.looks += 1;
