@@ -1,4 +1,5 @@
-//! Hands the listening sockets to the next image of this process, and takes them from the one before.
+//! Hands the listening sockets and the zones' serials to the next image of this process, and takes them from the one
+//! before.
 //!
 //! They go through a socket pair as ancillary data (unix(7), `SCM_RIGHTS`), whose other end is the standard input of the new
 //! image: nothing has to be left open over the exec, so that nothing leaks into commands or when the exec fails. The new
@@ -32,7 +33,12 @@ pub struct Sockets {
     pub dns: Inherited,
     /// The admin server's.
     pub admin: Option<TcpListener>,
+    /// How far the zones' serials have got, as text.
+    pub serials: String,
 }
+
+/// Bytes of text in one message.
+const PIECE: usize = 16 << 10;
 
 impl Sockets {
     /// Returns whether there are any: this image goes on where another ended.
@@ -52,25 +58,32 @@ impl Sockets {
         }
         let input = io::stdin();
         let mut number = 0;
-        while let Some((kind, descriptors)) = receive(input.as_fd())? {
+        let mut text = Vec::new();
+        while let Some((message, descriptors)) = receive(input.as_fd())? {
+            let Some((kind, rest)) = message.split_first() else { continue };
+            if *kind == b's' {
+                text.extend_from_slice(rest);
+            }
             number += descriptors.len();
             for descriptor in descriptors {
                 match kind {
                     b'u' => sockets.dns.udp.push(descriptor.into()),
                     b't' => sockets.dns.tcp.push(descriptor.into()),
-                    _ => sockets.admin = Some(descriptor.into()),
+                    b'a' => sockets.admin = Some(descriptor.into()),
+                    _ => {}
                 }
             }
         }
+        sockets.serials = String::from_utf8_lossy(&text).into_owned();
         tracing::debug!(number, "listening sockets inherited");
         rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null")?)?;
         Ok(sockets)
     }
 }
 
-/// Becomes `program`, with this process's arguments, and leaves it these sockets. Returns only when that fails.
-pub(super) fn exec(program: &Path, dns: Option<&Bound>, admin: Option<&TcpListener>) -> io::Error {
-    match prepare(dns, admin) {
+/// Becomes `program`, with this process's arguments, and leaves it these sockets and serials. Returns only when that fails.
+pub(super) fn exec(program: &Path, dns: Option<&Bound>, admin: Option<&TcpListener>, serials: &str) -> io::Error {
+    match prepare(dns, admin, serials) {
         Ok(input) => {
             let mut arguments = std::env::args_os();
             let name = arguments.next().unwrap_or_else(|| program.into());
@@ -83,7 +96,7 @@ pub(super) fn exec(program: &Path, dns: Option<&Bound>, admin: Option<&TcpListen
 }
 
 /// The end of a socket pair from which the sockets can be taken.
-fn prepare(dns: Option<&Bound>, admin: Option<&TcpListener>) -> io::Result<OwnedFd> {
+fn prepare(dns: Option<&Bound>, admin: Option<&TcpListener>, serials: &str) -> io::Result<OwnedFd> {
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     if let Some(bound) = dns {
         let (udp, tcp) = bound.sockets();
@@ -91,6 +104,14 @@ fn prepare(dns: Option<&Bound>, admin: Option<&TcpListener>) -> io::Result<Owned
         send(ours.as_fd(), b't', &tcp.map(TcpListener::as_fd).collect::<Vec<_>>())?;
     }
     send(ours.as_fd(), b'a', &admin.map(TcpListener::as_fd).into_iter().collect::<Vec<_>>())?;
+    for piece in serials.as_bytes().chunks(PIECE) {
+        let pieces = [IoSlice::new(b"s"), IoSlice::new(piece)];
+        // Room is for thousands of zones; the sockets matter more than what is beyond.
+        if let Err(error) = sendmsg(ours.as_fd(), &pieces, &mut SendAncillaryBuffer::default(), SendFlags::DONTWAIT) {
+            tracing::warn!(%error, "not all serials are handed over: they go on from the serial file or the time");
+            break;
+        }
+    }
     // With `ours` closed the other side reads to the end.
     Ok(theirs)
 }
@@ -108,11 +129,12 @@ fn send(through: BorrowedFd<'_>, kind: u8, descriptors: &[BorrowedFd<'_>]) -> io
     Ok(())
 }
 
-fn receive(from: BorrowedFd<'_>) -> io::Result<Option<(u8, Vec<OwnedFd>)>> {
-    let (mut kind, mut space) = ([0], [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))]);
+/// The next message and its descriptors; none at the end.
+fn receive(from: BorrowedFd<'_>) -> io::Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
+    let (mut message, mut space) = (vec![0; 1 + PIECE], [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))]);
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-    let received = recvmsg(from, &mut [IoSliceMut::new(&mut kind)], &mut control, flags)?;
+    let received = recvmsg(from, &mut [IoSliceMut::new(&mut message)], &mut control, flags)?;
     if received.bytes == 0 {
         return Ok(None);
     }
@@ -121,7 +143,8 @@ fn receive(from: BorrowedFd<'_>) -> io::Result<Option<(u8, Vec<OwnedFd>)>> {
         _ => None,
     });
     let descriptors = descriptors.flatten().collect();
-    Ok(Some((kind[0], descriptors)))
+    message.truncate(received.bytes);
+    Ok(Some((message, descriptors)))
 }
 
 #[cfg(test)]
@@ -136,13 +159,24 @@ mod tests {
         send(ours.as_fd(), b't', &vec![listener.as_fd(); 150]).unwrap();
         drop(ours);
         let mut count = 0;
-        while let Some((kind, descriptors)) = receive(theirs.as_fd()).unwrap() {
-            assert_eq!(kind, b't');
+        while let Some((message, descriptors)) = receive(theirs.as_fd()).unwrap() {
+            assert_eq!(message, b"t");
             for descriptor in descriptors {
                 assert_eq!(TcpListener::from(descriptor).local_addr().unwrap(), listener.local_addr().unwrap());
                 count += 1;
             }
         }
         assert_eq!(count, 150);
+    }
+
+    #[test]
+    fn the_serials_of_thousands_of_zones_fit_beside_the_sockets() {
+        let serials = "some-zone-of-many.example. 1796005000\n".repeat(3000);
+        let theirs = prepare(None, None, &serials).unwrap();
+        let mut text = Vec::new();
+        while let Some((message, _)) = receive(theirs.as_fd()).unwrap() {
+            text.extend(message.strip_prefix(b"s").unwrap_or_default());
+        }
+        assert_eq!(String::from_utf8(text).unwrap(), serials);
     }
 }

@@ -10,6 +10,7 @@ mod descriptors;
 mod dns;
 pub(crate) mod files;
 mod handover;
+mod program;
 mod reaper;
 mod registry;
 mod reload;
@@ -185,8 +186,10 @@ impl App {
         app.admin = admin.as_ref().map(TcpListener::local_addr).transpose().context("the admin socket")?;
 
         let end = Instant::now() + files::FIRST_READING;
-        let serials = config.serial_file().map(|file| Serials::open(&file, config.former_serial_files(), end));
-        let zones = app.zones(config, serials.as_ref(), end);
+        let opened = config.serial_file().map(|file| Serials::open(&file, config.former_serial_files(), end));
+        let (is_kept, mut serials) = (opened.is_some(), opened.unwrap_or_default());
+        serials.inherit(&inherited.serials);
+        let zones = app.zones(config, &serials, end);
         app.host = Some(registry::host(config, end));
         if let Some(dns) = &config.dns {
             delegations::refresh(&zones, &dns::allowed(config, dns));
@@ -218,7 +221,7 @@ impl App {
             app.serve(bound, &server, &sources.zones, metrics, goes_on)?;
             app.server = Some(server);
         }
-        if let Some(serials) = serials {
+        if is_kept {
             let (zones, stop) = (sources.zones.iter().cloned().collect(), app.stop.clone());
             app.parts.spawn(async move {
                 serials.follow(zones, stop).await;
@@ -338,7 +341,9 @@ impl App {
         tokio::time::sleep(REPLYING).await;
         self.stop_answering().await;
         let bound = self.answering.as_ref().map(|answering| &answering.bound);
-        let error = handover::exec(program, bound, self.admin_socket.as_ref());
+        let zones = self.answering.as_ref().map(|answering| answering.zones.clone());
+        let serials = zones.map(|zones| Serials::of_zones(zones.iter().map(|zone| &**zone))).unwrap_or_default();
+        let error = handover::exec(program, bound, self.admin_socket.as_ref(), &serials);
         let why = format!("cannot run {}: {error}", program.display());
         warn!("{why}; this process goes on");
         if let Some(control) = &self.control {
@@ -384,7 +389,7 @@ impl App {
     }
 
     /// Makes the zones as they are before any registry was read.
-    fn zones(&mut self, config: &Config, serials: Option<&Serials>, end: Instant) -> Vec<ZoneOf> {
+    fn zones(&mut self, config: &Config, serials: &Serials, end: Instant) -> Vec<ZoneOf> {
         let addresses = addresses::of_name_server(&self.dns);
         let mut zones = Vec::new();
         for zone::config::Config { origin, registry, under, file, ttl, negative_ttl, names, live } in
@@ -392,10 +397,13 @@ impl App {
         {
             let zone_origin = origin.clone();
             let builder = ZoneBuilder::new(origin.clone(), ttl, negative_ttl).addresses(addresses.clone());
-            let resume = serials.map_or(0, |serials| serials.resume(&origin));
-            let content = serials.map_or(0, |serials| serials.content(&origin));
+            let (resume, content) = (serials.resume(&origin), serials.content(&origin));
             let builder = builder.journal(dns::journal(config, &origin)).resume(resume).resume_content(content);
-            let builder = if registry.is_none() && file.is_some() { builder.numbered_by_its_file() } else { builder };
+            let builder = if registry.is_none() && file.is_some() {
+                builder.build_id(program::build()).numbered_by_its_file()
+            } else {
+                builder
+            };
             let mut writer = builder.build();
             writer.set_live(live);
             if registry.is_none() && file.is_none() {

@@ -112,6 +112,19 @@ impl Serials {
         self
     }
 
+    /// What another image of this process is to be given of the zones as they are.
+    pub(super) fn of_zones<'z>(zones: impl IntoIterator<Item = &'z Zone>) -> String {
+        let mut serials = Self::default();
+        serials.keep(zones.into_iter().filter(|zone| zone.serial() != 0 && zone.freshness() != Freshness::Loading));
+        serials.text()
+    }
+
+    /// Takes in what the image of this process before this one has given ([`Self::of_zones`]), without the file.
+    pub(super) fn inherit(&mut self, text: &str) {
+        let (_, (reached, contents)) = parse(text);
+        self.merge(reached, &contents);
+    }
+
     /// Takes serials that are later than those that are known.
     fn merge(&mut self, reached: BTreeMap<Name, u32>, contents: &BTreeMap<Name, u64>) {
         for (origin, there) in reached {

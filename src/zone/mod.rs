@@ -291,6 +291,7 @@ pub struct ZoneBuilder {
     journal: Bounds,
     resume: u32,
     content: u64,
+    build: u64,
     is_file: bool,
 }
 
@@ -305,6 +306,7 @@ impl ZoneBuilder {
             journal: Bounds::NONE,
             resume: 0,
             content: 0,
+            build: 0,
             is_file: false,
         }
     }
@@ -333,6 +335,12 @@ impl ZoneBuilder {
         self
     }
 
+    /// A number for this program: another one may make other records of the same file.
+    pub fn build_id(mut self, build: u64) -> Self {
+        self.build = build;
+        self
+    }
+
     /// A zone that is its master file and nothing else: the file numbers it ([`serial::of_file`]).
     pub fn numbered_by_its_file(mut self) -> Self {
         self.is_file = true;
@@ -346,7 +354,7 @@ impl ZoneBuilder {
             let builder = Self { journal: Bounds::NONE, resume: 0, content: 0, ..self.clone() };
             Box::new(builder.numbered_by_its_file().build())
         });
-        let Self { origin, ttl, negative_ttl, addresses, journal, resume, content, is_file } = self;
+        let Self { origin, ttl, negative_ttl, addresses, journal, resume, content, build, is_file } = self;
         // Names that are too long for a label more fall back to the apex itself.
         let below = |label: &[u8]| origin.child(label).unwrap_or_else(|_| origin.clone());
         let (ns, mailbox) = (below(b"ns"), below(b"hostmaster"));
@@ -384,7 +392,7 @@ impl ZoneBuilder {
             glue.add_address(ttl, address);
         }
         base.push(Offer { owner: ns, rank: Rank::Base, sets: glue.into_sets() });
-        let numbers = is_file.then(|| FileSerial::after(resume, content));
+        let numbers = is_file.then(|| FileSerial::after(resume, content, build));
         ZoneWriter::new(zone, (index_writer, fixed), soa, base, numbers)
     }
 }

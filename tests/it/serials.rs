@@ -186,3 +186,73 @@ async fn a_zone_that_is_only_its_file_has_its_files_serial_after_a_crash_too() {
         kill(server);
     }
 }
+
+/// A copy of the binary with another build id.
+fn another_build(of: &Path) -> PathBuf {
+    let mut bytes = std::fs::read(env!("CARGO_BIN_EXE_zonekeeper")).unwrap();
+    // A note of four bytes of name, twenty of value, and the type of build ids (elf(5)).
+    let note = [&4_u32.to_ne_bytes()[..], &20_u32.to_ne_bytes(), &3_u32.to_ne_bytes(), b"GNU\0"].concat();
+    let at = bytes.windows(note.len()).position(|window| window == note).expect("a build id") + note.len();
+    bytes[at] ^= 0xff;
+    let new = of.with_extension("new");
+    std::fs::write(&new, bytes).unwrap();
+    std::fs::set_permissions(&new, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    new
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_restart_in_place_takes_serials_back() {
+    for (registry, dns) in [("", ""), ("", "serial_file = \"serials\""), ("cache", "")] {
+        let servers = zk::shared().namespace().await;
+        let more = "cache_file = \"cache\"".repeat(registry.len() / 5);
+        let registry = format!("zookeeper = \"{servers}\"\nsession_timeout = \"4s\"\n{more}");
+        let file = "[[zone]]\norigin = \"file.\"\nregistry = \"\"\nfile = \"a.zone\"";
+        let site = Site::new(&registry, &format!("[[zone]]\norigin = \"other.\"\nregistry = \"main\"\n{file}"), dns);
+        std::fs::write(site.file("a.zone"), "$TTL 60\n@ SOA ns x 7 60 60 60 60\n NS ns\nns A 192.0.2.1\n").unwrap();
+        let program = site.file("zonekeeper");
+        std::fs::copy(env!("CARGO_BIN_EXE_zonekeeper"), &program).unwrap();
+        let binary = Binary::run_from(&program, &["serve", "--config", &site.config.to_string_lossy()]);
+        let ask = |origin: &str| {
+            let answer = crate::harness::dig::dig(site.dns, &format!("SOA {origin} +tcp"));
+            answer.data().first().and_then(|soa| soa.split_whitespace().nth(2)?.parse::<u32>().ok())
+        };
+        // It runs ahead of the clock.
+        let begun = eventually("a serial", async || ask("service.")).await;
+        tokio::task::spawn_blocking(move || {
+            let mut kazoo = Kazoo::connect(&servers);
+            for number in 0..60 {
+                kazoo.create(&format!("/services/api{number}/providers/10.0.0.1:80"), b"{}", false);
+            }
+        })
+        .await
+        .unwrap();
+        eventually("the last", async || {
+            (crate::harness::dig::dig(site.dns, "A api59.service").status == "NOERROR").then_some(())
+        })
+        .await;
+        let mut before = [ask("service.").unwrap(), ask("other.").unwrap(), ask("file.").unwrap()];
+        assert!(before[0] > begun && before[2] == 7, "{before:?} after {begun}");
+        for round in 0..3 {
+            let is_new = round == 1;
+            if is_new {
+                std::fs::rename(another_build(&program), &program).unwrap();
+            }
+            let restarted = Command::new(env!("CARGO_BIN_EXE_zonekeeper"))
+                .args(["restart", "--admin", &site.admin.to_string()])
+                .output()
+                .unwrap();
+            assert!(restarted.status.success(), "{restarted:?} {}", binary.log());
+            let origins = ["service.", "other.", "file."];
+            let mut now = [0; 3];
+            for (origin, now) in origins.iter().zip(&mut now) {
+                *now = eventually("a serial", async || ask(origin)).await;
+            }
+            for (origin, (before, now)) in origins.iter().zip(before.iter().zip(&now)) {
+                assert!(now >= before, "{origin} {now} after {before}, {dns} {registry}, round {round}");
+            }
+            assert!(now[0] > before[0], "a zone of a registry goes on with another one");
+            assert_eq!(now[2], before[2] + u32::from(is_new), "of the file; another program may read it otherwise");
+            before = now;
+        }
+    }
+}

@@ -12,6 +12,8 @@ pub(in crate::zone) struct FileSerial {
     in_file: Option<u32>,
     /// True if this process has committed what the file says.
     is_committed: bool,
+    /// The program.
+    build: u64,
     /// What `previous` stands for; 0 where that is not known.
     content_before: u64,
     /// What the file says.
@@ -20,21 +22,22 @@ pub(in crate::zone) struct FileSerial {
 
 impl FileSerial {
     /// Numbers that follow `previous`, which a process before gave out for `content`; 0 for none, and for not known.
-    pub(in crate::zone) fn after(previous: u32, content: u64) -> Self {
-        Self { previous, content_before: content, ..Self::default() }
+    /// `build` stands for this program: another one may make other records of the same file.
+    pub(in crate::zone) fn after(previous: u32, content: u64, build: u64) -> Self {
+        Self { previous, content_before: content, build, ..Self::default() }
     }
 
     /// Takes what the file says: the serial of its SOA, and its records.
     pub(super) fn read(&mut self, serial: Option<u32>, records: &[Record]) {
         self.in_file = serial;
-        self.content = if serial.is_some() { content(records) } else { 0 };
+        self.content = if serial.is_some() { (content(records) ^ self.build).max(1) } else { 0 };
     }
 
     /// The serial of the next commit; `None` where the file says none.
     pub(super) fn next(&mut self) -> Option<u32> {
         let in_file = self.in_file?;
         let is_known = !self.is_committed && self.content_before != 0;
-        // A file that was edited while nobody ran, or is understood otherwise by another version, is another zone.
+        // A file that was edited while nobody ran, or is read by another program, is another zone.
         let is_same = is_known && self.content_before == self.content;
         let serial = if is_same && self.previous != 0 && !serial::is_after(in_file, self.previous) {
             self.previous
@@ -51,7 +54,7 @@ impl FileSerial {
     }
 }
 
-/// A number for records in any order, but for the serial of the SOA. The same in every version: it is kept in a file.
+/// A number for records in any order, but for the serial of the SOA. It is kept in a file.
 fn content(records: &[Record]) -> u64 {
     let all = records.iter().map(|record| {
         let is_soa = record.rtype == rtype::SOA;
@@ -87,7 +90,11 @@ mod tests {
     }
 
     fn next(after: (u32, u64), serial: u32, host: u8) -> (u32, u64) {
-        let mut file_serial = FileSerial::after(after.0, after.1);
+        next_by(after, serial, host, 0)
+    }
+
+    fn next_by(after: (u32, u64), serial: u32, host: u8, build: u64) -> (u32, u64) {
+        let mut file_serial = FileSerial::after(after.0, after.1, build);
         file_serial.read(Some(serial), &file(serial, host));
         (file_serial.next().unwrap(), file_serial.content())
     }
@@ -103,6 +110,16 @@ mod tests {
         assert_eq!(next(second, 8, 2).0, 8);
         assert_eq!(next(first, 9, 2).0, 9);
         assert_eq!(next((5, 0), 5, 2).0, 5, "nobody knows what 5 stood for");
+    }
+
+    #[test]
+    fn another_program_has_another_serial_for_the_same_file() {
+        let first = next_by((0, 0), 5, 1, 7);
+        assert_eq!(next_by(first, 5, 1, 7), first);
+        let second = next_by(first, 5, 1, 8);
+        assert_eq!(second.0, 6);
+        assert_eq!(next_by(second, 5, 1, 8), second);
+        assert_eq!(next_by(second, 9, 1, 7).0, 9, "the file has a newer one");
     }
 
     #[test]
