@@ -381,7 +381,7 @@ impl App {
         if on_stop.is_empty() {
             return;
         }
-        match tokio::time::timeout(ON_STOP, announce::check::exec::run(on_stop)).await {
+        match tokio::time::timeout(ON_STOP, announce::check::exec::run(on_stop, ON_STOP)).await {
             Ok(Ok(said)) => info!(%said, "on_stop has run"),
             Ok(Err(why)) => warn!("on_stop: {why}"),
             Err(_) => warn!("on_stop did not end within {ON_STOP:?}; it was killed"),

@@ -11,6 +11,7 @@
 
 mod around;
 mod faults;
+mod witness;
 mod world;
 
 use std::io::Write as _;
@@ -18,6 +19,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use faults::{FAULTS, Fault};
+use witness::Witness;
 use world::World;
 
 /// The name of the test, which runs itself again on a host of its own.
@@ -39,6 +41,15 @@ struct Step {
     millis: u64,
     /// Between one beginning, or end, and the next.
     pause: u64,
+}
+
+impl Step {
+    /// Whether this service may be denied, though it is well, because its registration ended.
+    fn may_deny(&self, name: &str) -> bool {
+        let pauses = 2 * self.pause * u64::try_from(self.faults.len()).unwrap_or(0);
+        let length = Duration::from_millis(self.millis + pauses);
+        self.faults.iter().any(|(fault, variant)| fault.may_deny(name, *variant, length))
+    }
 }
 
 /// The endless script of a seed: all faults in some order, then all in another one.
@@ -114,8 +125,13 @@ fn dns_znodes_and_health_agree_at_every_quiet_moment_of_a_day_of_trouble() {
         }
         println!("{:?} {step:?}", begun.elapsed());
         repeat.1.push(step.clone());
+        let witness = Witness::start(world.dns, world.healthy().into_iter().collect());
         happens(&mut world, &step);
         world.all_is_well();
+        let mut denied = witness.stop();
+        let healthy = world.healthy();
+        denied.retain(|(_, name, _)| healthy.contains(name) && !step.may_deny(name));
+        assert!(denied.is_empty(), "healthy services were denied: {denied:?}");
         assert!(!world.ours.log().contains("panicked"), "a part has panicked");
     }
     assert!(missing(&repeat.1).is_empty(), "never drawn: {:?}", missing(&repeat.1));

@@ -4,11 +4,12 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::agent::{OK, UNAVAILABLE, Web, blocking, node, registry, serve, service, until};
-use crate::harness::app::{Binary, scratch};
+use crate::harness::app::{Binary, free_port, scratch};
 use crate::harness::kazoo::Kazoo;
 use crate::harness::looker::Looker;
 
@@ -96,20 +97,34 @@ fn rounds() -> Option<usize> {
 struct Checked {
     web: Web,
     port: SocketAddr,
-    listener: Option<TcpListener>,
+    listener: Arc<Mutex<Option<TcpListener>>>,
     alive: PathBuf,
     beat: PathBuf,
 }
 
 impl Checked {
     fn new() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-        let port = listener.local_addr().expect("an address");
-        let (alive, beat) = (scratch("alive"), scratch("beat"));
-        for file in [&alive, &beat] {
-            std::fs::write(file, "").expect("a file");
+        let port = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let checked =
+            Self { web: Web::start(), port, listener: Arc::default(), alive: scratch("alive"), beat: scratch("beat") };
+        for name in ["db", "job"] {
+            checked.set(name, true);
         }
-        Self { web: Web::start(), port, listener: Some(listener), alive, beat }
+        let (listener, beat) = (Arc::clone(&checked.listener), checked.beat.clone());
+        std::fs::write(&beat, "").expect("a file");
+        // Takes what connects, and sends heartbeats.
+        std::thread::spawn(move || {
+            for round in 0_u64.. {
+                if let Some(listener) = &*listener.lock().unwrap_or_else(PoisonError::into_inner) {
+                    while listener.accept().is_ok() {}
+                }
+                if round.is_multiple_of(100) {
+                    std::fs::write(&beat, "").expect("a file");
+                }
+                sleep(Duration::from_millis(10));
+            }
+        });
+        checked
     }
 
     /// The configuration of one of the agents.
@@ -131,11 +146,16 @@ impl Checked {
     }
 
     /// Has one of them die, or live again.
-    fn set(&mut self, name: &str, is_alive: bool) {
+    fn set(&self, name: &str, is_alive: bool) {
         match (name, is_alive) {
             ("web", _) => self.web.behave(if is_alive { OK } else { UNAVAILABLE }),
-            ("db", true) => self.listener = Some(TcpListener::bind(self.port).expect("its port")),
-            ("db", false) => self.listener = None,
+            ("db", _) => {
+                let listener = is_alive.then(|| TcpListener::bind(self.port).expect("its port"));
+                if let Some(listener) = &listener {
+                    listener.set_nonblocking(true).expect("a socket");
+                }
+                *self.listener.lock().unwrap_or_else(PoisonError::into_inner) = listener;
+            }
             (_, true) => std::fs::write(&self.alive, "").expect("a file"),
             (_, false) => std::fs::remove_file(&self.alive).expect("a file"),
         }
@@ -146,7 +166,7 @@ impl Checked {
 async fn no_edit_of_a_check_takes_a_healthy_service_out() {
     blocking(|servers| {
         let mut kazoo = Kazoo::connect(&servers);
-        let mut checked = Checked::new();
+        let checked = Checked::new();
         let start = |agent| Agent::start(&checked.config(&servers, agent, &PLAIN));
         let agents: Vec<_> = (0..3).map(start).collect();
         let of = |agent: u16, name: &str| format!("/services/{name}/providers/127.0.0.1:{}", 80 + agent);

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -12,8 +13,10 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
 use tokio::process::{Child, Command};
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 
+use super::looks::{self, IN_TIME};
 use super::outcome::{Failure, Probed, Shortage};
 use super::url::HIDDEN;
 use super::{KEPT, kept};
@@ -95,24 +98,33 @@ impl Config {
         Some(Self { command: command.value, secret })
     }
 
-    /// Runs it. A secret that it prints is not shown either.
-    pub(super) async fn probe(&self) -> Probed {
+    /// Runs it, for `limit`. A secret that it prints is not shown either.
+    pub(super) async fn probe(&self, limit: Duration) -> Probed {
         let secrets = self.secret.iter().filter_map(|at| self.command.get(*at)).map(String::as_str);
-        run_hiding(&self.command, &secrets.collect::<Vec<_>>()).await
+        run_hiding(&self.command, &secrets.collect::<Vec<_>>(), limit).await
     }
 }
 
-/// Runs a command to its end; dropping the future kills it with its process group.
+/// Runs a command to its end, which the caller waits for no longer than `limit`; dropping the future kills it with its
+/// process group.
 ///
 /// # Errors
-/// A bad result when it fails or cannot be run, none when this process cannot start another one.
-pub(crate) async fn run(command: &[String]) -> Probed {
-    run_hiding(command, &[]).await
+/// A bad result when it fails or cannot be run, none when this process cannot start another one, or the program's disk
+/// does not answer.
+pub(crate) async fn run(command: &[String], limit: Duration) -> Probed {
+    run_hiding(command, &[], limit).await
 }
 
 /// As [`run`], without these words in what it says.
-async fn run_hiding(command: &[String], secrets: &[&str]) -> Probed {
-    let (mut group, mut output) = start(command).map_err(|error| match Shortage::of_spawning(&error) {
+async fn run_hiding(command: &[String], secrets: &[&str], limit: Duration) -> Probed {
+    let program = command.first().map(PathBuf::from).unwrap_or_default();
+    // The parent waits until the program is loaded, and on a disk that does not answer that is never.
+    let (words, runtime) = (command.to_vec(), Handle::current());
+    let starting = looks::look(&program, limit.mul_f32(IN_TIME), move || {
+        let _entered = runtime.enter();
+        start(&words)
+    });
+    let (mut group, mut output) = starting.await?.map_err(|error| match Shortage::of_starting(&error) {
         Some(shortage) => Failure::NoResult(shortage, format!("not run: {error}")),
         None => Failure::Bad(format!("cannot be run: {error}")),
     })?;

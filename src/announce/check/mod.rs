@@ -2,6 +2,7 @@
 //!
 //! - A kind of check has a file: [`tcp`], [`http`], [`exec`], [`grpc`], [`ttl`]. Each owns its settings and a `probe` that
 //!   says once how it is; bounding its time is the runner's.
+//! - [`looks`] bounds what waits for a disk.
 //! - [`outcome`] tells bad results from probes that could not be made: those say nothing about the service.
 //! - [`health`] makes a state of the probes' results: rise, fall, flapping. It is pure.
 //! - [`runner`] decides when to probe, how many at once, and tells the driver when a service's health changes.
@@ -14,6 +15,7 @@ pub mod grpc;
 pub mod health;
 mod hosts;
 pub mod http;
+mod looks;
 mod lookup;
 pub mod outcome;
 pub(super) mod runner;
@@ -175,7 +177,7 @@ impl Check {
             match &self.kind {
                 Kind::Tcp(_) => connect.await.map(|_| "connected".to_owned()),
                 Kind::Http(config) => config.probe(connect.await?, &stage).await,
-                Kind::Exec(config) => config.probe().await,
+                Kind::Exec(config) => config.probe(self.timeout).await,
                 Kind::Grpc(config) => config.probe(connect.await?, &stage).await,
                 Kind::Ttl(config) => config.probe(service, &tools.heartbeats, self.timeout).await,
             }

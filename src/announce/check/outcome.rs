@@ -68,6 +68,17 @@ impl Shortage {
         }
     }
 
+    /// The shortage that `error` reports of an attempt to read a file: a disk that is away says nothing about the file.
+    pub(super) fn of_reading(error: &io::Error) -> Option<Self> {
+        let is_away = crate::disk::is_away(error) || Errno::from_io_error(error) == Some(Errno::IO);
+        if is_away { Some(Self::Disk) } else { Self::of(error) }
+    }
+
+    /// The shortage that `error` reports of an attempt to start a program.
+    pub(super) fn of_starting(error: &io::Error) -> Option<Self> {
+        Self::of_spawning(error).or_else(|| Self::of_reading(error))
+    }
+
     /// The shortage that `error` reports of an attempt to start a process or a thread.
     pub(super) fn of_spawning(error: &io::Error) -> Option<Self> {
         // EAGAIN has other meanings elsewhere: a listener whose queue is full says so to a Unix socket.
@@ -145,6 +156,17 @@ mod tests {
         assert_eq!(Shortage::of_spawning(&Errno::AGAIN.into()), Some(Shortage::Processes));
         for bad in [Errno::NOENT, Errno::ACCESS, Errno::PERM, Errno::CONNREFUSED, Errno::NETUNREACH, Errno::TXTBSY] {
             assert_eq!((of(bad), Shortage::of_spawning(&bad.into())), (None, None), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_disk_that_is_away_is_no_result_and_a_file_that_is_not_there_is_a_bad_one() {
+        for away in [Errno::NOTCONN, Errno::STALE, Errno::IO, Errno::TIMEDOUT, Errno::HOSTUNREACH] {
+            let of = [Shortage::of_reading(&away.into()), Shortage::of_starting(&away.into())];
+            assert_eq!(of, [Some(Shortage::Disk); 2], "{away}");
+        }
+        for bad in [Errno::NOENT, Errno::ACCESS, Errno::ISDIR, Errno::NOEXEC] {
+            assert_eq!(Shortage::of_starting(&bad.into()), None, "{bad}");
         }
     }
 

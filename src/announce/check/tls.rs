@@ -8,7 +8,8 @@
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
@@ -19,6 +20,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tracing::warn;
 
+use super::looks;
+use super::outcome::Failure;
 use super::target::Stream;
 use crate::settings::Section;
 
@@ -29,6 +32,9 @@ const SYSTEM: [&str; 4] = [
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 ];
+
+/// The time that a look at the files may take: with those that were read before there is still time for a handshake.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Protocols to offer, most wanted first (RFC 7301).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,33 +165,55 @@ impl Tls {
     /// A connection over `stream`, whose other side shows that it is `host`, or `server_name`, where that is asked.
     ///
     /// # Errors
-    /// Why there is none, in a sentence.
-    pub(super) async fn connect(&self, host: &str, stream: Stream) -> Result<TlsStream<Stream>, String> {
-        let config = self.current()?;
+    /// A bad result, or none where the files cannot be read for now.
+    pub(super) async fn connect(&self, host: &str, stream: Stream) -> Result<TlsStream<Stream>, Failure> {
+        let config = self.current().await?;
         let name = self.settings.server_name.clone().or_else(|| server_name(host));
         let name = name.ok_or_else(|| format!("no certificate can be for \"{host}\": set `server_name`"))?;
         let connected = TlsConnector::from(config).connect(name, stream).await;
-        connected.map_err(|error| format!("TLS handshake: {error}"))
+        connected.map_err(|error| format!("TLS handshake: {error}").into())
     }
 
-    /// The settings of a connection, from the files as they are now.
-    fn current(&self) -> Result<Arc<ClientConfig>, String> {
-        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        // Two or three calls to stat, of files that are in memory.
+    /// The settings of a connection, from the files as they are now. A disk that does not answer leaves what was read
+    /// before in force.
+    async fn current(&self) -> Result<Arc<ClientConfig>, Failure> {
+        let looked = if let Some(file) = self.settings.files().next() {
+            let all = self.clone();
+            looks::look(file, LOOK, move || all.refresh()).await
+        } else {
+            self.refresh();
+            Ok(())
+        };
+        let config = self.loaded().config.clone();
+        config.map_err(|why| looked.err().unwrap_or(Failure::Bad(why)))
+    }
+
+    fn loaded(&self) -> MutexGuard<'_, Loaded> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the files where they were replaced, or could not be used. Waits for their disk.
+    fn refresh(&self) {
         let stamps = self.settings.stamps();
-        if stamps != loaded.stamps || loaded.config.is_err() {
-            match self.settings.load() {
-                Ok(config) => (loaded.config, loaded.stamps, loaded.refused) = (Ok(config), stamps, None),
-                // Told once; tried again at each look, as the fault may be this process's own.
-                Err(_) if loaded.config.is_ok() && loaded.refused.as_ref() == Some(&stamps) => {}
-                Err(why) if loaded.config.is_ok() => {
-                    warn!(why, "a check's certificates are not taken; those before are");
-                    loaded.refused = Some(stamps);
-                }
-                Err(why) => loaded.config = Err(why),
+        let is_good = {
+            let loaded = self.loaded();
+            if stamps == loaded.stamps && loaded.config.is_ok() {
+                return;
             }
+            loaded.config.is_ok()
+        };
+        let read = self.settings.load();
+        let mut loaded = self.loaded();
+        match read {
+            Ok(config) => (loaded.config, loaded.stamps, loaded.refused) = (Ok(config), stamps, None),
+            // Told once; tried again at each look, as the fault may be this process's own.
+            Err(_) if is_good && loaded.refused.as_ref() == Some(&stamps) => {}
+            Err(why) if is_good => {
+                warn!(why, "a check's certificates are not taken; those before are");
+                loaded.refused = Some(stamps);
+            }
+            Err(why) => loaded.config = Err(why),
         }
-        loaded.config.clone()
     }
 }
 

@@ -4,11 +4,11 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::looks::{self, IN_TIME};
 use super::outcome::{Failure, Probed, Shortage};
-use crate::disk;
 use crate::settings::Section;
 
 /// How it says it, and how long that lasts.
@@ -25,8 +25,8 @@ pub struct Config {
 pub struct Heartbeats {
     beats: Mutex<HashMap<String, Instant>>,
     hearing: Mutex<Hearing>,
-    /// How many looks at each file are under way.
-    looks: Arc<Mutex<HashMap<PathBuf, usize>>>,
+    /// When the disk of a file did not answer last, until the file is touched again.
+    away: Mutex<HashMap<PathBuf, Instant>>,
 }
 
 /// Whether the admin server can take connections.
@@ -69,51 +69,31 @@ impl Heartbeats {
         self.beats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How long ago a file was touched. A disk that does not answer `within` a time is waited for on a thread of its own,
-    /// and gives no result.
+    /// How long ago a file was touched, without the time before its disk answered again: nobody could touch it then.
+    ///
+    /// # Errors
+    /// No result where the disk does not answer `within` a time, or is away.
     async fn touched(&self, file: &Path, within: Duration) -> Result<Duration, Failure> {
-        let silent = || Failure::NoResult(Shortage::Disk, format!("{}: its disk does not answer", file.display()));
-        {
-            let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
-            let under_way = looks.entry(file.to_owned()).or_default();
-            if *under_way >= LOOKS {
-                return Err(silent());
+        let path = file.to_owned();
+        let looked = looks::look(file, within, move || touched(&path)).await.and_then(|touched| touched);
+        let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
+        match looked {
+            Ok(age) => {
+                let since = away.get(file).map(Instant::elapsed);
+                if since.is_some_and(|since| age <= since) {
+                    away.remove(file);
+                }
+                Ok(since.map_or(age, |since| age.min(since)))
             }
-            *under_way += 1;
-        }
-        let look = Look { file: file.to_owned(), looks: Arc::clone(&self.looks) };
-        let looking = disk::aside(move || touched(&look.file));
-        match tokio::time::timeout(within, looking).await {
-            Ok(Ok(looked)) => looked,
-            Ok(Err(error)) => Err(match Shortage::of_spawning(&error) {
-                Some(shortage) => Failure::NoResult(shortage, format!("{}: not looked at: {error}", file.display())),
-                None => Failure::Bad(error.to_string()),
-            }),
-            Err(_) => Err(silent()),
-        }
-    }
-}
-
-/// A look at a file that is under way.
-struct Look {
-    file: PathBuf,
-    looks: Arc<Mutex<HashMap<PathBuf, usize>>>,
-}
-
-impl Drop for Look {
-    fn drop(&mut self) {
-        let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(under_way) = looks.get_mut(&self.file) {
-            *under_way -= 1;
-            if *under_way == 0 {
-                looks.remove(&self.file);
+            Err(failure) => {
+                if matches!(failure, Failure::NoResult(Shortage::Disk, _)) {
+                    away.insert(file.to_owned(), Instant::now());
+                }
+                Err(failure)
             }
         }
     }
 }
-
-/// Looks at one file that may be under way at once: more of them mean a disk that does not answer.
-const LOOKS: usize = 8;
 
 impl Config {
     /// Reads the keys `ttl` and `file`.
@@ -133,7 +113,7 @@ impl Config {
     pub(super) async fn probe(&self, service: &str, heartbeats: &Heartbeats, limit: Duration) -> Probed {
         let age = match &self.file {
             // Before the limit of the probe itself, which would be a bad result.
-            Some(file) => heartbeats.touched(file, limit.mul_f32(0.9)).await?,
+            Some(file) => heartbeats.touched(file, limit.mul_f32(IN_TIME)).await?,
             None => self.silence(service, heartbeats)?,
         };
         let age = Duration::from_millis(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
@@ -162,6 +142,12 @@ impl Config {
 /// How long ago a file was touched. A time to come, which a clock that was set back leaves behind, is now.
 fn touched(file: &Path) -> Result<Duration, Failure> {
     let touched = std::fs::metadata(file).and_then(|file| file.modified());
-    let touched = touched.map_err(|error| Failure::of(&format!("{} cannot be read", file.display()), &error))?;
+    let touched = touched.map_err(|error| {
+        let why = format!("{} cannot be read: {error}", file.display());
+        match Shortage::of_reading(&error) {
+            Some(shortage) => Failure::NoResult(shortage, why),
+            None => Failure::Bad(why),
+        }
+    })?;
     Ok(SystemTime::now().duration_since(touched).unwrap_or_default())
 }

@@ -154,6 +154,26 @@ impl Fault {
     }
 }
 
+/// How long a session lives without its server at least, and a registration without its process.
+const SESSION_LIVES: Duration = Duration::from_millis(1_500);
+
+impl Fault {
+    /// Whether a service of this name may be denied, though it is well, where the fault is there for so long: its session
+    /// ends, or what says whose znodes they are is lost.
+    pub(super) fn may_deny(self, name: &str, variant: u8, length: Duration) -> bool {
+        match self {
+            Self::Wipe | Self::Stop | Self::Locked => true,
+            Self::Cut | Self::Stall | Self::Unreachable | Self::Freeze | Self::KillZooKeeper => length > SESSION_LIVES,
+            Self::Kill => length > SESSION_LIVES / 2,
+            Self::FullDisk => variant.is_multiple_of(2),
+            Self::StateFiles => variant & 0x80 != 0,
+            Self::Snippet => name == "extra",
+            Self::Address => name == "net",
+            _ => false,
+        }
+    }
+}
+
 /// What there is only while a fault is.
 #[derive(Default)]
 pub(super) struct There {

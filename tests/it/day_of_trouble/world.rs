@@ -261,7 +261,7 @@ impl World {
     }
 
     /// The services that must be registered now.
-    fn healthy(&self) -> BTreeSet<&'static str> {
+    pub(super) fn healthy(&self) -> BTreeSet<&'static str> {
         let is_well = |name: &&str| match *name {
             "port" | "named" => self.listening.is_on(),
             "web" => self.manner == OK,
