@@ -17,9 +17,10 @@ use crate::zone::writer::delegations::Child;
 /// How often it is looked whether the name servers of a zone have changed.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Returns whether the zone at `upper` delegates to the one at `lower`, which is below it.
+/// Returns whether the zone at `upper` delegates to the one at `lower`, which is below it: nobody who has the one would miss
+/// what is in the other. That is so, too, where nobody may transfer the upper one.
 fn delegates(allowed: &Allowed, upper: &Name, lower: &Name) -> bool {
-    !allowed.is_nobody(upper) && allowed.covers(lower, upper)
+    allowed.covers(lower, upper)
 }
 
 /// Has every zone delegate to those below it, as they are now.

@@ -4,6 +4,7 @@
 //! announcements are withdrawn first, DNS answers until the end. A task that ends unasked ends the process with its name.
 
 mod addresses;
+mod clock;
 mod cookies;
 mod delegations;
 mod descriptors;
@@ -40,6 +41,7 @@ use crate::dns::{listen, notify};
 use crate::publish::{Publisher, SharedWriter, unix_now};
 use crate::zone::name::Name;
 use crate::zone::{self, Freshness, ZoneBuilder, Zones};
+pub use clock::serials_ahead;
 use dns::Dns;
 use files::ZoneFile;
 pub use handover::Sockets;
@@ -228,11 +230,7 @@ impl App {
                 ("serial file".into(), Ok(()))
             });
         }
-        let (large, stop) = (sources.zones.iter().cloned().collect(), app.stop.clone());
-        app.parts.spawn(async move {
-            sizes::follow(large, stop).await;
-            ("sizes of zones".into(), Ok(()))
-        });
+        app.watch(&sources.zones, config.serial_file().is_some());
         if let Some(listener) = admin {
             let running = admin::spawn(listener, sources, budget.admin, app.stop.clone())?;
             app.parts.spawn(async move { ("admin".into(), running.await.map_err(Into::into)) });
@@ -530,6 +528,19 @@ struct ZoneOf {
     ttl: u32,
     names: zone::records::config::Config,
     writer: SharedWriter,
+}
+
+impl App {
+    /// Warns of zones that outgrow what others carry, and of serials, kept or not, that are ahead of the clock.
+    fn watch(&mut self, zones: &Zones, is_kept: bool) {
+        let all = || zones.iter().cloned().collect::<Vec<_>>();
+        let (sizes, clock) =
+            (sizes::follow(all(), self.stop.clone()), clock::follow(all(), is_kept, self.stop.clone()));
+        self.parts.spawn(async move {
+            tokio::join!(sizes, clock);
+            ("sizes and serials of zones".into(), Ok(()))
+        });
+    }
 }
 
 /// Waits until every zone can answer, or for a bounded time: whoever asks meanwhile waits in the sockets.

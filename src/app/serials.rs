@@ -285,6 +285,11 @@ pub fn unusable(path: &Path) -> Option<String> {
     Some(format!("{} is no serial file: {why}", path.display()))
 }
 
+/// The serials in the file at `path`; none where it is not there or not one.
+pub(super) fn kept(path: &Path) -> BTreeMap<Name, u32> {
+    disk::read(path).map(|bytes| parse(&String::from_utf8_lossy(&bytes)).1.0).unwrap_or_default()
+}
+
 /// What the file's whole lines say, and what is wrong with the rest.
 fn parse(text: &str) -> (Option<String>, Kept) {
     let Some(lines) = text.strip_prefix(TITLE).and_then(|rest| rest.strip_prefix('\n')) else {

@@ -45,10 +45,14 @@ fn beside(cache: &Path) -> PathBuf {
 
 /// Warns of zones whose serials a restart may take back.
 pub(super) fn check(table: &Table, config: &Config, problems: &Problems) {
-    let Some(origin) = config.unkept_serials().first().copied() else { return };
+    let unkept: Vec<String> = config.unkept_serials().iter().map(ToString::to_string).collect();
+    let message = match &*unkept {
+        [] => return,
+        [one] => format!("zone {one} may be transferred and its serials are not kept"),
+        all => format!("zones {} may be transferred and their serials are not kept", all.join(", ")),
+    };
     let of_dns =
         table.get("dns").and_then(|dns| dns.setting("allow_transfer").map(|value| value.span).or(Some(dns.span)));
-    let message = format!("zone {origin} may be transferred and its serials are not kept");
     let help = "a restart may take them back, and secondaries then stay behind: set `serial_file`, or the registry's `cache_file`";
     problems.warn(of_dns.unwrap_or(table.span), message, help);
 }

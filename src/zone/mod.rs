@@ -216,8 +216,8 @@ impl Zone {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner).set_bounds(bounds);
     }
 
-    /// Returns whether commits are kept for incremental transfers.
-    fn keeps_journal(&self) -> bool {
+    /// Returns whether commits are kept for incremental transfers: somebody may transfer the zone.
+    pub fn keeps_journal(&self) -> bool {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner).is_kept()
     }
 

@@ -9,6 +9,8 @@ pub enum About {
     Serials,
     /// Whether secondaries can carry it.
     Size,
+    /// Whether its serial is ahead of the clock.
+    Clock,
 }
 
 /// How many RRsets of a zone are larger than others carry.
@@ -23,7 +25,7 @@ pub struct Large {
 /// The warnings of one zone.
 #[derive(Debug, Default)]
 pub struct Warnings {
-    sentences: Mutex<[Option<String>; 2]>,
+    sentences: Mutex<[Option<String>; 3]>,
     large: Mutex<Large>,
 }
 

@@ -106,6 +106,65 @@ async fn a_ds_question_at_the_apex_of_a_child_is_answered_by_the_parent() {
     }
 }
 
+/// RFC 4035 §2.4, §3.1.4.1.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ds_record_in_a_childs_own_file_is_not_its_to_answer() {
+    let (text, file) = config("");
+    let ds = |first: &str| format!("DS 12345 13 2 {first}{}", "0".repeat(62));
+    std::fs::write(&file, format!("$TTL 5\n@ NS ns1\nns1 A 192.0.2.5\n@ {}\nsub NS ns1\nsub {}\n", ds("aa"), ds("bb")))
+        .unwrap();
+    let server = start(&text).await;
+    for transport in ["", " +tcp"] {
+        let ask = |words: &str| dig(server.dns, &format!("{words}{transport}"));
+        let response = ask("DS lab.service");
+        assert_eq!((&*response.status, response.answer.len()), ("NOERROR", 0), "{response:?}");
+        assert!(response.authority[0].starts_with("service. ") && response.has_flag("aa"), "{response:?}");
+        assert!(ask("ANY lab.service").answer.iter().all(|line| !line.contains(" DS ")));
+        assert!(ask("DS sub.lab.service").data()[0].starts_with("12345 13 2 BB"), "this one is its own");
+    }
+    assert!(transfer(server.dns, "lab.service").iter().all(|line| !line.contains("2 AA")));
+    server.stop().await;
+    // Also where nobody here has the zone above.
+    let alone = format!(
+        "[[zone]]\norigin = \"lab.service.\"\nregistry = \"\"\nfile = \"{}\"\n[dns]\nlisten = [\"127.0.0.1:0\"]\n",
+        file.display()
+    );
+    let server = Running::start_with(&alone);
+    for transport in ["", " +tcp"] {
+        let response = dig(server.dns, &format!("DS lab.service{transport}"));
+        assert_eq!((&*response.status, response.answer.len()), ("NOERROR", 0), "{response:?}");
+    }
+    server.stop().await;
+    let path = scratch("zonekeeper.toml");
+    std::fs::write(&path, alone).unwrap();
+    let check =
+        Command::new(env!("CARGO_BIN_EXE_zonekeeper")).arg("check").arg("--config").arg(&path).output().unwrap();
+    let told = String::from_utf8_lossy(&check.stderr).into_owned() + &String::from_utf8_lossy(&check.stdout);
+    assert!(
+        check.status.success() && told.contains("a DS record of lab.service. belongs into the zone above it"),
+        "{told}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zone_that_nobody_may_transfer_delegates_to_its_child_as_nothing_is_against_it() {
+    for (transfers, delegates) in [("[]", true), ("[\"any\"]", false)] {
+        let (text, _) =
+            config(&format!("allow_transfer = {}", if delegates { "[\"any\"]" } else { "[\"192.0.2.1\"]" }));
+        let server =
+            start(&text.replace("allow_transfer = [\"any\"]\n", &format!("allow_transfer = {transfers}\n"))).await;
+        let is_told = || admin::page(server.admin, "/v1/status").contains("/services/lab/lost is not served there");
+        if delegates {
+            eventually("the delegation", async || is_told().then_some(())).await;
+        }
+        assert_eq!(is_told(), delegates);
+        assert_eq!(dig(server.dns, "A lost.lab.service").status, "NXDOMAIN", "it is the child's");
+        let ds = dig(server.dns, "DS lab.service");
+        assert_eq!((&*ds.status, ds.answer.len()), ("NOERROR", 0));
+        server.stop().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_zone_does_not_delegate_to_one_that_its_secondaries_may_not_transfer_and_check_says_so() {
     let (text, _) = config("allow_transfer = [\"192.0.2.1\"]");

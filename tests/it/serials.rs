@@ -110,6 +110,11 @@ async fn with_a_cache_file_serials_do_not_go_back_either() {
     for signal in ["KILL", "USR2", "TERM"] {
         let (server, serial) = site.start().await;
         assert!(serial > before, "{serial} after {before}");
+        // Nobody has changed it 100,000 times: the clock went back.
+        let told = "its serial is 1day ";
+        eventually("a warning", async || site.warnings().contains(told).then_some(())).await;
+        assert_eq!(server.log().matches(told).count(), 1, "{}", server.log());
+        assert!(site.says("check").contains("zone service. in "), "{}", site.says("check"));
         eventually("the serials", async || {
             std::fs::read_to_string(&kept).ok().filter(|text| text.contains("service."))
         })
@@ -149,6 +154,22 @@ async fn whoever_allows_transfers_and_keeps_no_serials_is_warned() {
     std::fs::write(site.file("a.zone"), "$TTL 60\n@ SOA ns x 7 60 60 60 60\n NS ns\nns A 192.0.2.1\n").unwrap();
     site.write("", "registry = \"\"\nfile = \"a.zone\"", "allow_transfer = [\"127.0.0.1\"]");
     assert!(!site.says("check").contains(told), "{}", site.says("check"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_zone_whose_serials_are_not_kept_is_named_and_not_the_first_alone() {
+    let more = "[[zone]]\norigin = \"eu.example.\"\n[[zone]]\norigin = \"us.example.\"\nallow_transfer = []\n";
+    let site = Site::new("", more, "allow_transfer = [\"127.0.0.1\"]");
+    let told = "zones service., eu.example. may be transferred and their serials are not kept";
+    assert!(site.says("check").contains(told), "{}", site.says("check"));
+    let (server, _) = site.start().await;
+    assert!(server.log().contains(told), "{}", server.log());
+    let status = site.says("status");
+    let is_warned = |zone: &str| {
+        let mut below = status.lines().skip_while(|line| !line.starts_with(&format!("zone {zone}:"))).skip(1);
+        below.next().is_some_and(|line| line.contains("serials are not kept"))
+    };
+    assert_eq!(["service.", "eu.example.", "us.example."].map(is_warned), [true, true, false], "{status}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

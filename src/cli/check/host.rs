@@ -33,6 +33,9 @@ pub(super) fn problems(config: &Config, main: &Path) -> Report {
         if let Some(why) = why {
             warn(main, format!("serials: {why}; secondaries may miss changes after a restart"));
         }
+        for (zone, words) in app::serials_ahead(&file) {
+            warn(main, format!("zone {zone} in {}: {words}", file.display()));
+        }
     }
     if let Some(file) = &config.announce.settings.state {
         let why = cannot_keep(file, true).or_else(|| HostIdentity::unusable(file));

@@ -24,7 +24,8 @@ pub(super) struct Findings {
     pub remarks: Vec<(At, String)>,
 }
 
-/// Holds the records of the zone `apex` to the rules; gives every RRset one TTL and drops repeated records.
+/// Holds the records of the zone `apex` to the rules; gives every RRset one TTL and drops repeated records and
+/// those that are the parent zone's.
 pub(super) fn settle(placed: &mut Vec<Placed>, apex: &Name) -> Findings {
     let mut findings = Findings::default();
     let mut order: Vec<usize> = (0..placed.len()).collect();
@@ -39,6 +40,7 @@ pub(super) fn settle(placed: &mut Vec<Placed>, apex: &Name) -> Findings {
         for rrset in owner.chunk_by(|&a, &b| placed[a].record.rtype == placed[b].record.rtype) {
             repeated.extend(find_repeated(placed, rrset, &mut findings));
             check_single(placed, rrset, &repeated, &mut findings);
+            repeated.extend(find_parents(placed, rrset, apex, &mut findings));
             ttls.extend(level_ttls(placed, rrset, &mut findings));
         }
     }
@@ -102,6 +104,17 @@ fn find_repeated(placed: &[Placed], rrset: &[usize], findings: &mut Findings) ->
         }
     }
     repeated
+}
+
+/// A DS record at the apex is the parent zone's (RFC 4035 §2.4): the zone itself has none to answer with (§3.1.4.1).
+fn find_parents(placed: &[Placed], rrset: &[usize], apex: &Name, findings: &mut Findings) -> Vec<usize> {
+    let first = &placed[rrset[0]].record;
+    if first.rtype != rtype::DS || first.owner != *apex {
+        return Vec::new();
+    }
+    let message = format!("a DS record of {apex} belongs into the zone above it (RFC 4035 §2.4): it is not served");
+    findings.remarks.extend(rrset.iter().map(|&index| (placed[index].at, message.clone())));
+    rrset.to_vec()
 }
 
 /// The records of an RRset have one TTL (RFC 2181 §5.2): the first's.
