@@ -32,40 +32,46 @@ impl HostIdentity {
         said.unwrap_or_else(|| Self(format!("{:032x}", fastrand::u128(..))))
     }
 
-    /// The identity that the file at `path` keeps, or, where that cannot be had, the one of [`Self::of_this_host`], which
-    /// is logged: a file that only tells hosts apart must not keep DNS down. The disk is waited for at most `patience`.
-    pub fn kept_in_or_own(path: &Path, patience: Duration) -> Self {
-        let owned = path.to_owned();
-        let kept = disk::within(patience, move || Self::kept_in(&owned)).unwrap_or_else(|_late| {
+    /// The identity that the file at `path` keeps, or, where that cannot be had, the one that the image of the process
+    /// before this one had, or that of [`Self::of_this_host`], which is logged: a file that only tells hosts apart must not
+    /// keep DNS down. The disk is waited for at most `patience`.
+    pub fn kept_in_or_own(path: &Path, before: Option<Self>, patience: Duration) -> Self {
+        let (owned, drawn) = (path.to_owned(), before.clone());
+        let kept = disk::within(patience, move || Self::kept_in(&owned, drawn)).unwrap_or_else(|_late| {
             let error = std::io::Error::new(ErrorKind::TimedOut, "its disk does not answer");
             Err(Error::KeepIdentity { path: path.to_owned(), error })
         });
         kept.unwrap_or_else(|error| {
             let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
             let Error::KeepIdentity { error: io, .. } = &error else { return Self::of_this_host() };
-            let help = disk::advice(io);
-            tracing::warn!(%error, cause, help, "the identity file is left out, and the machine-id taken, until the next start");
-            Self::of_this_host()
+            let (help, taken) = (disk::advice(io), if before.is_some() { "the one before" } else { "the machine-id" });
+            tracing::warn!(%error, cause, help, "the identity file is left out, and {taken} taken, until the next start");
+            before.unwrap_or_else(Self::of_this_host)
         })
     }
 
-    /// The identity that the file at `path` keeps; a new one is drawn and put there where there is none yet. For hosts
+    /// The identity that the file at `path` keeps; where there is none yet, `before` or a new one is put there. For hosts
     /// that share their machine-id, as copies of one image do.
     ///
     /// # Errors
     /// [`Error::KeepIdentity`].
-    pub fn kept_in(path: &Path) -> Result<Self, Error> {
+    pub fn kept_in(path: &Path, before: Option<Self>) -> Result<Self, Error> {
         let failed = |error| Error::KeepIdentity { path: path.to_owned(), error };
         match disk::read_text(path) {
             Ok(text) => Self::new(&text)
                 .ok_or_else(|| failed(std::io::Error::new(ErrorKind::InvalidData, "the file is empty; delete it"))),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let drawn = format!("{:032x}", fastrand::u128(..));
-                disk::replace(path, format!("{drawn}\n").as_bytes()).map_err(failed)?;
-                Ok(Self(drawn))
+                let put = before.unwrap_or_else(|| Self(format!("{:032x}", fastrand::u128(..))));
+                disk::replace(path, format!("{}\n", put.0).as_bytes()).map_err(failed)?;
+                Ok(put)
             }
             Err(error) => Err(failed(error)),
         }
+    }
+
+    /// The identity as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 
     /// Why the file at `path` keeps no identity, in a sentence with its path. One that is not there yet can be written.
@@ -124,13 +130,19 @@ mod tests {
     #[test]
     fn a_file_keeps_what_was_drawn() {
         let path = std::env::temp_dir().join(format!("zonekeeper-identity-{}/state/id", std::process::id()));
-        let drawn = HostIdentity::kept_in(&path).unwrap();
-        assert_eq!(HostIdentity::kept_in(&path).unwrap(), drawn);
+        let drawn = HostIdentity::kept_in(&path, None).unwrap();
+        assert_eq!(HostIdentity::kept_in(&path, None).unwrap(), drawn);
         fs::write(&path, "\n").unwrap();
-        assert!(HostIdentity::kept_in(&path).is_err());
-        assert_eq!(HostIdentity::kept_in_or_own(&path, Duration::from_secs(10)), HostIdentity::of_this_host());
+        assert!(HostIdentity::kept_in(&path, None).is_err());
+        assert_eq!(HostIdentity::kept_in_or_own(&path, None, Duration::from_secs(10)), HostIdentity::of_this_host());
+        // After a restart in place the one before goes on, and is put back where the file is gone.
+        let before = Some(drawn.clone());
+        assert_eq!(HostIdentity::kept_in_or_own(&path, before.clone(), Duration::from_secs(10)), drawn);
+        fs::remove_file(&path).unwrap();
+        assert_eq!(HostIdentity::kept_in_or_own(&path, before, Duration::from_secs(10)), drawn);
+        assert_eq!(HostIdentity::kept_in(&path, None).unwrap(), drawn);
         fs::remove_dir_all(path.parent().and_then(Path::parent).unwrap()).unwrap();
-        assert_ne!(HostIdentity::kept_in(&path).unwrap(), drawn);
+        assert_ne!(HostIdentity::kept_in(&path, None).unwrap(), drawn);
         fs::remove_dir_all(path.parent().and_then(Path::parent).unwrap()).unwrap();
     }
 

@@ -1,4 +1,4 @@
-//! Hands the listening sockets and the zones' serials to the next image of this process, and takes them from the one
+//! Hands the listening sockets, the zones' serials and the host's identity to the next image of this process, and takes them from the one
 //! before.
 //!
 //! They go through a socket pair as ancillary data (unix(7), `SCM_RIGHTS`), whose other end is the standard input of the new
@@ -35,6 +35,8 @@ pub struct Sockets {
     pub admin: Option<TcpListener>,
     /// How far the zones' serials have got, as text.
     pub serials: String,
+    /// The identity of this host; empty where none was handed over.
+    pub host: String,
 }
 
 /// Bytes of text in one message.
@@ -58,11 +60,13 @@ impl Sockets {
         }
         let input = io::stdin();
         let mut number = 0;
-        let mut text = Vec::new();
+        let (mut text, mut host) = (Vec::new(), Vec::new());
         while let Some((message, descriptors)) = receive(input.as_fd())? {
             let Some((kind, rest)) = message.split_first() else { continue };
-            if *kind == b's' {
-                text.extend_from_slice(rest);
+            match kind {
+                b's' => text.extend_from_slice(rest),
+                b'h' => host.extend_from_slice(rest),
+                _ => {}
             }
             number += descriptors.len();
             for descriptor in descriptors {
@@ -75,15 +79,29 @@ impl Sockets {
             }
         }
         sockets.serials = String::from_utf8_lossy(&text).into_owned();
+        sockets.host = String::from_utf8_lossy(&host).into_owned();
         tracing::debug!(number, "listening sockets inherited");
         rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null")?)?;
         Ok(sockets)
     }
 }
 
-/// Becomes `program`, with this process's arguments, and leaves it these sockets and serials. Returns only when that fails.
-pub(super) fn exec(program: &Path, dns: Option<&Bound>, admin: Option<&TcpListener>, serials: &str) -> io::Error {
-    match prepare(dns, admin, serials) {
+/// What the next image is left.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Legacy<'l> {
+    /// The sockets of DNS.
+    pub(super) dns: Option<&'l Bound>,
+    /// The admin server's.
+    pub(super) admin: Option<&'l TcpListener>,
+    /// How far the zones' serials have got, as text.
+    pub(super) serials: &'l str,
+    /// The identity of this host.
+    pub(super) host: &'l str,
+}
+
+/// Becomes `program`, with this process's arguments, and leaves it this. Returns only when that fails.
+pub(super) fn exec(program: &Path, legacy: Legacy<'_>) -> io::Error {
+    match prepare(legacy) {
         Ok(input) => {
             let mut arguments = std::env::args_os();
             let name = arguments.next().unwrap_or_else(|| program.into());
@@ -96,7 +114,7 @@ pub(super) fn exec(program: &Path, dns: Option<&Bound>, admin: Option<&TcpListen
 }
 
 /// The end of a socket pair from which the sockets can be taken.
-fn prepare(dns: Option<&Bound>, admin: Option<&TcpListener>, serials: &str) -> io::Result<OwnedFd> {
+fn prepare(Legacy { dns, admin, serials, host }: Legacy<'_>) -> io::Result<OwnedFd> {
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     if let Some(bound) = dns {
         let (udp, tcp) = bound.sockets();
@@ -104,6 +122,10 @@ fn prepare(dns: Option<&Bound>, admin: Option<&TcpListener>, serials: &str) -> i
         send(ours.as_fd(), b't', &tcp.map(TcpListener::as_fd).collect::<Vec<_>>())?;
     }
     send(ours.as_fd(), b'a', &admin.map(TcpListener::as_fd).into_iter().collect::<Vec<_>>())?;
+    for piece in host.as_bytes().chunks(PIECE) {
+        let pieces = [IoSlice::new(b"h"), IoSlice::new(piece)];
+        sendmsg(ours.as_fd(), &pieces, &mut SendAncillaryBuffer::default(), SendFlags::DONTWAIT)?;
+    }
     for piece in serials.as_bytes().chunks(PIECE) {
         let pieces = [IoSlice::new(b"s"), IoSlice::new(piece)];
         // Room is for thousands of zones; the sockets matter more than what is beyond.
@@ -172,7 +194,7 @@ mod tests {
     #[test]
     fn the_serials_of_thousands_of_zones_fit_beside_the_sockets() {
         let serials = "some-zone-of-many.example. 1796005000\n".repeat(3000);
-        let theirs = prepare(None, None, &serials).unwrap();
+        let theirs = prepare(Legacy { serials: &serials, ..Legacy::default() }).unwrap();
         let mut text = Vec::new();
         while let Some((message, _)) = receive(theirs.as_fd()).unwrap() {
             text.extend(message.strip_prefix(b"s").unwrap_or_default());

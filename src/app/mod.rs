@@ -44,6 +44,7 @@ use crate::zone::{self, Freshness, ZoneBuilder, Zones};
 pub use clock::serials_ahead;
 use dns::Dns;
 use files::ZoneFile;
+use handover::Legacy;
 pub use handover::Sockets;
 use serials::Serials;
 pub use serials::unusable as unusable_serials;
@@ -192,7 +193,7 @@ impl App {
         let (is_kept, mut serials) = (opened.is_some(), opened.unwrap_or_default());
         serials.inherit(&inherited.serials);
         let zones = app.zones(config, &serials, end);
-        app.host = Some(registry::host(config, end));
+        app.host = Some(registry::host(config, &inherited.host, end));
         if let Some(dns) = &config.dns {
             delegations::refresh(&zones, &dns::allowed(config, dns));
         }
@@ -341,7 +342,10 @@ impl App {
         let bound = self.answering.as_ref().map(|answering| &answering.bound);
         let zones = self.answering.as_ref().map(|answering| answering.zones.clone());
         let serials = zones.map(|zones| Serials::of_zones(zones.iter().map(|zone| &**zone))).unwrap_or_default();
-        let error = handover::exec(program, bound, self.admin_socket.as_ref(), &serials);
+        // The system's is the next image's, too, and is not to be put into a file that is there to tell hosts apart.
+        let host = self.host.as_ref().filter(|host| **host != HostIdentity::of_this_host());
+        let (admin, host) = (self.admin_socket.as_ref(), host.map_or("", HostIdentity::as_str));
+        let error = handover::exec(program, Legacy { dns: bound, admin, serials: &serials, host });
         let why = format!("cannot run {}: {error}", program.display());
         warn!("{why}; this process goes on");
         if let Some(control) = &self.control {

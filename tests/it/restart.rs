@@ -195,6 +195,38 @@ async fn sigusr2_ends_the_process_and_leaves_its_registrations_to_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_restart_in_place_leaves_every_service_in_place_though_the_identity_file_is_gone_or_empty() {
+    blocking(|servers| {
+        let mut kazoo = Kazoo::connect(&servers);
+        let identity = scratch("identity");
+        let agent = Agent::start(&servers, &format!("[announce]\nstate = \"{}\"\n", identity.display()));
+        agent.is_up(&mut kazoo);
+        let drawn = std::fs::read_to_string(&identity).expect("an identity");
+        let looker = Looker::start(&servers, nodes());
+        for (number, is_gone) in [true, false].into_iter().enumerate() {
+            if is_gone {
+                std::fs::remove_file(&identity).expect("a file");
+            } else {
+                std::fs::write(&identity, "").expect("a file");
+            }
+            let output = agent.command("restart");
+            assert!(output.status.success(), "{output:?}");
+            let images = || agent.binary.log().matches("starting config").count();
+            until("the next image", || (images() == 2 + number).then_some(()));
+            agent.is_up(&mut kazoo);
+            sleep(Duration::from_secs(1));
+        }
+        let seen = looker.stop();
+        assert!(seen.absent.is_empty(), "{seen:?}\n{}", agent.binary.log());
+        assert_eq!(std::fs::read_to_string(&identity).expect("a file"), "", "what is there is left alone");
+        std::fs::remove_file(&identity).expect("a file");
+        assert!(agent.command("restart").status.success());
+        until("it is put back", || std::fs::read_to_string(&identity).ok().filter(|kept| *kept == drawn));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_does_not_start_leaves_the_running_one_in_place() {
     blocking(|servers| {
         let mut kazoo = Kazoo::connect(&servers);

@@ -162,7 +162,7 @@ impl Fault {
     /// ends, or what says whose znodes they are is lost.
     pub(super) fn may_deny(self, name: &str, variant: u8, length: Duration) -> bool {
         match self {
-            Self::Wipe | Self::Stop | Self::Locked => true,
+            Self::Wipe | Self::Stop => true,
             Self::Cut | Self::Stall | Self::Unreachable | Self::Freeze | Self::KillZooKeeper => length > SESSION_LIVES,
             Self::Kill => length > SESSION_LIVES / 2,
             Self::FullDisk => variant.is_multiple_of(2),
@@ -315,6 +315,7 @@ impl World {
                     let path = self.house.seen(name);
                     let _ = std::fs::remove_file(&path).or_else(|_| std::fs::remove_dir(&path));
                 }
+                self.identity_lost |= variant & 1 != 0;
             }
             Fault::Stop => {
                 // Longer than the session lives.

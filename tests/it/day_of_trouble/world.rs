@@ -62,6 +62,9 @@ pub(super) struct World {
     pub(super) alone: bool,
     /// Whether there is time for what takes long.
     pub(super) is_long: bool,
+    /// Whether the file with this host's identity was taken away since the start of the process: the next one is somebody
+    /// else.
+    pub(super) identity_lost: bool,
     /// Whether the address of [`OWN`] is there, and should be missed where it is not.
     pub(super) has_address: bool,
     pub(super) there: There,
@@ -120,6 +123,7 @@ impl World {
             resolving,
             alone: true,
             is_long: false,
+            identity_lost: false,
             has_address: true,
             there: There::default(),
             job,
