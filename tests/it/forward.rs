@@ -344,3 +344,50 @@ async fn explain_says_where_a_name_outside_goes() {
     }
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn private_reverse_names_go_upstream_or_nowhere_as_the_configuration_says_and_ours_stay_ours() {
+    let tree = scratch("network.tree");
+    std::fs::write(&tree, "/services\n  /printer\n    /10.1.2.3:631\n").expect("a registry");
+    let network = Running::start(&format!(
+        "[registry.main]\nmemory = \"{}\"\n[[zone]]\norigin = \"lan.\"\n[[zone]]\norigin = \"10.in-addr.arpa.\"\n",
+        tree.display()
+    ));
+    eventually("the upstream", async || (dig(network.dns, "-x 10.1.2.3").status == "NOERROR").then_some(())).await;
+    for (setting, is_forwarded) in
+        [("", true), ("private_reverse = \"forward\"\n", true), ("private_reverse = \"local\"\n", false)]
+    {
+        let server = forwarding("127.0.0.1:0", &format!("forward = [\"{}\"]\n{setting}", network.dns)).await;
+        for transport in ["", " +tcp"] {
+            let ask = |words: &str| dig(server.dns, &format!("{words}{transport}"));
+            let known = ask("-x 10.1.2.3");
+            let expected: &[&str] = if is_forwarded { &["10-1-2-3.addr.lan."] } else { &[] };
+            assert_eq!(
+                (known.data(), &*known.status),
+                (expected.iter().map(ToString::to_string).collect(), if is_forwarded { "NOERROR" } else { "NXDOMAIN" }),
+                "{setting}{known:?}"
+            );
+            if !is_forwarded {
+                assert!(
+                    known.authority[0].starts_with("10.in-addr.arpa. 10800 IN SOA 10.in-addr.arpa. nobody.invalid. "),
+                    "{known:?}"
+                );
+                assert!(
+                    ask("-x 172.20.0.1").authority[0].starts_with("20.172.in-addr.arpa. "),
+                    "nobody has that network"
+                );
+            }
+            // What is in a zone here is answered from it, private or not.
+            assert_eq!(ask("-x 192.168.0.42").data(), ["192-168-0-42.addr.service."]);
+            assert_eq!(ask("-x 127.0.0.1").data(), ["localhost."], "whatever the setting");
+            assert_eq!(ask("A printer.lan").data(), ["10.1.2.3"], "all other names are forwarded");
+        }
+        server.stop().await;
+    }
+    // A public address is nobody's own.
+    let server =
+        forwarding("127.0.0.1:0", &format!("forward = [\"{}\"]\nprivate_reverse = \"local\"\n", network.dns)).await;
+    assert_eq!(dig(server.dns, "-x 8.8.8.8").status, "SERVFAIL", "the upstream refuses it, and was asked");
+    server.stop().await;
+    network.stop().await;
+}

@@ -3,7 +3,7 @@
 
 use crate::harness::admin::page;
 use crate::harness::app::{Running, scratch};
-use crate::harness::dig::dig;
+use crate::harness::dig::{dig, transfer};
 use crate::harness::eventually;
 
 const TREE: &str = r#"/services
@@ -81,5 +81,57 @@ async fn what_no_client_can_use_is_not_served_and_what_can_be_read_is() {
 
     assert_eq!(data("SRV python.service"), ["0 10 80 192-0-2-2.addr.service.", "0 5 80 192-0-2-1.addr.service."]);
     assert_eq!(data("SRV idn.service"), ["0 10 80 xn--bcher-kva.example."]);
+    server.stop().await;
+}
+
+/// RFC 1035 §2.3.4. The cut names are for ever: clients are configured with them.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_of_63_bytes_are_whole_and_longer_ones_are_cut_in_every_form() {
+    let of = |letter: &str, length: usize| letter.repeat(length);
+    let host = format!("{}.{}.example.com", of("h", 40), of("i", 40));
+    let tree = format!(
+        "/services\n  /{}\n    /10.0.0.1:80\n  /{}\n    /10.0.0.2:80\n  /{}\n    /10.0.0.3:80\n      tags = ['{}', '{}']\n      \
+         ports = {{'{}': 81, '{}': 82}}\n    /{host}:80\n",
+        of("b", 63),
+        of("c", 64),
+        of("d", 62),
+        of("t", 63),
+        of("u", 64),
+        of("p", 62),
+        of("q", 63),
+    );
+    let seed = scratch("seed.tree");
+    std::fs::write(&seed, tree).unwrap();
+    let server = Running::start_with(&format!(
+        "[registry.main]\nmemory = \"{}\"\n[[zone]]\norigin = \"service.\"\n[dns]\nlisten = [\"127.0.0.1:0\"]\nallow_transfer = [\"any\"]\n",
+        seed.display()
+    ));
+    let d = of("d", 62);
+    eventually("an answer", async || (dig(server.dns, &format!("SRV {d}.service")).answer.len() == 2).then_some(()))
+        .await;
+    for (name, rtype, data) in [
+        (format!("{}.service", of("b", 63)), "A", "10.0.0.1"),
+        (format!("_{}-f701cb55079b2ba5._tcp.service", of("b", 45)), "SRV", "0 10 80 10-0-0-1.addr.service."),
+        (format!("{}-3d3bb39181dc91e5.service", of("c", 46)), "A", "10.0.0.2"),
+        (format!("{}.{d}.service", of("t", 63)), "A", "10.0.0.3"),
+        (format!("_{d}._tcp.service"), "SRV", "0 10 80 10-0-0-3.addr.service."),
+        (format!("_{}._tcp.{d}.service", of("p", 62)), "SRV", "0 10 81 10-0-0-3.addr.service."),
+    ] {
+        for transport in ["", " +tcp"] {
+            let found = dig(server.dns, &format!("{rtype} {name}{transport}")).data();
+            assert!(found.iter().any(|one| one == data), "{name}: {found:?}");
+        }
+    }
+    // Every name that is told can be asked for, and is a name.
+    let names = transfer(server.dns, "service.");
+    let owners: Vec<&str> = names.iter().filter_map(|line| line.split(' ').next()).collect();
+    let has = |start: String, end: &str| owners.iter().any(|name| name.starts_with(&start) && name.ends_with(end));
+    assert!(has(format!("{}-", of("u", 46)), &format!(".{d}.service.")), "the tag: {owners:?}");
+    assert!(has(format!("_{}-", of("q", 45)), &format!("._tcp.{d}.service.")), "the port: {owners:?}");
+    let instances = dig(server.dns, &format!("PTR _{d}._tcp.service")).data();
+    assert_eq!(instances.len(), 2, "{instances:?}");
+    for instance in instances {
+        assert_eq!(dig(server.dns, &format!("SRV {instance}")).answer.len(), 1, "{instance}");
+    }
     server.stop().await;
 }
