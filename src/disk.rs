@@ -157,6 +157,33 @@ pub fn within<T: Send + 'static>(
     coming.recv_timeout(patience).map_err(|_| coming)
 }
 
+/// Does `work` on a thread of its own, and waits for it however long it takes, but for a disk that gives no answer for
+/// `patience`.
+///
+/// # Errors
+/// [`ErrorKind::TimedOut`] then; those of the system where no thread can be had.
+pub fn unless_stalled<T: Send + 'static>(
+    patience: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
+    let (stall, (done, coming)) = (stall::Stall::default(), mpsc::channel());
+    let watched = stall.clone();
+    std::thread::Builder::new().name("file".into()).spawn(move || done.send(watched.watch(work)))?;
+    loop {
+        match coming.recv_timeout(patience.min(AGAIN)) {
+            Ok(result) => return Ok(result),
+            Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other("it panicked")),
+            Err(RecvTimeoutError::Timeout) if stall.duration().is_some_and(|stall| stall >= patience) => {
+                return Err(io::Error::new(
+                    ErrorKind::TimedOut,
+                    format!("its disk does not answer within {patience:?}"),
+                ));
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+}
+
 /// Writes a file, with its directory, so that it is there wholly or not at all, whenever the power goes. What fails leaves
 /// nothing behind: on a full disk the beginning of a file would take the last room.
 ///

@@ -4,12 +4,15 @@
 mod host;
 
 use std::path::Path;
+use std::time::Duration;
 
 use clap::Args;
 
 use super::ConfigFile;
 use crate::announce;
 use crate::config::{self, Config, Report, Source};
+use crate::disk;
+use crate::disk::stall::asking;
 use crate::keeper;
 use crate::keeper::text;
 use crate::zone::file;
@@ -32,6 +35,9 @@ Examples:
   zonekeeper check                                before the first start
   zonekeeper check --config new.toml && mv new.toml /etc/zonekeeper/zonekeeper.toml";
 
+/// How long a disk may take for an answer.
+const DISK: Duration = Duration::from_secs(3);
+
 impl Check {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let path = self.file.path()?;
@@ -44,15 +50,21 @@ impl Check {
         }
         super::complain(&report);
         let own = announce::address::all()?;
-        let mut text = format!("{}: no problems\n", path.display());
+        let (mut warnings, mut text) = (report.warnings(), String::new());
         for service in &config.announce.services {
             let (lines, warning) = service.outline(&own);
             text.extend(lines.iter().map(|line| format!("{line}\n")));
             if let Some(warning) = warning {
+                warnings += 1;
                 super::complain(&format_args!("{}: warning: {warning}\n", service.file.display()));
             }
         }
-        super::print(&text)
+        let found = match warnings {
+            0 => "no problems".to_owned(),
+            1 => "no errors, 1 warning".to_owned(),
+            _ => format!("no errors, {warnings} warnings"),
+        };
+        super::print(&format!("{}: {found}\n{text}", path.display()))
     }
 }
 
@@ -61,7 +73,12 @@ pub(super) fn files(config: &Config) -> Report {
     let mut report = Report::default();
     for zone in &config.zones {
         let Some(path) = &zone.file else { continue };
-        match file::read(path, &zone.origin) {
+        let (owned, origin) = (path.clone(), zone.origin.clone());
+        let read = disk::unless_stalled(DISK, move || file::read(&owned, &origin)).unwrap_or_else(|error| {
+            let message = format!("cannot be read: {error}");
+            Err(vec![file::Problem { path: path.clone(), line: 0, column: 0, width: 0, message }])
+        });
+        match read {
             Ok(parsed) => add(&mut report, &parsed.remarks, Report::warning),
             Err(problems) => add(&mut report, &problems, Report::error),
         }
@@ -88,7 +105,10 @@ fn add(report: &mut Report, problems: &[file::Problem], add: fn(&mut Report, &So
         let known = sources.iter().position(|(path, _)| *path == problem.path);
         let index = known.unwrap_or_else(|| {
             // A file that cannot be read is a problem of the whole file, and shows no line.
-            let text = std::fs::read(&problem.path).unwrap_or_default();
+            let text = match problem.line {
+                0 => Vec::new(),
+                _ => std::fs::read(&problem.path).unwrap_or_default(),
+            };
             let source = Source::new(&problem.path, String::from_utf8_lossy(&text));
             sources.push((&problem.path, source));
             sources.len() - 1
@@ -101,7 +121,9 @@ fn add(report: &mut Report, problems: &[file::Problem], add: fn(&mut Report, &So
 type Place = (usize, usize, usize);
 
 fn seed(path: &Path, report: &mut Report) {
-    match crate::disk::read_text(path) {
+    let owned = path.to_owned();
+    let read = disk::unless_stalled(DISK, move || asking(|| disk::read_text(&owned))).and_then(|read| read);
+    match read {
         Err(error) => report.error(&Source::new(path, ""), (0, 0, 0), &format!("cannot be read: {error}")),
         Ok(seed) => {
             let problems = text::parse(&seed).err().unwrap_or_default();

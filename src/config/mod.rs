@@ -5,6 +5,7 @@
 //! only which parts there are.
 
 mod include;
+mod pending;
 mod problem;
 mod references;
 mod secrets;
@@ -348,39 +349,6 @@ impl Config {
             service.registry.as_ref().map_or(only, |registry| registry.value == name)
         };
         self.announce.services.iter().filter(is_in).cloned().collect()
-    }
-
-    /// Of what `other` says otherwise than this one, that which only a start can take.
-    pub fn fixed_differences(&self, other: &Self) -> Vec<String> {
-        let dns = match (&self.dns, &other.dns) {
-            (Some(before), Some(after)) => before.fixed_differences(after),
-            (before, after) => {
-                if before.is_some() == after.is_some() {
-                    Vec::new()
-                } else {
-                    vec![""]
-                }
-            }
-        };
-        let fixed = |registries: &[Registry]| -> Vec<Registry> {
-            let fixed = |registry: &Registry| {
-                let keeper = keeper::config::Config { verify: Duration::ZERO, ..registry.keeper.clone() };
-                Registry { keeper, linger: Duration::ZERO, ..registry.clone() }
-            };
-            registries.iter().map(fixed).collect()
-        };
-        let zones = |config: &Self| -> Vec<zone::config::Config> {
-            config.zones.iter().map(zone::config::Config::fixed).collect()
-        };
-        let dns = dns.into_iter().map(|key| if key.is_empty() { "[dns]".to_owned() } else { format!("[dns] {key}") });
-        let parts = [
-            ("[registry]", fixed(&self.registries) != fixed(&other.registries)),
-            ("[[zone]]", zones(self) != zones(other)),
-            ("[admin]", self.admin != other.admin),
-            ("[announce]", self.announce.settings != other.announce.settings),
-        ];
-        let parts = parts.into_iter().filter(|(_, differs)| *differs).map(|(part, _)| part.to_owned());
-        parts.chain(dns).collect()
     }
 
     /// Makes relative paths relative to `directory`.

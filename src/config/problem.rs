@@ -228,6 +228,11 @@ impl Report {
         self.items.is_empty()
     }
 
+    /// How many warnings there are.
+    pub fn warnings(&self) -> usize {
+        self.items.len() - self.errors()
+    }
+
     /// How many errors there are.
     pub fn errors(&self) -> usize {
         self.items.iter().filter(|item| item.severity == Severity::Error).count()

@@ -559,7 +559,7 @@ fn what_only_a_start_can_take_is_known() {
         differences(&dns("nsid = \"x\"\nallow_query = []\nforward = [\"192.0.2.1\"]\ncookies = \"off\"")).is_empty()
     );
     assert_eq!(differences(&dns("threads = 7\nfreebind = false")), ["[dns] freebind", "[dns] threads"]);
-    assert_eq!(differences(&format!("{MINIMAL}ttl = \"9s\"\n")), ["[[zone]]"]);
+    assert_eq!(differences(&format!("{MINIMAL}ttl = \"9s\"\n")), ["[[zone]] service. ttl"]);
     assert!(differences(&format!("{MINIMAL}notify = [\"192.0.2.1:53\"]\n")).is_empty());
 }
 

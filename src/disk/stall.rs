@@ -40,10 +40,11 @@ impl Stall {
 /// Asks the disk for something. Whoever watches this thread sees for how long.
 pub fn asking<T>(ask: impl FnOnce() -> T) -> T {
     let Some(stall) = WATCHED.with(|watched| watched.borrow().clone()) else { return ask() };
-    let now = u64::try_from(BASE.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
-    stall.since.store(now + 1, Ordering::Relaxed);
+    let now = || u64::try_from(BASE.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1;
+    let outer = stall.since.swap(now(), Ordering::Relaxed);
     let answer = ask();
-    stall.since.store(0, Ordering::Relaxed);
+    // What this was part of goes on, and has had an answer.
+    stall.since.store(if outer == 0 { 0 } else { now() }, Ordering::Relaxed);
     answer
 }
 
@@ -64,6 +65,10 @@ mod tests {
                 assert!(stall.duration() >= Some(long) && stall.duration() < Some(2 * long + long));
             });
             assert_eq!(stall.duration(), None, "the disk has answered");
+            asking(|| {
+                asking(|| {});
+                assert!(stall.duration().is_some(), "the outer one goes on");
+            });
         });
         asking(|| assert_eq!(stall.duration(), None, "nobody watches"));
     }

@@ -68,3 +68,32 @@ async fn under_the_unit_every_file_that_the_template_suggests_can_be_written() {
     })
     .await;
 }
+
+#[test]
+fn the_paths_of_the_unit_are_those_of_the_template() {
+    let template = Command::new(env!("CARGO_BIN_EXE_zonekeeper")).arg("template").output().expect("the binary");
+    let template = String::from_utf8_lossy(&template.stdout).into_owned();
+    let paths = template.split(['"', '\n']).filter(|text| text.starts_with('/') && text.contains("zonekeeper"));
+    let paths: Vec<&str> = paths.collect();
+    assert!(paths.len() > 5, "{paths:?}");
+    let own = [("/var/lib", "StateDirectory"), ("/var/cache", "CacheDirectory"), ("/run", "RuntimeDirectory")];
+    let own = own.map(|(base, key)| format!("{base}/{}/", unit(key)));
+    for path in paths {
+        let is_good = path.starts_with("/etc/zonekeeper/") || own.iter().any(|own| path.starts_with(own));
+        assert!(is_good, "{path} is in no directory of the unit");
+    }
+    // What is written over and over is not in /etc, which is to be read only.
+    for key in ["cache_file", "serial_file", "state"] {
+        assert!(own.iter().any(|own| suggested(key).starts_with(own)), "{key}");
+    }
+    let start = unit("ExecStart");
+    let help = Command::new(env!("CARGO_BIN_EXE_zonekeeper")).args(["serve", "--help"]).output().expect("the binary");
+    let help = String::from_utf8_lossy(&help.stdout).into_owned();
+    let (_, config) = start.split_once("serve --config ").expect("the configuration");
+    assert!(help.contains(config), "the place where it is looked for is {config}: {help}");
+    assert!(UNIT.contains(&format!("configuration to {config}")));
+    for key in ["ProtectProc", "SystemCallFilter", "MemoryDenyWriteExecute", "NoNewPrivileges"] {
+        let comments = UNIT.lines().filter(|line| line.starts_with('#'));
+        assert!(comments.clone().any(|line| line.contains(key)), "what {key} means for commands of checks is not said");
+    }
+}

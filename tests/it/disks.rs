@@ -170,6 +170,28 @@ fn a_zone_file_that_merely_takes_long_is_not_blamed_on_its_disk() {
     assert!(status.success() && took < Duration::from_secs(10), "{status} after {took:?}");
 }
 
+#[test]
+fn check_waits_for_no_disk_that_does_not_answer() {
+    let house = House::silent(&[("service.zone", ZONE), ("identity", "x\n"), ("serials", "x\n")]);
+    let (disk, path) = (house.disk().display(), scratch("zonekeeper.toml"));
+    let text = format!(
+        "[registry.main]\nzookeeper = \"127.0.0.1:1\"\ncache_file = \"{disk}/cache\"\n\
+         [[zone]]\norigin = \"service.\"\nfile = \"{disk}/service.zone\"\n\
+         [dns]\nlisten = [\"127.0.0.1:5300\"]\nserial_file = \"{disk}/serials\"\n[announce]\nstate = \"{disk}/identity\"\n"
+    );
+    std::fs::write(&path, text).expect("a configuration");
+    let mut ours = house.run(&[], &["check", "--config", &path.to_string_lossy()]);
+    let (status, took) = until("its end", || ours.ended());
+    assert!(took < Duration::from_secs(25), "{took:?}");
+    let log = ours.log();
+    assert_eq!(status.code(), Some(64), "{log}");
+    for file in ["service.zone", "cache", "serials", "identity"] {
+        let line =
+            log.lines().find(|line| line.contains(&format!("{disk}/{file}")) && line.contains("does not answer"));
+        assert!(line.is_some(), "{file}: {log}");
+    }
+}
+
 /// State on a disk that cannot be written, from before the start on.
 async fn unwritable(make: fn(&House), mend: fn(&House), error: &'static str, help: &'static str) {
     blocking(move |servers| {

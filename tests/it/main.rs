@@ -27,6 +27,7 @@ mod drain;
 mod earlier_releases;
 mod edns;
 mod end_to_end;
+mod ends;
 mod explained;
 mod forward;
 mod fuzzing;

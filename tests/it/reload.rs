@@ -196,7 +196,7 @@ async fn what_is_wrong_is_not_taken_and_what_only_a_start_can_take_is_told() {
     assert_eq!(server.ask("A www.service").status, "NOERROR");
 
     server.reload("threads = 3", "ttl = \"9s\"").await;
-    for part in ["[dns] threads", "[[zone]]"] {
+    for part in ["[dns] threads", "[[zone]] service. ttl"] {
         server.says(&format!("{part} is not what it was: that takes effect at the next start")).await;
     }
     assert!(!server.binary.log().contains("[dns] listen is not"), "{}", server.binary.log());

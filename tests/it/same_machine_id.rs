@@ -117,3 +117,39 @@ async fn hosts_of_one_image_never_take_each_others_registrations_and_a_reboot_ta
     })
     .await;
 }
+
+/// The znodes of a service.
+fn places(kazoo: &mut Kazoo, addresses: &[&str]) -> Vec<String> {
+    let path = |address: &&str| format!("/services/web/providers/{address}:80");
+    addresses.iter().map(path).filter(|path| kazoo.get(path).is_some()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_has_another_address_after_its_reboot_is_registered_there_at_once() {
+    blocking(|servers| {
+        let mut kazoo = Kazoo::connect(&servers);
+        let identity = scratch("identity");
+        std::fs::write(&identity, "4c1f0001\n").expect("an identity");
+        let near = servers.replace(&zk::shared().address(), "127.0.0.1:2181");
+        let config = format!(
+            "[registry.main]\nzookeeper = \"{near}\"\nsession_timeout = \"40s\"\n[announce]\nstate = \"{}\"\n\
+             [[service]]\nname = \"web\"\nport = 80\n",
+            identity.display()
+        );
+        let (before, after) = ("10.1.0.5", "10.1.0.9");
+        let host = Host::new("one", before);
+        let mut first = host.serve(&config);
+        until("the registration", || (places(&mut kazoo, &[before]).len() == 1).then_some(()));
+        first.signal("KILL");
+        first.wait();
+        drop(host);
+        let host = Host::just_booted("one, later", after);
+        let second = host.serve(&config);
+        let ((), took) = until("the registration", || (!places(&mut kazoo, &[after]).is_empty()).then_some(()));
+        assert!(took < Duration::from_secs(15), "{took:?}, until the session before ends: {}", second.log());
+        // What was registered before the reboot goes with its session.
+        assert_eq!(places(&mut kazoo, &[before, after]).len(), 2, "{}", second.log());
+        assert!(!second.log().contains(DOUBLE), "{}", second.log());
+    })
+    .await;
+}

@@ -104,10 +104,10 @@ async fn a_rejected_configuration_and_what_waits_for_a_restart_are_shown_until_t
     std::fs::write(&path, text("\"6s\"", "nsid = \"x\"\n")).unwrap();
     eventually("a taken configuration", async || (status(&at, &[]).0 == 0).then_some(())).await;
     let (_, said) = status(&at, &[]);
-    assert!(said.contains("\nwaits for a restart: [[zone]]"), "{said}");
+    assert!(said.contains("\nwaits for a restart: [[zone]] service. ttl"), "{said}");
     assert!(has("zonekeeper_config_rejected 0"));
     assert!(has("zonekeeper_restart_pending 1"));
-    assert!(page(address, "/v1/status").contains("\"restart_pending\":[\"[[zone]]\""));
+    assert!(page(address, "/v1/status").contains("\"restart_pending\":[\"[[zone]] service. ttl\""));
     std::fs::write(&path, text("\"5s\"", "")).unwrap();
     eventually("nothing that waits", async || has("zonekeeper_restart_pending 0").then_some(())).await;
 }

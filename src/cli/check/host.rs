@@ -6,30 +6,35 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
+use super::DISK;
 use crate::announce::check::Kind;
 use crate::announce::identity::HostIdentity;
 use crate::app;
 use crate::config::{Config, Report, Source};
+use crate::disk;
+use crate::disk::stall::asking;
 
 /// Finds them for the user that runs this; `main` is the main file of `config`.
 pub(super) fn problems(config: &Config, main: &Path) -> Report {
     let mut report = Report::default();
     for registry in &config.registries {
-        if let Err(error) = registry.keeper.security.load() {
+        let security = registry.keeper.security.clone();
+        let loaded = answered(move || security.load().err().map(|error| error.to_string()));
+        if let Some(error) = loaded {
             report.error(&Source::new(main, ""), (0, 0, 0), &format!("registry.{}: {error}", registry.name));
         }
     }
     let mut warn = |file: &Path, message: String| report.warning(&Source::new(file, ""), (0, 0, 0), &message);
     for registry in &config.registries {
         if let Some(file) = &registry.keeper.cache_file
-            && let Some(why) = cannot_keep(file, false)
+            && let Some(why) = of_file(file, |file| cannot_keep(file, false))
         {
             let key = format!("`cache_file` of registry.{}", registry.name);
             warn(main, format!("{key}: {why}; without it nothing is answered after a start without ZooKeeper"));
         }
     }
     if let Some(file) = config.serial_file() {
-        let why = cannot_keep(&file, true).or_else(|| app::unusable_serials(&file));
+        let why = of_file(&file, |file| cannot_keep(file, true).or_else(|| app::unusable_serials(file)));
         if let Some(why) = why {
             warn(main, format!("serials: {why}; secondaries may miss changes after a restart"));
         }
@@ -38,7 +43,7 @@ pub(super) fn problems(config: &Config, main: &Path) -> Report {
         }
     }
     if let Some(file) = &config.announce.settings.state {
-        let why = cannot_keep(file, true).or_else(|| HostIdentity::unusable(file));
+        let why = of_file(file, |file| cannot_keep(file, true).or_else(|| HostIdentity::unusable(file)));
         if let Some(why) = why {
             warn(main, format!("`state` of [announce]: {why}; the machine-id is used in its place"));
         }
@@ -59,6 +64,18 @@ pub(super) fn problems(config: &Config, main: &Path) -> Report {
         }
     }
     report
+}
+
+/// What `find` finds wrong with a file, or that its disk does not answer.
+fn of_file(file: &Path, find: fn(&Path) -> Option<String>) -> Option<String> {
+    let owned = file.to_owned();
+    disk::unless_stalled(DISK, move || asking(|| find(&owned)))
+        .unwrap_or_else(|error| Some(format!("{} cannot be looked at: {error}", file.display())))
+}
+
+/// The same of several files.
+fn answered(find: impl FnOnce() -> Option<String> + Send + 'static) -> Option<String> {
+    disk::unless_stalled(DISK, move || asking(find)).unwrap_or_else(|error| Some(format!("its files: {error}")))
 }
 
 /// Why the file at `path` cannot be read or written over and over, if it cannot. `makes_directory`: its missing

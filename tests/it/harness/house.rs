@@ -249,6 +249,11 @@ impl Housed {
         self.child.wait().expect("its end");
     }
 
+    /// How it has ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("its state")
+    }
+
     /// Sends SIGTERM and waits for the end: how it ended, and how long that took.
     pub(crate) fn stop(&mut self) -> (ExitStatus, Duration) {
         let begun = Instant::now();

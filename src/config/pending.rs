@@ -1,0 +1,179 @@
+//! What a configuration that was read again says otherwise than the one in force and only a start can take: tables and
+//! keys, as they are written in the file.
+
+use super::{Config, Registry};
+use crate::keeper::security::AuthSource;
+use crate::{admin, announce, dns, keeper, zone};
+
+impl Config {
+    /// Of what `other` says otherwise than this one, that which only a start can take: `[dns] listen`,
+    /// `[registry.main] root`, `[[zone]] service. ttl`; a table that is new or gone without a key.
+    pub fn fixed_differences(&self, other: &Self) -> Vec<String> {
+        let mut all = Vec::new();
+        let names = self.registries.iter().chain(&other.registries).map(|registry| &registry.name);
+        let of = |config: &Self, name: &str| config.registries.iter().find(|one| one.name == name).cloned();
+        let mut seen: Vec<&String> = Vec::new();
+        for name in names {
+            if !seen.contains(&name) {
+                seen.push(name);
+                let (before, after) = (of(self, name), of(other, name));
+                add(&mut all, &format!("[registry.{name}]"), before.as_ref(), after.as_ref(), registry);
+            }
+        }
+        let mut seen = Vec::new();
+        for origin in self.zones.iter().chain(&other.zones).map(|zone| &zone.origin) {
+            if !seen.contains(&origin) {
+                seen.push(origin);
+                let of = |config: &Self| {
+                    config.zones.iter().find(|one| one.origin == *origin).map(zone::config::Config::fixed)
+                };
+                add(&mut all, &format!("[[zone]] {origin}"), of(self).as_ref(), of(other).as_ref(), zone_keys);
+            }
+        }
+        add(&mut all, "[admin]", self.admin.as_ref(), other.admin.as_ref(), admin_keys);
+        add(&mut all, "[announce]", Some(&self.announce.settings), Some(&other.announce.settings), announce_keys);
+        add(&mut all, "[dns]", self.dns.as_ref(), other.dns.as_ref(), dns::config::Config::fixed_differences);
+        all
+    }
+}
+
+/// Adds the keys of a table that differ, or the table where only one side has it.
+fn add<T>(
+    all: &mut Vec<String>,
+    table: &str,
+    before: Option<&T>,
+    after: Option<&T>,
+    keys: impl Fn(&T, &T) -> Vec<&'static str>,
+) {
+    match (before, after) {
+        (Some(before), Some(after)) => all.extend(keys(before, after).iter().map(|key| format!("{table} {key}"))),
+        (None, None) => {}
+        _ => all.push(table.to_owned()),
+    }
+}
+
+fn differing<const N: usize>(keys: [(&'static str, bool); N]) -> Vec<&'static str> {
+    keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+}
+
+fn registry(before: &Registry, after: &Registry) -> Vec<&'static str> {
+    // What a reload takes is not looked at.
+    let Registry { name: _, keeper: one, guard, format, linger: _ } = before;
+    let other = &after.keeper;
+    let keeper::config::Config {
+        source,
+        root,
+        session_timeout,
+        max_stale,
+        security,
+        missing_root,
+        hold,
+        verify: _,
+        cache_file,
+    } = one;
+    let names_file = |auth: &Option<AuthSource>| matches!(auth, Some(AuthSource::File(_)));
+    let differs = security.auth != other.security.auth;
+    let from_file = [&security.auth, &other.security.auth].into_iter().any(names_file);
+    let is_memory = |source: &keeper::config::Source| matches!(source, keeper::config::Source::Memory(_));
+    let memory = is_memory(source) && is_memory(&other.source);
+    differing([
+        ("zookeeper", *source != other.source && !memory),
+        ("memory", *source != other.source && memory),
+        ("root", *root != other.root),
+        ("providers", format.providers != after.format.providers),
+        ("format", format.convention != after.format.convention),
+        ("session_timeout", *session_timeout != other.session_timeout),
+        ("max_stale", *max_stale != other.max_stale),
+        ("missing_root", *missing_root != other.missing_root),
+        ("hold", *hold != other.hold),
+        ("cache_file", *cache_file != other.cache_file),
+        ("guard", *guard != after.guard),
+        ("auth", differs && !from_file),
+        ("auth_file", differs && from_file),
+        ("tls", security.tls != other.security.tls),
+    ])
+}
+
+fn zone_keys(before: &zone::config::Config, after: &zone::config::Config) -> Vec<&'static str> {
+    let zone::config::Config { origin: _, registry, under, file, ttl, negative_ttl, names, live: _ } = before;
+    differing([
+        ("registry", *registry != after.registry),
+        ("under", *under != after.under),
+        ("file", *file != after.file),
+        ("ttl", *ttl != after.ttl),
+        ("negative_ttl", *negative_ttl != after.negative_ttl),
+        ("txt", names.txt != after.names.txt),
+        ("host_domain", names.host_domain != after.names.host_domain),
+    ])
+}
+
+fn admin_keys(before: &admin::config::Config, after: &admin::config::Config) -> Vec<&'static str> {
+    let admin::config::Config { listen } = before;
+    differing([("listen", *listen != after.listen)])
+}
+
+fn announce_keys(before: &announce::Settings, after: &announce::Settings) -> Vec<&'static str> {
+    let announce::Settings { state, acl, parent_acl, readonly, drain, on_stop } = before;
+    differing([
+        ("state", *state != after.state),
+        ("acl", *acl != after.acl),
+        ("parent_acl", *parent_acl != after.parent_acl),
+        ("readonly", *readonly != after.readonly),
+        ("drain", *drain != after.drain),
+        ("on_stop", *on_stop != after.on_stop),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::parse;
+
+    #[test]
+    fn what_waits_for_a_restart_is_named_by_its_key() {
+        let base = "[registry.main]\nzookeeper = \"a:1\"\n[[zone]]\norigin = \"service.\"\n[admin]\nlisten = \"127.0.0.1:1\"\n";
+        let read = |text: &str| parse(Path::new("z.toml"), text).unwrap_or_else(|report| panic!("{report}"));
+        for (from, to, expected) in [
+            ("zookeeper = \"a:1\"", "zookeeper = \"b:1\"", vec!["[registry.main] zookeeper"]),
+            ("zookeeper = \"a:1\"", "memory = \"b\"", vec!["[registry.main] zookeeper"]),
+            (
+                "a:1\"",
+                "a:1\"\nroot = \"/x\"\nformat = \"nd\"\nlinger = \"2h\"\nverify = \"1h\"",
+                vec!["[registry.main] root", "[registry.main] format"],
+            ),
+            (
+                "a:1\"",
+                "a:1\"\nauth = \"digest:u:p\"\nguard = {}",
+                vec!["[registry.main] guard", "[registry.main] auth"],
+            ),
+            ("a:1\"", "a:1\"\nauth_file = \"x\"", vec!["[registry.main] auth_file"]),
+            (
+                "service.\"",
+                "service.\"\nttl = \"9s\"\ntxt = [\"a\"]\norder = \"fixed\"\nexpect = [\"x\"]",
+                vec!["[[zone]] service. ttl", "[[zone]] service. txt"],
+            ),
+            ("service.\"", "other.\"", vec!["[[zone]] service.", "[[zone]] other."]),
+            ("[admin]\nlisten = \"127.0.0.1:1\"", "[dns]\nlisten = [\"127.0.0.1:1\"]", vec!["[admin]", "[dns]"]),
+            ("127.0.0.1:1", "127.0.0.1:2", vec!["[admin] listen"]),
+            (
+                "[admin]",
+                "[announce]\ndrain = \"1s\"\nacl = \"open\"\n[admin]",
+                vec!["[announce] acl", "[announce] drain"],
+            ),
+            (
+                "[admin]",
+                "[registry.far]\nzookeeper = \"c:1\"\n[[zone]]\norigin = \"far.\"\nregistry = \"far\"\n[admin]",
+                vec!["[registry.far]", "[[zone]] far."],
+            ),
+        ] {
+            let (before, after) = (base, base.replacen(from, to, 1));
+            let after = if to.contains("registry.far") {
+                after.replacen("service.\"", "service.\"\nregistry = \"main\"", 1)
+            } else {
+                after
+            };
+            assert_eq!(read(before).fixed_differences(&read(&after)), expected, "{after}");
+        }
+    }
+}
