@@ -37,7 +37,11 @@ impl Budget {
     pub(super) fn of(limit: usize, config: &Config, threads: usize) -> Self {
         let registries = config.registries.len().max(1);
         let (listening, wanted_tcp, forwards) = match &config.dns {
-            Some(dns) => (dns.listen.len(), dns.tcp.connections, !dns.forward.is_empty()),
+            Some(dns) => (
+                dns.listen.len() + dns.tls.as_ref().map_or(0, |tls| tls.listen.len()),
+                dns.tcp.connections,
+                !dns.forward.is_empty(),
+            ),
             None => (0, 0, false),
         };
         let fixed = PROCESS + threads * THREAD * listening.max(1) + registries * REGISTRY + LOOK_UPS;

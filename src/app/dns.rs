@@ -19,6 +19,7 @@ use crate::dns::notify::Told;
 use crate::dns::policy::Policy;
 use crate::dns::rate::Limiter;
 use crate::dns::secondaries::Allowed;
+use crate::dns::tls::Certificate;
 use crate::publish::unix_now;
 use crate::zone::Zones;
 use crate::zone::journal::Bounds;
@@ -34,6 +35,8 @@ pub(super) struct Dns {
     pub(super) forwarder: Arc<Forwarder>,
     /// True if serials are kept, which only a start can change.
     keeps_serials: bool,
+    /// The certificate of DNS over TLS; none where that is not served.
+    pub(super) certificate: Option<Arc<Certificate>>,
     /// Who is told of changes.
     told: watch::Sender<Vec<Told>>,
 }
@@ -61,7 +64,8 @@ impl Dns {
         let front = Arc::new(Front::new(readers, policy));
         let told = watch::Sender::new(told(config, &zones));
         let keeps_serials = config.serial_file().is_some();
-        let server = Self { zones, front, forwarder: Arc::new(forwarder), keeps_serials, told };
+        let certificate = dns.tls.as_ref().map(|tls| Certificate::new(tls.files.clone()));
+        let server = Self { zones, front, forwarder: Arc::new(forwarder), keeps_serials, certificate, told };
         // The log has it already, as a warning of the configuration.
         let _ = server.warn_of_serials(config);
         Ok(server)
@@ -90,6 +94,9 @@ impl Dns {
             warn!(%zone, "the zone may be transferred and its serials are not kept: set `serial_file` or `cache_file`");
         }
         self.forwarder.change(said);
+        if let Some((certificate, tls)) = self.certificate.as_ref().zip(dns.tls.as_ref()) {
+            certificate.change(&tls.files);
+        }
         self.front.change_policy(|policy| changed(policy, config, dns, (&allowed, &fresh, limiter.as_ref())));
         self.told.send_replace(told(config, &self.zones));
         Ok(())

@@ -254,6 +254,11 @@ impl App {
         &self.dns
     }
 
+    /// The addresses DNS over TLS answers on, with their real ports.
+    pub fn dns_over_tls(&self) -> &[SocketAddr] {
+        self.answering.as_ref().map_or(&[], |answering| answering.bound.tls_addresses())
+    }
+
     /// The address of the admin server, with its real port.
     pub fn admin(&self) -> Option<SocketAddr> {
         self.admin
@@ -472,12 +477,13 @@ impl App {
         goes_on: bool,
     ) {
         let (front, forwarder) = (Arc::clone(&server.front), Some(Arc::clone(&server.forwarder)));
+        let certificate = server.certificate.clone();
         let (zones, metrics, stop) = (zones.clone(), Arc::clone(metrics), stop.clone());
         self.parts.spawn(async move {
             if goes_on {
                 catch_up(&zones, &stop).await;
             }
-            (DNS.into(), bound.run(zones, front, forwarder, metrics, stop).await.map_err(Into::into))
+            (DNS.into(), bound.run(zones, front, forwarder, metrics, certificate, stop).await.map_err(Into::into))
         });
     }
 }

@@ -61,6 +61,9 @@ impl Serve {
             for address in app.dns() {
                 info!(%address, "DNS, UDP and TCP");
             }
+            for address in app.dns_over_tls() {
+                info!(%address, "DNS over TLS");
+            }
             if let Some(address) = app.admin() {
                 info!(%address, "admin, HTTP");
             }

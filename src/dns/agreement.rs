@@ -503,7 +503,8 @@ async fn udp_and_tcp_sockets_say_what_both_ways_say() {
             super::config::Config { listen: vec![([127, 0, 0, 1], 0).into()], threads: 1, ..Default::default() };
         let bound = super::listen::bind(&config, super::listen::Inherited::default()).unwrap();
         let (address, stop) = (bound.addresses()[0], tokio_util::sync::CancellationToken::new());
-        let running = tokio::spawn(bound.run(zones.clone(), Arc::clone(&front), None, Arc::default(), stop.clone()));
+        let running =
+            tokio::spawn(bound.run(zones.clone(), Arc::clone(&front), None, Arc::default(), None, stop.clone()));
         let server = Server { zones, front, service };
         let udp = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
         udp.connect(address).await.unwrap();

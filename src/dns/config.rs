@@ -10,7 +10,7 @@ use super::forward::local::PrivateReverse;
 use super::forward::upstream::{Source, is_ours};
 use super::limits::Limits;
 use super::options::MAX_NSID;
-use super::rate;
+use super::{rate, tls};
 use crate::settings::{Kind, Located, Problems, Section, Setting, Value};
 use crate::zone::name::Name;
 
@@ -51,6 +51,8 @@ pub struct Config {
     pub forward_ca: PathBuf,
     /// What TCP connections may take.
     pub tcp: Limits,
+    /// DNS over TLS; none where it is not served.
+    pub tls: Option<tls::Config>,
     /// How many responses a network gets.
     pub rate: rate::Config,
 }
@@ -76,6 +78,7 @@ impl Default for Config {
             forward_limits: forward::Limits::default(),
             forward_ca: "/etc/ssl/certs/ca-certificates.crt".into(),
             tcp: Limits::default(),
+            tls: None,
             rate: rate::Config::default(),
         }
     }
@@ -93,7 +96,7 @@ impl Config {
     pub fn read(section: &mut Section<'_>, keys: &[Name], directory: &Path) -> Self {
         let mut config = Self::default();
         if let Some(value) = section.value("listen") {
-            config.listen = read_listen(value, section.problems());
+            config.listen = read_listen(value, "dns", section.problems());
         }
         config.freebind = section.or("freebind", config.freebind);
         if let Some(Located { value, span }) = section.located("threads") {
@@ -124,6 +127,10 @@ impl Config {
         if let Some(mut tcp) = section.section("tcp") {
             config.tcp = Limits::read(&mut tcp);
             tcp.finish();
+        }
+        if let Some(mut tls) = section.section("tls") {
+            config.tls = Some(tls::Config::read(&mut tls));
+            tls.finish();
         }
         if let Some(mut rate) = section.section("rate") {
             config.rate = rate::Config::read(&mut rate);
@@ -166,6 +173,7 @@ impl Config {
             ("freebind", self.freebind != other.freebind),
             ("threads", self.threads != other.threads),
             ("serial_file", self.serial_file != other.serial_file),
+            ("tls listen", tls_addresses(self) != tls_addresses(other)),
         ];
         parts.into_iter().filter(|(_, differs)| *differs).map(|(part, _)| part).collect()
     }
@@ -205,8 +213,13 @@ impl Config {
             Source::File(path) => Some(path),
             Source::Server(_) => None,
         });
-        self.serial_file.iter_mut().chain(files).chain([&mut self.forward_ca])
+        let certificate = self.tls.iter_mut().flat_map(|tls| [&mut tls.files.cert, &mut tls.files.key]);
+        self.serial_file.iter_mut().chain(files).chain([&mut self.forward_ca]).chain(certificate)
     }
+}
+
+fn tls_addresses(config: &Config) -> &[SocketAddr] {
+    config.tls.as_ref().map_or(&[], |tls| &tls.listen)
 }
 
 fn read_sources(list: &[String], listen: &[SocketAddr]) -> Result<Vec<Source>, (usize, String)> {
@@ -219,8 +232,8 @@ fn read_sources(list: &[String], listen: &[SocketAddr]) -> Result<Vec<Source>, (
     list.iter().enumerate().map(read).collect()
 }
 
-/// Every address by itself, so that all that are wrong are told at once.
-fn read_listen(value: &Value, problems: &Problems) -> Vec<SocketAddr> {
+/// Reads the addresses of `[TABLE]`, each by itself, so that all that are wrong are told at once.
+pub(super) fn read_listen(value: &Value, table: &str, problems: &Problems) -> Vec<SocketAddr> {
     let Kind::Array(items) = &value.kind else {
         let help = "for example [\"127.0.0.1:5300\", \"[::1]:5300\"]";
         problems.add_with_help(value.span, format!("`listen` must be a list, not {}", value.kind.name()), help);
@@ -238,7 +251,7 @@ fn read_listen(value: &Value, problems: &Problems) -> Vec<SocketAddr> {
         }
     }
     if items.is_empty() {
-        let help = "leave the [dns] table out to serve no DNS";
+        let help = format!("leave the [{table}] table out to serve none of it");
         problems.add_with_help(value.span, "`listen` must name an address", help);
     }
     listen

@@ -5,7 +5,7 @@
 //! - [`listen`]: sockets, UDP threads, TCP connections and their [`limits`].
 //! - [`front`]: what stands before the handler: [`access`], [`tsig`] with its [`key`]s, and [`transfer`], all on the bytes
 //!   of a [`request`]; [`service`] is both together. - [`identity`]: the answers of a server about itself. - [`notify`]: tells the [`secondaries`].
-//! - [`transport`]: how queries come.
+//! - [`transport`]: how queries come; [`tls`]: the certificate that is shown to those that come encrypted.
 //! - [`policy`]: what both paths go by: who may, and the EDNS [`options`] of an answer, [`cookie`]s among them,
 //!   and the [`rate`] of answers.
 //! - [`forward`]: questions outside the zones, handed on to other name servers; [`chain`]: aliases that lead there and back.
@@ -33,6 +33,7 @@ pub mod rate;
 pub mod request;
 pub mod secondaries;
 pub mod service;
+pub mod tls;
 pub mod transfer;
 pub mod transport;
 pub mod tsig;

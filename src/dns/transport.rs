@@ -7,6 +7,8 @@ pub enum Transport {
     Udp,
     /// Connections (RFC 7766).
     Tcp,
+    /// Connections inside TLS (RFC 7858).
+    Tls,
 }
 
 impl Transport {
@@ -17,11 +19,21 @@ impl Transport {
         matches!(self, Self::Udp)
     }
 
+    /// Name in log lines and errors.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+            Self::Tls => "TLS",
+        }
+    }
+
     /// Label in metrics, as in `transport="udp"`.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Udp => "udp",
             Self::Tcp => "tcp",
+            Self::Tls => "tls",
         }
     }
 }

@@ -26,6 +26,7 @@ mod doubtful;
 mod drain;
 mod earlier_releases;
 mod edns;
+mod encrypted;
 mod end_to_end;
 mod ends;
 mod explained;

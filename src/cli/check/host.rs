@@ -24,6 +24,9 @@ pub(super) fn problems(config: &Config, main: &Path) -> Report {
             report.error(&Source::new(main, ""), (0, 0, 0), &format!("registry.{}: {error}", registry.name));
         }
     }
+    if let Some(Err(why)) = config.dns.as_ref().and_then(|dns| dns.tls.as_ref()).map(|tls| tls.files.load()) {
+        report.error(&Source::new(main, ""), (0, 0, 0), &format!("dns.tls: {why}"));
+    }
     let mut warn = |file: &Path, message: String| report.warning(&Source::new(file, ""), (0, 0, 0), &message);
     for registry in &config.registries {
         if let Some(file) = &registry.keeper.cache_file

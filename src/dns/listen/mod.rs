@@ -28,6 +28,7 @@ use super::front::Front;
 use super::handler::Handler;
 use super::metrics::Metrics;
 use super::service::Service;
+use super::tls::{Certificate, Handshakes};
 use super::transport::Transport;
 use crate::zone::Zones;
 use slow::{Slow, Waiting};
@@ -37,13 +38,16 @@ use udp::Worker;
 const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// Bound sockets, not yet answering.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Bound {
     /// For each address one socket a thread.
     udp: Vec<Vec<UdpSocket>>,
     /// The same for TCP.
     tcp: Vec<Vec<TcpListener>>,
+    /// The same for DNS over TLS.
+    tls: Vec<Vec<TcpListener>>,
     addresses: Vec<SocketAddr>,
+    tls_addresses: Vec<SocketAddr>,
 }
 
 /// Bound sockets from the process image before this one, with the queries that wait in them.
@@ -56,6 +60,17 @@ pub struct Inherited {
 }
 
 impl Inherited {
+    /// Takes out the listeners on `address`, of those that [`take`](Self::take) left.
+    fn take_tcp(&mut self, address: SocketAddr) -> Vec<TcpListener> {
+        let is_meant = |local: SocketAddr| local == address || (address.port() == 0 && local.ip() == address.ip());
+        let Some(real) =
+            self.tcp.iter().filter_map(|listener| listener.local_addr().ok()).find(|local| is_meant(*local))
+        else {
+            return Vec::new();
+        };
+        self.tcp.extract_if(.., |listener| listener.local_addr().is_ok_and(|local| local == real)).collect()
+    }
+
     /// Takes out those on `address`; where it has no port, those on any port of the same host address. None unless there
     /// are some of both kinds.
     fn take(&mut self, address: SocketAddr) -> Option<(SocketAddr, Vec<UdpSocket>, Vec<TcpListener>)> {
@@ -77,7 +92,7 @@ pub fn bind(config: &Config, mut inherited: Inherited) -> Result<Bound, Error> {
         0 => std::thread::available_parallelism().map_or(1, Into::into),
         threads => threads,
     };
-    let mut bound = Bound { udp: Vec::new(), tcp: Vec::new(), addresses: Vec::new() };
+    let mut bound = Bound::default();
     for &address in &config.listen {
         let (tcp, address, udp) = match inherited.take(address) {
             Some((real, udp, tcp)) => as_many((real, config.freebind), udp, tcp, threads)?,
@@ -86,6 +101,20 @@ pub fn bind(config: &Config, mut inherited: Inherited) -> Result<Bound, Error> {
         bound.addresses.push(address);
         bound.tcp.push(tcp);
         bound.udp.push(udp);
+    }
+    for &address in config.tls.iter().flat_map(|tls| &tls.listen) {
+        let failed = |source| Error::Bind { transport: Transport::Tls.name(), address, source };
+        let mut listeners = inherited.take_tcp(address);
+        if let Some(listener) = listeners.first() {
+            let real = listener.local_addr().map_err(failed)?;
+            fill_up(&mut listeners, real, config.freebind, threads).map_err(failed)?;
+        } else {
+            let probe = tcp_socket(address, config.freebind, false).map_err(failed)?;
+            let real = local_address(&probe).map_err(failed)?;
+            listeners = tcp_listeners(probe, (real, config.freebind), threads).map_err(failed)?;
+        }
+        bound.tls_addresses.extend(listeners.first().and_then(|listener| listener.local_addr().ok()));
+        bound.tls.push(listeners);
     }
     Ok(bound)
 }
@@ -102,13 +131,23 @@ fn as_many(
     while udp.len() < threads {
         udp.push(udp_socket(address, freebind, true).map_err(failed("UDP"))?);
     }
-    tcp.truncate(threads);
-    while tcp.len() < threads {
-        let socket = tcp_socket(address, freebind, true).map_err(failed("TCP"))?;
-        socket.listen(1024).map_err(failed("TCP"))?;
-        tcp.push(socket.into());
-    }
+    fill_up(&mut tcp, address, freebind, threads).map_err(failed("TCP"))?;
     Ok((tcp, address, udp))
+}
+
+fn fill_up(
+    listeners: &mut Vec<TcpListener>,
+    address: SocketAddr,
+    freebind: bool,
+    threads: usize,
+) -> std::io::Result<()> {
+    listeners.truncate(threads);
+    while listeners.len() < threads {
+        let socket = tcp_socket(address, freebind, true)?;
+        socket.listen(1024)?;
+        listeners.push(socket.into());
+    }
+    Ok(())
 }
 
 /// TCP first: a port that it gets is nearly always free for UDP, too.
@@ -232,20 +271,28 @@ impl Bound {
         &self.addresses
     }
 
+    /// The addresses bound for DNS over TLS, with their real ports.
+    pub fn tls_addresses(&self) -> &[SocketAddr] {
+        &self.tls_addresses
+    }
+
     /// The same sockets again.
     ///
     /// # Errors
     /// When there are no descriptors left.
     pub fn try_clone(&self) -> std::io::Result<Self> {
         let udp = self.udp.iter().map(|sockets| sockets.iter().map(UdpSocket::try_clone).collect());
-        let tcp = self.tcp.iter().map(|listeners| listeners.iter().map(TcpListener::try_clone).collect());
-        let (udp, tcp) = (udp.collect::<Result<_, _>>()?, tcp.collect::<Result<_, _>>()?);
-        Ok(Self { udp, tcp, addresses: self.addresses.clone() })
+        let again = |all: &[Vec<TcpListener>]| -> std::io::Result<Vec<Vec<TcpListener>>> {
+            all.iter().map(|listeners| listeners.iter().map(TcpListener::try_clone).collect()).collect()
+        };
+        let (udp, tcp, tls) = (udp.collect::<Result<_, _>>()?, again(&self.tcp)?, again(&self.tls)?);
+        let (addresses, tls_addresses) = (self.addresses.clone(), self.tls_addresses.clone());
+        Ok(Self { udp, tcp, tls, addresses, tls_addresses })
     }
 
     /// The sockets, for the next process image.
     pub fn sockets(&self) -> (impl Iterator<Item = &UdpSocket>, impl Iterator<Item = &TcpListener>) {
-        (self.udp.iter().flatten(), self.tcp.iter().flatten())
+        (self.udp.iter().flatten(), self.tcp.iter().chain(&self.tls).flatten())
     }
 
     /// Answers from `zones`, behind `front`, until `stop`; what is outside the zones is the forwarder's.
@@ -258,6 +305,7 @@ impl Bound {
         front: Arc<Front>,
         forwarder: Option<Arc<Forwarder>>,
         metrics: Arc<Metrics>,
+        certificate: Option<Arc<Certificate>>,
         stop: CancellationToken,
     ) -> Result<(), Error> {
         // Threads that are left behind by an error stop with this.
@@ -297,17 +345,30 @@ impl Bound {
         }
         threads *= 2;
         let open = open::Open::new();
-        for listener in self.tcp.into_iter().flatten() {
-            let counters = metrics.counters(Transport::Tcp);
+        let failed = |source| Error::Serve { transport: Transport::Tls.name(), source };
+        let handshakes = certificate.map(|certificate| {
+            let stop = stop.clone();
+            tasks.spawn(Arc::clone(&certificate).follow(stop));
+            Handshakes::new(certificate).map_err(failed)
+        });
+        let handshakes = handshakes.transpose()?;
+        let plain = self.tcp.into_iter().flatten().map(|listener| (listener, None));
+        // Without a certificate, which the configuration must name, nobody could shake hands.
+        let encrypted =
+            self.tls.into_iter().flatten().filter_map(|listener| Some((listener, Some(handshakes.clone()?))));
+        for (listener, tls) in plain.chain(encrypted) {
+            let transport = if tls.is_some() { Transport::Tls } else { Transport::Tcp };
+            let counters = metrics.counters(transport);
             let acceptor = tcp::Acceptor {
                 service: service(Arc::clone(&counters)),
                 front: Arc::clone(&front),
                 zones: zones.clone(),
                 counters,
                 open: Arc::clone(&open),
+                tls,
             };
             let stop = stop.child_token();
-            on_a_thread("tcp", ("TCP", ended.clone()), move || acceptor.run(listener, &stop))?;
+            on_a_thread(transport.label(), (transport.name(), ended.clone()), move || acceptor.run(listener, &stop))?;
             threads += 1;
         }
         while threads > 0 {

@@ -1,4 +1,4 @@
-//! TCP (RFC 7766): what is there is read, all of it is answered, and all answers are written at once.
+//! TCP (RFC 7766), plain and inside TLS (RFC 7858): what is there is read, all of it is answered, and all answers are written at once.
 //!
 //! Connections live on threads of their own, each with a runtime that nobody else wakes. A connection is cut when it is
 //! idle or there for too long, when it does not take its answers, or when it is the longest idle one and another wants
@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -25,6 +25,7 @@ use crate::dns::limits::Limits;
 use crate::dns::metrics::Counters;
 use crate::dns::options::Tail;
 use crate::dns::service::{Reply, Service, since_1970};
+use crate::dns::tls::Handshakes;
 use crate::dns::transport::Transport;
 use crate::zone::Zones;
 
@@ -47,9 +48,15 @@ pub(super) struct Acceptor {
     pub(super) service: Service,
     pub(super) counters: Arc<Counters>,
     pub(super) open: Arc<Open>,
+    /// Handshakes that come before all else; none for plain connections.
+    pub(super) tls: Option<Handshakes>,
 }
 
 impl Acceptor {
+    fn transport(&self) -> Transport {
+        if self.tls.is_some() { Transport::Tls } else { Transport::Tcp }
+    }
+
     /// Takes connections until `stop`, on a thread of its own.
     ///
     /// # Errors
@@ -93,8 +100,9 @@ async fn accept(listener: TcpListener, shared: Arc<Acceptor>, stop: &Cancellatio
                 let Some(place) = place else { continue };
                 let (id, connection) = (place.id(), Arc::clone(&shared));
                 let task = connections.spawn(async move {
-                    if let Err(error) = serve(stream, client, &connection, &place).await {
-                        debug!(%client, %error, "a TCP connection ended");
+                    if let Err(error) = begin(stream, client, &connection, &place).await {
+                        let transport = connection.transport().name();
+                        debug!(%client, transport, %error, "a connection ended");
                     }
                 });
                 shared.open.began(id, task);
@@ -102,7 +110,7 @@ async fn accept(listener: TcpListener, shared: Arc<Acceptor>, stop: &Cancellatio
             // Out of descriptors or memory, or a client that has gone already: neither ends the server.
             Err(error) => {
                 if !std::mem::replace(&mut is_failing, true) {
-                    warn!(%error, "cannot accept TCP connections; trying again");
+                    warn!(%error, transport = shared.transport().name(), "cannot accept connections; trying again");
                 }
                 sleep(PAUSE).await;
             }
@@ -110,8 +118,21 @@ async fn accept(listener: TcpListener, shared: Arc<Acceptor>, stop: &Cancellatio
     }
 }
 
-async fn serve(mut stream: TcpStream, client: SocketAddr, shared: &Acceptor, place: &Place) -> std::io::Result<()> {
+async fn begin(stream: TcpStream, client: SocketAddr, shared: &Acceptor, place: &Place) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
+    match &shared.tls {
+        None => serve(stream, client, shared, place).await,
+        // One that does not come to its end is swept away like any connection without a query.
+        Some(tls) => serve(tls.accept(stream).await?, client, shared, place).await,
+    }
+}
+
+async fn serve(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    client: SocketAddr,
+    shared: &Acceptor,
+    place: &Place,
+) -> std::io::Result<()> {
     let mut input = Vec::with_capacity(READ);
     let mut output = Vec::new();
     // Answers that take their time: they are written when they are there, and what comes behind them does not wait
@@ -145,7 +166,7 @@ async fn serve(mut stream: TcpStream, client: SocketAddr, shared: &Acceptor, pla
             let is_done = matches!(stopped, Stopped::Done);
             if let Stopped::Unusual(packet) = stopped {
                 shared.counters.unusual();
-                match shared.service.reply_to(packet, client, Transport::Tcp).await {
+                match shared.service.reply_to(packet, client, shared.transport()).await {
                     Reply::Messages(messages) => messages.iter().for_each(|message| push(&mut output, message)),
                     Reply::Later(message) => drop(later.spawn(message)),
                     Reply::Transfer(mut running) => {
@@ -172,19 +193,16 @@ async fn serve(mut stream: TcpStream, client: SocketAddr, shared: &Acceptor, pla
     }
 }
 
-/// Writes at once what the system takes at once, which is nearly always everything; the rest in the time that a client
-/// has to take it.
-async fn write(stream: &mut TcpStream, output: &mut Vec<u8>, shared: &Acceptor) -> std::io::Result<()> {
-    let written = match stream.try_write(output) {
-        Ok(written) => written,
-        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => 0,
-        Err(error) => return Err(error),
+/// Writes everything, in the time that a client has to take it.
+async fn write(stream: &mut (impl AsyncWrite + Unpin), output: &mut Vec<u8>, shared: &Acceptor) -> std::io::Result<()> {
+    let writing = async {
+        stream.write_all(output).await?;
+        stream.flush().await
     };
-    if written < output.len() {
-        match timeout(shared.front.policy().tcp.write, stream.write_all(&output[written..])).await {
-            Ok(outcome) => outcome?,
-            Err(_) => return Err(std::io::ErrorKind::TimedOut.into()),
-        }
+    // No timer is set where the system takes everything at once, as it nearly always does.
+    match timeout(shared.front.policy().tcp.write, writing).await {
+        Ok(outcome) => outcome?,
+        Err(_) => return Err(std::io::ErrorKind::TimedOut.into()),
     }
     output.clear();
     // A burst is over: its memory is for others.
@@ -239,7 +257,7 @@ fn answer_all(input: &[u8], done: &mut usize, client: SocketAddr, output: &mut V
                         query,
                         peer: &|| client.ip(),
                         now: &|| *now,
-                        transport: Transport::Tcp,
+                        transport: shared.transport(),
                         random: fastrand::u32(..),
                     };
                     fast::respond(&loaded, &asked, loaded.find(query), tail, response)

@@ -1,0 +1,247 @@
+//! DNS over TLS (RFC 7858): what `[dns.tls]` says, and the certificate that the server shows.
+//!
+//! Certificates are renewed by others, at any time: their files are looked at every few seconds and read when they are others.
+//! One that cannot be used is told of and changes nothing. A server whose certificate could not be read yet refuses every
+//! handshake and answers on its other addresses.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::config::read_listen;
+use crate::disk;
+use crate::settings::Section;
+
+/// Time between two looks at the files.
+const LOOK: Duration = Duration::from_secs(5);
+/// Time that the files have at the start.
+const FIRST_LOOK: Duration = Duration::from_secs(2);
+/// Name of the protocol in the handshake (IANA's registry of ALPN ids).
+const ALPN: &[u8] = b"dot";
+
+/// The table `[dns.tls]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Config {
+    /// Addresses to answer on; 853 is the port (RFC 7858 §3.1).
+    pub listen: Vec<SocketAddr>,
+    /// Files with the certificate and its chain, and with its key, in PEM.
+    pub files: Files,
+}
+
+/// Files that make a certificate.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Files {
+    /// The certificate, and those that vouch for it up to an authority's.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+impl Config {
+    /// Reads the table.
+    pub fn read(section: &mut Section<'_>) -> Self {
+        let listen = section.value("listen").map(|value| read_listen(value, section.name(), section.problems()));
+        if listen.is_none() {
+            section.problems().add(section.span(), "`listen` is missing in [dns.tls]: 853 is the port");
+        }
+        let listen = listen.unwrap_or_default();
+        let mut file = |key| section.required::<PathBuf>(key).map(|file| file.value).unwrap_or_default();
+        let (cert, key) = (file("cert"), file("key"));
+        Self { listen, files: Files { cert, key } }
+    }
+}
+
+/// Identity of a file's content: device, inode, size, ctime.
+type Stamp = Option<(u64, u64, u64, i64, i64)>;
+
+impl Files {
+    /// Reads the certificate and its key.
+    ///
+    /// # Errors
+    /// The file, and what is wrong with it.
+    pub fn load(&self) -> Result<Arc<CertifiedKey>, String> {
+        let (cert, key) = (self.cert.display(), self.key.display());
+        let read = |path: &Path| disk::read(path).map_err(|error| format!("{}: {error}", path.display()));
+        let chain = CertificateDer::pem_slice_iter(&read(&self.cert)?).collect::<Result<Vec<_>, _>>();
+        let chain = chain.map_err(|error| format!("{cert}: {error}"))?;
+        if chain.is_empty() {
+            return Err(format!("{cert}: there is no certificate in it"));
+        }
+        let private = PrivateKeyDer::from_pem_slice(&read(&self.key)?)
+            .map_err(|error| format!("{key}: there is no private key in it: {error}"))?;
+        let pair = CertifiedKey::from_der(chain, private, &aws_lc_rs::default_provider());
+        Ok(Arc::new(pair.map_err(|error| format!("{key} does not go with {cert}: {error}"))?))
+    }
+
+    fn stamps(&self) -> [Stamp; 2] {
+        [&self.cert, &self.key].map(|path| {
+            let file = std::fs::metadata(path).ok()?;
+            Some((file.dev(), file.ino(), file.size(), file.ctime(), file.ctime_nsec()))
+        })
+    }
+}
+
+/// The certificate that the server shows, as its files have it.
+#[derive(Debug)]
+pub struct Certificate(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    files: Files,
+    /// Stamps of the files when they were read last, right or wrong.
+    stamps: Option<[Stamp; 2]>,
+    shown: Option<Arc<CertifiedKey>>,
+    trouble: Option<String>,
+}
+
+impl Certificate {
+    /// A certificate of these files, which are read now, as far as their disk answers at once.
+    pub fn new(files: Files) -> Arc<Self> {
+        let certificate = Arc::new(Self(Mutex::new(State { files, stamps: None, shown: None, trouble: None })));
+        let looking = Arc::clone(&certificate);
+        // Where the disk hangs, `follow` takes what comes.
+        let _ = disk::within(FIRST_LOOK, move || looking.look());
+        certificate
+    }
+
+    /// Takes other files; they are read with the next look.
+    pub fn change(&self, files: &Files) {
+        let mut state = self.lock();
+        if state.files != *files {
+            (state.files, state.stamps) = (files.clone(), None);
+        }
+    }
+
+    /// Returns what is wrong with the files that there are now.
+    pub fn trouble(&self) -> Option<String> {
+        self.lock().trouble.clone()
+    }
+
+    /// Reads the files anew whenever they have changed, until `stop`.
+    pub async fn follow(self: Arc<Self>, stop: CancellationToken) {
+        loop {
+            let looking = Arc::clone(&self);
+            // A disk that hangs holds up this alone.
+            let looked = disk::aside(move || looking.look());
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = looked => {}
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(LOOK) => {}
+            }
+        }
+    }
+
+    /// Reads the files if they are not those that were read last.
+    fn look(&self) {
+        let files = self.lock().files.clone();
+        // Before the reading, so that no change between the two is lost.
+        let stamps = files.stamps();
+        if self.lock().stamps == Some(stamps) {
+            return;
+        }
+        let loaded = files.load();
+        let mut state = self.lock();
+        if state.files != files {
+            return;
+        }
+        state.stamps = Some(stamps);
+        match loaded {
+            Ok(pair) => {
+                let is_renewed = state.shown.replace(pair).is_some();
+                if is_renewed || state.trouble.is_some() {
+                    info!(file = %files.cert.display(), "the certificate of DNS over TLS was read again");
+                }
+                state.trouble = None;
+            }
+            Err(why) => {
+                if state.trouble.as_ref() != Some(&why) {
+                    let consequence = match state.shown {
+                        Some(_) => "the one before is shown on",
+                        None => "DNS over TLS refuses its clients until it can be read",
+                    };
+                    warn!("the certificate of DNS over TLS cannot be used: {why}; {consequence}");
+                }
+                state.trouble = Some(why);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ResolvesServerCert for Certificate {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.lock().shown.clone()
+    }
+}
+
+/// Handshakes with clients.
+#[derive(Clone)]
+pub struct Handshakes(TlsAcceptor);
+
+impl Handshakes {
+    /// Handshakes that show this certificate.
+    ///
+    /// # Errors
+    /// When the library has no protocol version in common with its own ciphers.
+    pub fn new(certificate: Arc<Certificate>) -> io::Result<Self> {
+        let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?;
+        let mut config = builder.with_no_client_auth().with_cert_resolver(certificate);
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        Ok(Self(TlsAcceptor::from(Arc::new(config))))
+    }
+
+    /// Shakes hands with a client.
+    ///
+    /// # Errors
+    /// Those of the connection and of TLS.
+    pub async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        self.0.accept(stream).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_cannot_be_read_is_trouble_with_its_file() {
+        let absent = Files { cert: "/nowhere/cert.pem".into(), key: "/nowhere/key.pem".into() };
+        let certificate = Certificate::new(absent);
+        let trouble = certificate.trouble().unwrap_or_default();
+        assert!(trouble.starts_with("/nowhere/cert.pem: "), "{trouble}");
+        assert!(certificate.lock().shown.is_none());
+    }
+
+    #[test]
+    fn a_file_without_a_certificate_says_so() {
+        let path = std::env::temp_dir().join(format!("zonekeeper-empty-{}.pem", std::process::id()));
+        std::fs::write(&path, "nothing\n").unwrap();
+        let error = Files { cert: path.clone(), key: path.clone() }.load().unwrap_err();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(error, format!("{}: there is no certificate in it", path.display()));
+    }
+}
