@@ -11,7 +11,7 @@ use tokio::process::Command;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::ConfigFile;
 use super::signals::{self, Ends};
@@ -102,7 +102,7 @@ pub(super) fn run(
         }
         let hangup = signal(SignalKind::hangup())?;
         let (program, told) = (program(), config.warnings.to_string());
-        let mut turns = Turns { hangup, orders, followed, program, control: control.clone(), told };
+        let mut turns = Turns { hangup, orders, followed, program, control: control.clone(), told, refused: None };
         let app = App::start_with(config, inherited, Some(control))?;
         let (keep, kept) = (app.keep(), ends.keep.clone());
         started(&app)?;
@@ -162,8 +162,15 @@ const LAST_TASKS: Duration = Duration::from_millis(200);
 /// How often the files of the configuration are looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// After how long what was not taken is read again, though no file has changed: it may be that this process had no
+/// descriptor left, or that a disk was away.
+const AGAIN: Duration = Duration::from_secs(5);
+
 /// How long the new program may take to check the configuration.
 const CHECKING: Duration = Duration::from_secs(30);
+
+/// The cause of a reading after [`AGAIN`].
+const ONCE_MORE: &str = "once more";
 
 /// What the app is to do next, and when.
 struct Turns<'p> {
@@ -178,6 +185,8 @@ struct Turns<'p> {
     control: Control,
     /// The warnings that were logged last.
     told: String,
+    /// Why the configuration, or a part of it, was not taken when it was read last.
+    refused: Option<String>,
 }
 
 impl Turns<'_> {
@@ -187,6 +196,7 @@ impl Turns<'_> {
             let (by, reply) = tokio::select! {
                 _ = self.hangup.recv() => ("signal", None),
                 () = changed(&mut self.followed) => ("change", None),
+                () = tokio::time::sleep(AGAIN), if self.refused.is_some() => (ONCE_MORE, None),
                 Some(Request { order, reply }) = self.orders.recv() => match order {
                     Order::Reload => ("order", Some(reply)),
                     Order::Leave => {
@@ -212,6 +222,7 @@ impl Turns<'_> {
                 (Some(Ok((config, left_out))), reply) => {
                     return Turn::Reload { config: Some(Box::new(config)), left_out, reply };
                 }
+                (None, None) if by == ONCE_MORE => {}
                 (_, reply) => return Turn::Reload { config: None, left_out: None, reply },
             }
         }
@@ -220,7 +231,11 @@ impl Turns<'_> {
     /// Reads the configuration, where there is one. One that cannot be used is reported, and the one in force stays.
     async fn load(&mut self, by: &str) -> Option<Result<(Config, Option<String>), Report>> {
         let (path, read, snippets) = self.followed.as_mut()?;
-        info!(config = %path.display(), by_signal = by == "signal", "reading the configuration again");
+        if by == ONCE_MORE {
+            debug!(config = %path.display(), "reading the configuration once more: it was not taken");
+        } else {
+            info!(config = %path.display(), by_signal = by == "signal", "reading the configuration again");
+        }
         // An edit while it is read is another one.
         let begun = SystemTime::now();
         read.look().await;
@@ -244,13 +259,22 @@ impl Turns<'_> {
                 return None;
             }
         };
+        let refused = match &loaded {
+            Ok((_, broken)) => broken.as_ref().map(ToString::to_string),
+            Err(report) => Some(report.to_string()),
+        };
+        // Told, and taken as far as it can be, before.
+        if by == ONCE_MORE && refused == self.refused {
+            return None;
+        }
+        self.refused = refused;
         Some(match loaded {
             Ok((config, broken)) => {
                 if let Some(report) = &broken {
                     warn!("included files are not taken, what they held before stays in force:\n{report}");
                 }
                 // Who asks for a reading is told again.
-                self.told = warn_of(&config, if by == "change" { &self.told } else { "" });
+                self.told = warn_of(&config, if by == "change" || by == ONCE_MORE { &self.told } else { "" });
                 read.follow(&config, begun);
                 Ok((config, broken.map(|report| report.to_string())))
             }

@@ -47,8 +47,9 @@ impl Step {
     /// Whether this service may be denied, though it is well, because its registration ended.
     fn may_deny(&self, name: &str) -> bool {
         let has = |kinds: &[Fault]| self.faults.iter().any(|(fault, _)| kinds.contains(fault));
-        // What may not be written cannot be taken over.
-        if has(&[Fault::Locked]) && has(&[Fault::Kill, Fault::Restart, Fault::StateFiles]) {
+        // What may not be written cannot be taken over, and the cache file is some seconds old.
+        let away = [Fault::Locked, Fault::Cut, Fault::Stall, Fault::Unreachable, Fault::Freeze, Fault::KillZooKeeper];
+        if has(&away) && has(&[Fault::Kill, Fault::Restart, Fault::StateFiles, Fault::FullDisk]) {
             return true;
         }
         let pauses = 2 * self.pause * u64::try_from(self.faults.len()).unwrap_or(0);

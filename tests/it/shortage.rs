@@ -216,6 +216,24 @@ fn without_descriptors_left_a_healthy_service_stays_and_a_dead_one_is_found_when
 }
 
 #[test]
+fn an_edit_while_no_descriptor_is_left_is_taken_when_there_are_some() {
+    let admin = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let path = scratch("zonekeeper.toml");
+    let config = base(admin.port());
+    std::fs::write(&path, &config).expect("a configuration");
+    let ours = Binary::run(&["serve", "--config", &path.to_string_lossy()]);
+    until("it runs", || ours.log().contains("admin").then_some(()));
+    let plain = "[[service]]\nname = \"plain\"\nport = 80\naddress = \"192.0.2.10\"\n";
+    prlimit("0", ours.id(), "--nofile=3:");
+    std::fs::write(&path, config + plain).expect("a configuration");
+    until("it is told", || ours.log().contains("the configuration is not taken").then_some(()));
+    sleep(Duration::from_secs(6));
+    assert_eq!(ours.log().matches("the configuration is not taken").count(), 1, "{}", ours.log());
+    prlimit("0", ours.id(), "--nofile=1024:");
+    registered(admin, "plain");
+}
+
+#[test]
 fn seven_hundred_hanging_tcp_checks_do_not_delay_a_command_nor_each_other() {
     let (port, flag) = (free_port(), scratch("flag"));
     std::fs::write(&flag, "").expect("a file");
