@@ -116,6 +116,12 @@ struct Registry<'a> {
     counters: Counted,
     znodes: usize,
     bytes: usize,
+    services: Option<usize>,
+    /// Instances that are served, and that are not: drained, down or lost.
+    instances_in: Option<u64>,
+    instances_out: Option<u64>,
+    /// How long ago the registry changed an answer.
+    last_change_s: Option<f64>,
     malformed_total: usize,
     malformed: Vec<Malformed<'a>>,
     clashes_total: usize,
@@ -383,6 +389,10 @@ impl<'a> Registry<'a> {
             counters: Counted { sessions, failed_connects, epochs, syncs, events, reads, torn, missed, rights },
             znodes: report.znodes,
             bytes: report.bytes,
+            services: registry.census.map(|(census, _)| census.services),
+            instances_in: registry.census.map(|(census, _)| census.serving),
+            instances_out: registry.census.map(|(census, _)| census.out),
+            last_change_s: registry.census.and_then(|(_, changed)| changed).map(rounded),
             malformed_total: registry.malformed_total,
             malformed: registry.malformed.iter().map(Malformed::new).collect(),
             clashes_total: registry.clashes.0,

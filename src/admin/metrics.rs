@@ -106,6 +106,14 @@ fn registries(registries: &[Registry], sheet: &mut Sheet<'_, '_>) -> fmt::Result
     let trouble = registries.iter().map(|one| (label(one), u32::from(one.report.trouble.is_some())));
     sheet.gauges("registry_trouble", "Whether something is wrong: see /v1/status", None, trouble)?;
     sheet.gauges("registry_znodes", "Znodes mirrored", None, each(|one| one.report.znodes))?;
+    let services = registries.iter().filter_map(|one| Some((label(one), one.census?.0.services)));
+    sheet.gauges("registry_services", "Services that zones show", None, services)?;
+    let instances = registries.iter().filter_map(|one| Some((one, one.census?.0))).flat_map(|(one, census)| {
+        let of = |state, count| ([("registry", one.name.as_str()), ("state", state)], count);
+        [of("in", census.serving), of("out", census.out)]
+    });
+    let help = "Instances that are served (in), and that are drained, down or lost (out)";
+    sheet.gauges("registry_instances", help, None, instances)?;
     sheet.gauges("registry_data", "Data of the znodes", Some(&Unit::Bytes), each(|one| one.report.bytes))?;
     sheet.gauges("registry_malformed", "Problems found in the znodes", None, each(|one| one.malformed_total))?;
     let help = "Names that services do not have to themselves: see clashes in /v1/status";

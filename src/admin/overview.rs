@@ -7,6 +7,7 @@ use super::explain::Server;
 use super::snapshot::{Registry, Snapshot, Zone};
 use super::{registrations, wrong};
 use crate::keeper::mirror::Phase;
+use crate::publish::census;
 
 /// The last line where nothing is wrong.
 const WELL: &str = "all is well\n";
@@ -53,7 +54,7 @@ pub(super) fn render(snapshot: &Snapshot, server: &Server, ready: bool) -> Strin
 }
 
 fn registry(registry: &Registry, text: &mut String) {
-    let Registry { name, report, in_phase, age, lost, doubtful, drains, clashes, .. } = registry;
+    let Registry { name, report, in_phase, age, census, lost, doubtful, drains, clashes, .. } = registry;
     let phase = report.phase.as_str();
     let _ = write!(text, "registry {name} ({}): {phase} for {}", report.ensemble, time(*in_phase));
     if report.phase != Phase::Live {
@@ -66,6 +67,12 @@ fn registry(registry: &Registry, text: &mut String) {
         let _ = write!(text, ", session {session:#x}");
     }
     let _ = write!(text, ", {}", wrong::znodes(report.znodes));
+    if let Some((census::Report { services, serving, out, .. }, changed)) = census {
+        let _ = write!(text, ", {services} services, instances {serving} in and {out} out");
+        if let Some(changed) = changed {
+            let _ = write!(text, ", last change {} ago", time(*changed));
+        }
+    }
     for (count, word) in
         [(lost.0, "lost"), (doubtful.0, "doubtful"), (drains.0, "drains"), (clashes.0, "clashing names")]
     {

@@ -10,8 +10,8 @@ use crate::dns::forward;
 use crate::keeper::driver::Report;
 use crate::keeper::mirror::Phase;
 use crate::model::{Drain, Harm, Malformed};
-use crate::publish::guard;
 use crate::publish::meetings::Clash;
+use crate::publish::{census, guard};
 use crate::zone::warnings::Large;
 use crate::zone::{Freshness, file};
 
@@ -63,6 +63,8 @@ pub(super) struct Registry {
     pub(super) synced: bool,
     /// What the guard holds back, and how long it will still; none without a guard.
     pub(super) guard: Option<(guard::Report, Duration)>,
+    /// How many services and instances are shown, and how long ago that changed answers last; none where no zone shows it.
+    pub(super) census: Option<(census::Report, Option<Duration>)>,
     /// How many drains hold, and the first [`DRAINS_SHOWN`], by service.
     pub(super) drains: (usize, Vec<(String, Drain)>),
     /// How many names its services do not have to themselves, and the first [`CLASHES_SHOWN`].
@@ -145,6 +147,10 @@ impl Snapshot {
                     let left = guard.until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
                     (guard, left)
                 }),
+                census: source
+                    .reader
+                    .census()
+                    .map(|census| (census, census.changed_at.map(|at| now.saturating_duration_since(at)))),
                 drains: source.reader.drains().first(DRAINS_SHOWN),
                 clashes: source.reader.clashes(CLASHES_SHOWN),
                 malformed: source.reader.problems.first(MALFORMED_SHOWN),

@@ -26,7 +26,7 @@ use crate::keeper::mirror::{Counters, Phase};
 use crate::model::{Drain, Endpoint, Host, Malformed};
 use crate::publish::meetings::{Clash, Met};
 use crate::publish::registry::{Layout, Reader};
-use crate::publish::{Publisher, Target, guard};
+use crate::publish::{Publisher, Target, census, guard};
 use crate::zone::name::Name;
 use crate::zone::warnings::Large;
 use crate::zone::{Freshness, ZoneBuilder, Zones};
@@ -55,6 +55,7 @@ pub(super) fn sample() -> Snapshot {
         zones: vec![zone.to_owned()],
         synced: false,
         guard: None,
+        census: None,
         drains: (0, Vec::new()),
         clashes: (0, Vec::new()),
         malformed: Vec::new(),
@@ -67,6 +68,8 @@ pub(super) fn sample() -> Snapshot {
     let mut main = registry("main", "service.", report("zk1:2181,zk2:2181", Phase::Live, counters));
     (main.report.session, main.report.znodes, main.report.bytes) = (Some(0x0100_00ab_cdef_0001), 12, 345);
     (main.age, main.synced, main.malformed_total) = (Some(Duration::from_micros(250_400)), true, 2_000);
+    let census = census::Report { services: 3, serving: 7, out: 2, changed_at: None };
+    main.census = Some((census, Some(Duration::from_secs(4))));
     main.malformed = vec![Malformed::lost("/services/a/providers/x", "it has no port")];
     main.lost = (1_200, main.malformed.clone());
     main.doubtful = (700, vec![Malformed::doubtful("/services/a/providers/10.0.0.9:1", "its data is not UTF-8 text")]);

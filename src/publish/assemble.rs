@@ -12,7 +12,7 @@ use super::target::below;
 use super::{Core, Target, hosts, unix_now};
 use crate::keeper::links::Links;
 use crate::keeper::tree::Tree;
-use crate::model::{Drain, Host, Malformed, Service};
+use crate::model::{Drain, Harm, Host, Instance, Malformed, Service, State};
 use crate::zone;
 use crate::zone::build::{self, Offers};
 use crate::zone::name::Name;
@@ -33,6 +33,8 @@ struct Built {
     over: Vec<Drain>,
     /// How many instances are registered.
     instances: usize,
+    /// How many of them are served, and how many are not; none where it is no service.
+    census: Option<(u32, u32)>,
     /// The names that it had, where it is gone.
     names: Vec<Name>,
 }
@@ -85,8 +87,10 @@ impl Core {
                         // Where nobody is served yet, what was built is not kept twice until all of it is.
                         writer.prepare();
                     }
-                    for Built { folded, exists, malformed, wanted, drains, over, instances, names, .. } in piece {
+                    for Built { folded, exists, malformed, wanted, drains, over, instances, names, census, .. } in piece
+                    {
                         publisher.report(&folded, malformed);
+                        publisher.census.count(&folded, census);
                         wishes.push((folded, exists, wanted, (drains, over), instances, names));
                     }
                 }
@@ -145,6 +149,13 @@ impl Core {
         }
         let wanted = self.wanted(&folded, &service);
         let instances = service.instances.len();
+        let is_service = exists && (instances > 0 || self.layout.is_service(tree, links, &folded));
+        let census = is_service.then(|| {
+            let is_up = |instance: &&Instance| instance.state == State::Up && service.defaults.state == State::Up;
+            let served = service.instances.iter().filter(is_up).count();
+            let lost = malformed.iter().filter(|one| one.harm == Harm::Lost).count();
+            (narrow(served), narrow(instances - served + lost))
+        });
         Built {
             folded,
             exists,
@@ -154,6 +165,7 @@ impl Core {
             drains: service.defaults.drains,
             over,
             instances,
+            census,
             names: Vec::new(),
         }
     }
@@ -165,6 +177,7 @@ impl Core {
         self.want(&built.folded, built.wanted.clone());
         self.drained(&built.folded, built.drains.clone(), built.over.clone());
         count(&mut self.guard, &built.folded, built.instances);
+        self.census.count(&built.folded, built.census);
         self.offer(built);
     }
 

@@ -9,6 +9,7 @@
 //! those that have a name in common otherwise.
 
 mod assemble;
+pub mod census;
 pub mod drains;
 pub mod explain;
 mod freshness;
@@ -45,6 +46,7 @@ use crate::zone;
 use crate::zone::Zone;
 use crate::zone::name::Name;
 use assemble::narrow;
+use census::Census;
 use drains::Drains;
 use explain::View;
 use guard::{Guard, Left, SharedAlarm};
@@ -68,6 +70,7 @@ pub struct Publisher {
     outside: BTreeSet<Path>,
     /// The core's.
     drains: Drains,
+    census: Census,
     /// What the guard holds back, where there is one.
     alarm: Option<SharedAlarm>,
 }
@@ -80,6 +83,7 @@ struct Core {
     problems: Problems,
     /// What of them is to be told.
     telling: Telling,
+    census: Census,
     clashes: Clashes,
     /// Spellings of service paths other than in lower case, by the lower case.
     spellings: BTreeMap<String, BTreeSet<String>>,
@@ -115,7 +119,7 @@ struct Core {
 impl Publisher {
     /// A publisher of a registry into `targets`; answers live for `max_stale` without contact to ZooKeeper.
     pub fn new(layout: Layout, targets: Vec<Target>, max_stale: Duration) -> Self {
-        let drains = Drains::default();
+        let (drains, census) = (Drains::default(), Census::default());
         let core = Core {
             own: targets.iter().map(Target::origin).collect(),
             targets,
@@ -123,6 +127,7 @@ impl Publisher {
             max_stale,
             problems: Problems::default(),
             telling: Telling::default(),
+            census: census.clone(),
             clashes: Clashes::default(),
             spellings: BTreeMap::new(),
             through: Through::new(layout.root.clone()),
@@ -141,7 +146,7 @@ impl Publisher {
             known_as_of: (0, u64::MAX, 0),
             layout,
         };
-        Self { core: Arc::new(Mutex::new(core)), outside: BTreeSet::new(), drains, alarm: None }
+        Self { core: Arc::new(Mutex::new(core)), outside: BTreeSet::new(), drains, census, alarm: None }
     }
 
     /// Also never looks up hosts in these zones, which this server answers for.
@@ -196,6 +201,11 @@ impl Publisher {
     /// The registry's malformed nodes, kept current.
     pub fn problems(&self) -> Problems {
         self.lock().problems.clone()
+    }
+
+    /// How many services and instances it shows, kept current.
+    pub fn census(&self) -> Census {
+        self.census.clone()
     }
 
     /// The names that its services do not have to themselves, kept current.
@@ -301,6 +311,7 @@ impl Core {
         for target in &self.targets {
             let mut writer = target.lock();
             if let Some(commit) = writer.commit(unix_now()) {
+                self.census.changed(Instant::now());
                 let (zone, names) = (writer.zone().origin(), commit.changes.len() - 1);
                 debug!(%zone, serial = commit.serial, names, "published");
             }

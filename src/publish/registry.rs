@@ -10,7 +10,7 @@ use super::explain::{Explained, Seen};
 use super::meetings::Clash;
 use super::problems::Problems;
 use super::through::SharedLinks;
-use super::{Publisher, explain, guard, unix_now};
+use super::{Publisher, census, explain, guard, unix_now};
 use crate::format::{self, Place, Taken};
 use crate::keeper::driver::SharedTree;
 use crate::keeper::links::Links;
@@ -358,6 +358,11 @@ impl Reader {
     /// What the guard holds back; none without a guard.
     pub fn guard(&self) -> Option<guard::Report> {
         self.publisher.as_ref()?.alarm().map(guard::SharedAlarm::report)
+    }
+
+    /// How many services and instances are shown; none where no zone shows the registry.
+    pub fn census(&self) -> Option<census::Report> {
+        self.publisher.as_ref().map(|publisher| publisher.census().report())
     }
 
     /// How many names its services do not have to themselves, and the first of them, at most `limit`.

@@ -111,3 +111,40 @@ async fn a_rejected_configuration_and_what_waits_for_a_restart_are_shown_until_t
     std::fs::write(&path, text("\"5s\"", "")).unwrap();
     eventually("nothing that waits", async || has("zonekeeper_restart_pending 0").then_some(())).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_counts_services_and_the_instances_that_are_in_and_out() {
+    let path = scratch("zonekeeper.toml");
+    let seed = path.with_file_name("seed.tree");
+    let write = |more: &str| {
+        let text = "/services\n  /api\n    /10.0.0.1:80\n    /10.0.0.2:80\n      state = 'down'\n    /x:99999\n  /staging\n    /db\n      /10.0.0.3:80\n";
+        std::fs::write(&seed, text.to_owned() + more).unwrap();
+    };
+    write("");
+    let admin = free_port();
+    let text = format!(
+        "[registry.main]\nmemory = \"{}\"\nformat = \"nd\"\n[[zone]]\norigin = \"service.\"\n[admin]\nlisten = \"127.0.0.1:{admin}\"\n",
+        seed.display()
+    );
+    std::fs::write(&path, text).unwrap();
+    let _server = Binary::run(&["serve", "--config", &path.to_string_lossy()]);
+    let at = format!("127.0.0.1:{admin}");
+    let counts = || {
+        let (_, json) = status(&at, &["--json"]);
+        let json: serde_json::Value = serde_json::from_str(&json).ok()?;
+        let registry = &json["registries"][0];
+        let of = |key: &str| registry[key].as_u64();
+        registry["last_change_s"].as_f64()?;
+        Some((of("services")?, of("instances_in")?, of("instances_out")?))
+    };
+    let is = |expected| async move { (counts() == Some(expected)).then_some(()) };
+    eventually("the first counts", async || is((2, 2, 2)).await).await;
+    let (_, said) = status(&at, &[]);
+    assert!(said.contains(", 2 services, instances 2 in and 2 out, last change "), "{said}");
+    let metrics = page(at.parse().unwrap(), "/metrics");
+    assert!(metrics.contains("zonekeeper_registry_instances{registry=\"main\",state=\"out\"} 2\n"), "{metrics}");
+    write("  /web\n    /10.0.0.4:80\n");
+    eventually("one more", async || is((3, 3, 2)).await).await;
+    write("");
+    eventually("one less", async || is((2, 2, 2)).await).await;
+}

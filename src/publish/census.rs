@@ -1,0 +1,84 @@
+//! How many services and instances of a registry are shown, kept as they are published, so that asking costs nothing.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// The counts. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Census(Arc<Mutex<State>>);
+
+/// One moment of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Services.
+    pub services: usize,
+    /// Instances that are served.
+    pub serving: u64,
+    /// Instances that are not: drained, down or lost.
+    pub out: u64,
+    /// When an answer was changed by the registry last; none before any was.
+    pub changed_at: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    hasher: RandomState,
+    /// Instances of each service, served and not, by the hash of its path.
+    services: HashMap<u64, (u32, u32)>,
+    report: Report,
+}
+
+impl Census {
+    /// How it stands.
+    pub fn report(&self) -> Report {
+        let state = self.lock();
+        Report { services: state.services.len(), ..state.report }
+    }
+
+    /// Takes that a service has so many instances that are served and that are not; none where there is no such service.
+    pub(super) fn count(&self, service: &str, instances: Option<(u32, u32)>) {
+        let mut state = self.lock();
+        let key = state.hasher.hash_one(service);
+        let before = match instances {
+            Some(instances) => state.services.insert(key, instances),
+            None => state.services.remove(&key),
+        };
+        let ((serving, out), (now_serving, now_out)) = (before.unwrap_or_default(), instances.unwrap_or_default());
+        let moved = |count: u64, before: u32, now: u32| (count + u64::from(now)).saturating_sub(u64::from(before));
+        state.report.serving = moved(state.report.serving, serving, now_serving);
+        state.report.out = moved(state.report.out, out, now_out);
+    }
+
+    /// Takes that answers were changed.
+    pub(super) fn changed(&self, now: Instant) {
+        self.lock().report.changed_at = Some(now);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_are_counted_as_they_were_last() {
+        let census = Census::default();
+        for (service, instances, expected) in [
+            ("a", Some((3, 0)), (1, 3, 0)),
+            ("b", Some((0, 0)), (2, 3, 0)),
+            ("a", Some((1, 2)), (2, 1, 2)),
+            ("c", None, (2, 1, 2)),
+            ("a", None, (1, 0, 0)),
+            ("b", Some((5, 1)), (1, 5, 1)),
+        ] {
+            census.count(service, instances);
+            let Report { services, serving, out, .. } = census.report();
+            assert_eq!((services, serving, out), expected, "{service}");
+        }
+    }
+}
