@@ -10,7 +10,8 @@ use serde::{Serialize, Serializer};
 use super::json::Malformed;
 use crate::format;
 use crate::model::{self, Harm, Host, Protocol};
-use crate::publish::registry::{Reader, Reading};
+use crate::publish::reading::Reading;
+use crate::publish::registry::Reader;
 use crate::zone::name::Name;
 
 /// Size at which a piece is sent, in bytes.

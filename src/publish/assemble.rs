@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use super::guard::Guard;
-use super::registry::Reading;
+use super::reading::Reading;
 use super::target::below;
 use super::{Core, Target, hosts, unix_now};
 use crate::keeper::links::Links;

@@ -20,6 +20,7 @@ mod hosts;
 pub mod meetings;
 pub mod past;
 pub mod problems;
+pub mod reading;
 pub mod registry;
 pub mod resolver;
 pub(crate) mod target;
@@ -55,7 +56,8 @@ use hosts::{Hosts, Outcome};
 use meetings::Clashes;
 use past::{Past, Wishes};
 use problems::Problems;
-use registry::{Layout, Reading};
+use reading::Reading;
+use registry::Layout;
 pub use target::{SharedWriter, Target};
 use telling::Telling;
 use through::{SharedLinks, Through};
@@ -297,10 +299,7 @@ impl Core {
         for other in readings {
             let reason = format!("differs only in case from `{}`: they are one service in DNS", united.service.path);
             united.malformed.push(Malformed::doubtful(self.layout.full(&other.service.path).as_str(), reason));
-            united.malformed.extend(other.malformed);
-            united.service.instances.extend(other.service.instances);
-            united.service.defaults.drains.extend(other.service.defaults.drains);
-            united.over.extend(other.over);
+            united.unite(other);
         }
         Some(united)
     }

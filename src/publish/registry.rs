@@ -1,7 +1,7 @@
 //! Reads services out of the mirrored tree: which znodes make one service, and what they say together.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
@@ -9,6 +9,7 @@ use super::drains::Drains;
 use super::explain::{Explained, Seen};
 use super::meetings::Clash;
 use super::problems::Problems;
+use super::reading::Reading;
 use super::through::SharedLinks;
 use super::{Publisher, census, explain, guard, unix_now};
 use crate::format::{self, Place, Taken};
@@ -17,7 +18,7 @@ use crate::keeper::links::Links;
 use crate::keeper::mirror::Together;
 use crate::keeper::tree::{Entry, Known, Tree};
 use crate::keeper::{self, Path};
-use crate::model::{Drain, Endpoint, Host, Instance, Malformed, Protocol, Service, State};
+use crate::model::{Endpoint, Malformed, Service, State};
 use crate::zone::name::Name;
 
 /// How one registry's services are found in its tree.
@@ -27,62 +28,6 @@ pub struct Layout {
     pub root: Path,
     /// The convention they follow.
     pub format: format::Config,
-}
-
-/// A service as read, with what in it could not be.
-#[derive(Debug, Default)]
-pub struct Reading {
-    /// The service.
-    pub service: Service,
-    /// Nodes of it that were skipped, and properties that were not used, each with its path.
-    pub malformed: Vec<Malformed>,
-    /// Drains that are written there and have ended.
-    pub over: Vec<Drain>,
-    /// Which of two nodes of one endpoint goes before, for each instance: the ephemeral one, then the younger; and its path.
-    precedence: Vec<((bool, i64), Path)>,
-    /// Where among the instances each endpoint is, while they are read.
-    places: HashMap<(Endpoint, Protocol), usize>,
-    /// Nodes of which the endpoint is another node's, and where among the instances that is.
-    doubles: Vec<(Path, usize)>,
-}
-
-impl Reading {
-    /// Takes an instance in; of two at one endpoint, and of one protocol, one.
-    fn add(&mut self, instance: Instance, precedence: (bool, i64), path: &Path) {
-        let mut endpoint = instance.endpoint.clone();
-        if let Host::Name(name) = &mut endpoint.host {
-            name.make_ascii_lowercase();
-        }
-        let next = self.service.instances.len();
-        let place = *self.places.entry((endpoint, instance.protocol)).or_insert(next);
-        let mut other = path.clone();
-        if place == next {
-            self.service.instances.push(instance);
-            self.precedence.push((precedence, other));
-            return;
-        }
-        let (best, shown) = &mut self.precedence[place];
-        if precedence > *best {
-            *best = precedence;
-            std::mem::swap(shown, &mut other);
-            self.service.instances[place] = instance;
-        }
-        self.doubles.push((other, place));
-    }
-
-    /// Tells of the nodes whose endpoints are those of others, once it is known which are shown and in what state.
-    fn tell_doubles(&mut self) {
-        let of_service = self.service.defaults.state;
-        for (path, place) in std::mem::take(&mut self.doubles) {
-            let (shown, state) = (self.precedence[place].1.name(), self.service.instances[place].state);
-            let fate = match if of_service == State::Up { state } else { of_service } {
-                State::Up => "which is served in its place".to_owned(),
-                state => format!("which goes before it and has the state \"{}\"", state.as_str()),
-            };
-            self.malformed
-                .push(Malformed::doubtful(path.as_str(), format!("it is the same endpoint as {shown}, {fate}")));
-        }
-    }
 }
 
 impl Layout {
@@ -169,7 +114,7 @@ impl Layout {
             }
         }
         reading.tell_doubles();
-        reading.service.instances.sort_by(|a, b| a.name.cmp(&b.name));
+        reading.sort();
         exists.then_some(reading)
     }
 
@@ -452,7 +397,7 @@ impl Reader {
     pub fn read(&self, below: &str) -> Option<Reading> {
         self.read_now(below).or_else(|| {
             self.held(below)?;
-            Some(Reading { service: Service { path: below.to_owned(), ..Service::default() }, ..Reading::default() })
+            Some(Reading::empty(below))
         })
     }
 

@@ -35,6 +35,14 @@ const TREE: &str = r#"/services
         weight = 77
       /[2001:db8::1]:80
       /[2001:DB8:0::1]:80
+  /case
+    /192.0.2.1:80
+      weight = 5
+    /192.0.2.2:80
+  /CASE
+    /192.0.2.1:80
+      weight = 7
+    /192.0.2.3:80
   /python
     /providers
       /192.0.2.1:80
@@ -78,6 +86,16 @@ async fn what_no_client_can_use_is_not_served_and_what_can_be_read_is() {
 
     assert_eq!(data("SRV twice.service").len(), 2, "{:?}", data("SRV twice.service"));
     assert_eq!(data("PTR _twice._tcp.service").len(), 2);
+
+    // Two spellings are one service, and one endpoint in both is one record: the younger znode's.
+    let [one, two, three] =
+        ["0 5 80 192-0-2-1", "0 10 80 192-0-2-2", "0 10 80 192-0-2-3"].map(|data| format!("{data}.addr.service."));
+    assert_eq!(data("SRV case.service"), [two, three, one]);
+    let told = page(server.admin, "/v1/status");
+    assert!(
+        told.contains("it is the same endpoint as /services/case/192.0.2.1:80, which is served in its place"),
+        "{told}"
+    );
 
     assert_eq!(data("SRV python.service"), ["0 10 80 192-0-2-2.addr.service.", "0 5 80 192-0-2-1.addr.service."]);
     assert_eq!(data("SRV idn.service"), ["0 10 80 xn--bcher-kva.example."]);

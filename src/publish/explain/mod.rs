@@ -13,7 +13,8 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::Target;
-use super::registry::{Layout, Reading};
+use super::reading::Reading;
+use super::registry::Layout;
 use super::target::below;
 use crate::format;
 use crate::keeper::Path;
