@@ -1,4 +1,4 @@
-//! Which addresses instances are registered at. Each has a name of its own, `192-168-0-42.addr.service.`, and a registry
+//! Addresses that instances are registered at. Each has a name of its own, `192-168-0-42.addr.service.`, and a registry
 //! may hold a million of them: all that is kept is the address and its time to live, and the name's records are made when
 //! somebody asks ([`super::made`]).
 
@@ -49,13 +49,13 @@ impl Shown {
     }
 }
 
-/// How many services are at each address, for the writer. Services on one host may differ in their times to live: the
+/// Number of services at each address, for the writer. Services on one host may differ in their times to live: the
 /// least shows (RFC 2181 §5.2).
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     v4: HashMap<Ipv4Addr, Count>,
     v6: HashMap<Ipv6Addr, Count>,
-    /// How many there are under each time to live, where there are several.
+    /// Number of them by time to live, where there are several.
     mixed: HashMap<IpAddr, BTreeMap<u32, u32>>,
 }
 

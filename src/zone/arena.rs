@@ -20,7 +20,7 @@ use talc::base::Talc;
 use talc::base::binning::Binning;
 use talc::source::Source;
 
-/// What the arena takes from the system at a time, a multiple of [`HUGE_PAGE`]. What is not used yet is an address and no
+/// Bytes that the arena takes from the system at a time, a multiple of [`HUGE_PAGE`]. What is not used yet is an address and no
 /// memory.
 const CHUNK: usize = if cfg!(miri) { 1 << 16 } else { 8 << 20 };
 /// A large page, where they are of the usual size.
@@ -33,7 +33,7 @@ const CACHE_LINE: usize = 64;
 /// told.
 const LONG: usize = 512;
 
-/// Where bytes lie. What is asked for is apart from what is not: the fewer pages it is in, the more often the processor
+/// Place of bytes. What is asked for is apart from what is not: the fewer pages it is in, the more often the processor
 /// knows where these are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
@@ -41,16 +41,16 @@ pub(super) enum Place {
     Names,
     /// Other spellings of the same: a client uses one or the other.
     Aliases,
-    /// What is long.
+    /// Long ones.
     Long,
-    /// Where everything else is, without a look at what other threads do: what is soon gone.
+    /// All others, which are soon gone: no look is taken at what other threads do.
     Heap,
 }
 
 static ARENAS: [Mutex<Talc<Chunks, DefaultBinning>>; 3] = [const { Mutex::new(Talc::new(Chunks)) }; 3];
 
 impl Place {
-    /// Where so many bytes lie that would be here.
+    /// Place of so many bytes that would be here.
     fn of_length(self, length: usize) -> Self {
         if self != Self::Heap && length > LONG { Self::Long } else { self }
     }
@@ -74,9 +74,9 @@ fn tables() -> Arena {
 /// Bytes that nobody changes. Cheap to clone; a pointer wide.
 pub(super) struct Bytes(NonNull<Head>);
 
-/// What is before the bytes. Few, as with fewer more entries are in as many cache lines.
+/// Header before the bytes. Few, as with fewer more entries are in as many cache lines.
 struct Head {
-    /// How many [`Bytes`] there are of it.
+    /// Number of [`Bytes`] that share it.
     owners: AtomicU32,
     /// Four times the length, and the place.
     extent: u32,
@@ -126,7 +126,7 @@ impl Bytes {
         Self(head)
     }
 
-    /// Where they lie.
+    /// Place of the bytes.
     pub(super) fn place(&self) -> Place {
         self.head().place()
     }
@@ -300,7 +300,7 @@ unsafe impl<T: Send> Send for Array<T> {}
 // SAFETY: likewise.
 unsafe impl<T: Sync> Sync for Array<T> {}
 
-/// Where the arena has its memory from.
+/// Source of the arena's memory.
 #[derive(Debug)]
 struct Chunks;
 

@@ -35,10 +35,10 @@ use super::records::{address, browse, label, subset, txt};
 use crate::model::{self, Endpoint, Protocol, Service, State};
 pub(super) use names::Names;
 
-/// What decides between the offers for one owner name: the highest that is there hides all below it.
+/// Precedence between the offers for one owner name: the highest that is there hides all below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rank {
-    /// What the zone itself has, type by type, unless anybody says otherwise.
+    /// The zone's own records, type by type, unless anybody says otherwise.
     Base,
     /// Another spelling of a service's name. Of several, one is shown.
     Alias,
@@ -63,7 +63,7 @@ pub struct Offer {
     pub sets: Box<[RrSet]>,
 }
 
-/// What one service offers in a zone: entries, and addresses that are to have names.
+/// Offers of one service in a zone: entries, and addresses that are to have names.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Offers {
     /// Each owner once.
@@ -83,14 +83,14 @@ impl From<Vec<Offer>> for Offers {
 pub struct Resolved {
     /// The addresses.
     pub addresses: Vec<IpAddr>,
-    /// How long they may be taken for true, in seconds.
+    /// Time for which they hold, in seconds.
     pub ttl: u32,
 }
 
-/// What is known of hosts that were registered by name, by that name as [`srv::wanted`] makes it.
+/// Known addresses of hosts that were registered by name, by that name as [`srv::wanted`] makes it.
 pub type Hosts = BTreeMap<String, Resolved>;
 
-/// What a zone adds to every service in it.
+/// Settings that a zone adds to every service in it.
 #[derive(Debug, Clone)]
 pub struct Context<'c> {
     /// The zone's apex, in lower case.
@@ -101,9 +101,9 @@ pub struct Context<'c> {
     pub txt: &'c [String],
     /// The domain of hosts registered by a single label, in lower case and without a final dot.
     pub host_domain: Option<&'c str>,
-    /// What is known of hosts.
+    /// Known addresses of hosts.
     pub hosts: &'c Hosts,
-    /// What is answered for those of which no address is known.
+    /// Answer for those of which no address is known.
     pub unknown_host: UnknownHost,
     /// For a zone of reverse names: the zone whose `addr` names they point to.
     pub reverse_of: Option<&'c Name>,
@@ -126,12 +126,12 @@ impl<'c> Context<'c> {
     }
 }
 
-/// What a service puts into a zone.
+/// Outcome of building a service.
 #[derive(Debug, Default)]
 pub struct Built {
-    /// What it offers.
+    /// Its offers.
     pub offers: Offers,
-    /// What could not be shown, a sentence each.
+    /// A sentence for each thing that could not be shown.
     pub remarks: Vec<String>,
 }
 
@@ -204,7 +204,7 @@ fn unnamed(instance: &model::Instance, endpoint: &Endpoint, error: NameError) ->
     format!("instance {}: no name can be made of its host in {endpoint}: {error}", instance.name)
 }
 
-/// What is asked for at a service's name, or at another spelling of it.
+/// Adds the records at a service's name, or at another spelling of it.
 fn add_service(
     names: &mut Names,
     context: &Context<'_>,

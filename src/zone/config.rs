@@ -1,4 +1,4 @@
-//! What a `[[zone]]` table says.
+//! The `[[zone]]` table.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub struct Config {
     pub negative_ttl: u32,
     /// The forms of its names.
     pub names: records::config::Config,
-    /// What a reload takes.
+    /// Settings that a reload takes.
     pub live: Live,
 }
 
@@ -34,7 +34,7 @@ pub struct Config {
 pub struct Live {
     /// True if positive answers leave out the zone's NS records (RFC 1034 §4.3.2 step 6 would have them).
     pub minimal_responses: bool,
-    /// How the first record of an answer is chosen.
+    /// Choice of an answer's first record.
     pub order: Order,
     /// True if secondaries get the names that are only browsed, too.
     pub transfer_browse: bool,
@@ -111,11 +111,11 @@ impl Config {
 pub struct Read {
     /// The zone; none when it has no usable origin.
     pub config: Option<Config>,
-    /// Where its origin stands, or the table without one.
+    /// Span of its origin, or of a table without one.
     pub origin: Span,
     /// The registry it names.
     pub registry: Option<Located<String>>,
-    /// Where it says that it shows a part of the registry only.
+    /// Span of `under`, where it shows a part of the registry only.
     pub under: Option<Span>,
 }
 

@@ -1,4 +1,4 @@
-//! What the server holds for one owner name: its RRsets, in wire form.
+//! The RRsets of one owner name, in wire form.
 
 use super::name::Name;
 use super::order::Preference;
@@ -30,7 +30,7 @@ pub struct RrSet {
     count: u16,
     /// Each record's data in wire form behind its length: one allocation for all of them.
     data: Box<[u8]>,
-    /// What each record is chosen by, where it is an address and not all have the preference of an instance that says nothing.
+    /// Preference that each record is chosen by, where it is an address and not all have the preference of an instance that says nothing.
     preferences: Option<Box<[Preference]>>,
 }
 
@@ -82,7 +82,7 @@ impl RrSet {
         self.preferences.as_deref()
     }
 
-    /// How many records it has.
+    /// Number of records.
     pub fn len(&self) -> usize {
         usize::from(self.count)
     }

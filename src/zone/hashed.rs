@@ -36,7 +36,7 @@ impl Place {
     }
 }
 
-/// How many bytes an entry is, as far as a place can tell.
+/// Length of an entry in bytes, as far as a place can tell.
 pub(super) fn length_of(entry: &Packed) -> u32 {
     u32::try_from(entry.size()).unwrap_or(u32::MAX)
 }
@@ -60,7 +60,7 @@ impl Hashed {
         Some((place.entry.as_ref()?, place.length))
     }
 
-    /// Where a search for this hash begins, for whoever warms the cache with it: most end in the same line of it.
+    /// First place of a search for this hash, for whoever warms the cache with it: most end in the same line of it.
     #[inline]
     pub(super) fn near(&self, hash: u64) -> Option<&Place> {
         self.places.get(self.home(short(hash)))
@@ -112,12 +112,12 @@ impl Hashed {
         self.places.iter().filter_map(|place| place.entry.as_ref())
     }
 
-    /// How many there are.
+    /// Number of entries.
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// Where a search for `hash` begins.
+    /// First place of a search for `hash`.
     fn home(&self, hash: u32) -> usize {
         // The lower bits are as good as any.
         hash as usize & self.places.len().wrapping_sub(1)

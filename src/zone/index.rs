@@ -22,14 +22,14 @@ use super::watch::Watch;
 /// A change to one name: its new entry, or none when it is gone.
 pub type Edit = (Name, Option<Packed>);
 
-/// What one commit changes.
+/// Changes of one commit.
 #[derive(Debug, Default)]
 pub struct Edits {
     /// Entries that are held.
     pub names: Vec<Edit>,
     /// Addresses that have names, with their times to live; none for one that is gone.
     pub addresses: Vec<(IpAddr, Option<u32>)>,
-    /// What look-ups have to watch for from now on.
+    /// Cuts that look-ups have to watch for from now on.
     pub cuts: Cuts,
     /// The names that make them do so, where those are others than before.
     pub watch: Option<Arc<Watch>>,
@@ -55,7 +55,7 @@ pub struct Table {
     apex: Option<Packed>,
 }
 
-/// What a look-up has to watch for on its way down. Most zones have none of it, and every name is found in one step.
+/// Cuts that a look-up has to watch for on its way down. Most zones have none of it, and every name is found in one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cuts {
     /// Owners of NS records below the apex.
@@ -86,7 +86,7 @@ impl Table {
         &self.watch
     }
 
-    /// What is most likely the entry of the name with this [`hash`], and its length: nothing of it is read, so that its
+    /// The likely entry of the name with this [`hash`], and its length: nothing of it is read, so that its
     /// memory can be asked for first.
     #[inline]
     pub(super) fn guess(&self, hash: u64) -> Option<(&Packed, u32)> {
@@ -109,7 +109,7 @@ impl Table {
         self.addresses.iter()
     }
 
-    /// How many names have an entry held and would be made as well.
+    /// Number of names that have an entry held and would be made as well.
     pub(super) fn both(&self) -> usize {
         self.both
     }
@@ -119,7 +119,7 @@ impl Table {
         self.apex.as_ref()
     }
 
-    /// What a look-up has to watch for.
+    /// Cuts that a look-up has to watch for.
     pub fn cuts(&self) -> Cuts {
         self.cuts
     }
@@ -129,7 +129,7 @@ impl Table {
         self.entries.iter().chain(self.shaded.iter())
     }
 
-    /// How many names exist.
+    /// Number of names that exist.
     pub(super) fn len(&self) -> usize {
         let held = self.entries.len() + self.shaded.len();
         (held + self.addresses.len() + self.instances).saturating_sub(self.both)
@@ -212,10 +212,10 @@ impl Index {
 /// Edits from this number on are not kept for the next commit where that can be avoided.
 const LARGE: usize = 10_000;
 
-/// How long the writer waits at a time for readers that still hold the old table: about as long as one needs for a batch.
+/// Time that the writer waits at once for readers that still hold the old table: about as long as one needs for a batch.
 const MOMENT: Duration = Duration::from_micros(50);
 
-/// How long in all, for each name: about as long as it takes to copy it. A reader that was interrupted comes back sooner
+/// Time that it waits in all, for each name: about as long as it takes to copy it. A reader that was interrupted comes back sooner
 /// than a large table is copied; one that does not come back at all must not double the time.
 const PATIENCE: Duration = Duration::from_nanos(200);
 
@@ -224,7 +224,7 @@ const PATIENCE: Duration = Duration::from_nanos(200);
 pub struct IndexWriter {
     index: Arc<Index>,
     spare: Arc<Table>,
-    /// What the live table has and the spare has not.
+    /// Edits that the live table has and the spare has not.
     missing: Edits,
 }
 
@@ -329,7 +329,7 @@ mod tests {
         format!("n{round}.service")
     }
 
-    /// What one commit says: the same number everywhere.
+    /// Edits of one commit: the same number everywhere.
     fn of_round(round: u32) -> Edits {
         Edits {
             names: vec![

@@ -14,7 +14,7 @@ use super::entry::{Entry, RrSet};
 use super::packed::{Packed, Pieces, number, whole};
 use super::record::rtype;
 
-/// What instances are offered under: no type that a record can have (RFC 6895 §3.1).
+/// Type that instances are offered under: no type that a record can have (RFC 6895 §3.1).
 pub const TYPE: u16 = 0;
 
 /// One instance.

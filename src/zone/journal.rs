@@ -13,7 +13,7 @@ use super::record::{Record, rtype};
 use super::transferred::Transferred;
 use super::writer::{Change, Commit};
 
-/// How much a journal keeps.
+/// Limits of a journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// Records, before and after each change together; 0 keeps nothing.
@@ -36,7 +36,7 @@ pub struct Journal {
     bounds: Bounds,
     steps: VecDeque<Step>,
     held: Size,
-    /// What of all these commits secondaries get.
+    /// Part of these commits that secondaries get.
     transferred: Arc<Transferred>,
 }
 
@@ -54,7 +54,7 @@ struct Size {
     bytes: usize,
 }
 
-/// What leads from one serial to another.
+/// Changes from one serial to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     /// The SOA to start from.
@@ -105,7 +105,7 @@ impl Journal {
         Some(Past { steps, transferred: Arc::clone(&self.transferred) })
     }
 
-    /// What of the zone secondaries get.
+    /// Part of the zone that secondaries get.
     pub(super) fn transferred(&self) -> &Arc<Transferred> {
         &self.transferred
     }

@@ -1,4 +1,4 @@
-//! What a zone says to a question: RFC 1034 §4.3.2, as a decision without any encoding.
+//! A zone's answer to a question (RFC 1034 §4.3.2), as a decision without any encoding.
 
 use super::Zone;
 use super::index::Cuts;
@@ -9,7 +9,7 @@ use super::records::address;
 use super::unknown::{Scope, Unknown};
 use super::view::View;
 
-/// What a zone says.
+/// A zone's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found<'t> {
     /// The RRset asked for.
@@ -117,7 +117,7 @@ fn at(entry: &Packed, rtype: u16) -> Found<'_> {
     }
 }
 
-/// Where each label of a name begins, the root's included.
+/// Start of each label of a name, the root's included.
 pub(super) fn suffixes(name: &[u8]) -> impl Iterator<Item = usize> {
     let mut next = Some(0);
     std::iter::from_fn(move || {
@@ -138,7 +138,7 @@ pub fn target(rdata: &[u8]) -> Option<Name> {
     Name::from_wire(rdata).map(|(name, _)| name)
 }
 
-/// Where the DNAME of `entry` leads a name (in wire form) below it: that name with the target in place of the DNAME's owner
+/// Name to which the DNAME of `entry` leads one (in wire form) below it: that name with the target in place of the DNAME's owner
 /// (RFC 6672 §2.2). None when the outcome is too long for a name.
 pub fn redirected(name: &[u8], entry: &Packed) -> Option<Name> {
     let target = entry.set(rtype::DNAME)?.iter().next().and_then(|rdata| target(&rdata))?;

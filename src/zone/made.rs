@@ -15,7 +15,7 @@ use super::sets::Sets;
 /// TXT of an instance that says nothing: there must be one, and it must not be empty (RFC 6763 §6.1).
 const NOTHING: [u8; 1] = [0];
 
-/// Where a name, by its shape alone, would be made.
+/// Kind of made name that a name is, by its shape alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape<'n> {
     /// The name of this address.

@@ -61,7 +61,7 @@ use warnings::Warnings;
 use writer::file_serial::FileSerial;
 use writer::{Commit, ZoneWriter};
 
-/// How far the data of a zone can be trusted.
+/// Freshness of a zone's data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freshness {
     /// There is none yet: SERVFAIL.
@@ -98,7 +98,7 @@ pub struct Zone {
     minimal_responses: AtomicBool,
     order: AtomicU8,
     serial: AtomicU32,
-    /// What a zone that is only its file was made of; 0 for any other.
+    /// Fingerprint of the file that a zone is made of alone; 0 for any other.
     content: AtomicU64,
     journal: Mutex<Journal>,
     fixed: Option<Arc<Self>>,
@@ -137,7 +137,7 @@ impl Zone {
         &self.stale
     }
 
-    /// How far the data can be trusted now.
+    /// Freshness of the data now.
     pub fn freshness(&self) -> Freshness {
         Freshness::ALL[usize::from(self.freshness.load(Ordering::Relaxed)) % 4]
     }
@@ -185,18 +185,18 @@ impl Zone {
         self.content.load(Ordering::Relaxed)
     }
 
-    /// What those who run the zone are to know.
+    /// Warnings for those who run the zone.
     pub fn warnings(&self) -> &Warnings {
         &self.warnings
     }
 
-    /// What leads from `serial` to the last commit; none when the journal does not reach back to it.
+    /// Changes from `serial` to the last commit; none when the journal does not reach back to it.
     pub fn difference(&self, serial: u32) -> Option<Difference> {
         let past = self.journal.lock().unwrap_or_else(PoisonError::into_inner).since(serial)?;
         past.condense(&self.origin)
     }
 
-    /// What of the zone secondaries get. To be taken after the table that it is applied to: a state of the zone is
+    /// Part of the zone that secondaries get. To be taken after the table that it is applied to: a state of the zone is
     /// followed by the whole zone wherever this changes.
     pub fn transferred(&self) -> Arc<Transferred> {
         Arc::clone(self.journal.lock().unwrap_or_else(PoisonError::into_inner).transferred())
@@ -211,7 +211,7 @@ impl Zone {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner).push(&self.origin, commit);
     }
 
-    /// How much of its past the zone keeps from now on. Not between the halves of a commit.
+    /// Sets how much of its past the zone keeps from now on. Not between the halves of a commit.
     fn keep_journal(&self, bounds: Bounds) {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner).set_bounds(bounds);
     }
@@ -317,7 +317,7 @@ impl ZoneBuilder {
         self
     }
 
-    /// How much of its past the zone keeps for incremental transfers: nothing, unless this says more.
+    /// Sets how much of its past the zone keeps for incremental transfers: nothing, unless this says more.
     pub fn journal(mut self, bounds: Bounds) -> Self {
         self.journal = bounds;
         self

@@ -1,7 +1,7 @@
 //! The order of the records in an answer: the first of a set is drawn, again for each answer, and does not depend on what
 //! else was asked. Pure: chance is an argument.
 
-/// How the first record of an answer is chosen among those of the lowest priority.
+/// Choice of the first record of an answer among those of the lowest priority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Order {
     /// By weight, as in RFC 2782; an address has the sum of its instances' weights.
@@ -59,7 +59,7 @@ impl Turn {
     }
 }
 
-/// What an address record is chosen by: the lowest priority of its instances, and the sum of the weights of those that have
+/// Preference that an address record is chosen by: the lowest priority of its instances, and the sum of the weights of those that have
 /// it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Preference {

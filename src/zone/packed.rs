@@ -87,7 +87,7 @@ impl Packed {
         self.0.place() == Place::Heap
     }
 
-    /// How many bytes it is.
+    /// Size in bytes.
     pub fn size(&self) -> usize {
         self.0.len()
     }
@@ -120,7 +120,7 @@ impl Packed {
         }
     }
 
-    /// How many labels [`Self::instances`] have.
+    /// Number of labels that [`Self::instances`] have.
     pub fn instance_count(&self) -> usize {
         self.directory().1.map_or(0, count)
     }
@@ -144,14 +144,14 @@ impl Packed {
         None
     }
 
-    /// Whether something else than that it has no records of a type may be to be said: it is an alias, or unknown.
+    /// Returns whether a missing type may be more than NODATA: it is an alias, or unknown.
     #[inline(always)]
     pub fn is_unusual(&self) -> bool {
         let is_such = |row: &[u8; ROW]| matches!(u16::from_be_bytes([row[0], row[1]]), rtype::CNAME | unknown::TYPE);
         self.directory().0.iter().any(is_such)
     }
 
-    /// What is not known at the name.
+    /// Part of the name that is not known.
     pub fn unknown(&self) -> Option<Unknown<'_>> {
         let set = self.all_sets().find(|set| set.rtype == unknown::TYPE)?;
         match set.body {
@@ -296,12 +296,12 @@ fn pack(entry: &Entry, addresses: &mut AddressesOf<'_>) -> Vec<u8> {
     bytes
 }
 
-/// How many records a row is of.
+/// Number of records of a row.
 fn count(row: &[u8; ROW]) -> usize {
     usize::from(u16::from_be_bytes([row[2], row[3]]))
 }
 
-/// Where the body of a row begins, or its weights, if it has some.
+/// Start of the body of a row, or its weights, if it has some.
 #[inline(always)]
 fn place(row: &[u8; ROW]) -> (usize, bool) {
     let place = u32::from_be_bytes([row[8], row[9], row[10], row[11]]);
@@ -322,11 +322,11 @@ pub(super) fn number(row: &[u8], at: usize) -> usize {
 /// An RRset of a packed entry as the hot path finds it.
 #[derive(Debug, Clone, Copy)]
 pub struct Row<'t> {
-    /// How many records it has.
+    /// Number of records.
     pub count: usize,
     /// Time to live, in seconds.
     pub ttl: u32,
-    /// What the records are drawn by; none where all are alike.
+    /// Weights that the records are drawn by; none where all are alike.
     pub weights: Option<Weights<'t>>,
     /// The body, and what is behind it.
     behind: &'t [u8],
@@ -340,7 +340,7 @@ impl<'t> Row<'t> {
         Some(Self { weights: Some(weights), behind, ..self })
     }
 
-    /// What the records are.
+    /// Form of the records.
     #[inline(always)]
     pub fn form(&self) -> Form<'t> {
         body::form(self.behind, self.count)
@@ -370,7 +370,7 @@ impl<'t> Row<'t> {
         self.weights.map_or_else(|| start(turn, self.count), |weights| weights.start(turn))
     }
 
-    /// How many records go round: those of the lowest priority. The others are behind them.
+    /// Number of records that go round: those of the lowest priority. The others are behind them.
     #[inline(always)]
     pub fn first_group(&self) -> usize {
         self.weights.map_or(self.count, |weights| weights.first_group())
@@ -382,11 +382,11 @@ impl<'t> Row<'t> {
 pub struct PackedSet<'t> {
     /// The type, by number.
     pub rtype: u16,
-    /// How many records it has.
+    /// Number of records.
     pub count: usize,
     /// Time to live, in seconds.
     pub ttl: u32,
-    /// What the records are drawn by; none where all are alike.
+    /// Weights that the records are drawn by; none where all are alike.
     pub weights: Option<Weights<'t>>,
     /// The records.
     pub body: Body<'t>,

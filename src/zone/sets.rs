@@ -18,7 +18,7 @@ struct Growing {
     /// The records' data, one behind the other, and where each ends.
     data: Vec<u8>,
     ends: Vec<usize>,
-    /// What each is chosen by, as far as something was said of it.
+    /// Preference of each, as far as something was said of it.
     preferences: Vec<Option<Preference>>,
 }
 

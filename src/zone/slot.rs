@@ -1,4 +1,4 @@
-//! What is offered at one owner name, and which of it shows.
+//! The offers at one owner name, and which of them show.
 //!
 //! Most names are offered by one service. A few are shared by very many: `_services._dns-sd._udp` by all of a domain. So a
 //! short list becomes a map when it grows, and of what is united no more than [`MOST_UNITED`] sources are: the first in
@@ -25,7 +25,7 @@ const MOST_TOLD: usize = 16;
 /// Beyond this many offers, a map.
 const FEW: usize = 16;
 
-/// What is offered at one owner.
+/// Offers at one owner.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Slot {
     offers: Offers,
@@ -56,7 +56,7 @@ impl Default for Offers {
     }
 }
 
-/// Where a name lies, as far as that bears on what shows there.
+/// Site of a name, as far as that bears on what shows there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Site {
     /// Nowhere special.
@@ -67,7 +67,7 @@ pub(super) enum Site {
     Cut,
 }
 
-/// How offers meet at a name so that a service does not show as it would alone.
+/// Meeting of offers at a name at which a service does not show as it would alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Met {
     /// The paths of several services make the name: they show as one.
@@ -160,7 +160,7 @@ impl Slot {
         }
     }
 
-    /// What is offered is in the packed entry that readers see, word for word, where one alone offers it: no more is held.
+    /// Leaves the offer to the packed entry that readers see, word for word, where one alone offers it: no more is held.
     /// Master file and zone are left out, as they are shown type by type.
     pub(super) fn pack(&mut self) {
         if let Offers::Few(offers) = &mut self.offers
@@ -187,7 +187,7 @@ impl Slot {
         }
     }
 
-    /// What `source` offers.
+    /// Offer of `source`.
     fn get(&self, source: &Arc<str>) -> Option<(Rank, &Shown)> {
         match &self.offers {
             Offers::Few(offers) => {
@@ -200,7 +200,7 @@ impl Slot {
         }
     }
 
-    /// What is offered under `rank`, with its sources.
+    /// Offers under `rank`, with their sources.
     fn of(&self, rank: Rank) -> Box<dyn Iterator<Item = (&Arc<str>, &Shown)> + '_> {
         match &self.offers {
             Offers::Few(offers) => {

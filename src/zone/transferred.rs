@@ -1,4 +1,4 @@
-//! What of a zone its secondaries get: all but the names that are only browsed, unless `transfer_browse` is set.
+//! Part of a zone that its secondaries get: all but the names that are only browsed, unless `transfer_browse` is set.
 //!
 //! Lists of all services and of all instances (RFC 6763) outgrow what secondaries take (BIND: 100 records of a type at a
 //! name) long before anything that clients look up does. Left out are
@@ -96,7 +96,7 @@ mod tests {
         writer.put(path, build(&Context::new(&origin, 5), path, &service).unwrap().offers);
     }
 
-    /// What a full transfer has.
+    /// Records of a full transfer.
     fn present(writer: &ZoneWriter) -> BTreeSet<Record> {
         let (table, zone) = (writer.live(), writer.zone());
         let transferred = zone.transferred();

@@ -29,7 +29,7 @@ use crate::model::Protocol;
 /// hot path, which leaves those to others, never looks one up.
 pub const TYPE: u16 = 240;
 
-/// Which types are unknown at a name.
+/// Types that are unknown at a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// All that nobody else has.
@@ -38,10 +38,10 @@ pub enum Scope {
     Addresses,
 }
 
-/// What is not known at a name, and why.
+/// Unknown part of a name, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unknown<'u> {
-    /// Which types.
+    /// The types.
     pub scope: Scope,
     /// True if names below are unknown, too.
     pub below: bool,
@@ -84,7 +84,7 @@ impl<'u> Unknown<'u> {
     }
 }
 
-/// What the part of a registry at `path` offers while nothing of it can be read: its service's name in every spelling and
+/// Offers of the part of a registry at `path` while nothing of it can be read: its service's name in every spelling and
 /// its names of RFC 2782, all with what is below.
 pub fn subtree(origin: &Name, path: &str, unknown: &Unknown<'_>) -> Vec<Offer> {
     let unknown = Unknown { scope: Scope::Everything, below: true, ..unknown.clone() };

@@ -1,4 +1,4 @@
-//! What a reader has of a zone: one state of all its names, those included whose records are made when somebody asks
+//! A reader's view of a zone: one state of all its names, those included whose records are made when somebody asks
 //! ([`super::made`]). A made entry lives as long as the view, so that answers can refer to it like to any other.
 
 use std::cell::OnceCell;
@@ -38,7 +38,7 @@ impl View {
         self.table.held_in_light(hash, name).or_else(|| Some(self.shelf.put(self.made_in_light(name)?)))
     }
 
-    /// What is made under a name, unless it lies at or below a cut.
+    /// Makes the entry of a name, unless it lies at or below a cut.
     fn made_in_light(&self, name: &[u8]) -> Option<Packed> {
         let made = self.table.made(name)?;
         (!self.table.watch().shades(name)).then_some(made)
@@ -49,7 +49,7 @@ impl View {
         self.table.watch().concerns(name)
     }
 
-    /// What is most likely the entry of a name whose [`index::hash`] is known: an entry that is held is not read, and may
+    /// The likely entry of a name whose [`index::hash`] is known: an entry that is held is not read, and may
     /// be of another name ([`Packed::name`] says whose it is). Where there is none, [`Self::get_hashed`] has none either. With
     /// its length.
     #[inline]
@@ -71,12 +71,12 @@ impl View {
         self.table.apex()
     }
 
-    /// What a look-up has to watch for.
+    /// Cuts that a look-up has to watch for.
     pub fn cuts(&self) -> Cuts {
         self.table.cuts()
     }
 
-    /// How many names exist.
+    /// Number of names that exist.
     pub fn len(&self) -> usize {
         self.table.len()
     }
@@ -93,7 +93,7 @@ impl View {
 }
 
 impl Table {
-    /// What is made under a name, whether or not an entry is held there.
+    /// Makes the entry of a name, whether or not one is held there.
     pub(super) fn made(&self, name: &[u8]) -> Option<Packed> {
         match made::shape(self.apex()?.name(), name)? {
             Shape::Address(address) => {
@@ -169,7 +169,7 @@ impl IntoIterator for Entries {
     }
 }
 
-/// Where made entries are kept: it only grows, so what is on it can be referred to.
+/// Shelf of made entries: it only grows, so what is on it can be referred to.
 #[derive(Debug, Default)]
 struct Shelf(OnceCell<Box<Board>>);
 

@@ -1,19 +1,19 @@
-//! What the people who run a zone are to know of it although it is served: shown in status, page and metrics.
+//! Warnings about a zone that is served all the same: shown in status, page and metrics.
 
 use std::sync::{Mutex, PoisonError};
 
-/// What a warning is about. There is one of each at most.
+/// Subject of a warning. There is one of each at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum About {
-    /// Whether its serials survive a restart.
+    /// Serials that do not survive a restart.
     Serials,
-    /// Whether secondaries can carry it.
+    /// A size that secondaries cannot carry.
     Size,
-    /// Whether its serial is ahead of the clock.
+    /// A serial ahead of the clock.
     Clock,
 }
 
-/// How many RRsets of a zone are larger than others carry.
+/// Number of RRsets of a zone that are larger than others carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Large {
     /// With more than 100 records, where the zone is transferred.
@@ -53,7 +53,7 @@ impl Warnings {
         *self.large.lock().unwrap_or_else(PoisonError::into_inner) = large;
     }
 
-    /// How many RRsets are large.
+    /// Number of large RRsets.
     pub fn large(&self) -> Large {
         *self.large.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -24,7 +24,7 @@ pub struct Watch {
     unknown: Names,
 }
 
-/// What one name does to others.
+/// Effect of one name on others.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Effect {
     pub(super) delegates: bool,
@@ -48,7 +48,7 @@ impl Watch {
         }
     }
 
-    /// How many names of each kind there are.
+    /// Number of names of each kind.
     pub(super) fn counts(&self) -> Cuts {
         let count = |names: &Names| u32::try_from(names.len()).unwrap_or(u32::MAX);
         Cuts {
@@ -59,7 +59,7 @@ impl Watch {
         }
     }
 
-    /// Whether what is held at a name, in wire form and lower case, is not the answer to a question about it: it lies at or
+    /// Returns whether the entry of a name, in wire form and lower case, is not the answer to a question about it: it lies at or
     /// below a delegation, or below a DNAME.
     pub fn shades(&self, name: &[u8]) -> bool {
         let is_cut = |start: usize| {

@@ -58,11 +58,11 @@ pub struct ZoneWriter {
     zone: Arc<Zone>,
     index: IndexWriter,
     slots: HashMap<Name, Slot>,
-    /// What each source offers.
+    /// Offers of each source.
     sources: HashMap<Arc<str>, Source>,
     /// Names to be looked at in the next commit.
     touched: HashSet<Name>,
-    /// Who is at each address.
+    /// Services at each address.
     addresses: Counts,
     /// Addresses to be looked at in the next commit.
     moved: HashSet<IpAddr>,
@@ -79,7 +79,7 @@ pub struct ZoneWriter {
     soa: Soa,
     /// The serials of a zone that is its master file and nothing else.
     file_serial: Option<FileSerial>,
-    /// What of the zone secondaries get from the next commit on.
+    /// Part of the zone that secondaries get from the next commit on.
     transferred: Transferred,
     /// True if the master file says anything of an `addr` name.
     static_addresses: bool,
@@ -141,7 +141,7 @@ impl Source {
     }
 }
 
-/// What a commit changed.
+/// Outcome of a commit.
 #[derive(Debug, Clone)]
 pub struct Commit {
     /// The zone's serial from now on.
@@ -535,7 +535,7 @@ impl ZoneWriter {
         of_file.unwrap_or_else(|| serial::next(self.soa.serial, unix))
     }
 
-    /// How much of its past the zone keeps for incremental transfers from now on.
+    /// Sets how much of its past the zone keeps for incremental transfers from now on.
     pub fn keep_journal(&mut self, bounds: Bounds) {
         self.zone.keep_journal(bounds);
         self.is_large_anew = true;

@@ -12,7 +12,7 @@ use super::{Built, Offer, Offers, Rank};
 #[derive(Debug, Default)]
 pub(in super::super) struct Names {
     owners: Vec<(Name, Rank, Sets)>,
-    /// Where in `owners` each is.
+    /// Index of each in `owners`.
     places: BTreeMap<(Name, Rank), usize>,
     /// The one that was asked for last: nearly always it is the next as well.
     last: usize,
@@ -24,7 +24,7 @@ pub(in super::super) struct Names {
 const MOST_REMARKS: usize = 16;
 
 impl Names {
-    /// What is offered at a name, which exists from now on.
+    /// Returns the offers at a name, which exists from now on.
     pub(in super::super) fn at(&mut self, owner: &Name, rank: Rank) -> &mut Sets {
         let is_last = |(name, of, _): &(Name, Rank, Sets)| *of == rank && name == owner;
         if !self.owners.get(self.last).is_some_and(is_last) {

@@ -1,4 +1,4 @@
-//! What a service puts into a zone, name by name.
+//! Tests of the names that a service puts into a zone.
 
 use super::*;
 use crate::model::{Endpoint, Host, Instance, Protocol};
@@ -27,7 +27,7 @@ fn origin() -> Name {
 
 type Shown = BTreeMap<String, Vec<(u16, u32, usize)>>;
 
-/// What is offered, the names that are made on demand as if they were, too.
+/// All offers, those included that would be made on demand.
 fn offers(built: &Built) -> Vec<Offer> {
     let mut offers = Vec::new();
     let mut derived = |owner, sets| offers.push(Offer { owner, rank: Rank::Derived, sets });

@@ -3,7 +3,7 @@
 //! It knows where every word stands and leaves its escapes in place, for only the reader of a word knows whether `\.` is
 //! part of a label or of a text. It knows no directives, types or names.
 
-/// Where a word stands in its text. Bytes, so that making one is free; [`Spot::place`] counts characters when asked.
+/// Position of a word in its text. Bytes, so that making one is free; [`Spot::place`] counts characters when asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Spot {
     /// The line, from 1.
@@ -29,7 +29,7 @@ impl Spot {
     }
 }
 
-/// What is wrong, and where.
+/// A fault and its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {
     pub spot: Spot,

@@ -25,15 +25,15 @@ use super::name::Name;
 use super::record::Record;
 use crate::disk::stall::asking;
 
-/// How much text may be read in all, in bytes: several million records.
+/// Limit of the text of a file and all that it includes, in bytes: several million records.
 const MAX_TEXT: usize = 256 << 20;
 
-/// What a master file holds.
+/// Content of a master file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Parsed {
     /// Its records, in the order of the file, owners in lower case; the records of an RRset have one TTL.
     pub records: Vec<Record>,
-    /// What is not wrong, but was perhaps not meant.
+    /// Remarks about what is right, and was perhaps not meant.
     pub remarks: Vec<Problem>,
     /// The files that it includes, in the order of their first mention.
     pub includes: Vec<PathBuf>,
@@ -48,9 +48,9 @@ pub struct Problem {
     pub line: usize,
     /// Column, from 1, in characters; 0 when it is the file as a whole.
     pub column: usize,
-    /// How many characters it takes.
+    /// Width in characters.
     pub width: usize,
-    /// What is wrong.
+    /// The fault, as a sentence.
     pub message: String,
 }
 

@@ -10,11 +10,11 @@ use super::{MAX_TEXT, Parsed, Problem, TOO_LARGE, rdata, types};
 use crate::zone::name::Name;
 use crate::zone::record::{Record, rtype};
 
-/// How deep `$INCLUDE`s may nest.
+/// Limit of nested `$INCLUDE`s.
 const MAX_DEPTH: usize = 8;
-/// How many files may be included in all; with the depth alone, files that include each other twice would double at every level.
+/// Limit of included files in all; with the depth alone, files that include each other twice would double at every level.
 const MAX_INCLUDES: usize = 1000;
-/// How many problems, and how many remarks, are kept: beyond these nobody reads on.
+/// Limit of problems, and of remarks, that are kept: beyond these nobody reads on.
 const MAX_PROBLEMS: usize = 1000;
 /// The largest TTL (RFC 2181 §8), in seconds.
 const MAX_TTL: u32 = i32::MAX.unsigned_abs();
@@ -44,7 +44,7 @@ pub(super) fn places(
     wanted.map(|Placed { record, at }| (record.owner, record.rtype, sources[at.source].clone(), at.line)).collect()
 }
 
-/// Where something stood.
+/// Position of a record in its file.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct At {
     source: usize,
@@ -63,7 +63,7 @@ enum Owner {
     Is(Name),
 }
 
-/// What holds within one text.
+/// State within one text.
 struct Scope<'t> {
     source: usize,
     text: &'t str,
@@ -78,7 +78,7 @@ impl Scope<'_> {
     }
 }
 
-/// What holds from the first text to the last.
+/// State from the first text to the last.
 struct Reader<'i> {
     apex: Name,
     include: &'i mut dyn FnMut(&str) -> Result<String, String>,
@@ -88,7 +88,7 @@ struct Reader<'i> {
     open: Vec<usize>,
     text_left: usize,
     includes_left: usize,
-    /// What `$TTL` said last.
+    /// Value of the last `$TTL`.
     ttl: Option<u32>,
     /// The TTL of the last record that had one.
     last_ttl: Option<u32>,
@@ -328,7 +328,7 @@ fn ttl_of(word: &Word<'_>) -> Result<u32, Fault> {
 struct Head<'w, 't> {
     ttl: Option<u32>,
     rtype: u16,
-    /// Where the type stands.
+    /// Position of the type.
     spot: Spot,
     data: &'w [Word<'t>],
 }

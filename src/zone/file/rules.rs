@@ -1,4 +1,4 @@
-//! What records owe each other: the rules of a zone that no single entry of a master file can break.
+//! Rules between records of a zone that no single entry of a master file can break.
 //!
 //! It sees records and where they stood, and knows nothing of how they were written.
 
@@ -15,12 +15,12 @@ pub(super) struct Placed {
     pub at: At,
 }
 
-/// What [`settle`] found.
+/// Findings of [`settle`].
 #[derive(Default)]
 pub(super) struct Findings {
     /// Broken rules.
     pub problems: Vec<(At, String)>,
-    /// What was settled, for the author to know.
+    /// Remarks about what was settled, for the author to know.
     pub remarks: Vec<(At, String)>,
 }
 

@@ -1,4 +1,4 @@
-//! What has become of a zone's master file, for those who show it: when it was last taken, and why its present version was
+//! Status of a zone's master file: when it was last taken, and why its present version was
 //! not. The clock is the reader's: times are arguments.
 
 use std::path::{Path, PathBuf};
@@ -9,14 +9,14 @@ use std::time::Instant;
 #[derive(Debug, Clone)]
 pub struct Status(Arc<Mutex<Report>>);
 
-/// How a master file stands.
+/// State of a master file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
     /// The file.
     pub path: PathBuf,
-    /// When the version in force was read; none before any was.
+    /// Time at which the version in force was read; none before any was.
     pub taken_at: Option<Instant>,
-    /// What is wrong with the present version, each with its place; nothing when that is the one in force.
+    /// Problems of the present version, each with its place; none where that is the one in force.
     pub problems: Vec<String>,
 }
 
@@ -26,7 +26,7 @@ impl Status {
         Self(Arc::new(Mutex::new(Report { path: path.to_owned(), ..Report::default() })))
     }
 
-    /// How it stands now.
+    /// Its present state.
     pub fn report(&self) -> Report {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -1,4 +1,4 @@
-//! What a whole master file means: entries, directives, includes, rules, and no panic whatever the bytes.
+//! Tests of whole master files: entries, directives, includes, rules, and no panic whatever the bytes.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! Whether bytes are data of a type: what a record written as `\# LENGTH HEX` (RFC 3597 §5) must be, if the type is known.
+//! Checks that bytes are data of a type, as a record written as `\# LENGTH HEX` (RFC 3597 §5) must be, if the type is known.
 
 use super::svcb;
 use super::types::{Field, Layout};
@@ -12,7 +12,7 @@ pub(super) fn check(layout: &Layout, mut wire: &[u8]) -> Result<(), String> {
     if wire.is_empty() { Ok(()) } else { Err(format!("{} bytes are left over", wire.len())) }
 }
 
-/// What follows a field in `wire`; the error is the end of a sentence that begins with the field's name.
+/// Returns what follows a field in `wire`; the error is the end of a sentence that begins with the field's name.
 fn skip(field: Field, wire: &[u8]) -> Result<&[u8], &'static str> {
     const CUT: &str = "is cut short";
     let fixed = |size: usize| wire.get(size..).ok_or(CUT);

@@ -38,7 +38,7 @@ pub enum Body<'t> {
     Plain(&'t [u8]),
 }
 
-/// What the records of a set are, for who writes some of them at once.
+/// Form of the records of a set, for those who write several at once.
 #[derive(Debug, Clone, Copy)]
 pub enum Form<'t> {
     /// IPv4 addresses.
@@ -185,7 +185,7 @@ pub(super) fn unpack(bytes: &[u8], count: usize) -> (Body<'_>, Glues<'_>) {
     }
 }
 
-/// What the records are in a body that may have more behind it.
+/// Form of the records in a body that may have more behind it.
 #[inline(always)]
 pub(super) fn form(bytes: &[u8], count: usize) -> Form<'_> {
     let Some((form, rest)) = bytes.split_first() else { return Form::Other };
@@ -299,7 +299,7 @@ mod tests {
     use super::super::super::name::Name;
     use super::*;
 
-    /// How many bytes a set of these data takes, which come out as they went in.
+    /// Size in bytes of a set of these data, which must come out as they went in.
     fn packed(rtype: u16, rdatas: &[&[u8]]) -> usize {
         let set = RrSet::new(rtype, 5, rdatas.to_vec());
         let expected: Vec<&[u8]> = set.iter().collect();

@@ -17,13 +17,13 @@ pub const SHORT: usize = 32;
 const ADDRESS: usize = 4;
 /// From the beginning of a row, as many bytes as can be read, and are enough for all that it says.
 const ROW: usize = ADDRESS + SHORT;
-/// Where in a row its label is, behind its length.
+/// Offset of the label in a row, behind its length.
 const LABEL: usize = ADDRESS + SRV_HEAD;
 
 /// Such records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hosts<'t> {
-    /// How many they are.
+    /// Number of records.
     pub count: usize,
     /// From one row to the next.
     pub stride: usize,
@@ -31,7 +31,7 @@ pub struct Hosts<'t> {
     rows: &'t [u8],
     /// The labels that all names end with, the root's among them.
     pub shared: &'t [u8],
-    /// What is shared and what is behind it.
+    /// The shared part and all behind it.
     pub from_shared: &'t [u8],
     /// Bytes of all data without what is shared.
     size: usize,

@@ -13,7 +13,7 @@ use super::srv_target;
 pub(super) struct Records<'s> {
     /// Their data.
     pub(super) rdatas: Vec<&'s [u8]>,
-    /// What they are drawn by; none where all are alike.
+    /// Preferences that they are drawn by; none where all are alike.
     pub(super) preferences: Option<Vec<Preference>>,
     /// Of each record of the set, the place where it is kept; none where they are in the set's own order.
     pub(super) places: Option<Vec<u16>>,

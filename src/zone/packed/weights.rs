@@ -9,7 +9,7 @@
 
 use super::super::order::{Order, Preference, Turn};
 
-/// What the records of a set are drawn by.
+/// Weights that the records of a set are drawn by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Weights<'t> {
     groups: &'t [[u8; 4]],
@@ -155,7 +155,7 @@ mod tests {
         bytes
     }
 
-    /// How often each of these records is drawn as the first and as the last of `most`, of 60,000.
+    /// Counts how often each of these records is drawn as the first and as the last of `most`, of 60,000.
     fn tally(preferences: &[(u16, u32)], order: Order, most: usize) -> [Vec<u32>; 2] {
         let (bytes, mut random) = (packed(preferences), fastrand::Rng::with_seed(2782));
         let (weights, rest) = unpack(&bytes, preferences.len()).unwrap();

@@ -1,10 +1,10 @@
-//! What a `[[zone]]` table says about the forms of its names.
+//! Keys of a `[[zone]]` table about the forms of its names.
 
 use super::super::name::Name;
 use super::txt;
 use crate::settings::{Located, Section};
 
-/// What a zone shows of its services beyond their places.
+/// Settings of a zone for what it shows of services beyond their places.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Config {
     /// Properties that are shown in TXT records, in their order there; none by default.
@@ -12,13 +12,13 @@ pub struct Config {
     /// The domain of hosts registered by a single label, in lower case and without a final dot. Without it they stand
     /// below `addr` in the zone.
     pub host_domain: Option<String>,
-    /// What is answered for hosts of which no address is known.
+    /// Answer for hosts of which no address is known.
     pub unknown_host: UnknownHost,
     /// Paths of services below what the zone shows whose names are known without a znode.
     pub expect: Vec<String>,
 }
 
-/// What A and AAAA questions get at the name of a service whose hosts' addresses are not known.
+/// Answer to A and AAAA questions at the name of a service whose hosts' addresses are not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum UnknownHost {
     /// SERVFAIL, until an address is known.

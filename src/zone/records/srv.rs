@@ -1,4 +1,4 @@
-//! Where the instances of a service are: SRV records, the addresses of their hosts, and the names of RFC 2782.
+//! Places of a service's instances: SRV records, the addresses of their hosts, and the names of RFC 2782.
 
 use std::net::IpAddr;
 
@@ -19,11 +19,11 @@ pub(in super::super) struct Reach {
     pub(in super::super) srv: Vec<u8>,
     /// Time to live of all of it, in seconds.
     pub(in super::super) ttl: u32,
-    /// What its addresses are chosen by.
+    /// Preference that its addresses are chosen by.
     preference: Preference,
 }
 
-/// Where it is.
+/// Place of an instance.
 #[derive(Debug)]
 enum Place {
     /// Registered by its address, whose name is the target of SRV records.

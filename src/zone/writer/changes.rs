@@ -1,4 +1,4 @@
-//! What has become of the names that were touched since the last commit: each is looked at anew, packed, and compared
+//! Changes of the names that were touched since the last commit: each is looked at anew, packed, and compared
 //! with what readers see.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -20,12 +20,12 @@ use super::{Change, HashSet, Rank, ZoneWriter, held, is_wildcard};
 /// From how many names on it is worth while to start threads.
 const WORTH_THREADS: usize = 10_000;
 
-/// What was found of all touched names.
+/// Findings about all touched names.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
     /// Names whose records are different.
     pub(super) changes: Vec<Change>,
-    /// What is different in the entries that are held.
+    /// Edits of the entries that are held.
     edits: Vec<Edit>,
     addresses: Vec<(IpAddr, Option<u32>)>,
     cuts: Cuts,
@@ -34,7 +34,7 @@ pub(super) struct Gathered {
     names: Vec<Name>,
 }
 
-/// What was found at one name.
+/// Findings about one name.
 pub(super) struct Seen {
     pub(super) change: Change,
     /// See [`Gathered::edits`]; the name need not be there.
@@ -129,7 +129,7 @@ impl ZoneWriter {
         seen
     }
 
-    /// What is and what was to be seen at `owner`.
+    /// Returns what is and what was to be seen at `owner`.
     pub(super) fn seen(&self, owner: Name) -> Seen {
         let old = held(&self.index, owner.wire());
         let is_apex = owner == *self.zone.origin();
@@ -185,7 +185,7 @@ impl ZoneWriter {
         Seen { change: Change { owner, old: was, new: Some(new) }, edit, targets, is_made: made.is_some() }
     }
 
-    /// What a name that merely exists shows: that it is unknown, where it lies below what is.
+    /// Record that a name shows which merely exists: that it is unknown, where it lies below what is.
     fn covering(&self, owner: &Name) -> Option<RrSet> {
         let above = self.covers.values().flatten().filter(|above| *above != owner && owner.is_at_or_below(above));
         let mut sets = above.filter_map(|above| self.visible(above)).flatten().filter(|set| set.rtype == unknown::TYPE);
@@ -194,7 +194,7 @@ impl ZoneWriter {
         Some(RrSet::new(unknown::TYPE, 0, rdatas.collect()))
     }
 
-    /// What a slot shows beside what is made for its name.
+    /// RRsets that a slot shows beside what is made for its name.
     fn slot_sets(&self, slot: &Slot, owner: &Name, made: Option<&[RrSet]>) -> Vec<RrSet> {
         let made: Option<Arc<[RrSet]>> = made.map(Into::into);
         let site = self.site(owner);
@@ -357,7 +357,7 @@ impl ZoneWriter {
         gathered.watch = Some(Arc::new(watch));
     }
 
-    /// What an entry does to other names.
+    /// Effect of an entry on other names.
     fn effect(&self, owner: &Name, entry: &Packed) -> Effect {
         Effect {
             delegates: owner != self.zone.origin() && entry.set(rtype::NS).is_some(),

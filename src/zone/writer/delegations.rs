@@ -1,4 +1,4 @@
-//! What a zone has of another zone of this server below it: the delegation, and the addresses of its name servers (glue).
+//! Delegations to other zones of this server: the delegation, and the addresses of its name servers (glue).
 
 use super::super::Zone;
 use super::super::build::{Offer, Rank};
@@ -25,7 +25,7 @@ pub struct Child {
 const CHILDREN: &str = "/children";
 
 impl Child {
-    /// What there is to be known of `zone` above it. `is_alike` says that a service has the same name in both.
+    /// Delegation of `zone`, for the zone above it. `is_alike` says that a service has the same name in both.
     pub fn of(zone: &Zone, is_alike: bool) -> Self {
         let (origin, table) = (zone.origin().clone(), zone.load());
         let mut offers = Vec::new();

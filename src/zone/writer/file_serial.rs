@@ -3,7 +3,7 @@
 use super::super::record::{Record, rtype};
 use super::super::serial;
 
-/// How a master file numbers its zone.
+/// Serial that a master file gives its zone.
 #[derive(Debug, Default)]
 pub(in crate::zone) struct FileSerial {
     /// The last serial that was given out under the file, by this process or one before; 0 for none.
@@ -14,9 +14,9 @@ pub(in crate::zone) struct FileSerial {
     is_committed: bool,
     /// The program.
     build: u64,
-    /// What `previous` stands for; 0 where that is not known.
+    /// Fingerprint of the content of `previous`; 0 where that is not known.
     content_before: u64,
-    /// What the file says.
+    /// Fingerprint of the file's content.
     content: u64,
 }
 

@@ -18,7 +18,7 @@ const MESSAGE: usize = 65_535;
 /// Header, type and class of a question, and OPT.
 const AROUND: usize = 12 + 4 + 11;
 
-/// How many RRsets are named.
+/// Number of RRsets that are named.
 const NAMED: usize = 3;
 
 /// Returns whether it may be one of those: some of the sets of an entry, by a look at its size and its rows.

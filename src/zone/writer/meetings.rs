@@ -16,7 +16,7 @@ pub struct Meeting {
     pub owner: Name,
     /// The paths of the services, the one that shows first.
     pub services: Vec<Arc<str>>,
-    /// How they meet; `None` when they do so no more.
+    /// Kind of the meeting; `None` when it is over.
     pub met: Option<Met>,
     /// The cut below which the name lies, where that is how they meet.
     pub cut: Option<Name>,

@@ -10,7 +10,7 @@ use super::{HashSet, StdMap, ZoneWriter};
 /// Names at or below which nothing is the registry's.
 type Cuts = StdMap<Name, Cut>;
 
-/// What a cut takes.
+/// Reach of a cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cut {
     /// The name and all below it: a delegation.
@@ -109,7 +109,7 @@ impl ZoneWriter {
         }
     }
 
-    /// Where a name lies.
+    /// Site of a name.
     pub(super) fn site(&self, owner: &Name) -> Site {
         if self.cut_above(owner).is_some() {
             Site::Cut
@@ -173,7 +173,7 @@ mod tests {
         writer
     }
 
-    /// What a transfer has at a name, by types and the last byte of each record's data.
+    /// Records of a transfer at a name, by types and the last byte of each record's data.
     fn shown(writer: &ZoneWriter, owner: &str) -> Vec<(u16, u8)> {
         let live = writer.live();
         let records = live.entries().into_iter().filter(|entry| entry.name() == name(owner).wire());

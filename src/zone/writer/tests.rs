@@ -1,4 +1,4 @@
-//! What a name shows, and what a commit changes.
+//! Tests of what names show and commits change.
 
 use super::*;
 use crate::zone::entry::RrSet;
@@ -176,7 +176,7 @@ fn all(writer: &ZoneWriter) -> (BTreeSet<Record>, usize) {
     (entries.iter().flat_map(Packed::records).filter(|record| record.rtype != rtype::SOA).collect(), live.len())
 }
 
-/// What secondaries get, without the SOA.
+/// Records that secondaries get, without the SOA.
 fn transferred(writer: &ZoneWriter) -> BTreeSet<Record> {
     let (live, zone) = (writer.live(), writer.zone());
     let transferred = zone.transferred();
