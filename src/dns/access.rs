@@ -1,4 +1,4 @@
-//! Who may: tables of networks in which the longest one that has an address decides, and with it every exception is
+//! Access: tables of networks in which the longest one that has an address decides, and with it every exception is
 //! written as what it is: `["10.0.0.0/8", "!10.1.0.0/16"]`.
 
 use std::net::IpAddr;
@@ -68,13 +68,13 @@ impl<T> Table<T> {
         Self(rows)
     }
 
-    /// What holds for all of a network but for the parts of it that have rows of their own.
+    /// Row that holds for all of a network but for the parts of it that have rows of their own.
     fn of(&self, Network { is_v6, bits, length }: Network) -> Option<&T> {
         let around = |other: &Network| other.length <= length && other.has(is_v6, bits);
         self.0.iter().find(|(network, _)| around(network)).map(|(_, held)| held)
     }
 
-    /// What holds for an address: the row of the longest network that has it.
+    /// Finds the row of the longest network that has an address.
     pub fn find(&self, address: IpAddr) -> Option<&T> {
         let (is_v6, bits) = bits(address);
         self.0.iter().find(|(network, _)| network.has(is_v6, bits)).map(|(_, held)| held)
@@ -145,7 +145,7 @@ impl Networks {
     }
 }
 
-/// What a source address has to bring along to be let in.
+/// Condition on which a source address is let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Demand {
     Nothing,
@@ -154,7 +154,7 @@ enum Demand {
     Impossible,
 }
 
-/// Who may transfer zones: by network, by key, or by both.
+/// Clients that may transfer zones: by network, by key, or by both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transfers(Table<Demand>);
 

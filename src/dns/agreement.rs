@@ -256,7 +256,7 @@ impl Server {
         Self { zones, front, service }
     }
 
-    /// What comes the long way.
+    /// Replies of the slow path.
     fn replies(&self, packet: &[u8], transport: Transport) -> Vec<Vec<u8>> {
         let reply = self.service.reply_at(packet.to_vec(), (PEER, 53).into(), transport, NOW);
         match reply.now_or_never().expect("nothing to wait for") {
@@ -272,7 +272,7 @@ impl Server {
     }
 }
 
-/// What the client has room for.
+/// Bytes that the client has room for.
 fn query_limit(packet: &[u8], transport: Transport) -> usize {
     let edns = Request::parse(packet).unwrap().edns;
     match edns {
@@ -282,7 +282,7 @@ fn query_limit(packet: &[u8], transport: Transport) -> usize {
     }
 }
 
-/// What the handler's encoder may need more: an owner, and what its pointers save elsewhere.
+/// Bytes that the handler's encoder may need more: an owner, and what its pointers save elsewhere.
 const OWNER_IN_FULL: usize = 64;
 
 fn compare(server: &Server, packet: &[u8], transport: Transport) -> Option<bool> {
@@ -356,7 +356,7 @@ fn both_ways_give_the_same_answers() {
     assert!(compared > 10_000 && positive > 3_000, "{compared} compared, {positive} of them positive");
 }
 
-/// What SRV records end with, and what the names before it are, is of all lengths; the addresses behind them are told by where
+/// Targets of SRV records, and the names before them, are of all lengths; the addresses behind them are told by where
 /// in the message the names are.
 #[test]
 fn each_host_has_its_address_whatever_the_lengths_of_names() {
@@ -478,7 +478,7 @@ fn mutated_packets_get_valid_answers_or_none() {
     }
 }
 
-/// What two answers to one question must have alike: the code, the flags, the sections without the order of their records, and
+/// Parts that two answers to one question must have alike: the code, the flags, the sections without the order of their records, and
 /// whether EDNS is spoken. What depends on room is left out where one of them had none.
 fn alike(message: &Message, has_room: bool) -> (ResponseCode, [bool; 4], [Vec<String>; 3], Option<bool>) {
     let flags = &message.metadata;

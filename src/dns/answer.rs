@@ -117,7 +117,7 @@ pub struct Question<'q> {
     pub rtype: u16,
 }
 
-/// Who owns a record of an answer.
+/// Owner of a record of an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Owner {
     /// The name asked for, as it was spelled.
@@ -158,7 +158,7 @@ pub struct Answer<'t> {
     pub glue: usize,
     /// An extended error, for clients that speak EDNS.
     pub extended: Option<Extended>,
-    /// What is said with it, for people; may be empty.
+    /// Text for people that goes with it; may be empty.
     pub explanation: Cow<'t, str>,
     /// The name outside the zones at which the aliases in the answer end; `None` where they end in a zone.
     pub leads: Option<Name>,
@@ -182,17 +182,17 @@ impl Answer<'_> {
     }
 }
 
-/// How many aliases are followed: more than BIND follows, and fewer than Knot.
+/// Limit of aliases that are followed: more than BIND follows, and fewer than Knot.
 const MAX_ALIASES: usize = 16;
 
-/// How many aliases a DNAME that leads below itself makes of a name: as many as Knot's.
+/// Limit of aliases that a DNAME which leads below itself makes of a name: as many as Knot's.
 const MAX_LOOP: usize = 5;
 
-/// What one answer draws the first record of each set by, and how many records of a type it has at most.
+/// Draws of one answer: the first record of each set, and the most records of a type.
 pub struct Draws<'a> {
     /// Chance.
     pub random: fastrand::Rng,
-    /// How many records of a type there are at most.
+    /// Limit of records of a type.
     pub most: &'a dyn Fn(u16) -> usize,
 }
 
@@ -299,7 +299,7 @@ fn redirect<'t>(answer: &mut Answer<'t>, owner: Owner, name: &[u8], entry: &'t P
     target
 }
 
-/// What is said of the last name, to which nothing leads on.
+/// Concludes with the last name, from which nothing leads on.
 fn conclude<'t>(
     answer: &mut Answer<'t>,
     found: Found<'t>,

@@ -26,7 +26,7 @@ const MAX_ALIASES: usize = 16;
 /// The client of a question, and what it may do.
 #[derive(Debug, Clone)]
 pub(super) struct Client {
-    /// What holds for it.
+    /// Policy that holds for it.
     pub(super) policy: Arc<Policy>,
     /// Its address.
     pub(super) peer: IpAddr,
@@ -35,7 +35,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Whether it may ask about names of the zone at `origin`: all may of whom queries are taken, and those who transfer it.
+    /// Returns whether it may ask about names of the zone at `origin`: all may of whom queries are taken, and those who transfer it.
     pub(super) fn may(&self, origin: &Name) -> bool {
         let Self { policy, peer, key } = self;
         policy.may_query(peer) || policy.allow_transfer.decide(origin, *peer, key.as_ref())
@@ -75,7 +75,7 @@ impl Told {
     }
 }
 
-/// What the zones say of a name.
+/// Answer of the zones to a name.
 struct Local {
     rcode: Rcode,
     sections: [Vec<ProtoRecord>; 3],
@@ -168,7 +168,7 @@ impl Chain {
         None
     }
 
-    /// What the zones say of a name in one of them.
+    /// Answer of the zones to a name in one of them.
     fn within(&self, zones: &Zones, client: &Client, name: &Name) -> Option<Local> {
         let folded = name.folded();
         let asked = proto_name(name)?;

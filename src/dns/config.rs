@@ -1,4 +1,4 @@
-//! What `[dns]` says.
+//! The `[dns]` table.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -23,17 +23,17 @@ pub struct Config {
     pub freebind: bool,
     /// UDP threads for each address; 0 for as many as there are cores.
     pub threads: usize,
-    /// Who may ask.
+    /// Clients that may ask.
     pub allow_query: Networks,
-    /// Who may transfer zones that say nothing else themselves.
+    /// Clients that may transfer zones which say nothing else themselves.
     pub allow_transfer: Transfers,
-    /// Where the serials of the zones are kept for the next start.
+    /// File in which the serials of the zones are kept for the next start.
     pub serial_file: Option<PathBuf>,
-    /// What cookies are for.
+    /// Use of cookies.
     pub cookies: Mode,
     /// The file with the secrets they are made with; none for a random one.
     pub cookie_secret_file: Option<PathBuf>,
-    /// What is in it.
+    /// Its secrets.
     pub cookie_secrets: Option<Secrets>,
     /// Addresses in an answer to a question for them; 0 for all.
     pub max_answers: usize,
@@ -41,19 +41,19 @@ pub struct Config {
     pub nsid: String,
     /// True if questions of class CH about this server are answered.
     pub identity: bool,
-    /// Who answers what is outside the zones; nobody where it is empty.
+    /// Name servers for names outside the zones; none where it is empty.
     pub forward: Vec<Source>,
     /// For whom questions are forwarded.
     pub allow_recursion: Networks,
-    /// What holds for questions that are forwarded.
+    /// Limits of questions that are forwarded.
     pub forward_limits: forward::Limits,
-    /// Who may vouch for upstreams that are asked over TLS.
+    /// File with the authorities that may vouch for upstreams over TLS.
     pub forward_ca: PathBuf,
-    /// What TCP connections may take.
+    /// Limits of TCP connections.
     pub tcp: Limits,
     /// DNS over TLS; none where it is not served.
     pub tls: Option<tls::Config>,
-    /// How many responses a network gets.
+    /// Limit of responses to a network.
     pub rate: rate::Config,
 }
 

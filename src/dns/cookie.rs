@@ -9,7 +9,7 @@ use siphasher::sip::SipHasher24;
 
 use super::options::Presented;
 
-/// What cookies are for.
+/// Use of cookies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Mode {
     /// Nothing: they are not looked at.
@@ -179,7 +179,7 @@ mod tests {
         }
     }
 
-    /// What comes back for a cookie, with the client's part.
+    /// Judges a cookie; returns what comes back, with the client's part.
     fn judge(secrets: &Secrets, hex: &str, address: &str, now: u64) -> (bool, String) {
         let presented = presented(hex);
         let (is_good, server) = secrets.judge(presented, address.parse().unwrap(), now);

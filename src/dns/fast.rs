@@ -37,7 +37,7 @@ use crate::zone::record::rtype;
 use crate::zone::view::View;
 use crate::zone::{Freshness, Zone, Zones};
 
-/// What is announced as, and kept to as, the largest UDP message (DNS flag day 2020: it never fragments).
+/// Largest UDP message, announced and kept to (DNS flag day 2020: it never fragments).
 pub const MAX_UDP: usize = 1232;
 /// RA, in the fourth byte of a message: recursion is to be had here.
 pub const RA: u8 = 0x80;
@@ -59,7 +59,7 @@ const OPT: usize = 11;
 pub struct Loaded<'z> {
     zones: &'z Zones,
     policy: &'z Policy,
-    /// What [`Policy::is_open`] says.
+    /// Value of [`Policy::is_open`].
     is_open: bool,
     states: Vec<State>,
 }
@@ -73,14 +73,14 @@ pub struct State {
     /// True if positive answers leave out the zone's NS records.
     is_minimal: bool,
     order: Order,
-    /// Whether what is held at a name is the answer, and nothing else is to be said: it is fresh. What lies at or below a cut
+    /// True if what is held at a name is the answer, and nothing else is to be said: it is fresh. What lies at or below a cut
     /// is not found here ([`View::get_hashed`]).
     is_plain: bool,
-    /// Whether, then, what is held at no name is nowhere: there are no cuts and no wildcards, and nothing is unknown.
+    /// True if, then, what is held at no name is nowhere: there are no cuts and no wildcards, and nothing is unknown.
     is_all: bool,
 }
 
-/// Where it will be looked for what a query is about: in which zone.
+/// Zone in which a query's subject will be looked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Aim(NonZeroU32);
 
@@ -96,7 +96,7 @@ impl Aim {
     }
 }
 
-/// What a query is about, most likely: [`respond`] makes sure.
+/// Likely subject of a query: [`respond`] makes sure.
 #[derive(Clone, Copy)]
 pub struct Subject<'t> {
     aim: Aim,
@@ -156,7 +156,7 @@ impl<'z> Loaded<'z> {
         self.aim(query).map(|aim| self.guess(aim, query))
     }
 
-    /// What `subject` was taken for: names of which all are different may have one hash.
+    /// Settles the subject that was taken for the query's: names of which all are different may have one hash.
     fn settle<'t>(&'t self, subject: Subject<'t>, query: &Query) -> Subject<'t> {
         match subject.entry {
             Some(entry) if !copy::is_same(entry.name(), query.name()) => {
@@ -167,7 +167,7 @@ impl<'z> Loaded<'z> {
     }
 }
 
-/// Where the memory that [`build`] will read of what was found begins, for the prefetch of a batch.
+/// Start of the memory that [`build`] will read of what was found, for the prefetch of a batch.
 pub fn first_line_of(subject: Option<Subject<'_>>) -> Option<*const u8> {
     Some(subject?.entry?.memory(1).start)
 }
@@ -181,7 +181,7 @@ pub fn other_lines_of(subject: Option<Subject<'_>>, query: &Query) -> Option<Ran
     Some(memory.start.wrapping_add(64)..memory.end)
 }
 
-/// What became of a query. Small enough for a register: through memory, it would be written in parts and read as a whole,
+/// Outcome of a query. Small enough for a register: through memory, it would be written in parts and read as a whole,
 /// for which a processor has to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Built {
@@ -212,15 +212,15 @@ pub enum Built {
 pub struct Asked<'a> {
     /// The message.
     pub packet: &'a [u8],
-    /// What was read from it.
+    /// Query that was read from it.
     pub query: &'a Query,
-    /// Who sent it: most answers do not depend on it.
+    /// Address of its sender: most answers do not depend on it.
     pub peer: &'a dyn Fn() -> IpAddr,
     /// The time since 1970, likewise.
     pub now: &'a dyn Fn() -> Duration,
-    /// How it came.
+    /// Transport by which it came.
     pub transport: Transport,
-    /// What the first record is drawn by: evenly distributed, another for each answer.
+    /// Random number that the first record is drawn by: evenly distributed, another for each answer.
     pub random: u32,
 }
 

@@ -1,4 +1,4 @@
-//! What stands before the ordinary answers, on bytes: who may ask at all, signatures, cookies, and zone transfers.
+//! The front before the ordinary answers, on bytes: access, signatures, cookies, and zone transfers.
 //!
 //! A transport gives every request to [`Front::admit`] first, but for those that [`fast::respond`] answers by the same
 //! [`Policy`]. Pure: addresses and the time are arguments.
@@ -33,7 +33,7 @@ pub struct Front {
     running: Arc<AtomicUsize>,
 }
 
-/// What becomes of a request.
+/// Outcome of a request in the front.
 #[derive(Debug)]
 pub enum Admitted<'m> {
     /// This is the answer.
@@ -57,7 +57,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// How it is answered.
+    /// Kind of the answer.
     pub fn kind(&self) -> Kind {
         self.transfer.kind()
     }
@@ -72,7 +72,7 @@ impl Front {
         Self { zones, policy: ArcSwap::from_pointee(policy), running: Arc::default() }
     }
 
-    /// What holds now. Load it once for a batch of requests.
+    /// Policy that holds now. Load it once for a batch of requests.
     pub fn policy(&self) -> Guard<Arc<Policy>> {
         self.policy.load()
     }
@@ -202,7 +202,7 @@ fn recursion_bit(policy: &Policy, peer: IpAddr) -> u8 {
     if policy.may_recurse(&peer) { fast::RA } else { 0 }
 }
 
-/// What they get who did not show that they are where they say they are.
+/// Response for clients that did not show that they are where they say they are.
 fn unproven(request: &Request<'_>, policy: &Policy, peer: IpAddr, (stance, tail): (Stance, &Tail)) -> Vec<u8> {
     let opt = Opt { options: tail.as_bytes(), ..Opt::default() };
     let mut response = if stance == Stance::BadCookie {

@@ -34,16 +34,16 @@ use crate::zone::record::rtype;
 /// The longest name, in bytes (RFC 1035 §2.3.4).
 const MAX_NAME: usize = 255;
 
-/// What holds for an answer besides the data.
+/// Terms of an answer besides the data.
 #[derive(Clone, Copy)]
 pub struct Terms<'a> {
     /// The options in its OPT.
     pub tail: &'a Tail,
     /// Why questions outside the zones are refused.
     pub outside: Extended,
-    /// Who may do what.
+    /// Rights of clients.
     pub policy: &'a Policy,
-    /// Whether the client may ask about names of the zone at an origin.
+    /// Returns whether the client may ask about names of the zone at an origin.
     pub may: &'a (dyn Fn(&Name) -> bool + Sync),
 }
 
@@ -60,7 +60,7 @@ impl Handler {
         Self { zones, counters }
     }
 
-    /// Where it counts.
+    /// Counters in which it counts.
     pub fn counters(&self) -> &Counters {
         &self.counters
     }

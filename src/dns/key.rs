@@ -56,7 +56,7 @@ impl Algorithm {
 pub struct Key {
     /// Its name, in lower case: both sides must call it the same.
     pub name: Name,
-    /// What it is used with.
+    /// Algorithm that it is used with.
     pub algorithm: Algorithm,
     secret: Vec<u8>,
 }

@@ -1,4 +1,4 @@
-//! What TCP connections may take (RFC 7766 §6.2, RFC 9210 §4): what `[dns.tcp]` says.
+//! Limits of TCP connections (RFC 7766 §6.2, RFC 9210 §4): the table `[dns.tcp]`.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ pub struct Limits {
     pub connections: usize,
     /// Connections of one address.
     pub per_client: usize,
-    /// How long a connection may go without a whole query (RFC 7766 §6.2.3).
+    /// Limit of the time that a connection goes without a whole query (RFC 7766 §6.2.3).
     pub idle: Duration,
-    /// How long a client may take to take its answers.
+    /// Limit of the time in which a client takes its answers.
     pub write: Duration,
-    /// How long a connection may be there, whatever it does.
+    /// Limit of a connection's age, whatever it does.
     pub total: Duration,
 }
 
@@ -33,7 +33,7 @@ impl Default for Limits {
 
 /// More have no file descriptors anywhere.
 const MAX_CONNECTIONS: usize = 1 << 20;
-/// What edns-tcp-keepalive can tell: 65535 tenths of a second (RFC 7828 §3.1).
+/// Limit of edns-tcp-keepalive: 65535 tenths of a second (RFC 7828 §3.1).
 const MAX_IDLE: Duration = Duration::from_millis(6_553_500);
 /// A year is for ever.
 const MAX_TIME: Duration = Duration::from_secs(365 * 86_400);

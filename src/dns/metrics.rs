@@ -1,4 +1,4 @@
-//! What the DNS server counts. Each thread counts for itself, so that counting costs it nothing but memory of its own;
+//! Counters of the DNS server. Each thread counts for itself, so that counting costs it nothing but memory of its own;
 //! the sums are made when somebody looks.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +21,7 @@ pub struct Metrics {
     forwarded: [AtomicU64; FORWARDED.len()],
 }
 
-/// What became of a question that was to be forwarded.
+/// Outcome of a question that was to be forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Forwarded {
     /// The answer was known.

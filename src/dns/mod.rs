@@ -61,7 +61,7 @@ pub enum Error {
     Authorities {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
     /// A listening socket failed.

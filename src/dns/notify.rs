@@ -22,14 +22,14 @@ use crate::zone::Zone;
 use crate::zone::journal;
 use crate::zone::record::rtype;
 
-/// How often the serials are looked at.
+/// Time between two looks at the serials.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// A secondary is told of new changes at most this often: a storm of them is a few transfers. NSD takes no more than one
 /// transfer a second, and begins again when it gets two.
 const SPACING: Duration = Duration::from_secs(1);
 
-/// How long the first attempt is waited for; each one after it twice as long (RFC 1996 §3.6).
+/// Patience with the first attempt; each one after it twice as long (RFC 1996 §3.6).
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Attempts for one serial: a minute's worth.
@@ -38,7 +38,7 @@ const ATTEMPTS: u32 = 6;
 /// A zone, and who is told of its changes.
 pub type Told = (Arc<Zone>, Vec<Secondary>);
 
-/// Who is told what, and when.
+/// Plan of who is told what, and when.
 #[derive(Debug, Default)]
 pub struct Plan {
     tellings: Vec<Telling>,
@@ -49,11 +49,11 @@ pub struct Plan {
 struct Telling {
     zone: Arc<Zone>,
     secondary: Secondary,
-    /// What the last message was signed with, if it was.
+    /// Key that the last message was signed with, if it was.
     asker: Option<Asker>,
     /// The last serial told.
     told: Option<u32>,
-    /// When it was told first.
+    /// Time at which it was told first.
     began: Option<Instant>,
     state: State,
 }
@@ -100,7 +100,7 @@ impl Plan {
         self.tellings.iter().map(|telling| telling.secondary.address)
     }
 
-    /// What is to be sent at `now`, which is `unix` in seconds since 1970. `id` gives the ID of each message.
+    /// Returns the messages to be sent at `now`, which is `unix` in seconds since 1970. `id` gives the ID of each message.
     pub fn due(&mut self, now: Instant, unix: u64, mut id: impl FnMut() -> u16) -> Vec<Outgoing> {
         self.tellings.iter_mut().filter_map(|telling| telling.due(now, unix, &mut id)).collect()
     }

@@ -16,7 +16,7 @@ pub const OPTION_HEAD: usize = 4;
 /// The longest name that a server may give itself.
 pub const MAX_NSID: usize = 128;
 
-/// What the options of a query say.
+/// Options of a query.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Options {
     /// The cookie.

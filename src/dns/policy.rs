@@ -1,4 +1,4 @@
-//! What holds for requests: who may do what, and what the server says of itself. One value, replaced whole when the
+//! Policy for requests: rights of clients, and what the server says of itself. One value, replaced whole when the
 //! configuration is read again or a secret is changed. Pure.
 
 use std::net::IpAddr;
@@ -24,15 +24,15 @@ use crate::zone::record::rtype;
 pub struct Policy {
     /// The keys that requests may be signed with.
     pub keys: Vec<Arc<Key>>,
-    /// Who may ask.
+    /// Clients that may ask.
     pub allow_query: Networks,
-    /// Who may transfer which zone.
+    /// Clients that may transfer each zone.
     pub allow_transfer: Allowed,
     /// For whom questions outside the zones are forwarded; none where nothing is.
     pub allow_recursion: Option<Networks>,
-    /// What cookies are for.
+    /// Use of cookies.
     pub cookies: Mode,
-    /// What they are made with.
+    /// Secrets that they are made with.
     pub secrets: Arc<Secrets>,
     /// True if they are random, and changed from time to time.
     pub is_random: bool,
@@ -42,22 +42,22 @@ pub struct Policy {
     pub nsid: Arc<[u8]>,
     /// The answers of class CH about the server; none where such questions are refused.
     pub identity: Option<Arc<Identity>>,
-    /// What TCP connections may take.
+    /// Limits of TCP connections.
     pub tcp: Limits,
-    /// What bounds the responses to each network; none for nothing.
+    /// Limiter of the responses to each network; none for no limit.
     pub rate: Option<Arc<Limiter>>,
 }
 
-/// What is known of a request after its options were looked at.
+/// Judgement of a request by its options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Judgement {
-    /// What becomes of it.
+    /// Outcome.
     pub stance: Stance,
     /// True if the client is where it says it is: it has a good cookie, or came over TCP.
     pub is_proven: bool,
 }
 
-/// What becomes of a request after its options were looked at.
+/// Outcome of a request by its options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stance {
     /// It is answered.
@@ -111,7 +111,7 @@ impl Policy {
         }
     }
 
-    /// Whether it does not matter who asks: everybody may, nothing is forwarded, no cookies are demanded, and responses are
+    /// Returns whether it does not matter who asks: everybody may, nothing is forwarded, no cookies are demanded, and responses are
     /// not bounded.
     pub fn is_open(&self) -> bool {
         self.allow_query.is_everybody()
@@ -125,7 +125,7 @@ impl Policy {
         self.allow_query.decide(peer)
     }
 
-    /// Whether questions outside the zones are forwarded for `peer`. Answers to it have RA set then, all of them
+    /// Returns whether questions outside the zones are forwarded for `peer`. Answers to it have RA set then, all of them
     /// (RFC 1035 §4.1.1).
     pub fn may_recurse(&self, peer: &IpAddr) -> bool {
         self.allow_recursion.as_ref().is_some_and(|clients| clients.decide(peer))
@@ -140,7 +140,7 @@ impl Policy {
         }
     }
 
-    /// How many records of this type an answer has at most. Only addresses are bounded: who asks for SRV wants to know of all,
+    /// Limit of records of this type in an answer. Only addresses are bounded: who asks for SRV wants to know of all,
     /// and takes an instance that is missing for one that is gone.
     pub fn most(&self, rtype: u16) -> usize {
         match self.max_answers {

@@ -14,7 +14,7 @@ use siphasher::sip::SipHasher13;
 use super::access::Networks;
 use crate::settings::{Located, Section};
 
-/// What `[dns.rate]` says.
+/// The table `[dns.rate]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Responses a second for each network; 0 for as many as are asked for.
@@ -63,7 +63,7 @@ impl Config {
     }
 }
 
-/// What becomes of a response.
+/// Outcome of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     /// It is sent.
@@ -99,7 +99,7 @@ pub struct Limiter {
     limited: AtomicU64,
 }
 
-/// How far a network may be ahead of its rate, in microseconds: as many responses at once as in a second.
+/// Limit of how far a network is ahead of its rate, in microseconds: as many responses at once as in a second.
 const BURST: u64 = 1_000_000;
 
 /// The lower bits of a slot are a time in microseconds, the upper ones tell networks apart.
@@ -114,7 +114,7 @@ impl Limiter {
         Some(Self { config: config.clone(), interval, sets, key, limited: AtomicU64::new(0) })
     }
 
-    /// What it was made from.
+    /// Configuration that it was made from.
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -185,7 +185,7 @@ impl Set {
     }
 }
 
-/// How far ahead of its rate the network of a slot is. Times go round, and clocks are set back: what is further ahead than
+/// Microseconds that the network of a slot is ahead of its rate. Times go round, and clocks are set back: what is further ahead than
 /// anybody can be is nothing.
 fn debt(held: u64, now: u64) -> u64 {
     let ahead = (held & TIME).wrapping_sub(now) & TIME;
@@ -208,7 +208,7 @@ mod tests {
         Duration::from_secs(1_700_000_000) + Duration::from_millis(milliseconds)
     }
 
-    /// How many of so many responses at one time are sent as they are.
+    /// Number of so many responses at one time that are sent as they are.
     fn sent(limiter: &Limiter, peer: &str, count: u32, now: Duration) -> u32 {
         (0..count).map(|_| u32::from(limiter.judge(ip(peer), now) == Fate::Send)).sum()
     }

@@ -1,4 +1,4 @@
-//! What a request says, read from its bytes as far as access, TSIG and transfers need it. What cannot be read here is no
+//! Requests, read from their bytes as far as access, TSIG and transfers need it. What cannot be read here is no
 //! transfer and carries no signature: it is the ordinary path's to refuse.
 
 use std::borrow::Cow;
@@ -14,13 +14,13 @@ use crate::zone::record::rtype;
 pub struct Request<'m> {
     /// The whole message.
     pub message: &'m [u8],
-    /// Where the question section ends.
+    /// End of the question section.
     pub question_end: usize,
     /// The question.
     pub question: Question,
     /// The serial of the first SOA in the authority section: what an IXFR starts from (RFC 1995 §3).
     pub serial: Option<u32>,
-    /// What its OPT record says, if it speaks EDNS.
+    /// Its OPT record, if it speaks EDNS.
     pub edns: Option<Edns>,
     /// The signature, where there is one at the end (RFC 8945 §5.1).
     pub signature: Option<Signature<'m>>,
@@ -35,13 +35,13 @@ pub struct Edns {
     pub version: u8,
     /// DO, which comes back as it was (RFC 3225 §3).
     pub dnssec_ok: bool,
-    /// What its options say; none where they are malformed.
+    /// Its options; none where they are malformed.
     pub options: Option<Options>,
-    /// Where in the message the options begin, and how many bytes they are.
+    /// Offset of the options in the message, and their length in bytes.
     place: (usize, usize),
 }
 
-/// What a response says in its OPT record.
+/// OPT record of a response.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Opt<'o> {
     /// The upper bits of the response code.
@@ -66,14 +66,14 @@ pub struct Question {
 /// A resource record within a message.
 #[derive(Debug, Clone)]
 pub(super) struct RawRecord<'m> {
-    /// Where it begins in the message.
+    /// Offset in the message.
     pub(super) start: usize,
     pub(super) owner: Name,
     pub(super) rtype: u16,
     pub(super) class: u16,
     pub(super) ttl: u32,
     pub(super) rdata: &'m [u8],
-    /// Where the data begins in the message.
+    /// Offset of the data in the message.
     rdata_start: usize,
 }
 
@@ -202,7 +202,7 @@ impl Opt<'_> {
 /// Bytes of an OPT record without options.
 pub const OPT: usize = 11;
 
-/// Whether the name of the first question, if there is one, stands there without pointers, so that it can be sent back.
+/// Returns whether the name of the first question, if there is one, stands there without pointers, so that it can be sent back.
 pub(super) fn has_plain_question(message: &[u8]) -> bool {
     let is_there = message.get(4..6).is_some_and(|count| count != [0, 0]);
     let mut at = HEADER;

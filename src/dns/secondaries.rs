@@ -10,21 +10,21 @@ use super::key::Key;
 use crate::settings::Section;
 use crate::zone::name::Name;
 
-/// What a zone's table says of its secondaries.
+/// Keys of a zone's table about its secondaries.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Secondaries {
-    /// Who may transfer it; none where that is said for all zones.
+    /// Clients that may transfer it; none where that is said for all zones.
     pub allow_transfer: Option<Transfers>,
-    /// Who is told of changes.
+    /// Secondaries that are told of changes.
     pub notify: Vec<Secondary>,
 }
 
 /// A server that is told of changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Secondary {
-    /// Where it listens.
+    /// Address on which it listens.
     pub address: SocketAddr,
-    /// What it is told with; none for unsigned.
+    /// Key of messages to it; none for unsigned ones.
     pub key: Option<Arc<Key>>,
 }
 
@@ -60,12 +60,12 @@ impl Secondary {
     }
 }
 
-/// Who may transfer which zone.
+/// Clients that may transfer each zone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Allowed {
-    /// Where a zone says nothing else.
+    /// Those of zones that say nothing else.
     pub by_default: Transfers,
-    /// What zones say, by origin.
+    /// Those of zones that say so themselves, by origin.
     pub of_zones: HashMap<Name, Transfers>,
 }
 
@@ -76,7 +76,7 @@ impl Allowed {
         Self { by_default, of_zones: zones.iter().filter_map(says).collect() }
     }
 
-    /// What holds for the zone at `origin`.
+    /// Those of the zone at `origin`.
     fn of(&self, origin: &Name) -> &Transfers {
         self.of_zones.get(origin).unwrap_or(&self.by_default)
     }

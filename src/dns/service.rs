@@ -1,4 +1,4 @@
-//! What a transport asks: the front and, for what it passes on, the handler.
+//! Service for all transports: the front and, for what it passes on, the handler.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -31,7 +31,7 @@ pub struct Service {
     forwarder: Option<Arc<Forwarder>>,
 }
 
-/// What is sent back.
+/// Reply to a packet.
 pub enum Reply {
     /// Each of these messages; none for a packet that nobody is to be answered for.
     Messages(Vec<Vec<u8>>),
@@ -53,12 +53,12 @@ impl Service {
         Self { zones, front, handler, forwarder }
     }
 
-    /// Where it counts.
+    /// Counters in which it counts.
     pub fn counters(&self) -> &Counters {
         self.handler.counters()
     }
 
-    /// What is to be sent back to `peer`.
+    /// Replies to a packet of `peer`.
     pub async fn reply_to(&self, packet: Vec<u8>, peer: SocketAddr, transport: Transport) -> Reply {
         self.reply_at(packet, peer, transport, since_1970()).await
     }
@@ -166,13 +166,13 @@ struct Asked {
 }
 
 impl Asked {
-    /// What others are to be asked now.
+    /// Question that others are to be asked now.
     fn question(&self) -> Result<Question, Failure> {
         let request = Request::parse(&self.message);
         request.and_then(|request| Question::about(self.chain.next(), &request)).ok_or(Failure::Unwilling)
     }
 
-    /// What is known of that without asking.
+    /// Answer that is known without asking.
     fn known(&self, forwarder: &Forwarder) -> Result<Option<Found>, Failure> {
         let question = self.question()?;
         Ok(forwarder.local(&question).or_else(|| forwarder.known(&question, Instant::now())))
@@ -221,7 +221,7 @@ impl Asked {
     }
 }
 
-/// What the whole answer may take.
+/// Limit of the whole answer, in bytes.
 fn limit(request: &Request<'_>, transport: Transport) -> usize {
     match (transport.is_datagram(), request.edns) {
         (false, _) => MAX_TCP,

@@ -25,12 +25,12 @@ pub enum Refusal {
     NotAuth = 9,
 }
 
-/// How a transfer is answered.
+/// Kind of a transfer's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// The whole zone.
     Full,
-    /// What has changed.
+    /// The changes.
     Incremental,
     /// The SOA alone: nothing has changed, or UDP has no room for what has (RFC 1995 §4).
     Soa,
@@ -100,7 +100,7 @@ impl Transfer {
         self
     }
 
-    /// How it is answered.
+    /// Kind of the answer.
     pub fn kind(&self) -> Kind {
         self.kind
     }

@@ -17,7 +17,7 @@ use crate::zone::record::rtype;
 /// The TSIG record of a message.
 #[derive(Debug, Clone)]
 pub struct Signature<'m> {
-    /// Where the record begins: the signed message ends there.
+    /// Offset of the record: the signed message ends there.
     start: usize,
     key: Name,
     /// In lower case.
@@ -30,7 +30,7 @@ pub struct Signature<'m> {
     other: &'m [u8],
 }
 
-/// What the signature of a request is worth.
+/// Verdict on the signature of a request.
 #[derive(Debug)]
 pub enum Verdict {
     /// There is none.
@@ -41,7 +41,7 @@ pub enum Verdict {
     Bad(Vec<u8>),
 }
 
-/// How far clocks may be apart, in seconds (RFC 8945 §10 recommends 300).
+/// Limit of the difference of clocks, in seconds (RFC 8945 §10 recommends 300).
 const FUDGE: u16 = 300;
 
 const CLASS_ANY: u16 = 255;
@@ -175,7 +175,7 @@ impl Signer {
     }
 }
 
-/// What is signed beside the message (RFC 8945 §4.3.3).
+/// Data that are signed beside the message (RFC 8945 §4.3.3).
 fn variables(key: &Key, time: u64, fudge: u16, error: u16, other: &[u8]) -> Vec<u8> {
     let length = u16::try_from(other.len()).unwrap_or_default();
     [

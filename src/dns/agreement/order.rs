@@ -85,7 +85,7 @@ fn is_drawn(counts: &std::collections::BTreeMap<String, u32>, weights: &[(&str, 
     }
 }
 
-/// What comes first in `rounds` answers to each question of a pattern that is asked over and over.
+/// Counts what comes first in `rounds` answers to each question of a pattern that is asked over and over.
 fn firsts(
     server: &Server,
     pattern: &[(&str, u16)],

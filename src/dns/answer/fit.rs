@@ -1,4 +1,4 @@
-//! What of an answer there is room for: additionals go first, answers only with TC, or, over TCP, as a subset.
+//! Fits answers into their room: additionals go first, answers only with TC, or, over TCP, as a subset.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use super::{Answer, Owner, Rr};
 use crate::zone::name;
 use crate::zone::record::rtype;
 
-/// How much room an answer has.
+/// Room of an answer.
 #[derive(Debug, Clone, Copy)]
 pub struct Room {
     /// Bytes of the whole message.
@@ -15,7 +15,7 @@ pub struct Room {
     pub taken: usize,
     /// True if the client can ask again over TCP: then answers that do not fit are told by TC, else cut to a subset.
     pub can_retry: bool,
-    /// Whether answers that do not fit are left out where it is told by TC: all of them, as a client that knows EDNS asks
+    /// True if answers that do not fit are left out where it is told by TC: all of them, as a client that knows EDNS asks
     /// again. Of others some never do (musl's), and get what fits.
     pub cuts: bool,
 }

@@ -1,4 +1,4 @@
-//! What one answer reads: one state of each zone that its aliases lead to.
+//! Tables that one answer reads: one state of each zone that its aliases lead to.
 
 use std::cell::OnceCell;
 

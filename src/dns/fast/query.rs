@@ -5,7 +5,7 @@ use crate::dns::options::Options;
 use crate::zone::index;
 use crate::zone::record::rtype;
 
-/// What a packet asks for. What is always read comes first: names are short, and most of their room is never touched.
+/// Question of a packet. Fields that are always read come first: names are short, and most of their room is never touched.
 #[derive(Debug, Clone)]
 #[repr(C)]
 pub struct Query {
@@ -21,7 +21,7 @@ pub struct Query {
     name: [u8; 255],
 }
 
-/// What the OPT record of a query says.
+/// OPT record of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::dns) struct Edns {
     pub(super) payload: u16,
@@ -42,7 +42,7 @@ impl Default for Query {
     }
 }
 
-/// What is to be done with a packet.
+/// Kind of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parsed {
     /// It is in the [`Query`].

@@ -15,7 +15,7 @@ pub(super) const V4_RECORD: usize = RR_HEAD + 4;
 pub(super) const V6_RECORD: usize = RR_HEAD + 16;
 /// A record of a host is no longer, nor is what is written behind it and then over.
 const HOST_RECORD: usize = RR_HEAD + SRV_HEAD + 1 + 2 * SHORT;
-/// Where records of hosts may begin: in any message over UDP, and in most over TCP.
+/// Offsets at which records of hosts may begin: in any message over UDP, and in most over TCP.
 const PLACES: usize = 2048;
 /// So much room for a message makes that none of them needs to be looked for.
 pub const ROOM: usize = PLACES + HOST_RECORD;
@@ -279,7 +279,7 @@ fn after(place: usize, count: usize) -> usize {
     std::hint::select_unpredictable(place + 1 < count, place + 1, 0)
 }
 
-/// What is before the data of a record: owner, type, class IN, TTL, length. In two numbers, so that what differs from
+/// Head before the data of a record: owner, type, class IN, TTL, length. In two numbers, so that what differs from
 /// record to record is put in where it is computed, and not in memory that is read again at once.
 #[derive(Clone, Copy)]
 pub(super) struct Head {
@@ -321,7 +321,7 @@ impl Head {
     }
 }
 
-/// What is before the address in an A record whose owner is a pointer, in two numbers as they are in memory, so that what
+/// Head before the address in an A record whose owner is a pointer, in two numbers as they are in memory, so that what
 /// differs is put in where they are.
 #[derive(Clone, Copy)]
 struct AddressHead {
@@ -357,7 +357,7 @@ pub(super) fn pointer(at: usize) -> Option<[u8; 2]> {
     Some((0xc000 | at).to_be_bytes())
 }
 
-/// Which targets had their addresses written. Only kept where records share targets, and then for the first thousands
+/// Targets that had their addresses written. Only kept where records share targets, and then for the first thousands
 /// of them; beyond, an address may be there twice, which harms nobody.
 struct Seen {
     groups: Option<[u64; 64]>,

@@ -24,7 +24,7 @@ pub(super) struct Writer<'a> {
     /// More than may be filled, so that short pieces can be written with what is behind them.
     out: &'a mut [u8],
     at: usize,
-    /// Where the message must end.
+    /// End of the room for the message.
     limit: usize,
     packet: &'a [u8],
     query: &'a Query,
@@ -54,7 +54,7 @@ impl<'a> Writer<'a> {
         Some(Self { out, at: end, limit, packet, query, options, answers: 0, authority: 0, additionals: 0 })
     }
 
-    /// Where records must end, so that there is room for OPT.
+    /// End of the room for records, with OPT to come.
     #[inline(always)]
     fn end(&self, extended: Option<Extended>) -> usize {
         self.limit
@@ -185,7 +185,7 @@ impl<'a> Writer<'a> {
         true
     }
 
-    /// What there is room for, with TC: something for clients that know no EDNS, of which some never ask again over TCP
+    /// Writes what there is room for, with TC: something for clients that know no EDNS, of which some never ask again over TCP
     /// (musl's); nothing for others, which do.
     #[cold]
     fn cut(&mut self, set: &PackedSet<'_>, turn: Turn, extended: Option<Extended>) -> Built {

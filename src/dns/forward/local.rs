@@ -9,7 +9,7 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use super::reply::Found;
 
-/// Where reverse names of private networks go.
+/// Destination of reverse names of private networks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PrivateReverse {
     /// To the upstreams, which may know the network's names.

@@ -43,7 +43,7 @@ use peer::{Peer, Tls};
 use reply::Found;
 use upstream::{Source, Upstream, is_ours, read_resolv_conf};
 
-/// Who answers what is outside the zones.
+/// Forwarder of questions outside the zones.
 pub struct Forwarder {
     ours: Ours,
     said: ArcSwap<Said>,
@@ -53,14 +53,14 @@ pub struct Forwarder {
     cache: ArcSwap<ResponseCache>,
     /// Questions that are with other name servers.
     outstanding: Arc<AtomicUsize>,
-    /// Whether there were too many of them when that was looked at last.
+    /// True if there were too many of them at the last look.
     is_busy: AtomicBool,
-    /// What resolv.conf files call a name server and is none, as it was logged last.
+    /// Words that resolv.conf files have for name servers and that are none, as they were logged last.
     unknown: std::sync::Mutex<Vec<String>>,
     metrics: Arc<Metrics>,
 }
 
-/// What the configuration says of it; checked, and not yet in force.
+/// Settings of the configuration; checked, and not yet in force.
 #[derive(Debug)]
 pub struct Said {
     sources: Vec<Source>,
@@ -68,12 +68,12 @@ pub struct Said {
     limits: Limits,
 }
 
-/// What holds for questions that are forwarded, whoever is asked.
+/// Limits of questions that are forwarded, to whomever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Questions that may be with other name servers at the same time. More are answered with SERVFAIL at once.
     pub outstanding: usize,
-    /// Where reverse names of private networks go.
+    /// Destination of reverse names of private networks.
     pub private_reverse: PrivateReverse,
 }
 
@@ -92,17 +92,17 @@ pub struct Ours {
     pub host: Vec<IpAddr>,
 }
 
-/// How long one name server is waited for while there is another.
+/// Patience with one name server while there is another.
 const PATIENCE: Duration = Duration::from_millis(1500);
-/// How long a client is let wait: less than the five seconds after which the C library asks somebody else.
+/// Limit of a client's wait: less than the five seconds after which the C library asks somebody else.
 pub const DEADLINE: Duration = Duration::from_millis(4500);
 /// Answers kept.
 const CACHED: u64 = 20_000;
-/// How long an answer is kept at most, whatever its time to live.
+/// Limit of the time for which an answer is kept, whatever its time to live.
 const MAX_TTL: Duration = Duration::from_secs(86_400);
-/// How long it is known that there is nothing (RFC 2308 §5 has one to three hours for a sensible bound).
+/// Limit of the time for which it is known that there is nothing (RFC 2308 §5 has one to three hours for a sensible bound).
 const MAX_NEGATIVE_TTL: Duration = Duration::from_secs(3 * 3600);
-/// How often files are looked at.
+/// Time between two looks at files.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// A question on its way.
@@ -196,7 +196,7 @@ impl Forwarder {
         }
     }
 
-    /// Whether the request is a question that can be handed on: one for recursion (RD), of class IN, of an ordinary type.
+    /// Returns whether the request is a question that can be handed on: one for recursion (RD), of class IN, of an ordinary type.
     pub fn can_take(request: &Request<'_>) -> bool {
         let is_meta = request.question.rtype == rtype::OPT || (249..=254).contains(&request.question.rtype);
         request.opcode() == 0
@@ -232,7 +232,7 @@ impl Forwarder {
         local::answer(&question.query.name, question.query.query_type, self.said.load().limits.private_reverse)
     }
 
-    /// How the name servers have done, in the order of the configuration.
+    /// Reports about the name servers, in the order of the configuration.
     pub fn reports(&self) -> Vec<Report> {
         let now = Instant::now();
         self.peers.load().iter().map(|peer| peer.report(now)).collect()
@@ -399,7 +399,7 @@ impl Forwarder {
         is_ours
     }
 
-    /// What is done with a name outside the zones, in a few lines for whoever asks why.
+    /// Describes in a few lines what is done with a name outside the zones.
     pub fn describe(&self) -> String {
         let now = Instant::now();
         let peers = self.peers.load();
@@ -466,7 +466,7 @@ impl Question {
     }
 }
 
-/// What an upstream's outcome means.
+/// Judgement of an upstream's outcome.
 enum Judged {
     /// An answer, positive or negative.
     Answer(Result<Message, NetError>),

@@ -34,28 +34,28 @@ pub(super) struct Peer {
     is_loop: AtomicBool,
 }
 
-/// How long one that did not answer stays behind the others.
+/// Time for which one that did not answer stays behind the others.
 const AVOID: Duration = Duration::from_secs(10);
-/// How long a packet to it may take in all; whoever asks waits no longer than that, and mostly less.
+/// Limit of the time that a packet to it may take in all; whoever asks waits no longer than that, and mostly less.
 const TIMEOUT: Duration = Duration::from_secs(4);
 /// Questions that may be on one connection.
 const ON_A_CONNECTION: usize = 1024;
 
-/// How long it is remembered that a server does not know EDNS.
+/// Time for which it is remembered that a server does not know EDNS.
 const REMEMBER: Duration = Duration::from_secs(900);
-/// How often in a row a server must be silent before that is worth a line: one silence may be the name's.
+/// Number of silences in a row before that is worth a line: one silence may be the name's.
 const SILENCES: u32 = 3;
 
-/// How a name server has done lately.
+/// State of a name server.
 #[derive(Debug, Default)]
 struct State {
-    /// When it did not answer last, unless it has since.
+    /// Time at which it did not answer last, unless it has since.
     failed: Option<Instant>,
     /// Since when it does not answer, and how often in a row.
     down: Option<(Instant, u32)>,
     /// True if that was logged.
     is_logged: bool,
-    /// When it answered last as a server does that does not know EDNS.
+    /// Time at which it last answered like a server that does not know EDNS.
     no_edns: Option<Instant>,
     answers: u64,
     failures: u64,
@@ -68,7 +68,7 @@ pub struct Report {
     pub upstream: String,
     /// True if it answered when it was asked last.
     pub is_up: bool,
-    /// How it does, for people; empty where it does well.
+    /// State for people; empty where it does well.
     pub state: &'static str,
     /// Questions it answered.
     pub answers: u64,
@@ -76,11 +76,11 @@ pub struct Report {
     pub failures: u64,
 }
 
-/// How certificates are judged.
+/// Judge of certificates.
 #[derive(Debug, Clone)]
 pub(super) struct Tls {
     config: Arc<ClientConfig>,
-    /// Whom it trusts.
+    /// Authorities that it trusts.
     roots: Vec<TrustAnchor<'static>>,
 }
 
@@ -207,7 +207,7 @@ impl Peer {
         }
     }
 
-    /// How it has done.
+    /// Reports how it has done.
     pub(super) fn report(&self, now: Instant) -> Report {
         let (is_up, answers, failures) = {
             let state = self.lock();

@@ -1,4 +1,4 @@
-//! What was found elsewhere, as an answer to the client who asked: its own ID, question and spelling, its own limits. Pure.
+//! Answers that were found elsewhere, made over for the client that asked: its own ID, question and spelling, its own limits. Pure.
 
 use hickory_proto::op::{Message, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, Record, RecordType};
@@ -6,7 +6,7 @@ use hickory_proto::rr::{Name, Record, RecordType};
 use crate::dns::fast::RA;
 use crate::dns::request::{HEADER, Request};
 
-/// What is known of a question.
+/// Known answer to a question.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
     /// The response code.
@@ -19,7 +19,7 @@ pub struct Found {
     pub additionals: Vec<Record>,
 }
 
-/// What one answer may take.
+/// Room of one answer.
 #[derive(Debug, Clone, Copy)]
 pub struct Room {
     /// Bytes that are left when the OPT record has its own.

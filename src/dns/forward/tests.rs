@@ -18,7 +18,7 @@ struct Fake {
     _task: Aborted,
 }
 
-/// What it answers.
+/// Manner in which it answers.
 #[derive(Clone, Copy)]
 enum Manner {
     Address(u8),

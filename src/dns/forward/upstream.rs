@@ -1,4 +1,4 @@
-//! Where questions outside the zones go: what an element of `forward` may be, what a resolv.conf says, and which of that is
+//! Upstreams for questions outside the zones: what an element of `forward` may be, what a resolv.conf says, and which of that is
 //! this server itself. Pure.
 
 use std::fmt;
@@ -17,7 +17,7 @@ pub enum Source {
 /// A name server that resolves for others.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Upstream {
-    /// Where it is.
+    /// Its address.
     pub address: SocketAddr,
     /// The interface behind a link-local address: `eth0` of `fe80::1%eth0` (RFC 4007 §11).
     pub scope: Option<String>,
@@ -115,12 +115,12 @@ impl fmt::Display for Upstream {
     }
 }
 
-/// What a resolv.conf says.
+/// Content of a resolv.conf.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ResolvConf {
     /// Its name servers, in its order, each once.
     pub servers: Vec<Upstream>,
-    /// What it calls a name server that is not an address.
+    /// Words that it has for a name server and that are not an address.
     pub unknown: Vec<String>,
 }
 
@@ -144,7 +144,7 @@ pub fn read_resolv_conf(text: &str) -> ResolvConf {
     found
 }
 
-/// Whether whoever sends to `address` sends to us: we listen there, or on all addresses of this host, which has `host`.
+/// Returns whether what is sent to `address` comes to us: we listen there, or on all addresses of this host, which has `host`.
 pub fn is_ours(address: SocketAddr, listening: &[SocketAddr], host: &[IpAddr]) -> bool {
     let ip = address.ip().to_canonical();
     let is_here = |listen: &SocketAddr| {

@@ -22,7 +22,7 @@ use super::datagrams::{self, BATCH, Datagrams, LINE, Origin, QUERY, RESPONSE};
 /// Room for one control message with an address of either family, with its alignment.
 const CONTROL: usize = 64;
 
-/// Who sent a datagram: an address of either family.
+/// Sender of a datagram: an address of either family.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 pub(super) struct Peer(sockaddr_in6);
@@ -32,7 +32,7 @@ pub(super) struct Peer(sockaddr_in6);
 #[repr(C, align(8))]
 struct Control([u8; CONTROL]);
 
-/// Where a datagram came from and was sent to: what its reply needs.
+/// Addresses that a datagram came from and was sent to: its reply needs both.
 #[derive(Clone, Copy)]
 pub(super) struct Route {
     peer: Peer,
@@ -47,7 +47,7 @@ pub(super) struct Batch {
     queries: Vec<[u8; QUERY]>,
     /// One response after the other, in whole pieces: as many as the longest that may be sent take, and room behind the last.
     responses: Vec<[u8; LINE]>,
-    /// How many pieces are written.
+    /// Number of pieces that are written.
     written: usize,
     peers: Vec<Peer>,
     controls: Vec<Control>,
@@ -55,7 +55,7 @@ pub(super) struct Batch {
     headers: Vec<mmsghdr>,
     /// Each points at a query, and when that was received at the response; of no length where there is none.
     vectors: Vec<iovec>,
-    /// How many the last call gave.
+    /// Number that the last call gave.
     received: usize,
 }
 
@@ -87,7 +87,7 @@ impl Peer {
 }
 
 impl Route {
-    /// Who sent it.
+    /// Address of its sender.
     pub(super) fn peer(&self) -> Option<SocketAddr> {
         self.peer.get()
     }

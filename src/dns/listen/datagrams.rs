@@ -1,4 +1,4 @@
-//! How a UDP thread takes queries and gives responses: many for one system call where the system can, one by one
+//! Exchange of queries and responses by a UDP thread: many for one system call where the system can, one by one
 //! elsewhere.
 
 use std::io;
@@ -21,7 +21,7 @@ pub(super) const RESPONSE: usize = fast::ROOM.next_multiple_of(LINE);
 
 /// Buffers for datagrams in each direction.
 pub(super) trait Datagrams {
-    /// Where a query came from.
+    /// Sender of a query.
     type Peer: Origin;
 
     fn new() -> Self;
@@ -47,13 +47,13 @@ pub(super) trait Datagrams {
     fn send(&mut self, socket: &UdpSocket) -> usize;
 }
 
-/// Where a datagram came from.
+/// Origin of a datagram.
 pub(super) trait Origin {
-    /// Whether it can be answered at all: port 0 cannot (in RFC 768 it stands for no port), and whoever sends from it wants
+    /// Returns whether it can be answered at all: port 0 cannot (in RFC 768 it stands for no port), and whoever sends from it wants
     /// no answer.
     fn is_answerable(&self) -> bool;
 
-    /// Whose address it is.
+    /// Address of the host.
     fn address(&self) -> IpAddr;
 }
 
@@ -78,7 +78,7 @@ pub(super) enum Route {
 }
 
 impl Route {
-    /// Who asked.
+    /// Address of the client.
     pub(super) fn peer(&self) -> Option<SocketAddr> {
         match self {
             #[cfg(target_os = "linux")]
@@ -97,7 +97,7 @@ impl Route {
     }
 }
 
-/// What an error of a socket that receives is.
+/// Meaning of an error of a socket that receives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trouble {
     /// Nothing came, or an earlier response met a closed port.
@@ -111,7 +111,7 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
-    /// What `error` is.
+    /// Meaning of `error`.
     pub(super) fn of(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::WouldBlock

@@ -384,7 +384,7 @@ impl Bound {
     }
 }
 
-/// How a thread ended, and what it served.
+/// End of a thread, and what it served.
 type Ended = (&'static str, std::io::Result<()>);
 
 /// Serves on a thread of its own, called `dns-NAME`, whose end, be it a panic, comes through `ended`.

@@ -22,9 +22,9 @@ struct Table {
 
 struct Connection {
     client: IpAddr,
-    /// When it came, in nanoseconds since [`Open::begun`]: who asked first within a millisecond is told, too.
+    /// Time at which it came, in nanoseconds since [`Open::begun`]: who asked first within a millisecond is told, too.
     came: u64,
-    /// When it last asked or took something: bytes that are no whole query do not count.
+    /// Time at which it last asked or took something: bytes that are no whole query do not count.
     heard: Arc<AtomicU64>,
     /// Its task; none before it has begun.
     task: Option<AbortHandle>,

@@ -281,10 +281,10 @@ fn answer_all(input: &[u8], done: &mut usize, client: SocketAddr, output: &mut V
     })
 }
 
-/// What a thread answers with; made once, as clearing 64 KiB for each answer would cost more than the answer.
+/// Memory that a thread answers with; made once, as clearing 64 KiB for each answer would cost more than the answer.
 struct Scratch {
     query: Query,
-    /// Where a response is written before its length is known.
+    /// Room in which a response is written before its length is known.
     response: Vec<u8>,
     spare: Vec<State>,
     tail: Tail,

@@ -24,13 +24,13 @@ use crate::dns::service::since_1970;
 use crate::dns::transport::Transport;
 use crate::zone::Zones;
 
-/// How often a thread without queries looks whether it is to stop.
+/// Time between two looks of a thread without queries whether it is to stop.
 pub(super) const LOOK: Duration = Duration::from_millis(200);
 
 /// After how many full batches in a row it looks as well.
 const LOOK_EVERY: u32 = 64;
 
-/// What is waited after an error that passes: an error that stays must not become a busy loop.
+/// Pause after an error that passes: an error that stays must not become a busy loop.
 const BREATH: Duration = Duration::from_millis(5);
 
 /// For how many answers ahead memory is asked for.
@@ -46,12 +46,12 @@ pub(super) struct Worker {
     pub(super) stop: CancellationToken,
 }
 
-/// What a thread answers with, made once.
+/// Memory that a thread answers with, made once.
 struct Scratch {
     queries: Vec<Query>,
     spare: Vec<State>,
     tail: Tail,
-    /// What the first record of each answer is drawn by.
+    /// Random numbers that the first record of each answer is drawn by.
     random: fastrand::Rng,
     tally: Tally,
 }
@@ -218,7 +218,7 @@ mod tests {
     use crate::zone::name::Name;
     use crate::zone::{Freshness, ZoneBuilder};
 
-    /// What a worker over `D` answers to each of `queries`, on a socket of its own.
+    /// Answers of a worker over `D` to each of `queries`, on a socket of its own.
     fn answers<D: Datagrams>(queries: &[&[u8]]) -> Vec<Vec<u8>> {
         let mut writer = ZoneBuilder::new(Name::parse("service").unwrap(), 5, 5).build();
         writer.zone().set_freshness(Freshness::Fresh);

@@ -9,7 +9,7 @@ pub(super) struct Packer {
     /// The message so far.
     pub(super) bytes: Vec<u8>,
     count: u16,
-    /// Where each suffix of a name stands.
+    /// Offset of each suffix of a name.
     suffixes: HashMap<Vec<u8>, u16>,
 }
 

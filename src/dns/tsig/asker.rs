@@ -14,7 +14,7 @@ pub struct Asker {
     mac: Vec<u8>,
 }
 
-/// What the signature of a response is worth.
+/// Verdict on the signature of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Checked {
     /// It is good.
