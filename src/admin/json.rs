@@ -51,6 +51,8 @@ pub(super) struct Status<'a> {
     config: Option<Config<'a>>,
     registries: Vec<Registry<'a>>,
     zones: Vec<Zone<'a>>,
+    /// Answered over the last ten seconds; none without DNS.
+    queries_per_s: Option<f64>,
     announcers: Vec<Announcer<'a>>,
     registrations: Vec<Registration<'a>>,
     /// Addresses of this host at which services are not registered.
@@ -354,6 +356,7 @@ impl<'a> Status<'a> {
             config: snapshot.configuration.as_ref().map(Config::new),
             registries: snapshot.registries.iter().map(Registry::new).collect(),
             zones: snapshot.zones.iter().map(Zone::new).collect(),
+            queries_per_s: snapshot.queries.map(|rate| (rate * 10.0).round() / 10.0),
             announcers: snapshot.announcers.iter().map(Announcer::new).collect(),
             registrations: snapshot.announcers.iter().flat_map(Registration::all).collect(),
             not_registered: snapshot.announcers.iter().flat_map(Refused::all).collect(),

@@ -24,6 +24,7 @@ mod overview;
 mod page;
 mod patience;
 mod query;
+mod rate;
 mod ready;
 mod registrations;
 mod routes;

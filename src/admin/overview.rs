@@ -37,6 +37,9 @@ pub(super) fn render(snapshot: &Snapshot, server: &Server, ready: bool) -> Strin
     }
     snapshot.registries.iter().for_each(|one| registry(one, &mut text));
     snapshot.zones.iter().for_each(|one| zone(one, &mut text));
+    if let Some(queries) = snapshot.queries {
+        let _ = writeln!(text, "dns: {queries:.1} queries/s");
+    }
     for one in &snapshot.upstreams {
         let _ = writeln!(text, "upstream {}: {}", one.upstream, if one.is_up { "up" } else { "DOWN" });
     }

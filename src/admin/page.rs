@@ -375,6 +375,7 @@ mod tests {
     #[test]
     fn nothing_at_all_is_told_as_such() {
         let nothing = Snapshot {
+            queries: None,
             upstreams: Vec::new(),
             uptime: Duration::from_secs(3_600),
             configuration: None,

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::control::{Control, Order, Peer};
 use super::query::{BadQuery, Filter};
+use super::rate::Rate;
 use super::ready::{self, Question};
 use super::snapshot::Snapshot;
 use super::{
@@ -62,7 +63,11 @@ pub(super) fn router(sources: Sources, admin: &str) -> Router {
         version: env!("CARGO_PKG_VERSION"),
         pid: std::process::id(),
     };
-    let shared = Shared { sources, server, started: Instant::now() };
+    let rate = sources.dns.clone().map(Rate::new);
+    if let Some(rate) = rate.clone() {
+        tokio::spawn(rate.follow());
+    }
+    let shared = Shared { sources, server, rate, started: Instant::now() };
     Router::new()
         .route("/", get(index))
         .route("/healthz", get(healthz))
@@ -90,6 +95,7 @@ struct Shared {
     sources: Sources,
     /// The process itself, for people who wonder which it is.
     server: explaining::Server,
+    rate: Option<Rate>,
     started: Instant,
 }
 
@@ -98,7 +104,8 @@ type App = State<Arc<Shared>>;
 impl Shared {
     /// As of now, and whether the process is ready.
     fn look(&self) -> (Snapshot, bool) {
-        let snapshot = Snapshot::take(&self.sources, self.started, Instant::now());
+        let queries = self.rate.as_ref().map(Rate::now);
+        let snapshot = Snapshot { queries, ..Snapshot::take(&self.sources, self.started, Instant::now()) };
         let ready = ready::is_ready(&snapshot);
         (snapshot, ready)
     }

@@ -38,6 +38,8 @@ pub(super) struct Snapshot {
     pub(super) registries: Vec<Registry>,
     /// The zones.
     pub(super) zones: Vec<Zone>,
+    /// Queries answered a second; none without DNS.
+    pub(super) queries: Option<f64>,
     /// The announcers, by registry.
     pub(super) announcers: Vec<Announcer>,
     /// The configuration, and why the last restart failed; none where the process takes no orders.
@@ -208,6 +210,7 @@ impl Snapshot {
             resident: resident(),
             registries: registries.collect(),
             zones: zones.collect(),
+            queries: None,
             announcers: announcers.collect(),
             configuration: sources.control.as_ref().map(Control::report),
             upstreams: sources.forwarder.as_ref().map(|forwarder| forwarder.reports()).unwrap_or_default(),

@@ -151,6 +151,7 @@ pub(super) fn sample() -> Snapshot {
     };
     Snapshot {
         upstreams: Vec::new(),
+        queries: Some(12.5),
         configuration: Some((configuration, None)),
         uptime: Duration::from_millis(61_001),
         resident: Some(4096),

@@ -211,6 +211,12 @@ impl Metrics {
         self.forwarded[outcome as usize].fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts the responses of all transports.
+    pub fn answered(&self) -> u64 {
+        let all = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().flat_map(|counters| &counters.responses).map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
     /// Shows the sums as of now in `registry`.
     pub fn register(&self, registry: &mut Registry) {
         let responses = Family::<OfResponse, Counter>::default();

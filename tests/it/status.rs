@@ -113,6 +113,24 @@ async fn a_rejected_configuration_and_what_waits_for_a_restart_are_shown_until_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_status_says_how_many_queries_a_second_there_are() {
+    let server = Running::start(&registry());
+    let admin = server.admin.to_string();
+    let rate = || {
+        let json: serde_json::Value = serde_json::from_str(&status(&admin, &["--json"]).1).ok()?;
+        json["queries_per_s"].as_f64()
+    };
+    eventually("a rate", async || rate()).await;
+    for _ in 0..10 {
+        dig(server.dns, "A api.service");
+    }
+    eventually("queries", async || rate().filter(|rate| *rate > 0.5)).await;
+    let (_, said) = status(&admin, &[]);
+    assert!(said.contains("\ndns: ") && said.contains(" queries/s\n"), "{said}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_status_counts_services_and_the_instances_that_are_in_and_out() {
     let path = scratch("zonekeeper.toml");
     let seed = path.with_file_name("seed.tree");
