@@ -23,6 +23,9 @@ pub struct Reading {
     doubles: Vec<(Path, usize)>,
 }
 
+/// The beginning of what is told of a node whose endpoint is another's.
+const DOUBLE: &str = "it is the same endpoint as";
+
 impl Reading {
     /// A service at `path` that has nothing.
     pub(super) fn empty(path: &str) -> Self {
@@ -50,6 +53,18 @@ impl Reading {
             self.service.instances[place] = instance;
         }
         self.doubles.push((other, place));
+    }
+
+    /// The instances, each with the path of its node.
+    pub(super) fn instances(&self) -> impl Iterator<Item = (&Instance, &Path)> {
+        self.service.instances.iter().zip(self.precedence.iter().map(|(_, path)| path))
+    }
+
+    /// The reason for which the node at `path` is not served although it is an instance: another has its endpoint.
+    pub(super) fn double(&self, path: &Path) -> Option<&str> {
+        let is_served = self.precedence.iter().any(|(_, served)| served == path);
+        let told = || self.malformed.iter().find(|one| one.path == path.as_str() && one.reason.starts_with(DOUBLE));
+        if is_served { None } else { told().map(|one| one.reason.as_str()) }
     }
 
     /// Brings the instances into the order of their names.
@@ -83,8 +98,7 @@ impl Reading {
                 State::Up => "which is served in its place".to_owned(),
                 state => format!("which goes before it and has the state \"{}\"", state.as_str()),
             };
-            self.malformed
-                .push(Malformed::doubtful(path.as_str(), format!("it is the same endpoint as {shown}, {fate}")));
+            self.malformed.push(Malformed::doubtful(path.as_str(), format!("{DOUBLE} {shown}, {fate}")));
         }
     }
 }

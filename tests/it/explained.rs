@@ -234,12 +234,21 @@ async fn an_endpoint_is_explained_by_the_services_that_have_it() {
             "no instance is at 10.0.0.1:443\n10.0.0.1 has other ports, or none:\n10-0-0-1.addr.service. A\n",
         ),
         ("[2001:db8::7]:80", "no instance is at [2001:db8::7]:80\n"),
+        ("/services", "the root in registry main has the names service.\nservice. A\n"),
     ] {
         let text = explained(&server, &[asked]);
         assert!(text.contains(expected), "{asked}: {expected} in {text}");
         assert!(!text.contains("no zone of this server has the name"), "{text}");
+        assert!(text.matches("\napi.service. SRV\n").count() <= 1, "{text}");
     }
     assert!(!explained(&server, &["10.0.0.1:81"]).contains("/services/web"));
+    for (asked, why) in
+        [("10.0.0.300:80", "ends in a number"), ("localhost:80", "another host"), ("10.0.0.1:0", "from 1 to")]
+    {
+        let text = explained(&server, &[asked]);
+        assert!(text.contains(&format!("{asked} is not an endpoint: ")) && text.contains(why), "{text}");
+    }
+    assert_eq!(run(&server, &["explain", ""]).status.code(), Some(1));
     server.stop().await;
 }
 

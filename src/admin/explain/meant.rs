@@ -1,6 +1,7 @@
 //! What is meant by the NAME that somebody wants explained: a path, an address, an endpoint, or a DNS name with or without
 //! its zone.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use crate::admin::Sources;
@@ -23,6 +24,16 @@ pub(super) struct Meant {
 
 /// What `asked` means.
 pub(super) fn find(sources: &Sources, asked: &str, rtype: Option<u16>) -> Result<Meant, Refusal> {
+    let mut meant = look(sources, asked, rtype)?;
+    let mut seen = HashSet::new();
+    meant.names.retain(|name| seen.insert(name.clone()));
+    Ok(meant)
+}
+
+fn look(sources: &Sources, asked: &str, rtype: Option<u16>) -> Result<Meant, Refusal> {
+    if asked.trim().is_empty() {
+        return Err(Refusal::bad("`name` is empty".to_owned()));
+    }
     let bare = asked.trim_start_matches('[').trim_end_matches(']');
     if let Ok(address) = bare.parse::<IpAddr>() {
         return Ok(at_address(sources, address.to_canonical(), rtype));
@@ -32,10 +43,17 @@ pub(super) fn find(sources: &Sources, asked: &str, rtype: Option<u16>) -> Result
     if is_path {
         return Ok(at_path(sources, asked.trim_end_matches('/'), rtype.unwrap_or(rtype::A)));
     }
-    if let Ok(endpoint) = format::endpoint(asked) {
-        return Ok(at_endpoint(sources, &endpoint, rtype));
-    }
     let mut notes = Vec::new();
+    match format::endpoint(asked) {
+        Ok(endpoint) => return Ok(at_endpoint(sources, &endpoint, rtype)),
+        // Of a name nobody would say that it is not an endpoint.
+        Err(error)
+            if asked.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit())) =>
+        {
+            notes.push(format!("{asked} is not an endpoint: {error}"));
+        }
+        Err(_) => {}
+    }
     let parsed = Name::parse(asked).map(|name| name.folded());
     let exists =
         |name: &Name| sources.zones.find(name.wire()).is_some_and(|zone| zone.load().get(name.wire()).is_some());
@@ -121,6 +139,9 @@ fn cut(asked: &str, notes: &mut Vec<String>) -> Option<Name> {
 /// RFC 1035 §2.3.4.
 const LONGEST: usize = 63;
 
+/// Names that are listed of a service: tags make many.
+const MOST_NAMES: usize = 40;
+
 /// Services that are listed of an endpoint.
 const MOST_SERVICES: usize = 16;
 
@@ -185,13 +206,21 @@ fn at_path(sources: &Sources, asked: &str, rtype: u16) -> Meant {
         if !is_there {
             meant.notes.push(format!("{asked} does not exist in registry {}; its service does", source.name));
         }
-        let names: Vec<String> = source.reader.names(&service).iter().map(ToString::to_string).collect();
-        let service = if service.is_empty() { "the root" } else { &service };
+        // The service's own before those of its tags.
+        let mut names = source.reader.names(&service);
+        names.sort_by_key(|name| name.labels().count());
+        let mut names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let mut seen = HashSet::new();
+        names.retain(|name| seen.insert(name.clone()));
+        let shown = if service.is_empty() { "the root" } else { &service };
+        let more = names.len().saturating_sub(MOST_NAMES);
+        names.truncate(MOST_NAMES);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         meant.notes.push(match &*names {
-            [] => format!("{service} in registry {} has no name in a zone of this server", source.name),
-            names => format!("{service} in registry {} has the names {}", source.name, names.join(" ")),
+            [] => format!("{shown} in registry {} has no name in a zone of this server", source.name),
+            names => format!("{shown} in registry {} has the names {}{more}", source.name, names.join(" ")),
         });
-        meant.names.extend(source.reader.owners(service).into_iter().map(|name| (name, rtype)));
+        meant.names.extend(source.reader.owners(&service).into_iter().map(|name| (name, rtype)));
     }
     if meant.notes.is_empty() {
         meant.notes.push(format!("no registry of this server has {asked}"));

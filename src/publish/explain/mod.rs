@@ -172,34 +172,56 @@ pub(super) fn sources(seen: &Seen<'_>, view: &View, name: &Name) -> Explained {
         let best = best.filter(|&best| best != i && hides(offers[best], offers[i]))?;
         Some(format!("{}, which goes before it", seen.layout.full(&candidates[best].path)))
     };
-    let sources = candidates.iter().enumerate().map(|(i, candidate)| source(seen, view, candidate, hidden_by(i)));
+    let sources = candidates.iter().enumerate().map(|(i, candidate)| {
+        let mut source = source(seen, view, candidate, spelled(seen, &candidates, &candidate.path).as_ref());
+        if let Some(by) = hidden_by(i) {
+            source.hide(&by);
+        }
+        source
+    });
     Explained { known: None, sources: sources.collect() }
 }
 
-fn source(seen: &Seen<'_>, view: &View, candidate: &Candidate, hidden_by: Option<String>) -> Source {
+/// What the candidates have together whose paths are `path` in some spelling; none where there is one alone.
+fn spelled(seen: &Seen<'_>, candidates: &[Candidate], path: &str) -> Option<Reading> {
+    let paths: BTreeSet<&str> = candidates.iter().map(|one| &*one.path).collect();
+    let mut alike = paths.into_iter().filter(|other| other.eq_ignore_ascii_case(path));
+    let (first, second) = (alike.next()?, alike.next()?);
+    let mut united = seen.read(first)?;
+    for other in std::iter::once(second).chain(alike).filter_map(|path| seen.read(path)) {
+        united.unite(other);
+    }
+    Some(united)
+}
+
+fn source(seen: &Seen<'_>, view: &View, candidate: &Candidate, united: Option<&Reading>) -> Source {
     let full = seen.layout.full(&candidate.path);
     let mut source = Source {
         service: candidate.path.clone(),
         path: full.to_string(),
         form: candidate.form.describe(),
-        hidden_by,
+        hidden_by: None,
         notes: lines_of(&(held::lines(seen, view, &candidate.path) + &hops(seen, &full))),
         exists: false,
         instances: Vec::new(),
         malformed: Vec::new(),
     };
-    let Some(Reading { service, malformed, .. }) = seen.read(&candidate.path) else { return source };
+    let Some(reading) = seen.read(&candidate.path) else { return source };
     source.exists = true;
-    for instance in &service.instances {
+    let service = &reading.service;
+    for (instance, path) in reading.instances() {
         let links = seen.layout.directories(&full).into_iter().map(|at| hops(seen, &at.child(&instance.name)));
-        let (is_in, words) = match verdict(&service, instance, candidate, view) {
-            Ok(words) => (true, words),
+        let (is_in, words) = match verdict(service, instance, candidate, view) {
+            Ok(words) => match united.and_then(|united| united.double(path)) {
+                None => (true, words),
+                Some(why) => (false, why.to_owned()),
+            },
             Err(words) => (false, words),
         };
         let name = instance.name.to_string();
         source.instances.push(Outcome { name, is_in, words, notes: lines_of(&links.collect::<String>()) });
     }
-    source.malformed = malformed;
+    source.malformed = reading.malformed;
     source
 }
 

@@ -118,10 +118,22 @@ fn what_a_real_node_hides_is_told() {
     ];
     let text = explained(&nodes, "", "service", "b.a.service");
     assert!(text.contains("/services/a/b: the service itself\n  10.0.0.2:80"), "{text}");
-    assert!(text.contains("tags b\n  hidden by /services/a/b, which goes before it"), "{text}");
+    assert!(
+        text.contains("tags b\n  hidden by /services/a/b, which goes before it\n  10.0.0.1:80              OUT "),
+        "{text}"
+    );
     let text = explained(&nodes, "", "service", "c-d.service");
     assert!(text.contains("/services/c-d: the service itself\n  it is there and has no instance"), "{text}");
     assert!(text.contains("/services/c_d: the service itself\n  hidden by /services/c-d"), "{text}");
+}
+
+#[test]
+fn of_one_endpoint_under_two_spellings_one_is_in() {
+    let nodes = [("a/10.0.0.1:80", ""), ("A/10.0.0.1:80", r#"{"weight": 7}"#), ("A/10.0.0.2:80", "")];
+    let text = explained(&nodes, "", "service", "a.service");
+    assert_eq!(text.matches("10.0.0.1:80              IN ").count(), 1, "{text}");
+    assert!(text.contains("10.0.0.1:80              OUT  it is the same endpoint as /services/"), "{text}");
+    assert_eq!(text.matches("10.0.0.2:80              IN ").count(), 1, "{text}");
 }
 
 #[test]
