@@ -35,9 +35,11 @@ use crate::admin::control::{self, Control};
 use crate::admin::{self, Sources};
 use crate::announce::{self, identity::HostIdentity};
 use crate::config::Config;
+use crate::disk;
 use crate::dns::listen::Bound;
 use crate::dns::metrics::Metrics;
 use crate::dns::{listen, notify};
+use crate::keeper::cache::Hurry;
 use crate::publish::{Publisher, SharedWriter, unix_now};
 use crate::zone::name::Name;
 use crate::zone::{self, Freshness, ZoneBuilder, Zones};
@@ -92,6 +94,8 @@ pub struct App {
     tcp: usize,
     /// Who registers, once that is read.
     host: Option<HostIdentity>,
+    /// The cache files.
+    hurries: Vec<Hurry>,
     /// What all checks may use.
     means: announce::check::Means,
     /// Where each registry's announcer takes its services.
@@ -131,6 +135,8 @@ type Ended = (String, anyhow::Result<()>);
 
 /// The name of the task that answers DNS.
 const DNS: &str = "dns";
+/// How long a restart waits for a cache file.
+const SAVING: Duration = Duration::from_secs(1);
 /// How long the reply to whoever asked for a restart may take to leave.
 const REPLYING: Duration = Duration::from_millis(50);
 
@@ -161,6 +167,7 @@ impl App {
             zone_files: Vec::new(),
             means: announce::check::Means { slots: budget.slots, ..Default::default() },
             host: None,
+            hurries: Vec::new(),
             tcp: budget.tcp,
             services: Vec::new(),
             publishers: Vec::new(),
@@ -343,6 +350,12 @@ impl App {
         let _ = reply.send(Ok(format!("restarting as {}\n", program.display())));
         // The reply is on its way before the sockets go.
         tokio::time::sleep(REPLYING).await;
+        // The next image begins with the cache files.
+        let hurries = self.hurries.clone();
+        let saved = disk::aside(move || hurries.iter().all(|hurry| hurry.save(SAVING))).await;
+        if !saved.unwrap_or(false) {
+            warn!("the cache file is not written in time: the next answers may be some seconds old");
+        }
         self.stop_answering().await;
         let bound = self.answering.as_ref().map(|answering| &answering.bound);
         let zones = self.answering.as_ref().map(|answering| answering.zones.clone());

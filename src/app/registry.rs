@@ -12,6 +12,7 @@ use crate::admin::{RegistrySource, Sources};
 use crate::announce::identity::HostIdentity;
 use crate::announce::{self, Announcer};
 use crate::config::{Config, Registry};
+use crate::keeper::cache::Hurry;
 use crate::keeper::config::Source;
 use crate::keeper::driver::Driver;
 use crate::keeper::memory::Memory;
@@ -90,7 +91,9 @@ impl App {
                 driver = driver.verifying(followed);
             }
             if let Some(file) = &registry.keeper.cache_file {
-                driver = driver.with_cache(file.clone(), registry.keeper.cache_refresh());
+                let hurry = Hurry::default();
+                self.hurries.push(hurry.clone());
+                driver = driver.with_cache(file.clone(), registry.keeper.cache_refresh(), hurry);
             }
             let (name, tree, stop) =
                 (format!("host names of registry {}", registry.name), driver.tree(), self.stop.clone());

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::cache::{self, Notes, Saver, Scope};
+use super::cache::{self, Hurry, Notes, Saver, Scope};
 use super::mirror::{Action, Counters, Input, Limits, Mirror, Phase, Siblings, Together};
 use super::outage::Outage;
 use super::session::{Ensemble, Event, Read, Reply, Session, Watch};
@@ -151,6 +151,7 @@ struct Cache {
     scope: Scope,
     /// How long an unchanged file may stand.
     refresh: Duration,
+    hurry: Hurry,
     saver: Option<Saver>,
 }
 
@@ -219,10 +220,10 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
     }
 
     /// Keeps the last known tree in the file at `path`, and begins with it. An unchanged file is written again after
-    /// `refresh`.
-    pub fn with_cache(mut self, path: PathBuf, refresh: Duration) -> Self {
+    /// `refresh`, and with what it has not yet where there is a `hurry`.
+    pub fn with_cache(mut self, path: PathBuf, refresh: Duration, hurry: Hurry) -> Self {
         let scope = Scope { ensemble: self.ensemble.describe().to_owned(), root: self.root.clone() };
-        self.cache = Some(Cache { path, scope, refresh, saver: None });
+        self.cache = Some(Cache { path, scope, refresh, hurry, saver: None });
         self
     }
 
@@ -355,7 +356,8 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
         let Some(cache) = &self.cache else { return };
         let (path, begun) = (cache.path.clone(), Instant::now());
         let loaded = cache::load(&path, &cache.scope);
-        match Saver::spawn(path.clone(), cache.scope.clone(), self.tree(), self.observer.notes(), cache.refresh) {
+        let (scope, notes) = (cache.scope.clone(), self.observer.notes());
+        match Saver::spawn(path.clone(), scope, self.tree(), notes, cache.refresh, &cache.hurry) {
             Ok(saver) => self.cache = self.cache.take().map(|cache| Cache { saver: Some(saver), ..cache }),
             Err(error) => warn!(file = %path.display(), %error, "no thread for the cache file: it is not kept"),
         }

@@ -11,7 +11,6 @@
 
 mod around;
 mod faults;
-mod witness;
 mod world;
 
 use std::io::Write as _;
@@ -19,8 +18,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use faults::{FAULTS, Fault};
-use witness::Witness;
 use world::World;
+
+use crate::harness::witness::Witness;
 
 /// The name of the test, which runs itself again on a host of its own.
 const TEST: &str = "day_of_trouble::dns_znodes_and_health_agree_at_every_quiet_moment_of_a_day_of_trouble";

@@ -15,8 +15,10 @@ use std::time::{Duration, Instant};
 use crate::agent::{blocking, node, registry, service, until};
 use crate::harness::app::{Binary, free_port, scratch};
 use crate::harness::asker::{Asker, Over};
+use crate::harness::dig::dig;
 use crate::harness::kazoo::Kazoo;
 use crate::harness::looker::Looker;
+use crate::harness::witness::Witness;
 
 /// An agent of ten services with DNS and admin, run from a file that can be replaced.
 struct Agent {
@@ -222,6 +224,36 @@ async fn a_restart_in_place_leaves_every_service_in_place_though_the_identity_fi
         std::fs::remove_file(&identity).expect("a file");
         assert!(agent.command("restart").status.success());
         until("it is put back", || std::fs::read_to_string(&identity).ok().filter(|kept| *kept == drawn));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_in_place_denies_nothing_that_was_registered_since_the_cache_file_was_saved() {
+    blocking(|servers| {
+        let mut kazoo = Kazoo::connect(&servers);
+        let directory = scratch("cache");
+        let agent =
+            Agent::start(&servers, &format!("[announce]\nstate = \"{}\"\n", directory.with_extension("id").display()));
+        let text = std::fs::read_to_string(&agent.config).expect("a configuration");
+        let cached = format!("session_timeout = \"3s\"\ncache_file = \"{}\"\n", directory.display());
+        std::fs::write(&agent.config, text.replace("session_timeout = \"3s\"\n", &cached)).expect("a configuration");
+        agent.is_up(&mut kazoo);
+        assert!(agent.command("restart").status.success());
+        until("a cache file", || directory.is_file().then_some(()));
+        agent.is_up(&mut kazoo);
+        for (name, last) in [("first", 1), ("second", 2)] {
+            let images = || agent.binary.log().matches("starting config").count();
+            let before = images();
+            kazoo.create(&format!("/services/{name}/providers/10.9.9.{last}:80"), b"{}", false);
+            until("it is in DNS", || (dig(agent.dns, &format!("A {name}.service")).status == "NOERROR").then_some(()));
+            let witness = Witness::start(agent.dns, vec!["a", name]);
+            assert!(agent.command("restart").status.success());
+            until("the next image", || (images() > before).then_some(()));
+            agent.is_up(&mut kazoo);
+            let denied = witness.stop();
+            assert!(denied.is_empty(), "{denied:?}\n{}", agent.binary.log());
+        }
     })
     .await;
 }

@@ -118,6 +118,27 @@ pub(super) async fn look<T: Send + 'static>(
     }
 }
 
+/// As [`look`], for a caller that has no runtime; none where the disk does not answer within `patience`, and at once where it
+/// is known not to.
+pub(super) fn look_now<T: Send + 'static>(
+    path: &Path,
+    patience: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    if pending().contains_key(path) {
+        return None;
+    }
+    let look = Look::at(path);
+    let (waiting, looking) = (Waiting(look.clone()), Looking(look));
+    let looked = disk::within(patience, move || {
+        let done = work();
+        drop(looking);
+        done
+    });
+    drop(waiting);
+    looked.ok()
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
@@ -137,6 +158,8 @@ mod tests {
         let refused = look(path, within, || panic!("one thread more")).await;
         assert_eq!(refused, Err(Failure::NoResult(Shortage::Disk, "/looks/silent: its disk does not answer".into())));
         assert_eq!(look(Path::new("/looks/other"), Duration::from_secs(10), || 1).await, Ok(1));
+        assert_eq!(look_now(path, Duration::from_secs(10), || 3), None, "it is known to be silent");
+        assert_eq!(look_now(Path::new("/looks/other"), Duration::from_secs(10), || 3), Some(3));
         drop(answers);
         while look(path, Duration::from_secs(10), || 2).await != Ok(2) {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -36,6 +36,11 @@ const SYSTEM: [&str; 4] = [
 /// The time that a look at the files may take: with those that were read before there is still time for a handshake.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// How long the reading of a configuration waits for them.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Why there are no certificates where their disk is silent.
+const SILENT: &str = "the disk with the certificates does not answer";
+
 /// Protocols to offer, most wanted first (RFC 7301).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Offer {
@@ -148,9 +153,10 @@ impl Tls {
             }
         };
         let settings = Settings { trust, server_name, identity, offer };
-        let loaded = Loaded { stamps: settings.stamps(), refused: None, config: settings.load() };
+        let loaded = settings.load_first();
         if let Err(why) = &loaded.config
             && settings.files().next().is_some()
+            && why != SILENT
         {
             section.problems().add(section.span(), why.clone());
         }
@@ -230,6 +236,19 @@ impl Settings {
             Some((file.dev(), file.ino(), file.size(), file.ctime(), file.ctime_nsec()))
         };
         self.files().map(stamp).collect()
+    }
+
+    /// What there is when the configuration is read. A disk that does not answer does not hold that up: the checks read the
+    /// files once it does.
+    fn load_first(&self) -> Loaded {
+        let loaded = |stamps, config| Loaded { stamps, refused: None, config };
+        let Some(file) = self.files().next() else { return loaded(Vec::new(), self.load()) };
+        let all = self.clone();
+        if let Some((stamps, config)) = looks::look_now(file, PATIENCE, move || (all.stamps(), all.load())) {
+            return loaded(stamps, config);
+        }
+        warn!(file = %file.display(), "a check's certificates are left out until their disk answers");
+        loaded(Vec::new(), Err(SILENT.to_owned()))
     }
 
     fn load(&self) -> Result<Arc<ClientConfig>, String> {

@@ -10,6 +10,7 @@
 
 mod checksum;
 mod file;
+mod hurry;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter};
@@ -29,6 +30,7 @@ use super::tree::{Entry, Tree};
 use crate::disk::{self, beside};
 use file::{Encoder, Record, Seen};
 pub use file::{Loaded, Refusal, Scope};
+pub use hurry::Hurry;
 
 /// Least time between two saves.
 const REST: Duration = Duration::from_secs(10);
@@ -117,12 +119,15 @@ struct State {
     proven: Option<SystemTime>,
     /// What [`Saver::noted`] was told last.
     noted: u64,
+    /// What is due is saved at once.
+    hurry: bool,
     stop: bool,
     report: Report,
 }
 
 impl Saver {
-    /// Saves `tree` to `path` whenever it is due; `refresh` is how long an unchanged file may stand.
+    /// Saves `tree` to `path` whenever it is due, and when there is a `hurry`; `refresh` is how long an unchanged file may
+    /// stand.
     ///
     /// # Errors
     /// When no thread can be had.
@@ -132,9 +137,11 @@ impl Saver {
         tree: SharedTree,
         notes: Option<Notes>,
         refresh: Duration,
+        hurry: &Hurry,
     ) -> io::Result<Self> {
         let shared =
             Arc::new(Shared { state: Mutex::default(), moved: Condvar::new(), settled: AtomicBool::new(false) });
+        hurry.of(&shared);
         let work = Work { path, scope, tree, notes, refresh, shared: Arc::clone(&shared) };
         let thread = std::thread::Builder::new().name("cache file".into()).spawn(move || work.run())?;
         Ok(Self { shared, thread: Some(thread) })
@@ -256,8 +263,8 @@ impl Work {
             if state.stop && !due {
                 return ControlFlow::Break(());
             }
-            if due && (rested.is_zero() || state.stop) {
-                state.dirty = false;
+            if due && (rested.is_zero() || state.stop || state.hurry) {
+                (state.dirty, state.hurry) = (false, false);
                 state.amendments = Some(Vec::new());
                 return ControlFlow::Continue(());
             }

@@ -52,7 +52,9 @@ fn publish(saver: &Saver, tree: &SharedTree, changed: &[&str], settled: bool) {
 fn what_is_saved_is_loaded_and_is_of_the_time_it_was_true() {
     let directory = directory("saved");
     let (file, tree) = (directory.join("main"), tree(&[("/s", ""), ("/s/a", "{}")]));
-    let saver = Saver::spawn(file.clone(), scope(), Arc::clone(&tree), None, Duration::from_secs(3600)).unwrap();
+    let saver =
+        Saver::spawn(file.clone(), scope(), Arc::clone(&tree), None, Duration::from_secs(3600), &Hurry::default())
+            .unwrap();
     let begun = SystemTime::now();
     publish(&saver, &tree, &["/s", "/s/a"], true);
     until("a save", || saver.report().saves == 1);
@@ -69,7 +71,9 @@ fn what_is_saved_is_loaded_and_is_of_the_time_it_was_true() {
 fn an_unpublished_change_keeps_the_old_file_and_what_is_published_meanwhile_is_saved() {
     let directory = directory("meanwhile");
     let (file, tree) = (directory.join("main"), tree(&[("/s", ""), ("/s/a", "old")]));
-    let saver = Saver::spawn(file.clone(), scope(), Arc::clone(&tree), None, Duration::from_secs(3600)).unwrap();
+    let saver =
+        Saver::spawn(file.clone(), scope(), Arc::clone(&tree), None, Duration::from_secs(3600), &Hurry::default())
+            .unwrap();
     publish(&saver, &tree, &["/s"], false);
     until("the end of the pieces", || beside(&file, ".new").exists());
     std::thread::park_timeout(Duration::from_millis(50));
@@ -87,7 +91,9 @@ fn an_unpublished_change_keeps_the_old_file_and_what_is_published_meanwhile_is_s
 fn the_end_saves_what_changed_since_the_last_save() {
     let directory = directory("end");
     let (file, tree) = (directory.join("main"), tree(&[("/s", "")]));
-    let saver = Saver::spawn(file.clone(), scope(), Arc::clone(&tree), None, Duration::from_secs(3600)).unwrap();
+    let saver =
+        Saver::spawn(file.clone(), scope(), Arc::clone(&tree), None, Duration::from_secs(3600), &Hurry::default())
+            .unwrap();
     publish(&saver, &tree, &["/s"], true);
     until("a save", || saver.report().saves == 1);
     tree.write().unwrap().put(&path("/s/late"), entry("x"), 1);
@@ -101,7 +107,8 @@ fn the_end_saves_what_changed_since_the_last_save() {
 fn a_directory_that_cannot_be_written_is_counted_and_hurts_nobody() {
     let directory = directory("gone");
     let (file, tree) = (directory.join("missing").join("main"), tree(&[("/s", "")]));
-    let saver = Saver::spawn(file, scope(), Arc::clone(&tree), None, Duration::from_secs(3600)).unwrap();
+    let saver =
+        Saver::spawn(file, scope(), Arc::clone(&tree), None, Duration::from_secs(3600), &Hurry::default()).unwrap();
     publish(&saver, &tree, &["/s"], true);
     until("a failure", || saver.report().failures == 1);
     assert!(saver.report().trouble.is_some());
@@ -117,7 +124,9 @@ fn a_full_disk_leaves_the_old_file_as_it_was() {
     let (file, tree) = (directory.join("main"), tree(&[("/s", "")]));
     fs::write(&file, "old").unwrap();
     std::os::unix::fs::symlink("/dev/full", beside(&file, ".new")).unwrap();
-    let saver = Saver::spawn(file.clone(), scope(), Arc::clone(&tree), None, Duration::from_secs(3600)).unwrap();
+    let saver =
+        Saver::spawn(file.clone(), scope(), Arc::clone(&tree), None, Duration::from_secs(3600), &Hurry::default())
+            .unwrap();
     publish(&saver, &tree, &["/s"], true);
     until("a failure", || saver.report().failures == 1);
     assert!(saver.report().trouble.unwrap().contains("No space left"));

@@ -2,7 +2,7 @@
 //! configuration. It knows what must be registered, and compares that with ZooKeeper and DNS.
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path as FilePath, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
@@ -16,6 +16,7 @@ use zonekeeper::keeper::{Error, Path};
 use super::around::{FAR_SIDE, OWN, Switch, beat, listen, name_server, touch};
 use super::faults::There;
 use crate::agent::{OK, Web};
+use crate::harness::PATIENCE;
 use crate::harness::admin;
 use crate::harness::app::{free_port, scratch};
 use crate::harness::dig::dig;
@@ -152,6 +153,11 @@ impl World {
         let ours =
             ["setpriv", "--reuid", user, "--regid", user, "--clear-groups", "--pdeathsig", "KILL", "--", &program];
         self.ours = self.house.run_by(&["--nofile=400:400"], &ours, &["serve", "--log", "debug", "--config", &config]);
+        let begun = Instant::now();
+        while TcpStream::connect(self.dns).is_err() {
+            assert!(begun.elapsed() < PATIENCE, "it does not listen");
+            sleep(Duration::from_millis(20));
+        }
     }
 
     /// Writes the main file with the next settings of checks.

@@ -1,4 +1,6 @@
-//! A client that asks all the while for services that are well, and keeps what it is told of those that are denied.
+//! A client that asks all the while for services that are well, and keeps which of them were denied.
+
+#![allow(clippy::disallowed_methods)] // on a thread of its own
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -12,17 +14,17 @@ const PAUSE: Duration = Duration::from_millis(40);
 const LIMIT: Duration = Duration::from_millis(200);
 
 /// The client, on a thread of its own.
-pub(super) struct Witness {
+pub(crate) struct Witness {
     over: Arc<AtomicBool>,
     thread: JoinHandle<Vec<Denied>>,
 }
 
 /// A service that was answered for without an address: when, which, and the code of the response.
-pub(super) type Denied = (Duration, &'static str, u8);
+pub(crate) type Denied = (Duration, &'static str, u8);
 
 impl Witness {
     /// Begins to ask for the addresses of these services.
-    pub(super) fn start(server: SocketAddr, names: Vec<&'static str>) -> Self {
+    pub(crate) fn start(server: SocketAddr, names: Vec<&'static str>) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let is_over = Arc::clone(&over);
         let thread = std::thread::spawn(move || {
@@ -41,7 +43,7 @@ impl Witness {
     }
 
     /// Ends it.
-    pub(super) fn stop(self) -> Vec<Denied> {
+    pub(crate) fn stop(self) -> Vec<Denied> {
         self.over.store(true, Ordering::SeqCst);
         self.thread.join().expect("no panic")
     }
