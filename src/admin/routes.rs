@@ -24,6 +24,7 @@ use super::{
 use crate::announce::identity;
 use crate::disk;
 use crate::export::Form;
+use crate::log;
 use crate::publish::registry::Reader;
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -202,7 +203,10 @@ async fn status(State(shared): App, RawQuery(query): RawQuery) -> Result<Respons
     let (snapshot, ready) = shared.look();
     match form.as_deref() {
         None | Some("json") => Ok(as_json(StatusCode::OK, &json::Status::new(&snapshot, ready))),
-        Some("text") => Ok(text(StatusCode::OK, overview::render(&snapshot, &shared.server, ready))),
+        Some("text") => {
+            let words = overview::render(&snapshot, &shared.server, ready);
+            Ok(text(StatusCode::OK, log::visible(&words).into_owned()))
+        }
         Some(other) => Err(Refusal::bad(format!("there is no form `{other}`, only text and json"))),
     }
 }

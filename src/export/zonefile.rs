@@ -4,14 +4,16 @@ use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::Snapshot;
+use crate::zone::file::type_number;
 use crate::zone::name::Name;
 use crate::zone::record::rtype;
 
 /// The types whose data is written in words; all others are in the form of RFC 3597 §5, which every reader takes.
-const WORDS: [(&str, u16); 9] = [
+const WORDS: [(&str, u16); 10] = [
     ("A", rtype::A),
     ("NS", rtype::NS),
     ("CNAME", rtype::CNAME),
+    ("DNAME", rtype::DNAME),
     ("SOA", rtype::SOA),
     ("PTR", rtype::PTR),
     ("MX", rtype::MX),
@@ -26,13 +28,9 @@ pub fn mnemonic(rtype: u16) -> String {
     known.map_or_else(|| format!("TYPE{rtype}"), |(name, _)| (*name).to_owned())
 }
 
-/// The type that is called so: `SRV`, `srv`, `TYPE33`.
+/// The type that is called so: `SRV`, `https`, `TYPE33`.
 pub fn number(name: &str) -> Option<u16> {
-    let known = WORDS.iter().chain(&[("ANY", rtype::ANY)]).find(|(known, _)| known.eq_ignore_ascii_case(name));
-    known.map(|(_, number)| *number).or_else(|| {
-        let (word, digits) = name.split_at_checked(4)?;
-        word.eq_ignore_ascii_case("TYPE").then(|| digits.parse().ok())?
-    })
+    if name.eq_ignore_ascii_case("ANY") { Some(rtype::ANY) } else { type_number(name) }
 }
 
 /// The data of a record in words.
@@ -53,7 +51,7 @@ fn known(rtype: u16, rdata: &[u8]) -> Option<String> {
     Some(match rtype {
         rtype::A => Ipv4Addr::from(<[u8; 4]>::try_from(rdata).ok()?).to_string(),
         rtype::AAAA => Ipv6Addr::from(<[u8; 16]>::try_from(rdata).ok()?).to_string(),
-        rtype::NS | rtype::CNAME | rtype::PTR => name(rdata)?,
+        rtype::NS | rtype::CNAME | rtype::DNAME | rtype::PTR => name(rdata)?,
         rtype::MX => format!("{} {}", short(rdata, 0)?, name(rdata.get(2..)?)?),
         rtype::SRV => {
             format!("{} {} {} {}", short(rdata, 0)?, short(rdata, 2)?, short(rdata, 4)?, name(rdata.get(6..)?)?)

@@ -185,6 +185,9 @@ async fn a_service_that_the_zones_own_name_server_hides_is_out_and_that_is_told(
     assert!(srv.contains("10.77.66.6:8600          IN "), "its SRV record is served: {srv}");
     assert_eq!(dig(server.dns, "SRV ns.service").answer.len(), 1);
     assert!(!explained(&server, &["there.service"]).contains("makes this name"));
+    for rtype in ["HTTPS", "ds", "DNAME", "TYPE65", "caa"] {
+        assert!(explained(&server, &["there.service", rtype]).contains("answer: NODATA"), "{rtype}");
+    }
     assert!(explained(&server, &["service", "SOA"]).contains("the zone itself makes this name"));
     server.stop().await;
     let (server, zone) = site();

@@ -16,6 +16,8 @@ mod svcb;
 #[cfg(test)]
 mod tests;
 mod types;
+
+pub use types::type_number;
 mod wire;
 
 use std::fmt;

@@ -161,7 +161,7 @@ const REFUSED: &[(&str, u16, &str)] = &[
 ];
 
 /// The number of a type written by its mnemonic or as `TYPE123` (RFC 3597 §5), in any case.
-pub(super) fn type_number(word: &str) -> Option<u16> {
+pub fn type_number(word: &str) -> Option<u16> {
     if let Some(digits) = strip_prefix_ignoring_case(word, "TYPE") {
         return number(digits).and_then(|number| number.try_into().ok());
     }
