@@ -239,7 +239,8 @@ impl Turns<'_> {
         // An edit while it is read is another one.
         let begun = SystemTime::now();
         read.look().await;
-        let (owned, mut before) = (path.to_owned(), std::mem::take(snippets));
+        // A copy, as the reading may fail without giving it back.
+        let (owned, mut before) = (path.to_owned(), snippets.clone());
         // A stalled disk holds up this alone.
         let loading = disk::aside(move || {
             let loaded = config::load_without_broken(&owned, &mut before);
@@ -255,7 +256,11 @@ impl Turns<'_> {
                 loaded
             }
             Err(error) => {
-                warn!(%error, "reading the configuration failed, the one before stays in force");
+                let why = error.to_string();
+                if self.refused.as_ref() != Some(&why) {
+                    warn!(%error, "reading the configuration failed, the one before stays in force");
+                }
+                self.refused = Some(why);
                 return None;
             }
         };

@@ -112,7 +112,7 @@ fn as_somebody(config: &str) -> (Binary, String) {
 }
 
 fn seed_of(config: &str) -> String {
-    config.split('"').nth(1).expect("a seed").to_owned()
+    config.split("memory = \"").nth(1).and_then(|rest| rest.split('"').next()).expect("a seed").to_owned()
 }
 
 #[test]
@@ -231,6 +231,27 @@ fn an_edit_while_no_descriptor_is_left_is_taken_when_there_are_some() {
     assert_eq!(ours.log().matches("the configuration is not taken").count(), 1, "{}", ours.log());
     prlimit("0", ours.id(), "--nofile=1024:");
     registered(admin, "plain");
+}
+
+#[test]
+fn an_edit_while_no_thread_can_be_had_is_taken_later_and_no_snippet_is_forgotten() {
+    let admin = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let snippet = scratch("snippet.toml");
+    std::fs::write(&snippet, "[[service]]\nname = \"kept\"\nport = 80\naddress = \"192.0.2.10\"\n").expect("a snippet");
+    let config = format!("include = [\"{}\"]\n", snippet.display()) + &base(admin.port());
+    let (ours, user) = as_somebody(&config);
+    registered(admin, "kept");
+    prlimit(&user, ours.id(), "--nproc=1:");
+    ours.signal("HUP");
+    until("it is told", || ours.log().contains("reading the configuration failed").then_some(()));
+    prlimit(&user, ours.id(), "--nproc=1024:");
+    until("it is read", || ours.log().contains("configuration re-read").then_some(()));
+    // Half of an edit: what it held before stays in force, also after a reading that failed.
+    std::fs::write(&snippet, "[[service]]\nname = ").expect("a snippet");
+    until("it is told", || ours.log().contains("what they held before stays in force").then_some(()));
+    sleep(Duration::from_secs(1));
+    registered(admin, "kept");
+    assert!(!ours.log().contains("has left the configuration"), "{}", ours.log());
 }
 
 #[test]
