@@ -1,4 +1,4 @@
-//! What a service registry says, in plain data: services, their instances, where each can be reached.
+//! Content of a service registry, in plain data: services, their instances, where each can be reached.
 //!
 //! This is the language between the three halves of the program. `format/` translates znodes into it and back, `zone/`
 //! turns it into DNS records, `announce/` starts from it. It knows nothing of ZooKeeper, DNS or JSON, and imports
@@ -13,7 +13,7 @@ pub struct Service {
     /// Path below the registry's root, elements joined by `/` and as spelled there: `api_x`, `staging/uswest2/memcache`.
     /// Empty for a service that sits at the root itself.
     pub path: String,
-    /// What the service's own node says for all its instances.
+    /// Defaults of the service's own node for all its instances.
     pub defaults: Defaults,
     /// The instances, in the order of their node names. Empty for a service without any, and for an inner node.
     pub instances: Vec<Instance>,
@@ -42,13 +42,13 @@ pub struct Defaults {
 pub struct Drain {
     /// The instance; none for the service as a whole.
     pub instance: Option<Endpoint>,
-    /// When it ends by itself, in seconds since 1970; none for never.
+    /// Time at which it ends by itself, in seconds since 1970; none for never.
     pub until: Option<u64>,
     /// Why, for people; may be empty.
     pub reason: Box<str>,
     /// The user and host that set it, for people: `alice@web7`; may be empty.
     pub by: Box<str>,
-    /// When it was set by that host's clock, in seconds since 1970.
+    /// Time at which it was set by that host's clock, in seconds since 1970.
     pub at: Option<u64>,
 }
 
@@ -69,7 +69,7 @@ impl Drain {
 pub struct Instance {
     /// Name of its node below the service, as spelled there: `192.168.0.42:8080`.
     pub name: Box<str>,
-    /// Where it can be reached.
+    /// Endpoint at which it can be reached.
     pub endpoint: Endpoint,
     /// Transport protocol of that endpoint.
     pub protocol: Protocol,
@@ -79,7 +79,7 @@ pub struct Instance {
     pub priority: Option<u16>,
     /// Time to live in seconds, if the instance says one.
     pub ttl: Option<u32>,
-    /// Whether it wants traffic.
+    /// State: does it want traffic?
     pub state: State,
     /// Tags for subsets of the service.
     pub tags: Vec<Box<str>>,
@@ -87,7 +87,7 @@ pub struct Instance {
     pub ports: Vec<(Box<str>, Endpoint)>,
     /// Everything else the node says, as `(key, value as text)`, in the order of the keys.
     pub metadata: Vec<(Box<str>, Box<str>)>,
-    /// What the node says that could not be used, one sentence each; the defaults were used in their place.
+    /// Remarks about what could not be used of the node, one sentence each; the defaults were used in their place.
     pub remarks: Vec<String>,
 }
 
@@ -182,7 +182,7 @@ pub enum Protocol {
     Udp,
 }
 
-/// Whether an instance, or a whole service, wants traffic.
+/// State of an instance, or of a whole service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub enum State {
     /// Takes traffic.
@@ -212,7 +212,7 @@ pub struct Malformed {
     pub harm: Harm,
     /// Full path of the node.
     pub path: String,
-    /// What is wrong with it, for a person.
+    /// Reason, for a person.
     pub reason: String,
 }
 

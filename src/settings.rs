@@ -1,4 +1,4 @@
-//! What a configuration file says, before anybody has judged it: a tree of values that remember where they stood, and a
+//! A configuration file before anybody has judged it: a tree of values that remember where they stood, and a
 //! reader that collects every problem instead of stopping at the first.
 //!
 //! Each part of the program reads its own table through a [`Section`] and owns its defaults and checks; `config/` makes
@@ -23,9 +23,9 @@ pub struct Span {
 /// A value and where it stands.
 #[derive(Debug, Clone)]
 pub struct Value {
-    /// Where it stands.
+    /// Its span.
     pub span: Span,
-    /// What it is.
+    /// Its kind, with the value.
     pub kind: Kind,
 }
 
@@ -36,7 +36,7 @@ impl Value {
     }
 }
 
-/// What a value is.
+/// Kind of a value.
 #[derive(Debug, Clone)]
 pub enum Kind {
     /// Text.
@@ -73,7 +73,7 @@ impl Kind {
 /// A table: keys in the order of the file.
 #[derive(Debug, Clone, Default)]
 pub struct Table {
-    /// Where its header (or its braces) stands.
+    /// Span of its header, or its braces.
     pub span: Span,
     /// The keys, each with where it stands, and their values.
     pub entries: Vec<(String, Span, Value)>,
@@ -89,13 +89,13 @@ impl Table {
 /// One thing that is wrong with a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Where.
+    /// Span that it is about.
     pub span: Span,
-    /// What is wrong.
+    /// The problem, as a sentence.
     pub message: String,
-    /// What to do about it, where that is not plain.
+    /// Advice, where it is not plain what to do.
     pub help: Option<String>,
-    /// Whether the configuration is taken all the same.
+    /// Severity: is the configuration taken all the same?
     pub severity: Severity,
 }
 
@@ -143,7 +143,7 @@ impl Problems {
 pub struct Located<T> {
     /// The setting.
     pub value: T,
-    /// Where it stands.
+    /// Its span.
     pub span: Span,
 }
 
@@ -169,7 +169,7 @@ impl<'a> Section<'a> {
         Self::new(table, "", problems)
     }
 
-    /// Where the table stands.
+    /// Span of the table.
     pub fn span(&self) -> Span {
         self.table.span
     }
@@ -179,12 +179,12 @@ impl<'a> Section<'a> {
         &self.name
     }
 
-    /// Where a key is or is not, as the end of a sentence.
+    /// Place in which a key is or is not, as the end of a sentence.
     fn place(&self) -> String {
         if self.name.is_empty() { String::new() } else { format!(" in [{}]", self.name) }
     }
 
-    /// Where problems go.
+    /// Problems found so far.
     pub fn problems(&self) -> &'a Problems {
         self.problems
     }

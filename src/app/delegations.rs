@@ -14,7 +14,7 @@ use crate::zone::build;
 use crate::zone::name::Name;
 use crate::zone::writer::delegations::Child;
 
-/// How often it is looked whether the name servers of a zone have changed.
+/// Time between two looks whether the name servers of a zone have changed.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Returns whether the zone at `upper` delegates to the one at `lower`, which is below it: nobody who has the one would miss

@@ -6,7 +6,7 @@
 use crate::announce::check::slots::Slots;
 use crate::config::Config;
 
-/// What there is for each part.
+/// Descriptors that there are for each part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Budget {
     /// Checks on their way, in each registry.

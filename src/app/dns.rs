@@ -1,4 +1,4 @@
-//! What the DNS server goes by while it runs: made at the start, changed when the configuration is read again. Sockets and
+//! Settings of the running DNS server: made at the start, changed when the configuration is read again. Sockets and
 //! threads are not in it; they are as they were at the start.
 
 use std::net::SocketAddr;
@@ -29,20 +29,20 @@ use crate::zone::warnings::About;
 /// The changeable part of the DNS server.
 pub(super) struct Dns {
     zones: Vec<ZoneOf>,
-    /// Who may do what.
+    /// Rights of clients.
     pub(super) front: Arc<Front>,
-    /// Who answers what is outside the zones.
+    /// Forwarder of questions outside the zones.
     pub(super) forwarder: Arc<Forwarder>,
     /// True if serials are kept, which only a start can change.
     keeps_serials: bool,
     /// The certificate of DNS over TLS; none where that is not served.
     pub(super) certificate: Option<Arc<Certificate>>,
-    /// Who is told of changes.
+    /// Secondaries that are told of changes.
     told: watch::Sender<Vec<Told>>,
 }
 
 impl Dns {
-    /// What `config` and its part `dns` say, for a server that listens on these addresses.
+    /// A server by `config` and its part `dns`, for a server that listens on these addresses.
     ///
     /// # Errors
     /// When something that they name cannot be used.
@@ -121,13 +121,13 @@ impl Dns {
         news.map(|zone| zone.origin.clone()).collect()
     }
 
-    /// Who is told of changes, now and whenever that changes.
+    /// Secondaries that are told of changes, now and whenever that changes.
     pub(super) fn told(&self) -> watch::Receiver<Vec<Told>> {
         self.told.subscribe()
     }
 }
 
-/// What a policy becomes. What is counted and what was given out stays good where nothing else is said: a random cookie
+/// Changes a policy. What is counted and what was given out stays good where nothing else is said: a random cookie
 /// secret, and a limiter with what it knows of networks.
 fn changed(
     policy: &Policy,
@@ -153,12 +153,12 @@ fn said(dns: &DnsConfig) -> Result<Said, crate::dns::Error> {
     Said::new(dns.forward.clone(), &dns.forward_ca, dns.forward_limits)
 }
 
-/// Who may transfer which zone.
+/// Clients that may transfer each zone.
 pub(super) fn allowed(config: &Config, dns: &DnsConfig) -> Allowed {
     Allowed::new(dns.allow_transfer.clone(), &config.secondaries)
 }
 
-/// How much of its past the zone at `origin` keeps: differences are for those who transfer.
+/// Bounds of the past that the zone at `origin` keeps: differences are for those who transfer.
 fn bounds(allowed: &Allowed, origin: &Name) -> Bounds {
     if allowed.is_nobody(origin) { Bounds::NONE } else { Bounds::SECONDARIES }
 }

@@ -22,7 +22,7 @@ use crate::zone::file::{self, status::Status};
 use crate::zone::name::Name;
 use crate::zone::unknown::{Scope, Unknown};
 
-/// How often a followed file is looked at. An edit shows within a second.
+/// Time between two looks at a followed file. An edit shows within a second.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// The source of a zone that says that its file is unread. No service's path begins with a slash.
@@ -74,7 +74,7 @@ impl ZoneFile {
         }
     }
 
-    /// What has become of it, for those who show it.
+    /// Its status, for those who show it.
     pub(super) fn status(&self) -> Status {
         self.status.clone()
     }
@@ -313,7 +313,7 @@ impl Seed {
     }
 }
 
-/// How long disks may keep a start waiting, in all. A file that comes later is taken then.
+/// Time that disks may keep a start waiting, in all. A file that comes later is taken then.
 pub(super) const FIRST_READING: Duration = Duration::from_secs(3);
 
 /// The time until `end`, and a moment where that is over.

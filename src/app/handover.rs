@@ -33,7 +33,7 @@ pub struct Sockets {
     pub dns: Inherited,
     /// The admin server's.
     pub admin: Option<TcpListener>,
-    /// How far the zones' serials have got, as text.
+    /// Serials of the zones, as text.
     pub serials: String,
     /// The identity of this host; empty where none was handed over.
     pub host: String,
@@ -93,7 +93,7 @@ pub(super) struct Legacy<'l> {
     pub(super) dns: Option<&'l Bound>,
     /// The admin server's.
     pub(super) admin: Option<&'l TcpListener>,
-    /// How far the zones' serials have got, as text.
+    /// Serials of the zones, as text.
     pub(super) serials: &'l str,
     /// The identity of this host.
     pub(super) host: &'l str,

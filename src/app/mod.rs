@@ -52,23 +52,23 @@ use serials::Serials;
 pub use serials::unusable as unusable_serials;
 use threads::Threads;
 
-/// How long the announcements may take to be withdrawn at the end: a little more than each gives itself.
+/// Time that the announcements may take to be withdrawn at the end: a little more than each gives itself.
 const WITHDRAWAL: Duration = announce::plan::STOP_WITHIN.saturating_add(Duration::from_millis(500));
-/// How long the other parts may take to end.
+/// Time that the other parts may take to end.
 const ENDING: Duration = Duration::from_secs(2);
-/// How long the command at the end may take.
+/// Time that the command at the end may take.
 pub const ON_STOP: Duration = Duration::from_secs(10);
-/// How long queries wait in inherited sockets until the registries are read.
+/// Time that queries wait in inherited sockets until the registries are read.
 const CATCHING_UP: Duration = Duration::from_secs(3);
 
-/// What a running app is asked to do.
+/// Task of a running app.
 #[derive(Debug)]
 pub enum Turn {
     /// Read the zone files again and take this configuration, where there is one that can be taken.
     Reload {
         /// The configuration.
         config: Option<Box<Config>>,
-        /// What is wrong with included files that it leaves out.
+        /// Problems of included files that it leaves out.
         left_out: Option<String>,
         /// Takes what was taken, a line each.
         reply: Option<oneshot::Sender<control::Outcome>>,
@@ -92,21 +92,21 @@ pub struct App {
     zone_files: Vec<(String, ZoneFile)>,
     /// TCP connections of DNS clients that there are descriptors for.
     tcp: usize,
-    /// Who registers, once that is read.
+    /// Identity of the host that registers, once that is read.
     host: Option<HostIdentity>,
     /// The cache files.
     hurries: Vec<Hurry>,
-    /// What all checks may use.
+    /// Means that all checks share.
     means: announce::check::Means,
-    /// Where each registry's announcer takes its services.
+    /// Services of each registry's announcer.
     services: Vec<(String, announce::Services)>,
-    /// What fills the zones of each registry.
+    /// Publisher of each registry, which fills its zones.
     publishers: Vec<(String, Publisher)>,
     /// Time between two verifications of each registry's mirror.
     verifications: Vec<(String, watch::Sender<Duration>)>,
-    /// What the DNS server goes by, where there is one.
+    /// The DNS server, where there is one.
     server: Option<Dns>,
-    /// What it was started with.
+    /// Configuration that it was started with.
     config: Config,
     /// Stops the announcers.
     withdraw: CancellationToken,
@@ -137,7 +137,7 @@ type Ended = (String, anyhow::Result<()>);
 const DNS: &str = "dns";
 /// How long a restart waits for a cache file.
 const SAVING: Duration = Duration::from_secs(1);
-/// How long the reply to whoever asked for a restart may take to leave.
+/// Time that the reply to whoever asked for a restart may take to leave.
 const REPLYING: Duration = Duration::from_millis(50);
 
 impl App {

@@ -14,9 +14,9 @@ use rustix::process::{Pid, WaitId, WaitIdOptions, child_subreaper, getpid, waiti
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-/// How often zombies are looked for.
+/// Time between two looks for zombies.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long one's own parent may take.
+/// Time that one's own parent may take.
 const OURS: Duration = Duration::from_secs(2);
 
 /// Returns whether orphans become children of this process.

@@ -163,7 +163,7 @@ impl App {
     }
 }
 
-/// Who registers: what the file says that the configuration names, or the system. Its disk is waited for until `end`. An
+/// Identity of the host that registers: what the file says that the configuration names, or the system. Its disk is waited for until `end`. An
 /// image before this one has registered as `before`.
 pub(super) fn host(config: &Config, before: &str, end: Instant) -> HostIdentity {
     match &config.announce.settings.state {
@@ -172,7 +172,7 @@ pub(super) fn host(config: &Config, before: &str, end: Instant) -> HostIdentity 
     }
 }
 
-/// What a publisher writes; zones of reverse names with the zones that they can point to.
+/// Zones that a publisher writes; zones of reverse names with the zones that they can point to.
 fn targets(zones: Vec<ZoneOf>) -> Vec<Target> {
     let forward: Vec<_> = zones.iter().filter(|zone| !is_reverse(&zone.origin)).collect();
     let forward: Vec<_> = forward.iter().map(|zone| (zone.under.clone(), zone.origin.clone())).collect();
@@ -183,7 +183,7 @@ fn targets(zones: Vec<ZoneOf>) -> Vec<Target> {
     zones.into_iter().map(target).collect()
 }
 
-/// What a configuration says of a registry's names that a reload can change.
+/// Settings of a registry's names that a reload can change.
 pub(super) fn wishes(config: &Config, registry: &Registry) -> Wishes {
     let registered = config.services_of(&registry.name).into_iter().map(|service| service.name.value).collect();
     let zones = config.zones.iter().map(|zone| (zone.origin.clone(), zone.names.clone())).collect();

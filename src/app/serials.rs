@@ -27,22 +27,22 @@ use crate::zone::name::Name;
 use crate::zone::warnings::About;
 use crate::zone::{Freshness, Zone, serial};
 
-/// How far the file is ahead of a zone when it is written.
+/// Number of serials that the file is ahead of a zone when it is written.
 const AHEAD: u32 = 1200;
 
 /// It is written again when no more than this is left.
 const LEFT: u32 = 600;
 
-/// How often that is looked at. A zone commits far less than [`LEFT`] times meanwhile.
+/// Time between two looks at that. A zone commits far less than [`LEFT`] times meanwhile.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// How long a disk may take to write the file before that is told.
+/// Time that a disk may take to write the file before that is told.
 const STALL: Duration = Duration::from_secs(5);
 
-/// What is wrong as long as the file was not read.
+/// Trouble as long as the file was not read.
 const NOT_READ: &str = "the serial file is not read, as its disk does not answer: serials may go back";
 
-/// What a line begins with that says what a serial was given out for.
+/// Beginning of a line that says what a serial was given out for.
 const CONTENT: &str = "# content ";
 
 /// The first line, so that nothing else is overwritten by mistake.
@@ -57,7 +57,7 @@ pub(super) struct Serials {
     contents: BTreeMap<Name, u64>,
     /// Serials of before that zones did not go on from, as the file was read too late. None is taken back.
     least: BTreeMap<Name, u32>,
-    /// Where the file comes from that was not read in time; nothing is written before that.
+    /// Source of the file that was not read in time; nothing is written before that.
     late: Option<Mutex<Receiver<Self>>>,
 }
 
@@ -137,7 +137,7 @@ impl Serials {
         }
     }
 
-    /// What that serial stood for, where the zone was only its file; 0 where that is not known.
+    /// Fingerprint of the content of that serial, where the zone was only its file; 0 where that is not known.
     pub(super) fn content(&self, origin: &Name) -> u64 {
         self.contents.get(origin).copied().unwrap_or(0)
     }
@@ -272,7 +272,7 @@ impl Serials {
     }
 }
 
-/// What a file says: the serials, and what they were given out for.
+/// Content of a file: the serials, and what they were given out for.
 type Kept = (BTreeMap<Name, u32>, BTreeMap<Name, u64>);
 
 /// Why the file at `path` will not be taken as it is, in a sentence with its path. One that is not there can be.
@@ -290,7 +290,7 @@ pub(super) fn kept(path: &Path) -> BTreeMap<Name, u32> {
     disk::read(path).map(|bytes| parse(&String::from_utf8_lossy(&bytes)).1.0).unwrap_or_default()
 }
 
-/// What the file's whole lines say, and what is wrong with the rest.
+/// Reads the file's whole lines, and tells what is wrong with the rest.
 fn parse(text: &str) -> (Option<String>, Kept) {
     let Some(lines) = text.strip_prefix(TITLE).and_then(|rest| rest.strip_prefix('\n')) else {
         let why = if text.is_empty() { "it is empty" } else { "it does not begin as a serial file does" };

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use crate::zone::Zone;
 use crate::zone::warnings::About;
 
-/// How often zones are looked at.
+/// Time between two looks at zones.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Looks until `stop`.

@@ -14,7 +14,7 @@ use crate::{admin, config};
 /// A server that says nothing for this long is not going to.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Which server is asked.
+/// Server that is asked.
 #[derive(Debug, Args)]
 pub(super) struct Server {
     /// The admin address of the running server [default: what the configuration says, else 127.0.0.1:5380]
@@ -59,7 +59,7 @@ impl Server {
         self.address().is_ok_and(|address| TcpStream::connect_timeout(&address, Duration::from_secs(5)).is_ok())
     }
 
-    /// What the server has under `path` with these parameters.
+    /// Asks the server for `path` with these parameters.
     pub(super) fn get(&self, path: &str, parameters: &[(&str, &str)]) -> anyhow::Result<String> {
         let pairs = parameters.iter().map(|(key, value)| format!("{key}={}", encoded(value)));
         let query = pairs.collect::<Vec<_>>().join("&");

@@ -89,7 +89,7 @@ fn config(seed: PathBuf, dns: SocketAddr, admin: SocketAddr) -> anyhow::Result<C
     })
 }
 
-/// What to try next.
+/// Hints what to try next.
 fn banner(dns: SocketAddr, admin: SocketAddr, seed: &Path) -> String {
     let at = format!("@{} -p {}", dns.ip(), dns.port());
     let mut text = format!("zonekeeper dev: DNS on {dns} (UDP and TCP), admin on http://{admin}\n\nTry:\n");

@@ -8,7 +8,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::{log, settings};
 
-/// What is logged, and how.
+/// Options of the log.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Logging")]
 pub(super) struct Log {

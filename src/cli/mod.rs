@@ -31,7 +31,7 @@ use crate::log;
 /// Bad usage, or a bad configuration (`EX_USAGE` of sysexits).
 const USAGE: u8 = 64;
 
-/// How long the end waits for the reader of the log.
+/// Time that the end waits for the reader of the log.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// An authoritative DNS server for a ZooKeeper service registry, and the agent that registers into it.
@@ -75,7 +75,7 @@ enum Command {
     Undrain(drain::Undrain),
 }
 
-/// Which configuration file is meant.
+/// Configuration file that is meant.
 #[derive(Debug, Args)]
 struct ConfigFile {
     /// The configuration file [default: zonekeeper.toml, then /etc/zonekeeper/zonekeeper.toml]
@@ -83,7 +83,7 @@ struct ConfigFile {
     config: Option<PathBuf>,
 }
 
-/// Where the configuration is looked for, in this order.
+/// Paths at which the configuration is looked for, in this order.
 const CONFIG_FILES: [&str; 2] = ["zonekeeper.toml", "/etc/zonekeeper/zonekeeper.toml"];
 
 impl ConfigFile {

@@ -24,7 +24,7 @@ const EXAMPLES: &str = "\
 Examples:
   install zonekeeper /usr/local/bin/ && zonekeeper restart";
 
-/// How long the new image may take until it answers.
+/// Time that the new image may take until it answers.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Restart {

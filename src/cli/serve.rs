@@ -156,32 +156,32 @@ fn take_descriptors() {
     }
 }
 
-/// How long the end waits for what still runs.
+/// Time that the end waits for what still runs.
 const LAST_TASKS: Duration = Duration::from_millis(200);
 
-/// How often the files of the configuration are looked at.
+/// Time between two looks at the files of the configuration.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// After how long what was not taken is read again, though no file has changed: it may be that this process had no
 /// descriptor left, or that a disk was away.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// How long the new program may take to check the configuration.
+/// Time that the new program may take to check the configuration.
 const CHECKING: Duration = Duration::from_secs(30);
 
 /// The cause of a reading after [`AGAIN`].
 const ONCE_MORE: &str = "once more";
 
-/// What the app is to do next, and when.
+/// Turns of the app: what it is to do next, and when.
 struct Turns<'p> {
     hangup: Signal,
-    /// What the admin server is asked for.
+    /// Orders that the admin server was given.
     orders: mpsc::Receiver<Request>,
     /// The configuration file, all files as they were when they were last read, and what the included ones held.
     followed: Option<(&'p Path, Stamps, Snippets)>,
     /// The file of this program.
     program: PathBuf,
-    /// Where it is recorded what is not taken.
+    /// Record of what is not taken.
     control: Control,
     /// The warnings that were logged last.
     told: String,

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 /// The end in order takes no longer than this, besides `drain` and `on_stop`.
 const LIMIT: Duration = Duration::from_millis(9_500);
 
-/// What signals ask for.
+/// Ends that signals ask for.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ends {
     /// SIGTERM, SIGINT: take everything out, and end.

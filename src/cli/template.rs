@@ -14,7 +14,7 @@ Examples:
   zonekeeper template > zonekeeper.toml
   zonekeeper template | less";
 
-/// What is printed. A test proves that it says the defaults.
+/// Text that is printed. A test proves that it says the defaults.
 const TEMPLATE: &str = include_str!("../../deploy/zonekeeper.toml");
 
 impl Template {

@@ -12,7 +12,7 @@ use super::tree::{self, Tree};
 use crate::disk;
 use crate::settings::{Kind, Problems, Setting, Span, Table, Value};
 
-/// What was included.
+/// Included files.
 #[derive(Default)]
 pub(super) struct Included {
     /// The files, without their tables, in the order in which they were read. The first is file number 1.

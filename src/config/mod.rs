@@ -48,7 +48,7 @@ pub struct Config {
     pub read_from: Vec<PathBuf>,
     /// The keys that requests are signed with.
     pub keys: Vec<Arc<Key>>,
-    /// What is taken, but has no effect or was perhaps not meant.
+    /// Warnings: what is taken, but has no effect or was perhaps not meant.
     pub warnings: Report,
 }
 
@@ -59,11 +59,11 @@ pub struct Registry {
     pub name: String,
     /// The ensemble.
     pub keeper: keeper::config::Config,
-    /// When storms of removals are held back; none holds none back.
+    /// Guard that holds storms of removals back; none holds none back.
     pub guard: Option<guard::Config>,
     /// The convention of its znodes.
     pub format: format::Config,
-    /// How long the names of a deleted service are known.
+    /// Time for which the names of a deleted service are known.
     pub linger: Duration,
 }
 

@@ -17,7 +17,7 @@ use crate::settings::{Problem, Severity, Span};
 pub struct Source {
     path: PathBuf,
     text: String,
-    /// Where each line begins, in bytes.
+    /// Offset of each line, in bytes.
     lines: Vec<usize>,
     /// What is not shown of it, in bytes.
     hidden: Vec<Range<usize>>,
@@ -42,7 +42,7 @@ impl Source {
         &self.path
     }
 
-    /// What it holds.
+    /// Its content.
     pub(super) fn text(&self) -> &str {
         &self.text
     }

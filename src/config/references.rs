@@ -1,4 +1,4 @@
-//! What only the whole configuration can check: that a registry which is named is there, that one is named where there
+//! Checks that take the whole configuration: that a registry which is named is there, that one is named where there
 //! are several, that no address is listened on twice, that who keeps znodes to himself is somebody.
 
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! Where serials are kept: a secondary that has a later serial than its primary takes nothing more from it, and says
+//! Places where serials are kept: a secondary that has a later serial than its primary takes nothing more from it, and says
 //! nothing. Whoever lets a zone be transferred must keep its serials.
 
 use std::path::{Path, PathBuf};

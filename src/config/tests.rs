@@ -1,4 +1,4 @@
-//! What a whole configuration may say, what it may leave out, and how its mistakes are told.
+//! Tests of what a whole configuration may say and leave out, and of how its mistakes are told.
 
 use std::time::Duration;
 

@@ -12,9 +12,9 @@ use crate::settings::{Kind, Problem, Severity, Span, Table, Value};
 
 /// A file as far as it could be read.
 pub(super) struct Tree {
-    /// What it says.
+    /// Its table.
     pub(super) table: Table,
-    /// What is no TOML, in no order.
+    /// Faults of what is no TOML, in no order.
     faults: Vec<Fault>,
 }
 
@@ -23,7 +23,7 @@ struct Fault {
     reach: Reach,
 }
 
-/// How much of what a file says is in doubt for a fault.
+/// Reach of a fault: how much of what a file says is in doubt for it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reach {
     /// Its line, and what its table says as a whole, which may miss just that line.
@@ -102,7 +102,7 @@ fn goes_on(message: &str) -> bool {
     message.contains("unclosed") || message.contains("multi-line")
 }
 
-/// Where the outermost list, inline table or text of several lines begins that ends at the byte `end`, which is where the
+/// Span of the outermost list, inline table or text of several lines begins that ends at the byte `end`, which is where the
 /// parser misses its end.
 fn ends_at(table: &Table, text: &str, end: usize) -> Option<Span> {
     table.entries.iter().find_map(|(.., value)| {
@@ -120,7 +120,7 @@ fn ends_at(table: &Table, text: &str, end: usize) -> Option<Span> {
     })
 }
 
-/// Where the line of a byte begins.
+/// Offset at which the line of a byte begins.
 fn line_start(text: &str, byte: usize) -> usize {
     text.get(..byte).unwrap_or(text).rfind('\n').map_or(0, |end| end + 1)
 }

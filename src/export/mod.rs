@@ -20,7 +20,7 @@ pub struct Snapshot {
     beside: Beside,
 }
 
-/// What a registry says of a zone besides its records. Paths and reasons are any text.
+/// Remarks of a registry about a zone besides its records. Paths and reasons are any text.
 #[derive(Debug, Default)]
 pub struct Beside {
     /// Paths of services below the root, and the names in the zone of each.
@@ -72,7 +72,7 @@ impl Snapshot {
     }
 }
 
-/// How a zone is written.
+/// Form in which a zone is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// As a master file (RFC 1035 §5) that any name server reads.

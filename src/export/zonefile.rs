@@ -22,7 +22,7 @@ const WORDS: [(&str, u16); 10] = [
     ("SRV", rtype::SRV),
 ];
 
-/// What a type is called.
+/// Name of a type.
 pub fn mnemonic(rtype: u16) -> String {
     let known = WORDS.iter().find(|(_, number)| *number == rtype);
     known.map_or_else(|| format!("TYPE{rtype}"), |(name, _)| (*name).to_owned())

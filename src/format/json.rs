@@ -14,7 +14,7 @@ use crate::model::{Defaults, Drain, Endpoint, Instance, Protocol, State};
 const LONGEST_TTL: u32 = i32::MAX as u32;
 /// A node can be wrong in thousands of ways at once; this many are told one by one.
 const MOST_REMARKS: usize = 8;
-/// How much of a bad value is quoted, in characters.
+/// Limit of what is quoted of a bad value, in characters.
 const QUOTED: usize = 40;
 
 /// A value of a drain flag that is not JSON, as JSON: text that is nothing which a flag can say.
@@ -74,7 +74,7 @@ pub(super) fn instance(properties: Map<String, Value>, instance: &mut Instance) 
     instance.remarks = reader.remarks();
 }
 
-/// What a service's properties say, and the remarks.
+/// Reads a service's properties; returns the remarks as well.
 pub(super) fn defaults(properties: Map<String, Value>) -> (Defaults, Vec<String>) {
     let mut reader = Reader { properties, remarks: Vec::new(), more: 0 };
     let defaults = Defaults {
@@ -155,7 +155,7 @@ impl Reader {
         good
     }
 
-    /// What is left, as text: strings as they are, anything else as compact JSON.
+    /// The rest, as text: strings as they are, anything else as compact JSON.
     fn metadata(&mut self) -> Vec<(Box<str>, Box<str>)> {
         let text = |value| match value {
             Value::String(text) => text.into(),

@@ -26,7 +26,7 @@ pub struct PropertyLink {
     pub name: String,
     /// The other znode's path as written: absolute, or relative to where the znode that holds the link was looked for.
     pub path: String,
-    /// What the property is called there.
+    /// Name of the property there.
     pub property: String,
 }
 
@@ -65,7 +65,7 @@ pub struct Taken<'d> {
     pub name: &'d str,
     /// The other znode's data, where that is known.
     pub data: Option<&'d [u8]>,
-    /// What the property is called there.
+    /// Name of the property there.
     pub property: &'d str,
 }
 

@@ -60,7 +60,7 @@ pub enum Error {
     /// `2001:db8::1:80` could be two things.
     #[error("an IPv6 address in a name must stand in brackets: [2001:db8::1]:80")]
     BareV6,
-    /// What stands in brackets is something else.
+    /// The brackets hold something else.
     #[error("what stands in brackets in its name is not an IPv6 address")]
     BadV6,
     /// A name of digits and dots that is no IPv4 address, such as `10.0.0.300`.
@@ -97,7 +97,7 @@ pub enum Error {
     BelowInstance,
 }
 
-/// Where the instances of a service stand.
+/// Convention of where the instances of a service are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Convention {
     /// By the path's shape: in a providers directory, or directly below the service under a name of the form
@@ -110,7 +110,7 @@ pub enum Convention {
     Nd,
 }
 
-/// How the znodes of one registry are read and written.
+/// Settings of how the znodes of one registry are read and written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Name of the element that holds a service's instances; empty when they stand directly below it.
@@ -125,7 +125,7 @@ impl Default for Config {
     }
 }
 
-/// What a znode is, by its path alone.
+/// Role of a znode, by its path alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place<'p> {
     /// An instance called `name` of the service at path `service`, whether or not the name is good.
@@ -184,7 +184,7 @@ impl Config {
         config
     }
 
-    /// What the znode at `below` is; `below` is its path under the registry's root, without slashes at the ends, and
+    /// Role of the znode at `below`; `below` is its path under the registry's root, without slashes at the ends, and
     /// empty for the root. The first element, from the left, that is a providers directory or an instance decides.
     pub fn place<'p>(&self, below: &'p str) -> Place<'p> {
         if below.is_empty() {

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use super::{INSTANCE_ID, Origin, Place, Property, property};
 
-/// What stands at `rest` below the instance `name` of `service`.
+/// Role of the znode at `rest` below the instance `name` of `service`.
 pub(super) fn place<'p>(service: &'p str, name: &'p str, rest: Option<&'p str>) -> Place<'p> {
     match rest {
         None => Place::Instance { service, name },

@@ -1,4 +1,4 @@
-//! Which host wrote a registration, and when it was booted: told beside the instance id, which hosts may share.
+//! Origin of a registration: its host, and the boot of that: told beside the instance id, which hosts may share.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! What a configured instance says about itself: values that have a place in JSON, in the order of the config file.
+//! Properties of a configured instance: values that have a place in JSON, in the order of the config file.
 
 use serde_json::Value as Json;
 

@@ -1,4 +1,4 @@
-//! What Python's `json` writes and reads, and JSON does not have: `NaN`, `Infinity`, `-Infinity`, numbers that are infinite
+//! Values that Python's `json` writes and reads, and JSON does not have: `NaN`, `Infinity`, `-Infinity`, numbers that are infinite
 //! (`1e999`) and halves of surrogate pairs (`"\ud83d"`). zc.zk and kazoo are Python: each such value is left out, and
 //! nothing else with it.
 

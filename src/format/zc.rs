@@ -4,7 +4,7 @@
 
 use super::{INSTANCE_ID, Origin, Place, Property, property};
 
-/// What stands at `rest` below the providers directory of `service`.
+/// Role of the znode at `rest` below the providers directory of `service`.
 pub(super) fn place<'p>(service: &'p str, rest: Option<&'p str>) -> Place<'p> {
     match rest {
         None => Place::Directory { service },

@@ -1,4 +1,4 @@
-//! What `[registry.NAME]` says about the ensemble itself.
+//! Keys of `[registry.NAME]` about the ensemble itself.
 
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
@@ -7,30 +7,30 @@ use std::time::Duration;
 use super::{Error, Path, security};
 use crate::settings::{Located, Section, Setting, Span, Value};
 
-/// How to reach and mirror one registry.
+/// Settings of one registry's ensemble and mirror.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Where its znodes are.
+    /// Source of its znodes.
     pub source: Source,
     /// The znode below which services stand.
     pub root: Path,
     /// The session time-out to ask for; the server may grant another.
     pub session_timeout: Duration,
-    /// How long answers survive without contact to ZooKeeper.
+    /// Time that answers survive without contact to ZooKeeper.
     pub max_stale: Duration,
-    /// How sessions show who they are and check who the servers are.
+    /// Credentials and certificates of sessions.
     pub security: security::Config,
-    /// What names are while the root does not exist and was never seen.
+    /// Meaning of a root that does not exist and was never seen.
     pub missing_root: MissingRoot,
-    /// How long an ensemble that is older than what was seen of it is not believed.
+    /// Time for which an ensemble that is older than what was seen of it is not believed.
     pub hold: Duration,
     /// Time from one verification of the mirror to the next; zero for none.
     pub verify: Duration,
-    /// Where the last known registry is kept for a start without ZooKeeper; none keeps none.
+    /// File that keeps the last known registry for a start without ZooKeeper; none keeps none.
     pub cache_file: Option<PathBuf>,
 }
 
-/// What names are while the registry's root does not exist and was never seen.
+/// Meaning of a root that does not exist and was never seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MissingRoot {
     /// Unknown: the path may be mistyped.
@@ -50,7 +50,7 @@ impl Setting for MissingRoot {
     }
 }
 
-/// Where a registry's znodes are.
+/// Source of a registry's znodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// In an ensemble: its connect string.
@@ -148,7 +148,7 @@ impl Config {
         source.map(|source| Self { source, ..config })
     }
 
-    /// How long an unchanged cache file may stand: its time says for how long it may be served.
+    /// Time for which an unchanged cache file may stand: its time says for how long it may be served.
     pub fn cache_refresh(&self) -> Duration {
         (self.max_stale / 4).clamp(Duration::from_secs(60), Duration::from_secs(3600))
     }
@@ -178,7 +178,7 @@ fn read_source(section: &mut Section<'_>) -> Option<Source> {
     }
 }
 
-/// What is wrong with a path, without the path.
+/// Reason why a path is wrong, without the path.
 fn reason(error: &Error) -> String {
     match error {
         Error::BadPath { reason, .. } => (*reason).to_owned(),
@@ -210,13 +210,13 @@ impl Setting for Servers {
     }
 }
 
-/// Where the chroot begins: at the first slash that is none of a scheme's.
+/// Start of the chroot: at the first slash that is none of a scheme's.
 pub(super) fn chroot(text: &str) -> usize {
     let of_scheme = |at: usize| text[..at].ends_with(':') || text[..at].ends_with(":/");
     text.match_indices('/').map(|(at, _)| at).find(|at| !of_scheme(*at)).unwrap_or(text.len())
 }
 
-/// What stands before a server that is connected to with TLS, and before one that is not, whatever the others are.
+/// Prefix of a server that is connected to with TLS, and of one that is not, whatever the others are.
 const ENCRYPTED: &str = "tcp+tls://";
 const PLAIN: &str = "tcp://";
 

@@ -20,7 +20,7 @@ use super::tree::Tree;
 use super::verify::Verification;
 use super::{Cause, Error, Path, mirror, trouble};
 
-/// Who is shown the mirrored tree.
+/// Observer of the mirrored tree.
 pub trait Observer: Send + 'static {
     /// The tree is exact, and `changed` are the paths whose znodes are new, gone or different since the last time.
     fn publish(&mut self, tree: &Tree, changed: &BTreeSet<Path>);
@@ -28,12 +28,12 @@ pub trait Observer: Send + 'static {
     /// The tree holds what was exact once, before ZooKeeper was asked for anything: all of it is to be shown.
     fn restore(&mut self, tree: &Tree);
 
-    /// What is to be mirrored besides the root, as of what was shown last.
+    /// Paths to be mirrored besides the root, as of what was shown last.
     fn outside(&self) -> Option<&BTreeSet<Path>> {
         None
     }
 
-    /// Which znodes are shown together.
+    /// Groups of znodes that are shown together.
     fn together(&self) -> Arc<dyn Together> {
         Arc::new(Siblings)
     }
@@ -64,11 +64,11 @@ pub trait Observer: Send + 'static {
     /// Time has passed; what was published last is in `tree`. About once a second.
     fn tick(&mut self, _tree: &Tree, _now: Instant) {}
 
-    /// How fresh what was published is: called at every change of the phase and about once a second.
+    /// Takes how fresh what was published is: called at every change of the phase and about once a second.
     fn freshness(&mut self, freshness: Freshness);
 }
 
-/// How fresh the published view is.
+/// Freshness of the published view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freshness {
     /// Nothing was ever published.
@@ -82,30 +82,30 @@ pub enum Freshness {
 /// The mirrored tree, for its one writer and those who look something up in it.
 pub type SharedTree = Arc<RwLock<Tree>>;
 
-/// What the driver tells about itself.
+/// Report of the driver about itself.
 #[derive(Debug, Clone)]
 pub struct Report {
-    /// What is mirrored: the ensemble's connect string.
+    /// The ensemble's connect string.
     pub ensemble: String,
-    /// Where the mirror stands.
+    /// Phase of the mirror.
     pub phase: Phase,
     /// Since when.
     pub since: Instant,
     /// Id of the session, while there is one.
     pub session: Option<i64>,
-    /// When the view was last known to be exact.
+    /// Time at which the view was last known to be exact.
     pub fresh_at: Option<Instant>,
-    /// What was counted.
+    /// Its counters.
     pub counters: Counters,
     /// Znodes mirrored.
     pub znodes: usize,
     /// Bytes of znode data mirrored.
     pub bytes: usize,
-    /// How many connects failed, by cause, in the order of [`Cause::ALL`].
+    /// Number of connects that failed, by cause, in the order of [`Cause::ALL`].
     pub causes: [u64; Cause::ALL.len()],
-    /// What is wrong: what keeps the mirror from being live, what cannot be read.
+    /// The trouble: what keeps the mirror from being live, what cannot be read.
     pub trouble: Option<String>,
-    /// How saving the cache file goes, where there is one.
+    /// Report about saving the cache file, where there is one.
     pub cache: Option<cache::Report>,
 }
 
@@ -129,7 +129,7 @@ pub struct Driver<E: Ensemble, O> {
     /// The phase that was told of last.
     phase: Phase,
     tree: SharedTree,
-    /// What is mirrored besides the root.
+    /// Paths mirrored besides the root.
     outside: BTreeSet<Path>,
     status: Status,
     connection: Option<Connection<E::Session>>,
@@ -149,7 +149,7 @@ pub struct Driver<E: Ensemble, O> {
 struct Cache {
     path: PathBuf,
     scope: Scope,
-    /// How long an unchanged file may stand.
+    /// Time for which an unchanged file may stand.
     refresh: Duration,
     hurry: Hurry,
     saver: Option<Saver>,

@@ -15,7 +15,7 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// What is kept of a znode.
+    /// Data that are kept of a znode.
     pub(super) fn get(&self, path: &str) -> Option<&[u8]> {
         self.data.get(path).map(|data| &**data)
     }

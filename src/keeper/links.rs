@@ -64,13 +64,13 @@ pub struct Held {
 pub struct PropertyLink {
     /// Its name.
     pub name: Box<str>,
-    /// Where the other znode is.
+    /// Path of the other znode.
     pub path: Box<str>,
-    /// What the property is called there.
+    /// Name of the property there.
     pub property: Box<str>,
 }
 
-/// Where a property link leads.
+/// Source of a property link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     /// The property's name.
@@ -79,7 +79,7 @@ pub struct Source {
     pub hops: Vec<(Path, Box<str>)>,
 }
 
-/// What is seen elsewhere than before.
+/// Paths that are seen elsewhere than before.
 #[derive(Debug, Default)]
 pub struct Moved {
     /// The shown paths at which another znode is seen.
@@ -99,7 +99,7 @@ pub struct Links {
     followed: Followed,
 }
 
-/// Where the links lead.
+/// Links, followed to their ends.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Followed {
     /// Shown path -> real path.
@@ -172,7 +172,7 @@ impl Links {
         }
     }
 
-    /// Where the znode shown at `shown` really stands.
+    /// Real path of the znode shown at `shown`.
     pub fn real(&self, shown: &Path) -> Path {
         let mounts = &self.followed.mounts;
         if mounts.is_empty() {
@@ -218,7 +218,7 @@ impl Links {
         self.followed.mounts.iter()
     }
 
-    /// Where the properties of the znode shown at `shown` come from that are links.
+    /// Sources of the properties of the znode shown at `shown` that are links.
     pub fn sources(&self, shown: &Path) -> &[Source] {
         self.followed.sources.get(shown.as_str()).map(Vec::as_slice).unwrap_or_default()
     }

@@ -73,7 +73,7 @@ use super::tree::{Entry, Tree};
 use super::{Error, Path};
 use crate::backoff::Backoff;
 
-/// What the mirror counts.
+/// Counters of the mirror.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Sessions opened.
@@ -102,7 +102,7 @@ pub struct Counters {
 #[derive(Debug)]
 pub struct Mirror {
     root: Path,
-    /// What is mirrored besides the root.
+    /// Paths mirrored besides the root.
     outside: BTreeSet<Path>,
     /// Those of them that came while the mirror was live, until each was read: how many of its reads are queued or
     /// outstanding; none before its watch is armed.
@@ -114,33 +114,33 @@ pub struct Mirror {
     busy: HashMap<Path, Busy, FixedState>,
     /// Reads to issue; the last first, so that a scan goes down before it goes on and the queue stays short.
     queue: Vec<Read>,
-    /// Which znodes are shown together.
+    /// Groups of znodes that are shown together.
     together: Arc<dyn Together>,
     /// Once live: the groups in which something is to be read or being read.
     groups: HashMap<Box<str>, Group, FixedState>,
     /// Those of them whose turn it is to be read, each once.
     line: VecDeque<Box<str>>,
-    /// What is left to ask for of a group that is too large for one request.
+    /// Rest of a group that is too large for one request.
     pieces: VecDeque<Vec<Read>>,
     /// True if a request is answered as of one moment of the server.
     at_once: bool,
-    /// How much replies weigh.
+    /// Weights of replies.
     weights: weights::Weights,
     /// Paths in the largest request that is outstanding.
     largest_request: usize,
-    /// What a scan found to differ from the tree, until the scan is through.
+    /// Entries that a scan found to differ from the tree, until it is through.
     staged: BTreeMap<Path, Option<Entry>>,
     in_flight: usize,
     /// Changes of the tree not yet published, and since when there are some.
     changed: BTreeSet<Path>,
     changed_since: Option<Instant>,
-    /// When the scan may begin.
+    /// Time at which the scan may begin.
     scan_at: Option<Instant>,
-    /// When something last moved in this phase; nothing for [`Limits::patience`] ends the session.
+    /// Time at which something last moved in this phase; nothing for [`Limits::patience`] ends the session.
     progress: Instant,
     /// A [`Action::Sync`] that only asks whether the connection is alive is outstanding.
     probing: bool,
-    /// When the tree was last known to equal the ensemble's.
+    /// Time at which the tree was last known to equal the ensemble's.
     fresh_at: Option<Instant>,
     backoff: Backoff,
     rng: fastrand::Rng,
@@ -154,10 +154,10 @@ pub struct Mirror {
     rescans: BTreeMap<Path, Instant>,
     /// Changes that no event told of.
     untold: untold::Untold,
-    /// When what is missing or refused is read again, and behind which path to go on.
+    /// Time at which what is missing or refused is read again, and the path behind which to go on.
     recheck_at: Instant,
     rechecked: Option<Path>,
-    /// How old the ensemble looks.
+    /// Doubt whether the ensemble is the one it was.
     doubt: Doubt,
 }
 
@@ -282,7 +282,7 @@ impl Mirror {
         self.fresh_at = Some(at);
     }
 
-    /// How old the published view may be, at `now`: the time since the ensemble last proved that it is exact, by any
+    /// Age that the published view may have at `now`: the time since the ensemble last proved that it is exact, by any
     /// reply. Zero while the proof is as young as the probing makes it; none before anything was exact.
     pub fn age(&self, now: Instant) -> Option<Duration> {
         let age = now.saturating_duration_since(self.fresh_at?);
@@ -311,17 +311,17 @@ impl Mirror {
         self
     }
 
-    /// Where it stands.
+    /// Its phase.
     pub fn phase(&self) -> Phase {
         self.phase
     }
 
-    /// What it counted.
+    /// Its counters.
     pub fn counters(&self) -> Counters {
         self.counters
     }
 
-    /// When the published view was last known to be exact; none before the first time.
+    /// Time at which the published view was last known to be exact; none before the first.
     pub fn fresh_at(&self) -> Option<Instant> {
         self.fresh_at
     }

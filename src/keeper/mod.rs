@@ -145,7 +145,7 @@ impl fmt::Debug for Path {
     }
 }
 
-/// What ZooKeeper keeps about a znode, as far as it is used here.
+/// Stat of a znode, as far as it is used here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stat {
     /// Transaction that created it.
@@ -154,13 +154,13 @@ pub struct Stat {
     pub mzxid: i64,
     /// Transaction that last created or deleted a child; 0 where that is not known.
     pub pzxid: i64,
-    /// When its data was last changed, by the ensemble's clock, in milliseconds since 1970; 0 where that is not known.
+    /// Time at which its data was last changed, by the ensemble's clock, in milliseconds since 1970; 0 where that is not known.
     pub mtime: i64,
-    /// How often its data was changed since.
+    /// Number of changes of its data since.
     pub version: i32,
     /// The session that owns it; 0 for a persistent znode.
     pub ephemeral_owner: i64,
-    /// How many children it has.
+    /// Number of its children.
     pub num_children: i32,
 }
 
@@ -216,7 +216,7 @@ pub enum Error {
     BadPath {
         /// The path as given.
         path: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: &'static str,
     },
     /// The request is larger than servers take.
@@ -241,7 +241,7 @@ pub enum Error {
     NoServer {
         /// The cause; of several the one that most servers have.
         cause: Cause,
-        /// What is wrong with each server.
+        /// The trouble of each server.
         detail: Box<str>,
     },
     /// The connection broke; whether the operation happened is not known.

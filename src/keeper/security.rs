@@ -1,4 +1,4 @@
-//! How a session shows who it is and checks who the servers are: credentials, certificates, and the files they come from.
+//! Identity of sessions, and checks of the servers': credentials, certificates, and the files they come from.
 //!
 //! Files are read anew for each session, so that a renewed certificate or a changed password needs no restart. Secrets
 //! are never shown: not in messages, not by `Debug`, and a problem with `auth` points at its table instead of its line.
@@ -9,16 +9,16 @@ use std::path::{Path, PathBuf};
 use super::Error;
 use crate::settings::{Located, Section};
 
-/// What `[registry.NAME]` says about it.
+/// Keys of `[registry.NAME]` about it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Config {
-    /// Who we are; nobody in particular, if none.
+    /// Our credentials; none for none.
     pub auth: Option<AuthSource>,
-    /// How connections are encrypted; not at all, if none.
+    /// Encryption of connections; none for none.
     pub tls: Option<Tls>,
 }
 
-/// Where credentials come from.
+/// Source of credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuthSource {
     /// From the configuration itself.
@@ -30,13 +30,13 @@ pub enum AuthSource {
 /// Credentials: a name and a password, and how they are shown to the servers.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Auth {
-    /// How.
+    /// Scheme by which they are shown.
     pub scheme: Scheme,
     user: String,
     password: String,
 }
 
-/// How credentials are shown to the servers.
+/// Scheme by which credentials are shown to the servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
     /// ZooKeeper's own `digest`: as soon as the connection stands, and never refused; ACLs decide what it is good for.
@@ -57,7 +57,7 @@ pub struct Tls {
 /// Everything that a session needs, read.
 #[derive(Clone, Default)]
 pub struct Credentials {
-    /// Who we are.
+    /// Our credentials.
     pub auth: Option<Auth>,
     /// The certificates, if connections are to be encrypted.
     pub tls: Option<Certificates>,

@@ -1,4 +1,4 @@
-//! What the program needs of a ZooKeeper ensemble, as three traits: an ensemble to connect to, a session with it, a
+//! A ZooKeeper ensemble as three traits: an ensemble to connect to, a session with it, a
 //! watch that belongs to a session.
 //!
 //! Two implementations must be indistinguishable to their callers: [`super::zookeeper`] over the wire and
@@ -34,7 +34,7 @@ pub trait Ensemble: Clone + Send + Sync + 'static {
         self
     }
 
-    /// What to call it in messages: the connect string.
+    /// Its name in messages: the connect string.
     fn describe(&self) -> &str;
 
     /// The credentials that sessions show, for messages: `digest user team`; none without any.
@@ -63,7 +63,7 @@ pub trait Session: Send + Sync + 'static {
     /// The negotiated session timeout.
     fn timeout(&self) -> Duration;
 
-    /// Whether all replies of one [`Self::read`] show the same moment: a server runs no write while it runs such a request.
+    /// Returns whether all replies of one [`Self::read`] show the same moment: a server runs no write while it runs such a request.
     /// Not so before ZooKeeper 3.6, where a batch is read piece by piece.
     fn reads_at_once(&self) -> bool;
 
@@ -124,13 +124,13 @@ pub trait Session: Send + Sync + 'static {
     fn delete(&self, path: &Path, version: Option<i32>) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
-/// What an armed watch tells, in order.
+/// Events of an armed watch, in order.
 pub trait Watch: Send + 'static {
     /// The next event. Cancel-safe. After [`Event::Over`] it never returns again.
     fn next(&mut self) -> impl Future<Output = Event> + Send;
 }
 
-/// What a watch can tell.
+/// Event of a watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The znode was created or deleted, or its data was changed: which of them must be read.
@@ -181,9 +181,9 @@ pub enum Write {
         path: Path,
         /// Its data.
         data: Vec<u8>,
-        /// How long it lives.
+        /// Its lifetime.
         mode: Mode,
-        /// Who may do what with it.
+        /// Its rights.
         access: Access,
     },
     /// Replace a znode's data.
@@ -213,7 +213,7 @@ impl Write {
     }
 }
 
-/// Which of several writes failed, and why; none of them happened, unless the error is about the connection.
+/// Failure of one of several writes, and the reason; none of them happened, unless the error is about the connection.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{error}")]
 pub struct WriteError {
@@ -224,7 +224,7 @@ pub struct WriteError {
     pub error: Error,
 }
 
-/// How long a znode lives.
+/// Lifetime of a znode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// Until somebody deletes it.
@@ -233,7 +233,7 @@ pub enum Mode {
     Ephemeral,
 }
 
-/// Who may do what with a znode.
+/// Rights to a znode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Access {
     /// Anybody may do anything: `world:anyone:cdrwa`.

@@ -1,4 +1,4 @@
-//! How large a request is on the wire, so that one that servers refuse is never sent.
+//! Sizes of requests on the wire, so that one that servers refuse is never sent.
 //!
 //! ZooKeeper answers a request above its limit by closing the connection. That looks like any other lost connection, so
 //! whoever tries again does so for ever, and each attempt costs the session a reconnect. Both implementations of the

@@ -12,7 +12,7 @@ use std::time::Instant;
 use super::kept::Kept;
 use super::{Error, Path, Stat, Znode};
 
-/// What the mirror knows of one znode.
+/// Knowledge of one znode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
     /// It was read.
@@ -46,11 +46,11 @@ impl From<Znode> for Known {
 pub struct Refusal {
     /// The server's reason.
     pub error: Error,
-    /// When the znode was last read; none for one that never was. What was read then is still in the tree.
+    /// Time at which the znode was last read; none for one that never was. What was read then is still in the tree.
     pub read_at: Option<Instant>,
 }
 
-/// What is known of a mirrored root.
+/// State of a mirrored root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Root {
     /// It exists and can be read.
@@ -72,9 +72,9 @@ pub struct Tree {
     covered: BTreeSet<Path>,
     /// Znodes that the server does not show now.
     refused: BTreeMap<Path, Refusal>,
-    /// How often that changed.
+    /// Number of changes of that.
     refusals: u64,
-    /// When what is in the tree was last exact: the last reading of a znode that is refused from now on.
+    /// Time at which what is in the tree was last exact: the last reading of a znode that is refused from now on.
     exact_at: Option<Instant>,
     /// True if the mirrored root was ever seen.
     root_seen: bool,
@@ -110,7 +110,7 @@ impl PartialEq for Slot {
 impl Eq for Slot {}
 
 impl Tree {
-    /// What is known of `path`.
+    /// Entry of `path`.
     pub fn get(&self, path: &str) -> Option<&Entry> {
         self.nodes.get(path).map(|slot| &slot.entry)
     }
@@ -153,7 +153,7 @@ impl Tree {
         self.refused.range::<Path, _>(range).map(|(path, _)| path)
     }
 
-    /// What is known of the mirrored `root`.
+    /// State of the mirrored `root`.
     pub fn root(&self, root: &Path) -> Root {
         match (self.refused.get(root), self.nodes.contains_key(root)) {
             (Some(refusal), _) => Root::Refused(refusal.clone()),
@@ -192,7 +192,7 @@ impl Tree {
         self.zxid = zxid;
     }
 
-    /// What is in the tree is, or was, exact at this moment.
+    /// Notes that the tree is, or was, exact at this moment.
     pub(super) fn set_exact_at(&mut self, at: Option<Instant>) {
         self.exact_at = at;
     }
@@ -210,7 +210,7 @@ impl Tree {
         was
     }
 
-    /// When the znode at `path`, which is refused now, was last read; none for one that is not refused or never was read.
+    /// Time at which the znode at `path`, which is refused now, was last read; none for one that is not refused or never was read.
     pub(super) fn last_read(&self, path: &str) -> Option<Instant> {
         self.refused.get(path)?.read_at
     }
@@ -237,7 +237,7 @@ impl Tree {
         below.into_iter().filter(|path| !self.covers(path) && self.remove(path)).collect()
     }
 
-    /// How many znodes are known.
+    /// Number of znodes that are known.
     pub fn len(&self) -> usize {
         self.nodes.len()
     }

@@ -9,7 +9,7 @@ use super::mirror::Difference;
 use super::session::Ensemble;
 use super::tree::{Root, Tree};
 
-/// How long until trouble that lasts is logged again.
+/// Time until trouble that lasts is logged again.
 const AGAIN: Duration = Duration::from_secs(600);
 /// Paths that are named; the others are counted.
 const NAMED: usize = 3;

@@ -27,7 +27,7 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// A verification of one mirror.
 pub struct Verification<E> {
-    /// Where its session is.
+    /// Ensemble of its session.
     pub ensemble: E,
     /// The mirrored tree.
     pub tree: SharedTree,

@@ -1,4 +1,4 @@
-//! What a configuration asks of this host and `serve` cannot do here: files that cannot be kept, commands that cannot be
+//! Checks of what a configuration asks of this host and `serve` cannot do here: files that cannot be kept, commands that cannot be
 //! run. What keeps DNS down is an error, the rest is a warning.
 
 use std::io::ErrorKind;

@@ -225,7 +225,7 @@ fn of_host(found: &Found, whose: &Whose, flag: &model::Drain) -> anyhow::Result<
 }
 
 impl Opened {
-    /// What a NAME argument means; without one, the whole registry.
+    /// Finds what a NAME argument means; without one, the whole registry.
     fn named(&self, name: Option<&str>) -> anyhow::Result<Found> {
         name.map_or_else(|| self.everything(), |name| self.find(name))
     }

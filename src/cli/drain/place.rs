@@ -16,7 +16,7 @@ use crate::zone::name::Name;
 use crate::zone::records::address::is_reverse;
 use crate::zone::records::label;
 
-/// Which registry is meant.
+/// Registry that is meant.
 #[derive(Debug, Args)]
 pub(super) struct PlaceOf {
     /// The registry, where the configuration has several
@@ -34,7 +34,7 @@ pub(super) struct Opened {
     zones: Vec<(Name, String)>,
 }
 
-/// What is at a path, and below it.
+/// Znodes at a path, and below it.
 pub(super) struct Found {
     /// The path below the root.
     pub(super) below: String,
@@ -89,7 +89,7 @@ impl Opened {
         Ok(Found { below: String::new(), survey: self.look("")? })
     }
 
-    /// What `name` means: with a slash, or where it is exactly that of a znode, a path; else a DNS name.
+    /// Finds what `name` means: with a slash, or where it is exactly that of a znode, a path; else a DNS name.
     ///
     /// # Errors
     /// When nothing has the name, or several services have it.

@@ -39,18 +39,18 @@ const HELD: u8 = 4;
 const NOTES: u8 = 5;
 const KEPT: u8 = 6;
 
-/// What is written of one znode.
+/// Record of one znode.
 #[derive(Debug, Clone)]
 pub(super) struct Record {
-    /// What is known of it; none when it went.
+    /// Its entry; none when it went.
     pub(super) entry: Option<Entry>,
-    /// When it was last read, where it is refused since.
+    /// Time of its last reading, where it is refused since.
     pub(super) last_read: Option<SystemTime>,
     /// The last data that were understood, where those that it has are not.
     pub(super) kept: Option<Box<[u8]>>,
 }
 
-/// What is written of the ensemble as a whole.
+/// Record of the ensemble as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Seen {
     /// The largest zxid.
@@ -59,7 +59,7 @@ pub(super) struct Seen {
     pub(super) root: bool,
 }
 
-/// Whose registry a file holds.
+/// Identity of the registry that a file holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
     /// The ensemble's connect string.
@@ -69,7 +69,7 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Whether the registry of `other` can be the same: the same chroot and root, and at least one server in common, so
+    /// Returns whether the registry of `other` can be the same: the same chroot and root, and at least one server in common, so
     /// that a server more or less in the connect string costs no cache.
     fn may_be(&self, other: &Self) -> bool {
         let (servers, chroot) = split(&self.ensemble);
@@ -190,14 +190,14 @@ impl<W: Write> Encoder<W> {
     }
 }
 
-/// What a file holds.
+/// Content of a file.
 #[derive(Debug)]
 pub struct Loaded {
     /// The znodes.
     pub tree: Tree,
-    /// What the observer kept beside them; may be empty.
+    /// Notes that the observer kept beside them; may be empty.
     pub notes: Vec<u8>,
-    /// When it was true.
+    /// Time at which it was true.
     pub when: SystemTime,
 }
 

@@ -39,7 +39,7 @@ const SHARE: u32 = 20;
 /// Znodes that are read out of the tree at once, while the mirror waits: a millisecond's work.
 const PIECE: usize = 2_000;
 
-/// How long a disk may give nothing, and take nothing.
+/// Time for which a disk may give nothing, and take nothing.
 const STALL: Duration = Duration::from_secs(5);
 
 /// Makes what the observer wants to be kept beside the znodes.
@@ -74,7 +74,7 @@ pub fn load(path: &FilePath, scope: &Scope) -> Option<Loaded> {
     }
 }
 
-/// How saving goes.
+/// Report about saving.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
     /// Files saved since the start.
@@ -83,7 +83,7 @@ pub struct Report {
     pub failures: u64,
     /// Bytes of the last file.
     pub bytes: u64,
-    /// When the content of the last file was true.
+    /// Time at which the content of the last file was true.
     pub saved_at: Option<SystemTime>,
     /// True if something was published that the file does not have yet.
     pub behind: bool,
@@ -102,22 +102,22 @@ pub struct Saver {
 struct Shared {
     state: Mutex<State>,
     moved: Condvar,
-    /// Whether the tree holds nothing that was not published. Cleared under the tree's write lock.
+    /// True if the tree holds nothing that was not published. Cleared under the tree's write lock.
     settled: AtomicBool,
 }
 
-/// What became of znodes while a save was under way.
+/// Changes of znodes while a save was under way.
 type Amendments = Vec<(Path, Record)>;
 
 #[derive(Debug, Default)]
 struct State {
-    /// What was published since the save under way began; none without one.
+    /// Records published since the save under way began; none without one.
     amendments: Option<Amendments>,
     /// Something was published that no file has.
     dirty: bool,
-    /// When the published view was last proven to be exact; none before the first time.
+    /// Time at which the published view was last proven to be exact; none before the first.
     proven: Option<SystemTime>,
-    /// What [`Saver::noted`] was told last.
+    /// Number that [`Saver::noted`] was given last.
     noted: u64,
     /// What is due is saved at once.
     hurry: bool,

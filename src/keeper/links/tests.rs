@@ -158,7 +158,7 @@ fn hold(world: &mut World, holder: &str, links: &[(&str, &str)], properties: &[P
     world.links.follow(&world.tree)
 }
 
-/// Where a property comes from, hop by hop.
+/// Source of a property, hop by hop.
 fn hops(world: &World, shown: &str) -> Vec<String> {
     let sources = world.links.sources(&path(shown)).iter();
     sources.flat_map(|source| source.hops.iter().map(|(path, property)| format!("{path} {property}"))).collect()

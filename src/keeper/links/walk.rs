@@ -72,7 +72,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Where a symbolic link really leads.
+    /// Resolves a symbolic link.
     fn resolve(
         &mut self,
         holder: &Path,
@@ -89,7 +89,7 @@ impl Walk<'_> {
         Ok(real)
     }
 
-    /// Where a property really comes from. `at` is where its holder was looked for.
+    /// Finds the source of a property. `at` is the path at which its holder was looked for.
     fn property(&mut self, at: &Path, holder: &Path, link: &PropertyLink) -> Result<Source, Broken> {
         let label = || format!("{} =>", link.name).into_boxed_str();
         let (mut at, mut next) = (at.clone(), link.clone());

@@ -1,4 +1,4 @@
-//! What can be broken on purpose in an in-memory ensemble. A session that does not exist (any more) is no problem for
+//! Faults of an in-memory ensemble, made on purpose. A session that does not exist (any more) is no problem for
 //! any of these: faults and the end of a session may cross.
 
 use super::Memory;
@@ -80,7 +80,7 @@ mod tests {
         (memory, session, watch)
     }
 
-    /// What the watch has to tell at this moment.
+    /// Events that the watch has at this moment.
     fn told(watch: &mut MemoryWatch) -> Vec<Event> {
         std::iter::from_fn(|| watch.0.try_recv().ok()).collect()
     }

@@ -11,14 +11,14 @@ use super::{Memory, Write};
 use crate::keeper::Path;
 use crate::keeper::session::{Access, Mode};
 
-/// What [`Memory::replace`] did.
+/// Outcome of [`Memory::replace`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Replaced {
-    /// How many znodes were created.
+    /// Number of znodes that were created.
     pub created: usize,
-    /// How many znodes got other data.
+    /// Number of znodes that got other data.
     pub changed: usize,
-    /// How many znodes were deleted.
+    /// Number of znodes that were deleted.
     pub deleted: usize,
     /// Znodes that are not wanted any more and stayed, as a session's ephemeral znodes are below them.
     pub kept: Vec<Path>,
@@ -47,7 +47,7 @@ impl Memory {
     }
 }
 
-/// What to do.
+/// Steps to take.
 struct Plan {
     writes: Vec<Write>,
     kept: Vec<Path>,

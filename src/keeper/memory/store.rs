@@ -29,7 +29,7 @@ struct Node {
 /// The owner of writes from outside any session, which nothing is forbidden to.
 pub(super) const OUTSIDE: i64 = 0;
 
-/// What a write of data replaces.
+/// The part of a znode that a write of data replaces.
 #[derive(Debug, Clone, Default)]
 struct Content {
     data: Arc<[u8]>,
@@ -37,7 +37,7 @@ struct Content {
     version: i32,
 }
 
-/// How to take back one write of a batch that fails later on.
+/// Way to take back one write of a batch that fails later on.
 enum Undo {
     Create(Path),
     Set(Path, Content),

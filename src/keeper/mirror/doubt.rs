@@ -15,7 +15,7 @@ use crate::keeper::session::Reply;
 use crate::keeper::tree::{Known, Refusal, Tree};
 use crate::keeper::{Error, Path};
 
-/// How old the ensemble looks in this epoch, and since when it has been doubted.
+/// Age that the ensemble seems to have in this epoch, and the time since it has been doubted.
 #[derive(Debug, Default)]
 pub(super) struct Doubt {
     /// The largest zxid seen in this epoch.
@@ -28,11 +28,11 @@ pub(super) struct Doubt {
     pub(super) since: Option<Instant>,
     /// True if the ensemble is older than what was seen of it, and believed all the same.
     is_old: bool,
-    /// When to look again.
+    /// Time of the next look.
     look_at: Option<Instant>,
 }
 
-/// How often an ensemble that is not believed is looked at, in parts of the time that it is not.
+/// Number of looks at an ensemble in the time that it is not believed.
 const LOOKS: u32 = 10;
 const SHORTEST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(30);

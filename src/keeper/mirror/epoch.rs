@@ -9,9 +9,9 @@ use crate::keeper::Error;
 use crate::keeper::session::Event;
 use crate::keeper::tree::Tree;
 
-/// What the scan of one znode takes, about; measured at a million.
+/// Time that the scan of one znode takes, about; measured at a million.
 const SCAN_OF_ONE: Duration = Duration::from_micros(5);
-/// How far scans are spread at most.
+/// Limit of the time over which scans are spread.
 const LONGEST_STAGGER: Duration = Duration::from_secs(10);
 /// Scans that take less are not spread.
 const SHORTEST_STAGGER: Duration = Duration::from_millis(250);
@@ -25,7 +25,7 @@ impl Mirror {
         self.actions.push(Action::Arm(self.epoch, self.roots()));
     }
 
-    /// How long to wait before the scan. All who lost an ensemble come back at the same moment, and each scan of a large
+    /// Draws the wait before the scan. All who lost an ensemble come back at the same moment, and each scan of a large
     /// tree is seconds of the servers' work: who has something to serve meanwhile lets chance spread them, over as long
     /// as such a scan takes itself.
     pub(super) fn stagger(&mut self, tree: &Tree) -> Duration {

@@ -27,10 +27,10 @@ use crate::keeper::tree::Entry;
 
 /// Says which znodes are shown together.
 pub trait Together: Debug + Send + Sync {
-    /// What all of them have in common: the name of their group, which must be a part of the path.
+    /// Name of a path's group, which must be a part of the path.
     fn group<'p>(&self, path: &'p Path) -> &'p str;
 
-    /// Whether the readers can make anything of the znode's data. While they cannot, what it said before is kept.
+    /// Returns whether the readers can make anything of the znode's data. While they cannot, what it said before is kept.
     fn is_understood(&self, _path: &Path, _data: &[u8]) -> bool {
         true
     }
@@ -46,7 +46,7 @@ impl Together for Siblings {
     }
 }
 
-/// What one request may hold.
+/// Room of one request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Room {
     pub(super) paths: usize,
@@ -85,7 +85,7 @@ pub(super) struct Group {
     asked: BTreeSet<Path>,
     /// True if one request asked for all of them.
     at_once: bool,
-    /// What is read is no state that the group had.
+    /// True if what was read is no state that the group had.
     torn: bool,
     /// Read, and not yet in the tree; none is a znode that is gone.
     read: BTreeMap<Path, Option<Entry>>,
@@ -127,7 +127,7 @@ impl Group {
         self.marked.insert(path.clone()) && self.marked.len() == 1 && !self.is_asked()
     }
 
-    /// What to ask for now, request by request. After `patience` with everything that moves. `whole` says whether a
+    /// Returns what to ask for now, request by request. After `patience` with everything that moves. `whole` says whether a
     /// request is answered at one moment.
     pub(super) fn ask(
         &mut self,

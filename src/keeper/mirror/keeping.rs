@@ -1,4 +1,4 @@
-//! What a znode last said that its readers understand, kept while the same znode says something that they do not.
+//! Data of a znode that its readers last understood, kept while the same znode says something that they do not.
 
 #[cfg(test)]
 mod tests;

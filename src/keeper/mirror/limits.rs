@@ -1,10 +1,10 @@
-//! How much a mirror asks for at once, and how long it waits for what.
+//! Limits of what a mirror asks for at once, and of what it waits for.
 
 use std::time::Duration;
 
 use crate::backoff::Backoff;
 
-/// How much at once, how long to wait.
+/// Limits of a mirror.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Paths in one request. Servers refuse requests above 1 MiB (jute.maxbuffer).
@@ -13,20 +13,20 @@ pub struct Limits {
     pub batch_bytes: usize,
     /// Requests outstanding.
     pub in_flight: usize,
-    /// How long changes that can be shown wait for others that are being read, to be shown together.
+    /// Time that changes which can be shown wait for others that are being read, to be shown together.
     pub hold: Duration,
-    /// How long a group may go on changing until everything in it that moves is read at once.
+    /// Time for which a group may go on changing until everything in it that moves is read at once.
     pub restless: Duration,
-    /// How long without any progress until the session is given up.
+    /// Time without any progress until the session is given up.
     pub patience: Duration,
-    /// How long without traffic until the connection is probed.
+    /// Time without traffic until the connection is probed.
     pub probe: Duration,
-    /// How long without a connection until the session is given up: a new one costs no more than to go on with the old
+    /// Time without a connection until the session is given up: a new one costs no more than to go on with the old
     /// one, and whoever connects anew tries more often than the client library does within a session.
     pub suspension: Duration,
-    /// How long an ensemble that is older than what was seen of it is not believed.
+    /// Time for which an ensemble that is older than what was seen of it is not believed.
     pub hold_old: Duration,
-    /// How often what is missing or refused is read again: neither a changed ACL nor a znode that may not be read raises an
+    /// Time between two readings of what is missing or refused: neither a changed ACL nor a znode that may not be read raises an
     /// event.
     pub recheck: Duration,
 }

@@ -1,4 +1,4 @@
-//! What a mirror is told, and what it asks to be done.
+//! Inputs of a mirror, and its actions.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::keeper::session::{Event, Read, Reply};
 use crate::keeper::{Error, Path};
 
-/// What happened.
+/// Event that a mirror takes in.
 #[derive(Debug)]
 pub enum Input {
     /// The connect that was asked for succeeded: there is a new session.
@@ -35,12 +35,12 @@ pub enum Input {
     Tick,
 }
 
-/// What is to be done.
+/// Action that a mirror asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action {
     /// Give up the session, with everything that is outstanding; then connect anew after a while.
     Connect {
-        /// How long to wait first.
+        /// Wait before it.
         after: Duration,
     },
     /// Arm a watch on each of these; once they are armed, drop those before.

@@ -1,6 +1,6 @@
-//! Where a mirror stands.
+//! Phases of a mirror.
 
-/// Where the mirror stands.
+/// Phase of a mirror.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// No session.

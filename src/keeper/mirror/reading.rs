@@ -253,7 +253,7 @@ impl Mirror {
     }
 }
 
-/// What a reply says about a znode; none when it is gone.
+/// Entry of a znode, by a reply; none when it is gone.
 fn entry(reply: Reply) -> Option<Entry> {
     match reply {
         Reply::Node(znode) if znode.data.len() > DATA_LIMIT => {

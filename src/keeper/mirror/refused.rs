@@ -16,7 +16,7 @@ use crate::keeper::tree::{Entry, Root, Tree};
 
 /// Refused znodes that are asked for again at once; the others follow in turn.
 const RECHECKED: usize = 200;
-/// How long a part may go on changing until everything is read again, rather than that part alone.
+/// Time for which a part may go on changing until everything is read again, rather than that part alone.
 const RESTLESS: Duration = Duration::from_secs(5);
 
 impl Mirror {

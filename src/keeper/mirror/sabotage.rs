@@ -9,20 +9,20 @@ pub(in crate::keeper) enum Sabotage {
     NoResync,
     /// An event during a read of its path is thought to be covered by that read.
     NoSecondRead,
-    /// What the scan did not meet is left as it is.
+    /// Leaves what the scan did not meet as it is.
     NoVerify,
     /// Each change is shown as soon as it was read, whatever happens to its neighbours.
     PublishAtOnce,
-    /// What was read of a group is shown whether or not it is a state that the group had.
+    /// Shows what was read of a group whether or not it is a state that the group had.
     ShowTorn,
-    /// What a link leads to is shown as soon as its watch is armed, read or not.
+    /// Shows what a link leads to as soon as its watch is armed, read or not.
     JoinUnread,
-    /// What cannot be read any more is taken out, as if it were gone.
+    /// Takes out what cannot be read any more, as if it were gone.
     ForgetRefused,
-    /// What can be read again is shown without what is below it.
+    /// Shows what can be read again without what is below it.
     NoRescan,
     /// An ensemble that is older than what was seen of it is believed at once.
     BelieveOld,
-    /// What a verification found is taken for missed, whether an event came meanwhile or not.
+    /// Takes what a verification found for missed, whether an event came meanwhile or not.
     ForgetTold,
 }

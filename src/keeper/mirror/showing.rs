@@ -1,4 +1,4 @@
-//! When a change that was read is shown to the readers.
+//! The moment at which a change that was read is shown to the readers.
 
 use std::collections::BTreeMap;
 use std::time::Instant;

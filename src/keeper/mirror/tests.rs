@@ -1,4 +1,4 @@
-//! What one mirror does step by step; lives of many are in `super::super::simulation`.
+//! Tests of one mirror, step by step; lives of many are in `super::super::simulation`.
 
 use super::*;
 use crate::keeper::session::{Event, Reply};

@@ -75,7 +75,7 @@ impl Mirror {
         }
     }
 
-    /// What changes at or below `path` from now on was not told of, unless an event comes for it.
+    /// Takes changes at or below `path` from now on for untold, unless an event comes for it.
     pub(super) fn expect_untold(&mut self, path: &Path, tree: &Tree) {
         self.untold.roots.insert(path.clone(), is_refused_in(tree, path));
     }

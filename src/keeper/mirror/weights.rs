@@ -1,4 +1,4 @@
-//! How much a reply weighs: what is known of the data in each directory, learnt as replies come.
+//! Weights of replies: the sizes of data in each directory, learnt as replies come.
 //!
 //! A server makes a reply in its memory, and a request of 500 paths may ask for 500 MB, which kills it. So a request asks for
 //! no more than [`REPLY`] by the largest data that its directories were seen to hold; of a directory of which nothing is
@@ -24,16 +24,16 @@ const HEAVY: usize = 64 << 10;
 /// A child's name in a list, with its length.
 const NAME: usize = 48;
 
-/// What is known. See the module's text.
+/// Known weights. See the module's text.
 #[derive(Debug)]
 pub(super) struct Weights {
     /// The largest data seen in each directory, by its hash: there may be a million of them.
     largest: HashMap<u64, u32, FixedState>,
     /// The directories being asked for the first time.
     first: HashMap<u64, First, FixedState>,
-    /// How many znodes of such directories a request may ask for now.
+    /// Limit of znodes of such directories in a request.
     unknown: usize,
-    /// How many paths a request may have, after connections broke.
+    /// Limit of paths in a request, after connections broke.
     ceiling: usize,
 }
 
@@ -171,7 +171,7 @@ mod tests {
         Path::new(text).unwrap()
     }
 
-    /// How many of these reads one request takes.
+    /// Number of these reads that one request takes.
     fn fits(weights: &Weights, reads: &[Read]) -> usize {
         let mut load = weights.load();
         reads.iter().take_while(|read| weights.take(read, &mut load)).count()

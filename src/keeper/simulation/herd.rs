@@ -8,11 +8,11 @@ use crate::keeper::tree::{Entry, Known, Tree};
 use crate::keeper::{Error, Path};
 
 const FRONT_ENDS: u64 = 300;
-/// How long the ensemble is away.
+/// Time that the ensemble is away.
 const AWAY: Duration = Duration::from_secs(60);
 const TENTH: Duration = Duration::from_millis(100);
 
-/// When each front-end tries to connect, from the moment the ensemble went until it has a session again.
+/// Times at which each front-end tries to connect, from the moment the ensemble went until it has a session again.
 fn attempts(seed: u64, begun: Instant) -> Vec<Duration> {
     let mut mirror = Mirror::new(Path::root().child("s"), Limits::for_session(TENTH * 100), delays(), begun, seed);
     let (mut tree, mut now, mut attempts) = (Tree::default(), begun, Vec::new());

@@ -6,7 +6,7 @@ use super::world::Znodes;
 use crate::keeper::Path;
 use crate::keeper::links::{Held, PropertyLink};
 
-/// Who holds links now and then.
+/// Znodes that hold links now and then.
 pub(super) const HOLDERS: [&str; 4] = ["/s", "/s/a", "/s/b", "/t/x"];
 
 /// The links they hold: to each other, to themselves, in circles, out of the root and back.
@@ -49,7 +49,7 @@ pub(super) fn decode(data: &[u8]) -> Held {
     }
 }
 
-/// What is seen through links.
+/// View through links.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Through {
     /// Shown path -> the data there.
@@ -105,7 +105,7 @@ fn property(znodes: &Znodes, at: &Path, real: &Path, name: &str, depth: usize) -
     }
 }
 
-/// Where a link leads; nowhere, where nothing is there, or after more links than there can be without a circle.
+/// Path to which a link leads; none where nothing is there, or after more links than there can be without a circle.
 fn resolve(znodes: &Znodes, holder: &Path, target: &str, depth: usize) -> Option<Path> {
     let mut real = Path::root();
     for element in textual(holder, target).split('/').filter(|element| !element.is_empty()) {

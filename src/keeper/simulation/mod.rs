@@ -31,7 +31,7 @@ use super::mirror::{Input, Sabotage};
 use std::collections::HashSet;
 use world::World;
 
-/// What distinguishes one life from another, besides the seed.
+/// Differences between one life and another, besides the seed.
 #[derive(Debug, Clone, Copy, Default)]
 struct Script {
     /// A bug in the mirror.
@@ -59,7 +59,7 @@ struct Script {
     restores: bool,
 }
 
-/// What the lives of a run met.
+/// Events that the lives of a run met.
 #[derive(Debug, Default)]
 struct Explored {
     seeds: u64,
@@ -80,7 +80,7 @@ fn live(seed: u64, script: Script, steps: usize, traced: bool, explored: &mut Ex
     outcome.map_err(|difference| format!("{}\n{difference}", world.trace.join("\n")))
 }
 
-/// What a failing seed has to show: the shortest storm that still fails, step by step.
+/// Story of a failing seed: the shortest storm that still fails, step by step.
 fn story(seed: u64, script: Script) -> String {
     let fails = |steps, traced| live(seed, script, steps, traced, &mut Explored::default()).err();
     let shortest = (1..=World::MOST_STEPS).find(|steps| fails(*steps, false).is_some());

@@ -1,4 +1,4 @@
-//! What readers see, rebuilt from each publish, path by path; and what there ever was to be seen.
+//! View of the readers, rebuilt from each publish, path by path; and what there ever was to be seen.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -46,7 +46,7 @@ fn state<'z>(of: &str, znodes: impl IntoIterator<Item = (&'z Path, &'z Vec<u8>)>
 #[derive(Default)]
 pub(super) struct History {
     now: HashMap<String, State>,
-    /// When each of the others was the state last.
+    /// Time at which each of the others was the state last.
     before: HashMap<String, HashMap<State, Instant>>,
 }
 
@@ -79,7 +79,7 @@ impl History {
 pub(super) struct Readers {
     pub(super) published: State,
     pub(super) links: Links,
-    /// What is seen through links.
+    /// View through links.
     pub(super) through: Through,
     /// They do not look whether a znode's coming or going leads a link elsewhere.
     deaf: bool,
@@ -115,7 +115,7 @@ impl Readers {
         history.age(of, &state(of, &self.published), now)
     }
 
-    /// What is seen through links, edited as little as a change asks for.
+    /// Edits the view through links as little as a change asks for.
     fn look_through(&mut self, tree: &Tree, paths: &BTreeSet<Path>) {
         let mut anew = false;
         let takers = |links: &Links| paths.iter().flat_map(|path| links.takers(path)).cloned().collect::<BTreeSet<_>>();

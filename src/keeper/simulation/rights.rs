@@ -50,7 +50,7 @@ impl World {
         self.refused.iter().any(|refused| path.below(refused).is_some())
     }
 
-    /// What was read before it was refused must still be there, as long as it is.
+    /// Checks that what was read before it was refused is still there, as long as it is.
     pub(super) fn compare_kept(&self) -> Result<(), String> {
         let is_there = |path: &Path, created: i64| self.znodes.get(path).is_some_and(|(_, czxid, _)| *czxid == created);
         let forgotten = self

@@ -7,7 +7,7 @@ use crate::keeper::mirror::{Action, Input};
 use crate::keeper::session::{Event, Read, Reply};
 use crate::keeper::{Error, Stat, Znode};
 
-/// How long an operation may take until the session says that it did.
+/// Time that an operation may take until the session says that it did.
 const TIMEOUT: Duration = Duration::from_secs(4);
 
 impl World {

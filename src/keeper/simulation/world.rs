@@ -40,7 +40,7 @@ pub(super) struct World {
     /// The verification under way, and the epoch that it is in.
     pub(super) round: Round,
     pub(super) verified_in: Option<u64>,
-    /// What the connected server knows: an older state while it lags.
+    /// State that the connected server knows: an older state while it lags.
     pub(super) lagging: Option<Znodes>,
     pub(super) missed_while_lagging: Vec<Path>,
     pub(super) session: bool,
@@ -78,7 +78,7 @@ pub(super) const PATHS: [&str; 18] = [
 /// The directory whose znodes are written in one transaction, and those znodes.
 pub(super) const TOGETHER: (&str, [&str; 3]) = ("/s/a/p", ["/s/a/p/1", "/s/a/p/2", "/s/a/p/3"]);
 
-/// How old what is shown of a service may be that is written without rest, while nothing else goes wrong.
+/// Limit of the age of what is shown of a service that is written without rest, while nothing else goes wrong.
 const LONGEST_LAG: Duration = Duration::from_secs(1);
 
 pub(super) fn path(text: &str) -> Path {
@@ -308,7 +308,7 @@ impl World {
         }
     }
 
-    /// What readers see now must be something that once was.
+    /// Checks that what readers see now is something that once was.
     fn publish(&mut self, paths: &BTreeSet<Path>) {
         self.publishes += 1;
         let outside = self.outside.clone();

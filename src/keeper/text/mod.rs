@@ -33,7 +33,7 @@ pub use self::literal::Literal;
 use self::python::Fault;
 use super::Path;
 
-/// How deep znodes may nest.
+/// Limit of nested znodes.
 const DEPTH: usize = 100;
 
 /// A znode of a tree text.
@@ -67,7 +67,7 @@ pub struct Problem {
     pub line: usize,
     /// The character in that line, from 1.
     pub column: usize,
-    /// What is wrong.
+    /// The problem, as a sentence.
     pub message: String,
 }
 
@@ -86,7 +86,7 @@ pub fn parse(text: &str) -> Result<Vec<Node>, Vec<Problem>> {
     if reader.problems.is_empty() { Ok(reader.nodes) } else { Err(reader.problems) }
 }
 
-/// What was read so far. After a problem it goes on with the likeliest meaning, to find the next one.
+/// State of the reading. After a problem it goes on with the likeliest meaning, to find the next one.
 #[derive(Default)]
 struct Reader {
     nodes: Vec<Node>,
@@ -106,7 +106,7 @@ struct Level {
     last: Option<usize>,
 }
 
-/// What a line says.
+/// Meaning of a line.
 enum Line<'t> {
     Node { name: &'t str, kind: Option<&'t str> },
     Property { name: String, value: Literal },

@@ -5,10 +5,10 @@
 
 use super::literal::{Entries, Literal};
 
-/// How deep lists and dicts may nest: what `serde_json` still reads back with an object around it.
+/// Limit of nested lists and dicts: what `serde_json` still reads back with an object around it.
 const NESTING: usize = 100;
 
-/// What is wrong with a literal, and at which byte of the text.
+/// Fault of a literal, and the byte of the text at which it is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) at: usize,

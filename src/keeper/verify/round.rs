@@ -65,7 +65,7 @@ impl Seen {
     }
 }
 
-/// What is to be done next.
+/// Next step of a round.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
     /// Read these, in one request.
@@ -89,7 +89,7 @@ pub struct Round {
     suspects: VecDeque<(Path, Instant)>,
     /// True if the request that is outstanding reads suspects again.
     is_second: bool,
-    /// When the next request may leave.
+    /// Time at which the next request may leave.
     next_at: Option<Instant>,
 }
 

@@ -9,9 +9,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long an answer holds.
+/// Time for which an answer holds.
 const HOLDS: Duration = Duration::from_secs(3600);
-/// How long a closed connection holds as an answer.
+/// Time for which a closed connection holds as an answer.
 const HANGUP_HOLDS: Duration = Duration::from_secs(900);
 
 /// Something that not every server can do.
@@ -25,7 +25,7 @@ pub(super) enum Ability {
     BatchedCreates,
 }
 
-/// What a server can do.
+/// Abilities of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Abilities {
     pub(super) batches: bool,
@@ -45,7 +45,7 @@ struct Answer {
     until: Instant,
 }
 
-/// What is known of an ensemble's servers.
+/// Known abilities of an ensemble's servers.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Known(Arc<Mutex<HashMap<(SocketAddr, Ability), Answer>>>);
 

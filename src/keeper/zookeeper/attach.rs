@@ -33,7 +33,7 @@ pub(super) struct Attached {
     pub(super) client: Client,
     pub(super) abilities: Abilities,
     pub(super) address: SocketAddr,
-    /// What takes the place of recursive watches, where the server has none. Dropped after the client.
+    /// Watches in the place of recursive ones, where the server has none. Dropped after the client.
     pub(super) old: Option<Watches>,
 }
 
@@ -47,7 +47,7 @@ enum Obstacle {
     Fatal(Error),
 }
 
-/// What all attempts have in common.
+/// Common part of all attempts.
 struct Attempt<'i> {
     shared: &'i Shared,
     tasks: &'i Tasks,

@@ -24,7 +24,7 @@ use super::servers::{Candidate, Server, Servers, spread};
 use crate::keeper::security::Certificates;
 use crate::keeper::{Cause, Error};
 
-/// How long an address may be silent before the next is tried beside it.
+/// Time that an address may be silent before the next is tried beside it.
 const STAGGER: Duration = Duration::from_millis(250);
 
 /// A connection to a server, encrypted or not.
@@ -41,7 +41,7 @@ type Tried = (Candidate, Result<Box<dyn Stream>, Failure>);
 pub(super) struct Dialing {
     servers: Arc<Servers>,
     tls: Option<TlsConnector>,
-    /// How long an address may take to accept the connection, TLS included.
+    /// Time that an address may take to accept the connection, TLS included.
     limit: Duration,
     waiting: VecDeque<Candidate>,
     trying: FuturesUnordered<BoxFuture<'static, Tried>>,
@@ -106,7 +106,7 @@ impl Dialing {
         self.failures.add(candidate.server, failure);
     }
 
-    /// How many addresses may still be tried.
+    /// Number of addresses that may still be tried.
     pub(super) fn left(&self) -> u32 {
         u32::try_from(self.waiting.len() + self.trying.len()).unwrap_or(u32::MAX)
     }

@@ -10,7 +10,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-/// How long sessions may take to be closed, once nobody uses them.
+/// Time that sessions may take to be closed, once nobody uses them.
 const CLOSING: Duration = Duration::from_secs(3);
 
 /// A thread that is started when it is needed.

@@ -21,7 +21,7 @@ use super::shared::Shared;
 use crate::backoff::Backoff;
 use crate::keeper::{Cause, Error};
 
-/// How a session is.
+/// State of a session.
 #[derive(Debug, Clone)]
 pub(super) enum Standing {
     /// Over this connection, the session's so many'th.
@@ -41,7 +41,7 @@ pub(super) struct Link {
     pub(super) zxid: Arc<AtomicI64>,
 }
 
-/// How a session that reads from a server without quorum waits between looks for a better one.
+/// Time between two looks for a better server while a session reads from one without quorum.
 const SEEK: Duration = Duration::from_secs(5);
 
 impl Link {

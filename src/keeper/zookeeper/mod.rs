@@ -60,7 +60,7 @@ use super::{Error, security};
 pub use self::session::ZooKeeperSession;
 pub use self::watch::ZooKeeperWatch;
 
-/// How long a connect may take beyond the session time-out, until the thread that makes it is taken for lost.
+/// Time that a connect may take beyond the session time-out, until the thread that makes it is taken for lost.
 const LATE: Duration = Duration::from_secs(10);
 
 /// A ZooKeeper ensemble.

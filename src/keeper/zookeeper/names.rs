@@ -11,10 +11,10 @@ use tokio::time::timeout;
 
 use crate::keeper::Cause;
 
-/// How long an attempt waits for a look-up; then it goes by what was found last.
+/// Time that an attempt waits for a look-up; then it goes by what was found last.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What a look-up came to.
+/// Outcome of a look-up.
 type Found = Option<Result<Vec<IpAddr>, String>>;
 
 /// The names of an ensemble's servers.

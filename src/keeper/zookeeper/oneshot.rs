@@ -30,14 +30,14 @@ const IN_FLIGHT: usize = 256;
 /// Watches on data, at most.
 const DATA_WATCHES: usize = 50_000;
 
-/// How long to wait before a list is asked for again, for each name that it had: what happens to a long list happens to
+/// Wait before a list is asked for again, for each name that it had: what happens to a long list happens to
 /// it often, and each time all of it is read.
 const LISTING_PACE: Duration = Duration::from_micros(20);
 
-/// How often znodes without a watch on their data are told as changed.
+/// Time after which znodes without a watch on their data are told as changed.
 const SLOW_CYCLE: Duration = Duration::from_secs(60);
 
-/// Where a session asks for watches.
+/// Desk at which a session asks for watches.
 #[derive(Debug)]
 pub(super) struct Watches {
     subscribe: mpsc::UnboundedSender<Subscriber>,
@@ -80,7 +80,7 @@ struct Subscriber {
     armed: Option<oneshot::Sender<()>>,
 }
 
-/// What a watch is on.
+/// Part of a znode that a watch is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum On {
     Data,
@@ -100,11 +100,11 @@ struct Order {
     path: Path,
     /// True if it is told as changed once it is armed.
     tell: bool,
-    /// What was known of its children: its watch on them fired.
+    /// Known children: its watch on them fired.
     before: Option<Listing>,
 }
 
-/// What arming came to.
+/// Outcome of arming.
 struct Outcome {
     order: Order,
     result: Result<Armed, Error>,
@@ -144,7 +144,7 @@ struct Tender {
     data: HashSet<Path>,
     /// Roots that do not exist, watched for their creation.
     awaited: HashSet<Path>,
-    /// Where arming is under way, but for lists that are read again.
+    /// Paths at which arming is under way, but for lists that are read again.
     being_armed: HashSet<Path>,
     /// Orders for those, looked at when that has ended.
     deferred: Vec<Order>,
@@ -350,7 +350,7 @@ impl Tender {
     }
 }
 
-/// Which watches a znode is to get.
+/// Watches that a znode is to get.
 #[derive(Clone, Copy)]
 struct Wanted {
     on_data: bool,

@@ -47,7 +47,7 @@ pub(super) struct Relay {
     nonce: i32,
     /// The session time-out to ask for.
     pub(super) session_timeout: Duration,
-    /// How long the server may take for a session.
+    /// Time that the server may take for a session.
     pub(super) patience: Duration,
     /// The highest transaction that the session has seen.
     pub(super) zxid: Arc<AtomicI64>,
@@ -295,7 +295,7 @@ const NO_SESSION: [u8; 41] = {
     answer
 };
 
-/// What a server without quorum answers that would have to write.
+/// Error of a server without quorum that would have to write.
 const NOT_READ_ONLY: i32 = -119;
 
 fn foreign(why: &str) -> Failure {

@@ -19,7 +19,7 @@ use super::watch::{Told, ZooKeeperWatch};
 use crate::keeper::session::{Access, Mode, Read, Reply, Session, Write, WriteError};
 use crate::keeper::{Error, Path, Stat, Znode, size};
 
-/// How long an operation waits for a connection that is just coming back.
+/// Time that an operation waits for a connection that is just coming back.
 const GRACE: Duration = Duration::from_millis(100);
 
 /// A session with a [`ZooKeeper`] ensemble.

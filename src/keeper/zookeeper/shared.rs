@@ -1,4 +1,4 @@
-//! What all sessions with one ensemble share.
+//! State that all sessions with one ensemble share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use super::abilities::Known;
 use super::names::Names;
 use crate::keeper::security;
 
-/// Who the ensemble is, who we are to it, and what is known of its servers.
+/// An ensemble, our credentials, and what is known of its servers.
 #[derive(Debug, Clone)]
 pub(super) struct Shared {
     /// The connect string, `host:port,…/chroot`.

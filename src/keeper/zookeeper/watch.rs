@@ -19,10 +19,10 @@ use crate::keeper::session::{Event, Watch};
 pub struct ZooKeeperWatch {
     /// None once the connection on which it was armed is lost.
     told: Option<Told>,
-    /// Which of the session's connections was told of last.
+    /// Number of the session's connection that was told of last.
     number: u64,
     standing: watch::Receiver<Standing>,
-    /// What is to be told next.
+    /// Events that are to be told next.
     waiting: VecDeque<Event>,
     is_over: bool,
 }

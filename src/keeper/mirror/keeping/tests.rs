@@ -1,4 +1,4 @@
-//! What is kept of a znode, and for how long.
+//! Tests of what is kept of a znode, and for how long.
 
 use std::sync::Arc;
 use std::time::Instant;
