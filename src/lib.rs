@@ -11,10 +11,11 @@
 //!      └──creates── announce::driver ◀── announce::plan ◀── [[service]]              query ──▶ dns::fast ◀─┘
 //!                   (its own session)    (pure)        checks                        reply ◀── dns::listen
 //! ```
-//! [`keeper::cache`] keeps the last known tree for a start without ZooKeeper; [`keeper::verify`] reads everything again, beside
-//! the watches; [`keeper::links`] follows zc.zk's links. Each commit also goes into the zone's `journal`, from which `dns::transfer` makes differences for secondaries. What is not for
-//! the hot path goes through `dns::front`, which knows who may ask, who may transfer and whose signature is good, to
-//! `dns::handler` and the decisions of `dns::answer`, or, where others are to be asked, to `dns::forward`.
+//! [`keeper::cache`] keeps the last known tree for a start without ZooKeeper; [`keeper::verify`] reads everything
+//! again, beside the watches; [`keeper::links`] follows zc.zk's links. Each commit also goes into the zone's `journal`,
+//! from which `dns::transfer` makes differences for secondaries. What is not for the hot path goes through
+//! `dns::front`, which knows who may ask, who may transfer and whose signature is good, to `dns::handler` and the
+//! decisions of `dns::answer`, or, where others are to be asked, to `dns::forward`.
 //!
 //! # Where things are
 //! | row | modules | may import |
@@ -31,21 +32,22 @@
 //! announce/check/tls.rs, `toml` in config/, `clap` in cli/, `axum` in admin/.
 //!
 //! # What holds everywhere
-//! - Decisions are pure, I/O is thin: `keeper::mirror`, `announce::plan`, `format`, `zone`, `dns::fast` and `dns::answer` have
-//!   no `async` and take the time as an argument.
+//! - Decisions are pure, I/O is thin: `keeper::mirror`, `announce::plan`, `format`, `zone`, `dns::fast` and
+//!   `dns::answer` have no `async` and take the time as an argument.
 //! - Only `publish` and the reader of a zone's own file write zones. A query loads one table and looks nowhere else.
 //! - Names that are as many as instances (`addr` names, DNS-SD instances) are held by nobody: `zone::view` makes their
 //!   records of what the table has.
 //! - Nothing outside `keeper` and `announce` knows that sessions exist.
 //! - Before the registry was read completely once, its zones answer SERVFAIL, never NXDOMAIN, but for the names
-//!   of their files. Losing ZooKeeper later removes no answer before `max_stale`, and never looks like an empty service.
+//!   of their files. Losing ZooKeeper later removes no answer before `max_stale`, and never looks like an empty
+//!   service.
 //! - Bad registry data is not an error but a value, counted and shown with its path; its neighbours are served.
 //! - A task that ends unasked ends the process with its name; at the end, announcements go first and DNS last.
 //!
 //! # To add
-//! A znode convention: a file in format/ and its row in `Convention`. A check: a file in announce/check/ and its line in
-//! `Kind`. A form of name: a file in zone/records/ and its line in `zone::build`. An output: a file in export/. A setting:
-//! the part's own `Config`, and deploy/zonekeeper.toml, which a test compares with the defaults.
+//! A znode convention: a file in format/ and its row in `Convention`. A check: a file in announce/check/ and its line
+//! in `Kind`. A form of name: a file in zone/records/ and its line in `zone::build`. An output: a file in export/. A
+//! setting: the part's own `Config`, and deploy/zonekeeper.toml, which a test compares with the defaults.
 
 pub mod admin;
 pub mod announce;

@@ -2,8 +2,8 @@
 //!
 //! Standard error may be a pipe that nobody reads, a stopped terminal, a journal that has died or a full disk. With a
 //! synchronous log each of them stops every task that logs, while the ZooKeeper session, which has a task of its own,
-//! keeps registrations alive that nothing decides on any more. Here a line that finds no room is dropped and counted, and
-//! a line says how many were lost as soon as writing works again.
+//! keeps registrations alive that nothing decides on any more. Here a line that finds no room is dropped and counted,
+//! and a line says how many were lost as soon as writing works again.
 //!
 //! [`start`] is for programs that run on. Commands that end by themselves write directly: a pager may hold them up.
 
@@ -64,8 +64,8 @@ pub fn finish(limit: Duration) -> bool {
     STDERR.get().is_none_or(|queue| queue.finish(limit))
 }
 
-/// Text without characters that steer a terminal, cannot be seen or turn the direction of writing around: each is written
-/// as `\u{200b}`, as the fields of log lines have it. Ends of lines and tabulators stay.
+/// Text without characters that steer a terminal, cannot be seen or turn the direction of writing around: each is
+/// written as `\u{200b}`, as the fields of log lines have it. Ends of lines and tabulators stay.
 pub fn visible(text: &str) -> Cow<'_, str> {
     let is_odd = |c: char| is_hidden(c) && !matches!(c, '\n' | '\t');
     if !text.contains(is_odd) {
@@ -75,8 +75,8 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     text.chars().map(written).collect::<String>().into()
 }
 
-/// Returns whether a character cannot be seen: controls, formats (general category Cf), separators of lines, and letters
-/// without a shape.
+/// Returns whether a character cannot be seen: controls, formats (general category Cf), separators of lines, and
+/// letters without a shape.
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,

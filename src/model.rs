@@ -10,8 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// A service as the registry shows it at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Service {
-    /// Path below the registry's root, elements joined by `/` and as spelled there: `api_x`, `staging/uswest2/memcache`.
-    /// Empty for a service that sits at the root itself.
+    /// Path below the registry's root, elements joined by `/` and as spelled there: `api_x`,
+    /// `staging/uswest2/memcache`. Empty for a service that sits at the root itself.
     pub path: String,
     /// Defaults of the service's own node for all its instances.
     pub defaults: Defaults,
@@ -36,8 +36,8 @@ pub struct Defaults {
     pub metadata: Vec<(Box<str>, Box<str>)>,
 }
 
-/// A flag of an operator's that takes a service, or one instance of it, out of the answers for a while. What is registered
-/// stays registered.
+/// A flag of an operator's that takes a service, or one instance of it, out of the answers for a while. What is
+/// registered stays registered.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Drain {
     /// The instance; none for the service as a whole.

@@ -239,8 +239,8 @@ impl<'a> Section<'a> {
         None
     }
 
-    /// Takes note of `key`, which earlier releases had: its value is not read, and its presence a warning that gives the
-    /// reason. Such a key is kept for two releases.
+    /// Takes note of `key`, which earlier releases had: its value is not read, and its presence a warning that gives
+    /// the reason. Such a key is kept for two releases.
     pub fn removed(&mut self, key: &'static str, reason: &str) {
         self.removed.push(key);
         if let Some((_, span, _)) = self.table.entries.iter().find(|(name, ..)| name == key) {
@@ -263,7 +263,8 @@ impl<'a> Section<'a> {
     }
 }
 
-/// The known word that `word` was probably meant to be: the one with the fewest edits, at most a quarter of its length and one.
+/// The known word that `word` was probably meant to be: the one with the fewest edits, at most a quarter of its length
+/// and one.
 pub fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     known
         .iter()

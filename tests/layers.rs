@@ -1,8 +1,10 @@
-//! Reads src/ and fails on an import that the house does not allow (the tables in src/lib.rs), naming file, line and rule.
+//! Reads src/ and fails on an import that the house does not allow (the tables in src/lib.rs), naming file, line and
+//! rule.
 //!
-//! It sees `use` trees, `super` and `self`, and paths in code and in attributes; comments and texts cannot confuse it. It does not follow re-exports: a module that re-exports what its own row may
-//! not hand on is for the reviewer to see. Test code (`#[cfg(test)]` items and the files behind `#[cfg(test)] mod x;`) is
-//! exempt from every rule: a test may set up whatever it needs.
+//! It sees `use` trees, `super` and `self`, and paths in code and in attributes; comments and texts cannot confuse it.
+//! It does not follow re-exports: a module that re-exports what its own row may not hand on is for the reviewer to see.
+//! Test code (`#[cfg(test)]` items and the files behind `#[cfg(test)] mod x;`) is exempt from every rule: a test may
+//! set up whatever it needs.
 
 #[path = "layers/imports.rs"]
 mod imports;

@@ -304,7 +304,8 @@ fn compare(server: &Server, packet: &[u8], transport: Transport) -> Option<bool>
     let ours = Message::from_vec(&out).unwrap_or_else(|error| panic!("{error}: {out:?} to {packet:?}"));
     let (theirs, _) = server.ask(packet, transport);
     assert_eq!(ours.metadata.response_code, theirs.metadata.response_code, "{packet:?}");
-    // The handler's records are a little longer: where the last few bytes decide, it alone gives up, and says so with TC.
+    // The handler's records are a little longer: where the last few bytes decide, it alone gives up, and says so with
+    // TC.
     let is_close = length + OWNER_IN_FULL > query_limit(packet, transport);
     assert!(truncated == theirs.metadata.truncation || (!truncated && is_close), "TC: {ours} {theirs}");
     let flags = |message: &[u8]| [message[2] & !0x02, message[3]];
@@ -478,8 +479,8 @@ fn mutated_packets_get_valid_answers_or_none() {
     }
 }
 
-/// Parts that two answers to one question must have alike: the code, the flags, the sections without the order of their records, and
-/// whether EDNS is spoken. What depends on room is left out where one of them had none.
+/// Parts that two answers to one question must have alike: the code, the flags, the sections without the order of their
+/// records, and whether EDNS is spoken. What depends on room is left out where one of them had none.
 fn alike(message: &Message, has_room: bool) -> (ResponseCode, [bool; 4], [Vec<String>; 3], Option<bool>) {
     let flags = &message.metadata;
     let sections = [&message.answers, &message.authorities, &message.additionals];

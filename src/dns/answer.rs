@@ -1,10 +1,10 @@
-//! The one answering function: a question and the zone's data in, the sections of the answer out. Pure; it neither reads
-//! nor writes packets, so that every transport and every encoder gives the same answers.
+//! The one answering function: a question and the zone's data in, the sections of the answer out. Pure; it neither
+//! reads nor writes packets, so that every transport and every encoder gives the same answers.
 //!
-//! What clients depend on (HAProxy, nginx, glibc, resolvers): no authority section on positive answers; the SOA, owned by
-//! the apex, in every negative one (RFC 2308 §3); additionals are all A, then all AAAA; additionals that do not fit are
-//! dropped without TC (RFC 2181 §9), answers that do not fit set TC and are all left out over UDP, and are a subset over
-//! TCP, where 64 KiB are all there is.
+//! What clients depend on (HAProxy, nginx, glibc, resolvers): no authority section on positive answers; the SOA, owned
+//! by the apex, in every negative one (RFC 2308 §3); additionals are all A, then all AAAA; additionals that do not fit
+//! are dropped without TC (RFC 2181 §9), answers that do not fit set TC and are all left out over UDP, and are a subset
+//! over TCP, where 64 KiB are all there is.
 
 mod data;
 mod fit;
@@ -72,9 +72,10 @@ impl Rcode {
     }
 }
 
-/// Extended errors (RFC 8914), those given here. Of those about policy (15 to 18) only Prohibited can be true: Blocked, Censored
-/// and Filtered (§4.16 to §4.18) tell of names that are kept from the client by a list, and this server has none: what it
-/// has it gives to everybody who may ask, and what it forwards it passes on as it came, others' extended errors not among it.
+/// Extended errors (RFC 8914), those given here. Of those about policy (15 to 18) only Prohibited can be true: Blocked,
+/// Censored and Filtered (§4.16 to §4.18) tell of names that are kept from the client by a list, and this server has
+/// none: what it has it gives to everybody who may ask, and what it forwards it passes on as it came, others' extended
+/// errors not among it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extended {
     /// 3: the answer was true when ZooKeeper was last seen.
@@ -202,9 +203,9 @@ impl Draws<'_> {
     }
 }
 
-/// Answers a question about a name in one of the zones; REFUSED where it is in none. Aliases are followed into every zone
-/// at whose origin `may` says that the client may ask (RFC 1034 §4.3.2 step 3a goes back to step 1), and the code is that
-/// of the last name. AA is that of the first (RFC 1035 §4.1.1).
+/// Answers a question about a name in one of the zones; REFUSED where it is in none. Aliases are followed into every
+/// zone at whose origin `may` says that the client may ask (RFC 1034 §4.3.2 step 3a goes back to step 1), and the code
+/// is that of the last name. AA is that of the first (RFC 1035 §4.1.1).
 pub fn answer<'t>(
     tables: &'t Tables<'_>,
     question: Question<'_>,

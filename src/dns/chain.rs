@@ -1,6 +1,6 @@
-//! Answers that are not the zones' alone: questions about names outside, and aliases that lead there from a zone, or back
-//! (RFC 1034 §4.3.2 steps 3a and 5). Each part is answered where its name lies, and the code is that of the last. Pure: the
-//! other name servers are asked by [`super::service`].
+//! Answers that are not the zones' alone: questions about names outside, and aliases that lead there from a zone, or
+//! back (RFC 1034 §4.3.2 steps 3a and 5). Each part is answered where its name lies, and the code is that of the last.
+//! Pure: the other name servers are asked by [`super::service`].
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -35,7 +35,8 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Returns whether it may ask about names of the zone at `origin`: all may of whom queries are taken, and those who transfer it.
+    /// Returns whether it may ask about names of the zone at `origin`: all may of whom queries are taken, and those who
+    /// transfer it.
     pub(super) fn may(&self, origin: &Name) -> bool {
         let Self { policy, peer, key } = self;
         policy.may_query(peer) || policy.allow_transfer.decide(origin, *peer, key.as_ref())
@@ -84,8 +85,8 @@ struct Local {
 }
 
 impl Chain {
-    /// Begins the answer to a request that is a question for others, or whose aliases lead to them; `None` where the zones
-    /// have all of it.
+    /// Begins the answer to a request that is a question for others, or whose aliases lead to them; `None` where the
+    /// zones have all of it.
     pub(super) fn begin(zones: &Zones, client: &Client, request: &Request<'_>) -> Option<Self> {
         let question = &request.question;
         let mut chain = Self {
@@ -147,7 +148,8 @@ impl Chain {
         Told { is_ours: self.is_ours && found.is_ok(), found, extended }
     }
 
-    /// Follows the aliases in an answer from elsewhere up to the first name that one of the zones has. Gives them, and it.
+    /// Follows the aliases in an answer from elsewhere up to the first name that one of the zones has. Gives them, and
+    /// it.
     fn leads_home(&self, answers: &[ProtoRecord], zones: &Zones, client: &Client) -> Option<(Vec<ProtoRecord>, Name)> {
         if matches!(self.rtype, rtype::CNAME | rtype::ANY) {
             return None;

@@ -37,7 +37,8 @@ pub struct Config {
     pub cookie_secrets: Option<Secrets>,
     /// Addresses in an answer to a question for them; 0 for all.
     pub max_answers: usize,
-    /// This server's name for those who ask for it; empty for none, [`HOSTNAME`](super::identity::HOSTNAME) for the host's.
+    /// This server's name for those who ask for it; empty for none, [`HOSTNAME`](super::identity::HOSTNAME) for the
+    /// host's.
     pub nsid: String,
     /// True if questions of class CH about this server are answered.
     pub identity: bool,

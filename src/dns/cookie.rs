@@ -92,8 +92,8 @@ impl Secret {
     }
 }
 
-/// The secrets of a server: the first makes cookies, all of them are accepted. So cookies outlive the change of a secret,
-/// and replicas can be given a new one one after the other (RFC 9018 §5).
+/// The secrets of a server: the first makes cookies, all of them are accepted. So cookies outlive the change of a
+/// secret, and replicas can be given a new one one after the other (RFC 9018 §5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Secrets {
     current: Secret,
@@ -106,8 +106,8 @@ impl Secrets {
         Self { current: secret, accepted: Vec::new() }
     }
 
-    /// Reads a file of secrets: a line of 32 hexadecimal digits each, the first of them the one in use. Empty lines, and
-    /// those that begin with `#`, are comments.
+    /// Reads a file of secrets: a line of 32 hexadecimal digits each, the first of them the one in use. Empty lines,
+    /// and those that begin with `#`, are comments.
     ///
     /// # Errors
     /// What is wrong, without a secret in it.

@@ -1,13 +1,13 @@
 //! The hot path: a query as bytes in, a response as bytes out, from packed entries, without an allocation. Pure.
 //!
 //! It answers what real clients send: one question of class IN about a name in one of our zones or in none, with or
-//! without EDNS, whatever its options; cookies and the server's name are answered here. Everything else is for [`super::handler`], which gives the same answers where
-//! both can (a property test compares them): other opcodes and classes, transfers, ANY, aliases, delegations,
-//! redirections, wildcards, and everything malformed.
+//! without EDNS, whatever its options; cookies and the server's name are answered here. Everything else is for
+//! [`super::handler`], which gives the same answers where both can (a property test compares them): other opcodes and
+//! classes, transfers, ANY, aliases, delegations, redirections, wildcards, and everything malformed.
 //!
-//! The work is parted into [`parse`], [`Loaded::aim`], [`Loaded::guess`] and [`respond`], so that a batch of queries can go
-//! through one step at a time while the memory of the next is on its way: a name in a large zone, asked for out of the
-//! blue, is three places in memory one after the other, and each takes longer to come than an answer to write.
+//! The work is parted into [`parse`], [`Loaded::aim`], [`Loaded::guess`] and [`respond`], so that a batch of queries
+//! can go through one step at a time while the memory of the next is on its way: a name in a large zone, asked for out
+//! of the blue, is three places in memory one after the other, and each takes longer to come than an answer to write.
 
 mod copy;
 mod query;
@@ -73,8 +73,8 @@ pub struct State {
     /// True if positive answers leave out the zone's NS records.
     is_minimal: bool,
     order: Order,
-    /// True if what is held at a name is the answer, and nothing else is to be said: it is fresh. What lies at or below a cut
-    /// is not found here ([`View::get_hashed`]).
+    /// True if what is held at a name is the answer, and nothing else is to be said: it is fresh. What lies at or below
+    /// a cut is not found here ([`View::get_hashed`]).
     is_plain: bool,
     /// True if, then, what is held at no name is nowhere: there are no cuts and no wildcards, and nothing is unknown.
     is_all: bool,
@@ -172,8 +172,8 @@ pub fn first_line_of(subject: Option<Subject<'_>>) -> Option<*const u8> {
     Some(subject?.entry?.memory(1).start)
 }
 
-/// The memory that it will read after that: the name, the directory and the records. Addresses come before everything, and
-/// ten SRV records with their glue fit in the larger.
+/// The memory that it will read after that: the name, the directory and the records. Addresses come before everything,
+/// and ten SRV records with their glue fit in the larger.
 pub fn other_lines_of(subject: Option<Subject<'_>>, query: &Query) -> Option<Range<*const u8>> {
     let Subject { entry, length, .. } = subject?;
     let most = if query.rtype == rtype::SRV { LINES_OF_SRV } else { LINES };
@@ -224,9 +224,8 @@ pub struct Asked<'a> {
     pub random: u32,
 }
 
-/// Writes the response to a query into `out`, which must hold [`MAX_UDP`] bytes for UDP and [`MAX_TCP`] for TCP. With less
-/// than [`ROOM`] some answers take longer.
-/// `tail` is room for options, whatever is in it.
+/// Writes the response to a query into `out`, which must hold [`MAX_UDP`] bytes for UDP and [`MAX_TCP`] for TCP. With
+/// less than [`ROOM`] some answers take longer. `tail` is room for options, whatever is in it.
 pub fn respond<'t>(
     loaded: &'t Loaded<'_>,
     asked: &Asked<'_>,

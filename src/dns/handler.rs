@@ -259,8 +259,8 @@ impl ResponseHandler for Responses {
     ) -> Result<ResponseInfo, NetError> {
         let mut bytes = Vec::with_capacity(MIN_UDP);
         let mut encoder = BinEncoder::new(&mut bytes);
-        // What is too long was cut before; this is so that nothing can go wrong. The encoder writes a name in full before it
-        // puts a pointer in its place.
+        // What is too long was cut before; this is so that nothing can go wrong. The encoder writes a name in full
+        // before it puts a pointer in its place.
         #[allow(clippy::cast_possible_truncation)] // constants
         encoder.set_max_size(match (self.transport.is_datagram(), response.edns()) {
             (false, _) => MAX_TCP as u16,
@@ -321,8 +321,8 @@ fn opt_size(edns: &Edns) -> usize {
     OPT + options.sum::<usize>()
 }
 
-/// A record as hickory's; `asked` is the name of the question, as it was spelled. With `servers` the name in an NS record is
-/// one that hickory's encoder compresses.
+/// A record as hickory's; `asked` is the name of the question, as it was spelled. With `servers` the name in an NS
+/// record is one that hickory's encoder compresses.
 pub(super) fn record(rr: &Rr<'_>, asked: &ProtoName, servers: bool) -> Option<ProtoRecord> {
     let proto = |name: &Name| {
         let mut proto = ProtoName::from_labels(name.labels()).ok()?;

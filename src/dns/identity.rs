@@ -46,7 +46,8 @@ impl Identity {
         }
     }
 
-    /// Returns the text for a name of class CH, by its labels in lower case; none where the name or the type is another's.
+    /// Returns the text for a name of class CH, by its labels in lower case; none where the name or the type is
+    /// another's.
     pub fn text(&self, labels: &[impl AsRef<[u8]>], wanted: u16) -> Option<&str> {
         let [first, second] = labels else { return None };
         if ![rtype::TXT, rtype::ANY].contains(&wanted) {

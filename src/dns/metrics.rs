@@ -94,8 +94,8 @@ struct OfForwarded {
     outcome: &'static str,
 }
 
-/// Responses counted where nobody else looks, until they are added to [`Counters`]. A number that others may read at any
-/// time waits for everything that was written before it.
+/// Responses counted where nobody else looks, until they are added to [`Counters`]. A number that others may read at
+/// any time waits for everything that was written before it.
 #[derive(Debug, Default)]
 pub struct Tally {
     responses: [u32; RCODES.len()],

@@ -3,12 +3,14 @@
 //! - [`fast`]: the hot path, bytes to bytes from packed entries, pure.
 //! - [`answer`]: the same decisions for everything else, pure; [`handler`]: refusals, EDNS and encoding around it.
 //! - [`listen`]: sockets, UDP threads, TCP connections and their [`limits`].
-//! - [`front`]: what stands before the handler: [`access`], [`tsig`] with its [`key`]s, and [`transfer`], all on the bytes
-//!   of a [`request`]; [`service`] is both together. - [`identity`]: the answers of a server about itself. - [`notify`]: tells the [`secondaries`].
+//! - [`front`]: what stands before the handler: [`access`], [`tsig`] with its [`key`]s, and [`transfer`], all on the
+//!   bytes of a [`request`]; [`service`] is both together. - [`identity`]: the answers of a server about itself. -
+//!   [`notify`]: tells the [`secondaries`].
 //! - [`transport`]: how queries come; [`tls`]: the certificate that is shown to those that come encrypted.
 //! - [`policy`]: what both paths go by: who may, and the EDNS [`options`] of an answer, [`cookie`]s among them,
 //!   and the [`rate`] of answers.
-//! - [`forward`]: questions outside the zones, handed on to other name servers; [`chain`]: aliases that lead there and back.
+//! - [`forward`]: questions outside the zones, handed on to other name servers; [`chain`]: aliases that lead there and
+//!   back.
 
 pub mod access;
 #[cfg(test)]

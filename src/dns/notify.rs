@@ -25,8 +25,8 @@ use crate::zone::record::rtype;
 /// Time between two looks at the serials.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// A secondary is told of new changes at most this often: a storm of them is a few transfers. NSD takes no more than one
-/// transfer a second, and begins again when it gets two.
+/// A secondary is told of new changes at most this often: a storm of them is a few transfers. NSD takes no more than
+/// one transfer a second, and begins again when it gets two.
 const SPACING: Duration = Duration::from_secs(1);
 
 /// Patience with the first attempt; each one after it twice as long (RFC 1996 §3.6).
@@ -76,8 +76,8 @@ pub struct Outgoing {
 }
 
 impl Plan {
-    /// From now on these secondaries are told of these zones. Those that were told before are not told again of what they
-    /// know.
+    /// From now on these secondaries are told of these zones. Those that were told before are not told again of what
+    /// they know.
     pub fn tell(&mut self, told: &[Told]) {
         let mut before = std::mem::take(&mut self.tellings);
         for (zone, secondaries) in told {
@@ -100,7 +100,8 @@ impl Plan {
         self.tellings.iter().map(|telling| telling.secondary.address)
     }
 
-    /// Returns the messages to be sent at `now`, which is `unix` in seconds since 1970. `id` gives the ID of each message.
+    /// Returns the messages to be sent at `now`, which is `unix` in seconds since 1970. `id` gives the ID of each
+    /// message.
     pub fn due(&mut self, now: Instant, unix: u64, mut id: impl FnMut() -> u16) -> Vec<Outgoing> {
         self.tellings.iter_mut().filter_map(|telling| telling.due(now, unix, &mut id)).collect()
     }
@@ -195,8 +196,8 @@ fn message(zone: &Zone, id: u16) -> Option<Vec<u8>> {
     Some(message)
 }
 
-/// The address to tell `secondary` from: secondaries take a NOTIFY only from whom they transfer from, which is an address
-/// that DNS answers on; where that does not say one, the system's choice.
+/// The address to tell `secondary` from: secondaries take a NOTIFY only from whom they transfer from, which is an
+/// address that DNS answers on; where that does not say one, the system's choice.
 pub fn source(secondary: IpAddr, listening: &[SocketAddr]) -> IpAddr {
     let fits = |own: &IpAddr| {
         own.is_ipv4() == secondary.is_ipv4() && !own.is_unspecified() && own.is_loopback() == secondary.is_loopback()

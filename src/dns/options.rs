@@ -1,8 +1,8 @@
-//! EDNS options (RFC 6891 §6.1.2): those of a query that mean something here, and those that go back with the answer. On
-//! bytes and without an allocation, for both paths. Pure.
+//! EDNS options (RFC 6891 §6.1.2): those of a query that mean something here, and those that go back with the answer.
+//! On bytes and without an allocation, for both paths. Pure.
 //!
-//! Everything else is skipped as if it were not there (RFC 6891 §6.1.2), padding among it: it is answered over encrypted
-//! transports only (RFC 7830 §6), and there are none here.
+//! Everything else is skipped as if it were not there (RFC 6891 §6.1.2), padding among it: it is answered over
+//! encrypted transports only (RFC 7830 §6), and there are none here.
 
 /// DNS NSID (RFC 5001).
 pub const NSID: u16 = 3;

@@ -111,8 +111,8 @@ impl Policy {
         }
     }
 
-    /// Returns whether it does not matter who asks: everybody may, nothing is forwarded, no cookies are demanded, and responses are
-    /// not bounded.
+    /// Returns whether it does not matter who asks: everybody may, nothing is forwarded, no cookies are demanded, and
+    /// responses are not bounded.
     pub fn is_open(&self) -> bool {
         self.allow_query.is_everybody()
             && self.allow_recursion.is_none()
@@ -125,14 +125,14 @@ impl Policy {
         self.allow_query.decide(peer)
     }
 
-    /// Returns whether questions outside the zones are forwarded for `peer`. Answers to it have RA set then, all of them
-    /// (RFC 1035 §4.1.1).
+    /// Returns whether questions outside the zones are forwarded for `peer`. Answers to it have RA set then, all of
+    /// them (RFC 1035 §4.1.1).
     pub fn may_recurse(&self, peer: &IpAddr) -> bool {
         self.allow_recursion.as_ref().is_some_and(|clients| clients.decide(peer))
     }
 
-    /// Why a question outside the zones is refused: because it would be forwarded for others, where recursion is desired,
-    /// or because it is nobody's to ask here (RFC 8914 §4.19, §4.21).
+    /// Why a question outside the zones is refused: because it would be forwarded for others, where recursion is
+    /// desired, or because it is nobody's to ask here (RFC 8914 §4.19, §4.21).
     pub fn why_outside(&self, is_recursion_desired: bool, peer: &IpAddr) -> Extended {
         match &self.allow_recursion {
             Some(clients) if is_recursion_desired && !clients.decide(peer) => Extended::Prohibited,
@@ -149,8 +149,8 @@ impl Policy {
         }
     }
 
-    /// Decides about a query whose OPT, if it has one, says this, and leaves in `tail` what that of the answer says. `now`
-    /// is the time since 1970.
+    /// Decides about a query whose OPT, if it has one, says this, and leaves in `tail` what that of the answer says.
+    /// `now` is the time since 1970.
     #[inline]
     pub fn judge(
         &self,

@@ -185,8 +185,8 @@ impl Set {
     }
 }
 
-/// Microseconds that the network of a slot is ahead of its rate. Times go round, and clocks are set back: what is further ahead than
-/// anybody can be is nothing.
+/// Microseconds that the network of a slot is ahead of its rate. Times go round, and clocks are set back: what is
+/// further ahead than anybody can be is nothing.
 fn debt(held: u64, now: u64) -> u64 {
     let ahead = (held & TIME).wrapping_sub(now) & TIME;
     if ahead > BURST { 0 } else { ahead }

@@ -81,8 +81,8 @@ pub(super) struct RawRecord<'m> {
 pub const HEADER: usize = 12;
 
 impl<'m> Request<'m> {
-    /// Reads a request; none for a response, for what has not exactly one question, and for what is malformed. A question
-    /// that is compressed points into the header, which is another one in the response.
+    /// Reads a request; none for a response, for what has not exactly one question, and for what is malformed. A
+    /// question that is compressed points into the header, which is another one in the response.
     pub fn parse(message: &'m [u8]) -> Option<Self> {
         let header = message.first_chunk::<HEADER>()?;
         if header[2] & 0x80 != 0 {
@@ -202,7 +202,8 @@ impl Opt<'_> {
 /// Bytes of an OPT record without options.
 pub const OPT: usize = 11;
 
-/// Returns whether the name of the first question, if there is one, stands there without pointers, so that it can be sent back.
+/// Returns whether the name of the first question, if there is one, stands there without pointers, so that it can be
+/// sent back.
 pub(super) fn has_plain_question(message: &[u8]) -> bool {
     let is_there = message.get(4..6).is_some_and(|count| count != [0, 0]);
     let mut at = HEADER;

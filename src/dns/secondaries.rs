@@ -29,8 +29,8 @@ pub struct Secondary {
 }
 
 impl Secondaries {
-    /// Reads `allow_transfer` and `notify` of a `[[zone]]` table. `names` are the names of all keys, `keys` those that can be
-    /// used: a mistake in one is told once, in its table.
+    /// Reads `allow_transfer` and `notify` of a `[[zone]]` table. `names` are the names of all keys, `keys` those that
+    /// can be used: a mistake in one is told once, in its table.
     pub fn read(section: &mut Section<'_>, names: &[Name], keys: &[Arc<Key>]) -> Self {
         let allow_transfer = read_list(section, "allow_transfer", |list| Transfers::parse(list, names));
         let notify = read_list(section, "notify", |list| {

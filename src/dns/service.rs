@@ -146,7 +146,8 @@ impl Service {
         Reply::Messages(vec![now])
     }
 
-    /// The answer to a question that a forwarder can take, as far as the zones have it; `None` where they have all of it.
+    /// The answer to a question that a forwarder can take, as far as the zones have it; `None` where they have all of
+    /// it.
     fn begin(&self, message: &[u8], client: &Client) -> Option<Chain> {
         let request = Request::parse(message).filter(|request| Forwarder::can_take(request))?;
         Chain::begin(&self.zones, client, &request)

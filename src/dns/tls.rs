@@ -1,8 +1,8 @@
 //! DNS over TLS (RFC 7858): what `[dns.tls]` says, and the certificate that the server shows.
 //!
-//! Certificates are renewed by others, at any time: their files are looked at every few seconds and read when they are others.
-//! One that cannot be used is told of and changes nothing. A server whose certificate could not be read yet refuses every
-//! handshake and answers on its other addresses.
+//! Certificates are renewed by others, at any time: their files are looked at every few seconds and read when they are
+//! others. One that cannot be used is told of and changes nothing. A server whose certificate could not be read yet
+//! refuses every handshake and answers on its other addresses.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,7 +1,7 @@
 //! Signed requests and responses (RFC 8945), on bytes. Pure: the time is an argument, in seconds since 1970.
 //!
-//! A request is [`check`]ed before anybody looks at what it asks; what comes back signs each message of the answer. MACs
-//! that are cut short are not taken. What this server asks itself is the [`Asker`]'s.
+//! A request is [`check`]ed before anybody looks at what it asks; what comes back signs each message of the answer.
+//! MACs that are cut short are not taken. What this server asks itself is the [`Asker`]'s.
 
 mod asker;
 

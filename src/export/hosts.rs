@@ -1,5 +1,5 @@
-//! A zone as a hosts file: a line an address, with all its names. Names that a hosts file cannot say, as they have a space
-//! or another odd character in them, are left out.
+//! A zone as a hosts file: a line an address, with all its names. Names that a hosts file cannot say, as they have a
+//! space or another odd character in them, are left out.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

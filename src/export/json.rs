@@ -1,5 +1,5 @@
-//! A zone as JSON: `{"origin", "freshness", "names": [{"name", "records": [{"type", "ttl", "data"}]}]}`, also the names that
-//! merely exist.
+//! A zone as JSON: `{"origin", "freshness", "names": [{"name", "records": [{"type", "ttl", "data"}]}]}`, also the names
+//! that merely exist.
 
 use serde::Serialize;
 

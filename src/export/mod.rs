@@ -10,8 +10,8 @@ pub use zonefile::{data, mnemonic, number};
 use crate::zone::Zone;
 use crate::zone::packed::Packed;
 
-/// One state of a zone, its names in canonical order (RFC 4034 §6.1). Taking it copies a pointer a name; whoever reads it
-/// afterwards holds nothing up.
+/// One state of a zone, its names in canonical order (RFC 4034 §6.1). Taking it copies a pointer a name; whoever reads
+/// it afterwards holds nothing up.
 #[derive(Debug)]
 pub struct Snapshot {
     origin: String,

@@ -1,13 +1,14 @@
-//! Drain flags: what takes a service, or one instance of it, out of the answers for a while. They stand in the data of the
-//! service's own node, so that every server that watches the registry honours them at once:
+//! Drain flags: what takes a service, or one instance of it, out of the answers for a while. They stand in the data of
+//! the service's own node, so that every server that watches the registry honours them at once:
 //!
 //! ```json
 //! {"owner": "team x", "drain": [{"instance": "192.0.2.10:8080", "until": "2026-11-21T15:00:00Z", "reason": "disk",
 //!                                "by": "alice@web7", "at": "2026-11-21T14:30:00Z"}]}
 //! ```
-//! `instance` is missing where the whole service is meant, `until` where it does not end by itself, `reason` where there is
-//! none; `by` and `at`, the author and the time, are for people. The node belongs to others too: their keys, and other flags,
-//! stay byte for byte and in their order, and text that is no JSON becomes zc.zk's `string_value` while there is a flag.
+//! `instance` is missing where the whole service is meant, `until` where it does not end by itself, `reason` where
+//! there is none; `by` and `at`, the author and the time, are for people. The node belongs to others too: their keys,
+//! and other flags, stay byte for byte and in their order, and text that is no JSON becomes zc.zk's `string_value`
+//! while there is a flag.
 
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
@@ -27,8 +28,8 @@ const STRING_VALUE: &str = "string_value";
 /// The last second of the year 9999, beyond which there is no stamp.
 const LAST: u64 = 253_402_300_799;
 
-/// The data of a service's node with these flags in it, and the flags in force that they replace. Those that have ended at
-/// `now` go.
+/// The data of a service's node with these flags in it, and the flags in force that they replace. Those that have ended
+/// at `now` go.
 ///
 /// # Errors
 /// When the data cannot be understood, and so must not be written over, or would become too large.
@@ -46,8 +47,8 @@ pub fn drain(data: &[u8], wanted: &[Drain], now: u64) -> Result<(Vec<u8>, Vec<Dr
     if data.len() > DATA_LIMIT { Err(Error::TooLarge(data.len())) } else { Ok((data, replaced)) }
 }
 
-/// The data of a service's node without the flags that `is_meant` chooses; and those that were in force at `now` and are not
-/// any more.
+/// The data of a service's node without the flags that `is_meant` chooses; and those that were in force at `now` and
+/// are not any more.
 ///
 /// # Errors
 /// As [`drain`].

@@ -86,8 +86,8 @@ pub fn with_properties(data: &[u8], taken: &[Taken<'_>]) -> (Vec<u8>, Vec<String
     (Value::Object(own).to_string().into_bytes(), missing)
 }
 
-/// The links that `data` holds, in the order of their names, and a sentence for each that cannot be used. Data that is no
-/// JSON object holds none; that it is malformed is for others to say.
+/// The links that `data` holds, in the order of their names, and a sentence for each that cannot be used. Data that is
+/// no JSON object holds none; that it is malformed is for others to say.
 pub fn links(data: &[u8]) -> (Vec<Link>, Vec<String>) {
     let (mut links, mut remarks) = (Vec::new(), Vec::new());
     // Nearly no znode has one, and all are asked.

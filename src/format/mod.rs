@@ -5,9 +5,10 @@
 //! [`Property`] is what can be written. Everything here is pure and reads one znode at a time, so a bad one cannot
 //! reach its neighbours. It knows nothing of sessions, watches or DNS.
 //!
-//! An instance is its name: one that gives an endpoint is served, whatever its data. Data that is valid for zc.zk, which is
-//! any text, is a `string_value`; of a JSON object that cannot be read, of data that is no UTF-8 and of data over
-//! [`DATA_LIMIT`] nothing is taken, which is told: the instance is doubtful. One whose name gives no endpoint is lost.
+//! An instance is its name: one that gives an endpoint is served, whatever its data. Data that is valid for zc.zk,
+//! which is any text, is a `string_value`; of a JSON object that cannot be read, of data that is no UTF-8 and of data
+//! over [`DATA_LIMIT`] nothing is taken, which is told: the instance is doubtful. One whose name gives no endpoint is
+//! lost.
 
 mod drain;
 mod json;
@@ -274,8 +275,8 @@ impl Config {
         path
     }
 
-    /// Data of an instance node: the properties in their order, who wrote it on which host and, where the convention has
-    /// it, when.
+    /// Data of an instance node: the properties in their order, who wrote it on which host and, where the convention
+    /// has it, when.
     pub fn encode_instance(
         &self,
         properties: &[(String, Property)],

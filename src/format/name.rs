@@ -78,7 +78,8 @@ fn registered_host(text: &str) -> Result<Host, Error> {
     if ascii.is_ascii() && ascii != name { registered_host(&ascii) } else { Err(Error::BadIdn) }
 }
 
-/// The host at an address, if clients can reach anybody there. An IPv4-mapped one is its IPv4 address (RFC 4291 §2.5.5.2).
+/// The host at an address, if clients can reach anybody there. An IPv4-mapped one is its IPv4 address (RFC 4291
+/// §2.5.5.2).
 fn usable(address: IpAddr) -> Result<Host, Error> {
     let address = address.to_canonical();
     let why = match address {

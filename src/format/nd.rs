@@ -1,8 +1,8 @@
 //! `nd_service_registry` 1.x: `<service>/<host:port>` without a providers directory, at any depth; zc.zk's JSON with
 //! `created` beside `pid`.
 //!
-//! Source: `nd_service_registry/funcs.py` (`encode`, `default_data`). That library writes `created` in the local time of
-//! the host, without saying which; ours is UTC.
+//! Source: `nd_service_registry/funcs.py` (`encode`, `default_data`). That library writes `created` in the local time
+//! of the host, without saying which; ours is UTC.
 
 use std::time::SystemTime;
 

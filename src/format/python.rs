@@ -1,6 +1,6 @@
-//! Values that Python's `json` writes and reads, and JSON does not have: `NaN`, `Infinity`, `-Infinity`, numbers that are infinite
-//! (`1e999`) and halves of surrogate pairs (`"\ud83d"`). zc.zk and kazoo are Python: each such value is left out, and
-//! nothing else with it.
+//! Values that Python's `json` writes and reads, and JSON does not have: `NaN`, `Infinity`, `-Infinity`, numbers that
+//! are infinite (`1e999`) and halves of surrogate pairs (`"\ud83d"`). zc.zk and kazoo are Python: each such value is
+//! left out, and nothing else with it.
 
 /// The text with `instead` for each number that is none, and U+FFFD for half a character; and how many there were.
 pub(super) fn mend(text: &str, instead: &str) -> (String, usize) {

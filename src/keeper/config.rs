@@ -72,8 +72,8 @@ const MAX_PERIOD: Duration = Duration::from_secs(7 * 86_400);
 const MAX_MAX_STALE: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 impl Config {
-    /// Settings for `source`, all else as it is where nobody says otherwise: services below `/services`, zc.zk's session
-    /// time-out of 10 s, answers for a day without ZooKeeper.
+    /// Settings for `source`, all else as it is where nobody says otherwise: services below `/services`, zc.zk's
+    /// session time-out of 10 s, answers for a day without ZooKeeper.
     pub fn new(source: Source) -> Self {
         Self {
             source,

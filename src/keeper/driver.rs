@@ -214,7 +214,8 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
         self
     }
 
-    /// Reads everything again on a session of its own, a round each `period`, and repairs what differs. Zero stops that.
+    /// Reads everything again on a session of its own, a round each `period`, and repairs what differs. Zero stops
+    /// that.
     pub fn verifying(self, period: watch::Receiver<Duration>) -> Self {
         Self { verify: Some(period), ..self }
     }
@@ -237,8 +238,8 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
         Arc::clone(&self.tree)
     }
 
-    /// Mirrors until `stop`. Between its waits it works for as long as the observer takes, seconds for the first sight of
-    /// a million znodes: it is to be run on a thread of its own, and its session on others.
+    /// Mirrors until `stop`. Between its waits it works for as long as the observer takes, seconds for the first sight
+    /// of a million znodes: it is to be run on a thread of its own, and its session on others.
     pub async fn run(mut self, stop: CancellationToken) {
         // The connect is under way while the cache is read.
         self.act();
@@ -542,8 +543,8 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
     }
 }
 
-/// Waits until the server has caught up. Where an epoch begins, also the last zxid that the znodes from the top down to the
-/// root tell of; none where one of them cannot be read.
+/// Waits until the server has caught up. Where an epoch begins, also the last zxid that the znodes from the top down to
+/// the root tell of; none where one of them cannot be read.
 async fn caught_up<S: Session>(session: &S, root: Path, begins: bool) -> Result<Option<i64>, Error> {
     session.sync(&root).await?;
     if !begins {
@@ -557,8 +558,8 @@ async fn caught_up<S: Session>(session: &S, root: Path, begins: bool) -> Result<
     for reply in session.read(&batch).await? {
         last = match reply {
             Reply::Node(znode) => last.map(|last| znode.stat.last_zxid().max(last)),
-            // Gone, which its parent tells of. Nothing tells of a chroot that is: an ensemble without it looks as young as
-            // one that was wiped, and is not believed for as long.
+            // Gone, which its parent tells of. Nothing tells of a chroot that is: an ensemble without it looks as young
+            // as one that was wiped, and is not believed for as long.
             Reply::Failed(Error::NoNode) => last,
             _ => None,
         };

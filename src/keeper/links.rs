@@ -1,7 +1,7 @@
 //! zc.zk's links: where they lead, what is seen through them, and whom a change reaches. Pure.
 //!
-//! **Symbolic links.** A znode's data may hold `name -> target`: then it has a child `name` that is the target, with everything below it. What
-//! holds (zc.zk's rules, `zc/zk/__init__.py` `resolve`):
+//! **Symbolic links.** A znode's data may hold `name -> target`: then it has a child `name` that is the target, with
+//! everything below it. What holds (zc.zk's rules, `zc/zk/__init__.py` `resolve`):
 //!
 //! - A real child of that name goes before the link.
 //! - A relative target is relative to the znode that holds the link; `.` and `..` are taken out of the text first.
@@ -15,9 +15,10 @@
 //! - Any element of the path may be a symbolic link, and the property there may be a link again.
 //! - A property of that name goes before the link: whoever says which links data hold leaves such a one out.
 //!
-//! A path below the root as it is seen, through links, is called *shown*; where the znode really stands is called *real*.
-//! A place where a link is followed is a **mount**: a shown path, and the real one it leads to. All mounts are found anew
-//! when a link or a znode on the way of one comes, goes or changes; that costs what there are links, not znodes.
+//! A path below the root as it is seen, through links, is called *shown*; where the znode really stands is called
+//! *real*. A place where a link is followed is a **mount**: a shown path, and the real one it leads to. All mounts are
+//! found anew when a link or a znode on the way of one comes, goes or changes; that costs what there are links, not
+//! znodes.
 
 #[cfg(test)]
 mod tests;

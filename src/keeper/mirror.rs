@@ -1,26 +1,27 @@
-//! The decisions of mirroring a subtree, as a pure state machine: inputs in, actions out, no I/O and no clock of its own.
-//! [`super::driver`] performs the actions against a session; a seeded simulator performs them in the tests.
+//! The decisions of mirroring a subtree, as a pure state machine: inputs in, actions out, no I/O and no clock of its
+//! own. [`super::driver`] performs the actions against a session; a seeded simulator performs them in the tests.
 //!
 //! # The algorithm
 //! A connection lives through one **epoch**. At its start the persistent recursive watch is armed, and only then the
-//! server is asked to catch up (`sync`) and the tree is read top-down with unwatched batch reads. Any event, at any time,
-//! marks its path; a marked path is read (again), never twice at once; a reply edits its own path only. When the scan is
-//! through, the known paths it did not meet are read one by one. Then the epoch is **live**: tree and mirror are equal
-//! but for what is under way, and marked paths are read group by group. Any session event and any failed request end the epoch.
+//! server is asked to catch up (`sync`) and the tree is read top-down with unwatched batch reads. Any event, at any
+//! time, marks its path; a marked path is read (again), never twice at once; a reply edits its own path only. When the
+//! scan is through, the known paths it did not meet are read one by one. Then the epoch is **live**: tree and mirror
+//! are equal but for what is under way, and marked paths are read group by group. Any session event and any failed
+//! request end the epoch.
 //!
 //! # Why it converges
 //! Fix a path and its last transaction. If the transaction came after the arming, its event comes, and a read is issued
 //! after that event; as no other read of the path is outstanding then, it is the last one applied. If it came before,
 //! the path is met by the scan or is known from before and verified, and that read came after the arming. No step edits
-//! another path than the one read, so paths do not matter to each other. ZooKeeper replays nothing to persistent watches
-//! after a reconnect (ZOOKEEPER-4698), hence the full scan: it is the design, not a fallback.
+//! another path than the one read, so paths do not matter to each other. ZooKeeper replays nothing to persistent
+//! watches after a reconnect (ZOOKEEPER-4698), hence the full scan: it is the design, not a fallback.
 //!
 //! # Invariants
 //! - At most one read of a znode is outstanding at any time.
 //! - The tree, once anything was shown, is what readers see or are about to: between the end of an epoch and the next
 //!   time the mirror is live it stays as it was, and what changed in between becomes one step.
-//! - Znodes that are shown together ([`Together`]) are never in the tree but in a state that they once had together: see
-//!   `groups`.
+//! - Znodes that are shown together ([`Together`]) are never in the tree but in a state that they once had together:
+//!   see `groups`.
 //! - The delay between failing connects grows, and starts over only after the mirror was live for a while.
 //!
 //! ```text
@@ -33,8 +34,9 @@
 //!
 //! # What is not known
 //! A znode that was read and is refused now (an ACL or a password changed) stays in the tree as it was, marked with its
-//! last reading ([`Refusal`](super::tree::Refusal)). What can be read again is read with everything below it before any of
-//! it is shown (`refused`). An ensemble whose zxids are below those seen before is not believed for a while: see `doubt`.
+//! last reading ([`Refusal`](super::tree::Refusal)). What can be read again is read with everything below it before any
+//! of it is shown (`refused`). An ensemble whose zxids are below those seen before is not believed for a while: see
+//! `doubt`.
 
 mod doubt;
 mod epoch;

@@ -154,7 +154,8 @@ pub struct Stat {
     pub mzxid: i64,
     /// Transaction that last created or deleted a child; 0 where that is not known.
     pub pzxid: i64,
-    /// Time at which its data was last changed, by the ensemble's clock, in milliseconds since 1970; 0 where that is not known.
+    /// Time at which its data was last changed, by the ensemble's clock, in milliseconds since 1970; 0 where that is
+    /// not known.
     pub mtime: i64,
     /// Number of changes of its data since.
     pub version: i32,

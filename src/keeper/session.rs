@@ -4,11 +4,11 @@
 //! Two implementations must be indistinguishable to their callers: [`super::zookeeper`] over the wire and
 //! [`super::memory`] in this process; one battery of tests runs against both. What callers may rely on:
 //!
-//! - An event is queued on its watch before any reply that reflects the same transaction is given out: whoever empties the
-//!   watch before looking at a reply sees both in the order of the transactions. (Not so for a watch that is made of
-//!   one-shot watches, on servers before 3.6.) A connected watch loses nothing.
-//! - After [`Event::Disconnected`] a watch may be dead for good: it has to be armed anew, and whatever changed meanwhile
-//!   is not replayed (ZOOKEEPER-4698).
+//! - An event is queued on its watch before any reply that reflects the same transaction is given out: whoever empties
+//!   the watch before looking at a reply sees both in the order of the transactions. (Not so for a watch that is made
+//!   of one-shot watches, on servers before 3.6.) A connected watch loses nothing.
+//! - After [`Event::Disconnected`] a watch may be dead for good: it has to be armed anew, and whatever changed
+//!   meanwhile is not replayed (ZOOKEEPER-4698).
 //! - After [`Event::Over`] the watch says nothing more, and the session is over.
 
 use std::future::Future;
@@ -63,8 +63,8 @@ pub trait Session: Send + Sync + 'static {
     /// The negotiated session timeout.
     fn timeout(&self) -> Duration;
 
-    /// Returns whether all replies of one [`Self::read`] show the same moment: a server runs no write while it runs such a request.
-    /// Not so before ZooKeeper 3.6, where a batch is read piece by piece.
+    /// Returns whether all replies of one [`Self::read`] show the same moment: a server runs no write while it runs
+    /// such a request. Not so before ZooKeeper 3.6, where a batch is read piece by piece.
     fn reads_at_once(&self) -> bool;
 
     /// Arms a persistent watch on `path` and everything below it, whether it exists or not.
@@ -241,7 +241,7 @@ pub enum Access {
     Open,
     /// Anybody may read it: `world:anyone:r`, as zc.zk registers. The znode's parent decides who may delete it.
     Read,
-    /// Anybody may read it, and who the session that creates it is authenticated as may do anything: `world:anyone:r` and
-    /// `auth::cdrwa`. Servers refuse it from who is nobody in particular ([`Error::InvalidAcl`]).
+    /// Anybody may read it, and who the session that creates it is authenticated as may do anything: `world:anyone:r`
+    /// and `auth::cdrwa`. Servers refuse it from who is nobody in particular ([`Error::InvalidAcl`]).
     Creator,
 }

@@ -123,7 +123,8 @@ impl Tree {
         }
     }
 
-    /// The last data of the znode at `path` that its readers understand, where they do not understand those that it has.
+    /// The last data of the znode at `path` that its readers understand, where they do not understand those that it
+    /// has.
     pub fn kept(&self, path: &str) -> Option<&[u8]> {
         self.kept.get(path)
     }
@@ -210,7 +211,8 @@ impl Tree {
         was
     }
 
-    /// Time at which the znode at `path`, which is refused now, was last read; none for one that is not refused or never was read.
+    /// Time at which the znode at `path`, which is refused now, was last read; none for one that is not refused or
+    /// never was read.
     pub(super) fn last_read(&self, path: &str) -> Option<Instant> {
         self.refused.get(path)?.read_at
     }
@@ -300,8 +302,8 @@ impl Tree {
         tree
     }
 
-    /// A tree of what was written down earlier: records in the order of their paths, and behind them, in any order, those
-    /// that replace them; none says that the znode went. No epoch has met any of it.
+    /// A tree of what was written down earlier: records in the order of their paths, and behind them, in any order,
+    /// those that replace them; none says that the znode went. No epoch has met any of it.
     pub(super) fn from_records(mut records: Vec<(Path, Option<Entry>)>) -> Self {
         let ordered = records.windows(2).position(|pair| pair[0].0 >= pair[1].0).map_or(records.len(), |last| last + 1);
         let amendments = records.split_off(ordered);
@@ -334,8 +336,8 @@ impl Tree {
         self.nodes.range::<str, _>((from, Bound::Unbounded)).take(limit).map(|(path, slot)| (path, &slot.entry))
     }
 
-    /// Puts a znode in the scan of `epoch`. Returns whether anything changed. Of a znode that was read before and is refused
-    /// now, what was read stays: it may have changed, but nobody said so.
+    /// Puts a znode in the scan of `epoch`. Returns whether anything changed. Of a znode that was read before and is
+    /// refused now, what was read stays: it may have changed, but nobody said so.
     pub(super) fn put(&mut self, path: &Path, entry: Entry, epoch: u32) -> bool {
         let was_refused = match &entry {
             Entry::Known(_) => self.unrefuse(path),

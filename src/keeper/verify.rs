@@ -1,9 +1,9 @@
 //! Verification: everything mirrored is read again, unhurriedly and on a session of its own, and what differs from the
 //! tree is handed to the mirror.
 //!
-//! Watches tell of all changes but those of ACLs, as long as servers, client library and mirror have no faults. This is the
-//! proof that they have none. It holds the tree's lock for a few microseconds at a time and waits for nobody, so no event
-//! is late on its account.
+//! Watches tell of all changes but those of ACLs, as long as servers, client library and mirror have no faults. This is
+//! the proof that they have none. It holds the tree's lock for a few microseconds at a time and waits for nobody, so no
+//! event is late on its account.
 
 mod round;
 

@@ -1,7 +1,7 @@
-//! Memory of what the hot path reads: bytes that are made once and shared, for packed entries, and slices, for the tables
-//! that lead to them. Each begins a cache line, they are next to each other with nothing else between them, and the system
-//! is asked for large pages under them. An answer's time goes into waiting for such memory, and for the tables that say
-//! where its pages are.
+//! Memory of what the hot path reads: bytes that are made once and shared, for packed entries, and slices, for the
+//! tables that lead to them. Each begins a cache line, they are next to each other with nothing else between them, and
+//! the system is asked for large pages under them. An answer's time goes into waiting for such memory, and for the
+//! tables that say where its pages are.
 //!
 //! The memory of what has gone is used for what comes; to the system it is not given back.
 
@@ -20,8 +20,8 @@ use talc::base::Talc;
 use talc::base::binning::Binning;
 use talc::source::Source;
 
-/// Bytes that the arena takes from the system at a time, a multiple of [`HUGE_PAGE`]. What is not used yet is an address and no
-/// memory.
+/// Bytes that the arena takes from the system at a time, a multiple of [`HUGE_PAGE`]. What is not used yet is an
+/// address and no memory.
 const CHUNK: usize = if cfg!(miri) { 1 << 16 } else { 8 << 20 };
 /// A large page, where they are of the usual size.
 const HUGE_PAGE: usize = if cfg!(miri) { 1 << 12 } else { 2 << 20 };
@@ -29,8 +29,8 @@ const HUGE_PAGE: usize = if cfg!(miri) { 1 << 12 } else { 2 << 20 };
 const OVERHEAD: usize = 4096;
 const CACHE_LINE: usize = 64;
 
-/// More bytes than that are of a name that is browsed rather than asked for: of one that is, addresses and SRV records are
-/// told.
+/// More bytes than that are of a name that is browsed rather than asked for: of one that is, addresses and SRV records
+/// are told.
 const LONG: usize = 512;
 
 /// Place of bytes. What is asked for is apart from what is not: the fewer pages it is in, the more often the processor
@@ -136,8 +136,8 @@ impl Bytes {
         unsafe { self.0.as_ref() }
     }
 
-    /// The memory of the first `length` bytes and of what is before them, for whoever warms the cache with it. Nothing is
-    /// read for this: there may be less.
+    /// The memory of the first `length` bytes and of what is before them, for whoever warms the cache with it. Nothing
+    /// is read for this: there may be less.
     pub(super) fn memory(&self, length: usize) -> Range<*const u8> {
         let begin = self.0.as_ptr().cast_const().cast::<u8>();
         begin..begin.wrapping_add(size_of::<Head>() + length)
@@ -156,7 +156,8 @@ impl Deref for Bytes {
 
     fn deref(&self) -> &[u8] {
         let length = self.head().length();
-        // SAFETY: so many bytes were written behind the head, nobody writes there again, and they live as long as `self`.
+        // SAFETY: so many bytes were written behind the head, nobody writes there again, and they live as long as
+        // `self`.
         unsafe { slice::from_raw_parts(self.0.add(1).cast().as_ptr(), length) }
     }
 }
@@ -179,8 +180,8 @@ impl Drop for Bytes {
         if owners.fetch_sub(1, Ordering::Release) != 1 {
             return;
         }
-        // All that the other owners read was read before what follows. A load and not a fence, which ThreadSanitizer does not
-        // see.
+        // All that the other owners read was read before what follows. A load and not a fence, which ThreadSanitizer
+        // does not see.
         owners.load(Ordering::Acquire);
         let (memory, layout) = (self.0.as_ptr().cast(), layout(length, place));
         // SAFETY: it was the last owner, and the memory came from there with this layout.
@@ -314,8 +315,8 @@ unsafe impl Source for Chunks {
     }
 }
 
-/// Memory that is aligned as large pages are and was nobody's before: what the allocator has may lie in small ones already, and
-/// stay there. Large pages are asked for; where the system has none, or none to spare, it has others.
+/// Memory that is aligned as large pages are and was nobody's before: what the allocator has may lie in small ones
+/// already, and stay there. Large pages are asked for; where the system has none, or none to spare, it has others.
 #[cfg(all(target_os = "linux", not(miri)))]
 fn pages(size: usize) -> Option<NonNull<u8>> {
     let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);

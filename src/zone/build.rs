@@ -318,7 +318,8 @@ fn reverse(context: &Context<'_>, forward: &Name, service: &Service) -> Built {
             if let Ok(target) = address::name(forward, address)
                 && owner.is_at_or_below(context.origin)
             {
-                // Under this rank one of several shows: an address has one name, also where services of two zones share it.
+                // Under this rank one of several shows: an address has one name, also where services of two zones share
+                // it.
                 names.at(&owner, Rank::Alias).add(rtype::PTR, ttl, target.wire());
             }
         }

@@ -30,7 +30,8 @@ pub struct RrSet {
     count: u16,
     /// Each record's data in wire form behind its length: one allocation for all of them.
     data: Box<[u8]>,
-    /// Preference that each record is chosen by, where it is an address and not all have the preference of an instance that says nothing.
+    /// Preference that each record is chosen by, where it is an address and not all have the preference of an instance
+    /// that says nothing.
     preferences: Option<Box<[Preference]>>,
 }
 
@@ -52,8 +53,8 @@ impl RrSet {
         Self { rtype, ttl, count, data: data.into(), preferences: None }
     }
 
-    /// An RRset of addresses, with what each is chosen by, as far as something is said of it; one that is there several times
-    /// has the sum.
+    /// An RRset of addresses, with what each is chosen by, as far as something is said of it; one that is there several
+    /// times has the sum.
     pub(super) fn of_addresses<D>(rtype: u16, ttl: u32, mut rdatas: Vec<(D, Option<Preference>)>) -> Self
     where
         D: AsRef<[u8]> + Ord,
@@ -76,8 +77,8 @@ impl RrSet {
         Self { preferences: (!is_plain).then(|| preferences.into()), ..Self::new(rtype, ttl, rdatas) }
     }
 
-    /// Returns what the records are chosen by, in their order; none where all have the preference of an instance that says
-    /// nothing.
+    /// Returns what the records are chosen by, in their order; none where all have the preference of an instance that
+    /// says nothing.
     pub fn preferences(&self) -> Option<&[Preference]> {
         self.preferences.as_deref()
     }

@@ -2,8 +2,8 @@
 //!
 //! Open addressing with linear probing, and the whole hash beside each entry: where a name would be is known from its
 //! hash alone, so that it can be asked for ahead ([`Hashed::near`]); the entry is found without a look at it
-//! ([`Hashed::guess`]), so that it can be asked for as well; and the table grows without touching the entries, which are
-//! all over the memory. What is removed leaves no mark behind: those after it move up.
+//! ([`Hashed::guess`]), so that it can be asked for as well; and the table grows without touching the entries, which
+//! are all over the memory. What is removed leaves no mark behind: those after it move up.
 
 use super::arena::Array;
 use super::packed::Packed;

@@ -43,8 +43,8 @@ pub struct Edits {
 #[derive(Debug, Clone, Default)]
 pub struct Table {
     entries: Hashed,
-    /// Entries that are not the answer to a question about their names, as those lie at or below a cut ([`Watch::shades`]):
-    /// beside the others, so that these need not be asked for it.
+    /// Entries that are not the answer to a question about their names, as those lie at or below a cut
+    /// ([`Watch::shades`]): beside the others, so that these need not be asked for it.
     shaded: Hashed,
     watch: Arc<Watch>,
     addresses: Shown,
@@ -55,7 +55,8 @@ pub struct Table {
     apex: Option<Packed>,
 }
 
-/// Cuts that a look-up has to watch for on its way down. Most zones have none of it, and every name is found in one step.
+/// Cuts that a look-up has to watch for on its way down. Most zones have none of it, and every name is found in one
+/// step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cuts {
     /// Owners of NS records below the apex.
@@ -165,7 +166,8 @@ impl Table {
     }
 }
 
-/// The hash of a name in wire form. Names come from the registry, not from queries: a fixed seed harms nobody and keeps runs alike.
+/// The hash of a name in wire form. Names come from the registry, not from queries: a fixed seed harms nobody and keeps
+/// runs alike.
 pub fn hash(name: &[u8]) -> u64 {
     match ends_of(name) {
         Some(ends) if name.len() <= 32 => hash_of_ends(ends),
@@ -178,8 +180,8 @@ pub fn hash(name: &[u8]) -> u64 {
     }
 }
 
-/// The same of a name of 16 to 32 bytes, as many have, by its [`ends_of`]. Who has just made them need not read them from
-/// memory, where they are not yet.
+/// The same of a name of 16 to 32 bytes, as many have, by its [`ends_of`]. Who has just made them need not read them
+/// from memory, where they are not yet.
 #[inline]
 pub fn hash_of_ends(ends: [u64; 4]) -> u64 {
     let [a, b, c, d] = ends.map(u128::from);
@@ -212,11 +214,12 @@ impl Index {
 /// Edits from this number on are not kept for the next commit where that can be avoided.
 const LARGE: usize = 10_000;
 
-/// Time that the writer waits at once for readers that still hold the old table: about as long as one needs for a batch.
+/// Time that the writer waits at once for readers that still hold the old table: about as long as one needs for a
+/// batch.
 const MOMENT: Duration = Duration::from_micros(50);
 
-/// Time that it waits in all, for each name: about as long as it takes to copy it. A reader that was interrupted comes back sooner
-/// than a large table is copied; one that does not come back at all must not double the time.
+/// Time that it waits in all, for each name: about as long as it takes to copy it. A reader that was interrupted comes
+/// back sooner than a large table is copied; one that does not come back at all must not double the time.
 const PATIENCE: Duration = Duration::from_nanos(200);
 
 /// The one writer.

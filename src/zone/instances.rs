@@ -1,6 +1,6 @@
 //! The instances of a service for DNS-SD, packed with `_api_x._tcp.service.`: what is needed to make the records of
-//! `<host:port>._api_x._tcp.service.` when somebody asks ([`super::made`]). There are as many such names as instances, a
-//! million and more, and hardly anybody asks: held as entries they took more memory than all the rest.
+//! `<host:port>._api_x._tcp.service.` when somebody asks ([`super::made`]). There are as many such names as instances,
+//! a million and more, and hardly anybody asks: held as entries they took more memory than all the rest.
 //!
 //! Offered they are an RRset of the type [`TYPE`], a record an instance:
 //! ```text
@@ -61,13 +61,13 @@ impl<'i> Instance<'i> {
 
 /// Each record in whole, behind its length.
 const PLAIN: u8 = 0;
-/// Each record as the place of its SRV among those beside it, and its TXT behind its length; the label is that of the PTR
-/// at the same place, the time to live is that of all.
+/// Each record as the place of its SRV among those beside it, and its TXT behind its length; the label is that of the
+/// PTR at the same place, the time to live is that of all.
 const SHORT: u8 = 1;
 
-/// Appends the instances in `set` to the bodies of a packed `entry`. Gives how many labels they have, and the time to live
-/// of all, where that is one. `places` are those at which the SRV records beside them are kept, where they are in another order
-/// than the entry has them.
+/// Appends the instances in `set` to the bodies of a packed `entry`. Gives how many labels they have, and the time to
+/// live of all, where that is one. `places` are those at which the SRV records beside them are kept, where they are in
+/// another order than the entry has them.
 pub(super) fn pack(bytes: &mut Vec<u8>, entry: &Entry, (set, places): (&RrSet, &Option<Vec<u16>>)) -> (usize, u32) {
     let begin = bytes.len();
     bytes.push(SHORT);

@@ -110,8 +110,8 @@ impl Journal {
         &self.transferred
     }
 
-    /// From now on secondaries get this of the zone. Where that is something else, nothing leads there from earlier serials.
-    /// Returns whether it is.
+    /// From now on secondaries get this of the zone. Where that is something else, nothing leads there from earlier
+    /// serials. Returns whether it is.
     pub(super) fn set_transferred(&mut self, transferred: &Transferred) -> bool {
         let is_new = *self.transferred != *transferred;
         if is_new {
@@ -196,8 +196,8 @@ impl Size {
     }
 }
 
-/// The records, but for the SOA, that `here` has and `there` has not, each with the RRsets that `sets` gives. Times to live
-/// belong to them.
+/// The records, but for the SOA, that `here` has and `there` has not, each with the RRsets that `sets` gives. Times to
+/// live belong to them.
 fn missing<'t, S: Iterator<Item = PackedSet<'t>>>(
     (here, there): (Option<&'t Packed>, Option<&'t Packed>),
     sets: impl Fn(&'t Packed) -> S,
@@ -332,8 +332,8 @@ mod tests {
         writer.put(owner, vec![Offer { owner: name(&format!("{owner}.service")), rank: Rank::Real, sets }]);
     }
 
-    /// From every serial of a random history, the difference applied to the records of that serial gives today's: those of
-    /// a transfer, without any CNAME beside other data (RFC 1034 §3.6.2, RFC 2181 §10.1).
+    /// From every serial of a random history, the difference applied to the records of that serial gives today's: those
+    /// of a transfer, without any CNAME beside other data (RFC 1034 §3.6.2, RFC 2181 §10.1).
     #[test]
     fn every_difference_applied_gives_the_present() {
         let mut random = fastrand::Rng::with_seed(1995);

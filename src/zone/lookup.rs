@@ -40,7 +40,8 @@ pub fn find<'t>(zone: &Zone, table: &'t View, name: &[u8], rtype: u16) -> Found<
     }
     let apex = zone.origin().wire().len();
     let ends: Vec<usize> = suffixes(name).filter(|start| name.len() - start >= apex).collect();
-    // From the apex down, as a cut hides everything below it. A DS question is the parent's to answer (RFC 4035 §3.1.4.1).
+    // From the apex down, as a cut hides everything below it. A DS question is the parent's to answer (RFC 4035
+    // §3.1.4.1).
     for (depth, &start) in ends.iter().rev().enumerate() {
         let Some(entry) = table.get(&name[start..]) else { continue };
         if depth > 0 && entry.set(rtype::NS).is_some() && !(start == 0 && rtype == rtype::DS) {
@@ -68,9 +69,9 @@ pub fn find<'t>(zone: &Zone, table: &'t View, name: &[u8], rtype: u16) -> Found<
     }
 }
 
-/// Looks up a name in [`Zone::fixed`], whose view `fixed` is, while nothing is known of what a registry says; none where the
-/// registry may have the name. It may have whatever the file has no records for, names below others and below wildcards
-/// included. At a name that the file gives, types that it does not give are NODATA.
+/// Looks up a name in [`Zone::fixed`], whose view `fixed` is, while nothing is known of what a registry says; none
+/// where the registry may have the name. It may have whatever the file has no records for, names below others and below
+/// wildcards included. At a name that the file gives, types that it does not give are NODATA.
 pub fn find_fixed<'t>(zone: &Zone, fixed: &'t View, name: &[u8], rtype: u16) -> Option<Found<'t>> {
     match find(zone, fixed, name, rtype) {
         Found::NxDomain | Found::Unknown(_) => None,
@@ -138,8 +139,8 @@ pub fn target(rdata: &[u8]) -> Option<Name> {
     Name::from_wire(rdata).map(|(name, _)| name)
 }
 
-/// Name to which the DNAME of `entry` leads one (in wire form) below it: that name with the target in place of the DNAME's owner
-/// (RFC 6672 §2.2). None when the outcome is too long for a name.
+/// Name to which the DNAME of `entry` leads one (in wire form) below it: that name with the target in place of the
+/// DNAME's owner (RFC 6672 §2.2). None when the outcome is too long for a name.
 pub fn redirected(name: &[u8], entry: &Packed) -> Option<Name> {
     let target = entry.set(rtype::DNAME)?.iter().next().and_then(|rdata| target(&rdata))?;
     let front = name.get(..name.len().checked_sub(entry.name().len())?)?;

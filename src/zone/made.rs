@@ -72,8 +72,8 @@ pub(super) fn instance_sets<'i>(of_label: impl Iterator<Item = Instance<'i>>) ->
     some.then(|| sets.into_sets())
 }
 
-/// The entry of an instance's name, below the entry that it is packed with. The addresses of its host are those that are
-/// packed there, or as `addresses` says.
+/// The entry of an instance's name, below the entry that it is packed with. The addresses of its host are those that
+/// are packed there, or as `addresses` says.
 pub(super) fn instance(parent: &Packed, label: &[u8], addresses: &mut AddressesOf<'_>) -> Option<Packed> {
     let instances = parent.instances_with(|other| other == label);
     let sets = instance_sets(instances.into_iter())?;

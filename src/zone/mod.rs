@@ -5,8 +5,8 @@
 //! - [`build`]: what one service puts into a zone.
 //! - [`writer`]: the one writer: offers in, commits out; [`serial`] numbers them.
 //! - [`journal`]: the last commits, for differences between two serials.
-//! - [`index`]: the names, for many readers at once, in tables of `hashed`, their entries in an `arena`; [`view`]: what a
-//!   reader has of them; [`lookup`] answers from that (RFC 1034 §4.3.2); `watch`: the names that it must watch for.
+//! - [`index`]: the names, for many readers at once, in tables of `hashed`, their entries in an `arena`; [`view`]: what
+//!   a reader has of them; [`lookup`] answers from that (RFC 1034 §4.3.2); `watch`: the names that it must watch for.
 //! - [`instances`] and `made`: the names that are as many as instances, made when somebody asks.
 //! - [`unknown`]: names of which the zone does not know what it should; [`stale`]: those that it no longer reads.
 //! - [`transferred`]: what of all that secondaries get.
@@ -126,8 +126,8 @@ impl Zone {
         View::new(self.index.load())
     }
 
-    /// The zone without what a registry puts into it: its file and its own records. None for a zone that is its file and
-    /// nothing else. Its serial means nothing.
+    /// The zone without what a registry puts into it: its file and its own records. None for a zone that is its file
+    /// and nothing else. Its serial means nothing.
     pub fn fixed(&self) -> Option<&Arc<Self>> {
         self.fixed.as_ref()
     }
@@ -179,8 +179,8 @@ impl Zone {
         self.serial.load(Ordering::Relaxed)
     }
 
-    /// A number for the content that the serial stands for, where the zone is only its master file: whoever keeps it can tell
-    /// after a restart whether the same serial is the same zone. 0 for every other zone.
+    /// A number for the content that the serial stands for, where the zone is only its master file: whoever keeps it
+    /// can tell after a restart whether the same serial is the same zone. 0 for every other zone.
     pub fn content(&self) -> u64 {
         self.content.load(Ordering::Relaxed)
     }

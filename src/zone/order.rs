@@ -1,5 +1,5 @@
-//! The order of the records in an answer: the first of a set is drawn, again for each answer, and does not depend on what
-//! else was asked. Pure: chance is an argument.
+//! The order of the records in an answer: the first of a set is drawn, again for each answer, and does not depend on
+//! what else was asked. Pure: chance is an argument.
 
 /// Choice of the first record of an answer among those of the lowest priority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -59,8 +59,8 @@ impl Turn {
     }
 }
 
-/// Preference that an address record is chosen by: the lowest priority of its instances, and the sum of the weights of those that have
-/// it.
+/// Preference that an address record is chosen by: the lowest priority of its instances, and the sum of the weights of
+/// those that have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Preference {
     /// Lower ones go first.

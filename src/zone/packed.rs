@@ -6,11 +6,11 @@
 //!                                        type count ttl body
 //! ```
 //! The highest bit of the number of sets says that the directory has a row more, for the instances of a service
-//! ([`super::instances`]); it is of no set that anybody sees. A body has the records ([`body`]), and that of an SRV set the
-//! addresses of their targets ([`glue`], [`hosts`]); the time to live is the set's own, as both are of one answer. Addresses
-//! and SRV records are in the order of [`super::order::Order::Fixed`]: by priority, address and port. The highest bit of a
-//! body's place says that what they are drawn by is before it ([`weights`]); where it is not set, all are alike. Numbers are
-//! big-endian. It is made by the writer, once, and never changes.
+//! ([`super::instances`]); it is of no set that anybody sees. A body has the records ([`body`]), and that of an SRV set
+//! the addresses of their targets ([`glue`], [`hosts`]); the time to live is the set's own, as both are of one answer.
+//! Addresses and SRV records are in the order of [`super::order::Order::Fixed`]: by priority, address and port. The
+//! highest bit of a body's place says that what they are drawn by is before it ([`weights`]); where it is not set, all
+//! are alike. Numbers are big-endian. It is made by the writer, once, and never changes.
 
 #![allow(clippy::inline_always)] // what the hot path finds goes through registers
 
@@ -92,8 +92,8 @@ impl Packed {
         self.0.len()
     }
 
-    /// The memory of its first `length` bytes, for whoever warms the cache with it: nothing of it is read for this, so that
-    /// the caller says what it knows ([`Self::size`]).
+    /// The memory of its first `length` bytes, for whoever warms the cache with it: nothing of it is read for this, so
+    /// that the caller says what it knows ([`Self::size`]).
     pub fn memory(&self, length: usize) -> Range<*const u8> {
         self.0.memory(length)
     }
@@ -213,8 +213,8 @@ impl Packed {
         }
     }
 
-    /// The RRsets that a zone file or a transfer has: all, but for a CNAME that stands in for addresses beside other data.
-    /// It is answered for what is not there, and is no part of the zone (RFC 1034 §3.6.2, RFC 2181 §10.1).
+    /// The RRsets that a zone file or a transfer has: all, but for a CNAME that stands in for addresses beside other
+    /// data. It is answered for what is not there, and is no part of the zone (RFC 1034 §3.6.2, RFC 2181 §10.1).
     pub fn listed(&self) -> impl Iterator<Item = PackedSet<'_>> {
         let is_alone = self.sets().count() == 1;
         self.sets().filter(move |set| is_alone || set.rtype != rtype::CNAME)
@@ -410,8 +410,8 @@ impl<'t> PackedSet<'t> {
         self.round(turn, self.pieces())
     }
 
-    /// `records`, of which there is one for each of this set's: from the one that `turn` draws on and round those of its
-    /// priority, and then the others.
+    /// `records`, of which there is one for each of this set's: from the one that `turn` draws on and round those of
+    /// its priority, and then the others.
     pub fn round<T: Iterator + Clone>(
         &self,
         turn: Turn,
@@ -425,8 +425,8 @@ impl<'t> PackedSet<'t> {
         first.chain(records.clone().take(start)).chain(records.skip(round))
     }
 
-    /// Draws as many of the records as `places` has room for, none twice, and writes where they are kept. Returns how many
-    /// they are. `taken` is room for as many.
+    /// Draws as many of the records as `places` has room for, none twice, and writes where they are kept. Returns how
+    /// many they are. `taken` is room for as many.
     pub fn draw(&self, turns: impl FnMut() -> Turn, places: &mut [u16], taken: &mut [u16]) -> usize {
         weights::draw(self.weights, self.count, turns, places, taken)
     }

@@ -24,8 +24,8 @@ impl Record {
     }
 }
 
-/// The longest data of a record, in bytes: a message has room for it beside its owner, a question, OPT and a signature, in
-/// answers and in transfers.
+/// The longest data of a record, in bytes: a message has room for it beside its owner, a question, OPT and a signature,
+/// in answers and in transfers.
 pub const MAX_DATA: usize = 64_000;
 
 /// Record types by number (IANA DNS parameters), those this crate treats by name.

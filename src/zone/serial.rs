@@ -4,7 +4,8 @@
 /// that changes more than once a second runs ahead of the clock, and a restart takes the time up again: as long as the
 /// long-run rate is below one change a second, secondaries never see it go back.
 ///
-/// 0 is no serial but the absence of one: the first is the time, whatever the time is, and 0 is skipped when they go round.
+/// 0 is no serial but the absence of one: the first is the time, whatever the time is, and 0 is skipped when they go
+/// round.
 ///
 /// Replicas do not share serials: a secondary must pull from one of them.
 pub fn next(previous: u32, unix: u64) -> u32 {
@@ -13,9 +14,9 @@ pub fn next(previous: u32, unix: u64) -> u32 {
     if previous == 0 || is_after(clock, previous) { clock.max(1) } else { previous.wrapping_add(1).max(1) }
 }
 
-/// The serial of a zone that is its master file and nothing else: the file's, if it is after `previous` (the last one given
-/// out, 0 for none) or, in the `first` commit of a process, equal to it; otherwise the one after `previous`, as a change
-/// without a new serial must show at secondaries too.
+/// The serial of a zone that is its master file and nothing else: the file's, if it is after `previous` (the last one
+/// given out, 0 for none) or, in the `first` commit of a process, equal to it; otherwise the one after `previous`, as a
+/// change without a new serial must show at secondaries too.
 pub fn of_file(file: u32, previous: u32, first: bool) -> u32 {
     match previous {
         _ if file == 0 => previous.wrapping_add(1).max(1),

@@ -1,5 +1,5 @@
-//! RRsets under construction. There is one for nearly every name of a registry, and as many records as instances: the data
-//! of a set stand in one buffer while they come in, and none has a heap block of its own.
+//! RRsets under construction. There is one for nearly every name of a registry, and as many records as instances: the
+//! data of a set stand in one buffer while they come in, and none has a heap block of its own.
 
 use std::net::IpAddr;
 

@@ -1,8 +1,8 @@
 //! The offers at one owner name, and which of them show.
 //!
-//! Most names are offered by one service. A few are shared by very many: `_services._dns-sd._udp` by all of a domain. So a
-//! short list becomes a map when it grows, and of what is united no more than [`MOST_UNITED`] sources are: the first in
-//! the order of their paths. What one change of one service costs does not depend on how many there are.
+//! Most names are offered by one service. A few are shared by very many: `_services._dns-sd._udp` by all of a domain.
+//! So a short list becomes a map when it grows, and of what is united no more than [`MOST_UNITED`] sources are: the
+//! first in the order of their paths. What one change of one service costs does not depend on how many there are.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,8 +45,8 @@ enum Offers {
 struct Offered {
     source: Arc<str>,
     rank: Rank,
-    /// None while nobody else offers anything and it is all in the packed entry that readers see: nearly everywhere, and
-    /// it need not be held twice.
+    /// None while nobody else offers anything and it is all in the packed entry that readers see: nearly everywhere,
+    /// and it need not be held twice.
     shown: Option<Shown>,
 }
 
@@ -160,8 +160,8 @@ impl Slot {
         }
     }
 
-    /// Leaves the offer to the packed entry that readers see, word for word, where one alone offers it: no more is held.
-    /// Master file and zone are left out, as they are shown type by type.
+    /// Leaves the offer to the packed entry that readers see, word for word, where one alone offers it: no more is
+    /// held. Master file and zone are left out, as they are shown type by type.
     pub(super) fn pack(&mut self) {
         if let Offers::Few(offers) = &mut self.offers
             && let [one] = &mut offers[..]
@@ -300,8 +300,8 @@ impl Slot {
         Some(RrSet::new(instances::TYPE, 0, rdatas))
     }
 
-    /// The RRsets that show at a name of this `site`, in no order; `made` are those that would be made for the name, in the
-    /// rank of what is derived. Must not be packed.
+    /// The RRsets that show at a name of this `site`, in no order; `made` are those that would be made for the name, in
+    /// the rank of what is derived. Must not be packed.
     pub(super) fn sets(&self, made: Option<&Shown>, site: Site) -> Vec<RrSet> {
         let mut sets = match site {
             Site::Cut => Vec::new(),
@@ -310,8 +310,8 @@ impl Slot {
         if site == Site::Server {
             sets.retain(|set| !is_of_host(set));
         }
-        // RFC 2181 §10.1: beside a CNAME there is nothing. One of the registry's stands for addresses that nobody knows, and
-        // shows where nobody else offers anything; one of the file's hides everything.
+        // RFC 2181 §10.1: beside a CNAME there is nothing. One of the registry's stands for addresses that nobody
+        // knows, and shows where nobody else offers anything; one of the file's hides everything.
         if sets.iter().any(|set| set.rtype == rtype::CNAME) {
             let is_alone = !self.has(Rank::Static) && self.of(Rank::Real).nth(1).is_none();
             sets.retain(|set| (set.rtype == rtype::CNAME) == is_alone);

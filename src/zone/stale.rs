@@ -1,5 +1,5 @@
-//! Names of a zone whose part of the registry can no longer be read: each and all below it are answered as they last were,
-//! as stale, while the rest of the zone is current. Beside the table, as nothing in it is different.
+//! Names of a zone whose part of the registry can no longer be read: each and all below it are answered as they last
+//! were, as stale, while the rest of the zone is current. Beside the table, as nothing in it is different.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Part of a zone that its secondaries get: all but the names that are only browsed, unless `transfer_browse` is set.
 //!
-//! Lists of all services and of all instances (RFC 6763) outgrow what secondaries take (BIND: 100 records of a type at a
-//! name) long before anything that clients look up does. Left out are
+//! Lists of all services and of all instances (RFC 6763) outgrow what secondaries take (BIND: 100 records of a type at
+//! a name) long before anything that clients look up does. Left out are
 //! - `_services._dns-sd._udp.<domain>`,
 //! - the PTR records at `_api_x._tcp.<domain>` (the SRV records there stay),
 //! - the names of single instances below it, which are made on demand ([`super::made`]).

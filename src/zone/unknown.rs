@@ -1,8 +1,8 @@
-//! Names of which a zone does not know what it should: they are answered with SERVFAIL and an extended error (RFC 8914),
-//! never with NXDOMAIN or NODATA. Nothing of it is in transfers or zone files.
+//! Names of which a zone does not know what it should: they are answered with SERVFAIL and an extended error (RFC
+//! 8914), never with NXDOMAIN or NODATA. Nothing of it is in transfers or zone files.
 //!
-//! A source offers it as one more RRset ([`Unknown::set`]) of the type [`TYPE`], which no record can have, at the rank of
-//! what it stands for. [`subtree`] makes the offers of a part of a registry that cannot be read:
+//! A source offers it as one more RRset ([`Unknown::set`]) of the type [`TYPE`], which no record can have, at the rank
+//! of what it stands for. [`subtree`] makes the offers of a part of a registry that cannot be read:
 //! ```text
 //! writer.put("/unread/pay", unknown::subtree(&origin, "pay", &unknown));   // SERVFAIL from the next commit on
 //! writer.put("/unread/pay", Vec::new());                                   // readable again
@@ -10,12 +10,12 @@
 //! (A source that begins with a slash is no service's path.)
 //!
 //! What wins over it:
-//! - where everything is unknown ([`Scope::Everything`]): each RRset of the zone file, type by type, and a CNAME or DNAME
-//!   there altogether; another source's offer at the same rank or a higher one. It hides offers of lower ranks.
+//! - where everything is unknown ([`Scope::Everything`]): each RRset of the zone file, type by type, and a CNAME or
+//!   DNAME there altogether; another source's offer at the same rank or a higher one. It hides offers of lower ranks.
 //! - where the addresses are ([`Scope::Addresses`]): any A or AAAA record at the name, whoever offers it; a CNAME.
 //!
-//! With `below` it covers every name below that is not held, wildcards there and above included; names there that merely
-//! exist, as something is below them, too.
+//! With `below` it covers every name below that is not held, wildcards there and above included; names there that
+//! merely exist, as something is below them, too.
 
 use std::borrow::Cow;
 
@@ -25,8 +25,8 @@ use super::name::Name;
 use super::records::{label, srv};
 use crate::model::Protocol;
 
-/// The type that [`Unknown::set`] is offered and packed under: one that only questions can have (RFC 6895 §3.1), so that the
-/// hot path, which leaves those to others, never looks one up.
+/// The type that [`Unknown::set`] is offered and packed under: one that only questions can have (RFC 6895 §3.1), so
+/// that the hot path, which leaves those to others, never looks one up.
 pub const TYPE: u16 = 240;
 
 /// Types that are unknown at a name.

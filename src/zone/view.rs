@@ -32,8 +32,8 @@ impl View {
         self.table.held(index::hash(name), name).or_else(|| Some(self.shelf.put(self.table.made(name)?)))
     }
 
-    /// The entry of a name whose [`index::hash`] is known, where it is the answer to a question about the name: not for one
-    /// at or below a cut.
+    /// The entry of a name whose [`index::hash`] is known, where it is the answer to a question about the name: not for
+    /// one at or below a cut.
     pub fn get_hashed(&self, hash: u64, name: &[u8]) -> Option<&Packed> {
         self.table.held_in_light(hash, name).or_else(|| Some(self.shelf.put(self.made_in_light(name)?)))
     }
@@ -50,8 +50,8 @@ impl View {
     }
 
     /// The likely entry of a name whose [`index::hash`] is known: an entry that is held is not read, and may
-    /// be of another name ([`Packed::name`] says whose it is). Where there is none, [`Self::get_hashed`] has none either. With
-    /// its length.
+    /// be of another name ([`Packed::name`] says whose it is). Where there is none, [`Self::get_hashed`] has none
+    /// either. With its length.
     #[inline]
     pub fn guess(&self, hash: u64, name: &[u8]) -> Option<(&Packed, u32)> {
         self.table.guess(hash).or_else(|| {

@@ -1,4 +1,5 @@
-//! Names that a look-up has to watch for on its way down. All others are found in one step, whatever else is in the zone.
+//! Names that a look-up has to watch for on its way down. All others are found in one step, whatever else is in the
+//! zone.
 
 use std::collections::HashSet;
 
@@ -59,8 +60,8 @@ impl Watch {
         }
     }
 
-    /// Returns whether the entry of a name, in wire form and lower case, is not the answer to a question about it: it lies at or
-    /// below a delegation, or below a DNAME.
+    /// Returns whether the entry of a name, in wire form and lower case, is not the answer to a question about it: it
+    /// lies at or below a delegation, or below a DNAME.
     pub fn shades(&self, name: &[u8]) -> bool {
         let is_cut = |start: usize| {
             self.delegations.contains(&name[start..]) || (start > 0 && self.redirections.contains(&name[start..]))

@@ -6,11 +6,11 @@
 //!
 //! The rule for one owner: what the master file says of a type replaces what the registry says of it; a CNAME there
 //! replaces everything. A real znode hides everything derived, that every part of a service, and that every alias
-//! ([`Rank`]). What the zone itself has (its name server) fills the types that nobody else has. A name exists as long as
-//! something is offered at it or below.
+//! ([`Rank`]). What the zone itself has (its name server) fills the types that nobody else has. A name exists as long
+//! as something is offered at it or below.
 //!
-//! What is offered is kept only as far as it is not, word for word, in the packed entry that readers see; and the names of
-//! addresses and of single instances are not kept as names at all ([`super::made`]): there may be millions of them.
+//! What is offered is kept only as far as it is not, word for word, in the packed entry that readers see; and the names
+//! of addresses and of single instances are not kept as names at all ([`super::made`]): there may be millions of them.
 
 mod changes;
 pub mod delegations;
@@ -66,7 +66,8 @@ pub struct ZoneWriter {
     addresses: Counts,
     /// Addresses to be looked at in the next commit.
     moved: HashSet<IpAddr>,
-    /// Names that have a slot and, by their shape, may be made as well: of addresses, and of instances by the name above.
+    /// Names that have a slot and, by their shape, may be made as well: of addresses, and of instances by the name
+    /// above.
     slots_of_addresses: HashSet<Name>,
     slots_of_instances: HashMap<Name, BTreeSet<Name>>,
     /// Those of them that are made as well.
@@ -89,8 +90,8 @@ pub struct ZoneWriter {
     targets: HashMap<Name, Vec<Name>>,
     /// Names below which all is unknown ([`unknown`]), by who says so.
     covers: HashMap<Arc<str>, Vec<Name>>,
-    /// Names that are to exist although nothing is offered at them, as far as no wildcard is there for them; and those that
-    /// do for that, and the names above them.
+    /// Names that are to exist although nothing is offered at them, as far as no wildcard is there for them; and those
+    /// that do for that, and the names above them.
     known: BTreeSet<Name>,
     ghosts: HashSet<Name>,
     /// Names that are known and have no data ([`nodata`]).
@@ -229,8 +230,8 @@ impl ZoneWriter {
         self.transferred.browse = live.transfer_browse || self.file_serial.is_some();
     }
 
-    /// Replaces what the master file says. The SOA among the records, if any, replaces the zone's, but for a serial that
-    /// would go back; name servers at the apex replace the zone's own.
+    /// Replaces what the master file says. The SOA among the records, if any, replaces the zone's, but for a serial
+    /// that would go back; name servers at the apex replace the zone's own.
     pub fn put_static(&mut self, records: Vec<Record>) {
         if let Some(fixed) = &mut self.fixed {
             fixed.put_static(records.clone());
@@ -247,7 +248,8 @@ impl ZoneWriter {
         self.transferred.keep(&origin, &records);
         self.static_addresses = records.iter().any(|record| address_of(&origin, &record.owner).is_some());
         self.touched.insert(origin);
-        // A host at an `addr` name that the file speaks of, or no longer speaks of, may be packed with anybody's records.
+        // A host at an `addr` name that the file speaks of, or no longer speaks of, may be packed with anybody's
+        // records.
         let is_addr = |owner: &Name| address_of(self.zone.origin(), owner).is_some();
         let before = self.sources.get(STATIC).into_iter().flat_map(|source| &source.owners);
         if before.chain(records.iter().map(|record| &record.owner)).any(is_addr) {
@@ -290,7 +292,8 @@ impl ZoneWriter {
         }
     }
 
-    /// Notes below which names all is unknown. Names there that merely exist are looked at again where that is different.
+    /// Notes below which names all is unknown. Names there that merely exist are looked at again where that is
+    /// different.
     fn cover(&mut self, source: &Arc<str>, offers: &Offers) {
         let covers = offers.names.iter().filter(|offer| unknown::covers(&offer.sets)).map(|offer| offer.owner.clone());
         let now: Vec<Name> = covers.collect();
@@ -313,8 +316,8 @@ impl ZoneWriter {
         self.sources.contains_key(source)
     }
 
-    /// From now on these names exist, and no others for that alone, although nothing is offered at them: NODATA instead of
-    /// NXDOMAIN. Whoever offers something at one has it; so does a wildcard that covers it.
+    /// From now on these names exist, and no others for that alone, although nothing is offered at them: NODATA instead
+    /// of NXDOMAIN. Whoever offers something at one has it; so does a wildcard that covers it.
     pub fn know(&mut self, names: impl IntoIterator<Item = Name>) {
         let origin = self.zone.origin();
         let names = names.into_iter().filter(|name| name != origin && name.is_at_or_below(origin));

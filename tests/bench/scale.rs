@@ -1,5 +1,5 @@
-//! A registry of a million providers: how long a cold sync takes, against the bare reading of the same; memory; what one
-//! change costs; what a resync, a dying host and a start without ZooKeeper do.
+//! A registry of a million providers: how long a cold sync takes, against the bare reading of the same; memory; what
+//! one change costs; what a resync, a dying host and a start without ZooKeeper do.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! A zone as a registry makes it, and what clients ask it: the same for the micro-benchmarks and for the test that counts
-//! allocations.
+//! A zone as a registry makes it, and what clients ask it: the same for the micro-benchmarks and for the test that
+//! counts allocations.
 
 use std::sync::Arc;
 

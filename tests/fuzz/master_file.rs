@@ -1,5 +1,5 @@
-//! Whatever text is read as a master file, it is problems with their places or a zone that can be served, written and read
-//! again: checks/master_file.rs. It runs as packet.rs says, with `master_file` in that place.
+//! Whatever text is read as a master file, it is problems with their places or a zone that can be served, written and
+//! read again: checks/master_file.rs. It runs as packet.rs says, with `master_file` in that place.
 #![no_main]
 
 #[path = "checks/master_file.rs"]

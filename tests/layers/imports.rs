@@ -281,7 +281,8 @@ fn character(text: &str) -> usize {
     }
 }
 
-/// Length of the raw or byte text that `text` begins with, if it does: `r"…"`, `r#"…"#`, `b"…"`, `br"…"`, `b'…'`, `c"…"`.
+/// Length of the raw or byte text that `text` begins with, if it does: `r"…"`, `r#"…"#`, `b"…"`, `br"…"`, `b'…'`,
+/// `c"…"`.
 fn raw_text(text: &str) -> Option<usize> {
     let prefix = ["br", "cr", "r", "b", "c"].into_iter().find(|prefix| {
         text.strip_prefix(prefix).is_some_and(|rest| {

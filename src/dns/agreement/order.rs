@@ -67,7 +67,8 @@ fn keys(message: &Message) -> Vec<String> {
     message.answers.iter().map(key).collect()
 }
 
-/// Pearson's test: whether these counts may well be draws with these weights (1 of 10,000 sets of counts is further off).
+/// Pearson's test: whether these counts may well be draws with these weights (1 of 10,000 sets of counts is further
+/// off).
 fn is_drawn(counts: &std::collections::BTreeMap<String, u32>, weights: &[(&str, f64)]) {
     let total: f64 = weights.iter().map(|(_, weight)| weight).sum();
     let all = f64::from(counts.values().sum::<u32>());

@@ -1,5 +1,5 @@
-//! One state of a zone, as questions are answered from it: all its names, or, while what a registry says is not known, those
-//! of its file alone.
+//! One state of a zone, as questions are answered from it: all its names, or, while what a registry says is not known,
+//! those of its file alone.
 
 use super::Extended;
 use crate::zone::lookup::{self, Found};

@@ -15,8 +15,8 @@ pub struct Room {
     pub taken: usize,
     /// True if the client can ask again over TCP: then answers that do not fit are told by TC, else cut to a subset.
     pub can_retry: bool,
-    /// True if answers that do not fit are left out where it is told by TC: all of them, as a client that knows EDNS asks
-    /// again. Of others some never do (musl's), and get what fits.
+    /// True if answers that do not fit are left out where it is told by TC: all of them, as a client that knows EDNS
+    /// asks again. Of others some never do (musl's), and get what fits.
     pub cuts: bool,
 }
 
@@ -57,8 +57,8 @@ impl Answer<'_> {
 }
 
 /// Counts the bytes of records as the encoder writes them: an owner's longest suffix that was written before as an
-/// owner is a pointer of two bytes (RFC 1035 §4.1.4). So are the name servers in the authority section; other names in data
-/// are written in full.
+/// owner is a pointer of two bytes (RFC 1035 §4.1.4). So are the name servers in the authority section; other names in
+/// data are written in full.
 struct Sizes<'a> {
     taken: usize,
     question: &'a [u8],

@@ -1,5 +1,6 @@
-//! Copies and comparisons of few bytes, inline: a call for each costs more than the work. They go by pieces of a size that is
-//! known beforehand, the last of which begins within the one before, so that no single byte has to be decided about.
+//! Copies and comparisons of few bytes, inline: a call for each costs more than the work. They go by pieces of a size
+//! that is known beforehand, the last of which begins within the one before, so that no single byte has to be decided
+//! about.
 
 use crate::zone::index::ends_of;
 
@@ -41,8 +42,8 @@ fn has_same_ends<const N: usize>(one: &[u8], other: &[u8]) -> bool {
     one.first_chunk::<N>() == other.first_chunk::<N>() && one.last_chunk::<N>() == other.last_chunk::<N>()
 }
 
-/// Copies `from` in lower case to `to`, which is as long. Gives the first and the last 16 bytes of it where they are all
-/// there is, in words: bytes would be put together one by one.
+/// Copies `from` in lower case to `to`, which is as long. Gives the first and the last 16 bytes of it where they are
+/// all there is, in words: bytes would be put together one by one.
 #[inline]
 pub(super) fn fold(to: &mut [u8], from: &[u8]) -> Option<[u64; 4]> {
     if !(16..=32).contains(&from.len()) {

@@ -5,7 +5,8 @@ use crate::dns::options::Options;
 use crate::zone::index;
 use crate::zone::record::rtype;
 
-/// Question of a packet. Fields that are always read come first: names are short, and most of their room is never touched.
+/// Question of a packet. Fields that are always read come first: names are short, and most of their room is never
+/// touched.
 #[derive(Debug, Clone)]
 #[repr(C)]
 pub struct Query {

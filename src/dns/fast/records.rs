@@ -1,5 +1,5 @@
-//! Writing records into a message, from packed ones: addresses, names, and the addresses behind names. Each function takes
-//! the message and where in it to begin, and gives where it ended, so that all of it stays in registers.
+//! Writing records into a message, from packed ones: addresses, names, and the addresses behind names. Each function
+//! takes the message and where in it to begin, and gives where it ended, so that all of it stays in registers.
 
 #![allow(clippy::inline_always)] // a call in between would have it in memory
 
@@ -39,9 +39,9 @@ pub(super) fn addresses<const N: usize, const RECORD: usize>(
     }
 }
 
-/// The SRV records of a row, each of which has a host of its own, from the one that `turn` begins with on, and the addresses
-/// of as many of the hosts as there is room for before `end`. Gives how many these are, and where they end: where it was to
-/// begin if there is no room for all the records.
+/// The SRV records of a row, each of which has a host of its own, from the one that `turn` begins with on, and the
+/// addresses of as many of the hosts as there is room for before `end`. Gives how many these are, and where they end:
+/// where it was to begin if there is no room for all the records.
 #[inline(never)] // what it keeps in registers would push out what others keep there
 pub(super) fn hosts(row: Row<'_>, turn: Turn, out: &mut [u8], at: usize, end: usize) -> (u16, usize) {
     let Some(hosts) = row.hosts() else { return (0, at) };
@@ -110,8 +110,8 @@ fn put_hosts<const SHARED: usize>(
     Some(())
 }
 
-/// Room at `at`, which is below [`PLACES`]: what is divided for nothing tells it to the compiler, which then has nothing to
-/// check, here or where the room is found.
+/// Room at `at`, which is below [`PLACES`]: what is divided for nothing tells it to the compiler, which then has
+/// nothing to check, here or where the room is found.
 #[inline(always)]
 fn room<const N: usize>(out: &mut [u8; ROOM], at: usize) -> &mut [u8; N] {
     const { assert!(N <= HOST_RECORD) }
@@ -119,8 +119,8 @@ fn room<const N: usize>(out: &mut [u8; ROOM], at: usize) -> &mut [u8; N] {
     room
 }
 
-/// The same where they are many, the room is less, or not all have the lowest priority, and `round` of them are the ones that
-/// go round. Gives how many addresses there are, and where they end.
+/// The same where they are many, the room is less, or not all have the lowest priority, and `round` of them are the
+/// ones that go round. Gives how many addresses there are, and where they end.
 #[cold]
 fn put_many_hosts(
     hosts: Hosts<'_>,
@@ -148,9 +148,9 @@ fn put_many_hosts(
     (count_of((additional - glue.start) / V4_RECORD), additional)
 }
 
-/// Those of a row whose data end with names, from the one that `turn` begins with on, and the addresses of the hosts with
-/// these names, as far as there is room for them before `end`. Gives how many of the latter there are, and where they end:
-/// where it was to begin if there is no room for all the names.
+/// Those of a row whose data end with names, from the one that `turn` begins with on, and the addresses of the hosts
+/// with these names, as far as there is room for them before `end`. Gives how many of the latter there are, and where
+/// they end: where it was to begin if there is no room for all the names.
 #[inline(never)] // as above
 pub(super) fn names(row: Row<'_>, rtype: u16, turn: Turn, out: &mut [u8], at: usize, end: usize) -> (u16, usize) {
     let Some((records, glue)) = Ending::of(row, rtype, turn) else { return (0, at) };
@@ -169,7 +169,8 @@ struct Ending<'t> {
     /// Bytes before the name.
     head_size: usize,
     names: Names<'t>,
-    /// The first of them to be written; the others of its priority follow, those before it, and then those behind `round`.
+    /// The first of them to be written; the others of its priority follow, those before it, and then those behind
+    /// `round`.
     start: usize,
     round: usize,
 }
@@ -223,9 +224,9 @@ impl<'t> Ending<'t> {
         at
     }
 
-    /// The addresses behind SRV records that were written at `answers`: all A, then all AAAA, each owner a pointer to the
-    /// target it belongs to. What does not fit before `end` is left out by RRsets. Gives how many were written and where
-    /// they ended.
+    /// The addresses behind SRV records that were written at `answers`: all A, then all AAAA, each owner a pointer to
+    /// the target it belongs to. What does not fit before `end` is left out by RRsets. Gives how many were written and
+    /// where they ended.
     fn write_glue(self, glues: Glues<'_>, out: &mut [u8], mut at: usize, answers: usize, end: usize) -> (u16, usize) {
         let Self { head, names, start, round, .. } = self;
         let mut written = 0;

@@ -69,9 +69,9 @@ impl<'a> Writer<'a> {
         self.at = put(self.out, self.at, bytes);
     }
 
-    /// All records of a row, from the one that `turn` begins with on, and the addresses behind them, as far as there is room
-    /// for these. Nothing is written, and that is said, where there is no room for the records, and where more is to be known of
-    /// them than what is packed.
+    /// All records of a row, from the one that `turn` begins with on, and the addresses behind them, as far as there is
+    /// room for these. Nothing is written, and that is said, where there is no room for the records, and where more is
+    /// to be known of them than what is packed.
     #[inline(always)]
     pub(super) fn has_put_row(&mut self, row: Row<'_>, turn: Turn, extended: Option<Extended>) -> bool {
         let end = self.end(extended);
@@ -185,8 +185,8 @@ impl<'a> Writer<'a> {
         true
     }
 
-    /// Writes what there is room for, with TC: something for clients that know no EDNS, of which some never ask again over TCP
-    /// (musl's); nothing for others, which do.
+    /// Writes what there is room for, with TC: something for clients that know no EDNS, of which some never ask again
+    /// over TCP (musl's); nothing for others, which do.
     #[cold]
     fn cut(&mut self, set: &PackedSet<'_>, turn: Turn, extended: Option<Extended>) -> Built {
         if self.query.edns.is_some() {
@@ -268,8 +268,8 @@ impl<'a> Writer<'a> {
     #[inline(always)]
     fn opt(&mut self, edns: &Edns, rcode: Rcode, extended: Option<Extended>) {
         let length = self.options.len() + if extended.is_some() { EXTENDED } else { 0 };
-        // The root, the type, the size; the rest of the code, the version, DO; the length. In two numbers, of which the second
-        // begins with the last byte of the first.
+        // The root, the type, the size; the rest of the code, the version, DO; the length. In two numbers, of which the
+        // second begins with the last byte of the first.
         let dnssec_ok = u8::from(edns.dnssec_ok) << 7;
         let begin = 41 << 40 | (MAX_UDP as u64) << 24 | u64::from(rcode.high_bits()) << 16 | u64::from(dnssec_ok);
         let end = u32::from(dnssec_ok) << 24 | u32::from(u16::try_from(length).unwrap_or_default());
@@ -288,8 +288,8 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Address records that are not all alike: `round` of them go round, from the one at `start` on, and the others are behind
-/// them.
+/// Address records that are not all alike: `round` of them go round, from the one at `start` on, and the others are
+/// behind them.
 #[cold]
 fn weighted_addresses<const N: usize, const RECORD: usize>(
     room: &mut [u8],

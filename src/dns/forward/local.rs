@@ -1,5 +1,5 @@
-//! Names that are nobody else's to answer: RFC 6761 §6.3 and §6.4 (`localhost`, `invalid`), RFC 7686 (`onion`), RFC 6303
-//! (reverse names of this host, and of private networks where that is wanted). Pure.
+//! Names that are nobody else's to answer: RFC 6761 §6.3 and §6.4 (`localhost`, `invalid`), RFC 7686 (`onion`), RFC
+//! 6303 (reverse names of this host, and of private networks where that is wanted). Pure.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

@@ -1,13 +1,14 @@
 //! Questions outside the zones, handed on to other name servers, for those who may have them answered here.
 //!
 //! The name servers are asked one after the other as they are configured ([`upstream`]): the next one when one does not
-//! answer, fails (SERVFAIL), or will not (REFUSED). "No such name" is an answer, and final. One that did not answer goes
-//! behind the others for a while. Connections with TLS are hickory-resolver's, and so is the cache; plain questions are asked by
-//! [`plain`], which says why. hickory's choice among servers is not used: it takes SERVFAIL and REFUSED for final.
+//! answer, fails (SERVFAIL), or will not (REFUSED). "No such name" is an answer, and final. One that did not answer
+//! goes behind the others for a while. Connections with TLS are hickory-resolver's, and so is the cache; plain
+//! questions are asked by [`plain`], which says why. hickory's choice among servers is not used: it takes SERVFAIL and
+//! REFUSED for final.
 //!
-//! None of this is the hot path's: what is to be forwarded is a future that the slower path runs beside everything else,
-//! and there is a bound on how many. A server that is this one is never asked: known by its address, or by a question
-//! with a random name that comes back ([`Forwarder::follow`]).
+//! None of this is the hot path's: what is to be forwarded is a future that the slower path runs beside everything
+//! else, and there is a bound on how many. A server that is this one is never asked: known by its address, or by a
+//! question with a random name that comes back ([`Forwarder::follow`]).
 
 pub mod local;
 pub mod reply;
@@ -100,7 +101,8 @@ pub const DEADLINE: Duration = Duration::from_millis(4500);
 const CACHED: u64 = 20_000;
 /// Limit of the time for which an answer is kept, whatever its time to live.
 const MAX_TTL: Duration = Duration::from_secs(86_400);
-/// Limit of the time for which it is known that there is nothing (RFC 2308 §5 has one to three hours for a sensible bound).
+/// Limit of the time for which it is known that there is nothing (RFC 2308 §5 has one to three hours for a sensible
+/// bound).
 const MAX_NEGATIVE_TTL: Duration = Duration::from_secs(3 * 3600);
 /// Time between two looks at files.
 const LOOK: Duration = Duration::from_secs(1);
@@ -165,8 +167,8 @@ impl Forwarder {
         forwarder
     }
 
-    /// From now on that holds. Those who were asked before and still are keep their connections; what others have said is
-    /// forgotten, as it may be why they are asked no more.
+    /// From now on that holds. Those who were asked before and still are keep their connections; what others have said
+    /// is forgotten, as it may be why they are asked no more.
     pub fn change(&self, said: Said) {
         let before = self.said.load_full();
         let trusts_like = said.tls.trusts_like(&before.tls);
@@ -196,7 +198,8 @@ impl Forwarder {
         }
     }
 
-    /// Returns whether the request is a question that can be handed on: one for recursion (RD), of class IN, of an ordinary type.
+    /// Returns whether the request is a question that can be handed on: one for recursion (RD), of class IN, of an
+    /// ordinary type.
     pub fn can_take(request: &Request<'_>) -> bool {
         let is_meta = request.question.rtype == rtype::OPT || (249..=254).contains(&request.question.rtype);
         request.opcode() == 0
@@ -238,8 +241,8 @@ impl Forwarder {
         self.peers.load().iter().map(|peer| peer.report(now)).collect()
     }
 
-    /// The answer to a question, if it is known. Needs no place: what is known is told also while everything else waits for
-    /// somebody who does not answer.
+    /// The answer to a question, if it is known. Needs no place: what is known is told also while everything else waits
+    /// for somebody who does not answer.
     pub fn known(&self, question: &Question, now: Instant) -> Option<Found> {
         if !question.is_cacheable() {
             return None;

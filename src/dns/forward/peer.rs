@@ -166,8 +166,8 @@ impl Peer {
         }
     }
 
-    /// In the order in which they are to be asked: those that failed lately behind the others, those that lead back here
-    /// not at all.
+    /// In the order in which they are to be asked: those that failed lately behind the others, those that lead back
+    /// here not at all.
     pub(super) fn in_order(peers: &[Arc<Self>], now: Instant) -> Vec<Arc<Self>> {
         let usable = || peers.iter().filter(|peer| !peer.is_loop.load(Ordering::Relaxed));
         let (good, bad): (Vec<_>, Vec<_>) = usable().cloned().partition(|peer| !peer.is_avoided(now));
@@ -191,7 +191,8 @@ impl Peer {
         }
     }
 
-    /// Notes that there was no answer; logs the begin of an outage: at once where the host says so, else after some in a row.
+    /// Notes that there was no answer; logs the begin of an outage: at once where the host says so, else after some in
+    /// a row.
     pub(super) fn failed(&self, now: Instant, error: &NetError) {
         let mut state = self.lock();
         state.failures += 1;

@@ -1,8 +1,8 @@
 //! One question to one name server over UDP, and over TCP for what a datagram cannot carry.
 //!
-//! hickory-resolver's connections carry DNS over TLS, not this: they drop a FORMERR that has no question (from servers older than
-//! EDNS), read no datagram that is larger than was announced, and know no addresses with a scope (`fe80::1%eth0`).
-//! Its types carry what comes of it, and its cache keeps that.
+//! hickory-resolver's connections carry DNS over TLS, not this: they drop a FORMERR that has no question (from servers
+//! older than EDNS), read no datagram that is larger than was announced, and know no addresses with a scope
+//! (`fe80::1%eth0`). Its types carry what comes of it, and its cache keeps that.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -31,7 +31,8 @@ pub(super) enum Response {
     NoEdns(u8),
 }
 
-/// Sends `message` to `upstream` under a random ID, from a port of its own, until it has a response. There is no time limit.
+/// Sends `message` to `upstream` under a random ID, from a port of its own, until it has a response. There is no time
+/// limit.
 ///
 /// # Errors
 /// When the server cannot be reached, or its response cannot be read.
@@ -52,8 +53,8 @@ pub(super) async fn exchange(upstream: &Upstream, mut message: Message) -> Resul
     Ok(Response::Message(Box::new(outcome)))
 }
 
-/// Reads a response. hickory takes records without data (`APL` with no items, RFC 3597's `\\# 0`) for parts of an update, and
-/// reads them in nothing else: a response that has some is read as one.
+/// Reads a response. hickory takes records without data (`APL` with no items, RFC 3597's `\\# 0`) for parts of an
+/// update, and reads them in nothing else: a response that has some is read as one.
 fn read(mut reply: Vec<u8>) -> Result<DnsResponse, ProtoError> {
     let error = match DnsResponse::from_buffer(reply.clone()) {
         Ok(response) => return Ok(response),

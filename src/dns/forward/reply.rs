@@ -1,4 +1,5 @@
-//! Answers that were found elsewhere, made over for the client that asked: its own ID, question and spelling, its own limits. Pure.
+//! Answers that were found elsewhere, made over for the client that asked: its own ID, question and spelling, its own
+//! limits. Pure.
 
 use hickory_proto::op::{Message, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, Record, RecordType};
@@ -41,7 +42,8 @@ pub fn asked_name(request: &Request<'_>) -> Option<Name> {
 pub fn encode(request: &Request<'_>, mut found: Found, room: Room) -> Option<Vec<u8>> {
     let asked = asked_name(request)?;
     for record in &mut found.answers {
-        // Owners are spelled as the question is (RFC 1035 §4.1.4 makes them pointers to it); some clients compare bytes.
+        // Owners are spelled as the question is (RFC 1035 §4.1.4 makes them pointers to it); some clients compare
+        // bytes.
         if record.name == asked {
             record.name = asked.clone();
         }

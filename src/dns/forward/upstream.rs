@@ -1,5 +1,5 @@
-//! Upstreams for questions outside the zones: what an element of `forward` may be, what a resolv.conf says, and which of that is
-//! this server itself. Pure.
+//! Upstreams for questions outside the zones: what an element of `forward` may be, what a resolv.conf says, and which
+//! of that is this server itself. Pure.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -144,7 +144,8 @@ pub fn read_resolv_conf(text: &str) -> ResolvConf {
     found
 }
 
-/// Returns whether what is sent to `address` comes to us: we listen there, or on all addresses of this host, which has `host`.
+/// Returns whether what is sent to `address` comes to us: we listen there, or on all addresses of this host, which has
+/// `host`.
 pub fn is_ours(address: SocketAddr, listening: &[SocketAddr], host: &[IpAddr]) -> bool {
     let ip = address.ip().to_canonical();
     let is_here = |listen: &SocketAddr| {

@@ -41,11 +41,13 @@ pub(super) struct Route {
     control_length: usize,
 }
 
-/// Buffers for a batch in each direction, and the kernel's descriptions of them: of the queries when it receives, then of the
-/// responses, since where one came from is where the other goes. All of it is little, as the cache in which it stays is.
+/// Buffers for a batch in each direction, and the kernel's descriptions of them: of the queries when it receives, then
+/// of the responses, since where one came from is where the other goes. All of it is little, as the cache in which it
+/// stays is.
 pub(super) struct Batch {
     queries: Vec<[u8; QUERY]>,
-    /// One response after the other, in whole pieces: as many as the longest that may be sent take, and room behind the last.
+    /// One response after the other, in whole pieces: as many as the longest that may be sent take, and room behind the
+    /// last.
     responses: Vec<[u8; LINE]>,
     /// Number of pieces that are written.
     written: usize,
@@ -67,8 +69,8 @@ impl Peer {
     }
 
     fn get(&self) -> Option<SocketAddr> {
-        // SAFETY: it is as large and as aligned as an address of either family, both of which begin with the family; the kernel
-        // wrote one into it, and the family says which.
+        // SAFETY: it is as large and as aligned as an address of either family, both of which begin with the family;
+        // the kernel wrote one into it, and the family says which.
         unsafe {
             match c_int::from(self.0.sin6_family) {
                 libc::AF_INET => {
@@ -93,8 +95,8 @@ impl Route {
     }
 }
 
-/// A reply leaves by the route its address has, not by the interface the query came in on; but a link-local address has no
-/// route without its interface. `header` points at what the kernel said of where the query came in.
+/// A reply leaves by the route its address has, not by the interface the query came in on; but a link-local address has
+/// no route without its interface. `header` points at what the kernel said of where the query came in.
 fn forget_interface(header: &mut msghdr) {
     if header.msg_controllen == 0 {
         return;
@@ -297,9 +299,9 @@ pub(super) fn want_destination(socket: &socket2::Socket, is_ipv4: bool) -> io::R
     set(socket, level, name, 1)
 }
 
-/// Responses over IPv4 always say that they are not to be fragmented, whatever somebody claims of the path: they are short
-/// enough for every one (RFC 9715 §3.1). It also spares the kernel an identification for each (RFC 6864 §4.1), which it
-/// takes from a counter that is in nobody's cache.
+/// Responses over IPv4 always say that they are not to be fragmented, whatever somebody claims of the path: they are
+/// short enough for every one (RFC 9715 §3.1). It also spares the kernel an identification for each (RFC 6864 §4.1),
+/// which it takes from a counter that is in nobody's cache.
 pub(super) fn never_fragment(socket: &socket2::Socket) -> io::Result<()> {
     set(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE)
 }
@@ -334,8 +336,8 @@ mod tests {
         }
     }
 
-    /// Whatever is not answered, and in whatever order the others are: each answer goes to who asked, in the order of the
-    /// questions, in this batch and the next.
+    /// Whatever is not answered, and in whatever order the others are: each answer goes to who asked, in the order of
+    /// the questions, in this batch and the next.
     #[test]
     fn answers_find_their_way_where_others_are_left_out() {
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -12,8 +12,8 @@ pub(super) const BATCH: usize = 64;
 /// Bytes of a cache line.
 pub(super) const LINE: usize = 64;
 
-/// The largest query that is read; a longer one arrives cut and is malformed. An odd number of cache lines: where buffers
-/// are a power of two apart, their beginnings push each other out of the cache.
+/// The largest query that is read; a longer one arrives cut and is malformed. An odd number of cache lines: where
+/// buffers are a power of two apart, their beginnings push each other out of the cache.
 pub(super) const QUERY: usize = 21 * LINE;
 
 /// Room for a response, which is longer than any.
@@ -26,8 +26,8 @@ pub(super) trait Datagrams {
 
     fn new() -> Self;
 
-    /// Waits for datagrams (as long as the socket's receive time-out) and takes what is there. Gives how many there are:
-    /// at most [`BATCH`].
+    /// Waits for datagrams (as long as the socket's receive time-out) and takes what is there. Gives how many there
+    /// are: at most [`BATCH`].
     fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize>;
 
     /// The way back of the `i`-th query.
@@ -39,18 +39,19 @@ pub(super) trait Datagrams {
     /// The `i`-th query, who sent it, and where its response may be written.
     fn exchange(&mut self, i: usize) -> (&[u8], &Self::Peer, &mut [u8]);
 
-    /// Notes that the response to the `i`-th query was written there and has this length, before anything else is exchanged.
+    /// Notes that the response to the `i`-th query was written there and has this length, before anything else is
+    /// exchanged.
     fn push(&mut self, i: usize, length: usize);
 
-    /// Sends the responses noted, in the order of the queries. One that cannot be sent (its client is gone, or there is no
-    /// route) is skipped; gives how many were.
+    /// Sends the responses noted, in the order of the queries. One that cannot be sent (its client is gone, or there is
+    /// no route) is skipped; gives how many were.
     fn send(&mut self, socket: &UdpSocket) -> usize;
 }
 
 /// Origin of a datagram.
 pub(super) trait Origin {
-    /// Returns whether it can be answered at all: port 0 cannot (in RFC 768 it stands for no port), and whoever sends from it wants
-    /// no answer.
+    /// Returns whether it can be answered at all: port 0 cannot (in RFC 768 it stands for no port), and whoever sends
+    /// from it wants no answer.
     fn is_answerable(&self) -> bool;
 
     /// Address of the host.

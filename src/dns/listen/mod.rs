@@ -1,6 +1,6 @@
 //! Sockets: bound all or none at the start, then served. UDP by threads of their own ([`udp`]), which take datagrams in
-//! batches on Linux ([`batch`]) and one by one elsewhere ([`plain`]); TCP by threads with a runtime each ([`tcp`]); what is not for
-//! the hot path goes through a bounded queue to threads of its own ([`slow`]).
+//! batches on Linux ([`batch`]) and one by one elsewhere ([`plain`]); TCP by threads with a runtime each ([`tcp`]);
+//! what is not for the hot path goes through a bounded queue to threads of its own ([`slow`]).
 
 #[cfg(target_os = "linux")]
 mod batch;
@@ -71,8 +71,8 @@ impl Inherited {
         self.tcp.extract_if(.., |listener| listener.local_addr().is_ok_and(|local| local == real)).collect()
     }
 
-    /// Takes out those on `address`; where it has no port, those on any port of the same host address. None unless there
-    /// are some of both kinds.
+    /// Takes out those on `address`; where it has no port, those on any port of the same host address. None unless
+    /// there are some of both kinds.
     fn take(&mut self, address: SocketAddr) -> Option<(SocketAddr, Vec<UdpSocket>, Vec<TcpListener>)> {
         let is_meant = |local: SocketAddr| local == address || (address.port() == 0 && local.ip() == address.ip());
         let real = self.udp.iter().filter_map(|socket| socket.local_addr().ok()).find(|local| is_meant(*local))?;
@@ -83,7 +83,8 @@ impl Inherited {
     }
 }
 
-/// Binds UDP and TCP on each address, as far as `inherited` has no sockets there; port 0 takes one that is free for both.
+/// Binds UDP and TCP on each address, as far as `inherited` has no sockets there; port 0 takes one that is free for
+/// both.
 ///
 /// # Errors
 /// The first address that cannot be bound, with the system's reason.
@@ -233,7 +234,8 @@ fn tcp_listeners(
     sockets.into_iter().map(listen).collect()
 }
 
-/// Lets a socket be bound to an address that no interface has yet. Where that cannot be had, such an address is an error.
+/// Lets a socket be bound to an address that no interface has yet. Where that cannot be had, such an address is an
+/// error.
 #[cfg(target_os = "linux")]
 fn allow_absent(socket: &Socket, address: SocketAddr) {
     let _ = if address.is_ipv4() { socket.set_freebind_v4(true) } else { socket.set_freebind_v6(true) };

@@ -1,4 +1,5 @@
-//! The open TCP connections of all threads: how many there may be, who has been silent for how long, and who goes first.
+//! The open TCP connections of all threads: how many there may be, who has been silent for how long, and who goes
+//! first.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -55,8 +56,8 @@ impl Open {
         self.lock().open.len() >= most
     }
 
-    /// Takes a connection in. Where its client has as many as it may, the longest idle one of that client goes; where all
-    /// places are taken, the longest idle one of all.
+    /// Takes a connection in. Where its client has as many as it may, the longest idle one of that client goes; where
+    /// all places are taken, the longest idle one of all.
     pub(super) fn enter(self: &Arc<Self>, client: IpAddr, most: usize, per_client: usize) -> Option<Place> {
         let now = self.now();
         let mut table = self.lock();
@@ -99,8 +100,8 @@ impl Open {
 }
 
 impl Table {
-    /// Ends the connection that was silent for the longest, of those that `may_go`; of those that were silent for equally
-    /// long, the oldest.
+    /// Ends the connection that was silent for the longest, of those that `may_go`; of those that were silent for
+    /// equally long, the oldest.
     fn end_longest_idle(&mut self, may_go: impl Fn(&Connection) -> bool) -> Option<()> {
         let of_client = self.open.iter().filter(|(_, connection)| may_go(connection));
         let longest = of_client.min_by_key(|(id, connection)| (connection.heard.load(Ordering::Relaxed), **id));

@@ -1,5 +1,5 @@
-//! Datagrams one by one, with what every system has: for systems without recvmmsg(2), and for those that say they have it
-//! and do not. On a wildcard address the response leaves from the address that the system chooses.
+//! Datagrams one by one, with what every system has: for systems without recvmmsg(2), and for those that say they have
+//! it and do not. On a wildcard address the response leaves from the address that the system chooses.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};

@@ -1,6 +1,6 @@
-//! The slow path over UDP: queries that a UDP thread has passed on, answered by as many threads as there are UDP threads,
-//! from one bounded queue. A query that holds up its thread holds up no other; one that waits for other name servers is
-//! a task of the caller's runtime and holds up no thread.
+//! The slow path over UDP: queries that a UDP thread has passed on, answered by as many threads as there are UDP
+//! threads, from one bounded queue. A query that holds up its thread holds up no other; one that waits for other name
+//! servers is a task of the caller's runtime and holds up no thread.
 
 use std::net::UdpSocket;
 use std::sync::Arc;

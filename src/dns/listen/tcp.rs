@@ -1,4 +1,5 @@
-//! TCP (RFC 7766), plain and inside TLS (RFC 7858): what is there is read, all of it is answered, and all answers are written at once.
+//! TCP (RFC 7766), plain and inside TLS (RFC 7858): what is there is read, all of it is answered, and all answers are
+//! written at once.
 //!
 //! Connections live on threads of their own, each with a runtime that nobody else wakes. A connection is cut when it is
 //! idle or there for too long, when it does not take its answers, or when it is the longest idle one and another wants

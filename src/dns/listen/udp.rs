@@ -128,8 +128,8 @@ impl Worker {
                 }
             }
         }
-        // Look there, and ask for the first line of every entry: each is in a page of its own, which takes the longest to find,
-        // and the processor looks for several pages at a time only when nothing comes between.
+        // Look there, and ask for the first line of every entry: each is in a page of its own, which takes the longest
+        // to find, and the processor looks for several pages at a time only when nothing comes between.
         let mut subjects = [None; BATCH];
         for i in 0..received {
             subjects[i] = aims[i].map(|aim| loaded.guess(aim, &queries[i]));
@@ -190,12 +190,13 @@ impl Worker {
     }
 }
 
-/// The places of these queries: first those for SRV records, then the others. What is done for either is foreseen by the
-/// processor as long as the same comes again.
+/// The places of these queries: first those for SRV records, then the others. What is done for either is foreseen by
+/// the processor as long as the same comes again.
 fn by_kind(queries: &[Query]) -> [u8; BATCH] {
     let mut order = [0; BATCH];
     let (mut first, mut behind) = (0, queries.len());
-    // Without a branch, which would be foreseen no better than those it is to spare. The others are the wrong way round.
+    // Without a branch, which would be foreseen no better than those it is to spare. The others are the wrong way
+    // round.
     for (i, query) in (0..).zip(queries) {
         let is_first = query.wants_services();
         (order[first], order[behind - 1]) = (i, i);

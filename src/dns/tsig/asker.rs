@@ -1,4 +1,5 @@
-//! The asking side of signatures: signs a request of ours, and checks what comes back to it (RFC 8945 §5.1, §5.4). Pure.
+//! The asking side of signatures: signs a request of ours, and checks what comes back to it (RFC 8945 §5.1, §5.4).
+//! Pure.
 
 use std::sync::Arc;
 
@@ -19,8 +20,8 @@ pub struct Asker {
 pub enum Checked {
     /// It is good.
     Good,
-    /// There is none, and the other side says why: a TSIG error, such as 17 for a key that it does not have. Anybody could
-    /// say so.
+    /// There is none, and the other side says why: a TSIG error, such as 17 for a key that it does not have. Anybody
+    /// could say so.
     Unsigned(u16),
     /// There is none, or it is none of ours.
     Bad,

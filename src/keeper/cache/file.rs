@@ -16,7 +16,8 @@
 //! path:    bytes shared with the path before: number, the rest: text
 //! text:    length: number, bytes        number: LEB128
 //! ```
-//! Version 1 has neither HELD nor KEPT, and neither zxid nor root seen. Nothing of a file is read but its version before its checksum is right.
+//! Version 1 has neither HELD nor KEPT, and neither zxid nor root seen. Nothing of a file is read but its version
+//! before its checksum is right.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -69,8 +70,8 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Returns whether the registry of `other` can be the same: the same chroot and root, and at least one server in common, so
-    /// that a server more or less in the connect string costs no cache.
+    /// Returns whether the registry of `other` can be the same: the same chroot and root, and at least one server in
+    /// common, so that a server more or less in the connect string costs no cache.
     fn may_be(&self, other: &Self) -> bool {
         let (servers, chroot) = split(&self.ensemble);
         let (other_servers, other_chroot) = split(&other.ensemble);

@@ -1,12 +1,12 @@
 //! The cache file: the last known registry on disk, so that a start while ZooKeeper is away has something to say.
 //!
-//! [`load`] reads it at the start; [`Saver`] keeps it current from a thread of its own. What is saved is one exact state:
-//! the thread reads the tree in small pieces, and what is published meanwhile is written behind them, until there is a
-//! moment at which nothing is unpublished. So neither the mirror nor DNS ever waits for a disk, and a full or broken one
-//! costs nothing but the file. The old file stands until the new one is on the disk in whole.
+//! [`load`] reads it at the start; [`Saver`] keeps it current from a thread of its own. What is saved is one exact
+//! state: the thread reads the tree in small pieces, and what is published meanwhile is written behind them, until
+//! there is a moment at which nothing is unpublished. So neither the mirror nor DNS ever waits for a disk, and a full
+//! or broken one costs nothing but the file. The old file stands until the new one is on the disk in whole.
 //!
-//! A file is saved after the first sync, after changes at most every [`REST`] (or twenty times as long as a save takes),
-//! and now and then without any change, as its time says for how long it may be served.
+//! A file is saved after the first sync, after changes at most every [`REST`] (or twenty times as long as a save
+//! takes), and now and then without any change, as its time says for how long it may be served.
 
 mod checksum;
 mod file;
@@ -45,8 +45,8 @@ const STALL: Duration = Duration::from_secs(5);
 /// Makes what the observer wants to be kept beside the znodes.
 pub type Notes = Arc<dyn Fn() -> Vec<u8> + Send + Sync>;
 
-/// Reads the cache file at `path`; none when there is no such file. A file that is not taken is moved aside, to the same
-/// name with `.refused` behind it, so that it can be looked at and the next save replaces nothing unseen.
+/// Reads the cache file at `path`; none when there is no such file. A file that is not taken is moved aside, to the
+/// same name with `.refused` behind it, so that it can be looked at and the next save replaces nothing unseen.
 pub fn load(path: &FilePath, scope: &Scope) -> Option<Loaded> {
     let read = match disk::read_steadily(path, STALL) {
         Ok(bytes) => file::decode(&bytes, scope),
@@ -126,8 +126,8 @@ struct State {
 }
 
 impl Saver {
-    /// Saves `tree` to `path` whenever it is due, and when there is a `hurry`; `refresh` is how long an unchanged file may
-    /// stand.
+    /// Saves `tree` to `path` whenever it is due, and when there is a `hurry`; `refresh` is how long an unchanged file
+    /// may stand.
     ///
     /// # Errors
     /// When no thread can be had.

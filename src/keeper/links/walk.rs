@@ -1,5 +1,5 @@
-//! One following of all links: from the root down, through every symbolic link, and from every property link to where the
-//! property is.
+//! One following of all links: from the root down, through every symbolic link, and from every property link to where
+//! the property is.
 
 use std::collections::HashSet;
 use std::ops::Bound;

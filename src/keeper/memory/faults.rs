@@ -5,9 +5,9 @@ use super::Memory;
 use crate::keeper::Path;
 
 impl Memory {
-    /// Breaks the session's connection. Its watches say [`Disconnected`](crate::keeper::session::Event::Disconnected) and
-    /// are dead for good, its operations fail with [`ConnectionLoss`](crate::keeper::Error::ConnectionLoss), its ephemeral
-    /// znodes stay.
+    /// Breaks the session's connection. Its watches say [`Disconnected`](crate::keeper::session::Event::Disconnected)
+    /// and are dead for good, its operations fail with [`ConnectionLoss`](crate::keeper::Error::ConnectionLoss), its
+    /// ephemeral znodes stay.
     pub fn cut(&self, session: i64) {
         self.world().cut(session);
     }

@@ -1,8 +1,8 @@
 //! Bringing an in-memory ensemble to a new seed by the fewest writes, so that nobody hears of what did not change.
 //!
-//! Live sessions come before the seed, as in zc.zk's import: an ephemeral znode is never touched, nor is any znode above
-//! it deleted, wanted or not; what the seed has at the place of an ephemeral znode, or below one, waits for the next
-//! seed.
+//! Live sessions come before the seed, as in zc.zk's import: an ephemeral znode is never touched, nor is any znode
+//! above it deleted, wanted or not; what the seed has at the place of an ephemeral znode, or below one, waits for the
+//! next seed.
 
 use std::collections::{BTreeMap, BTreeSet};
 

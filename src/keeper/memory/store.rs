@@ -1,7 +1,7 @@
 //! The znodes of an in-memory ensemble and ZooKeeper's rules about them.
 //!
-//! Pure: a write goes in, the paths it changed come out, in the order in which a server would tell its watches. It knows
-//! no sessions but by their number, and no watches.
+//! Pure: a write goes in, the paths it changed come out, in the order in which a server would tell its watches. It
+//! knows no sessions but by their number, and no watches.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! The sessions of an in-memory ensemble: their connections, their watches, and how far behind the server is that each
 //! is connected to. Everything is done in the call that asks for it, under the one lock that the caller holds.
 //!
-//! A server that lags shows its clients an older tree *and* tells their watches later: an event never precedes the state
-//! it is about on the same connection. So a session that lags keeps its events back until it catches up.
+//! A server that lags shows its clients an older tree *and* tells their watches later: an event never precedes the
+//! state it is about on the same connection. So a session that lags keeps its events back until it catches up.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,10 +1,11 @@
 //! Ensembles that are older than what was seen of them: restored from a backup, wiped, or another one behind the same
-//! names. The last view is kept for a while, as such an ensemble is likely to be mended; then what is there is believed.
+//! names. The last view is kept for a while, as such an ensemble is likely to be mended; then what is there is
+//! believed.
 //!
 //! # How it shows
 //! Zxids only grow, and the stat of a znode, or of its parent once it is gone, tells of the last change. So neither a
-//! znode's own zxids nor the largest of the root's, those below and those above it ever go back. The largest is compared
-//! only where nothing is refused that was read before, as what is refused has no stat.
+//! znode's own zxids nor the largest of the root's, those below and those above it ever go back. The largest is
+//! compared only where nothing is refused that was read before, as what is refused has no stat.
 
 use std::time::{Duration, Instant};
 
@@ -76,8 +77,8 @@ impl Doubt {
 impl Mirror {
     /// Judges what a scan has read. Where the ensemble is older than it was, nothing of it is shown yet.
     pub(super) fn is_doubtful(&mut self, now: Instant, tree: &Tree) -> bool {
-        // What was read once, and is refused now as it was before, may be what the largest zxid was seen in. (Of data that
-        // are too large the stat is known, and what is not refused any more hides nothing.)
+        // What was read once, and is refused now as it was before, may be what the largest zxid was seen in. (Of data
+        // that are too large the stat is known, and what is not refused any more hides nothing.)
         let hides = |(path, refusal): (&Path, &Refusal)| {
             refusal.read_at.is_some()
                 && !matches!(refusal.error, Error::TooMuchData { .. })

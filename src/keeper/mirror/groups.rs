@@ -1,20 +1,20 @@
 //! Znodes that are shown together, and the moments at which what was read of them is one state.
 //!
 //! A live mirror reads marked znodes group by group: one request for all that is marked in a group, and no second one
-//! before the first is answered. What was read is kept apart until it is known to be a state that the group had; then it
-//! goes into the tree in one step.
+//! before the first is answered. What was read is kept apart until it is known to be a state that the group had; then
+//! it goes into the tree in one step.
 //!
 //! # When it is such a state
-//! A request is answered at one moment of the server, and whatever the watch told of earlier moments was seen before the
-//! answer. So at that moment a znode is as it was read, if the request asked for it, and as it was known, if nothing was
-//! told of it meanwhile. Only a znode that was marked while the request was under way, and was not in it, is unknown: then
-//! the group is *torn*, and is read once more, with that one. (The state before its mark will not do: that may lie within
-//! a transaction.)
+//! A request is answered at one moment of the server, and whatever the watch told of earlier moments was seen before
+//! the answer. So at that moment a znode is as it was read, if the request asked for it, and as it was known, if
+//! nothing was told of it meanwhile. Only a znode that was marked while the request was under way, and was not in it,
+//! is unknown: then the group is *torn*, and is read once more, with that one. (The state before its mark will not do:
+//! that may lie within a transaction.)
 //!
 //! # Why this comes to an end
-//! A group that is torn for a while is read with everything in it that moves: then a mark is of a znode that the request
-//! asks for anyway, and the answer is a state. Only znodes that were never heard of before can tear it still: a service is
-//! shown at the first pause, of one request's length, in their coming.
+//! A group that is torn for a while is read with everything in it that moves: then a mark is of a znode that the
+//! request asks for anyway, and the answer is a state. Only znodes that were never heard of before can tear it still: a
+//! service is shown at the first pause, of one request's length, in their coming.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -30,7 +30,8 @@ pub trait Together: Debug + Send + Sync {
     /// Name of a path's group, which must be a part of the path.
     fn group<'p>(&self, path: &'p Path) -> &'p str;
 
-    /// Returns whether the readers can make anything of the znode's data. While they cannot, what it said before is kept.
+    /// Returns whether the readers can make anything of the znode's data. While they cannot, what it said before is
+    /// kept.
     fn is_understood(&self, _path: &Path, _data: &[u8]) -> bool {
         true
     }
@@ -127,8 +128,8 @@ impl Group {
         self.marked.insert(path.clone()) && self.marked.len() == 1 && !self.is_asked()
     }
 
-    /// Returns what to ask for now, request by request. After `patience` with everything that moves. `whole` says whether a
-    /// request is answered at one moment.
+    /// Returns what to ask for now, request by request. After `patience` with everything that moves. `whole` says
+    /// whether a request is answered at one moment.
     pub(super) fn ask(
         &mut self,
         now: Instant,

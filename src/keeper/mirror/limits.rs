@@ -26,8 +26,8 @@ pub struct Limits {
     pub suspension: Duration,
     /// Time for which an ensemble that is older than what was seen of it is not believed.
     pub hold_old: Duration,
-    /// Time between two readings of what is missing or refused: neither a changed ACL nor a znode that may not be read raises an
-    /// event.
+    /// Time between two readings of what is missing or refused: neither a changed ACL nor a znode that may not be read
+    /// raises an event.
     pub recheck: Duration,
 }
 

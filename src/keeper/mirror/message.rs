@@ -18,8 +18,8 @@ pub enum Input {
     ConnectFailed(Error),
     /// The watch of this epoch is armed, or not.
     Armed(u32, Result<(), Error>),
-    /// The server has caught up, or the sync failed. With the last zxid that the znodes above the root, and the root, tell
-    /// of; none where one of them cannot be read.
+    /// The server has caught up, or the sync failed. With the last zxid that the znodes above the root, and the root,
+    /// tell of; none where one of them cannot be read.
     Synced(u32, Result<Option<i64>, Error>),
     /// A batch was answered, or failed as a whole.
     Replied(u32, Vec<Read>, Result<Vec<Reply>, Error>),

@@ -1,8 +1,9 @@
 //! Znodes that a server does not show, and the root while it is not there.
 //!
-//! Neither a changed ACL nor, on servers with CVE-2024-23944 mended, a znode that may not be read raises an event. So what is
-//! missing or refused is asked for again now and then, and a verification may find what differs. Where something can be
-//! read that could not be, nothing below it was heard of for certain: all of it is read before any of it is shown.
+//! Neither a changed ACL nor, on servers with CVE-2024-23944 mended, a znode that may not be read raises an event. So
+//! what is missing or refused is asked for again now and then, and a verification may find what differs. Where
+//! something can be read that could not be, nothing below it was heard of for certain: all of it is read before any of
+//! it is shown.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -20,8 +21,8 @@ const RECHECKED: usize = 200;
 const RESTLESS: Duration = Duration::from_secs(5);
 
 impl Mirror {
-    /// Takes out of what a live mirror read of a group what could not be read before: that is read again with everything
-    /// below.
+    /// Takes out of what a live mirror read of a group what could not be read before: that is read again with
+    /// everything below.
     pub(super) fn readable_again(
         &mut self,
         now: Instant,

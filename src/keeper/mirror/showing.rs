@@ -10,8 +10,8 @@ use crate::keeper::tree::{Entry, Tree};
 use crate::keeper::{Error, Path};
 
 impl Mirror {
-    /// Takes in a znode that was read in a scan. Where nothing was shown yet it goes into the tree at once; otherwise what
-    /// differs waits, so that the tree stays what readers see until the scan is through.
+    /// Takes in a znode that was read in a scan. Where nothing was shown yet it goes into the tree at once; otherwise
+    /// what differs waits, so that the tree stays what readers see until the scan is through.
     pub(super) fn stage(&mut self, now: Instant, path: &Path, entry: Option<Entry>, tree: &mut Tree) {
         if let (Some(before), Some(Entry::Known(read))) = (tree.known(path.as_str()), &entry) {
             self.doubt.compare(before, read);
@@ -83,8 +83,8 @@ impl Mirror {
         }
     }
 
-    /// Publishes what was put into the tree: at once when nothing is being read, and otherwise after a short while, so that
-    /// a burst makes few steps.
+    /// Publishes what was put into the tree: at once when nothing is being read, and otherwise after a short while, so
+    /// that a burst makes few steps.
     pub(super) fn publish(&mut self, now: Instant) {
         let Some(since) = self.changed_since else { return };
         if self.groups.is_empty() || now.saturating_duration_since(since) >= self.limits.hold {

@@ -1,7 +1,7 @@
 //! Changes that no event told of: what a verification found to differ, and what can be read again.
 //!
-//! Such a path is read again on the mirror's own connection. A reply comes behind the events of all that it shows, so what
-//! it changes, and no event came for, was not told of.
+//! Such a path is read again on the mirror's own connection. A reply comes behind the events of all that it shows, so
+//! what it changes, and no event came for, was not told of.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;

@@ -1,9 +1,10 @@
 //! Weights of replies: the sizes of data in each directory, learnt as replies come.
 //!
-//! A server makes a reply in its memory, and a request of 500 paths may ask for 500 MB, which kills it. So a request asks for
-//! no more than [`REPLY`] by the largest data that its directories were seen to hold; of a directory of which nothing is
-//! known for [`FIRST`] znodes only, and for few such directories at once until replies were light. What a connection died
-//! of is not asked for again as it was: requests are halved, down to single ones, until everything was read.
+//! A server makes a reply in its memory, and a request of 500 paths may ask for 500 MB, which kills it. So a request
+//! asks for no more than [`REPLY`] by the largest data that its directories were seen to hold; of a directory of which
+//! nothing is known for [`FIRST`] znodes only, and for few such directories at once until replies were light. What a
+//! connection died of is not asked for again as it was: requests are halved, down to single ones, until everything was
+//! read.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher as _;

@@ -35,8 +35,8 @@ pub(super) fn encode(zxid: i64, links: &[(&str, &str)]) -> Vec<u8> {
     std::iter::once(zxid.to_string()).chain(links).collect::<Vec<_>>().join(";").into()
 }
 
-/// The links that data hold; of two with one name the last. The name of a property ends in `=`, and it is called the same
-/// wherever it is.
+/// The links that data hold; of two with one name the last. The name of a property ends in `=`, and it is called the
+/// same wherever it is.
 pub(super) fn decode(data: &[u8]) -> Held {
     let text = String::from_utf8_lossy(data);
     let links: BTreeMap<&str, &str> = text.split(';').skip(1).filter_map(|link| link.split_once('>')).collect();

@@ -4,17 +4,17 @@
 //! hold:
 //!
 //! 1. When the world is quiet, tree, published view and world are equal.
-//! 2. Readers never see a mixture: a service shows, znode for znode, a state it once had as a whole. (Only while no reply
-//!    comes before an event that the server sent before it, as the driver sees to.) One that is written without rest is
-//!    followed all the same.
+//! 2. Readers never see a mixture: a service shows, znode for znode, a state it once had as a whole. (Only while no
+//!    reply comes before an event that the server sent before it, as the driver sees to.) One that is written without
+//!    rest is followed all the same.
 //! 3. What is seen through links is what is there, also outside of the root.
 //! 4. At most one read of a path is outstanding; no batch is beyond the limits.
 //! 5. Delays between failing connects grow.
 //! 6. A verification repairs what lost events did not tell, and reports nothing as missed where none was lost.
 //! 7. What may not be read any more stays as it was; an ensemble that went back is not shown for a while.
 //!
-//! `tests/run --seeds N simulation`, or `ZONEKEEPER_SEEDS=N cargo test simulation`, explores more. A failing seed is run
-//! again, cut down to the fewest steps that still fail, and printed as the list of everything that happened in it.
+//! `tests/run --seeds N simulation`, or `ZONEKEEPER_SEEDS=N cargo test simulation`, explores more. A failing seed is
+//! run again, cut down to the fewest steps that still fail, and printed as the list of everything that happened in it.
 
 mod herd;
 mod links;

@@ -11,8 +11,8 @@ use crate::keeper::{Error, Stat, Znode};
 const TIMEOUT: Duration = Duration::from_secs(4);
 
 impl World {
-    /// Puts something on its way to the mirror. A server sends events and replies in one order; where the script lets them
-    /// overtake each other, events still keep their order among themselves.
+    /// Puts something on its way to the mirror. A server sends events and replies in one order; where the script lets
+    /// them overtake each other, events still keep their order among themselves.
     pub(super) fn send(&mut self, what: Input, slow: bool) {
         let delay = if slow { self.rng.u64(100..1500) } else { self.rng.u64(..30) };
         let is_event = |input: &Input| matches!(input, Input::Event(_));
@@ -75,8 +75,8 @@ impl World {
         self.forget_connection();
     }
 
-    /// A request, or its reply, is lost: the session gives up on it after a while. Now and then it says so at once, before
-    /// the watch tells of the broken connection.
+    /// A request, or its reply, is lost: the session gives up on it after a while. Now and then it says so at once,
+    /// before the watch tells of the broken connection.
     fn lose_request(&mut self) {
         let Some(Coming { what, .. }) = self.requests.pop_back() else { return };
         self.say(|| format!("lost {what:?}"));
@@ -160,8 +160,8 @@ impl World {
         }
     }
 
-    /// One of the things that are due: the first, or where they overtake each other, the first event or any reply. In front
-    /// of a reply the driver takes in all events that wait, and some of them may be younger than the reply.
+    /// One of the things that are due: the first, or where they overtake each other, the first event or any reply. In
+    /// front of a reply the driver takes in all events that wait, and some of them may be younger than the reply.
     pub(super) fn arrived(&mut self) -> Option<usize> {
         let is_event = |coming: &Coming<Input>| matches!(coming.what, Input::Event(_));
         let due: Vec<usize> = (0..self.coming.len()).filter(|&i| self.coming[i].due <= self.now).collect();

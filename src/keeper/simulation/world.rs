@@ -1,5 +1,5 @@
-//! A seeded world for the mirror: an ensemble's tree with random writers, a connection that breaks, requests and replies
-//! that take their time, servers that lag, sessions that expire.
+//! A seeded world for the mirror: an ensemble's tree with random writers, a connection that breaks, requests and
+//! replies that take their time, servers that lag, sessions that expire.
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};

@@ -1,7 +1,7 @@
 //! Writing a tree text.
 //!
-//! What [`parse`](super::parse) reads from it has the same paths, and the same data wherever that is as zc.zk writes it;
-//! other JSON comes back compact. What cannot be said in a tree text is left out and told.
+//! What [`parse`](super::parse) reads from it has the same paths, and the same data wherever that is as zc.zk writes
+//! it; other JSON comes back compact. What cannot be said in a tree text is left out and told.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

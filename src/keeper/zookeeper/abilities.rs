@@ -1,8 +1,8 @@
 //! Abilities of servers, known by what each of them answered, and not by its version.
 //!
-//! Some servers answer a request that they do not know with an error and close the connection (ZooKeeper before 3.6), some
-//! only close it (zetcd, `ClickHouse` Keeper). A server is asked once, and its answer holds for a while: a server at the same
-//! address may be upgraded, and a connection that broke by chance at that moment looks like an answer.
+//! Some servers answer a request that they do not know with an error and close the connection (ZooKeeper before 3.6),
+//! some only close it (zetcd, `ClickHouse` Keeper). A server is asked once, and its answer holds for a while: a server
+//! at the same address may be upgraded, and a connection that broke by chance at that moment looks like an answer.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

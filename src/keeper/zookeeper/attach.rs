@@ -61,8 +61,8 @@ struct Attempt<'i> {
 /// Opens a session, or resumes `session`, with any of the servers; before `deadline`.
 ///
 /// # Errors
-/// [`Error::NoServer`]; [`Error::SessionExpired`] when the session that was to be resumed is over; [`Error::AuthFailed`],
-/// [`Error::Credentials`].
+/// [`Error::NoServer`]; [`Error::SessionExpired`] when the session that was to be resumed is over;
+/// [`Error::AuthFailed`], [`Error::Credentials`].
 pub(super) async fn attach(
     shared: &Shared,
     tasks: &Tasks,
@@ -230,8 +230,8 @@ impl Attempt<'_> {
     }
 }
 
-/// 127.0.0.1, written so that it is not an address to the library but a name: that it looks up before each connect, and so
-/// no connect of its fails without a wait in which its deadline is looked at.
+/// 127.0.0.1, written so that it is not an address to the library but a name: that it looks up before each connect, and
+/// so no connect of its fails without a wait in which its deadline is looked at.
 const LOOPBACK: &str = "127.1";
 
 /// A batch of one read.

@@ -1,6 +1,6 @@
-//! The thread on which an ensemble's sessions are kept: the client library, the relay and the connects, with a runtime of
-//! their own. Whatever they do there, checks, DNS, reload and stop go on; and a thread that does not answer any more is
-//! replaced by another.
+//! The thread on which an ensemble's sessions are kept: the client library, the relay and the connects, with a runtime
+//! of their own. Whatever they do there, checks, DNS, reload and stop go on; and a thread that does not answer any more
+//! is replaced by another.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};

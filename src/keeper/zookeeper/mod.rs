@@ -3,17 +3,18 @@
 //! The crate does the protocol, authentication and watches of one connection. All else is done here, because it leaves
 //! that open or has been seen to do it wrong:
 //!
-//! - **Connections.** The crate's reconnecting spins: a connect that fails at once (no route, no descriptor, a firewall)
-//!   is tried again without pause, without yielding and, as its deadline is only looked at while a connect waits, without
-//!   end. It knows one address of each name, and drops the causes. So it is never let near the network: [`dial`] makes the
-//!   connections, [`relay`] stands between the crate and a server and has the crate believe that its session is over
-//!   when a connection is lost, and [`link`] resumes the session by its id and password over the next one, in our pace,
-//!   until its time-out. (To only hand the crate addresses that were just tried leaves its loop where it is; to
-//!   put a proxy before the whole of it hides when a connection was replaced, which watches do not survive.) A cold read of
-//!   a large tree takes as long as without the relay: its pieces are copied once more, and servers are what is waited for.
+//! - **Connections.** The crate's reconnecting spins: a connect that fails at once (no route, no descriptor, a
+//!   firewall) is tried again without pause, without yielding and, as its deadline is only looked at while a connect
+//!   waits, without end. It knows one address of each name, and drops the causes. So it is never let near the network:
+//!   [`dial`] makes the connections, [`relay`] stands between the crate and a server and has the crate believe that its
+//!   session is over when a connection is lost, and [`link`] resumes the session by its id and password over the next
+//!   one, in our pace, until its time-out. (To only hand the crate addresses that were just tried leaves its loop where
+//!   it is; to put a proxy before the whole of it hides when a connection was replaced, which watches do not survive.)
+//!   A cold read of a large tree takes as long as without the relay: its pieces are copied once more, and servers are
+//!   what is waited for.
 //! - **Threads.** Each ensemble's sessions are kept on a thread and a runtime of their own ([`host`]).
-//! - **Time.** Every operation is bounded; what is asked for while there is no connection fails at once. (What was asked
-//!   for just before the connection broke may still be done after its time-out.)
+//! - **Time.** Every operation is bounded; what is asked for while there is no connection fails at once. (What was
+//!   asked for just before the connection broke may still be done after its time-out.)
 //! - **Errors** become ours: a connection that broke shows there as four different ones.
 //! - **Sizes.** Requests that servers refuse are not sent (see `size`).
 //! - A watch that said its last word waits for ever; the crate's own panics when asked again, or when its task is gone.
@@ -21,9 +22,10 @@
 //!   batches of reads. Each server is asked once ([`abilities`]), and what it cannot do is done with single reads and
 //!   one-shot watches ([`oneshot`]).
 //!
-//! Watches end with their connection: ZooKeeper replays nothing to persistent ones (ZOOKEEPER-4698), so that whoever has one
-//! arms it anew and reads everything again. Dropping a watch after a newer one was armed on the same path leaves the newer
-//! one alone: the crate takes the watch off the server only with the last one of a path, and requests stay in order.
+//! Watches end with their connection: ZooKeeper replays nothing to persistent ones (ZOOKEEPER-4698), so that whoever
+//! has one arms it anew and reads everything again. Dropping a watch after a newer one was armed on the same path
+//! leaves the newer one alone: the crate takes the watch off the server only with the last one of a path, and requests
+//! stay in order.
 
 mod abilities;
 mod attach;

@@ -5,11 +5,12 @@
 //! list of children does not show that a child was deleted and created again in between, but the count of such changes
 //! in the parent's stat (`cversion`) does: then all children are told as changed.
 //!
-//! An ephemeral znode cannot have children, which spares most of the watches. The server pays about 200 bytes for each of
-//! the others, so there is a limit for those on data; what is beyond it is told as changed once in a while.
+//! An ephemeral znode cannot have children, which spares most of the watches. The server pays about 200 bytes for each
+//! of the others, so there is a limit for those on data; what is beyond it is told as changed once in a while.
 //!
 //! Watches that did not fire are never dropped before their session: the crate would take them off the server by a
-//! request that 3.4 answers by closing the connection. They end with their connection; on the next one all is armed anew.
+//! request that 3.4 answers by closing the connection. They end with their connection; on the next one all is armed
+//! anew.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -118,7 +119,8 @@ struct Armed {
 }
 
 impl Armed {
-    /// Adds a watch on the children. Where the znode is gone by now its watch on data, which has fired, has the last word.
+    /// Adds a watch on the children. Where the znode is gone by now its watch on data, which has fired, has the last
+    /// word.
     async fn and_children(&mut self, client: &Client, path: &Path) -> Result<(), Error> {
         match list(client, path).await {
             Ok(Self { watchers, listing, .. }) => {

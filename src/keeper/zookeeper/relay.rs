@@ -1,17 +1,17 @@
-//! The way between the client library and a server: a listener on the loopback interface that the library connects to, and
-//! behind it the connection that [`super::dial`] made.
+//! The way between the client library and a server: a listener on the loopback interface that the library connects to,
+//! and behind it the connection that [`super::dial`] made.
 //!
 //! It exists for the library's reconnecting, which retries a connect that fails at once without pause and without end.
 //! When the connection to the server is lost, the library is told that its session is over, in the protocol's own words
-//! (an error -112 of its own), and so it never reconnects; the session itself lives on at the servers, and `super::link`
-//! resumes it over another connection. Where that cannot be said, in the middle of a reply, the library's connection is
-//! closed, and the one that it opens then is answered with the same words.
+//! (an error -112 of its own), and so it never reconnects; the session itself lives on at the servers, and
+//! `super::link` resumes it over another connection. Where that cannot be said, in the middle of a reply, the library's
+//! connection is closed, and the one that it opens then is answered with the same words.
 //!
 //! The rest comes with the place: the cause of a failed connect is seen here, as is a reply's length before anybody
 //! makes room for it, and the highest transaction seen, which a session that is resumed has to begin with.
 //!
-//! Anybody on this host can connect to a loopback port. The library's first message therefore carries a number that only
-//! the two know, in place of the session time-out, which is put in here; anything else is turned away.
+//! Anybody on this host can connect to a loopback port. The library's first message therefore carries a number that
+//! only the two know, in place of the session time-out, which is put in here; anything else is turned away.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -254,8 +254,8 @@ impl Relay {
         end
     }
 
-    /// A further connection: the library's, which has to learn that its session is over, or looks for a server that takes
-    /// writes (`isro`); `super::link` does that.
+    /// A further connection: the library's, which has to learn that its session is over, or looks for a server that
+    /// takes writes (`isro`); `super::link` does that.
     async fn answer_leftover(&self) {
         let Ok((mut stream, _)) = self.listener.accept().await else {
             return sleep(Duration::from_millis(100)).await;

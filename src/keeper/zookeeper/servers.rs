@@ -70,8 +70,8 @@ impl std::fmt::Display for Server {
     }
 }
 
-/// The order of attempts: one address of each server in turn, servers and addresses in random order, so that many clients
-/// spread over all of them and a server with many addresses does not come before the others.
+/// The order of attempts: one address of each server in turn, servers and addresses in random order, so that many
+/// clients spread over all of them and a server with many addresses does not come before the others.
 pub(super) fn spread(servers: &[Server], addresses: Vec<Vec<IpAddr>>, rng: &mut fastrand::Rng) -> Vec<Candidate> {
     let mut order: Vec<usize> = (0..servers.len()).collect();
     rng.shuffle(&mut order);

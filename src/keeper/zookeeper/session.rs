@@ -79,8 +79,8 @@ impl ZooKeeperSession {
         }
     }
 
-    /// Does one write after the other. Servers before 3.5 know `create` in a batch only in a form that the crate does not
-    /// speak: there, and only there, a batch that creates may end half done.
+    /// Does one write after the other. Servers before 3.5 know `create` in a batch only in a form that the crate does
+    /// not speak: there, and only there, a batch that creates may end half done.
     async fn write_singly(&self, batch: &[Write]) -> Result<(), WriteError> {
         for (index, write) in batch.iter().enumerate() {
             let done = match write {

@@ -1,7 +1,8 @@
-//! Cuts a master file (RFC 1035 §5.1) into entries and words: comments, parentheses, quotes and line ends are settled here.
+//! Cuts a master file (RFC 1035 §5.1) into entries and words: comments, parentheses, quotes and line ends are settled
+//! here.
 //!
-//! It knows where every word stands and leaves its escapes in place, for only the reader of a word knows whether `\.` is
-//! part of a label or of a text. It knows no directives, types or names.
+//! It knows where every word stands and leaves its escapes in place, for only the reader of a word knows whether `\.`
+//! is part of a label or of a text. It knows no directives, types or names.
 
 /// Position of a word in its text. Bytes, so that making one is free; [`Spot::place`] counts characters when asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,11 +1,13 @@
-//! Master files (RFC 1035 §5, RFC 2308 §4, RFC 3597): text to records, with every problem of the file and where it stands.
+//! Master files (RFC 1035 §5, RFC 2308 §4, RFC 3597): text to records, with every problem of the file and where it
+//! stands.
 //!
-//! [`parse`] is pure and is handed what `$INCLUDE` names; [`read`] adds the file system. Nothing here merges the records
-//! with others, makes up what the file leaves out, or decides what an error means for a zone that is being served.
+//! [`parse`] is pure and is handed what `$INCLUDE` names; [`read`] adds the file system. Nothing here merges the
+//! records with others, makes up what the file leaves out, or decides what an error means for a zone that is being
+//! served.
 //!
-//! Stricter than other readers on purpose: records out of the zone, other classes, `$GENERATE` and the records of signed
-//! zones are errors, for an author who is told at once is better off than a client who finds out. Wider in one respect:
-//! labels take any bytes, underscores first of all.
+//! Stricter than other readers on purpose: records out of the zone, other classes, `$GENERATE` and the records of
+//! signed zones are errors, for an author who is told at once is better off than a client who finds out. Wider in one
+//! respect: labels take any bytes, underscores first of all.
 
 mod lexer;
 mod rdata;
@@ -76,7 +78,8 @@ pub fn read(path: &Path, origin: &Name) -> Result<Parsed, Vec<Problem>> {
     read_noting(path, origin, &mut Vec::new())
 }
 
-/// As [`read`]; notes in `files` every file that was looked for, found or not: a change of any of them changes the outcome.
+/// As [`read`]; notes in `files` every file that was looked for, found or not: a change of any of them changes the
+/// outcome.
 ///
 /// # Errors
 /// As [`read`].
@@ -114,8 +117,8 @@ pub struct Placed {
     pub place: String,
 }
 
-/// The places of the records whose owners `is_wanted` chooses, in the master file at `path` for the zone `origin` and in what
-/// it includes; none of a file that cannot be read. What is wrong in the file is passed over.
+/// The places of the records whose owners `is_wanted` chooses, in the master file at `path` for the zone `origin` and
+/// in what it includes; none of a file that cannot be read. What is wrong in the file is passed over.
 pub fn places(path: &Path, origin: &Name, is_wanted: &dyn Fn(&Name) -> bool) -> Vec<Placed> {
     let Ok(text) = load(path) else { return Vec::new() };
     let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));

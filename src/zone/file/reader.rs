@@ -1,6 +1,7 @@
 //! Walks the entries of a master file: directives, owners, TTLs and classes; what holds from one entry to the next.
 //!
-//! It leaves the cutting of the text to `lexer`, a record's data to `rdata`, and what records owe each other to `rules`.
+//! It leaves the cutting of the text to `lexer`, a record's data to `rdata`, and what records owe each other to
+//! `rules`.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -12,7 +13,8 @@ use crate::zone::record::{Record, rtype};
 
 /// Limit of nested `$INCLUDE`s.
 const MAX_DEPTH: usize = 8;
-/// Limit of included files in all; with the depth alone, files that include each other twice would double at every level.
+/// Limit of included files in all; with the depth alone, files that include each other twice would double at every
+/// level.
 const MAX_INCLUDES: usize = 1000;
 /// Limit of problems, and of remarks, that are kept: beyond these nobody reads on.
 const MAX_PROBLEMS: usize = 1000;

@@ -91,8 +91,8 @@ fn check_single(placed: &[Placed], rrset: &[usize], repeated: &HashSet<usize>, f
     }
 }
 
-/// A record that is there already adds nothing (RFC 2181 §5). A second SOA is left to [`check_single`]: it is a zone that
-/// was pasted twice.
+/// A record that is there already adds nothing (RFC 2181 §5). A second SOA is left to [`check_single`]: it is a zone
+/// that was pasted twice.
 fn find_repeated(placed: &[Placed], rrset: &[usize], findings: &mut Findings) -> Vec<usize> {
     let mut seen = HashSet::new();
     let mut repeated = Vec::new();
@@ -168,8 +168,8 @@ fn check_dname_beside_delegation(placed: &[Placed], order: &[usize], apex: &Name
     }
 }
 
-/// A name server that lies in the zone needs an address in it (RFC 1034 §4.2.1, RFC 9471 §2): without one nobody finds the
-/// zone, or what is delegated. `ns` at the apex is left out, as its address is made up where the file has none.
+/// A name server that lies in the zone needs an address in it (RFC 1034 §4.2.1, RFC 9471 §2): without one nobody finds
+/// the zone, or what is delegated. `ns` at the apex is left out, as its address is made up where the file has none.
 fn check_server_addresses(placed: &[Placed], apex: &Name, findings: &mut Findings) {
     let of_type = |kind| placed.iter().filter(move |placed| placed.record.rtype == kind);
     let addressed: HashSet<&Name> =

@@ -1,6 +1,8 @@
-//! The parameters of SVCB and HTTPS records (RFC 9460 §2.1, §7, Appendix A): text to wire, and the rules the wire must keep.
+//! The parameters of SVCB and HTTPS records (RFC 9460 §2.1, §7, Appendix A): text to wire, and the rules the wire must
+//! keep.
 //!
-//! The rules are checked on the wire form only, so a record written as `\#` is held to the same as one written in words.
+//! The rules are checked on the wire form only, so a record written as `\#` is held to the same as one written in
+//! words.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

@@ -1,4 +1,5 @@
-//! Checks that bytes are data of a type, as a record written as `\# LENGTH HEX` (RFC 3597 §5) must be, if the type is known.
+//! Checks that bytes are data of a type, as a record written as `\# LENGTH HEX` (RFC 3597 §5) must be, if the type is
+//! known.
 
 use super::svcb;
 use super::types::{Field, Layout};

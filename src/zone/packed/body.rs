@@ -1,5 +1,5 @@
-//! The records of a packed set, in as few bytes as the hot path can write them from at once: half of what they are on the
-//! wire, as the hot path waits for memory more than for anything else.
+//! The records of a packed set, in as few bytes as the hot path can write them from at once: half of what they are on
+//! the wire, as the hot path waits for memory more than for anything else.
 //!
 //! ```text
 //! V4, V6  the addresses, side by side
@@ -8,7 +8,8 @@
 //! PLAIN   the data of each, behind its length: 2
 //! ```
 //! Data that end with a name (SRV, PTR, NS, …) are kept without the labels at its end that all names of the set share,
-//! which are there once; `head` is what comes before the name, such as SRV's priority, weight and port. Glue, for SRV, is [`super::glue`]'s.
+//! which are there once; `head` is what comes before the name, such as SRV's priority, weight and port. Glue, for SRV,
+//! is [`super::glue`]'s.
 
 use std::borrow::Cow;
 

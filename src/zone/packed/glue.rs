@@ -3,8 +3,8 @@
 //! ```text
 //! flags │ for each record: the number of its target: 2 │ how many of each family: 2 │ they
 //! ```
-//! Where every record has a target of its own with one IPv4 address and nothing else, they may be among the records instead
-//! ([`super::hosts`]).
+//! Where every record has a target of its own with one IPv4 address and nothing else, they may be among the records
+//! instead ([`super::hosts`]).
 
 use std::borrow::Cow;
 use std::collections::HashMap;

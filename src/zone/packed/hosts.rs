@@ -1,13 +1,13 @@
 //! SRV records of which each names a host of its own, by one label before what all share, that has one IPv4 address and
-//! nothing else: as for services whose instances are registered by address, which are nearly all. What is written for one
-//! of them is side by side, and each as far from the next, so that it takes one loop and no decision.
+//! nothing else: as for services whose instances are registered by address, which are nearly all. What is written for
+//! one of them is side by side, and each as far from the next, so that it takes one loop and no decision.
 //!
 //! ```text
 //! stride: 1 │ shared length: 1 │ bytes of all but what is shared: 4 │ rows │ shared │ zeros
 //! a row: address: 4 │ priority, weight, port: 6 │ label, behind its length │ zeros, up to the stride
 //! ```
-//! The zeros at the end are there so that every row can be read in one piece of [`ROW`] bytes, and what is shared in one of
-//! [`SHORT`] or half as many.
+//! The zeros at the end are there so that every row can be read in one piece of [`ROW`] bytes, and what is shared in
+//! one of [`SHORT`] or half as many.
 
 use super::{RR_HEAD, SRV_HEAD};
 
@@ -41,7 +41,8 @@ pub struct Hosts<'t> {
 #[derive(Debug, Clone, Copy)]
 pub struct HostRow<'t>(&'t [u8; ROW]);
 
-/// Appends records that end with `shared`, and the address of each; none, and nothing appended, where they are not such.
+/// Appends records that end with `shared`, and the address of each; none, and nothing appended, where they are not
+/// such.
 pub(super) fn pack(bytes: &mut Vec<u8>, rdatas: &[&[u8]], shared: &[u8], addresses: &[[u8; ADDRESS]]) -> Option<()> {
     let own = |rdata: &[u8]| rdata.len().saturating_sub(shared.len());
     let is_such = |rdata: &[u8]| {
@@ -119,8 +120,8 @@ impl<'t> HostRow<'t> {
         self.0.last_chunk().unwrap_or(&[0; SHORT])
     }
 
-    /// Bytes of the data but for what is shared. No label kept here has as many as [`SHORT`]: what is divided for nothing tells it
-    /// to the compiler.
+    /// Bytes of the data but for what is shared. No label kept here has as many as [`SHORT`]: what is divided for
+    /// nothing tells it to the compiler.
     #[inline(always)]
     pub fn size(self) -> usize {
         SRV_HEAD + 1 + usize::from(self.0[LABEL]) % SHORT

@@ -1,11 +1,11 @@
-//! Priorities and weights of a set's records, packed before its body where the records are not all alike: what the first
-//! record of an answer is drawn by.
+//! Priorities and weights of a set's records, packed before its body where the records are not all alike: what the
+//! first record of an answer is drawn by.
 //!
 //! ```text
 //! number of groups: 2 │ a group each: priority 2, end 2 │ a record each: sum of the weights so far 4
 //! ```
-//! A group is the records of one priority. They are kept in the order of their priorities, so that the first group is the one
-//! that an answer begins with.
+//! A group is the records of one priority. They are kept in the order of their priorities, so that the first group is
+//! the one that an answer begins with.
 
 use super::super::order::{Order, Preference, Turn};
 
@@ -57,8 +57,8 @@ impl Weights<'_> {
         if turn.order == Order::Fixed { 0 } else { self.draw(turn, 0, self.first_group(), &[]) }
     }
 
-    /// Draws one of the records from `begin` to `end`, which have one priority, that is not among those `taken`, which are
-    /// in order and not all.
+    /// Draws one of the records from `begin` to `end`, which have one priority, that is not among those `taken`, which
+    /// are in order and not all.
     fn draw(&self, turn: Turn, begin: usize, end: usize, taken: &[u16]) -> usize {
         let before = self.sum_before(begin);
         let weight = |place: usize| self.sum_before(place + 1) - self.sum_before(place);
@@ -109,7 +109,8 @@ fn even(turn: Turn, begin: usize, end: usize, taken: &[u16]) -> usize {
 }
 
 /// Draws the places of as many records as `places` has room for, one after the other and none twice: all of the lowest
-/// priority before any of the next. Returns how many they are. `turns` gives each its chance; `taken` is room for as many.
+/// priority before any of the next. Returns how many they are. `turns` gives each its chance; `taken` is room for as
+/// many.
 pub fn draw(
     weights: Option<Weights<'_>>,
     count: usize,

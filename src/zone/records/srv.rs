@@ -140,9 +140,9 @@ pub fn wanted(host_domain: Option<&str>, host: &str) -> String {
     wanted
 }
 
-/// Adds what is asked for at a service's name: SRV, A and AAAA of these endpoints. Where no address is known, that is offered
-/// beside them ([`unknown`]), and, where the zone wants that and there is one host alone, a CNAME, too: which of them shows,
-/// what else is offered at the name decides.
+/// Adds what is asked for at a service's name: SRV, A and AAAA of these endpoints. Where no address is known, that is
+/// offered beside them ([`unknown`]), and, where the zone wants that and there is one host alone, a CNAME, too: which
+/// of them shows, what else is offered at the name decides.
 pub(in super::super) fn add_all<'r>(
     names: &mut Names,
     context: &Context<'_>,
@@ -167,7 +167,8 @@ pub(in super::super) fn add_all<'r>(
     }
 }
 
-/// Says at `owner` that the addresses are not known, where there are hosts of which they are not, and no other host has one.
+/// Says at `owner` that the addresses are not known, where there are hosts of which they are not, and no other host has
+/// one.
 fn add_unknown(names: &mut Names, owner: &Name, rank: Rank, reaches: &[&Reach]) {
     let mut hosts = reaches.iter().filter_map(|reach| reach.unknown());
     let Some(first) = hosts.next() else { return };

@@ -1,9 +1,9 @@
-//! Names of tags: `canary.api_x.service.` has the instances with that tag, `v2.canary.api_x.service.` those with both, in
-//! any order of the tags. A combination that no instance has is no name.
+//! Names of tags: `canary.api_x.service.` has the instances with that tag, `v2.canary.api_x.service.` those with both,
+//! in any order of the tags. A combination that no instance has is no name.
 //!
 //! The number of names grows with the power of the tags, so it is bounded: up to three tags in a name, as long as the
-//! names of one service are no more than [`MOST_NAMES`] and have no more than [`MOST_RECORDS`] instances in all; else up
-//! to two, else one; and of single tags the first [`MOST_NAMES`] in their order. What the bounds take is told.
+//! names of one service are no more than [`MOST_NAMES`] and have no more than [`MOST_RECORDS`] instances in all; else
+//! up to two, else one; and of single tags the first [`MOST_NAMES`] in their order. What the bounds take is told.
 
 use std::collections::{BTreeMap, BTreeSet};
 

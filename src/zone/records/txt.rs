@@ -8,8 +8,8 @@ pub fn is_key(key: &str) -> bool {
     !key.is_empty() && key.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'=')
 }
 
-/// The data of the TXT record for the metadata that `listed` names, in the order of the list; none when there is none of
-/// it. `too_long` is told the keys whose string would have more than 255 bytes; they are left out.
+/// The data of the TXT record for the metadata that `listed` names, in the order of the list; none when there is none
+/// of it. `too_long` is told the keys whose string would have more than 255 bytes; they are left out.
 pub(in super::super) fn rdata(
     listed: &[String],
     metadata: &[(Box<str>, Box<str>)],

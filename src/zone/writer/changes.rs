@@ -66,7 +66,8 @@ impl Gathered {
 }
 
 impl ZoneWriter {
-    /// Looks at everything that was touched. Names that are made on demand are among the changes where `all` are wanted.
+    /// Looks at everything that was touched. Names that are made on demand are among the changes where `all` are
+    /// wanted.
     pub(super) fn gather(&mut self, all: bool) -> Gathered {
         self.settle_known();
         let mut touched = std::mem::take(&mut self.touched);
@@ -223,7 +224,8 @@ impl ZoneWriter {
         }
     }
 
-    /// Keeps in mind whether a name that has a slot would be made as well. If so, its entry is more than what is offered.
+    /// Keeps in mind whether a name that has a slot would be made as well. If so, its entry is more than what is
+    /// offered.
     fn note_made(&mut self, Seen { change: Change { owner, .. }, is_made, .. }: &Seen) {
         if !is_made {
             self.both.remove(owner);
@@ -261,8 +263,8 @@ impl ZoneWriter {
     }
 
     /// Adds the addresses of a host that an SRV record names. That of an `addr` name is in the name, unless the master
-    /// file says something of it; any other host in the zone is looked up, and given back: its addresses may change, which
-    /// is remembered by [`Self::depend`].
+    /// file says something of it; any other host in the zone is looked up, and given back: its addresses may change,
+    /// which is remembered by [`Self::depend`].
     fn addresses_of(&self, target: &[u8], addresses: &mut Addresses) -> Option<Name> {
         if let Some(address) = self.plain_address(target) {
             addresses.push(address);
@@ -324,8 +326,8 @@ impl ZoneWriter {
         }
     }
 
-    /// Finds what look-ups have to watch for after these changes. Entries that come to lie at or below a cut, or no longer do
-    /// so, are put in once more.
+    /// Finds what look-ups have to watch for after these changes. Entries that come to lie at or below a cut, or no
+    /// longer do so, are put in once more.
     fn watch_after(&self, gathered: &mut Gathered) {
         let live = self.index.live();
         gathered.cuts = live.cuts();

@@ -57,8 +57,8 @@ fn copied(entry: &Packed, types: &[u16]) -> Box<[RrSet]> {
 }
 
 impl ZoneWriter {
-    /// Delegates to these zones, and to no others but those that the zone file delegates to. What is below their apexes is
-    /// theirs, and no longer shown here.
+    /// Delegates to these zones, and to no others but those that the zone file delegates to. What is below their apexes
+    /// is theirs, and no longer shown here.
     pub fn delegate(&mut self, children: Vec<Child>) {
         if self.children == children {
             return;

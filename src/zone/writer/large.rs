@@ -1,5 +1,5 @@
-//! RRsets that have outgrown what others carry: those of no use as an answer, and those that make secondaries refuse the
-//! whole zone. All of them are transferred, record by record; that they are there is told ([`Warnings`]).
+//! RRsets that have outgrown what others carry: those of no use as an answer, and those that make secondaries refuse
+//! the whole zone. All of them are transferred, record by record; that they are there is told ([`Warnings`]).
 //!
 //! [`Warnings`]: super::super::warnings::Warnings
 

@@ -1,13 +1,14 @@
 //! Names that are known and have no data, as secondaries get them.
 //!
 //! A service without instances is NODATA here. A transfer has records and nothing else, so that a secondary would say
-//! NXDOMAIN. Below each such name is therefore `_nodata.NAME TXT ""`: the name is one that something is below, and is NODATA
-//! at a secondary, too. It is an ordinary record, the same here, in transfers, in differences and in zone files that are
-//! written of the zone: whoever compares a secondary with its primary finds no difference.
+//! NXDOMAIN. Below each such name is therefore `_nodata.NAME TXT ""`: the name is one that something is below, and is
+//! NODATA at a secondary, too. It is an ordinary record, the same here, in transfers, in differences and in zone files
+//! that are written of the zone: whoever compares a secondary with its primary finds no difference.
 //!
-//! Nothing of it is below a delegation, which takes all names there. Names that a znode or the configuration vouches for have it, inner znodes included: of what is below these it may be that
-//! nothing is transferred. Names that are there for what is below them alone (`_tcp`, those of a zone file) do not, nor do
-//! those of which it is not known whether they have data.
+//! Nothing of it is below a delegation, which takes all names there. Names that a znode or the configuration vouches
+//! for have it, inner znodes included: of what is below these it may be that nothing is transferred. Names that are
+//! there for what is below them alone (`_tcp`, those of a zone file) do not, nor do those of which it is not known
+//! whether they have data.
 
 use super::super::entry::RrSet;
 use super::super::name::Name;

@@ -1,5 +1,5 @@
-//! Names at which a service is not what shows, whatever it offers: name servers, whose addresses are those of the zone file
-//! or of the zone itself, and all that lies at or below a cut ([`Site`]).
+//! Names at which a service is not what shows, whatever it offers: name servers, whose addresses are those of the zone
+//! file or of the zone itself, and all that lies at or below a cut ([`Site`]).
 
 use super::super::build::Offer;
 use super::super::name::Name;
@@ -38,8 +38,9 @@ impl Sites {
 }
 
 impl ZoneWriter {
-    /// Returns what the zone itself has beside these records of the zone file: its name server and that one's addresses,
-    /// unless the file has name servers; or the addresses alone, where the file names that server and no address of it.
+    /// Returns what the zone itself has beside these records of the zone file: its name server and that one's
+    /// addresses, unless the file has name servers; or the addresses alone, where the file names that server and no
+    /// address of it.
     pub(super) fn base_beside(&self, records: &[Record]) -> Vec<Offer> {
         let origin = self.zone.origin();
         let mut servers =
@@ -262,7 +263,8 @@ mod tests {
         assert!(met(&mut writer).iter().all(|(_, met, _)| met.is_none()));
     }
 
-    /// RFC 1034 §3.6.2, RFC 2181 §10.1, whatever is offered: in transfers as in answers, as both are of the same entries.
+    /// RFC 1034 §3.6.2, RFC 2181 §10.1, whatever is offered: in transfers as in answers, as both are of the same
+    /// entries.
     #[test]
     fn an_alias_is_never_beside_other_data() {
         let mut random = fastrand::Rng::with_seed(1034);

@@ -240,8 +240,8 @@ fn what_somebody_offers_at_a_name_that_is_made_is_united_with_it() {
     all(&writer);
 }
 
-/// Whatever came before, a zone is what it would be had it been made at once of what is offered now; and the differences
-/// lead there, whatever of it secondaries get.
+/// Whatever came before, a zone is what it would be had it been made at once of what is offered now; and the
+/// differences lead there, whatever of it secondaries get.
 #[test]
 fn a_zone_does_not_depend_on_how_it_came_to_be() {
     const PATHS: [&str; 7] = ["a", "b", "a/b", "x_y", "x-y", "addr/10-0-0-1", "_tcp/_a/10.0.0.1:80"];

@@ -1,5 +1,5 @@
-//! What must hold for any packet that comes: what is sent back is DNS, is a response, has the packet's ID, is no longer than it
-//! may be; and where the hot path answers, the rest of the server answers the same.
+//! What must hold for any packet that comes: what is sent back is DNS, is a response, has the packet's ID, is no longer
+//! than it may be; and where the hot path answers, the rest of the server answers the same.
 
 use std::net::IpAddr;
 use std::sync::Arc;
