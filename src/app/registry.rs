@@ -5,13 +5,16 @@ use std::time::{Instant, SystemTime};
 
 use anyhow::{Context, anyhow};
 use tokio::sync::watch;
+use tracing::warn;
 
-use super::files::{Seed, left};
+use super::files::{FIRST_READING, Seed, left};
 use super::{App, ZoneOf, lock};
 use crate::admin::{RegistrySource, Sources};
 use crate::announce::identity::HostIdentity;
 use crate::announce::{self, Announcer};
 use crate::config::{Config, Registry};
+use crate::disk;
+use crate::disk::stall::asking;
 use crate::keeper::cache::Hurry;
 use crate::keeper::config::Source;
 use crate::keeper::driver::Driver;
@@ -39,7 +42,11 @@ impl App {
         match &registry.keeper.source {
             Source::ZooKeeper(servers) => {
                 let security = registry.keeper.security.clone();
-                security.load().with_context(|| format!("registry {}", registry.name))?;
+                let read = security.clone();
+                match disk::unless_stalled(FIRST_READING, move || asking(|| read.load())) {
+                    Ok(loaded) => drop(loaded.with_context(|| format!("registry {}", registry.name))?),
+                    Err(error) => warn!(registry = registry.name, %error, "the credentials are not read yet"),
+                }
                 let ensemble = ZooKeeper::new(servers, registry.keeper.session_timeout).secured(security);
                 self.mirror(ensemble, registry, zones, config, sources)
             }

@@ -97,9 +97,24 @@ impl Auth {
         &self.user
     }
 
+    /// The scheme and the user, which may be shown.
+    pub fn identity(&self) -> String {
+        let scheme = match self.scheme {
+            Scheme::Digest => "digest",
+            Scheme::Sasl => "sasl",
+        };
+        format!("{scheme} user {}", self.user)
+    }
+
     /// The password.
     pub fn password(&self) -> &str {
         &self.password
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("auth", &self.auth).finish_non_exhaustive()
     }
 }
 
@@ -148,17 +163,17 @@ impl Config {
         Self { auth, tls }
     }
 
-    /// The credentials as far as they may be shown: the scheme and the user.
+    /// The credentials as far as they may be shown, and as far as no file has to be read for that.
     pub fn identity(&self) -> Option<String> {
-        let auth = match self.auth.as_ref()? {
-            AuthSource::Said(auth) => auth.clone(),
-            AuthSource::File(path) => Auth::parse(text(path).ok()?.trim_end()).ok()?,
-        };
-        let scheme = match auth.scheme {
-            Scheme::Digest => "digest",
-            Scheme::Sasl => "sasl",
-        };
-        Some(format!("{scheme} user {}", auth.user()))
+        match self.auth.as_ref()? {
+            AuthSource::Said(auth) => Some(auth.identity()),
+            AuthSource::File(path) => Some(format!("as {} says", path.display())),
+        }
+    }
+
+    /// Returns whether anything of it is in files.
+    pub fn has_files(&self) -> bool {
+        self.tls.is_some() || matches!(self.auth, Some(AuthSource::File(_)))
     }
 
     /// The files it names, to be found from elsewhere.

@@ -170,6 +170,38 @@ fn a_zone_file_that_merely_takes_long_is_not_blamed_on_its_disk() {
     assert!(status.success() && took < Duration::from_secs(10), "{status} after {took:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_on_a_disk_that_does_not_answer_hold_up_neither_the_start_nor_a_session_that_is_there() {
+    blocking(|servers| {
+        let mut kazoo = Kazoo::connect(&servers);
+        kazoo.create(API, b"{}", false);
+        let house = House::silent(&[("auth", "digest:reader:secret\n")]);
+        let (dns, admin, path) = (local(), local(), scratch("zonekeeper.toml"));
+        let text = registry(&servers)
+            + &format!(
+                "verify = \"1s\"\nauth_file = \"{}/auth\"\n[[zone]]\norigin = \"service.\"\n[dns]\nlisten = [\"{dns}\"]\n[admin]\nlisten = \"{admin}\"\n",
+                house.disk().display()
+            );
+        std::fs::write(&path, text + &service("web", 80, "")).expect("a configuration");
+        let mut ours = house.run(&[], &["serve", "--config", &path.to_string_lossy()]);
+        let ((), took) = until("the start", || ours.log().contains("DNS, UDP and TCP").then_some(()));
+        assert!(took < Duration::from_secs(12), "{took:?}");
+        until("the trouble", || admin::page(admin, "/v1/status").contains("disk does not answer").then_some(()));
+        house.answer();
+        until("an answer", || (answers(dns, "A api.service") == ["10.0.0.1"]).then_some(()));
+        until("the registration", || kazoo.get(&node("web", 80)));
+        // What cannot be read is told with who is not allowed to, which asks no disk.
+        let silence = house.silence(house.disk());
+        kazoo.lock("/services/api", "other:user");
+        until("it is told", || admin::page(admin, "/v1/status").contains("digest user reader").then_some(()));
+        assert!(kazoo.get(&node("web", 80)).is_some());
+        drop(silence);
+        let (status, took) = ours.stop();
+        assert!(status.success() && took < Duration::from_secs(10), "{status} after {took:?}");
+    })
+    .await;
+}
+
 #[test]
 fn check_waits_for_no_disk_that_does_not_answer() {
     let house = House::silent(&[("service.zone", ZONE), ("identity", "x\n"), ("serials", "x\n")]);

@@ -24,7 +24,9 @@ pub(super) fn problems(config: &Config, main: &Path) -> Report {
             report.error(&Source::new(main, ""), (0, 0, 0), &format!("registry.{}: {error}", registry.name));
         }
     }
-    if let Some(Err(why)) = config.dns.as_ref().and_then(|dns| dns.tls.as_ref()).map(|tls| tls.files.load()) {
+    let certificates = config.dns.as_ref().and_then(|dns| dns.tls.as_ref()).map(|tls| tls.files.clone());
+    let loaded = certificates.and_then(|files| answered(move || files.load().err()));
+    if let Some(why) = loaded {
         report.error(&Source::new(main, ""), (0, 0, 0), &format!("dns.tls: {why}"));
     }
     let mut warn = |file: &Path, message: String| report.warning(&Source::new(file, ""), (0, 0, 0), &message);
@@ -38,10 +40,13 @@ pub(super) fn problems(config: &Config, main: &Path) -> Report {
     }
     if let Some(file) = config.serial_file() {
         let why = of_file(&file, |file| cannot_keep(file, true).or_else(|| app::unusable_serials(file)));
+        let is_usable = why.is_none();
         if let Some(why) = why {
             warn(main, format!("serials: {why}; secondaries may miss changes after a restart"));
         }
-        for (zone, words) in app::serials_ahead(&file) {
+        let owned = file.clone();
+        let ahead = move || if is_usable { app::serials_ahead(&owned) } else { Vec::new() };
+        for (zone, words) in disk::unless_stalled(DISK, move || asking(ahead)).unwrap_or_default() {
             warn(main, format!("zone {zone} in {}: {words}", file.display()));
         }
     }
@@ -51,13 +56,13 @@ pub(super) fn problems(config: &Config, main: &Path) -> Report {
             warn(main, format!("`state` of [announce]: {why}; the machine-id is used in its place"));
         }
     }
-    if let Some(why) = config.announce.settings.on_stop.first().and_then(|program| cannot_run(program)) {
+    if let Some(why) = config.announce.settings.on_stop.first().and_then(|program| of_program(program)) {
         warn(main, format!("`on_stop` of [announce]: {why}"));
     }
     for service in &config.announce.services {
         for check in &service.checks {
             let Kind::Exec(exec) = &check.kind else { continue };
-            if let Some(why) = exec.command.first().and_then(|program| cannot_run(program)) {
+            if let Some(why) = exec.command.first().and_then(|program| of_program(program)) {
                 let name = &service.name.value;
                 warn(
                     &service.file,
@@ -74,6 +79,13 @@ fn of_file(file: &Path, find: fn(&Path) -> Option<String>) -> Option<String> {
     let owned = file.to_owned();
     disk::unless_stalled(DISK, move || asking(|| find(&owned)))
         .unwrap_or_else(|error| Some(format!("{} cannot be looked at: {error}", file.display())))
+}
+
+/// Why a program cannot be run, if it cannot, or that its disk does not answer.
+fn of_program(program: &str) -> Option<String> {
+    let owned = program.to_owned();
+    disk::unless_stalled(DISK, move || asking(|| cannot_run(&owned)))
+        .unwrap_or_else(|error| Some(format!("{program} cannot be looked at: {error}")))
 }
 
 /// The same of several files.

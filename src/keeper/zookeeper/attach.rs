@@ -70,7 +70,7 @@ pub(super) async fn attach(
     zxid: &Arc<AtomicI64>,
     deadline: Instant,
 ) -> Result<(Attached, oneshot::Receiver<End>), Error> {
-    let credentials = shared.security.load()?;
+    let credentials = shared.credentials().await?;
     let tls = credentials.tls.as_ref().map(connector).transpose()?;
     let Servers { list, chroot } = Servers::parse(&shared.servers, tls.is_some())?;
     let servers = Arc::new(Servers { list, chroot: chroot.clone() });

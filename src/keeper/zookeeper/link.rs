@@ -115,7 +115,7 @@ impl Link {
     async fn writable_elsewhere(&self) {
         loop {
             sleep(SEEK.mul_f64(0.5 + fastrand::f64())).await;
-            let Ok(credentials) = self.shared.security.load() else { continue };
+            let Ok(credentials) = self.shared.credentials().await else { continue };
             let Ok(tls) = credentials.tls.as_ref().map(connector).transpose() else { continue };
             let Ok(servers) = Servers::parse(&self.shared.servers, tls.is_some()) else { continue };
             let limit = Duration::from_secs(2);

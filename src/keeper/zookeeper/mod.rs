@@ -76,8 +76,9 @@ impl ZooKeeper {
     /// The ensemble behind a connect string, `host:port,…/chroot`. Nothing is connected yet, nor is the string checked.
     pub fn new(servers: &str, session_timeout: Duration) -> Self {
         let (names, known) = (Names::default(), Known::default());
-        let security = Arc::default();
-        let shared = Shared { servers: servers.into(), session_timeout, security, reads_only: false, names, known };
+        let (security, last) = (Arc::default(), Arc::default());
+        let servers = servers.into();
+        let shared = Shared { servers, session_timeout, security, last, reads_only: false, names, known };
         Self { shared, host: Host::default() }
     }
 
@@ -126,7 +127,7 @@ impl Ensemble for ZooKeeper {
     }
 
     fn identity(&self) -> Option<String> {
-        self.shared.security.identity()
+        self.shared.identity()
     }
 }
 
