@@ -100,6 +100,8 @@ async fn a_zone_of_a_hundred_thousand_names_comes_in_many_messages() {
         let _ = writeln!(lines, "h{i} A 10.{}.{}.{}", i >> 16, i >> 8 & 255, i & 255);
     }
     let server = over_file(&lines, "\"key xfr\"", "");
+    // A start waits for a file for three seconds, and takes it whenever it is read.
+    eventually("the file", async || (dig(server.dns, "A h99999.service").status == "NOERROR").then_some(())).await;
     let begun = Instant::now();
     let zone = transfer(server.dns, &signed("AXFR"));
     assert_eq!(zone.records.len(), 100_007, "{}", zone.summary);
