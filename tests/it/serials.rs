@@ -237,6 +237,7 @@ async fn no_restart_in_place_takes_serials_back() {
             let answer = crate::harness::dig::dig(site.dns, &format!("SOA {origin} +tcp"));
             answer.data().first().and_then(|soa| soa.split_whitespace().nth(2)?.parse::<u32>().ok())
         };
+        eventually("the server", async || binary.log().contains("DNS, UDP and TCP").then_some(())).await;
         // It runs ahead of the clock.
         let begun = eventually("a serial", async || ask("service.")).await;
         tokio::task::spawn_blocking(move || {
