@@ -72,9 +72,11 @@ pub(super) async fn serve(
     let mut evictions = Throttle::new(EVICTION_WINDOW, EVICTIONS);
     loop {
         let has_place = seats.len() < limits.connections;
+        // Looked at once: between two looks one may become idle, and then nothing would be waited for.
+        let can_take = has_place || seats.has_idle();
         tokio::select! {
             () = stop.cancelled() => break,
-            accepted = listener.accept(), if has_place || seats.has_idle() => match accepted {
+            accepted = listener.accept(), if can_take => match accepted {
                 Ok((stream, peer)) => {
                     if std::mem::take(&mut failing) {
                         set_hearing(true);
@@ -112,7 +114,7 @@ pub(super) async fn serve(
                 }
             },
             // A connection may have become idle.
-            () = sleep(LOOK), if !has_place && !seats.has_idle() => {}
+            () = sleep(LOOK), if !can_take => {}
         }
     }
     drop(listener);
