@@ -85,7 +85,6 @@ fn usable(address: IpAddr) -> Result<Host, Error> {
     let why = match address {
         IpAddr::V4(v4) if v4.octets()[0] == 0 => "in 0.0.0.0/8, which is no host's address (RFC 1122)",
         IpAddr::V4(v4) if v4.is_broadcast() => "the broadcast address",
-        IpAddr::V4(v4) if v4.octets()[0] >= 240 => "in 240.0.0.0/4, which is reserved and no host's address (RFC 1112)",
         IpAddr::V6(v6) if v6.is_unspecified() => "::, which is no host's address (RFC 4291)",
         IpAddr::V6(v6) if v6.is_unicast_link_local() => "a link-local address without its interface",
         _ if address.is_multicast() => "a multicast address",
@@ -148,9 +147,6 @@ mod tests {
             "255.255.255.255:80",
             "224.0.0.1:80",
             "239.1.2.3:80",
-            "240.0.0.0:80",
-            "255.255.255.254:80",
-            "[::ffff:250.1.2.3]:80",
             "[ff02::1]:80",
             "[fe80::1]:80",
             "[febf::1]:80",
@@ -169,6 +165,8 @@ mod tests {
             "[::1]:80",
             "169.254.1.1:80",
             "10.0.0.1:80",
+            // Reserved, and yet the addresses of pods in some clouds.
+            "240.0.0.1:80",
             "[fd00::1]:80",
             "localhost.example.com:80",
             "mylocalhost:80",
