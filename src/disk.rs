@@ -1,8 +1,8 @@
 //! Files on disks that may be slow, stalled, full or read-only, and paths where something else stands than a file.
 //!
-//! Opening a FIFO waits for its other end, and a stalled disk (a network file system whose server is away) answers nothing
-//! at all, not even a look at the path. So FIFOs are never opened, and whoever must go on waits for a bounded time, while a
-//! thread of its own waits for the disk.
+//! Opening a FIFO waits for its other end, and a stalled disk (a network file system whose server is away) answers
+//! nothing at all, not even a look at the path. So FIFOs are never opened, and whoever must go on waits for a bounded
+//! time, while a thread of its own waits for the disk.
 
 pub mod stall;
 
@@ -74,8 +74,8 @@ pub fn read_when_there(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-/// As [`read`], on a thread of its own: fails with [`ErrorKind::TimedOut`] once the disk has given nothing for `patience`.
-/// However long the file is, it is read to its end as long as it comes.
+/// As [`read`], on a thread of its own: fails with [`ErrorKind::TimedOut`] once the disk has given nothing for
+/// `patience`. However long the file is, it is read to its end as long as it comes.
 ///
 /// # Errors
 /// As [`read`].
@@ -112,8 +112,8 @@ pub fn read_steadily(path: &Path, patience: Duration) -> io::Result<Vec<u8>> {
 
 /// Opens a regular file to be read.
 fn open(path: &Path) -> io::Result<File> {
-    // Looked at first, as opening alone may do something to a device or to the writer of a FIFO. Opened so that what took
-    // the file's place meanwhile is not waited for.
+    // Looked at first, as opening alone may do something to a device or to the writer of a FIFO. Opened so that what
+    // took the file's place meanwhile is not waited for.
     regular(&fs::metadata(path)?)?;
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     regular(&file.metadata()?)?;
@@ -132,8 +132,8 @@ fn regular(metadata: &fs::Metadata) -> io::Result<()> {
     }
 }
 
-/// Does `work` on a thread of its own, and waits for it without holding up a runtime's threads. (A runtime's own threads for
-/// such work panic whoever asks for one while the system has none to give.)
+/// Does `work` on a thread of its own, and waits for it without holding up a runtime's threads. (A runtime's own
+/// threads for such work panic whoever asks for one while the system has none to give.)
 ///
 /// # Errors
 /// [`ErrorKind::WouldBlock`] and its like where no thread can be had; [`ErrorKind::Other`] where the work panicked.
@@ -184,8 +184,8 @@ pub fn unless_stalled<T: Send + 'static>(
     }
 }
 
-/// Writes a file, with its directory, so that it is there wholly or not at all, whenever the power goes. What fails leaves
-/// nothing behind: on a full disk the beginning of a file would take the last room.
+/// Writes a file, with its directory, so that it is there wholly or not at all, whenever the power goes. What fails
+/// leaves nothing behind: on a full disk the beginning of a file would take the last room.
 ///
 /// # Errors
 /// Those of the system.

@@ -1,4 +1,5 @@
-//! The hot path allocates nothing once it is warm: counted, for every kind of question and of EDNS that is answered there.
+//! The hot path allocates nothing once it is warm: counted, for every kind of question and of EDNS that is answered
+//! there.
 
 #![allow(unsafe_code)] // an allocator that counts
 
@@ -26,8 +27,8 @@ thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
-// SAFETY: everything is the system allocator's doing. The counter is a plain number that needs neither an allocation nor a
-// destructor, so that counting cannot come back here.
+// SAFETY: everything is the system allocator's doing. The counter is a plain number that needs neither an allocation
+// nor a destructor, so that counting cannot come back here.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);

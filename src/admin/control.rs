@@ -121,8 +121,8 @@ impl Control {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer(pub(super) SocketAddr);
 
-/// Whether a request with these headers may change something: it is from this host and meant for it, and neither a page in
-/// a browser nor a proxy stands between.
+/// Whether a request with these headers may change something: it is from this host and meant for it, and neither a page
+/// in a browser nor a proxy stands between.
 pub(super) fn may_change(peer: Option<Peer>, headers: &HeaderMap) -> Result<(), &'static str> {
     if !peer.is_some_and(|Peer(peer)| peer.ip().to_canonical().is_loopback()) {
         return Err("it can be asked for only from this host, over a loopback address");

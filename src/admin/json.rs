@@ -1,7 +1,7 @@
 //! The status and the errors as JSON: a structure for each answer, made from plain data. Fields are only ever added.
 //!
-//! Durations are seconds in fractions to the millisecond, keys end in `_s`; sessions are hexadecimal text, as ZooKeeper's
-//! own tools write them (64 bits do not fit a JSON number everywhere).
+//! Durations are seconds in fractions to the millisecond, keys end in `_s`; sessions are hexadecimal text, as
+//! ZooKeeper's own tools write them (64 bits do not fit a JSON number everywhere).
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

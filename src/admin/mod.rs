@@ -2,14 +2,14 @@
 //!
 //! It runs on a thread and a runtime of its own, so that a probe is answered while all the others are busy, and it only
 //! reads: statuses of mirrors and announcers, the registries' trees, the zones. Nothing here changes anything but when
-//! a service has last said it is well, keeps anything but the readiness latch, or runs between requests. A request takes a [`snapshot`] and renders it; rendering
-//! is pure.
+//! a service has last said it is well, keeps anything but the readiness latch, or runs between requests. A request
+//! takes a [`snapshot`] and renders it; rendering is pure.
 //!
 //! - [`server`]: connections and their limits; [`patience`] ends those whose client does not read.
 //! - [`routes`]: a line an endpoint; [`query`] reads what was asked; [`services`] shows one service, or all of them a
 //!   piece at a time; [`explain`] says why a name is answered as it is.
-//! - [`snapshot`]: one moment, as plain data; [`ready`], [`json`], [`registrations`], [`metrics`] and [`page`] say it in
-//!   words.
+//! - [`snapshot`]: one moment, as plain data; [`ready`], [`json`], [`registrations`], [`metrics`] and [`page`] say it
+//!   in words.
 //! - [`config`]: what `[admin]` says.
 //!
 //! What it never shows: credentials. It has none: an ensemble's description is shown as its `describe` gives it.
@@ -126,8 +126,9 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
     listen().map_err(|source| Error::Bind { address, source })
 }
 
-/// Serves `sources` on `listener` to so many connections at once, on a thread of its own, until `stop`, and a second longer at most for requests that are
-/// being answered then. The future ends with the thread, with whatever ended that unasked; dropping it stops the thread.
+/// Serves `sources` on `listener` to so many connections at once, on a thread of its own, until `stop`, and a second
+/// longer at most for requests that are being answered then. The future ends with the thread, with whatever ended that
+/// unasked; dropping it stops the thread.
 ///
 /// # Errors
 /// [`Error::Start`].

@@ -1,7 +1,8 @@
-//! The page at `/` for people with a browser: what is wrong first of all, and what is drained, held back and registered.
+//! The page at `/` for people with a browser: what is wrong first of all, and what is drained, held back and
+//! registered.
 //!
-//! It needs no script and nothing from elsewhere, which its policy (`Content-Security-Policy`) also says: what stands in
-//! a registry is not trusted, and everything is escaped as it is put in.
+//! It needs no script and nothing from elsewhere, which its policy (`Content-Security-Policy`) also says: what stands
+//! in a registry is not trusted, and everything is escaped as it is put in.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

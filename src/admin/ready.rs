@@ -1,7 +1,7 @@
 //! Readiness: whether the names of every zone are answered. Where a whole zone is SERVFAIL, the process is not ready.
 //!
-//! A process that serves the last known answers while ZooKeeper is away is of more use than one that a load balancer has
-//! taken out; all of them would be taken out at once. `?fresh` is the stricter question.
+//! A process that serves the last known answers while ZooKeeper is away is of more use than one that a load balancer
+//! has taken out; all of them would be taken out at once. `?fresh` is the stricter question.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Services of the registries as JSON, one or all. All of them may be hundreds of megabytes, and the thread has probes to
-//! answer in between: a list is rendered a piece at a time, as fast as the client reads.
+//! Services of the registries as JSON, one or all. All of them may be hundreds of megabytes, and the thread has probes
+//! to answer in between: a list is rendered a piece at a time, as fast as the client reads.
 
 use std::iter;
 
@@ -150,7 +150,8 @@ struct Named<'a> {
 }
 
 impl<'a> Service<'a> {
-    /// What was read of a service of `registry` that has these DNS names; `held` is what the guard holds back of it, and until when.
+    /// What was read of a service of `registry` that has these DNS names; `held` is what the guard holds back of it,
+    /// and until when.
     pub(super) fn new(
         registry: &'a str,
         Reading { service, malformed, .. }: &'a Reading,

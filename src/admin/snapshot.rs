@@ -1,5 +1,5 @@
-//! What is true at one moment, as plain data. Everything that is shown, but for the services themselves, is rendered from
-//! it.
+//! What is true at one moment, as plain data. Everything that is shown, but for the services themselves, is rendered
+//! from it.
 
 use std::time::{Duration, Instant};
 
@@ -65,7 +65,8 @@ pub(super) struct Registry {
     pub(super) synced: bool,
     /// What the guard holds back, and how long it will still; none without a guard.
     pub(super) guard: Option<(guard::Report, Duration)>,
-    /// How many services and instances are shown, and how long ago that changed answers last; none where no zone shows it.
+    /// How many services and instances are shown, and how long ago that changed answers last; none where no zone shows
+    /// it.
     pub(super) census: Option<(census::Report, Option<Duration>)>,
     /// How many drains hold, and the first [`DRAINS_SHOWN`], by service.
     pub(super) drains: (usize, Vec<(String, Drain)>),
@@ -77,7 +78,8 @@ pub(super) struct Registry {
     pub(super) malformed_total: usize,
     /// How many znodes are not served, and the first [`MALFORMED_SHOWN`] reasons.
     pub(super) lost: (usize, Vec<Malformed>),
-    /// How many znodes are served with a default or with what they said before, and the first [`MALFORMED_SHOWN`] reasons.
+    /// How many znodes are served with a default or with what they said before, and the first [`MALFORMED_SHOWN`]
+    /// reasons.
     pub(super) doubtful: (usize, Vec<Malformed>),
 }
 

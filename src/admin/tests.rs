@@ -1,5 +1,5 @@
-//! Admin as a whole, over real sockets and with a real mirror of an ensemble in memory; and the moment that the tests of
-//! the renderings share.
+//! Admin as a whole, over real sockets and with a real mirror of an ensemble in memory; and the moment that the tests
+//! of the renderings share.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -1,4 +1,5 @@
-//! What is not as it should be, as a list of sentences: what `zonekeeper status` ends with and takes its exit code from.
+//! What is not as it should be, as a list of sentences: what `zonekeeper status` ends with and takes its exit code
+//! from.
 //!
 //! Doubtful znodes, drains and what waits for a restart are not among it: they are served, wanted, or known.
 

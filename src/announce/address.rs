@@ -1,7 +1,7 @@
 //! The addresses of this host at which a service without an address of its own is registered: global and private IPv4
 //! addresses of interfaces that are up and running, or those of an interface, a network or another family where that is
-//! configured. Addresses that others cannot reach or that do not stay are left out: link-local ones, those of bridges that
-//! only containers and virtual machines are on, and deprecated, temporary and tentative IPv6 addresses.
+//! configured. Addresses that others cannot reach or that do not stay are left out: link-local ones, those of bridges
+//! that only containers and virtual machines are on, and deprecated, temporary and tentative IPv6 addresses.
 //!
 //! zc.zk registers loopback addresses where there are no others. Here there is then nothing to register until there is:
 //! a host that comes up before its network would send every other host of the registry to itself.
@@ -109,8 +109,8 @@ impl Default for Selection {
 }
 
 impl Selection {
-    /// Reads the keys `families`, `interface`, `network` and `exclude`. Their places are given too, for whoever finds that they
-    /// cannot be there.
+    /// Reads the keys `families`, `interface`, `network` and `exclude`. Their places are given too, for whoever finds
+    /// that they cannot be there.
     pub(super) fn read(section: &mut Section<'_>) -> (Self, Option<Span>) {
         let mut selection = Self::default();
         let interface = section.located::<String>("interface");
@@ -201,7 +201,8 @@ fn is_link_local(address: IpAddr) -> bool {
 /// How long an address is away before it counts as gone.
 const GONE_AFTER: Duration = Duration::from_secs(10);
 
-/// The addresses of this host without short absences: one that was fit stays so for a while when it is not there, or not fit.
+/// The addresses of this host without short absences: one that was fit stays so for a while when it is not there, or
+/// not fit.
 #[derive(Debug, Default)]
 pub(super) struct Lasting(BTreeMap<(String, IpAddr), Instant>);
 
@@ -292,8 +293,8 @@ const IFA_F_DADFAILED: u32 = 0x08;
 const IFA_F_DEPRECATED: u32 = 0x20;
 const IFA_F_TENTATIVE: u32 = 0x40;
 
-/// The flags of IPv6 addresses in the kernel's list (`/proc/net/if_inet6`): address, index, prefix length, scope, flags and
-/// interface, all but the last hexadecimal. It is of this process's network namespace.
+/// The flags of IPv6 addresses in the kernel's list (`/proc/net/if_inet6`): address, index, prefix length, scope, flags
+/// and interface, all but the last hexadecimal. It is of this process's network namespace.
 fn ipv6_flags(list: &str) -> BTreeMap<IpAddr, u32> {
     let line = |line: &str| {
         let words: Vec<_> = line.split_whitespace().collect();
@@ -303,7 +304,8 @@ fn ipv6_flags(list: &str) -> BTreeMap<IpAddr, u32> {
     list.lines().filter_map(line).collect()
 }
 
-/// Whether an interface is a bridge of Docker, CNI or libvirt by its name, or a bridge without a port that has a device.
+/// Whether an interface is a bridge of Docker, CNI or libvirt by its name, or a bridge without a port that has a
+/// device.
 fn is_for_containers(interface: &str) -> bool {
     let is_hexadecimal = |rest: &str| rest.len() >= 8 && rest.bytes().all(|byte| byte.is_ascii_hexdigit());
     interface == "docker0"

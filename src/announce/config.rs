@@ -61,8 +61,9 @@ impl ServiceConfig {
         }
     }
 
-    /// The registration as a person reads it, a line each: at which of a host's addresses, why not at the others, and the
-    /// checks with their targets. With a warning where the checks may look at something else than what is registered.
+    /// The registration as a person reads it, a line each: at which of a host's addresses, why not at the others, and
+    /// the checks with their targets. With a warning where the checks may look at something else than what is
+    /// registered.
     pub fn outline(&self, all: &[Own]) -> (Vec<String>, Option<String>) {
         let mut lines = Vec::new();
         if let Some(host) = &self.address {
@@ -244,8 +245,8 @@ fn read_service(value: &Value, problems: &Problems) -> Option<ServiceConfig> {
     (port != 0).then_some(service)
 }
 
-/// The place where a service's checks go that name none: its address, if that is this host's own or a name. Another address
-/// may be that of a proxy or of a host behind it, and the service is here.
+/// The place where a service's checks go that name none: its address, if that is this host's own or a name. Another
+/// address may be that of a proxy or of a host behind it, and the service is here.
 fn default_target(address: Option<&Host>, port: u16, is_own: impl Fn(IpAddr) -> bool) -> String {
     let own =
         |address: IpAddr| if is_own(address) { SocketAddr::new(address, port) } else { loopback(port) }.to_string();

@@ -1,5 +1,5 @@
-//! The announcer's I/O: does what [`super::plan`] decides, and tells it what happened. No decision is made here. What goes
-//! through the session is in `operations`.
+//! The announcer's I/O: does what [`super::plan`] decides, and tells it what happened. No decision is made here. What
+//! goes through the session is in `operations`.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;

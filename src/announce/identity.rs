@@ -1,8 +1,8 @@
 //! Who registers: an instance id that is the same for the same znode from the same host after every restart, so that a
 //! process finds the znode that its killed predecessor left.
 //!
-//! It is a hash of the host's identity and the znode's path. Two hosts never share it, and neither do two services of one
-//! host. It is an address label, no secret: whoever can write to the registry can forge it.
+//! It is a hash of the host's identity and the znode's path. Two hosts never share it, and neither do two services of
+//! one host. It is an address label, no secret: whoever can write to the registry can forge it.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -33,8 +33,8 @@ impl HostIdentity {
     }
 
     /// The identity that the file at `path` keeps, or, where that cannot be had, the one that the image of the process
-    /// before this one had, or that of [`Self::of_this_host`], which is logged: a file that only tells hosts apart must not
-    /// keep DNS down. The disk is waited for at most `patience`.
+    /// before this one had, or that of [`Self::of_this_host`], which is logged: a file that only tells hosts apart must
+    /// not keep DNS down. The disk is waited for at most `patience`.
     pub fn kept_in_or_own(path: &Path, before: Option<Self>, patience: Duration) -> Self {
         let (owned, drawn) = (path.to_owned(), before.clone());
         let kept = disk::within(patience, move || Self::kept_in(&owned, drawn)).unwrap_or_else(|_late| {
@@ -50,8 +50,8 @@ impl HostIdentity {
         })
     }
 
-    /// The identity that the file at `path` keeps; where there is none yet, `before` or a new one is put there. For hosts
-    /// that share their machine-id, as copies of one image do.
+    /// The identity that the file at `path` keeps; where there is none yet, `before` or a new one is put there. For
+    /// hosts that share their machine-id, as copies of one image do.
     ///
     /// # Errors
     /// [`Error::KeepIdentity`].

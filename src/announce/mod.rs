@@ -1,9 +1,9 @@
-//! Registers the services of this host: configured services in, ephemeral znodes out, kept there as long as this process
-//! lives and taken out when it stops.
+//! Registers the services of this host: configured services in, ephemeral znodes out, kept there as long as this
+//! process lives and taken out when it stops.
 //!
-//! A registration is believed only when it has been read back: every write is followed by an inspection of its znode, and
-//! only one that shows our session as the owner and our data as the content counts. That one rule covers lost replies,
-//! `NodeExists`, operators and expired sessions alike.
+//! A registration is believed only when it has been read back: every write is followed by an inspection of its znode,
+//! and only one that shows our session as the owner and our data as the content counts. That one rule covers lost
+//! replies, `NodeExists`, operators and expired sessions alike.
 //!
 //! - [`Config`]: what the configuration says; `wanted` makes znodes of it, with [`address`] and [`identity`].
 //! - [`check`]: whether a service is well enough to be registered.
@@ -12,8 +12,8 @@
 //! - [`drain`]: takes a service, or one instance, out of the answers of every server for a while, by hand.
 //! - [`Announcer`]: its I/O, with `operations` and `watches`. [`Status`]: what it shows to others.
 //!
-//! It knows nothing of DNS and of how znodes are mirrored; it has a session of its own, so that a mirror in trouble never
-//! costs a registration.
+//! It knows nothing of DNS and of how znodes are mirrored; it has a session of its own, so that a mirror in trouble
+//! never costs a registration.
 
 pub mod address;
 pub mod check;

@@ -50,8 +50,8 @@ pub(super) struct Node {
     pub(super) armed: bool,
     /// True if this process has owned the znode.
     held: bool,
-    /// Whether the service is registered, by this process or the one before it, and nothing has spoken against it since:
-    /// then checks that have no verdict yet change nothing.
+    /// Whether the service is registered, by this process or the one before it, and nothing has spoken against it
+    /// since: then checks that have no verdict yet change nothing.
     kept: bool,
     /// True if a check has said that the service is ill, and none that it is well since.
     condemned: bool,

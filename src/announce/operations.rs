@@ -1,8 +1,8 @@
 //! What the announcer asks of ZooKeeper: to look at a znode, and to make the znodes above it.
 //!
-//! Unless the configuration says otherwise, parents are created open to everybody, as kazoo and zc.zk create paths, since a
-//! registry is shared; the instances themselves can be read by everybody and written by nobody, as zc.zk's. Who may write
-//! to their parent may therefore delete them, we included, and nobody can change their data.
+//! Unless the configuration says otherwise, parents are created open to everybody, as kazoo and zc.zk create paths,
+//! since a registry is shared; the instances themselves can be read by everybody and written by nobody, as zc.zk's. Who
+//! may write to their parent may therefore delete them, we included, and nobody can change their data.
 
 use crate::keeper::session::{Access, Ensemble, Mode, Session};
 use crate::keeper::{self, Path, Znode};

@@ -1,8 +1,9 @@
-//! Whether a registration with our instance id is this host's: hosts that are copies of one image share their machine-id,
-//! and so their ids, and must not take each other's registrations.
+//! Whether a registration with our instance id is this host's: hosts that are copies of one image share their
+//! machine-id, and so their ids, and must not take each other's registrations.
 //!
-//! The rule, in [`Here::wrote`], is made to err on one side: a registration of this host that is taken for another one's is
-//! only waited for until its session expires; one of another host that is taken for ours is a living service lost.
+//! The rule, in [`Here::wrote`], is made to err on one side: a registration of this host that is taken for another
+//! one's is only waited for until its session expires; one of another host that is taken for ours is a living service
+//! lost.
 
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -25,8 +26,8 @@ pub struct Here {
 }
 
 impl Here {
-    /// What the kernel says (`/proc/sys/kernel/random/boot_id`, `btime` of `/proc/stat`), and the addresses that a service
-    /// without an address of its own may be registered at.
+    /// What the kernel says (`/proc/sys/kernel/random/boot_id`, `btime` of `/proc/stat`), and the addresses that a
+    /// service without an address of its own may be registered at.
     pub fn of_this_host() -> Self {
         let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
         let boot_id = boot_id.map(|id| id.trim().to_owned()).filter(|id| !id.is_empty());
@@ -50,7 +51,8 @@ impl Here {
     /// | another, or told on one side only | the same, all of them | ours before the reboot, if it was written before it |
     /// | another, or told on one side only | others, or none told | another one's |
     ///
-    /// `written` is the znode's time of writing, in milliseconds since 1970 by ZooKeeper's clock; 0 where it is not known.
+    /// `written` is the znode's time of writing, in milliseconds since 1970 by ZooKeeper's clock; 0 where it is not
+    /// known.
     pub(super) fn wrote(&self, theirs: &Origin, written: i64) -> bool {
         let ours = &self.origin;
         if *theirs == Origin::default() {

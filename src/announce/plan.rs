@@ -1,8 +1,8 @@
 //! The decisions of announcing, pure: which session to have, which znode to look at and when, what to do about it.
 //!
 //! [`Input`]s say what has happened, [`Action`]s what to do; the driver does it and reports back. Nothing here waits,
-//! reads a clock or touches ZooKeeper, so that a seeded simulation can drive it through everything that can happen. What
-//! to do about one znode is decided in `node`; here are the session, the limits and the end.
+//! reads a clock or touches ZooKeeper, so that a seeded simulation can drive it through everything that can happen.
+//! What to do about one znode is decided in `node`; here are the session, the limits and the end.
 //!
 //! While the connection is down only one inspection is on its way at a time, as a probe; when it is answered all znodes
 //! are inspected. The driver ends all operations of a session when it carries out [`Action::Close`], so that no result
@@ -295,8 +295,8 @@ impl Plan {
         }
     }
 
-    /// The registrations of the same service, among those that are wanted, which are on their way; none for one that is not
-    /// registered itself.
+    /// The registrations of the same service, among those that are wanted, which are on their way; none for one that is
+    /// not registered itself.
     fn successors(&self, path: &Path, wanted: &BTreeSet<Path>) -> Vec<Path> {
         let Some(node) = self.nodes.get(path).filter(|node| node.state == State::Registered) else { return Vec::new() };
         let others = self.nodes.iter().filter(|(path, other)| other.service == node.service && wanted.contains(*path));

@@ -106,8 +106,8 @@ impl CheckStatus {
         self.latest.max(waiting)
     }
 
-    /// The last result in a line, with what the state alone does not tell: that there is none now, or that results begin
-    /// to speak for another state.
+    /// The last result in a line, with what the state alone does not tell: that there is none now, or that results
+    /// begin to speak for another state.
     pub fn words(&self) -> String {
         let last = self.last.as_ref().map(|last| &last.found);
         let said = match (&self.progress, last) {
@@ -292,8 +292,8 @@ impl Status {
         checks
     }
 
-    /// Takes a service's word that it is well, for its check `ttl`. Returns whether there is such a check; none where no
-    /// such service is configured here.
+    /// Takes a service's word that it is well, for its check `ttl`. Returns whether there is such a check; none where
+    /// no such service is configured here.
     pub fn heartbeat(&self, service: &str, now: Instant) -> Option<bool> {
         let waits = self.shown().services.get(service).copied();
         if waits == Some(true) {

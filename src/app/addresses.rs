@@ -1,12 +1,13 @@
-//! The addresses of this host as DNS sees them: those of the name servers that zones get, and those that are this server.
+//! The addresses of this host as DNS sees them: those of the name servers that zones get, and those that are this
+//! server.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::announce::address::{Own, Unfit, all};
 
 /// Returns the addresses of a name server that listens on `listening`: those that are really listened on, each once. A
-/// socket on `0.0.0.0` takes IPv4 alone, and one on `[::]` IPv6 alone (`IPV6_V6ONLY`). Loopback addresses are left out where
-/// there are others, link-local ones always.
+/// socket on `0.0.0.0` takes IPv4 alone, and one on `[::]` IPv6 alone (`IPV6_V6ONLY`). Loopback addresses are left out
+/// where there are others, link-local ones always.
 pub(super) fn of_name_server(listening: &[SocketAddr]) -> Vec<IpAddr> {
     chosen(listening, &all().unwrap_or_default())
 }

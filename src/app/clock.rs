@@ -1,5 +1,5 @@
-//! Warns of serials that are ahead of this host's clock: it was set back, or the zone changes more than once a second. Where
-//! serials are not kept, the next start takes them back.
+//! Warns of serials that are ahead of this host's clock: it was set back, or the zone changes more than once a second.
+//! Where serials are not kept, the next start takes them back.
 
 use std::path::Path;
 use std::sync::Arc;

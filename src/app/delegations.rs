@@ -1,5 +1,6 @@
-//! Zones of this server below others of it: the upper one delegates to the lower one (RFC 1034 §4.2.1) where its secondaries
-//! may transfer that, too. Elsewhere it goes on having its own names there, as they would have none otherwise.
+//! Zones of this server below others of it: the upper one delegates to the lower one (RFC 1034 §4.2.1) where its
+//! secondaries may transfer that, too. Elsewhere it goes on having its own names there, as they would have none
+//! otherwise.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +18,8 @@ use crate::zone::writer::delegations::Child;
 /// Time between two looks whether the name servers of a zone have changed.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Returns whether the zone at `upper` delegates to the one at `lower`, which is below it: nobody who has the one would miss
-/// what is in the other. That is so, too, where nobody may transfer the upper one.
+/// Returns whether the zone at `upper` delegates to the one at `lower`, which is below it: nobody who has the one would
+/// miss what is in the other. That is so, too, where nobody may transfer the upper one.
 fn delegates(allowed: &Allowed, upper: &Name, lower: &Name) -> bool {
     allowed.covers(lower, upper)
 }

@@ -132,9 +132,9 @@ impl ZoneFile {
         self.read.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Reads it for the first time. Where it cannot be read, that is logged, and names that it may have are SERVFAIL until
-    /// it is mended; those of a registry are answered. A zone that is this file alone is SERVFAIL as a whole. It is waited
-    /// for until `end`; a file that comes later is taken then.
+    /// Reads it for the first time. Where it cannot be read, that is logged, and names that it may have are SERVFAIL
+    /// until it is mended; those of a registry are answered. A zone that is this file alone is SERVFAIL as a whole. It
+    /// is waited for until `end`; a file that comes later is taken then.
     pub(super) fn load_first(&self, end: Instant) {
         let is_late = Arc::new(AtomicBool::new(false));
         let (file, after) = (self.clone(), Arc::clone(&is_late));

@@ -1,9 +1,10 @@
-//! Hands the listening sockets, the zones' serials and the host's identity to the next image of this process, and takes them from the one
-//! before.
+//! Hands the listening sockets, the zones' serials and the host's identity to the next image of this process, and takes
+//! them from the one before.
 //!
-//! They go through a socket pair as ancillary data (unix(7), `SCM_RIGHTS`), whose other end is the standard input of the new
-//! image: nothing has to be left open over the exec, so that nothing leaks into commands or when the exec fails. The new
-//! image knows by a variable of its environment with its own process id; its children have the variable and not the id.
+//! They go through a socket pair as ancillary data (unix(7), `SCM_RIGHTS`), whose other end is the standard input of
+//! the new image: nothing has to be left open over the exec, so that nothing leaks into commands or when the exec
+//! fails. The new image knows by a variable of its environment with its own process id; its children have the variable
+//! and not the id.
 
 use std::ffi::OsStr;
 use std::io::{self, IoSlice, IoSliceMut};

@@ -1,7 +1,8 @@
 //! The composition root, and the only one: binds everything, spawns everything, stops it in order.
 //!
 //! Start: everything is read and bound before anything answers; DNS answers (SERVFAIL) before ZooKeeper does. Stop: the
-//! announcements are withdrawn first, DNS answers until the end. A task that ends unasked ends the process with its name.
+//! announcements are withdrawn first, DNS answers until the end. A task that ends unasked ends the process with its
+//! name.
 
 mod addresses;
 mod clock;
@@ -276,8 +277,8 @@ impl App {
         self.keep.clone()
     }
 
-    /// Runs until `stop`, then stops in order. Whenever `next` returns, that turn is taken: of a configuration, what it says
-    /// of DNS and of services holds from then on.
+    /// Runs until `stop`, then stops in order. Whenever `next` returns, that turn is taken: of a configuration, what it
+    /// says of DNS and of services holds from then on.
     ///
     /// # Errors
     /// When a part ends unasked: its name, and why.

@@ -2,9 +2,9 @@
 //! as a sub-reaper (prctl(2)). Commands of checks leave some, in the background or when they are killed at their time
 //! limit; one that has ended stays a zombie, and counts against the container's limit, until its parent reaps it.
 //!
-//! After the process has executed itself anew, the commands of the image before are orphans, too. Children that this image
-//! has started itself are waited for where they were started, at once. A zombie that is still
-//! there two seconds later is nobody's.
+//! After the process has executed itself anew, the commands of the image before are orphans, too. Children that this
+//! image has started itself are waited for where they were started, at once. A zombie that is still there two seconds
+//! later is nobody's.
 
 use std::collections::HashMap;
 use std::fs;

@@ -15,8 +15,9 @@ use crate::config::Config;
 use crate::disk;
 
 impl App {
-    /// Re-reads the zone files, one that has become wrong leaving what was read before in force, and takes a configuration
-    /// that was read again. Zone files that take long are waited for a while, or until `stop`, and taken when they come.
+    /// Re-reads the zone files, one that has become wrong leaving what was read before in force, and takes a
+    /// configuration that was read again. Zone files that take long are waited for a while, or until `stop`, and taken
+    /// when they come.
     pub(super) async fn reload(&mut self, config: Option<Config>, stop: &CancellationToken) -> control::Outcome {
         let taken = match config {
             Some(config) => self.take(config),

@@ -1,7 +1,7 @@
 //! Serials that a restart cannot take back, whatever the clock does meanwhile: a file that says how far they may have
-//! got. It runs some serials ahead of the zones, so that it is written rarely, and a crash loses nothing; an orderly stop
-//! writes what was really reached. Of zones that are only their files, whose serials are the files', it says exactly what
-//! was given out, and what for ([`Zone::content`]).
+//! got. It runs some serials ahead of the zones, so that it is written rarely, and a crash loses nothing; an orderly
+//! stop writes what was really reached. Of zones that are only their files, whose serials are the files', it says
+//! exactly what was given out, and what for ([`Zone::content`]).
 //!
 //! ```text
 //! # zonekeeper serials: no zone was ever given out with a later one
@@ -62,8 +62,8 @@ pub(super) struct Serials {
 }
 
 impl Serials {
-    /// Reads the file, as [`Self::read`] does, and takes later serials out of `former` files, which were in use before and
-    /// stay as they are. Their disks are waited for until `end`; what they hold is taken in whenever it comes.
+    /// Reads the file, as [`Self::read`] does, and takes later serials out of `former` files, which were in use before
+    /// and stay as they are. Their disks are waited for until `end`; what they hold is taken in whenever it comes.
     pub(super) fn open(path: &Path, former: Vec<PathBuf>, end: Instant) -> Self {
         let owned = path.to_owned();
         let read = disk::within(left(end), move || Self::read(&owned).with_former(&former));
@@ -73,9 +73,9 @@ impl Serials {
         })
     }
 
-    /// Reads the file; one that is not there yet, nor its directory, is empty. Of a damaged one the whole lines are taken. One that cannot be
-    /// read, or is something else, is moved aside, and where that fails, left alone: nothing is kept then. Each of these
-    /// is logged, and none keeps DNS down.
+    /// Reads the file; one that is not there yet, nor its directory, is empty. Of a damaged one the whole lines are
+    /// taken. One that cannot be read, or is something else, is moved aside, and where that fails, left alone: nothing
+    /// is kept then. Each of these is logged, and none keeps DNS down.
     fn read(path: &Path) -> Self {
         let text = disk::read_when_there(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         let file = path.display();
@@ -190,8 +190,8 @@ impl Serials {
         text
     }
 
-    /// Keeps the file ahead of the zones until `stop`, and writes their own serials then. As long as it cannot be written,
-    /// the zones have a warning.
+    /// Keeps the file ahead of the zones until `stop`, and writes their own serials then. As long as it cannot be
+    /// written, the zones have a warning.
     pub(super) async fn follow(mut self, zones: Vec<Arc<Zone>>, stop: CancellationToken) {
         let warn_of = |error: Option<String>| {
             for zone in &zones {
@@ -230,8 +230,8 @@ impl Serials {
         self.write(failed.as_deref(), &warn_of).await;
     }
 
-    /// Writes the file. Returns what is wrong where that fails; it is logged unless it is what was wrong `before`. A disk
-    /// that takes nothing is told of and waited for.
+    /// Writes the file. Returns what is wrong where that fails; it is logged unless it is what was wrong `before`. A
+    /// disk that takes nothing is told of and waited for.
     async fn write(&self, before: Option<&str>, warn_of: &impl Fn(Option<String>)) -> Option<String> {
         let Some(path) = self.path.clone() else {
             return Some(

@@ -1,5 +1,5 @@
-//! `zonekeeper check`: every problem of a configuration, of the files it names, and with this host, at once; and what it
-//! would register.
+//! `zonekeeper check`: every problem of a configuration, of the files it names, and with this host, at once; and what
+//! it would register.
 
 mod host;
 
@@ -21,8 +21,8 @@ use crate::zone::file;
 ///
 /// Every problem is told with its file, line and column, also those of the zone files and seeds that the configuration
 /// names. Warnings are of what `serve` does without: files that this user cannot keep, programs that are not there. So
-/// run it as the user that runs `serve`. Nothing is bound and nothing is connected to. The exit code is 64 where there are
-/// errors, and 0 otherwise.
+/// run it as the user that runs `serve`. Nothing is bound and nothing is connected to. The exit code is 64 where there
+/// are errors, and 0 otherwise.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Check {

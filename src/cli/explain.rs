@@ -4,7 +4,8 @@ use clap::Args;
 
 use super::ask::Server;
 
-/// Show why a name is answered as it is: the znodes, lines of zone files and checks behind it, and each instance, in or out
+/// Show why a name is answered as it is: the znodes, lines of zone files and checks behind it, and each instance, in or
+/// out
 ///
 /// Asks the running server, by its admin address.
 #[derive(Debug, Args)]

@@ -49,9 +49,9 @@ impl Log {
     /// Starts logging to standard error.
     pub(super) fn start(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         check(&self.filter)?;
-        // hickory logs two lines a query, and refusals to decode at warn, which anybody can send us; the ZooKeeper client warns of
-        // each failed connect, and ours are told once, with the cause. A filter of modules
-        // alone leaves the rest at info.
+        // hickory logs two lines a query, and refusals to decode at warn, which anybody can send us; the ZooKeeper
+        // client warns of each failed connect, and ours are told once, with the cause. A filter of modules alone leaves
+        // the rest at info.
         let quiet = "info,hickory_server=off,hickory_net=off,hickory_proto=off,zookeeper_client=off";
         let filter = EnvFilter::builder().parse(format!("{quiet},{}", self.filter))?;
         let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(log::stderr);

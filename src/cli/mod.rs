@@ -170,8 +170,8 @@ fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// A text without characters that steer a terminal or cannot be seen: anybody may have written parts of it into a registry.
-/// JSON stays JSON.
+/// A text without characters that steer a terminal or cannot be seen: anybody may have written parts of it into a
+/// registry. JSON stays JSON.
 fn harmless(text: &str) -> Cow<'_, str> {
     if !text.starts_with(['{', '[']) {
         return log::visible(text);

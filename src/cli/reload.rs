@@ -6,7 +6,8 @@ use super::ask::Server;
 
 /// Have the running server read its configuration again, and show what it took
 ///
-/// The exit code is 0 when the configuration was taken; when it was rejected, it is 1, and the one before stays in force.
+/// The exit code is 0 when the configuration was taken; when it was rejected, it is 1, and the one before stays in
+/// force.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Reload {

@@ -11,8 +11,8 @@ use super::ask::Server;
 /// Have the running server go on as the program that is installed now
 ///
 /// The new program checks the configuration first. Then the process becomes it: with the same process id, its listening
-/// sockets and the queries that wait in them, and without a registration being absent for a moment. Where the check or the
-/// change fails, the running program goes on, and the exit code is 1.
+/// sockets and the queries that wait in them, and without a registration being absent for a moment. Where the check or
+/// the change fails, the running program goes on, and the exit code is 1.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Restart {

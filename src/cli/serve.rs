@@ -24,10 +24,10 @@ use crate::disk;
 
 /// Answer DNS and register services, as the configuration says
 ///
-/// SIGTERM and SIGINT stop in order: registrations are withdrawn first, DNS answers until the end. SIGUSR2 stops and leaves
-/// the registrations to the next process, without `drain` and `on_stop`. SIGHUP reads the
-/// configuration and the zone files again; one that has become wrong leaves the last good one in force. A configuration
-/// that was edited is also read without a signal. Registries, zones and sockets are of the start.
+/// SIGTERM and SIGINT stop in order: registrations are withdrawn first, DNS answers until the end. SIGUSR2 stops and
+/// leaves the registrations to the next process, without `drain` and `on_stop`. SIGHUP reads the configuration and the
+/// zone files again; one that has become wrong leaves the last good one in force. A configuration that was edited is
+/// also read without a signal. Registries, zones and sockets are of the start.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Serve {
@@ -82,8 +82,8 @@ fn warn_of(config: &Config, told: &str) -> String {
 }
 
 /// Starts what `config` says, calls `started` once everything is bound, and runs until a signal or an order to end.
-/// The configuration is read again where `followed` names its file, what its files were like when `config` was read, and
-/// the included files as they were then; `left_out` is what is wrong with those that are not in it.
+/// The configuration is read again where `followed` names its file, what its files were like when `config` was read,
+/// and the included files as they were then; `left_out` is what is wrong with those that are not in it.
 pub(super) fn run(
     config: &Config,
     followed: Option<(&Path, Stamps, Snippets)>,
@@ -144,8 +144,8 @@ fn program() -> PathBuf {
 /// As many file descriptors as the TCP connections and forwarded questions that there may be take, and many more.
 const DESCRIPTORS: u64 = 65_536;
 
-/// Lets this process have so many file descriptors, as far as it may. 1024, where nobody has said more, are gone in a flood,
-/// and then there is none for ZooKeeper. Checks and commands that are run inherit it.
+/// Lets this process have so many file descriptors, as far as it may. 1024, where nobody has said more, are gone in a
+/// flood, and then there is none for ZooKeeper. Checks and commands that are run inherit it.
 fn take_descriptors() {
     let limit = getrlimit(Resource::Nofile);
     let wanted = limit.maximum.map_or(DESCRIPTORS, |most| most.min(DESCRIPTORS));
@@ -332,8 +332,8 @@ impl Stamps {
         stamps
     }
 
-    /// Goes on with the files of `config`, which was read after `begun`, just after [`Self::look`]. The state before that
-    /// is kept; a file that is new here, and was perhaps edited since, counts as not read.
+    /// Goes on with the files of `config`, which was read after `begun`, just after [`Self::look`]. The state before
+    /// that is kept; a file that is new here, and was perhaps edited since, counts as not read.
     fn follow(&mut self, config: &Config, begun: SystemTime) {
         let before = std::mem::take(&mut self.0);
         let state = |path: &PathBuf| match before.iter().find(|(known, _)| known == path) {
@@ -355,8 +355,8 @@ impl Stamps {
         has_changed
     }
 
-    /// Returns once files have changed and then stood still for one look: an editor may write in pieces. Cancel-safe, but
-    /// for the standing still.
+    /// Returns once files have changed and then stood still for one look: an editor may write in pieces. Cancel-safe,
+    /// but for the standing still.
     async fn changed(&mut self) {
         let mut is_unread = false;
         loop {

@@ -1,5 +1,5 @@
-//! SIGTERM, SIGINT and SIGUSR2, on a thread with a runtime of its own: whatever hangs elsewhere, they are heard, and the
-//! process ends in its time.
+//! SIGTERM, SIGINT and SIGUSR2, on a thread with a runtime of its own: whatever hangs elsewhere, they are heard, and
+//! the process ends in its time.
 
 use std::time::Duration;
 
@@ -21,8 +21,8 @@ pub(super) struct Ends {
 }
 
 impl Ends {
-    /// Cancels these at signals. `pauses` is the time that `drain` and `on_stop` may take besides. From when this returns no
-    /// signal is lost.
+    /// Cancels these at signals. `pauses` is the time that `drain` and `on_stop` may take besides. From when this
+    /// returns no signal is lost.
     pub(super) fn follow(&self, pauses: Duration) -> std::io::Result<()> {
         let (ends, (ready, is_ready)) = (self.clone(), std::sync::mpsc::channel());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

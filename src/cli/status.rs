@@ -13,8 +13,8 @@ const UNREACHABLE: u8 = 2;
 
 /// Show the running server: its configuration, registries, zones, and this host's services with their checks
 ///
-/// Asks the running server, by its admin address. Exit codes: 0 all is well, 1 something is wrong, which the last lines say,
-/// 2 no server answers.
+/// Asks the running server, by its admin address. Exit codes: 0 all is well, 1 something is wrong, which the last lines
+/// say, 2 no server answers.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Status {

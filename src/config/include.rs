@@ -1,8 +1,8 @@
 //! Files that the main file includes: `include = ["conf.d/*.toml"]`, so that each package of a host can bring its own
 //! services.
 //!
-//! An included file may hold what comes in any number: services, zones and registries. Everything else stands in the main
-//! file. Included files include nothing.
+//! An included file may hold what comes in any number: services, zones and registries. Everything else stands in the
+//! main file. Included files include nothing.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,8 +23,8 @@ pub(super) struct Included {
     pub(super) unreadable: Vec<PathBuf>,
 }
 
-/// Takes the key `include` out of `main`, the file at `path`, and puts in the tables of the files that it names. Those in
-/// `replaced` are taken from there.
+/// Takes the key `include` out of `main`, the file at `path`, and puts in the tables of the files that it names. Those
+/// in `replaced` are taken from there.
 pub(super) fn take(
     path: &Path,
     main: &mut Table,

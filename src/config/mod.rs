@@ -78,8 +78,9 @@ pub fn load(path: &Path) -> Result<Config, Report> {
     parse(path, &text(path)?)
 }
 
-/// Reads the configuration file at `path` as [`load`] does, but for the included files that are wrong: such a one counts
-/// as what `snippets` has it hold when it was last right, or as empty, and its problems come back beside the configuration.
+/// Reads the configuration file at `path` as [`load`] does, but for the included files that are wrong: such a one
+/// counts as what `snippets` has it hold when it was last right, or as empty, and its problems come back beside the
+/// configuration.
 ///
 /// # Errors
 /// All problems, where what is wrong is not in included files alone.
@@ -143,9 +144,9 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, Report> {
 /// Included files: path and text.
 type Texts = Vec<(PathBuf, String)>;
 
-/// Reads a configuration; `replaced` has the texts to be taken for included files, in place of what they hold. Returns the
-/// texts of all included files, or, beside the problems, the included files that have some; none where the main file
-/// alone has.
+/// Reads a configuration; `replaced` has the texts to be taken for included files, in place of what they hold. Returns
+/// the texts of all included files, or, beside the problems, the included files that have some; none where the main
+/// file alone has.
 fn parse_with(path: &Path, text: &str, replaced: &Snippets) -> Result<(Config, Texts), (Report, Vec<PathBuf>)> {
     let complaints = Problems::default();
     let mut main = tree::parse(text, 0);

@@ -54,8 +54,8 @@ impl Source {
         self.text[start..end].trim_end_matches('\r')
     }
 
-    /// A line as it may be shown, and where in it so many characters from a column on stand: the first one, from 0, and how
-    /// many they are.
+    /// A line as it may be shown, and where in it so many characters from a column on stand: the first one, from 0, and
+    /// how many they are.
     fn shown(&self, line: usize, column: usize, width: usize) -> (String, usize, usize) {
         let text = self.line(line);
         let start = self.lines.get(line.wrapping_sub(1)).copied().unwrap_or(0);

@@ -1,8 +1,8 @@
-//! The pieces of a configuration's text that are shown to nobody: messages show the line they are about, and reports go to
-//! the log, to `/v1/status` and to whoever asks for a reload.
+//! The pieces of a configuration's text that are shown to nobody: messages show the line they are about, and reports go
+//! to the log, to `/v1/status` and to whoever asks for a reload.
 //!
-//! They are found in the text, not in the tree: where a quote or a bracket is missing, or a key is mistyped, there is no tree
-//! that could be trusted. So what cannot be told is hidden.
+//! They are found in the text, not in the tree: where a quote or a bracket is missing, or a key is mistyped, there is
+//! no tree that could be trusted. So what cannot be told is hidden.
 
 use std::ops::Range;
 

@@ -1,5 +1,5 @@
-//! Places where serials are kept: a secondary that has a later serial than its primary takes nothing more from it, and says
-//! nothing. Whoever lets a zone be transferred must keep its serials.
+//! Places where serials are kept: a secondary that has a later serial than its primary takes nothing more from it, and
+//! says nothing. Whoever lets a zone be transferred must keep its serials.
 
 use std::path::{Path, PathBuf};
 
@@ -9,8 +9,8 @@ use crate::settings::{Problems, Table};
 use crate::zone::name::Name;
 
 impl Config {
-    /// The file that keeps the serials of all zones: `serial_file`, or one beside the first registry's `cache_file`. `None`
-    /// where they are not kept.
+    /// The file that keeps the serials of all zones: `serial_file`, or one beside the first registry's `cache_file`.
+    /// `None` where they are not kept.
     pub fn serial_file(&self) -> Option<PathBuf> {
         let file = self.dns.as_ref()?.serial_file.clone();
         file.or_else(|| self.beside_caches().next())
@@ -26,8 +26,8 @@ impl Config {
         self.registries.iter().filter_map(|registry| registry.keeper.cache_file.as_deref()).map(beside)
     }
 
-    /// The zones that may be transferred and whose serials a restart may take back. A zone that is only its file has its
-    /// file's.
+    /// The zones that may be transferred and whose serials a restart may take back. A zone that is only its file has
+    /// its file's.
     pub fn unkept_serials(&self) -> Vec<&Name> {
         let Some(dns) = self.dns.as_ref().filter(|_| self.serial_file().is_none()) else { return Vec::new() };
         let allowed = Allowed::new(dns.allow_transfer.clone(), &self.secondaries);

@@ -51,8 +51,8 @@ fn is_setting(said: &str) -> bool {
 fn every_commented_setting_of_the_template_is_right() {
     let mut count = 0;
     let lines = TEMPLATE.lines().map(|line| match line.strip_prefix("# ") {
-        // The two sources of a registry exclude each other, as do those of its credentials and of a key; the others are read
-        // below. Files with secrets are read with the configuration, and are not there.
+        // The two sources of a registry exclude each other, as do those of its credentials and of a key; the others are
+        // read below. Files with secrets are read with the configuration, and are not there.
         Some(said)
             if is_setting(said)
                 && !["memory = ", "auth = ", "secret_file = ", "cookie_secret_file = "]

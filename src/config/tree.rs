@@ -102,8 +102,8 @@ fn goes_on(message: &str) -> bool {
     message.contains("unclosed") || message.contains("multi-line")
 }
 
-/// Span of the outermost list, inline table or text of several lines begins that ends at the byte `end`, which is where the
-/// parser misses its end.
+/// Span of the outermost list, inline table or text of several lines begins that ends at the byte `end`, which is where
+/// the parser misses its end.
 fn ends_at(table: &Table, text: &str, end: usize) -> Option<Span> {
     table.entries.iter().find_map(|(.., value)| {
         let opening = text.get(value.span.start..).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Tells work that merely takes long from work that waits for a disk.
 //!
-//! A thread that reads files may be watched: whenever it asks the disk for something, it notes since when. Nothing is asked
-//! of the disk to find out.
+//! A thread that reads files may be watched: whenever it asks the disk for something, it notes since when. Nothing is
+//! asked of the disk to find out.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -37,7 +37,8 @@ impl Census {
         Report { services: state.services.len(), ..state.report }
     }
 
-    /// Takes that a service has so many instances that are served and that are not; none where there is no such service.
+    /// Takes that a service has so many instances that are served and that are not; none where there is no such
+    /// service.
     pub(super) fn count(&self, service: &str, instances: Option<(u32, u32)>) {
         let mut state = self.lock();
         let key = state.hasher.hash_one(service);

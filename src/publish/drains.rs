@@ -1,8 +1,8 @@
-//! What is drained now, the log of what begins and ends, and that drains end by themselves: which services to read again,
-//! and when.
+//! What is drained now, the log of what begins and ends, and that drains end by themselves: which services to read
+//! again, and when.
 //!
-//! When they end they say as a time of day, so that all servers agree: the clock is looked at once a second while there is
-//! one that ends, and follows when somebody sets it.
+//! When they end they say as a time of day, so that all servers agree: the clock is looked at once a second while there
+//! is one that ends, and follows when somebody sets it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -47,7 +47,8 @@ impl Core {
         true
     }
 
-    /// Tells the zones which of their names are answered as they last were. A zone that is stale as a whole says so itself.
+    /// Tells the zones which of their names are answered as they last were. A zone that is stale as a whole says so
+    /// itself.
     fn show_stale(&self) {
         for target in self.targets.iter().filter(|target| target.reverse_of.is_empty()) {
             let zone = Arc::clone(target.lock().zone());

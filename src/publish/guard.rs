@@ -1,17 +1,18 @@
-//! The guard against a storm of removals: holds back what would empty much of a registry at once, for a while, as that is
-//! rarely what happened to the instances themselves. Pure; off unless the configuration turns it on.
+//! The guard against a storm of removals: holds back what would empty much of a registry at once, for a while, as that
+//! is rarely what happened to the instances themselves. Pure; off unless the configuration turns it on.
 //!
 //! # What it does
-//! It counts the instances that services lose, for as long as a window. When those lost within it, of several services, are
-//! more than a share of all that there were, it *trips*: services that lose instances go on being shown as they were. One
-//! that has them back is shown as it is, and so are all when the time is over.
+//! It counts the instances that services lose, for as long as a window. When those lost within it, of several services,
+//! are more than a share of all that there were, it *trips*: services that lose instances go on being shown as they
+//! were. One that has them back is shown as it is, and so are all when the time is over.
 //!
 //! What somebody did to one service on purpose is never held back, nor is what comes new:
 //! - a loss of one service alone, while the guard has not tripped;
-//! - the end of a service whose own znode is deleted, in a step in which no other service loses anything: no session that
-//!   dies does that. The losses that led to it, as its instances had to be deleted first, do not count either, so that
-//!   several services can be deleted one after the other. Once the guard has tripped, what it holds already stays: the
-//!   end of its znode may be the end of the same storm (`deleteall` of the whole registry takes the instances first).
+//! - the end of a service whose own znode is deleted, in a step in which no other service loses anything: no session
+//!   that dies does that. The losses that led to it, as its instances had to be deleted first, do not count either, so
+//!   that several services can be deleted one after the other. Once the guard has tripped, what it holds already stays:
+//!   the end of its znode may be the end of the same storm (`deleteall` of the whole registry takes the instances
+//!   first).
 //!
 //! It is asked only about what a live mirror says: losing ZooKeeper removes nothing in the first place.
 
@@ -166,8 +167,8 @@ impl Guard {
         self.total = self.total + u64::from(instances) - u64::from(before.unwrap_or(0));
     }
 
-    /// Decides on services as one batch of changes has left them. Gives those that are to be shown as they are; the others
-    /// are to stay as they were. Whether it tripped just now is in [`Self::report`].
+    /// Decides on services as one batch of changes has left them. Gives those that are to be shown as they are; the
+    /// others are to stay as they were. Whether it tripped just now is in [`Self::report`].
     pub(super) fn judge(&mut self, now: Instant, services: Vec<Left>) -> Vec<String> {
         while self.lost.front().is_some_and(|(at, ..)| now.saturating_duration_since(*at) > self.config.window) {
             self.lost.pop_front();

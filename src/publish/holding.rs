@@ -1,5 +1,5 @@
-//! Holds transfers and NOTIFY back while hosts of a zone were never looked up: a secondary that got SRV records without the
-//! addresses would answer that there are none, and resolvers would keep that.
+//! Holds transfers and NOTIFY back while hosts of a zone were never looked up: a secondary that got SRV records without
+//! the addresses would answer that there are none, and resolvers would keep that.
 //!
 //! Bounded by [`LONGEST`]: a resolver that is away must not keep secondaries from everything else.
 
@@ -46,8 +46,8 @@ impl Core {
         self.follow_holding(now, |state| state == State::Free);
     }
 
-    /// Lets the transfers go on of which the hosts were looked up, or have been waited for long enough. To be called after
-    /// the commit that shows the addresses.
+    /// Lets the transfers go on of which the hosts were looked up, or have been waited for long enough. To be called
+    /// after the commit that shows the addresses.
     pub(super) fn release_transfers(&mut self, now: Instant) {
         self.follow_holding(now, |state| state != State::Free);
     }

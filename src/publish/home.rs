@@ -1,8 +1,8 @@
 //! Hosts that were registered by a name of this server's own zones: their addresses are those that the zones have, and
 //! nobody else is asked.
 //!
-//! What is found so must not come from what was found so, or two services that name each other would keep an address alive
-//! that has long gone. So names of services that have such hosts themselves are not followed: they stay unknown.
+//! What is found so must not come from what was found so, or two services that name each other would keep an address
+//! alive that has long gone. So names of services that have such hosts themselves are not followed: they stay unknown.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
-//! What is known of hosts that were registered by name: which services want which, what their addresses are, and when to
-//! look again. Pure; [`super::resolver`] does the looking up.
+//! What is known of hosts that were registered by name: which services want which, what their addresses are, and when
+//! to look again. Pure; [`super::resolver`] does the looking up.
 //!
 //! The system's resolver tells no times to live, so an answer is taken for true for [`REFRESH`], and looked up again by
-//! then. A look-up that fails says nothing: the last answer stays until it is older than `max_stale`, as the registry's own
-//! data do. That a host that had addresses has none is believed when it was said twice in a row, [`RETRY`] apart.
+//! then. A look-up that fails says nothing: the last answer stays until it is older than `max_stale`, as the registry's
+//! own data do. That a host that had addresses has none is believed when it was said twice in a row, [`RETRY`] apart.
 //!
 //! Hosts that are names of this server's own zones are looked up there ([`super::home`]), and nobody else is asked.
 
@@ -81,8 +81,8 @@ impl Hosts {
         &self.known
     }
 
-    /// From now on `service` wants these hosts and no others. Gives how many cannot be looked up, as there are too many.
-    /// Those that `is_ours` are looked up at home.
+    /// From now on `service` wants these hosts and no others. Gives how many cannot be looked up, as there are too
+    /// many. Those that `is_ours` are looked up at home.
     pub(super) fn want(
         &mut self,
         service: &str,
@@ -211,8 +211,8 @@ impl Hosts {
         })
     }
 
-    /// Takes for true what an earlier process knew, with when it was told so, but looks it up again at once. To be called
-    /// before anybody wants any.
+    /// Takes for true what an earlier process knew, with when it was told so, but looks it up again at once. To be
+    /// called before anybody wants any.
     pub(super) fn restore(&mut self, kept: impl IntoIterator<Item = (String, Vec<IpAddr>, Instant)>, now: Instant) {
         let ttl = u32::try_from(REFRESH.as_secs()).unwrap_or(u32::MAX);
         for (host, addresses, at) in kept.into_iter().take(MOST_HOSTS) {

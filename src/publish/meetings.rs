@@ -1,5 +1,6 @@
-//! Names that a service does not have to itself: other services have them too, or the zone file, the zone itself or another
-//! zone has. Each is a clash, which people can see; where services alone are to blame, the znodes are malformed as well.
+//! Names that a service does not have to itself: other services have them too, or the zone file, the zone itself or
+//! another zone has. Each is a clash, which people can see; where services alone are to blame, the znodes are malformed
+//! as well.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +11,8 @@ use crate::zone::name::Name;
 use crate::zone::writer::meetings::Meeting;
 pub use crate::zone::writer::meetings::Met;
 
-/// The part of the registry under which it is reported, in front of zone and name. No path of a service begins with a slash.
+/// The part of the registry under which it is reported, in front of zone and name. No path of a service begins with a
+/// slash.
 const NAMES: &str = "/names/";
 
 /// Clashes that are kept; the others are only counted.

@@ -179,8 +179,8 @@ impl Publisher {
         self
     }
 
-    /// Takes what the configuration says of names that are known without a znode, and of hosts without an address; at the
-    /// start before anything is published, and later within about a second.
+    /// Takes what the configuration says of names that are known without a znode, and of hosts without an address; at
+    /// the start before anything is published, and later within about a second.
     pub fn take(&self, wishes: Wishes) {
         self.lock().wishes = Some(wishes);
     }
@@ -444,8 +444,8 @@ impl Core {
         passed
     }
 
-    /// Lets through what the guard has held back for long enough, while the registry is followed. Parts that cannot be read
-    /// grow old.
+    /// Lets through what the guard has held back for long enough, while the registry is followed. Parts that cannot be
+    /// read grow old.
     fn tick(&mut self, tree: &Tree, now: Instant) {
         if self.complete {
             self.look(tree, now);

@@ -1,5 +1,6 @@
 //! Names that are known although no znode leads to them: those of services that were deleted lately, and those that the
-//! configuration expects. They are NODATA, never NXDOMAIN, which resolvers and clients remember and pools are emptied by.
+//! configuration expects. They are NODATA, never NXDOMAIN, which resolvers and clients remember and pools are emptied
+//! by.
 //!
 //! Of deleted services there are at most [`MOST`]; the oldest leave first. They are kept in the cache file, so that a
 //! restart forgets none. Pure.
@@ -90,7 +91,8 @@ impl Past {
         }
     }
 
-    /// Forgets those whose time has come by `now`. A clock that was set back makes nobody stay for longer than from now.
+    /// Forgets those whose time has come by `now`. A clock that was set back makes nobody stay for longer than from
+    /// now.
     pub(super) fn expire(&mut self, now: u64) {
         let is_over = |at: u64| at.saturating_add(self.linger.as_secs()) <= now || at > now.saturating_add(60);
         let over: Vec<String> = match (self.by_time.first(), self.by_time.last()) {
@@ -135,7 +137,8 @@ impl Past {
 }
 
 impl Publisher {
-    /// The DNS names of the service at `path` below the root: those that zones have now, or else those that it would have.
+    /// The DNS names of the service at `path` below the root: those that zones have now, or else those that it would
+    /// have.
     pub(super) fn names(&self, path: &str) -> Vec<Name> {
         let folded = path.to_ascii_lowercase();
         let core = self.lock();

@@ -1,5 +1,5 @@
-//! What is wrong with the znodes of a registry, kept current: *lost* ones, which are not served, and *doubtful* ones, which are
-//! served with a default or with what they said before.
+//! What is wrong with the znodes of a registry, kept current: *lost* ones, which are not served, and *doubtful* ones,
+//! which are served with a default or with what they said before.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -15,7 +15,8 @@ pub struct Reading {
     pub malformed: Vec<Malformed>,
     /// Drains that are written there and have ended.
     pub over: Vec<Drain>,
-    /// Which of two nodes of one endpoint goes before, for each instance: the ephemeral one, then the younger; and its path.
+    /// Which of two nodes of one endpoint goes before, for each instance: the ephemeral one, then the younger; and its
+    /// path.
     precedence: Vec<((bool, i64), Path)>,
     /// Where among the instances each endpoint is, while they are read.
     places: HashMap<(Endpoint, Protocol), usize>,

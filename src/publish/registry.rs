@@ -31,8 +31,8 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The path (below the root) of the service that a changed znode belongs to; none for one that stands elsewhere, and for
-    /// ZooKeeper's own.
+    /// The path (below the root) of the service that a changed znode belongs to; none for one that stands elsewhere,
+    /// and for ZooKeeper's own.
     pub fn service_of<'p>(&self, path: &'p Path) -> Option<&'p str> {
         let below = path.below(&self.root)?;
         (!self.is_system(below)).then(|| self.service_at(below))
@@ -56,8 +56,8 @@ impl Layout {
         below.split('/').filter(|element| !element.is_empty()).fold(self.root.clone(), |path, name| path.child(name))
     }
 
-    /// Reads the service that is shown at `below`; none when no znode of it is there. Of its drains there are only those
-    /// that hold at `now`, in seconds since 1970, and what they cover is drained.
+    /// Reads the service that is shown at `below`; none when no znode of it is there. Of its drains there are only
+    /// those that hold at `now`, in seconds since 1970, and what they cover is drained.
     pub fn read(&self, tree: &Tree, links: &Links, below: &str, now: u64) -> Option<Reading> {
         if self.is_system(below) {
             return None;
@@ -325,7 +325,8 @@ impl Reader {
         self.publisher.as_ref().map(Publisher::drains).unwrap_or_default()
     }
 
-    /// Where a name (in lower case) in the zone at `origin` comes from; none where that zone does not show the registry.
+    /// Where a name (in lower case) in the zone at `origin` comes from; none where that zone does not show the
+    /// registry.
     pub fn explain(&self, origin: &Name, name: &Name) -> Option<Explained> {
         // The publisher first: it must not be waited for with the links locked.
         let view = self.publisher.as_ref()?.views().into_iter().find(|view| view.zone.origin() == origin)?;
@@ -336,7 +337,8 @@ impl Reader {
         Some(explain::sources(&seen, &view, name))
     }
 
-    /// The DNS names of the service at `below`, as the zones have them now; of one that is not there, those that it would have.
+    /// The DNS names of the service at `below`, as the zones have them now; of one that is not there, those that it
+    /// would have.
     pub fn names(&self, below: &str) -> Vec<Name> {
         self.publisher.as_ref().map(|publisher| publisher.names(below)).unwrap_or_default()
     }
@@ -346,7 +348,8 @@ impl Reader {
         self.publisher.as_ref().map(|publisher| publisher.owners(below)).unwrap_or_default()
     }
 
-    /// Where in the registry a path is: below the root, whether it is given with the root or without; none for one outside.
+    /// Where in the registry a path is: below the root, whether it is given with the root or without; none for one
+    /// outside.
     pub fn below<'p>(&self, path: &'p str) -> Option<&'p str> {
         let root = self.layout.root.as_str().trim_end_matches('/');
         match path.strip_prefix(root) {
@@ -392,8 +395,8 @@ impl Reader {
         paths
     }
 
-    /// The service at `below`, as it is now; none when no service is there. One that the guard holds is there, if without
-    /// instances.
+    /// The service at `below`, as it is now; none when no service is there. One that the guard holds is there, if
+    /// without instances.
     pub fn read(&self, below: &str) -> Option<Reading> {
         self.read_now(below).or_else(|| {
             self.held(below)?;

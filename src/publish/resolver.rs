@@ -51,9 +51,9 @@ pub async fn run(publisher: Publisher, tree: SharedTree, stop: CancellationToken
     }
 }
 
-/// The end of what the standard library says for `EAI_NONAME` and `EAI_NODATA`, with glibc and with musl: the name does not
-/// exist, or has no address. All else (`EAI_AGAIN`, `EAI_FAIL`, `EAI_SYSTEM`) means that nobody could say. The code itself is
-/// not to be had, and the words are never translated, as nobody here sets a locale.
+/// The end of what the standard library says for `EAI_NONAME` and `EAI_NODATA`, with glibc and with musl: the name does
+/// not exist, or has no address. All else (`EAI_AGAIN`, `EAI_FAIL`, `EAI_SYSTEM`) means that nobody could say. The code
+/// itself is not to be had, and the words are never translated, as nobody here sets a locale.
 const NOTHING: [&str; 4] = [
     "Name or service not known",
     "No address associated with hostname",

@@ -1,5 +1,5 @@
-//! Lines of the log about lost and doubtful znodes: one a service and not one a znode, and few in a minute. A registry that
-//! others use as well may have a hundred thousand znodes that are no registrations.
+//! Lines of the log about lost and doubtful znodes: one a service and not one a znode, and few in a minute. A registry
+//! that others use as well may have a hundred thousand znodes that are no registrations.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};

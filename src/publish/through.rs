@@ -31,9 +31,9 @@ impl Through {
         Arc::clone(&self.links)
     }
 
-    /// Takes in the links that the changed znodes hold (all are, where none are named), and follows all anew where that is
-    /// needed. Gives the services that a batch of changes touches, by their paths as shown, and the links that cannot be
-    /// followed if that changed.
+    /// Takes in the links that the changed znodes hold (all are, where none are named), and follows all anew where that
+    /// is needed. Gives the services that a batch of changes touches, by their paths as shown, and the links that
+    /// cannot be followed if that changed.
     pub(super) fn touched(
         &mut self,
         layout: &Layout,

@@ -1,5 +1,5 @@
-//! Parts of a registry that cannot be read, and its root while it is not there: which names are unknown for it, which are
-//! answered as they last were, and which are known to be empty. Pure.
+//! Parts of a registry that cannot be read, and its root while it is not there: which names are unknown for it, which
+//! are answered as they last were, and which are known to be empty. Pure.
 
 use std::collections::BTreeMap;
 use std::fmt;

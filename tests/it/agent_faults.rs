@@ -1,5 +1,5 @@
-//! What a registration lives through: a restart of its process, and the death of each server of the ensemble in turn. The
-//! real binary over real servers, looked at all the while.
+//! What a registration lives through: a restart of its process, and the death of each server of the ensemble in turn.
+//! The real binary over real servers, looked at all the while.
 
 #![allow(clippy::disallowed_methods)] // these run on threads that may block
 

@@ -1,5 +1,5 @@
-//! Aliases that lead from one zone of the server into another, to names of other name servers, and back: the whole chain is
-//! in the answer, as BIND's and Knot's have it, so that stub resolvers need ask nobody else.
+//! Aliases that lead from one zone of the server into another, to names of other name servers, and back: the whole
+//! chain is in the answer, as BIND's and Knot's have it, so that stub resolvers need ask nobody else.
 
 use std::net::{SocketAddr, UdpSocket};
 

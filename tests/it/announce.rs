@@ -58,7 +58,8 @@ async fn services_are_registered_taken_over_after_a_crash_and_withdrawn_at_the_e
         let at = ([127, 0, 0, 1], dns).into();
         until("our own service in our own DNS", || (dig(at, "A api_x.service").data() == ["192.0.2.10"]).then_some(()));
 
-        // A crash, and a restart well within the session time-out: the old session's node is taken over, and outlives it.
+        // A crash, and a restart well within the session time-out: the old session's node is taken over, and outlives
+        // it.
         first.signal("KILL");
         first.wait();
         let mut second = Binary::serve(&config);

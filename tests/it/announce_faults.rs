@@ -18,7 +18,8 @@ use crate::harness::{eventually, zk};
 
 const SESSION_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// An announcer of services on ports 1 to `count`, connected through a proxy; and somebody who looks, connected without.
+/// An announcer of services on ports 1 to `count`, connected through a proxy; and somebody who looks, connected
+/// without.
 struct Announced {
     proxy: Proxy,
     looker: ZooKeeperSession,

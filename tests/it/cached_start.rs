@@ -1,5 +1,5 @@
-//! A start from the cache file: what it answers, when it is ready, and what it believes of an ensemble that is not the one
-//! it was.
+//! A start from the cache file: what it answers, when it is ready, and what it believes of an ensemble that is not the
+//! one it was.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -87,7 +87,8 @@ fn a_check_whose_program_certificate_or_heartbeat_is_on_a_silent_disk_has_no_res
     let (ended, took) = ours.stop();
     assert!(ended.success() && took < Duration::from_secs(10), "{ended} after {took:?}");
     let silence = house.silence(&far);
-    // A start does not wait for them either. (It is assigned, to be dropped after the silence: it cannot end before that.)
+    // A start does not wait for them either. (It is assigned, to be dropped after the silence: it cannot end before
+    // that.)
     ours = house.run(&[], &["serve", "--config", &path.to_string_lossy()]);
     registered(admin, "job");
     let log = ours.log();

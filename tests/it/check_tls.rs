@@ -11,8 +11,8 @@ use crate::harness::authority::Authority;
 use crate::harness::kazoo::Kazoo;
 use crate::harness::spawner;
 
-/// An nginx for app.example.com that refuses other names, demands a certificate of `authority`'s and offers HTTP/2. What
-/// it was asked is in the file: protocol, host and the client's name, a line each.
+/// An nginx for app.example.com that refuses other names, demands a certificate of `authority`'s and offers HTTP/2.
+/// What it was asked is in the file: protocol, host and the client's name, a line each.
 fn nginx(authority: &Authority) -> (Child, u16, PathBuf) {
     authority.issue_for("app", "DNS:app.example.com");
     let port = free_port();

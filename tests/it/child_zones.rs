@@ -23,7 +23,8 @@ const TREE: &str = "\
         /10.0.0.3:80
 ";
 
-/// A registry in `service.`, a part of it in `eu.service.`, and the file of `lab.service.`, whose table has `lab` as well.
+/// A registry in `service.`, a part of it in `eu.service.`, and the file of `lab.service.`, whose table has `lab` as
+/// well.
 fn config(lab: &str) -> (String, PathBuf) {
     let (seed, file) = (scratch("seed.tree"), scratch("lab.zone"));
     std::fs::write(&seed, TREE).unwrap();

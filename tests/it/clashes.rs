@@ -1,5 +1,5 @@
-//! Names that a service does not have to itself: the zone's name server, an alias of the zone file, a delegation. What is
-//! served there, and where people see it.
+//! Names that a service does not have to itself: the zone's name server, an alias of the zone file, a delegation. What
+//! is served there, and where people see it.
 
 use std::net::SocketAddr;
 

@@ -1,5 +1,5 @@
-//! What people have complained of in servers like this one, and which test here sees to it that they need not. A test checks
-//! that all that is named below exists.
+//! What people have complained of in servers like this one, and which test here sees to it that they need not. A test
+//! checks that all that is named below exists.
 //!
 //! | complaint | guarded by |
 //! | --- | --- |
@@ -121,8 +121,8 @@ async fn a_service_that_no_message_holds_is_a_subset_over_tcp() {
     server.stop().await;
 }
 
-/// coredns #6149, consul #1481: what no datagram holds, musl before 1.2.4 does not see at all, and who sorts addresses always
-/// takes the same one.
+/// coredns #6149, consul #1481: what no datagram holds, musl before 1.2.4 does not see at all, and who sorts addresses
+/// always takes the same one.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_has_no_more_addresses_than_it_may() {
     let (seed, mut tree) = (scratch("seed.tree"), "/services\n  /crowd\n    /providers\n".to_owned());

@@ -1,5 +1,5 @@
-//! Those who use the answers, for real and as Debian packages them: proxies that find their backends by them, resolvers in
-//! front, other people's DNS tools, and the C library. Each has its configuration from `deploy/`.
+//! Those who use the answers, for real and as Debian packages them: proxies that find their backends by them, resolvers
+//! in front, other people's DNS tools, and the C library. Each has its configuration from `deploy/`.
 
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};

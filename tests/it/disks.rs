@@ -1,5 +1,5 @@
-//! Disks that do not answer, are full, or cannot be written, and FIFOs where files are expected: DNS and checks go on, it is
-//! told once with the path, and all is well again when the disk is.
+//! Disks that do not answer, are full, or cannot be written, and FIFOs where files are expected: DNS and checks go on,
+//! it is told once with the path, and all is well again when the disk is.
 
 #![allow(clippy::disallowed_methods)] // these run on threads that may block
 

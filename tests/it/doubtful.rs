@@ -1,5 +1,5 @@
-//! Instances whose data cannot be read: served, with what they said before as long as it is the same znode, and listed apart
-//! from those that are not served.
+//! Instances whose data cannot be read: served, with what they said before as long as it is the same znode, and listed
+//! apart from those that are not served.
 
 use std::path::Path;
 use std::process::Command;

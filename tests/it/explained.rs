@@ -1,5 +1,5 @@
-//! What `zonekeeper explain` knows besides the instances of a name: checks of this host, lines of zone files, near names,
-//! addresses, paths, names without their zone, and which server answers.
+//! What `zonekeeper explain` knows besides the instances of a name: checks of this host, lines of zone files, near
+//! names, addresses, paths, names without their zone, and which server answers.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};

@@ -1,5 +1,5 @@
-//! The checks of the fuzz targets in tests/fuzz, on seeded random input: bounded, so that every test run has them. What a
-//! longer run found is kept below as a case of its own.
+//! The checks of the fuzz targets in tests/fuzz, on seeded random input: bounded, so that every test run has them. What
+//! a longer run found is kept below as a case of its own.
 //!
 //! `ZONEKEEPER_FUZZ=1000000` runs more of them, `ZONEKEEPER_SEED=7` others.
 

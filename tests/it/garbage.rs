@@ -1,5 +1,5 @@
-//! A hundred thousand packets that nobody should send, over UDP and TCP, at the binary as it is shipped: every reply is DNS,
-//! memory and descriptors stay level, and whoever asks properly meanwhile is answered.
+//! A hundred thousand packets that nobody should send, over UDP and TCP, at the binary as it is shipped: every reply is
+//! DNS, memory and descriptors stay level, and whoever asks properly meanwhile is answered.
 //!
 //! `ZONEKEEPER_PACKETS=1000000` sends more, `ZONEKEEPER_SEED=7` others.
 

@@ -1,5 +1,5 @@
-//! Hosts that are being looked up for the first time: secondaries get nothing that says SRV and no address. The real binary,
-//! on a host whose name server answers when this test lets it.
+//! Hosts that are being looked up for the first time: secondaries get nothing that says SRV and no address. The real
+//! binary, on a host whose name server answers when this test lets it.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! Master files while the server runs: a new version is taken without a signal, a broken one is not; zones that are a file and
-//! nothing else, and several zones over one registry.
+//! Master files while the server runs: a new version is taken without a signal, a broken one is not; zones that are a
+//! file and nothing else, and several zones over one registry.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

@@ -1,4 +1,5 @@
-//! The name server that a zone gets whose file names none: at the addresses that are really listened on, of both families.
+//! The name server that a zone gets whose file names none: at the addresses that are really listened on, of both
+//! families.
 
 use std::process::Command;
 

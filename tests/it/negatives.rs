@@ -1,5 +1,5 @@
-//! Negative answers of every kind, as RFC 1034, 2308, 4592, 6604, 6840 and 8020 have them: whatever leads to "no", it is the
-//! right "no", with the apex's SOA and nothing else.
+//! Negative answers of every kind, as RFC 1034, 2308, 4592, 6604, 6840 and 8020 have them: whatever leads to "no", it
+//! is the right "no", with the apex's SOA and nothing else.
 
 use crate::harness::app::{Running, scratch};
 use crate::harness::dig::dig;
@@ -47,7 +47,8 @@ async fn every_no_is_the_right_one_with_the_soa_and_nothing_else() {
                 // RFC 2308 §3 and §5: owned by the apex, for the lesser of its own time and its minimum.
                 assert!(answer.authority[0].starts_with("service. 5 IN SOA "), "{why}: {answer:?}");
                 assert!(answer.has_flag("aa") && !answer.has_flag("tc"), "{why}: {answer:?}");
-                // RFC 6840 §5.6 to §5.8: an unsigned zone has no proofs; DO and CD come back, and AD is nobody's to set.
+                // RFC 6840 §5.6 to §5.8: an unsigned zone has no proofs; DO and CD come back, and AD is nobody's to
+                // set.
                 assert!(!answer.has_flag("ad"), "{why}: {answer:?}");
                 assert_eq!(answer.has_flag("cd"), how.contains("+cdflag"), "{why}: {answer:?}");
                 let is_ok = answer.edns.iter().any(|line| line.contains("flags: do;"));

@@ -1,5 +1,5 @@
-//! zc.zk's `children()` and `nd_service_registry`'s `get()`, the real ones, read what the real binary registers; and what
-//! they register is in its DNS.
+//! zc.zk's `children()` and `nd_service_registry`'s `get()`, the real ones, read what the real binary registers; and
+//! what they register is in its DNS.
 
 use serde_json::{Value, json};
 

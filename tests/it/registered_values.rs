@@ -1,5 +1,5 @@
-//! Endpoints as people register them: what no client could use is lost, with a reason, and never costs its neighbours; what
-//! can be read of odd data is.
+//! Endpoints as people register them: what no client could use is lost, with a reason, and never costs its neighbours;
+//! what can be read of odd data is.
 
 use crate::harness::admin::page;
 use crate::harness::app::{Running, scratch};

@@ -1,6 +1,5 @@
-//! RFC 8906, "A Common Operational Problem in DNS Servers: Failure to Communicate", section 8: each of its tests, asked with dig
-//! as it says, with what it expects. Each once where all is for the hot path, and
-//! once where nothing is.
+//! RFC 8906, "A Common Operational Problem in DNS Servers: Failure to Communicate", section 8: each of its tests, asked
+//! with dig as it says, with what it expects. Each once where all is for the hot path, and once where nothing is.
 
 use crate::harness::app::{Running, scratch};
 use crate::harness::dig::{Response, dig};

@@ -1,4 +1,5 @@
-//! Hosts that are copies of one image, with one machine-id: network and mount namespaces (as root) before one ZooKeeper.
+//! Hosts that are copies of one image, with one machine-id: network and mount namespaces (as root) before one
+//! ZooKeeper.
 
 #![allow(clippy::disallowed_methods)] // these run on threads that may block
 

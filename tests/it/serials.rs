@@ -18,8 +18,8 @@ struct Site {
 }
 
 impl Site {
-    /// A zone `service.` of one service; `registry`, `zone` and `dns` are more lines of these tables. What fills the registry
-    /// is a file, unless `registry` says another.
+    /// A zone `service.` of one service; `registry`, `zone` and `dns` are more lines of these tables. What fills the
+    /// registry is a file, unless `registry` says another.
     fn new(registry: &str, zone: &str, dns: &str) -> Self {
         let seed = scratch("seed.tree");
         std::fs::write(&seed, "/services\n  /api\n    /providers\n      /10.0.0.1:80\n").unwrap();

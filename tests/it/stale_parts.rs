@@ -1,5 +1,5 @@
-//! A part of a registry that was read and may not be read any more: its names keep their last answers, as stale ones, and
-//! all others are current.
+//! A part of a registry that was read and may not be read any more: its names keep their last answers, as stale ones,
+//! and all others are current.
 
 use std::time::Duration;
 

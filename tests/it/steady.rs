@@ -1,4 +1,5 @@
-//! The mirror while ZooKeeper is away: what a start from the cache file answers, and for how long. And zc.zk's links, and the guard.
+//! The mirror while ZooKeeper is away: what a start from the cache file answers, and for how long. And zc.zk's links,
+//! and the guard.
 
 use std::process::Command;
 use std::time::Duration;

@@ -226,8 +226,8 @@ async fn three_secondaries_hold_exactly_our_zone_after_a_hundred_changes() {
     server.stop().await;
 }
 
-/// A secondary that demands a key is told of a change with it. Without one NSD and Knot say no, and learn of nothing before
-/// their refresh, which is a minute away.
+/// A secondary that demands a key is told of a change with it. Without one NSD and Knot say no, and learn of nothing
+/// before their refresh, which is a minute away.
 #[tokio::test(flavor = "multi_thread")]
 async fn rfc8945_who_demands_a_key_is_told_of_changes_with_it() {
     let file = scratch("service.zone");

@@ -167,8 +167,8 @@ async fn garbage_gets_dns_or_silence_and_changes_nothing() {
     server.stop().await;
 }
 
-/// Longer than what is announced as the most that is taken, which nobody sends who is not up to something: what does not fit
-/// the buffer is cut, and the rest is malformed. Padding makes it long (RFC 7830).
+/// Longer than what is announced as the most that is taken, which nobody sends who is not up to something: what does
+/// not fit the buffer is cut, and the rest is malformed. Padding makes it long (RFC 7830).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_longer_than_is_read_is_malformed() {
     let (server, local) = serve("127.0.0.1:0").await;

@@ -9,8 +9,8 @@ use crate::harness::face::{Face, Front};
 use crate::harness::kazoo::Kazoo;
 use crate::harness::{eventually, zk};
 
-/// Where a front stands before a server, and a name space of it: the connect strings with and without the front, and the
-/// path of the name space.
+/// Where a front stands before a server, and a name space of it: the connect strings with and without the front, and
+/// the path of the name space.
 async fn fronted() -> (Front, String, String, String) {
     let server = zk::shared();
     let direct = server.namespace().await;

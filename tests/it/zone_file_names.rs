@@ -1,5 +1,5 @@
-//! Names that a zone's file gives, and the SOA and NS of its apex: they are answered whatever is not known of the registry
-//! that fills the zone; all others are SERVFAIL.
+//! Names that a zone's file gives, and the SOA and NS of its apex: they are answered whatever is not known of the
+//! registry that fills the zone; all others are SERVFAIL.
 
 use std::net::{Ipv4Addr, SocketAddr};
 

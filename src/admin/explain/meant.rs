@@ -1,5 +1,5 @@
-//! What is meant by the NAME that somebody wants explained: a path, an address, an endpoint, or a DNS name with or without
-//! its zone.
+//! What is meant by the NAME that somebody wants explained: a path, an address, an endpoint, or a DNS name with or
+//! without its zone.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -99,8 +99,8 @@ fn refused(asked: &str, error: NameError) -> Refusal {
     Refusal::bad(format!("`{asked}` is not a valid name: {error}{help}"))
 }
 
-/// The path of a service as it is spelled in front of a zone's name: one with dots in it, or too long for a label, has another
-/// name in DNS.
+/// The path of a service as it is spelled in front of a zone's name: one with dots in it, or too long for a label, has
+/// another name in DNS.
 fn before_zone<'a>(sources: &Sources, asked: &'a str) -> Option<&'a str> {
     let bare = asked.trim_end_matches('.');
     sources.zones.iter().filter(|zone| !zone.origin().is_root()).find_map(|zone| {

@@ -1,5 +1,5 @@
-//! Why names are answered as they are, for `zonekeeper explain`: finds what is meant, gathers what every part knows of it, and
-//! gives that as text ([`words`]) or as JSON.
+//! Why names are answered as they are, for `zonekeeper explain`: finds what is meant, gathers what every part knows of
+//! it, and gives that as text ([`words`]) or as JSON.
 
 mod meant;
 mod words;
@@ -277,8 +277,8 @@ fn service(source: &Source, reader: &crate::publish::registry::Reader) -> Servic
     }
 }
 
-/// The records of a zone's file that decide about a name: its own, those of cuts and redirections above it, and, where it
-/// does not exist, the wildcards that may stand for it.
+/// The records of a zone's file that decide about a name: its own, those of cuts and redirections above it, and, where
+/// it does not exist, the wildcards that may stand for it.
 fn in_file(sources: &Sources, zone: &Zone, name: &Name) -> Vec<Placed> {
     let origin = zone.origin();
     let Some((_, status)) = sources.files.iter().find(|(of, _)| *of == origin.to_string()) else { return Vec::new() };

@@ -1,7 +1,8 @@
 //! The check `exec`: whether a command succeeds. Exit status 0 is good; what it prints is kept for the status.
 //!
-//! It runs without a shell, in a process group of its own, which is killed as a whole when nobody waits any more: at the
-//! time-out, and when the check goes. A command that has ended in time may leave processes behind; those are its own.
+//! It runs without a shell, in a process group of its own, which is killed as a whole when nobody waits any more: at
+//! the time-out, and when the check goes. A command that has ended in time may leave processes behind; those are its
+//! own.
 
 use std::fmt;
 use std::os::fd::OwnedFd;

@@ -1,8 +1,8 @@
 //! The check `grpc`: what the standard health service says (`grpc.health.v1.Health/Check`, from the gRPC repository's
 //! doc/health-checking.md). Only SERVING is good.
 //!
-//! HTTP/2, in cleartext with prior knowledge or over TLS (see [`super::tls`]). The two messages have one field each and are written out here: a string as
-//! field 1, and an enumeration as field 1.
+//! HTTP/2, in cleartext with prior knowledge or over TLS (see [`super::tls`]). The two messages have one field each and
+//! are written out here: a string as field 1, and an enumeration as field 1.
 
 use hyper::client::conn::http2;
 use hyper::{HeaderMap, Method, Request};

@@ -1,5 +1,5 @@
-//! What a check's results add up to: well after `rise` good ones in a row, ill after `fall` bad ones in a row, and slower
-//! to be well again where it goes up and down all the time.
+//! What a check's results add up to: well after `rise` good ones in a row, ill after `fall` bad ones in a row, and
+//! slower to be well again where it goes up and down all the time.
 //!
 //! Pure, and counts results, not time: a check that runs rarely is damped as long as one that runs often.
 

@@ -1,8 +1,8 @@
 //! The check `http`: whether a URL answers with the expected status and, where that is asked, with a body that says so.
 //!
 //! On a connection of its own each time, as a new client would come: HTTP/1.1, or over TLS (see [`super::tls`]) HTTP/2
-//! where the service offers it. Redirects are answers, not followed. The body is read to its end, up to a limit: a service
-//! that does not finish its answers is not well.
+//! where the service offers it. Redirects are answers, not followed. The body is read to its end, up to a limit: a
+//! service that does not finish its answers is not well.
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;

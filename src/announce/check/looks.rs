@@ -32,7 +32,8 @@ enum Phase {
     Ended,
 }
 
-/// A look, for the one that waits for it and for its thread. What is done last at either side takes it out of the count.
+/// A look, for the one that waits for it and for its thread. What is done last at either side takes it out of the
+/// count.
 #[derive(Clone)]
 struct Look {
     path: PathBuf,
@@ -118,8 +119,8 @@ pub(super) async fn look<T: Send + 'static>(
     }
 }
 
-/// As [`look`], for a caller that has no runtime; none where the disk does not answer within `patience`, and at once where it
-/// is known not to.
+/// As [`look`], for a caller that has no runtime; none where the disk does not answer within `patience`, and at once
+/// where it is known not to.
 pub(super) fn look_now<T: Send + 'static>(
     path: &Path,
     patience: Duration,

@@ -1,5 +1,5 @@
-//! Look-ups of names in the targets of checks: getaddrinfo(3), so that nsswitch.conf, /etc/hosts and resolv.conf count as
-//! they do for every program, on a bounded number of threads that do nothing else.
+//! Look-ups of names in the targets of checks: getaddrinfo(3), so that nsswitch.conf, /etc/hosts and resolv.conf count
+//! as they do for every program, on a bounded number of threads that do nothing else.
 //!
 //! A silent resolver holds a thread for ten seconds and more, and nothing can call it back. So:
 //! - checks wait for their own time limit at most, and a name is looked up once for all that wait for it;

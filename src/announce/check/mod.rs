@@ -1,7 +1,7 @@
 //! Checks: whether a service of this host is well enough to be registered.
 //!
-//! - A kind of check has a file: [`tcp`], [`http`], [`exec`], [`grpc`], [`ttl`]. Each owns its settings and a `probe` that
-//!   says once how it is; bounding its time is the runner's.
+//! - A kind of check has a file: [`tcp`], [`http`], [`exec`], [`grpc`], [`ttl`]. Each owns its settings and a `probe`
+//!   that says once how it is; bounding its time is the runner's.
 //! - [`looks`] bounds what waits for a disk.
 //! - [`outcome`] tells bad results from probes that could not be made: those say nothing about the service.
 //! - [`health`] makes a state of the probes' results: rise, fall, flapping. It is pure.
@@ -83,8 +83,8 @@ pub enum Kind {
 const KINDS: [&str; 5] = ["tcp", "http", "exec", "grpc", "ttl"];
 
 impl Check {
-    /// Reads the key `check` of a service's table: a table of checks by kind, each a table or a list of tables. `target`
-    /// is where checks go that name no other place.
+    /// Reads the key `check` of a service's table: a table of checks by kind, each a table or a list of tables.
+    /// `target` is where checks go that name no other place.
     pub fn read_all(section: &mut Section<'_>, target: &str) -> Vec<Self> {
         let Some(value) = section.value("check") else { return Vec::new() };
         let problems = section.problems();

@@ -1,10 +1,11 @@
 //! Results of a probe: good, bad, or none.
 //!
-//! A probe that this process could not make says nothing about the service. Descriptors, processes, memory, local ports,
-//! an answer of the resolver or of a disk, a place among the probes on their way, or CPU time that are missing here are a [`Shortage`]:
-//! there is *no result*, and the service's state stays as it is. A missing program (ENOENT), a forbidden one (EACCES), a
-//! name that does not exist (NXDOMAIN) and a network that cannot be reached (ENETUNREACH, EHOSTUNREACH) are bad results:
-//! the configuration or the service's own place in the network is wrong, and its clients fare no better.
+//! A probe that this process could not make says nothing about the service. Descriptors, processes, memory, local
+//! ports, an answer of the resolver or of a disk, a place among the probes on their way, or CPU time that are missing
+//! here are a [`Shortage`]: there is *no result*, and the service's state stays as it is. A missing program (ENOENT), a
+//! forbidden one (EACCES), a name that does not exist (NXDOMAIN) and a network that cannot be reached (ENETUNREACH,
+//! EHOSTUNREACH) are bad results: the configuration or the service's own place in the network is wrong, and its clients
+//! fare no better.
 
 use std::error::Error;
 use std::{fmt, io};

@@ -1,9 +1,9 @@
-//! Runs the checks of all services: each when it is due and never twice at once, a bounded number of each kind together,
-//! each bounded in time. Reports when a service's health changes.
+//! Runs the checks of all services: each when it is due and never twice at once, a bounded number of each kind
+//! together, each bounded in time. Reports when a service's health changes.
 //!
 //! A check begins somewhere in the first half second, so that a thousand do not begin together, and then comes every
-//! `interval`, or up to a tenth of it sooner, counted from the beginning of the one before. Until there are results enough
-//! to tell healthy from unhealthy it comes every half second, so that a restart does not cost several intervals.
+//! `interval`, or up to a tenth of it sooner, counted from the beginning of the one before. Until there are results
+//! enough to tell healthy from unhealthy it comes every half second, so that a restart does not cost several intervals.
 //!
 //! A probe without a result changes no state. Shortages and late checks are logged when they begin, every ten minutes
 //! while they last, and at their end: a line each, however many checks they concern.
@@ -76,7 +76,8 @@ struct Entry {
 }
 
 impl Entry {
-    /// Whether there is nothing to find out yet: a service has its whole `ttl`, from when we listen, for its first heartbeat.
+    /// Whether there is nothing to find out yet: a service has its whole `ttl`, from when we listen, for its first
+    /// heartbeat.
     fn awaits_first_heartbeat(&self, heartbeats: &Heartbeats, now: Instant) -> bool {
         match &self.check.kind {
             Kind::Ttl(ttl::Config { file: None, ttl }) => {
@@ -107,8 +108,8 @@ impl Checks {
         }
     }
 
-    /// Checks these services from now on. A check of what was checked before goes on with its state, whatever else about
-    /// it or its service has changed.
+    /// Checks these services from now on. A check of what was checked before goes on with its state, whatever else
+    /// about it or its service has changed.
     pub(in crate::announce) fn set(&mut self, services: &[ServiceConfig], now: Instant) {
         let before = std::mem::take(&mut self.services);
         let checked: Vec<_> = services.iter().filter(|service| !service.checks.is_empty()).collect();

@@ -1,10 +1,10 @@
-//! TLS for the checks `http` and `grpc`: who may vouch for the service, what it must be called, which certificate we show,
-//! and a connection to it.
+//! TLS for the checks `http` and `grpc`: who may vouch for the service, what it must be called, which certificate we
+//! show, and a connection to it.
 //!
 //! Without `ca` those whom the system believes, from the file in which it keeps them, read once; with it, only those in
-//! that file. With `verify = false` anybody: the check then asks whether it answers, not who. `ca`, `cert` and `key` are
-//! read again when they were replaced, as certificates are renewed while checks go on; one that cannot be used leaves
-//! what was read before in force.
+//! that file. With `verify = false` anybody: the check then asks whether it answers, not who. `ca`, `cert` and `key`
+//! are read again when they were replaced, as certificates are renewed while checks go on; one that cannot be used
+//! leaves what was read before in force.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -238,8 +238,8 @@ impl Settings {
         self.files().map(stamp).collect()
     }
 
-    /// What there is when the configuration is read. A disk that does not answer does not hold that up: the checks read the
-    /// files once it does.
+    /// What there is when the configuration is read. A disk that does not answer does not hold that up: the checks read
+    /// the files once it does.
     fn load_first(&self) -> Loaded {
         let loaded = |stamps, config| Loaded { stamps, refused: None, config };
         let Some(file) = self.files().next() else { return loaded(Vec::new(), self.load()) };

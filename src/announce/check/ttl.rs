@@ -1,4 +1,5 @@
-//! The check `ttl`: the service says itself that it is well, again and again, and is ill when it has been silent too long.
+//! The check `ttl`: the service says itself that it is well, again and again, and is ill when it has been silent too
+//! long.
 //!
 //! It says so by touching a file, or to the admin server (`POST /v1/heartbeat/NAME`).
 
@@ -38,7 +39,8 @@ struct Hearing {
 }
 
 impl Heartbeats {
-    /// The admin server can take connections, or has no descriptors to take any: what services say meanwhile is not heard.
+    /// The admin server can take connections, or has no descriptors to take any: what services say meanwhile is not
+    /// heard.
     pub fn set_hearing(&self, can_hear: bool, now: Instant) {
         let mut hearing = self.hearing();
         if hearing.is_deaf && can_hear {

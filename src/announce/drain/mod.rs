@@ -1,8 +1,9 @@
-//! Drains in the registry itself: sets and ends the flags in services' own nodes, and finds them all; `survey` finds the
-//! services to drain. For the command line, which needs no running server for it: whoever mirrors the registry honours them.
+//! Drains in the registry itself: sets and ends the flags in services' own nodes, and finds them all; `survey` finds
+//! the services to drain. For the command line, which needs no running server for it: whoever mirrors the registry
+//! honours them.
 //!
-//! Others write to these nodes, too: every write names the version that was read, and is done anew with what is there by
-//! then. What was asked for is the same however often it is done, so that a lost reply does no harm.
+//! Others write to these nodes, too: every write names the version that was read, and is done anew with what is there
+//! by then. What was asked for is the same however often it is done, so that a lost reply does no harm.
 
 mod survey;
 
@@ -26,8 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub struct Written {
     /// Flags that were in force and are replaced.
     pub replaced: Vec<Drain>,
-    /// Seconds by which this host's clock is ahead of the ensemble's, behind it where negative; none where nothing was to be
-    /// written, or the ensemble does not say.
+    /// Seconds by which this host's clock is ahead of the ensemble's, behind it where negative; none where nothing was
+    /// to be written, or the ensemble does not say.
     pub ahead: Option<i64>,
 }
 
@@ -50,7 +51,8 @@ pub async fn drain<E: Ensemble>(ensemble: &E, path: &Path, flags: &[Drain], now:
     Ok(Written { replaced: all, ahead })
 }
 
-/// Ends those drains of the service whose own node is at `path` that `is_meant` chooses. Returns those that were in force.
+/// Ends those drains of the service whose own node is at `path` that `is_meant` chooses. Returns those that were in
+/// force.
 ///
 /// # Errors
 /// As [`drain`].

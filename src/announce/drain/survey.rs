@@ -44,8 +44,8 @@ impl Node {
         self.unfit().is_none() && (self.has_directory || !self.instances.is_empty())
     }
 
-    /// Why no flag can be written into it; none where one can. Flags are read in nodes of zc.zk and `nd_service_registry`
-    /// alone; what others keep in their znodes is not to be changed.
+    /// Why no flag can be written into it; none where one can. Flags are read in nodes of zc.zk and
+    /// `nd_service_registry` alone; what others keep in their znodes is not to be changed.
     pub fn unfit(&self) -> Option<String> {
         if self.owner != 0 {
             return Some("it is an ephemeral znode, so an instance that is read neither as zc nor as nd".to_owned());
@@ -69,8 +69,8 @@ pub async fn survey<E: Ensemble>(ensemble: &E, root: &Path, format: &Config, at:
     outline(ensemble, root, format, at, true).await
 }
 
-/// The paths of the znodes that are reached from `from` by one child after the other of which each of `accepts` takes one
-/// by its name.
+/// The paths of the znodes that are reached from `from` by one child after the other of which each of `accepts` takes
+/// one by its name.
 ///
 /// # Errors
 /// When they cannot be read.

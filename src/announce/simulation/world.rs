@@ -40,8 +40,8 @@ pub(super) struct Process {
     pub(super) is_silent: bool,
     connect_at: Option<Instant>,
     armed: BTreeSet<Path>,
-    /// Operations that the server has not seen yet; replies and events that the process has not seen yet. Events come in
-    /// order, replies in any, also with respect to events.
+    /// Operations that the server has not seen yet; replies and events that the process has not seen yet. Events come
+    /// in order, replies in any, also with respect to events.
     sent: Vec<Action>,
     replies: Vec<Input>,
     events: Vec<Input>,

@@ -1,5 +1,5 @@
-//! Checks of what a configuration asks of this host and `serve` cannot do here: files that cannot be kept, commands that cannot be
-//! run. What keeps DNS down is an error, the rest is a warning.
+//! Checks of what a configuration asks of this host and `serve` cannot do here: files that cannot be kept, commands
+//! that cannot be run. What keeps DNS down is an error, the rest is a warning.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

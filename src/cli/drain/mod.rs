@@ -1,5 +1,6 @@
-//! `zonekeeper drain` and `zonekeeper undrain`: takes services, or instances of them, out of DNS by hand, and puts them back.
-//! The flag stands in ZooKeeper and is written there by this process itself, so that it works whether a server runs or not.
+//! `zonekeeper drain` and `zonekeeper undrain`: takes services, or instances of them, out of DNS by hand, and puts them
+//! back. The flag stands in ZooKeeper and is written there by this process itself, so that it works whether a server
+//! runs or not.
 
 mod host;
 mod place;
@@ -24,14 +25,14 @@ const SKEW: u64 = 5;
 
 /// Take services, or instances of them, out of DNS, everywhere and at once
 ///
-/// Sets a flag on the service's node in ZooKeeper, which every zonekeeper honours; what is registered stays registered. It
-/// ends after the time given with --for, or with `zonekeeper undrain`. No server has to run for it. `zonekeeper explain`
-/// shows what is out and why.
+/// Sets a flag on the service's node in ZooKeeper, which every zonekeeper honours; what is registered stays registered.
+/// It ends after the time given with --for, or with `zonekeeper undrain`. No server has to run for it.
+/// `zonekeeper explain` shows what is out and why.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Drain {
-    /// A path below the registry's root, as in `[[service]]`, or a DNS name with or without its zone; all services at and
-    /// below it
+    /// A path below the registry's root, as in `[[service]]`, or a DNS name with or without its zone; all services at
+    /// and below it
     #[arg(required_unless_present_any = ["list", "host"], conflicts_with = "list")]
     name: Option<String>,
     /// Only this instance
@@ -244,8 +245,8 @@ impl Opened {
     }
 }
 
-/// Says how far this host's clock is from the ensemble's, where that matters: the end of a drain was computed by this one,
-/// and other hosts go by theirs.
+/// Says how far this host's clock is from the ensemble's, where that matters: the end of a drain was computed by this
+/// one, and other hosts go by theirs.
 fn told_clock(ahead: Option<i64>, flag: &model::Drain) -> anyhow::Result<()> {
     match clock_words(ahead, flag, unix_now()) {
         None => Ok(()),

@@ -1,5 +1,5 @@
-//! Why a name is answered as it is, for the person who is on call: which znodes it is made of, which instances are in the
-//! answer and which are not, and why not. Pure: it reads one state of the tree and one of the zone.
+//! Why a name is answered as it is, for the person who is on call: which znodes it is made of, which instances are in
+//! the answer and which are not, and why not. Pure: it reads one state of the tree and one of the zone.
 
 mod candidates;
 mod held;

@@ -62,7 +62,8 @@ mod tests {
 
     #[test]
     fn an_answer_over_the_size_limit_is_told_as_such() {
-        // 12 for the header, 15 for the question, and 16 a record: 30 records in 512 bytes, and with 11 for OPT 74 in 1232.
+        // 12 for the header, 15 for the question, and 16 a record: 30 records in 512 bytes, and with 11 for OPT 74 in
+        // 1232.
         assert!(!told(30).contains("(TC)"), "{}", told(30));
         assert!(told(31).contains("clients without EDNS get a truncated answer"), "{}", told(31));
         assert!(!told(74).contains("no datagram"), "{}", told(74));

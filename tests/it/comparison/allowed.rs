@@ -78,8 +78,9 @@ fn other_classes(asked: &Asked, _: Kind, ours: &mut View, theirs: &mut View) {
     }
 }
 
-/// NOTIFY and UPDATE are REFUSED, all others NOTIMP, whatever version of EDNS they speak. The other two have primaries and updates to think of: NSD says NOTIMP to
-/// UPDATE and looks for the zone of a NOTIFY first, Knot says FORMERR and NOTAUTH; and NSD sends the header alone.
+/// NOTIFY and UPDATE are REFUSED, all others NOTIMP, whatever version of EDNS they speak. The other two have primaries
+/// and updates to think of: NSD says NOTIMP to UPDATE and looks for the zone of a NOTIFY first, Knot says FORMERR and
+/// NOTAUTH; and NSD sends the header alone.
 fn opcodes(asked: &Asked, _: Kind, ours: &mut View, theirs: &mut View) {
     let expected = if matches!(asked.opcode, 4 | 5) { REFUSED } else { NOTIMP };
     let is_said = [FORMERR, NXDOMAIN, NOTIMP, REFUSED, NOTAUTH, BADVERS].contains(&theirs.rcode);
@@ -102,8 +103,9 @@ fn signatures(asked: &Asked, kind: Kind, ours: &mut View, theirs: &mut View) {
     }
 }
 
-/// Which addresses may be useful is for the server to say (RFC 1034 §4.3.2, step 6). NSD has those of KX and the like, has none
-/// for SVCB, where RFC 9460 §4.1 asks for them, and none of hosts below a delegation but in the referral to it.
+/// Which addresses may be useful is for the server to say (RFC 1034 §4.3.2, step 6). NSD has those of KX and the like,
+/// has none for SVCB, where RFC 9460 §4.1 asks for them, and none of hosts below a delegation but in the referral to
+/// it.
 fn other_addresses(asked: &Asked, kind: Kind, ours: &mut View, theirs: &mut View) {
     let is_referral = !ours.authority.is_empty();
     if kind != Kind::Nsd || is_referral {

@@ -45,7 +45,8 @@ impl Running {
         Self { dns, admin, stop, task }
     }
 
-    /// A registry in ZooKeeper and one zone over it. What is deleted is gone at once, so that the end of a name can be seen.
+    /// A registry in ZooKeeper and one zone over it. What is deleted is gone at once, so that the end of a name can be
+    /// seen.
     pub(crate) fn over_zookeeper(servers: &str, more: &str) -> Self {
         Self::start(&format!(
             "[registry.main]\nzookeeper = \"{servers}\"\nsession_timeout = \"4s\"\nlinger = \"0s\"\n[[zone]]\norigin = \"service.\"\n{more}"
@@ -160,8 +161,8 @@ impl Binary {
         Self::run(&["serve", "--config", &path.to_string_lossy()])
     }
 
-    /// `serve` with the configuration at this path, on a host whose resolver knows what the file `hosts` has, and nobody to
-    /// ask besides: in a mount namespace of its own.
+    /// `serve` with the configuration at this path, on a host whose resolver knows what the file `hosts` has, and
+    /// nobody to ask besides: in a mount namespace of its own.
     pub(crate) fn serve_knowing(config: &Path, hosts: &Path) -> Self {
         Self::serve_asking(config, hosts, "nameserver 127.255.255.254\noptions timeout:1 attempts:1\n")
     }

@@ -1,5 +1,6 @@
-//! Other people's programs as Debian packages them: proxies and resolvers as users of ours, with the configurations that
-//! `deploy/` keeps for them, and what [`secondary`](super::secondary) makes of name servers. None is ever run as a service.
+//! Other people's programs as Debian packages them: proxies and resolvers as users of ours, with the configurations
+//! that `deploy/` keeps for them, and what [`secondary`](super::secondary) makes of name servers. None is ever run as a
+//! service.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

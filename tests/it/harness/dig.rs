@@ -36,8 +36,8 @@ impl Response {
 
 /// Asks `server`; `query` is dig's own words: `SRV api_x.service +tcp`.
 ///
-/// dig's socket shares its port with whoever shares one (`SO_REUSEPORT`), and the kernel may give it the server's: then dig
-/// hears its own query, which is no response, and asks again.
+/// dig's socket shares its port with whoever shares one (`SO_REUSEPORT`), and the kernel may give it the server's: then
+/// dig hears its own query, which is no response, and asks again.
 pub(crate) fn dig(server: SocketAddr, query: &str) -> Response {
     for _ in 0..5 {
         let output = Command::new("dig")

@@ -43,7 +43,8 @@ pub(crate) struct Face {
 impl Face {
     /// `ZooKeeper` as it is.
     pub(crate) const PLAIN: Self = Self { unknown: &[], manner: Manner::Answers };
-    /// `ZooKeeper` 3.5 (`UnimplementedRequestProcessor`, the same in 3.4). Unlike 3.4 it knows `create2`, also in batches.
+    /// `ZooKeeper` 3.5 (`UnimplementedRequestProcessor`, the same in 3.4). Unlike 3.4 it knows `create2`, also in
+    /// batches.
     pub(crate) const V3_5: Self = Self {
         unknown: &[MULTI_READ, GET_EPHEMERALS, GET_ALL_CHILDREN_NUMBER, SET_WATCHES2, ADD_WATCH, WHO_AM_I],
         manner: Manner::AnswersAndCloses,

@@ -1,5 +1,5 @@
-//! The binary in a mount namespace that outlives it, with a disk of its own that can be filled and made read-only, and with
-//! a log that is a pipe and is read only when the test says so.
+//! The binary in a mount namespace that outlives it, with a disk of its own that can be filled and made read-only, and
+//! with a log that is a pipe and is read only when the test says so.
 
 #![allow(clippy::disallowed_methods)] // it is called where one may block
 
@@ -76,8 +76,8 @@ impl House {
         Self { holder, disk }
     }
 
-    /// A namespace whose disk has these files, and does not answer until [`Self::answer`]: a FUSE file system that serves
-    /// nobody, as a network file system whose server is away.
+    /// A namespace whose disk has these files, and does not answer until [`Self::answer`]: a FUSE file system that
+    /// serves nobody, as a network file system whose server is away.
     pub(crate) fn silent(files: &[(&str, &str)]) -> Self {
         let disk = scratch("disk");
         std::fs::create_dir_all(&disk).expect("a directory");

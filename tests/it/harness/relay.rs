@@ -1,4 +1,5 @@
-//! A way from a host of its own (a network namespace) to a server of this one: through a file, which is the same for both.
+//! A way from a host of its own (a network namespace) to a server of this one: through a file, which is the same for
+//! both.
 
 #![allow(clippy::disallowed_methods)] // these run on threads that may block
 

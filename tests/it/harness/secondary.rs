@@ -1,6 +1,6 @@
 //! Other people's name servers as secondaries of ours, or beside ours with a zone file of their own: NSD, Knot DNS and
-//! BIND, as Debian packages them, each on a free port of the loopback interface with a directory of its own. None is ever
-//! run as a service.
+//! BIND, as Debian packages them, each on a free port of the loopback interface with a directory of its own. None is
+//! ever run as a service.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -1,9 +1,9 @@
 //! A real ZooKeeper on a free port of the loopback interface, with a directory of its own, that can be stopped, killed,
 //! frozen and started again with its data.
 //!
-//! It needs the Debian packages `zookeeper` and `default-jre-headless`; elsewhere `ZONEKEEPER_TEST_CLASSPATH` says which
-//! jars to run. Everything here blocks for as long as it takes, a second for a start: a test that has work going on in
-//! its own runtime uses `spawn_blocking`.
+//! It needs the Debian packages `zookeeper` and `default-jre-headless`; elsewhere `ZONEKEEPER_TEST_CLASSPATH` says
+//! which jars to run. Everything here blocks for as long as it takes, a second for a start: a test that has work going
+//! on in its own runtime uses `spawn_blocking`.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -120,8 +120,8 @@ impl Server {
         self.wait();
     }
 
-    /// Freezes it: connections stay open and nothing answers. On a busy machine its threads stop one after the other, some
-    /// time after the signal was sent: this is waited for.
+    /// Freezes it: connections stay open and nothing answers. On a busy machine its threads stop one after the other,
+    /// some time after the signal was sent: this is waited for.
     pub(crate) fn freeze(&self) {
         self.signal("STOP");
         let begun = Instant::now();

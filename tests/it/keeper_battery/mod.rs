@@ -61,8 +61,8 @@ battery! {
     ; from 3.5 on:
     a_batch_is_done_wholly_or_not_at_all,
     a_batch_sees_its_own_writes,
-    // Before 3.6 reads are not of one moment, and a watch made of one-shot watches tells of two quick changes of a znode
-    // once or twice, and of what happened during a cut: see `old_zookeepers`.
+    // Before 3.6 reads are not of one moment, and a watch made of one-shot watches tells of two quick changes of a
+    // znode once or twice, and of what happened during a cut: see `old_zookeepers`.
     ; from 3.6 on:
     a_watch_tells_of_its_path_and_below_and_of_nothing_else,
     a_new_session_takes_a_znode_over_while_the_old_one_lives,
@@ -362,8 +362,8 @@ async fn a_batch_of_reads_sees_a_batch_of_writes_wholly_or_not_at_all<F: Fixture
     reads_are_of_one_moment(&fixture.connect().await, &fixture.connect().await).await;
 }
 
-/// While one session writes the same to twenty znodes again and again, a batch each time, every batch of reads of another
-/// finds the same in all of them.
+/// While one session writes the same to twenty znodes again and again, a batch each time, every batch of reads of
+/// another finds the same in all of them.
 pub(crate) async fn reads_are_of_one_moment<S: Session>(writing: &S, reading: &S) {
     const ROUNDS: u32 = 300;
     let paths: Vec<Path> = (0..20).map(|number| path(&format!("/moment/{number}"))).collect();
