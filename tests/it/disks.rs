@@ -202,6 +202,38 @@ async fn credentials_on_a_disk_that_does_not_answer_hold_up_neither_the_start_no
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn values_on_a_disk_that_does_not_answer_leave_out_their_snippet_and_nothing_else() {
+    blocking(|servers| {
+        let mut kazoo = Kazoo::connect(&servers);
+        kazoo.create(API, b"{}", false);
+        let house = House::silent(&[("version", "1.2.3\n"), ("build", "7\n")]);
+        let (dns, path) = (local(), scratch("zonekeeper.toml"));
+        let disk = house.disk().display();
+        let text = format!("include = [\"{}\"]\n", path.with_file_name("late.toml").display()) + &registry(&servers);
+        let text = text + &format!("[[zone]]\norigin = \"service.\"\n[dns]\nlisten = [\"{dns}\"]\n");
+        std::fs::write(&path, text + &service("web", 80, "")).expect("a configuration");
+        let properties = format!(
+            "properties = {{ version = {{ file = \"{disk}/version\" }}, build = {{ file = \"{disk}/build\" }} }}"
+        );
+        std::fs::write(path.with_file_name("late.toml"), service("late", 81, &properties)).expect("a snippet");
+        let mut ours = house.run(&[], &["serve", "--config", &path.to_string_lossy()]);
+        let ((), took) = until("the start", || ours.log().contains("DNS, UDP and TCP").then_some(()));
+        assert!(took < Duration::from_secs(12), "{took:?}");
+        until("the other service", || kazoo.get(&node("web", 80)));
+        let said = format!("{disk}/version cannot be read: its disk does not answer");
+        assert!(ours.log().contains(&said), "{}", ours.log());
+        assert!(kazoo.get(&node("late", 81)).is_none());
+        house.answer();
+        let ((data, _), _) = until("the service that was left out", || kazoo.get(&node("late", 81)));
+        assert!(String::from_utf8_lossy(&data).contains("1.2.3"));
+        assert!(kazoo.get(&node("web", 80)).is_some());
+        let (status, took) = ours.stop();
+        assert!(status.success() && took < Duration::from_secs(10), "{status} after {took:?}");
+    })
+    .await;
+}
+
 #[test]
 fn check_waits_for_no_disk_that_does_not_answer() {
     let house = House::silent(&[("service.zone", ZONE), ("identity", "x\n"), ("serials", "x\n")]);
