@@ -1,11 +1,11 @@
 //! A day of trouble: a script of faults, drawn from a seed, against the real binary, which serves DNS and registers
-//! services in a real ZooKeeper. At each quiet moment DNS, znodes and health agree, nothing is said to be wrong, and memory
-//! and descriptors are where they were.
+//! services in a real ZooKeeper. At each quiet moment DNS, znodes and health agree, nothing is said to be wrong, and
+//! memory and descriptors are where they were.
 //!
-//! Every kind of fault at least once, alone or at the same time as others, belongs to the tests. `ZONEKEEPER_DAY=600` is a
-//! long one (in seconds), `ZONEKEEPER_SEED` one that was seen before, `ZONEKEEPER_FAULTS=Kill,Wipe` one of these kinds alone.
-//! It runs on a host of its own (a network namespace), with a disk of its own (a tmpfs of 256 KiB in a mount namespace), as a
-//! user of its own.
+//! Every kind of fault at least once, alone or at the same time as others, belongs to the tests. `ZONEKEEPER_DAY=600`
+//! is a long one (in seconds), `ZONEKEEPER_SEED` one that was seen before, `ZONEKEEPER_FAULTS=Kill,Wipe` one of these
+//! kinds alone. It runs on a host of its own (a network namespace), with a disk of its own (a tmpfs of 256 KiB in a
+//! mount namespace), as a user of its own.
 
 #![allow(clippy::disallowed_methods)] // these run on threads that may block
 

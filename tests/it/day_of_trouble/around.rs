@@ -28,7 +28,8 @@ ip link add far0 type veth peer name far1 && ip link set far0 up && ip link set 
 ip link add own0 type veth peer name own1 && ip link set own0 up && ip link set own1 up && ip addr add 10.2.0.10/24 dev own0
 exec \"$@\"";
 
-/// Runs this test again on a host of its own, and returns false; true there. `shown` has what it says printed as it goes.
+/// Runs this test again on a host of its own, and returns false; true there. `shown` has what it says printed as it
+/// goes.
 pub(super) fn is_inside(test: &str, shown: bool) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;
@@ -135,8 +136,8 @@ pub(super) fn beat(wanted: Switch, admin: SocketAddr, service: &'static str) {
     });
 }
 
-/// A name server for which every host is this one, while it is wanted, and which is silent otherwise. Returns the file to
-/// be resolv.conf.
+/// A name server for which every host is this one, while it is wanted, and which is silent otherwise. Returns the file
+/// to be resolv.conf.
 pub(super) fn name_server(wanted: Switch) -> PathBuf {
     const A: [u8; 2] = [0, 1];
     let socket = UdpSocket::bind((NAME_SERVER, 53)).expect("port 53 of this host");

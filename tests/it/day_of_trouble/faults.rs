@@ -158,8 +158,8 @@ impl Fault {
 const SESSION_LIVES: Duration = Duration::from_millis(1_500);
 
 impl Fault {
-    /// Whether a service of this name may be denied, though it is well, where the fault is there for so long: its session
-    /// ends, or what says whose znodes they are is lost.
+    /// Whether a service of this name may be denied, though it is well, where the fault is there for so long: its
+    /// session ends, or what says whose znodes they are is lost.
     pub(super) fn may_deny(self, name: &str, variant: u8, length: Duration) -> bool {
         match self {
             Self::Wipe | Self::Stop => true,

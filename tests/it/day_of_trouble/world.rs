@@ -30,8 +30,8 @@ const QUIET: Duration = Duration::from_secs(45);
 const ADDRESS: &str = "192.0.2.10";
 /// The service that another host has registered.
 const FAR: &str = "far";
-/// The checked services, and three without checks: `plain` and `net` of the main file, `extra` of a snippet. Each has its
-/// place, from 1, as its port.
+/// The checked services, and three without checks: `plain` and `net` of the main file, `extra` of a snippet. Each has
+/// its place, from 1, as its port.
 const SERVICES: [&str; 9] = ["port", "web", "job", "beat", "plain", "extra", "named", "posted", "net"];
 /// Big znodes that somebody puts there, of a megabyte.
 const BLOBS: u8 = 12;
@@ -63,8 +63,8 @@ pub(super) struct World {
     pub(super) alone: bool,
     /// Whether there is time for what takes long.
     pub(super) is_long: bool,
-    /// Whether the file with this host's identity was taken away since the start of the process: the next one is somebody
-    /// else.
+    /// Whether the file with this host's identity was taken away since the start of the process: the next one is
+    /// somebody else.
     pub(super) identity_lost: bool,
     /// Whether the address of [`OWN`] is there, and should be missed where it is not.
     pub(super) has_address: bool,
@@ -365,8 +365,8 @@ impl World {
         })
     }
 
-    /// DNS goes on with what other hosts have, whatever is going on, or says that it does not know where what it knew is lost.
-    /// Asked while a fault is there.
+    /// DNS goes on with what other hosts have, whatever is going on, or says that it does not know where what it knew
+    /// is lost. Asked while a fault is there.
     pub(super) fn answers(&self, knows: bool) {
         let answer = dig(self.dns, &format!("A {FAR}.service"));
         let data = answer.data();
