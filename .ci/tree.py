@@ -1,4 +1,5 @@
-"""Fails on what must not be in the repository: to-dos without a class, paths of somebody's machine, package mirrors."""
+"""Fails on what must not be in the repository: to-dos without a class, paths of somebody's machine, package mirrors,
+comments wider than the code, and doc comments that begin with a question instead of the thing or the deed."""
 
 import re
 import subprocess
@@ -16,6 +17,11 @@ RULES = [
         "a package source other than the public registry",
     ),
 ]
+# Comments have no formatter that would keep them as narrow as code.
+WIDTH = 120
+# "What holds now." names nothing: "Policy that holds now." does. Now and then a question is the best beginning.
+QUESTION = re.compile(r"(what|who|whose|whom|how|where|whether|which|when)\b", re.IGNORECASE)
+MOST_QUESTIONS = 0.07
 # This file spells out what it looks for.
 EXEMPT = {".ci/tree.py"}
 
@@ -27,11 +33,36 @@ def problems(path, text):
             yield f"{path}:{line}: {what}: {match.group().strip()}"
 
 
+def wide(path, text):
+    """Comments that are too wide; tables, code and drawings in them may be."""
+    is_code = False
+    for number, line in enumerate(text.splitlines(), 1):
+        comment = re.match(r"\s*//[/!]? ?(.*)", line)
+        said = comment.group(1).strip() if comment else ""
+        is_code = bool(comment) and is_code ^ said.startswith("```")
+        if comment and len(line) > WIDTH and not is_code and not said.startswith("|"):
+            yield f"{path}:{number}: a comment wider than {WIDTH} columns"
+
+
+def beginnings(path, text):
+    """The first line of each doc comment, with its place."""
+    before = None
+    for number, line in enumerate(text.splitlines(), 1):
+        doc = re.match(r"\s*//[/!] ?(.*)", line)
+        if doc and not before:
+            yield f"{path}:{number}", doc.group(1)
+        before = doc
+
+
 def self_check():
     for bad in ["// TODO later", "FIXME", "cd /home/me/x", 'source = "registry+https://mirror.example/index"']:
         assert list(problems("x", bad)), bad
     for fine in ["TODO-scale: x", "~/homework/", "docs/work/x", "XXXL", "a/root/b"]:
         assert not list(problems("x", fine)), fine
+    long = "x " * WIDTH
+    assert len(list(wide("x", f"// {long}\n// | {long}\n// ```\n// {long}\n// ```\n{long}\n/// {long}"))) == 2
+    assert [said for _, said in beginnings("x", "/// One\n/// two\nfn x() {}\n    /// Three")] == ["One", "Three"]
+    assert QUESTION.match("What holds") and not QUESTION.match("Whatever holds")
 
 
 def main():
@@ -43,13 +74,22 @@ def main():
         print("this is no git checkout, so there is no list of files to look at")
         sys.exit(1)
     paths = [path for path in listing.stdout.decode().split("\0") if path and path not in EXEMPT]
-    found = []
+    found, docs = [], []
     for path in paths:
         try:
             with open(path, encoding="utf-8") as file:
-                found.extend(problems(path, file.read()))
+                text = file.read()
+            found.extend(problems(path, text))
+            if path.endswith(".rs"):
+                found.extend(wide(path, text))
+            if path.startswith("src/"):
+                docs.extend(beginnings(path, text))
         except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError):
             continue  # deleted but not committed yet, or not text
+    asking = [f"{place}: {said}" for place, said in docs if QUESTION.match(said)]
+    if len(asking) > MOST_QUESTIONS * len(docs):
+        found.extend(asking)
+        found.append(f"{len(asking)} of {len(docs)} doc comments begin with a question: name the thing or the deed first")
     for line in found:
         print(line)
     print(f"{len(paths)} files, {len(found)} problems")
