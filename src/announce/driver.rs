@@ -18,7 +18,7 @@ use super::config::ServiceConfig;
 use super::operations::{Arming, Outcome, inspect, make_parents, make_root};
 use super::plan::{Action, Input, News, Plan};
 use super::status::{Hold, Refused, Registration, SessionStatus, Status};
-use super::wanted::Writer;
+use super::wanted::{Wanted, Writer};
 use super::watches::Watches;
 use super::{Error, address, moves};
 use crate::keeper::outage::Outage;
@@ -326,7 +326,7 @@ impl<E: Ensemble> Driver<E> {
         let names = services.iter().map(|service| (service.name.value.clone(), service.checks.iter().any(waits)));
         self.announcer.status.set_services(names, self.checks.shown());
         let own = self.own_addresses();
-        self.want(&services, own)
+        self.want(&services, own).map(Input::Wanted)
     }
 
     /// What is to be registered, if this host has other addresses than before.
@@ -336,7 +336,7 @@ impl<E: Ensemble> Driver<E> {
             return None;
         }
         let services = self.wish.borrow().clone();
-        self.want(&services, own)
+        self.want(&services, own).map(Input::Readdressed)
     }
 
     fn own_addresses(&mut self) -> Vec<Own> {
@@ -352,7 +352,7 @@ impl<E: Ensemble> Driver<E> {
         }
     }
 
-    fn want(&mut self, services: &[ServiceConfig], own: Vec<Own>) -> Option<Input> {
+    fn want(&mut self, services: &[ServiceConfig], own: Vec<Own>) -> Option<Vec<Wanted>> {
         for service in services.iter().filter(|service| service.address.is_none()) {
             if service.selection.select(&own).is_empty() {
                 let name = &*service.name.value;
@@ -375,7 +375,7 @@ impl<E: Ensemble> Driver<E> {
         self.announcer.status.set_refused(refused(services, &own));
         self.own = Some(own);
         self.announcer.status.forget_removed();
-        Some(Input::Wanted(wanted))
+        Some(wanted)
     }
 
     fn hold(&self, key: &str) -> Option<Hold> {

@@ -34,8 +34,10 @@ const MOST_PAST: usize = 64;
 /// What has happened.
 #[derive(Debug)]
 pub enum Input {
-    /// What should be registered from now on.
+    /// What should be registered from now on, as the services have changed: one that moves is never absent.
     Wanted(Vec<Wanted>),
+    /// What should be registered from now on, as this host's addresses have changed: nobody is at those that it lost.
+    Readdressed(Vec<Wanted>),
     /// A service must not be registered, or may be again; what it wants stays what it was.
     Hold {
         /// Its key.
@@ -236,9 +238,10 @@ impl Plan {
     /// Takes in what has happened at `now` and adds what to do to `out`.
     pub fn handle(&mut self, now: Instant, input: Input, out: &mut Vec<Action>) {
         match input {
-            Input::Wanted(wanted) if self.stop_by.is_none() => self.want(now, wanted, out),
+            Input::Wanted(wanted) if self.stop_by.is_none() => self.want(now, wanted, true, out),
+            Input::Readdressed(wanted) if self.stop_by.is_none() => self.want(now, wanted, false, out),
             Input::Hold { key, hold } if self.stop_by.is_none() => self.hold(now, &key, hold.as_ref(), out),
-            Input::Wanted(_) | Input::Hold { .. } | Input::Tick => {}
+            Input::Wanted(_) | Input::Readdressed(_) | Input::Hold { .. } | Input::Tick => {}
             Input::Connected { session, timeout } => self.connected(now, session, timeout),
             Input::ConnectFailed => {
                 self.connecting = false;
@@ -260,7 +263,9 @@ impl Plan {
         self.go_on(now, out);
     }
 
-    fn want(&mut self, now: Instant, wanted: Vec<Wanted>, out: &mut Vec<Action>) {
+    /// Registers what is wanted, and takes out the rest: once others of its service have taken its place, if it may
+    /// stay so long.
+    fn want(&mut self, now: Instant, wanted: Vec<Wanted>, may_stay: bool, out: &mut Vec<Action>) {
         let paths: BTreeSet<_> = wanted.iter().map(|one| one.path.clone()).collect();
         for one in wanted {
             let path = one.path.clone();
@@ -286,9 +291,11 @@ impl Plan {
         self.leaving.retain(|path, _| !paths.contains(path));
         let unwanted: Vec<_> = self.nodes.keys().filter(|path| !paths.contains(*path)).cloned().collect();
         for path in unwanted {
-            let successors = self.successors(&path, &paths);
+            let successors = if may_stay { self.successors(&path, &paths) } else { Vec::new() };
             match self.leaving.get_mut(&path) {
-                Some(leaving) => leaving.successors = successors,
+                Some(leaving) if may_stay => leaving.successors = successors,
+                // It is waited for already, and may still be there.
+                Some(_) => {}
                 None if successors.is_empty() => self.unwant(now, &path, out),
                 None => drop(self.leaving.insert(path, Leaving { successors, by: now + SUCCESSION })),
             }

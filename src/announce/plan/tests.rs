@@ -104,3 +104,34 @@ fn a_stop_ends_at_its_bound_even_if_there_are_answers() {
     let left = slow.stopped.unwrap();
     assert!(!left.is_empty() && slow.held.keys().all(|path| left.contains(path)), "{left:?}");
 }
+
+/// The plan of one registration at 10.0.0.1, after `input` has one at 10.0.0.2 in its place that waits for its checks.
+fn moved(now: Instant, input: fn(Vec<Wanted>) -> Input) -> (Plan, Slow) {
+    let (mut plan, mut slow) = (Plan::new(fastrand::Rng::with_seed(1)), Slow::default());
+    let wanted = |address: &str, hold| Wanted {
+        service: "a".into(),
+        path: Path::new(&format!("/services/a/providers/{address}:80")).unwrap(),
+        data: Arc::from(&b"{}"[..]),
+        instance_id: "me".into(),
+        key: "a".into(),
+        hold,
+    };
+    slow.tell(&mut plan, now, Input::Wanted(vec![wanted("10.0.0.1", None)]));
+    slow.tell(&mut plan, now, Input::Connected { session: SESSION, timeout: Duration::from_secs(10) });
+    while slow.answer(&mut plan, now) {}
+    assert_eq!(slow.held.len(), 1);
+    slow.tell(&mut plan, now, input(vec![wanted("10.0.0.2", Some(Hold::Unchecked))]));
+    while slow.answer(&mut plan, now) {}
+    (plan, slow)
+}
+
+#[test]
+fn a_service_that_moves_stays_for_its_checks_and_one_that_lost_its_address_does_not() {
+    let now = Instant::now();
+    assert!(moved(now, Input::Readdressed).1.held.is_empty(), "nobody is at an address that this host has lost");
+    let (mut plan, mut slow) = moved(now, Input::Wanted);
+    assert_eq!(slow.held.len(), 1);
+    slow.tell(&mut plan, now + SUCCESSION, Input::Tick);
+    while slow.answer(&mut plan, now + SUCCESSION) {}
+    assert!(slow.held.is_empty(), "its time is over");
+}
