@@ -4,12 +4,15 @@
 
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::agent::{blocking, node, registry, serve, service, until};
 use crate::harness::app::{free_port, scratch};
 use crate::harness::authority::Authority;
 use crate::harness::kazoo::Kazoo;
+use crate::harness::looker::Looker;
 use crate::harness::spawner;
+use crate::stays::{Agent, rounds};
 
 /// An nginx for app.example.com that refuses other names, demands a certificate of `authority`'s and offers HTTP/2.
 /// What it was asked is in the file: protocol, host and the client's name, a line each.
@@ -89,6 +92,64 @@ async fn a_server_that_is_called_otherwise_and_wants_a_certificate_is_checked() 
         }
         nginx.kill().expect("the end of nginx");
         nginx.wait().expect("the end of nginx");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_edit_of_a_checks_tls_takes_a_healthy_service_out_and_a_dead_one_leaves_during_one() {
+    blocking(|servers| {
+        let mut kazoo = Kazoo::connect(&servers);
+        let authority = Authority::new();
+        for name in ["client", "other"] {
+            authority.issue(name);
+        }
+        let (mut nginx, port, _) = nginx(&authority);
+        let file = |name: &str| authority.file(name).display().to_string();
+        std::fs::copy(authority.file("ca.pem"), authority.file("copy.pem")).expect("a copy");
+        let every = "interval = \"300ms\", fall = 2";
+        let config = |ca: &str, client: &str, name: &str, more: &str| {
+            let tls = format!(
+                "ca = \"{}\", cert = \"{}\", key = \"{}\", server_name = \"{name}\", {every}{more}",
+                file(ca),
+                file(&format!("{client}.pem")),
+                file(&format!("{client}.key")),
+            );
+            registry(&servers)
+                + &service("web", 80, &format!("check.http = {{ url = \"https://127.0.0.1:{port}/\", {tls} }}"))
+                + &service("grpc", 81, &format!("check.grpc = {{ address = \"127.0.0.1:{port}\", {tls} }}"))
+        };
+        let name = "app.example.com";
+        let edits = [
+            config("copy.pem", "client", name, ""),
+            config("copy.pem", "other", name, ""),
+            config("ca.pem", "other", "APP.example.com", ""),
+            config("ca.pem", "other", name, ", rise = 9"),
+            config("ca.pem", "client", name, ", timeout = \"2s\""),
+            config("ca.pem", "client", name, ", initial = \"healthy\""),
+            config("ca.pem", "client", name, ""),
+        ];
+        let agent = Agent::start(&edits[6]);
+        let nodes = [node("web", 80), node("grpc", 81)];
+        for path in &nodes {
+            until(path, || kazoo.get(path));
+        }
+        let looker = Looker::start(&servers, nodes.to_vec());
+        for edit in std::iter::repeat_n(&edits, rounds().unwrap_or(1)).flatten() {
+            agent.edit(edit);
+            std::thread::sleep(Duration::from_millis(400));
+        }
+        let seen = looker.stop();
+        assert!(seen.looks > 100 && seen.absent.is_empty(), "{seen:?}");
+        nginx.kill().expect("the end of nginx");
+        nginx.wait().expect("the end of nginx");
+        let begun = Instant::now();
+        agent.edit(&edits[1]);
+        for path in &nodes {
+            until("it is out", || kazoo.get(path).is_none().then_some(()));
+        }
+        assert!(begun.elapsed() < Duration::from_millis(1_600), "{:?}", begun.elapsed());
+        println!("{} looks, none at an absent znode; noticed after {:?}", seen.looks, begun.elapsed());
     })
     .await;
 }

@@ -14,19 +14,19 @@ use crate::harness::kazoo::Kazoo;
 use crate::harness::looker::Looker;
 
 /// An agent under edits.
-struct Agent {
-    binary: Binary,
+pub(crate) struct Agent {
+    pub(crate) binary: Binary,
     path: PathBuf,
 }
 
 impl Agent {
-    fn start(config: &str) -> Self {
+    pub(crate) fn start(config: &str) -> Self {
         let (binary, path) = serve(config);
         Self { binary, path }
     }
 
     /// Writes the configuration and waits until it is in force.
-    fn edit(&self, config: &str) {
+    pub(crate) fn edit(&self, config: &str) {
         let before = self.binary.log().matches("configuration re-read").count();
         std::fs::write(&self.path, config).expect("the configuration");
         self.binary.signal("HUP");
@@ -89,7 +89,7 @@ const EDITS: [Settings; 16] = [
 ];
 
 /// How often each of the settings is edited, and how many deaths fall into an edit. By hand: `ZONEKEEPER_EDITS=50`.
-fn rounds() -> Option<usize> {
+pub(crate) fn rounds() -> Option<usize> {
     std::env::var("ZONEKEEPER_EDITS").ok().and_then(|rounds| rounds.parse().ok())
 }
 
