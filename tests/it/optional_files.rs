@@ -67,7 +67,7 @@ fn dns_comes_up_beside_empty_cut_and_garbled_files_and_takes_them_once_they_are_
             names.iter().all(|name| answers(dns, name) == ["192.0.2.1"]).then_some(())
         });
         put("conf.d/more.toml", snippet);
-        until("the mended snippet", || server.log().contains("[[zone]] is not what it was").then_some(()));
+        until("the mended snippet", || server.log().contains("[[zone]] more. is not what it was").then_some(()));
         server.signal("TERM");
         assert!(server.wait().success());
         assert!(!server.log().contains("panicked"), "{}", server.log());
