@@ -22,7 +22,7 @@ use crate::keeper::{Error, Path, Stat, Znode, size};
 /// Time that an operation waits for a connection that is just coming back.
 const GRACE: Duration = Duration::from_millis(100);
 
-/// A session with a [`ZooKeeper`] ensemble.
+/// A session with a [`ZooKeeper`](super::ZooKeeper) ensemble.
 #[derive(Debug)]
 pub struct ZooKeeperSession {
     pub(super) id: i64,

@@ -14,7 +14,7 @@ use super::translate::event;
 use crate::keeper::Error;
 use crate::keeper::session::{Event, Watch};
 
-/// A watch of a [`ZooKeeperSession`].
+/// A watch of a [`ZooKeeperSession`](super::ZooKeeperSession).
 #[derive(Debug)]
 pub struct ZooKeeperWatch {
     /// None once the connection on which it was armed is lost.
