@@ -4,15 +4,15 @@
 //! nothing at all, not even a look at the path. So FIFOs are never opened, and whoever must go on waits for a bounded
 //! time, while a thread of its own waits for the disk.
 
+pub mod looks;
 pub mod stall;
+pub mod stamp;
 
-use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -132,36 +132,6 @@ fn regular(metadata: &fs::Metadata) -> io::Result<()> {
         (_, true) => Err(io::Error::new(ErrorKind::IsADirectory, "it is a directory, not a file")),
         _ => Err(io::Error::other("it is not a regular file")),
     }
-}
-
-/// As [`read_text`], for a reader that waits two seconds at most, and less while another file is waited for already. A
-/// disk that does not answer is asked once for each path, however often that is read meanwhile.
-///
-/// # Errors
-/// As [`read_text`], and [`ErrorKind::TimedOut`].
-pub fn read_text_soon(path: &Path) -> io::Result<String> {
-    static UNANSWERED: Mutex<BTreeMap<PathBuf, Receiver<()>>> = Mutex::new(BTreeMap::new());
-    const PATIENCE: Duration = Duration::from_secs(2);
-    const BRIEF: Duration = Duration::from_millis(100);
-    let silent = || io::Error::new(ErrorKind::TimedOut, "its disk does not answer");
-    let mut unanswered = UNANSWERED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(coming) = unanswered.get(path) {
-        if matches!(coming.recv_timeout(BRIEF), Err(RecvTimeoutError::Timeout)) {
-            return Err(silent());
-        }
-        unanswered.remove(path);
-    }
-    let patience = if unanswered.is_empty() { PATIENCE } else { BRIEF };
-    let (owned, (answered, coming)) = (path.to_owned(), mpsc::channel());
-    let read = within(patience, move || {
-        let read = read_text(&owned);
-        let _ = answered.send(());
-        read
-    });
-    read.unwrap_or_else(|_| {
-        unanswered.insert(path.to_owned(), coming);
-        Err(silent())
-    })
 }
 
 /// Does `work` on a thread of its own, and waits for it without holding up a runtime's threads. (A runtime's own

@@ -26,7 +26,7 @@ fn text_of(path: &Path) -> Result<String, String> {
     if !path.is_absolute() {
         return Err(format!("a file with a value must be an absolute path, not \"{}\"", path.display()));
     }
-    match crate::disk::read_text_soon(path) {
+    match crate::disk::looks::read_text_now(path) {
         Ok(text) if text.len() > LONGEST => {
             Err(format!("{} has more than {LONGEST} bytes, too many for a value", path.display()))
         }

@@ -1,8 +1,7 @@
 //! Files that are read again while the program runs: zone files, and the seed of an in-memory registry.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -13,6 +12,7 @@ use tracing::{info, warn};
 
 use crate::disk;
 use crate::disk::stall::{Stall, asking};
+use crate::disk::stamp::{Stamp, stamp};
 use crate::keeper::memory::Memory;
 use crate::keeper::text;
 use crate::publish::{SharedWriter, unix_now};
@@ -327,41 +327,6 @@ type Stamps = BTreeMap<PathBuf, Option<Stamp>>;
 /// The same files as they are now.
 fn look(files: &Stamps) -> Stamps {
     files.keys().map(|path| (path.clone(), stamp(path))).collect()
-}
-
-/// A file's state, which differs after every edit: also one that keeps the time of modification and the size (`cp -p`,
-/// `rsync -t`, stores whose files are all of 1970), as the kernel alone sets the time of change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    /// Device and inode.
-    file: (u64, u64),
-    /// Of the last change of content, owner, mode or name, since 1970.
-    changed: (i64, i64),
-    modified: (i64, i64),
-    size: u64,
-}
-
-impl Stamp {
-    /// Returns whether the file may have changed after `moment`.
-    pub(crate) fn is_after(&self, moment: SystemTime) -> bool {
-        // The kernel's clock for files moves in steps of some milliseconds.
-        const STEP: Duration = Duration::from_millis(20);
-        let moment = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().saturating_sub(STEP);
-        let (seconds, nanoseconds) = self.changed;
-        let changed = Duration::from_secs(seconds.try_into().unwrap_or(0));
-        changed + Duration::from_nanos(nanoseconds.try_into().unwrap_or(0)) >= moment
-    }
-}
-
-/// The file's state now, if it is there.
-pub(crate) fn stamp(path: &Path) -> Option<Stamp> {
-    let file = std::fs::metadata(path).ok()?;
-    Some(Stamp {
-        file: (file.dev(), file.ino()),
-        changed: (file.ctime(), file.ctime_nsec()),
-        modified: (file.mtime(), file.mtime_nsec()),
-        size: file.len(),
-    })
 }
 
 /// All problems of a file as one error, a line each.

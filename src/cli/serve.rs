@@ -17,10 +17,10 @@ use super::ConfigFile;
 use super::signals::{self, Ends};
 use crate::admin::control::{Control, Order, Request};
 use crate::announce;
-use crate::app::files::{Stamp, stamp};
 use crate::app::{self, App, Sockets, Turn};
 use crate::config::{self, Config, Report, Snippets};
 use crate::disk;
+use crate::disk::stamp::{Stamp, stamp};
 
 /// Answer DNS and register services, as the configuration says
 ///

@@ -152,7 +152,7 @@ impl Config {
         }
         let Some(Located { value, span }) = section.located::<PathBuf>("cookie_secret_file") else { return };
         let path = directory.join(value);
-        match crate::disk::read_text_soon(&path)
+        match crate::disk::looks::read_text_now(&path)
             .map_err(|error| format!("cannot be read: {error}"))
             .and_then(|text| Secrets::parse(&text))
         {

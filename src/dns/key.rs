@@ -134,7 +134,7 @@ impl Key {
         let secret = match (secret, file) {
             // Not where it stands: the report shows the line.
             (Some(secret), None) => Some((secret.value, section.span(), "secret")),
-            (None, Some(Located { value, span })) => match crate::disk::read_text_soon(&directory.join(&value)) {
+            (None, Some(Located { value, span })) => match crate::disk::looks::read_text_now(&directory.join(&value)) {
                 Ok(text) => Some((text, span, "secret_file")),
                 Err(error) => {
                     problems.add(span, format!("`secret_file` cannot be read: {error}"));

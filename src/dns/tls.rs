@@ -6,7 +6,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -26,6 +25,7 @@ use tracing::{info, warn};
 
 use super::config::read_listen;
 use crate::disk;
+use crate::disk::stamp::{Stamp, stamp};
 use crate::settings::Section;
 
 /// Time between two looks at the files.
@@ -67,9 +67,6 @@ impl Config {
     }
 }
 
-/// Identity of a file's content: device, inode, size, ctime.
-type Stamp = Option<(u64, u64, u64, i64, i64)>;
-
 impl Files {
     /// Reads the certificate and its key.
     ///
@@ -89,11 +86,8 @@ impl Files {
         Ok(Arc::new(pair.map_err(|error| format!("{key} does not go with {cert}: {error}"))?))
     }
 
-    fn stamps(&self) -> [Stamp; 2] {
-        [&self.cert, &self.key].map(|path| {
-            let file = std::fs::metadata(path).ok()?;
-            Some((file.dev(), file.ino(), file.size(), file.ctime(), file.ctime_nsec()))
-        })
+    fn stamps(&self) -> [Option<Stamp>; 2] {
+        [stamp(&self.cert), stamp(&self.key)]
     }
 }
 
@@ -105,7 +99,7 @@ pub struct Certificate(Mutex<State>);
 struct State {
     files: Files,
     /// Stamps of the files when they were read last, right or wrong.
-    stamps: Option<[Stamp; 2]>,
+    stamps: Option<[Option<Stamp>; 2]>,
     shown: Option<Arc<CertifiedKey>>,
     trouble: Option<String>,
 }

@@ -1,10 +1,10 @@
 //! /etc/hosts, where it is the first source of names (nsswitch.conf(5)): names in it are answered without a look-up.
 
-use std::fs::Metadata;
 use std::net::IpAddr;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::disk::stamp::{Stamp, stamp};
 
 /// The file, read again when it has changed.
 #[derive(Debug)]
@@ -16,13 +16,10 @@ pub(super) struct Hosts {
 
 #[derive(Debug, Default)]
 struct Read {
-    stamps: [Stamp; 2],
+    stamps: [Option<Stamp>; 2],
     /// Each name in lower case, with an address; none unless the file is the first source.
     entries: Vec<(String, IpAddr)>,
 }
-
-/// Inode, size and time of the last change; none without a file.
-type Stamp = Option<(u64, u64, i64, i64)>;
 
 impl Default for Hosts {
     fn default() -> Self {
@@ -51,11 +48,6 @@ impl Hosts {
         let addresses: Vec<_> = found.map(|(_, address)| *address).collect();
         (!addresses.is_empty()).then(|| addresses.into())
     }
-}
-
-fn stamp(path: &Path) -> Stamp {
-    let stamp = |file: Metadata| (file.ino(), file.size(), file.mtime(), file.mtime_nsec());
-    std::fs::metadata(path).ok().map(stamp)
 }
 
 /// Returns whether nsswitch.conf has `files` as the first source of hosts, as the C library has by default.

@@ -6,7 +6,6 @@
 //! are read again when they were replaced, as certificates are renewed while checks go on; one that cannot be used
 //! leaves what was read before in force.
 
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -23,6 +22,8 @@ use tracing::warn;
 use super::looks;
 use super::outcome::Failure;
 use super::target::Stream;
+use crate::disk::looks::look_now;
+use crate::disk::stamp::{Stamp, stamp};
 use crate::settings::Section;
 
 /// Where systems keep the certificates that they believe: Debian and Alpine, Red Hat, SUSE, BSD.
@@ -101,9 +102,6 @@ impl std::fmt::Debug for Loaded {
         f.debug_struct("Loaded").field("stamps", &self.stamps).finish_non_exhaustive()
     }
 }
-
-/// A file's device, inode, size and change time, which differ after every replacement.
-type Stamp = (u64, u64, u64, i64, i64);
 
 /// Two are the same when they have the same settings.
 impl PartialEq for Tls {
@@ -231,10 +229,6 @@ impl Settings {
     }
 
     fn stamps(&self) -> Vec<Option<Stamp>> {
-        let stamp = |path: &Path| {
-            let file = std::fs::metadata(path).ok()?;
-            Some((file.dev(), file.ino(), file.size(), file.ctime(), file.ctime_nsec()))
-        };
         self.files().map(stamp).collect()
     }
 
@@ -244,7 +238,7 @@ impl Settings {
         let loaded = |stamps, config| Loaded { stamps, refused: None, config };
         let Some(file) = self.files().next() else { return loaded(Vec::new(), self.load()) };
         let all = self.clone();
-        if let Some((stamps, config)) = looks::look_now(file, PATIENCE, move || (all.stamps(), all.load())) {
+        if let Ok((stamps, config)) = look_now(file, PATIENCE, move || (all.stamps(), all.load())) {
             return loaded(stamps, config);
         }
         warn!(file = %file.display(), "a check's certificates are left out until their disk answers");
