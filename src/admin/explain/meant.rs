@@ -117,7 +117,7 @@ fn cut(asked: &str, notes: &mut Vec<String>) -> Option<Name> {
     let bare = asked.trim_end_matches('.');
     let mut labels = Vec::new();
     for label in bare.split('.') {
-        if label.len() <= LONGEST {
+        if label.len() <= label::LONGEST {
             let label = Name::parse(label).ok()?;
             labels.push(label.labels().next()?.to_vec());
             continue;
@@ -135,9 +135,6 @@ fn cut(asked: &str, notes: &mut Vec<String>) -> Option<Name> {
     }
     Name::from_labels(labels.iter().map(Vec::as_slice)).ok().map(|name| name.folded())
 }
-
-/// RFC 1035 §2.3.4.
-const LONGEST: usize = 63;
 
 /// Names that are listed of a service: tags make many.
 const MOST_NAMES: usize = 40;

@@ -196,10 +196,8 @@ fn outside(sources: &Sources) -> String {
 
 fn of_name(sources: &Sources, zone: &Zone, name: &Name, rtype: u16) -> OfName {
     let data = |rtype, rdata: &[u8]| format!("{} {}", export::mnemonic(rtype), export::data(rtype, rdata));
-    let mut answer = explain::answer(zone, name, rtype, &data);
+    let explain::Answer { text: mut answer, is_cut } = explain::answer(zone, name, rtype, &data);
     let in_file = in_file(sources, zone, name);
-    let is_cut =
-        answer.contains("\nanswer: a referral") || answer.contains("\nanswer: a name below one that is redirected");
     let cut = in_file.iter().find(|placed| placed.owner != *zone.origin() && CUTS.contains(&placed.rtype));
     let is_of_host = [rtype::A, rtype::AAAA, rtype::CNAME].contains(&rtype);
     if in_file.is_empty() && zone.fixed().is_some_and(|fixed| makes(fixed, name)) {

@@ -81,8 +81,17 @@ impl View {
     }
 }
 
-/// What the zone says to a question, in a few lines. `data` writes a record's type and data.
-pub fn answer(zone: &Zone, name: &Name, rtype: u16, data: &dyn Fn(u16, &[u8]) -> String) -> String {
+/// A zone's answer to a question.
+#[derive(Debug)]
+pub struct Answer {
+    /// The answer in a few lines.
+    pub text: String,
+    /// True if the name lies at or below a delegation, or below a DNAME: nothing else that has it shows.
+    pub is_cut: bool,
+}
+
+/// Answers a question as the zone does. `data` writes a record's type and data.
+pub fn answer(zone: &Zone, name: &Name, rtype: u16, data: &dyn Fn(u16, &[u8]) -> String) -> Answer {
     let mut text = format!("zone {}, serial {}, {}\n", zone.origin(), zone.serial(), zone.freshness().as_str());
     let unknown = match zone.freshness() {
         Freshness::Loading => Some("the registry was not read completely yet"),
@@ -108,9 +117,9 @@ pub fn answer(zone: &Zone, name: &Name, rtype: u16, data: &dyn Fn(u16, &[u8]) ->
             line(format!("  {words}"));
         }
     };
-    let mut name = name.clone();
+    let (mut name, mut is_cut) = (name.clone(), false);
     // Each alias is a hop; the server follows as many.
-    for _ in 0..=8 {
+    for hop in 0..=8 {
         let found = match unknown {
             None => lookup::find(zone, &table, name.wire(), rtype),
             Some(why) => {
@@ -122,6 +131,7 @@ pub fn answer(zone: &Zone, name: &Name, rtype: u16, data: &dyn Fn(u16, &[u8]) ->
                 found
             }
         };
+        is_cut |= hop == 0 && matches!(found, Found::Delegation(_) | Found::Redirection(_));
         match found {
             Found::Answer(found) => set(format!("answer: {} records", found.count), &name, found),
             Found::All(entry) => {
@@ -156,7 +166,7 @@ pub fn answer(zone: &Zone, name: &Name, rtype: u16, data: &dyn Fn(u16, &[u8]) ->
         }
         break;
     }
-    text
+    Answer { text, is_cut }
 }
 
 /// Where the name could come from in a registry, and what has become of each instance.

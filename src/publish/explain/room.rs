@@ -57,7 +57,7 @@ mod tests {
         let target = Target::new(5, std::sync::Arc::new(std::sync::Mutex::new(writer)));
         let zone = std::sync::Arc::clone(target.lock().zone());
         zone.set_freshness(crate::zone::Freshness::Fresh);
-        answer(&zone, &name, rtype::A, &|_, rdata| format!("{rdata:?}"))
+        answer(&zone, &name, rtype::A, &|_, rdata| format!("{rdata:?}")).text
     }
 
     #[test]
