@@ -162,12 +162,21 @@ impl From<IpAddr> for Host {
 }
 
 /// `192.168.0.42:8080`, `[2001:db8::1]:8080`, `server1:22`: the usual node name.
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::V4(address) => address.fmt(f),
+            Self::V6(address) => address.fmt(f),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
+}
+
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.host {
-            Host::V4(address) => write!(f, "{address}:{}", self.port),
             Host::V6(address) => write!(f, "[{address}]:{}", self.port),
-            Host::Name(name) => write!(f, "{name}:{}", self.port),
+            host => write!(f, "{host}:{}", self.port),
         }
     }
 }

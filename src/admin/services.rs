@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 
 use super::json::Malformed;
 use crate::format;
-use crate::model::{self, Harm, Host, Protocol};
+use crate::model::{self, Harm, Protocol};
 use crate::publish::reading::Reading;
 use crate::publish::registry::Reader;
 use crate::zone::name::Name;
@@ -185,12 +185,12 @@ impl<'a> Instance<'a> {
     fn new(instance: &'a model::Instance) -> Self {
         let port = |(name, endpoint): &'a (Box<str>, model::Endpoint)| Named {
             name,
-            host: host(&endpoint.host),
+            host: endpoint.host.to_string(),
             port: endpoint.port,
         };
         Self {
             name: &instance.name,
-            host: host(&instance.endpoint.host),
+            host: instance.endpoint.host.to_string(),
             port: instance.endpoint.port,
             protocol: match instance.protocol {
                 Protocol::Tcp => "tcp",
@@ -218,18 +218,10 @@ impl Serialize for Metadata<'_> {
     }
 }
 
-fn host(host: &Host) -> String {
-    match host {
-        Host::V4(address) => address.to_string(),
-        Host::V6(address) => address.to_string(),
-        Host::Name(name) => name.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Endpoint, State};
+    use crate::model::{Endpoint, Host, State};
 
     #[test]
     fn a_service_shows_all_that_its_instances_say() {

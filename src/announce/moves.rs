@@ -3,7 +3,6 @@
 use std::fmt;
 
 use super::config::{Config, ServiceConfig};
-use crate::model::Host;
 
 /// A service as it was, and as it is now.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,25 +64,16 @@ impl fmt::Display for Move<'_> {
         match (&from.address, &to.address) {
             (Some(from), None) => write!(
                 f,
-                "its address was {} and is not in {file} any more: it is registered at this host's own addresses now",
-                shown(from)
+                "its address was {from} and is not in {file} any more: it is registered at this host's own addresses now"
             ),
             (None, Some(to)) => {
-                write!(f, "it was registered at this host's own addresses, and is at {} now, by {file}", shown(to))
+                write!(f, "it was registered at this host's own addresses, and is at {to} now, by {file}")
             }
             (Some(from), Some(to)) => {
-                write!(f, "its address was {} and is {} now, by {file}", shown(from), shown(to))
+                write!(f, "its address was {from} and is {to} now, by {file}")
             }
             (None, None) => f.write_str("this host's addresses have changed"),
         }
-    }
-}
-
-fn shown(host: &Host) -> String {
-    match host {
-        Host::V4(address) => address.to_string(),
-        Host::V6(address) => address.to_string(),
-        Host::Name(name) => name.to_string(),
     }
 }
 

@@ -10,8 +10,8 @@
 
 use super::super::name::{Name, NameError};
 
-/// RFC 1035 §2.3.4.
-const LONGEST: usize = 63;
+/// Limit of a label's length in bytes (RFC 1035 §2.3.4).
+pub const LONGEST: usize = 63;
 
 /// The exact label of an element.
 ///
