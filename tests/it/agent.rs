@@ -6,7 +6,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::sleep;
@@ -16,7 +16,7 @@ use crate::harness::app::{Binary, free_port, scratch};
 use crate::harness::authority::Authority;
 use crate::harness::kazoo::Kazoo;
 use crate::harness::proxy::Proxy;
-use crate::harness::{PATIENCE, spawner, zk};
+use crate::harness::{PATIENCE, zk};
 
 pub(crate) const SESSION: Duration = Duration::from_secs(3);
 
@@ -175,15 +175,8 @@ async fn a_service_over_tls_is_well_when_it_is_who_it_should_be() {
         let mut kazoo = Kazoo::connect(&servers);
         let (authority, stranger) = (Authority::new(), Authority::new());
         authority.issue("server");
-        let port = free_port();
-        let web = spawner::spawn("openssl", |command| {
-            command.args(["s_server", "-www", "-accept", &format!("127.0.0.1:{port}")]);
-            command.arg("-cert").arg(authority.file("server.pem")).arg("-key").arg(authority.file("server.key"));
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        });
-        let mut web = web.expect("the command `openssl` (package openssl)");
         // Why a service is unwell is said once: it must not be that nobody listens yet.
-        until("somebody listens", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
+        let (mut web, port) = authority.web_server("server");
         let check = |more: String| {
             let url = format!("https://127.0.0.1:{port}/");
             format!(

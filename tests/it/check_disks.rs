@@ -4,7 +4,6 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Stdio;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -12,7 +11,6 @@ use crate::agent::until;
 use crate::harness::app::{free_port, scratch};
 use crate::harness::authority::Authority;
 use crate::harness::house::House;
-use crate::harness::spawner;
 use crate::shortage::{base, counted, registered, service, status, withdrawn};
 
 #[test]
@@ -20,13 +18,7 @@ fn a_check_whose_program_certificate_or_heartbeat_is_on_a_silent_disk_has_no_res
     let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
     let authority = Authority::new();
     authority.issue("server");
-    let port = free_port();
-    let web = spawner::spawn("openssl", |command| {
-        command.args(["s_server", "-www", "-accept", &format!("127.0.0.1:{port}")]);
-        command.arg("-cert").arg(authority.file("server.pem")).arg("-key").arg(authority.file("server.key"));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    });
-    let mut web = web.expect("the command `openssl` (package openssl)");
+    let (mut web, port) = authority.web_server("server");
     let far = scratch("far");
     std::fs::create_dir_all(&far).expect("a directory");
     let (script, ca, beat, flag) = (far.join("check"), far.join("ca.pem"), far.join("beat"), scratch("flag"));

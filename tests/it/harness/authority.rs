@@ -1,9 +1,13 @@
 //! Certificates for tests of TLS.
 
+use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use super::app::scratch;
+use super::app::{free_port, scratch};
+use super::spawner;
+use super::zk::pause;
 
 /// A certification authority and what it vouched for, made by openssl.
 pub(crate) struct Authority(PathBuf);
@@ -32,6 +36,24 @@ impl Authority {
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
+    }
+
+    /// Starts a web server that shows NAME.pem, and waits until it listens: its process, and its port.
+    pub(crate) fn web_server(&self, name: &str) -> (Child, u16) {
+        let port = free_port();
+        let web = spawner::spawn("openssl", |command| {
+            command.args(["s_server", "-www", "-accept", &format!("127.0.0.1:{port}")]);
+            command.arg("-cert").arg(self.file(&format!("{name}.pem")));
+            command.arg("-key").arg(self.file(&format!("{name}.key")));
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        });
+        let web = web.expect("the command `openssl` (package openssl)");
+        let begun = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "openssl does not listen");
+            pause();
+        }
+        (web, port)
     }
 
     fn openssl(&self, arguments: &str) {

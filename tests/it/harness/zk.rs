@@ -291,7 +291,7 @@ impl Drop for Server {
 
 /// The time between two looks at a server that starts.
 #[expect(clippy::disallowed_methods, reason = "nothing here runs in a runtime, as the module's text says")]
-fn pause() {
+pub(super) fn pause() {
     std::thread::sleep(Duration::from_millis(20));
 }
 
