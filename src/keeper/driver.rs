@@ -270,6 +270,7 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
                     self.feed(Input::Differs(paths));
                 }
                 _ = tick.tick() => {
+                    self.mirror.set_listing(self.verify.as_ref().is_some_and(|period| !period.borrow().is_zero()));
                     self.feed(Input::Tick);
                     self.observe();
                 }
@@ -280,7 +281,7 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
     /// Begins to verify, where that is wanted. Returns the paths that differ, as they are found.
     fn verify(&mut self, stop: &CancellationToken) -> mpsc::Receiver<Vec<Path>> {
         let (differing, found) = mpsc::channel(1);
-        if let Some(period) = self.verify.take() {
+        if let Some(period) = self.verify.clone() {
             let (tree, status) = (self.tree(), self.status());
             // A thread of its own, so that its replies are in no event's way.
             let ensemble = self.ensemble.clone().for_reading();

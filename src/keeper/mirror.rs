@@ -17,7 +17,7 @@
 //! watches after a reconnect (ZOOKEEPER-4698), hence the full scan: it is the design, not a fallback.
 //!
 //! # Invariants
-//! - At most one read of a znode is outstanding at any time.
+//! - At most one read of a znode is outstanding in an epoch.
 //! - The tree, once anything was shown, is what readers see or are about to: between the end of an epoch and the next
 //!   time the mirror is live it stays as it was, and what changed in between becomes one step.
 //! - Znodes that are shown together ([`Together`]) are never in the tree but in a state that they once had together:
@@ -44,6 +44,7 @@ mod groups;
 mod joining;
 mod keeping;
 mod limits;
+mod lists;
 mod message;
 mod phase;
 mod reading;
@@ -159,6 +160,8 @@ pub struct Mirror {
     /// Time at which what is missing or refused is read again, and the path behind which to go on.
     recheck_at: Instant,
     rechecked: Option<Path>,
+    /// Child lists that are read again.
+    lists: lists::Lists,
     /// Doubt whether the ensemble is the one it was.
     doubt: Doubt,
 }
@@ -201,6 +204,7 @@ impl Mirror {
             untold: untold::Untold::default(),
             recheck_at: now,
             rechecked: None,
+            lists: lists::Lists::default(),
             doubt: Doubt::default(),
         }
     }

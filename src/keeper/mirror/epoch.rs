@@ -61,6 +61,7 @@ impl Mirror {
         self.joining.clear();
         self.rescans.clear();
         self.untold.clear();
+        self.lists.end_epoch();
         self.doubt.begin();
         self.in_flight = 0;
         self.probing = false;

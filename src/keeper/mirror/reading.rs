@@ -66,7 +66,7 @@ impl Mirror {
     /// The next request to send; none when nothing is to be read.
     pub(super) fn next_request(&mut self, now: Instant) -> Option<Vec<Read>> {
         let scan = self.next_of_scan();
-        if scan.is_empty() { self.next_of_groups(now) } else { Some(scan) }
+        if scan.is_empty() { self.next_of_groups(now).or_else(|| self.next_lists()) } else { Some(scan) }
     }
 
     fn next_of_scan(&mut self) -> Vec<Read> {
@@ -135,6 +135,11 @@ impl Mirror {
         for (read, reply) in batch.into_iter().zip(replies) {
             self.doubt.saw(&reply);
             self.weigh(&read, &reply);
+            if let Read::Children(parent) = &read
+                && self.listed(now, parent, &reply, tree)
+            {
+                continue;
+            }
             match (read, reply) {
                 (Read::Node(path), reply) if self.busy.contains_key(&path) => self.node_read(now, &path, reply, tree),
                 (Read::Node(path), reply) => {

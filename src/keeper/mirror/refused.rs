@@ -96,5 +96,6 @@ impl Mirror {
         for path in paths {
             self.mark(now, path);
         }
+        self.list_again(tree);
     }
 }

@@ -8,7 +8,7 @@
 //!    reply comes before an event that the server sent before it, as the driver sees to.) One that is written without
 //!    rest is followed all the same.
 //! 3. What is seen through links is what is there, also outside of the root.
-//! 4. At most one read of a path is outstanding; no batch is beyond the limits.
+//! 4. At most one read of a path is outstanding in an epoch; no batch is beyond the limits.
 //! 5. Delays between failing connects grow.
 //! 6. A verification repairs what lost events did not tell, and reports nothing as missed where none was lost.
 //! 7. What may not be read any more stays as it was; an ensemble that went back is not shown for a while.

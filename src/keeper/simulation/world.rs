@@ -59,7 +59,8 @@ pub(super) struct World {
     pub(super) tree: Tree,
     pub(super) readers: Readers,
     pub(super) outside: BTreeSet<Path>,
-    pub(super) outstanding: BTreeMap<Path, u32>,
+    /// Reads of znodes that are outstanding, by epoch: answers from one that has ended say nothing about this one.
+    pub(super) outstanding: BTreeMap<(u32, Path), u32>,
     batch_paths: usize,
     pub(super) delays: Vec<Duration>,
     traced: bool,
@@ -109,6 +110,7 @@ impl World {
         let together: Arc<dyn Together> = if is_alone { Arc::new(Alone) } else { Arc::new(Services) };
         let mut mirror = Mirror::new(path("/s"), limits, delays(), now, seed).grouped(together);
         mirror.sabotage = script.sabotage;
+        mirror.set_listing(true);
         Self {
             script,
             rng: fastrand::Rng::with_seed(seed),
@@ -249,9 +251,9 @@ impl World {
     pub(super) fn feed(&mut self, input: Input) {
         self.say(|| format!("  -> {input:?}"));
         self.inputs += 1;
-        if let Input::Replied(_, batch, _) = &input {
+        if let Input::Replied(epoch, batch, _) = &input {
             for read in batch.iter().filter(|read| matches!(read, Read::Node(_))) {
-                self.outstanding.remove(read.path());
+                self.outstanding.remove(&(*epoch, read.path().clone()));
             }
         }
         self.mirror.handle(self.now, input, &mut self.tree);
@@ -291,10 +293,10 @@ impl World {
             }
             Action::Publish(paths) => self.publish(&paths),
             action => {
-                if let Action::Read(_, batch) = &action {
+                if let Action::Read(epoch, batch) = &action {
                     assert!(batch.len() <= self.batch_paths, "a batch beyond the limit");
                     for read in batch.iter().filter(|read| matches!(read, Read::Node(_))) {
-                        let outstanding = self.outstanding.entry(read.path().clone()).or_default();
+                        let outstanding = self.outstanding.entry((*epoch, read.path().clone())).or_default();
                         *outstanding += 1;
                         assert_eq!(*outstanding, 1, "two reads of {} at once", read.path());
                     }
