@@ -20,7 +20,7 @@
 //! # Where things are
 //! | row | modules | may import |
 //! | --- | --- | --- |
-//! | 0 | [`model`], [`backoff`], [`settings`], [`log`], [`disk`] | nothing of ours |
+//! | 0 | [`model`], [`backoff`], [`log`], [`disk`]; [`diagnostic`] → log; [`settings`] → diagnostic | nothing else of ours |
 //! | 1 | [`keeper`] → backoff; [`mod@format`] → model; [`zone`] → model | row 0, not each other |
 //! | 2 | [`publish`] → keeper, format, zone; [`dns`] → zone; [`announce`] → keeper, format; [`export`] → zone | lower rows, not each other |
 //! | 3 | [`admin`] | the readers and statuses of the rows below |
@@ -55,6 +55,7 @@ pub mod app;
 pub mod backoff;
 pub mod cli;
 pub mod config;
+pub mod diagnostic;
 pub mod disk;
 pub mod dns;
 pub mod export;

@@ -4,21 +4,11 @@
 //! Each part of the program reads its own table through a [`Section`] and owns its defaults and checks; `config/` makes
 //! the tree from TOML and prints the problems. Nothing here knows TOML, files or any part's keys.
 
-use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A piece of a configuration file, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Span {
-    /// Index of the file among those that were read.
-    pub file: u32,
-    /// First byte.
-    pub start: usize,
-    /// One past the last byte.
-    pub end: usize,
-}
+use crate::diagnostic::{Problems, Span};
 
 /// A value and where it stands.
 #[derive(Debug, Clone)]
@@ -83,58 +73,6 @@ impl Table {
     /// The value of `key`.
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.entries.iter().find(|(name, ..)| name == key).map(|(.., value)| value)
-    }
-}
-
-/// One thing that is wrong with a configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// Span that it is about.
-    pub span: Span,
-    /// The problem, as a sentence.
-    pub message: String,
-    /// Advice, where it is not plain what to do.
-    pub help: Option<String>,
-    /// Severity: is the configuration taken all the same?
-    pub severity: Severity,
-}
-
-/// Weight of a problem.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Severity {
-    /// The configuration is not taken.
-    Error,
-    /// It is taken; the user is told.
-    Warning,
-}
-
-/// The problems found so far.
-#[derive(Debug, Default)]
-pub struct Problems(RefCell<Vec<Problem>>);
-
-impl Problems {
-    /// Adds a problem.
-    pub fn add(&self, span: Span, message: impl Into<String>) {
-        self.0.borrow_mut().push(Problem { span, message: message.into(), help: None, severity: Severity::Error });
-    }
-
-    /// Adds a problem with advice.
-    pub fn add_with_help(&self, span: Span, message: impl Into<String>, help: impl Into<String>) {
-        let (message, help) = (message.into(), Some(help.into()));
-        self.0.borrow_mut().push(Problem { span, message, help, severity: Severity::Error });
-    }
-
-    /// Adds a warning with advice.
-    pub fn warn(&self, span: Span, message: impl Into<String>, help: impl Into<String>) {
-        let (message, help) = (message.into(), Some(help.into()));
-        self.0.borrow_mut().push(Problem { span, message, help, severity: Severity::Warning });
-    }
-
-    /// All of them, in the order of the files.
-    pub fn into_vec(self) -> Vec<Problem> {
-        let mut problems = self.0.into_inner();
-        problems.sort_by_key(|problem| (problem.span.file, problem.span.start));
-        problems
     }
 }
 

@@ -12,7 +12,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::Error;
-use crate::settings::{Section, Setting, Span, Value};
+use crate::diagnostic::Span;
+use crate::settings::{Section, Setting, Value};
 
 /// An address that this host has.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -8,10 +8,11 @@ use super::address::{self, Own, Selection};
 use super::check::{self, Check};
 use super::settings::Settings;
 use super::values;
+use crate::diagnostic::{Problems, Span};
 use crate::format::{self, Convention, Place, Property};
 use crate::keeper::Path;
 use crate::model::{Endpoint, Host};
-use crate::settings::{Kind, Located, Problems, Section, Span, Value};
+use crate::settings::{Kind, Located, Section, Value};
 
 /// All services to register.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -336,7 +337,7 @@ mod tests {
         for service in &config.services {
             service.check(&format::Config::default(), &problems);
         }
-        (config, problems.into_vec().into_iter().map(|problem| (problem.span.start, problem.message)).collect())
+        (config, problems.into_vec().into_iter().map(|problem| (problem.at.start, problem.message)).collect())
     }
 
     #[test]

@@ -80,8 +80,9 @@ impl fmt::Display for Move<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnostic::Span;
     use crate::format;
-    use crate::settings::{Located, Span};
+    use crate::settings::Located;
 
     fn service(name: &str, registry: &str, address: &str, port: u16) -> ServiceConfig {
         let registry = Some(Located { value: registry.to_owned(), span: Span::default() });

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::diagnostic::Span;
 use crate::keeper::session::Access;
-use crate::settings::{Section, Setting, Span, Value};
+use crate::settings::{Section, Setting, Value};
 
 /// What holds for all services of this host.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,7 +10,8 @@ use clap::Args;
 
 use super::ConfigFile;
 use crate::announce;
-use crate::config::{self, Config, Report, Source};
+use crate::config::{self, Config};
+use crate::diagnostic::{Location, Problem, Report, Severity, Source};
 use crate::disk;
 use crate::disk::stall::asking;
 use crate::keeper;
@@ -76,12 +77,9 @@ pub(super) fn files(config: &Config) -> Report {
         let (owned, origin) = (path.clone(), zone.origin.clone());
         let read = disk::unless_stalled(DISK, move || file::read(&owned, &origin)).unwrap_or_else(|error| {
             let message = format!("cannot be read: {error}");
-            Err(vec![file::Problem { path: path.clone(), line: 0, column: 0, width: 0, message }])
+            Err(vec![Problem::error(Location { path: path.clone(), ..Location::default() }, message)])
         });
-        match read {
-            Ok(parsed) => add(&mut report, &parsed.remarks, Report::warning),
-            Err(problems) => add(&mut report, &problems, Report::error),
-        }
+        add(&mut report, read.map_or_else(|problems| problems, |parsed| parsed.remarks));
     }
     report.extend(seeds(config));
     report
@@ -99,37 +97,34 @@ pub(super) fn seeds(config: &Config) -> Report {
 }
 
 /// Adds problems of a zone file and the files it includes, each of which is read once.
-fn add(report: &mut Report, problems: &[file::Problem], add: fn(&mut Report, &Source, Place, &str)) {
-    let mut sources: Vec<(&Path, Source)> = Vec::new();
+fn add(report: &mut Report, problems: Vec<file::Problem>) {
+    let mut sources: Vec<Source> = Vec::new();
     for problem in problems {
-        let known = sources.iter().position(|(path, _)| *path == problem.path);
+        let path = &problem.at.path;
+        let known = sources.iter().position(|source| source.path() == path);
         let index = known.unwrap_or_else(|| {
             // A file that cannot be read is a problem of the whole file, and shows no line.
-            let text = match problem.line {
+            let text = match problem.at.line {
                 0 => Vec::new(),
-                _ => std::fs::read(&problem.path).unwrap_or_default(),
+                _ => std::fs::read(path).unwrap_or_default(),
             };
-            let source = Source::new(&problem.path, String::from_utf8_lossy(&text));
-            sources.push((&problem.path, source));
+            sources.push(Source::new(path, String::from_utf8_lossy(&text)));
             sources.len() - 1
         });
-        add(report, &sources[index].1, (problem.line, problem.column, problem.width), &problem.message);
+        report.add(&sources[index], problem);
     }
 }
-
-/// Line, column and width.
-type Place = (usize, usize, usize);
 
 fn seed(path: &Path, report: &mut Report) {
     let owned = path.to_owned();
     let read = disk::unless_stalled(DISK, move || asking(|| disk::read_text(&owned))).and_then(|read| read);
     match read {
-        Err(error) => report.error(&Source::new(path, ""), (0, 0, 0), &format!("cannot be read: {error}")),
+        Err(error) => report.file(path, Severity::Error, &format!("cannot be read: {error}")),
         Ok(seed) => {
             let problems = text::parse(&seed).err().unwrap_or_default();
             let source = Source::new(path, seed);
             for problem in problems {
-                report.error(&source, (problem.line, problem.column, 1), &problem.message);
+                report.add(&source, problem);
             }
         }
     }

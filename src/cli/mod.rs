@@ -25,7 +25,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::Report;
+use crate::diagnostic::Report;
 use crate::log;
 
 /// Bad usage, or a bad configuration (`EX_USAGE` of sysexits).

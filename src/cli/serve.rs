@@ -18,7 +18,8 @@ use super::signals::{self, Ends};
 use crate::admin::control::{Control, Order, Request};
 use crate::announce;
 use crate::app::{self, App, Sockets, Turn};
-use crate::config::{self, Config, Report, Snippets};
+use crate::config::{self, Config, Snippets};
+use crate::diagnostic::Report;
 use crate::disk;
 use crate::disk::stamp::{Stamp, stamp};
 

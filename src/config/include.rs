@@ -7,10 +7,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::problem::Source;
+use super::source;
 use super::tree::{self, Tree};
+use crate::diagnostic::Source;
+use crate::diagnostic::{Problems, Span};
 use crate::disk;
-use crate::settings::{Kind, Problems, Setting, Span, Table, Value};
+use crate::settings::{Kind, Setting, Table, Value};
 
 /// Included files.
 #[derive(Default)]
@@ -60,7 +62,7 @@ pub(super) fn take(
                     let number = u32::try_from(included.files.len() + 1).unwrap_or(u32::MAX);
                     let mut tree = tree::parse(&text, number);
                     merge(main, std::mem::take(&mut tree.table), problems);
-                    included.files.push((Source::of_config(&file, text), tree));
+                    included.files.push((source(&file, text), tree));
                 }
                 Err(error) => {
                     problems.add(value.span, format!("{} cannot be read: {error}", file.display()));

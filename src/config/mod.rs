@@ -6,7 +6,6 @@
 
 mod include;
 mod pending;
-mod problem;
 mod references;
 mod secrets;
 mod serials;
@@ -19,15 +18,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use problem::{Report, Source};
-
+use crate::diagnostic::{Problem, Problems, Report, Severity, Source};
 use crate::dns::key::Key;
 use crate::dns::secondaries::Secondaries;
 use crate::publish::{guard, past};
-use crate::settings::{Kind, Problem, Problems, Section, Severity, Table, Value};
+use crate::settings::{Kind, Section, Table, Value};
 use crate::zone::name::Name;
 use crate::{admin, announce, dns, format, keeper, zone};
 use references::Registries;
+
+/// A file of a configuration, whose secrets are not shown.
+fn source(path: &Path, text: impl Into<String>) -> Source {
+    let text = text.into();
+    let secrets = secrets::find(&text);
+    Source::new(path, text).hiding(secrets)
+}
 
 /// Everything the program is told.
 #[derive(Debug, Clone, Default)]
@@ -128,7 +133,7 @@ fn text(path: &Path) -> Result<String, Report> {
     }
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        let source = Source::of_config(path, String::from_utf8_lossy(error.as_bytes()));
+        let source = source(path, String::from_utf8_lossy(error.as_bytes()));
         Report::of_byte(&source, at, &format!("the byte 0x{:02x} is no UTF-8 text", error.as_bytes()[at]))
     })
 }
@@ -153,12 +158,12 @@ fn parse_with(path: &Path, text: &str, replaced: &Snippets) -> Result<(Config, T
     let included = include::take(path, &mut main.table, &complaints, &replaced.0);
     let mut config = read(&main.table, path.parent().unwrap_or(Path::new("")), &complaints);
     let mut complaints = complaints.into_vec();
-    let files = std::iter::once((Source::of_config(path, text), main)).chain(included.files);
+    let files = std::iter::once((source(path, text), main)).chain(included.files);
     let (mut sources, mut problems, mut broken) = (Vec::new(), Vec::new(), included.unreadable);
     let warnings: Vec<Problem> =
         complaints.extract_if(.., |complaint| complaint.severity == Severity::Warning).collect();
     for (number, (source, tree)) in (0..).zip(files) {
-        let of_file = complaints.extract_if(.., |complaint| complaint.span.file == number).collect();
+        let of_file = complaints.extract_if(.., |complaint| complaint.at.file == number).collect();
         let found = tree.problems(source.text(), of_file);
         if number > 0 && !found.is_empty() {
             broken.push(source.path().to_owned());

@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 
 use super::Config;
 use crate::announce;
+use crate::diagnostic::{Problems, Span};
 use crate::dns::secondaries::Allowed;
 use crate::keeper::session::Access;
-use crate::settings::{Located, Problems, Span, Table, nearest};
+use crate::settings::{Located, Table, nearest};
 use crate::zone;
 use crate::zone::records::address::is_reverse;
 

@@ -248,7 +248,10 @@ fn closing(text: &str, quotes: &str, escapes: bool) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::diagnostic::{Problem, Report, Span};
 
     /// The text with what is hidden cut out.
     fn shown(text: &str) -> String {
@@ -352,5 +355,32 @@ mod tests {
             }
         }
         assert!(find(&"[".repeat(1 << 20)).is_empty());
+    }
+
+    #[test]
+    fn a_secret_in_the_line_is_not_shown_and_the_caret_stays_where_it_belongs() {
+        let of = |text: &str, wrong: &str, message: &str| {
+            let start = text.find(wrong).unwrap();
+            let span = Span { file: 0, start, end: start + wrong.len() };
+            let problem = Problem { help: Some(format!("write \"{wrong}\"")), ..Problem::error(span, message) };
+            Report::new(&[super::super::source(Path::new("z.toml"), text)], &[problem]).to_string()
+        };
+        let text = "http = { headers = { A = \"hush\" }, prot = 1 }";
+        let expected = "\
+z.toml:1:36: error: is wrong
+    1 | http = { headers = { A = \"***\" }, prot = 1 }
+      |                                    ^^^^
+  help: write \"prot\"
+";
+        let expected = expected.replace("36", &(text.find("prot").unwrap() + 1).to_string());
+        let shown = of(text, "prot", "is wrong");
+        assert_eq!(shown.replace(' ', ""), expected.replace(' ', ""), "{shown}");
+        let lines: Vec<&str> = shown.lines().collect();
+        assert_eq!(lines[1].find("prot"), lines[2].find('^'), "{shown}");
+        let unquoted = of("auth = digest:u:hush", "digest:u:hush", "not digest:u:hush");
+        assert_eq!(
+            unquoted,
+            "z.toml:1:8: error: not ***\n    1 | auth = ***\n      |        ^^^\n  help: write \"***\"\n"
+        );
     }
 }

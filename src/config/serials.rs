@@ -4,8 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use super::Config;
+use crate::diagnostic::Problems;
 use crate::dns::secondaries::Allowed;
-use crate::settings::{Problems, Table};
+use crate::settings::Table;
 use crate::zone::name::Name;
 
 impl Config {

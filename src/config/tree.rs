@@ -8,7 +8,8 @@ use std::collections::HashSet;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::settings::{Kind, Problem, Severity, Span, Table, Value};
+use crate::diagnostic::{Problem, Severity, Span};
+use crate::settings::{Kind, Table, Value};
 
 /// A file as far as it could be read.
 pub(super) struct Tree {
@@ -43,13 +44,10 @@ pub(super) fn parse(text: &str, file: u32) -> Tree {
         |error: &&toml::de::Error| ["unclosed", "multi-line"].iter().any(|word| error.message().contains(word));
     let missed = errors.iter().filter(missed).filter_map(toml::de::Error::span);
     if let Some(open) = missed.into_iter().find_map(|at| ends_at(&table, text, at.start)) {
-        faults.retain(|fault| fault.problem.span.start < open.start);
+        faults.retain(|fault| fault.problem.at.start < open.start);
         let span = Span { end: open.start + 1, ..open };
         let message = "what is opened here is never closed".to_owned();
-        faults.push(Fault {
-            problem: Problem { span, message, help: None, severity: Severity::Error },
-            reach: Reach::File,
-        });
+        faults.push(Fault { problem: Problem::error(span, message), reach: Reach::File });
     }
     Tree { table, faults }
 }
@@ -62,14 +60,14 @@ impl Tree {
             complaints.clear();
         } else if !self.faults.is_empty() {
             let damaged: HashSet<usize> =
-                self.faults.iter().map(|fault| line_start(text, fault.problem.span.start)).collect();
+                self.faults.iter().map(|fault| line_start(text, fault.problem.at.start)).collect();
             complaints.retain(|complaint| {
-                let line = line_start(text, complaint.span.start);
-                complaint.span.start < complaint.span.end && !damaged.contains(&line) && !is_header(text, line)
+                let line = line_start(text, complaint.at.start);
+                complaint.at.start < complaint.at.end && !damaged.contains(&line) && !is_header(text, line)
             });
         }
         complaints.extend(self.faults.into_iter().map(|fault| fault.problem));
-        complaints.sort_by_key(|problem| (problem.span.file, problem.span.start));
+        complaints.sort_by_key(|problem| (problem.at.file, problem.at.start));
         complaints
     }
 }
@@ -79,7 +77,7 @@ fn fault(text: &str, file: u32, error: &toml::de::Error) -> Fault {
     let range = error.span().unwrap_or_default();
     let covered = text.get(range.clone()).unwrap_or_default();
     let severity = Severity::Error;
-    let problem = |message: String, help| Problem { span: span(range.clone(), file), message, help, severity };
+    let problem = |message: String, help| Problem { at: span(range.clone(), file), message, help, severity };
     match error.message() {
         // The parser goes on as if that were allowed.
         "duplicate key" => {

@@ -11,7 +11,8 @@ use super::forward::upstream::{Source, is_ours};
 use super::limits::Limits;
 use super::options::MAX_NSID;
 use super::{rate, tls};
-use crate::settings::{Kind, Located, Problems, Section, Setting, Value};
+use crate::diagnostic::Problems;
+use crate::settings::{Kind, Located, Section, Setting, Value};
 use crate::zone::name::Name;
 
 /// The DNS server.

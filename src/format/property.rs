@@ -2,7 +2,8 @@
 
 use serde_json::Value as Json;
 
-use crate::settings::{Kind, Setting, Span, Value};
+use crate::diagnostic::Span;
+use crate::settings::{Kind, Setting, Value};
 
 /// A value of a property.
 #[derive(Debug, Clone, PartialEq)]

@@ -265,7 +265,8 @@ fn seeded_garbage_in_data_never_panics_and_never_costs_the_instance() {
 
 mod settings {
     use super::*;
-    use crate::settings::{Kind, Problems, Span, Table, Value};
+    use crate::diagnostic::{Problems, Span};
+    use crate::settings::{Kind, Table, Value};
 
     fn read(entries: &[(&str, Kind)]) -> (Config, Vec<String>) {
         let span = Span::default();

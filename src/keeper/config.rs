@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Error, Path, security};
-use crate::settings::{Located, Section, Setting, Span, Value};
+use crate::diagnostic::Span;
+use crate::settings::{Located, Section, Setting, Value};
 
 /// Settings of one registry's ensemble and mirror.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::name::Name;
 use super::order::Order;
 use super::records;
-use crate::settings::{Located, Problems, Section, Span};
+use crate::diagnostic::{Problems, Span};
+use crate::settings::{Located, Section};
 
 /// One zone.
 #[derive(Debug, Clone, PartialEq, Eq)]

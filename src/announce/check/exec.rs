@@ -19,9 +19,9 @@ use tokio::time::timeout;
 
 use super::looks::{self, IN_TIME};
 use super::outcome::{Failure, Probed, Shortage};
-use super::url::HIDDEN;
 use super::{KEPT, kept};
-use crate::settings::{Kind, Located, Section, Setting, Span, Value};
+use crate::diagnostic::{HIDDEN, Span};
+use crate::settings::{Kind, Located, Section, Setting, Value};
 
 /// How long what a command has printed is waited for after its end. A process it leaves behind may keep the pipe open.
 const REST: Duration = Duration::from_millis(50);

@@ -20,7 +20,8 @@ use super::tls::{self, Offer, Tls};
 use super::url::{Url, shown};
 use super::wire::{self, Once};
 use super::{Stage, kept};
-use crate::settings::{Kind, Section, Setting, Size, Span, Value};
+use crate::diagnostic::Span;
+use crate::settings::{Kind, Section, Setting, Size, Value};
 
 /// Bytes of an answer's body that are read, where nobody says otherwise.
 const BODY_LIMIT: usize = 1 << 20;

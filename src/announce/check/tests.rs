@@ -10,7 +10,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::settings::{Problems, Span, Table};
+use crate::diagnostic::{Problems, Span};
+use crate::settings::Table;
 
 fn table(entries: &[(&str, Said)]) -> Said {
     let entries = entries.iter().enumerate().map(|(index, (key, kind))| {

@@ -6,12 +6,11 @@ use hyper::header::HeaderValue;
 use hyper::http::uri::{Authority, PathAndQuery};
 
 use super::tls;
-use crate::settings::{Setting, Span, Value};
+use crate::diagnostic::{HIDDEN, Span};
+use crate::settings::{Setting, Value};
 
 /// Words in the name of a query's parameter whose value is not shown.
 const SECRET: [&str; 8] = ["token", "key", "secret", "pass", "pwd", "auth", "credential", "sig"];
-/// What is shown in place of a secret.
-pub(crate) const HIDDEN: &str = "***";
 
 /// Returns whether the value of a query's parameter, by its name, is not shown.
 pub(crate) fn is_secret(parameter: &str) -> bool {

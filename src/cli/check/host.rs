@@ -10,7 +10,8 @@ use super::DISK;
 use crate::announce::check::Kind;
 use crate::announce::identity::HostIdentity;
 use crate::app;
-use crate::config::{Config, Report, Source};
+use crate::config::Config;
+use crate::diagnostic::{Report, Severity};
 use crate::disk;
 use crate::disk::stall::asking;
 
@@ -21,15 +22,15 @@ pub(super) fn problems(config: &Config, main: &Path) -> Report {
         let security = registry.keeper.security.clone();
         let loaded = answered(move || security.load().err().map(|error| error.to_string()));
         if let Some(error) = loaded {
-            report.error(&Source::new(main, ""), (0, 0, 0), &format!("registry.{}: {error}", registry.name));
+            report.file(main, Severity::Error, &format!("registry.{}: {error}", registry.name));
         }
     }
     let certificates = config.dns.as_ref().and_then(|dns| dns.tls.as_ref()).map(|tls| tls.files.clone());
     let loaded = certificates.and_then(|files| answered(move || files.load().err()));
     if let Some(why) = loaded {
-        report.error(&Source::new(main, ""), (0, 0, 0), &format!("dns.tls: {why}"));
+        report.file(main, Severity::Error, &format!("dns.tls: {why}"));
     }
-    let mut warn = |file: &Path, message: String| report.warning(&Source::new(file, ""), (0, 0, 0), &message);
+    let mut warn = |file: &Path, message: String| report.file(file, Severity::Warning, &message);
     for registry in &config.registries {
         if let Some(file) = &registry.keeper.cache_file
             && let Some(why) = of_file(file, |file| cannot_keep(file, false))

@@ -27,11 +27,13 @@ mod literal;
 mod python;
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 
 pub use self::export::{Export, export};
 pub use self::literal::Literal;
 use self::python::Fault;
 use super::Path;
+use crate::diagnostic::{self, Location};
 
 /// Limit of nested znodes.
 const DEPTH: usize = 100;
@@ -59,17 +61,8 @@ impl Node {
 /// The property that holds data which is no JSON object.
 const STRING_VALUE: &str = "string_value";
 
-/// Something wrong with a tree text.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{line}:{column}: {message}")]
-pub struct Problem {
-    /// The line, from 1.
-    pub line: usize,
-    /// The character in that line, from 1.
-    pub column: usize,
-    /// The problem, as a sentence.
-    pub message: String,
-}
+/// Something wrong with a tree text, at a place without a path.
+pub type Problem = diagnostic::Problem<Location>;
 
 /// Reads a tree text. Parents come before their children.
 ///
@@ -78,9 +71,10 @@ pub struct Problem {
 pub fn parse(text: &str) -> Result<Vec<Node>, Vec<Problem>> {
     let mut reader = Reader::default();
     for (index, line) in text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate() {
-        if let Err(Fault { at, message }) = reader.line(line) {
-            let column = line.get(..at).unwrap_or(line).chars().count() + 1;
-            reader.problems.push(Problem { line: index + 1, column, message });
+        if let Err(fault) = reader.line(line) {
+            let column = line.get(..fault.at).unwrap_or(line).chars().count() + 1;
+            let at = Location { path: PathBuf::new(), line: index + 1, column, width: 1 };
+            reader.problems.push(fault.map(|_| at));
         }
     }
     if reader.problems.is_empty() { Ok(reader.nodes) } else { Err(reader.problems) }
@@ -122,7 +116,7 @@ impl Reader {
         let at = line.len() - said.len();
         let mixed = self.mixed(&line[..at]);
         let placed = self.place(at);
-        let read = read(said).map_err(|fault| Fault { at: at + fault.at, ..fault });
+        let read = read(said).map_err(|fault| fault.map(|within| at + within));
         let added = match read {
             Ok(Line::Node { name, kind }) => self.node(name, kind).map_err(|message| fault(at, message)),
             Ok(Line::Property { name, value }) => self.property(name, value).map_err(|message| fault(at, message)),
@@ -209,7 +203,7 @@ impl Reader {
 }
 
 fn fault(at: usize, message: String) -> Fault {
-    Fault { at, message }
+    Fault::error(at, message)
 }
 
 /// Reads what a line says, without its indentation.
@@ -236,7 +230,7 @@ fn read(line: &str) -> Result<Line<'_>, Fault> {
     };
     match python::parse(value) {
         Ok(value) => Ok(Line::Property { name: name.to_owned(), value }),
-        Err(Fault { at: within, message }) => Err(fault(at + 1 + within, message)),
+        Err(inner) => Err(inner.map(|within| at + 1 + within)),
     }
 }
 

@@ -4,16 +4,13 @@
 //! side by side), numbers, `True`, `False`, `None`, lists, tuples and dicts. A comment may follow.
 
 use super::literal::{Entries, Literal};
+use crate::diagnostic::Problem;
 
 /// Limit of nested lists and dicts: what `serde_json` still reads back with an object around it.
 const NESTING: usize = 100;
 
-/// Fault of a literal, and the byte of the text at which it is.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Fault {
-    pub(super) at: usize,
-    pub(super) message: String,
-}
+/// A fault at a byte of the text.
+pub(super) type Fault = Problem<usize>;
 
 /// Reads the literal that is all of `text`, but for a comment behind it.
 pub(super) fn parse(text: &str) -> Result<Literal, Fault> {
@@ -119,9 +116,7 @@ impl<'t> Reader<'t> {
             Literal::Null => Ok("null".to_owned()),
             Literal::Integer(number) => Ok(number.to_string()),
             Literal::Float(number) => Ok(format!("{number:?}")),
-            Literal::List(_) | Literal::Dict(_) => {
-                Err(Fault { at, message: "a list or a dict cannot be a key".to_owned() })
-            }
+            Literal::List(_) | Literal::Dict(_) => Err(Fault::error(at, "a list or a dict cannot be a key")),
         }
     }
 
@@ -147,7 +142,7 @@ impl<'t> Reader<'t> {
         let quote = self.next();
         loop {
             match self.next() {
-                None => return Err(Fault { at: start, message: "the text does not end on this line".to_owned() }),
+                None => return Err(Fault::error(start, "the text does not end on this line")),
                 next if next == quote => return Ok(()),
                 Some('\\') => into.push(self.escape()?),
                 Some(character) => into.push(character),
@@ -186,15 +181,15 @@ impl<'t> Reader<'t> {
         }
         let digits = self.take_while(|before, c| before.len() < most && c.is_digit(radix));
         if digits.len() < least {
-            return Err(Fault { at, message: format!("the escape needs {least} hexadecimal digits") });
+            return Err(Fault::error(at, format!("the escape needs {least} hexadecimal digits")));
         }
         let character = u32::from_str_radix(digits, radix).ok().and_then(char::from_u32);
-        character.ok_or_else(|| Fault { at, message: "the escape stands for no character".to_owned() })
+        character.ok_or_else(|| Fault::error(at, "the escape stands for no character"))
     }
 
     fn number(&mut self) -> Result<Literal, Fault> {
         let at = self.at;
-        let fault = |message: String| Fault { at, message };
+        let fault = |message: String| Fault::error(at, message);
         let sign = self.take_while(|_, c| matches!(c, '+' | '-'));
         let negative = sign.matches('-').count() % 2 == 1;
         self.space();
@@ -240,7 +235,7 @@ impl<'t> Reader<'t> {
             "" => Err(self.fault(format!("`{}` begins no value", self.peek().unwrap_or(' ')))),
             word => {
                 let message = format!("`{word}` is no literal: text stands in quotes, nothing is evaluated");
-                Err(Fault { at, message })
+                Err(Fault::error(at, message))
             }
         }
     }
@@ -280,7 +275,7 @@ impl<'t> Reader<'t> {
     }
 
     fn fault(&self, message: impl Into<String>) -> Fault {
-        Fault { at: self.at, message: message.into() }
+        Fault::error(self.at, message)
     }
 }
 

@@ -4,6 +4,8 @@
 //! It knows where every word stands and leaves its escapes in place, for only the reader of a word knows whether `\.`
 //! is part of a label or of a text. It knows no directives, types or names.
 
+use crate::diagnostic::Problem;
+
 /// Position of a word in its text. Bytes, so that making one is free; [`Spot::place`] counts characters when asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Spot {
@@ -30,12 +32,8 @@ impl Spot {
     }
 }
 
-/// A fault and its position.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fault {
-    pub spot: Spot,
-    pub message: String,
-}
+/// A fault at a piece of a line.
+pub(super) type Fault = Problem<Spot>;
 
 /// One word of an entry.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +50,7 @@ pub(super) struct Word<'t> {
 impl Word<'_> {
     /// A fault at this word.
     pub(super) fn fault(&self, message: impl Into<String>) -> Fault {
-        Fault { spot: self.spot, message: message.into() }
+        Fault::error(self.spot, message.into())
     }
 
     /// The word as it can stand in a message: in backquotes, cut to a bearable length.
@@ -169,7 +167,7 @@ impl<'t> Lexer<'t> {
                     self.at += 1;
                     if open.pop().is_none() {
                         let spot = self.spot_from(self.at - 1);
-                        fault.get_or_insert(Fault { spot, message: "`)` without a `(` before it".into() });
+                        fault.get_or_insert(Fault::error(spot, "`)` without a `(` before it"));
                     }
                 }
                 b'"' => match self.quoted(!after_space) {
@@ -180,7 +178,7 @@ impl<'t> Lexer<'t> {
             }
             after_space = matches!(byte, b'\n' | b' ' | b'\t' | b'\r' | b';' | b'(' | b')');
         }
-        let unclosed = open.first().map(|&spot| Fault { spot, message: "`(` is never closed".into() });
+        let unclosed = open.first().map(|&spot| Fault::error(spot, "`(` is never closed"));
         fault.or(unclosed)
     }
 
@@ -196,8 +194,8 @@ impl<'t> Lexer<'t> {
         loop {
             match self.peek() {
                 None | Some(b'\n') => {
-                    let message = "the quoted text is not closed on its line".into();
-                    return Err(Fault { spot: self.spot_from(start), message });
+                    let message = "the quoted text is not closed on its line";
+                    return Err(Fault::error(self.spot_from(start), message));
                 }
                 Some(b'"') => {
                     self.at += 1;
@@ -253,8 +251,8 @@ mod tests {
                     Ok(format!("{}{}", if entry.indented { "^" } else { "" }, words.join("|")))
                 }
                 Err(fault) => {
-                    let (column, width) = fault.spot.place(text);
-                    Err((fault.spot.line, column, width))
+                    let (column, width) = fault.at.place(text);
+                    Err((fault.at.line, column, width))
                 }
             });
         }

@@ -22,11 +22,11 @@ mod types;
 pub use types::type_number;
 mod wire;
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::name::Name;
 use super::record::Record;
+use crate::diagnostic::{self, Location};
 use crate::disk::stall::asking;
 
 /// Limit of the text of a file and all that it includes, in bytes: several million records.
@@ -43,31 +43,9 @@ pub struct Parsed {
     pub includes: Vec<PathBuf>,
 }
 
-/// One thing that is wrong with a master file, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// The file. From [`parse`]: empty for the text itself, else as `$INCLUDE` names it.
-    pub path: PathBuf,
-    /// Line, from 1; 0 when it is the file as a whole.
-    pub line: usize,
-    /// Column, from 1, in characters; 0 when it is the file as a whole.
-    pub column: usize,
-    /// Width in characters.
-    pub width: usize,
-    /// The fault, as a sentence.
-    pub message: String,
-}
-
-/// `file:line:column: message`.
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.display();
-        match self.line {
-            0 => write!(f, "{path}: {}", self.message),
-            line => write!(f, "{path}:{line}:{}: {}", self.column, self.message),
-        }
-    }
-}
+/// One thing that is wrong with a master file. From [`parse`] its path is empty for the text itself, else as `$INCLUDE`
+/// names it.
+pub type Problem = diagnostic::Problem<Location>;
 
 /// Reads the master file at `path` for the zone `origin`, and the files it includes, which must lie in its directory or
 /// below; their names are relative to that directory wherever they are mentioned.
@@ -91,7 +69,7 @@ pub fn read_noting(path: &Path, origin: &Name, files: &mut Vec<PathBuf>) -> Resu
         _ => Path::new("."),
     };
     let full = |name: PathBuf| if name == Path::new("") { path.to_owned() } else { directory.join(name) };
-    let place = |problem: Problem| Problem { path: full(problem.path), ..problem };
+    let place = |problem: Problem| problem.map(|at| Location { path: full(at.path), ..at });
     let mut include = |name: &str| {
         files.push(directory.join(name));
         load_inside(directory, name)
@@ -143,8 +121,10 @@ fn load_inside(directory: &Path, name: &str) -> Result<String, String> {
 
 /// The text of a file.
 fn load(path: &Path) -> Result<String, Problem> {
-    let problem = |line, column, message| Problem { path: path.to_owned(), line, column, width: line.min(1), message };
-    let whole = |message| problem(0, 0, message);
+    let problem = |line, column, message| {
+        Problem::error(Location { path: path.to_owned(), line, column, width: line.min(1) }, message)
+    };
+    let whole = |message: String| problem(0, 0, message);
     // Asked first, for the opening of a pipe would wait for its other end.
     let metadata = asking(|| std::fs::metadata(path)).map_err(|error| whole(error.to_string()))?;
     if !metadata.is_file() {

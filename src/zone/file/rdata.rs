@@ -59,12 +59,12 @@ pub(super) fn encode(rtype: u16, words: &[Word<'_>], type_spot: Spot, origin: &N
         (_, None) => {
             let message =
                 format!("{} has no text form here: write its data as `\\# LENGTH HEX` (RFC 3597)", type_name(rtype));
-            return Err(Fault { spot: type_spot, message });
+            return Err(Fault::error(type_spot, message));
         }
     };
     if wire.len() > MAX_DATA {
         let message = format!("the record's data is longer than {MAX_DATA} bytes: no message has room for it");
-        return Err(Fault { spot: type_spot, message });
+        return Err(Fault::error(type_spot, message));
     }
     Ok(wire.into())
 }
@@ -94,7 +94,7 @@ struct Words<'w, 't> {
 
 impl<'w, 't> Words<'w, 't> {
     fn next(&mut self, what: &str) -> Result<&'w Word<'t>, Fault> {
-        let missing = || Fault { spot: self.last, message: format!("the {what} is missing after this") };
+        let missing = || Fault::error(self.last, format!("the {what} is missing after this"));
         let (word, rest) = self.rest.split_first().ok_or_else(missing)?;
         (self.rest, self.last) = (rest, word.spot);
         Ok(word)
@@ -145,14 +145,14 @@ fn encode_field(
         Field::Hex => {
             let bytes = hex(words.take_rest(what)?)?;
             if bytes.is_empty() {
-                return Err(Fault { spot: words.last, message: format!("the {what} is empty") });
+                return Err(Fault::error(words.last, format!("the {what} is empty")));
             }
             wire.extend_from_slice(&bytes);
         }
         Field::Base64 => {
             let all = words.take_rest(what)?;
             let joined: String = all.iter().map(|word| word.raw).collect();
-            let wrong = || Fault { spot: words.last, message: format!("the {what} is no base64") };
+            let wrong = || Fault::error(words.last, format!("the {what} is no base64"));
             let bytes = base64(joined.as_bytes()).filter(|bytes| !bytes.is_empty());
             wire.extend_from_slice(&bytes.ok_or_else(wrong)?);
         }
@@ -160,7 +160,7 @@ fn encode_field(
         Field::Params => {
             let mut params = Vec::new();
             svcb::encode(std::mem::take(&mut words.rest), &mut params)?;
-            svcb::check(&params).map_err(|why| Fault { spot: words.last, message: why.into() })?;
+            svcb::check(&params).map_err(|why| Fault::error(words.last, why))?;
             wire.extend_from_slice(&params);
         }
     }

@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use super::lexer::{Entry, Fault, Lexer, Spot, Word};
 use super::rules::{self, Placed};
 use super::{MAX_TEXT, Parsed, Problem, TOO_LARGE, rdata, types};
+use crate::diagnostic::{Location, Severity};
 use crate::zone::name::Name;
 use crate::zone::record::{Record, rtype};
 
@@ -122,7 +123,7 @@ impl<'i> Reader<'i> {
 impl Reader<'_> {
     fn problem(&self, at: At, message: String) -> Problem {
         let path = self.sources[at.source].clone();
-        Problem { path, line: at.line, column: at.column, width: at.width, message }
+        Problem::error(Location { path, line: at.line, column: at.column, width: at.width }, message)
     }
 
     fn report(&mut self, at: At, message: String) {
@@ -133,7 +134,7 @@ impl Reader<'_> {
 
     fn remark(&mut self, at: At, message: String) {
         if self.remarks.len() < MAX_PROBLEMS {
-            self.remarks.push(self.problem(at, message));
+            self.remarks.push(Problem { severity: Severity::Warning, ..self.problem(at, message) });
         }
     }
 
@@ -149,7 +150,8 @@ impl Reader<'_> {
         for list in [&mut self.problems, &mut self.remarks] {
             if list.len() == MAX_PROBLEMS {
                 let message = format!("there are {MAX_PROBLEMS} messages or more: the rest is left out");
-                list.push(Problem { path: PathBuf::new(), line: 0, column: 0, width: 0, message });
+                let severity = list[0].severity;
+                list.push(Problem { severity, ..Problem::error(Location::default(), message) });
             }
         }
         if !self.problems.is_empty() {
@@ -173,7 +175,7 @@ impl Reader<'_> {
                 }
             };
             if let Err(fault) = result {
-                self.report(scope.at(fault.spot), fault.message);
+                self.report(scope.at(fault.at), fault.message);
             }
         }
     }
@@ -246,7 +248,7 @@ impl Reader<'_> {
             scope.owner = match self.owner_of(first, &scope.origin) {
                 Ok(owner) => Owner::Is(owner),
                 Err(fault) => {
-                    self.report(scope.at(fault.spot), fault.message);
+                    self.report(scope.at(fault.at), fault.message);
                     Owner::Lost
                 }
             };
@@ -260,12 +262,12 @@ impl Reader<'_> {
             Owner::Is(owner) => owner.clone(),
             Owner::Lost => return Ok(()),
             Owner::Unset => {
-                let message = "there is no owner before this record: begin its line with one".into();
-                return Err(Fault { spot, message });
+                let message = "there is no owner before this record: begin its line with one";
+                return Err(Fault::error(spot, message));
             }
         };
         if head.rtype == rtype::SOA && owner != self.apex {
-            return Err(Fault { spot, message: format!("the SOA belongs at {}, not at {owner}", self.apex) });
+            return Err(Fault::error(spot, format!("the SOA belongs at {}, not at {owner}", self.apex)));
         }
         self.placed.push(Placed { record: Record { owner, rtype: head.rtype, ttl, rdata }, at });
         Ok(())
@@ -341,7 +343,7 @@ impl<'w, 't> Head<'w, 't> {
         let mut ttl = None;
         let mut has_class = false;
         loop {
-            let missing = || Fault { spot: end, message: "the record's type is missing after this".into() };
+            let missing = || Fault::error(end, "the record's type is missing after this");
             let (word, data) = words.split_first().ok_or_else(missing)?;
             let fault = |message: &str| word.fault(format!("{} {message}", word.shown()));
             if word.quoted {

@@ -29,7 +29,8 @@ fn assert_records(text: &str, expected: &[&str]) {
 /// The problems as `line:column:width message`, a line each.
 fn lines(problems: &[Problem]) -> String {
     let mut out = String::new();
-    for Problem { path, line, column, width, message } in problems {
+    for problem in problems {
+        let (Location { path, line, column, width }, message) = (&problem.at, &problem.message);
         writeln!(out, "{}{line}:{column}:{width} {message}", path.display()).unwrap();
     }
     out
@@ -308,7 +309,7 @@ fn files_are_read_from_their_directory_and_nowhere_else() {
     let problems = read(&zones.join("bad.zone"), &service()).unwrap_err();
     let text = lines(&problems);
     assert_eq!(problems.len(), 4, "{text}");
-    assert!(problems.iter().all(|problem| problem.path == zones.join("bad.zone")), "{text}");
+    assert!(problems.iter().all(|problem| problem.at.path == zones.join("bad.zone")), "{text}");
     for (problem, part) in
         problems.iter().zip(["lies outside", "is not a regular file", "No such file", "raw:2:3: the byte 0xe9"])
     {
@@ -316,10 +317,10 @@ fn files_are_read_from_their_directory_and_nowhere_else() {
     }
 
     let problems = read(&zones.join("raw"), &service()).unwrap_err();
-    assert_eq!((problems[0].line, problems[0].column, problems[0].width), (2, 3, 1));
+    assert_eq!((problems[0].at.line, problems[0].at.column, problems[0].at.width), (2, 3, 1));
     assert_eq!(problems[0].message, "the byte 0xe9 is no UTF-8: write it as `\\233`");
     let problems = read(&zones.join("none"), &service()).unwrap_err();
-    assert_eq!((problems.len(), problems[0].line), (1, 0));
+    assert_eq!((problems.len(), problems[0].at.line), (1, 0));
     assert!(problems[0].to_string().ends_with("none: No such file or directory (os error 2)"), "{}", problems[0]);
     std::fs::remove_dir_all(&directory).unwrap();
 }
@@ -409,10 +410,10 @@ fn no_text_makes_it_panic() {
             Ok(_) => sound += 1,
             Err(problems) => {
                 assert!(!problems.is_empty());
-                for problem in problems.iter().filter(|problem| problem.path == Path::new("")) {
+                for problem in problems.iter().filter(|problem| problem.at.path == Path::new("")) {
                     let whole = text.strip_prefix('\u{feff}').unwrap_or(&text);
-                    let line = whole.split('\n').nth(problem.line - 1).expect("the line is there");
-                    let end = problem.column + problem.width - 1;
+                    let line = whole.split('\n').nth(problem.at.line - 1).expect("the line is there");
+                    let end = problem.at.column + problem.at.width - 1;
                     assert!(end <= line.chars().count().max(1), "{problem:?} in {text:?} (seed {seed})");
                 }
             }

@@ -27,9 +27,9 @@ pub(crate) fn check(data: &[u8]) {
         Err(problems) => {
             assert!(!problems.is_empty());
             for problem in problems {
-                let text = if problem.path.as_os_str().is_empty() { Some(&text) } else { more.as_ref() };
+                let text = if problem.at.path.as_os_str().is_empty() { Some(&text) } else { more.as_ref() };
                 let lines = text.map_or(0, |text| text.split('\n').count());
-                assert!(problem.line <= lines, "{problem} of {lines} lines");
+                assert!(problem.at.line <= lines, "{problem} of {lines} lines");
                 assert!(!problem.message.is_empty());
             }
         }

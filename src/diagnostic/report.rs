@@ -3,14 +3,12 @@
 //! Files hold what anybody has written into them, and it is shown on a terminal: control characters are replaced, long
 //! lines and long messages are cut. Columns count characters, a tab as one.
 
-use crate::log::is_hidden;
 use std::fmt::{self, Write as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::secrets;
-use crate::announce::check::url::HIDDEN;
-use crate::settings::{Problem, Severity, Span};
+use super::{HIDDEN, Location, Problem, Severity, Span};
+use crate::log::is_hidden;
 
 /// A file that problems point into.
 #[derive(Debug, Clone)]
@@ -31,10 +29,9 @@ impl Source {
         Self { path: path.to_owned(), text, lines, hidden: Vec::new() }
     }
 
-    /// The same of a configuration, whose secrets are not shown.
-    pub(super) fn of_config(path: &Path, text: impl Into<String>) -> Self {
-        let source = Self::new(path, text);
-        Self { hidden: secrets::find(&source.text), ..source }
+    /// Hides pieces of its text, in bytes, wherever problems are shown.
+    pub fn hiding(self, hidden: Vec<Range<usize>>) -> Self {
+        Self { hidden, ..self }
     }
 
     /// Its path.
@@ -43,7 +40,7 @@ impl Source {
     }
 
     /// Its content.
-    pub(super) fn text(&self) -> &str {
+    pub fn text(&self) -> &str {
         &self.text
     }
 
@@ -108,13 +105,14 @@ impl Source {
 
     /// Line, column and width of a span, the width in its first line; the empty span at the beginning is the file as a
     /// whole, for nobody can point at what is not there.
-    fn place(&self, span: Span) -> (usize, usize, usize) {
+    fn location(&self, span: Span) -> Location {
+        let path = self.path.clone();
         if span.end == 0 {
-            return (0, 0, 0);
+            return Location { path, ..Location::default() };
         }
         let (line, column) = self.locate(span.start);
         let covered = self.text.get(span.start..span.end).unwrap_or_default();
-        (line, column, covered.lines().next().unwrap_or_default().chars().count())
+        Location { path, line, column, width: covered.lines().next().unwrap_or_default().chars().count() }
     }
 
     /// Line and column of a byte, both from 1, the column in characters. The end of the file is the end of its last
@@ -139,20 +137,16 @@ pub struct Report {
 
 #[derive(Debug, Clone)]
 struct Item {
-    path: PathBuf,
+    problem: Problem<Location>,
     /// None for the file as a whole.
-    place: Option<Place>,
-    severity: Severity,
-    message: String,
-    help: Option<String>,
+    excerpt: Option<Excerpt>,
 }
 
+/// The line that a problem is in.
 #[derive(Debug, Clone)]
-struct Place {
+struct Excerpt {
     /// From 1.
     line: usize,
-    /// From 1, in characters.
-    column: usize,
     /// The line, without secrets.
     text: String,
     /// The characters of it that are wrong: the first one, from 0, and how many.
@@ -175,10 +169,10 @@ impl Report {
     pub fn new(sources: &[Source], problems: &[Problem]) -> Self {
         let mut report = Self::default();
         for problem in problems {
-            let Some(source) = sources.get(problem.span.file as usize) else { continue };
-            let redacted = |text: &String| source.redacted(text, problem.span);
+            let Some(source) = sources.get(problem.at.file as usize) else { continue };
+            let redacted = |text: &String| source.redacted(text, problem.at);
             let (message, help) = (redacted(&problem.message), problem.help.as_ref().map(redacted));
-            report.add(source, problem.severity, source.place(problem.span), &message, help);
+            report.add(source, Problem { at: source.location(problem.at), message, help, severity: problem.severity });
         }
         report
     }
@@ -186,41 +180,33 @@ impl Report {
     /// A report that says one thing about a file as a whole.
     pub fn of_file(path: &Path, message: &str) -> Self {
         let mut report = Self::default();
-        report.add(&Source::new(path, ""), Severity::Error, (0, 0, 0), message, None);
+        report.file(path, Severity::Error, message);
         report
     }
 
     /// A report that says one thing about a byte of a file.
-    pub(super) fn of_byte(source: &Source, byte: usize, message: &str) -> Self {
+    pub fn of_byte(source: &Source, byte: usize, message: &str) -> Self {
         let (line, column) = source.locate(byte);
         let mut report = Self::default();
-        report.error(source, (line, column, 1), message);
+        report.add(source, Problem::error(Location { path: source.path.clone(), line, column, width: 1 }, message));
         report
     }
 
-    /// Adds an error at a line, a column and so many characters (from 1; line 0 for the file as a whole).
-    pub fn error(&mut self, source: &Source, place: (usize, usize, usize), message: &str) {
-        self.add(source, Severity::Error, place, message, None);
+    /// Adds something about a file as a whole.
+    pub fn file(&mut self, path: &Path, severity: Severity, message: &str) {
+        let at = Location { path: path.to_owned(), ..Location::default() };
+        self.items.push(Item { problem: Problem { severity, ..Problem::error(at, message) }, excerpt: None });
     }
 
-    /// Adds something that is not wrong, but was perhaps not meant; see [`Report::error`].
-    pub fn warning(&mut self, source: &Source, place: (usize, usize, usize), message: &str) {
-        self.add(source, Severity::Warning, place, message, None);
-    }
-
-    fn add(
-        &mut self,
-        source: &Source,
-        severity: Severity,
-        (line, column, width): (usize, usize, usize),
-        message: &str,
-        help: Option<String>,
-    ) {
-        let place = (line > 0).then(|| {
+    /// Adds a problem in `source`; its path is not looked at.
+    pub fn add(&mut self, source: &Source, problem: Problem<Location>) {
+        let problem = problem.map(|at| Location { path: source.path.clone(), ..at });
+        let Location { line, column, width, .. } = problem.at;
+        let excerpt = (line > 0).then(|| {
             let (text, first, count) = source.shown(line, column, width);
-            Place { line, column, text, wrong: (first, count) }
+            Excerpt { line, text, wrong: (first, count) }
         });
-        self.items.push(Item { path: source.path.clone(), place, severity, message: message.to_owned(), help });
+        self.items.push(Item { problem, excerpt });
     }
 
     /// Returns whether it says nothing.
@@ -235,7 +221,7 @@ impl Report {
 
     /// How many errors there are.
     pub fn errors(&self) -> usize {
-        self.items.iter().filter(|item| item.severity == Severity::Error).count()
+        self.items.iter().filter(|item| item.problem.severity == Severity::Error).count()
     }
 }
 
@@ -255,25 +241,25 @@ impl std::error::Error for Report {}
 
 impl fmt::Display for Item {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.display();
-        let severity = match self.severity {
+        let Problem { at: Location { path, line, column, .. }, message, help, severity } = &self.problem;
+        let (path, message) = (path.display(), printable(message));
+        let severity = match severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        let message = printable(&self.message);
-        match &self.place {
+        match &self.excerpt {
             None => writeln!(f, "{path}: {severity}: {message}")?,
-            Some(place) => {
-                writeln!(f, "{path}:{}:{}: {severity}: {message}", place.line, place.column)?;
-                place.fmt(f)?;
+            Some(excerpt) => {
+                writeln!(f, "{path}:{line}:{column}: {severity}: {message}")?;
+                excerpt.fmt(f)?;
             }
         }
-        self.help.iter().try_for_each(|help| writeln!(f, "  help: {}", printable(help)))
+        help.iter().try_for_each(|help| writeln!(f, "  help: {}", printable(help)))
     }
 }
 
 /// The line with its number, and the caret under it.
-impl fmt::Display for Place {
+impl fmt::Display for Excerpt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let chars: Vec<char> = self.text.chars().collect();
         let at = self.wrong.0.min(chars.len());
@@ -329,8 +315,7 @@ mod tests {
     fn report(text: &str, start: usize, end: usize) -> String {
         let source = Source::new(Path::new("z.toml"), text);
         let span = Span { file: 0, start, end };
-        let problem =
-            Problem { span, message: "is wrong".into(), help: Some("mend it".into()), severity: Severity::Error };
+        let problem = Problem { help: Some("mend it".into()), ..Problem::error(span, "is wrong") };
         Report::new(&[source], &[problem]).to_string()
     }
 
@@ -377,34 +362,6 @@ z.toml:1:6: error: is wrong
     }
 
     #[test]
-    fn a_secret_in_the_line_is_not_shown_and_the_caret_stays_where_it_belongs() {
-        let of = |text: &str, wrong: &str, message: &str| {
-            let start = text.find(wrong).unwrap();
-            let span = Span { file: 0, start, end: start + wrong.len() };
-            let (message, help) = (message.to_owned(), Some(format!("write \"{wrong}\"")));
-            let problem = Problem { span, message, help, severity: Severity::Error };
-            Report::new(&[Source::of_config(Path::new("z.toml"), text)], &[problem]).to_string()
-        };
-        let text = "http = { headers = { A = \"hush\" }, prot = 1 }";
-        let expected = "\
-z.toml:1:36: error: is wrong
-    1 | http = { headers = { A = \"***\" }, prot = 1 }
-      |                                    ^^^^
-  help: write \"prot\"
-";
-        let expected = expected.replace("36", &(text.find("prot").unwrap() + 1).to_string());
-        let shown = of(text, "prot", "is wrong");
-        assert_eq!(shown.replace(' ', ""), expected.replace(' ', ""), "{shown}");
-        let lines: Vec<&str> = shown.lines().collect();
-        assert_eq!(lines[1].find("prot"), lines[2].find('^'), "{shown}");
-        let unquoted = of("auth = digest:u:hush", "digest:u:hush", "not digest:u:hush");
-        assert_eq!(
-            unquoted,
-            "z.toml:1:8: error: not ***\n    1 | auth = ***\n      |        ^^^\n  help: write \"***\"\n"
-        );
-    }
-
-    #[test]
     fn every_span_points_somewhere() {
         assert_eq!(report("a = 1\n", 0, 0), "z.toml: error: is wrong\n  help: mend it\n");
         assert!(report("", 0, 1).contains("z.toml:1:1: "));
@@ -418,8 +375,9 @@ z.toml:1:36: error: is wrong
     fn what_a_file_holds_cannot_steer_the_terminal() {
         let source = Source::new(Path::new("z"), "a = \"\u{1b}[31m\u{202e}\"");
         let mut shown = Report::default();
-        shown.error(&source, (1, 5, 3), "not \"\u{1b}[31m\n\"");
-        shown.warning(&source, (0, 0, 0), &"x".repeat(10_000));
+        let at = Location { path: "z".into(), line: 1, column: 5, width: 3 };
+        shown.add(&source, Problem::error(at, "not \"\u{1b}[31m\n\""));
+        shown.file(Path::new("z"), Severity::Warning, &"x".repeat(10_000));
         let text = shown.to_string();
         assert!(
             text.starts_with("z:1:5: error: not \"\\u{1b}[31m\\n\"\n    1 | a = \"\u{fffd}[31m\u{fffd}\"\n"),
@@ -432,7 +390,8 @@ z.toml:1:36: error: is wrong
     #[test]
     fn a_place_that_is_not_in_the_file_is_no_fault() {
         let mut report = Report::default();
-        report.error(&Source::new(Path::new("z"), "a\n"), (7, 0, 0), "is gone");
+        let at = Location { path: "z".into(), line: 7, ..Location::default() };
+        report.add(&Source::new(Path::new("z"), "a\n"), Problem::error(at, "is gone"));
         assert_eq!(report.to_string(), "z:7:0: error: is gone\n    7 |\n      | ^\n");
     }
 }
