@@ -300,7 +300,7 @@ mod planted {
             "zone/build.rs",
             "\nuse crate::keeper::Path;",
             2,
-            "`zone` must not import `keeper`: it may import model, settings, disk",
+            "`zone` must not import `keeper`: it may import model, diagnostic, settings, disk",
         );
         assert_found(
             "model.rs",
@@ -401,7 +401,7 @@ use crate::publish;
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(
             found[0].to_string(),
-            "src/zone/other.rs:1: `zone` must not import `keeper`: it may import model, settings, disk"
+            "src/zone/other.rs:1: `zone` must not import `keeper`: it may import model, diagnostic, settings, disk"
         );
     }
 }
