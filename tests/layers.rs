@@ -6,6 +6,8 @@
 //! Test code (`#[cfg(test)]` items and the files behind `#[cfg(test)] mod x;`) is exempt from every rule: a test may
 //! set up whatever it needs.
 
+#[path = "layers/circles.rs"]
+mod circles;
 #[path = "layers/imports.rs"]
 mod imports;
 
@@ -147,6 +149,33 @@ fn every_import_of_the_sources_is_allowed() {
     assert!(list.is_empty(), "{} imports are not allowed:\n{}", list.len(), list.join("\n"));
 }
 
+#[test]
+fn no_two_files_import_each_other() {
+    let sources = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    let list = circles(&sources);
+    assert!(list.is_empty(), "{} pairs of files import each other:\n{}", list.len(), list.join("\n"));
+}
+
+/// Folders in which files still import each other.
+const PENDING: &[&str] =
+    &["admin", "announce", "app", "cli", "config", "dns", "export", "format", "keeper", "publish", "zone"];
+
+/// The pairs of files that import each other, test code and the folders of [`PENDING`] left out.
+fn circles(sources: &[Source]) -> Vec<String> {
+    let scans: Vec<Scan> = sources.iter().map(|source| Scan::of(source.module(), &source.text)).collect();
+    let test_modules: BTreeSet<&Vec<String>> = scans.iter().flat_map(|scan| &scan.test_modules).collect();
+    let is_test = |module: &[String]| (0..=module.len()).any(|depth| test_modules.contains(&module[..depth].to_vec()));
+    let files = sources.iter().zip(&scans).map(|(source, scan)| (source, source.module(), scan));
+    let files: Vec<_> = files.filter(|(_, module, _)| !is_test(module)).collect();
+    let is_pending = |[(one, _), (other, _)]: &[(usize, usize); 2]| {
+        PENDING.iter().any(|folder| files[*one].0.is_in(folder) && files[*other].0.is_in(folder))
+    };
+    let modules: Vec<_> = files.iter().map(|(_, module, scan)| (module.clone(), *scan)).collect();
+    let place = |(file, line): (usize, usize)| format!("src/{}:{line}", files[file].0.path);
+    let pairs = circles::pairs(&modules).into_iter().filter(|pair| !is_pending(pair));
+    pairs.map(|[one, other]| format!("{} and {}", place(one), place(other))).collect()
+}
+
 /// A file of src/: its path below it, with `/`, and its text.
 struct Source {
     path: String,
@@ -272,7 +301,7 @@ fn check_purity(source: &Source, import: &Import) -> Option<String> {
 }
 
 mod planted {
-    use super::{Source, check};
+    use super::{Source, check, circles};
 
     /// The violations of one file, as `line: rule`.
     fn violations(path: &str, text: &str) -> Vec<String> {
@@ -320,6 +349,33 @@ mod planted {
         assert_clean("publish/mod.rs", "use crate::{keeper, format::x, zone::*, model, publish::registry};");
         assert_clean("cli/dev.rs", "use crate::{app, config, admin};");
         assert_clean("main.rs", "use zonekeeper::cli; use clap::Parser;");
+    }
+
+    #[test]
+    fn two_files_that_import_each_other_are_found() {
+        let found = |files: &[(&str, &str)]| {
+            let source = |(path, text): &(&str, &str)| Source { path: (*path).into(), text: (*text).into() };
+            circles(&files.iter().map(source).collect::<Vec<_>>())
+        };
+        let a = ("model/a.rs", "\nuse super::b::B;");
+        assert_eq!(
+            found(&[a, ("model/b.rs", "fn f() { crate::model::a::f() }")]),
+            ["src/model/a.rs:2 and src/model/b.rs:1"]
+        );
+        assert_eq!(
+            found(&[("model/mod.rs", "mod a;\npub use a::A;\nstruct B;"), ("model/a.rs", "use super::B;")]),
+            ["src/model/mod.rs:2 and src/model/a.rs:1"],
+            "a face that takes something from its file"
+        );
+        let clean: [&[(&str, &str)]; 4] = [
+            &[a, ("model/b.rs", "use crate::model::c::C;"), ("model/c.rs", "struct C;")],
+            &[("model/mod.rs", "mod a;\nstruct B;"), ("model/a.rs", "use super::B;")],
+            &[a, ("model/b.rs", "#[cfg(test)]\nmod tests { use super::super::a::A; }")],
+            &[a, ("model/b.rs", "use a::A; use other::model::a::B;")],
+        ];
+        for files in clean {
+            assert_eq!(found(files), Vec::<String>::new(), "{files:?}");
+        }
     }
 
     #[test]
