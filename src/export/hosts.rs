@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::Snapshot;
+use super::snapshot::Snapshot;
 use crate::zone::name::Name;
 use crate::zone::packed::Packed;
 use crate::zone::record::rtype;

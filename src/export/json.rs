@@ -3,9 +3,10 @@
 
 use serde::Serialize;
 
-use super::{Snapshot, data, mnemonic};
+use super::snapshot::Snapshot;
 use crate::zone::name::Name;
 use crate::zone::packed::Packed;
+use crate::zone::rdata;
 
 #[derive(Serialize)]
 struct Zone<'s> {
@@ -53,7 +54,8 @@ pub(super) fn render<'s>(snapshot: &'s Snapshot) -> Result<String, serde_json::E
 }
 
 fn entry(entry: &Packed) -> Entry {
-    let record = |ttl, rtype, rdata: &[u8]| Record { r#type: mnemonic(rtype), ttl, data: data(rtype, rdata) };
+    let record =
+        |ttl, rtype, rdata: &[u8]| Record { r#type: rdata::mnemonic(rtype), ttl, data: rdata::text(rtype, rdata) };
     let name = Name::from_wire(entry.name()).map_or_else(String::new, |(name, _)| name.to_string());
     let sets = entry.listed().flat_map(|set| set.iter().map(move |rdata| record(set.ttl, set.rtype, &rdata)));
     Entry { name, records: sets.collect() }

@@ -28,6 +28,7 @@ mod made;
 pub mod name;
 pub mod order;
 pub mod packed;
+pub mod rdata;
 pub mod record;
 pub mod records;
 pub mod serial;

@@ -12,7 +12,6 @@ use super::Sources;
 use super::query::parameters;
 use super::routes::Refusal;
 use crate::announce::State;
-use crate::export;
 use crate::log;
 use crate::model::Harm;
 use crate::publish::explain::{self, Source};
@@ -20,6 +19,7 @@ use crate::publish::meetings::Met;
 use crate::zone::Zone;
 use crate::zone::file::{self, Placed};
 use crate::zone::name::Name;
+use crate::zone::rdata;
 use crate::zone::record::rtype;
 use meant::Meant;
 
@@ -155,7 +155,8 @@ pub(super) fn explain(sources: &Sources, server: &Server, query: Option<&str>) -
         Some(other) => return Err(Refusal::bad(format!("there is no form `{other}`, only text and json"))),
     };
     let wanted = rtype.map(|word| {
-        export::number(&word).ok_or_else(|| Refusal::bad(format!("there is no type `{word}`; write TYPE65 for others")))
+        rdata::type_number(&word)
+            .ok_or_else(|| Refusal::bad(format!("there is no type `{word}`; write TYPE65 for others")))
     });
     let wanted = wanted.transpose()?;
     let Meant { names, mut notes } = meant::find(sources, &asked, wanted)?;
@@ -171,7 +172,7 @@ pub(super) fn explain(sources: &Sources, server: &Server, query: Option<&str>) -
         explained.retain(|one| !one.is_nothing());
     }
     let did_you_mean = if explained.iter().all(OfName::is_nothing) { meant::near(sources, &asked) } else { None };
-    let rtype = export::mnemonic(wanted.unwrap_or(rtype::A));
+    let rtype = rdata::mnemonic(wanted.unwrap_or(rtype::A));
     let explanation = Explanation { server, asked, r#type: rtype, notes, names: explained, did_you_mean };
     let text = match form {
         Form::Text => log::visible(&words::render(&explanation)).into_owned(),
@@ -195,7 +196,7 @@ fn outside(sources: &Sources) -> String {
 }
 
 fn of_name(sources: &Sources, zone: &Zone, name: &Name, rtype: u16) -> OfName {
-    let data = |rtype, rdata: &[u8]| format!("{} {}", export::mnemonic(rtype), export::data(rtype, rdata));
+    let data = |rtype, rdata: &[u8]| format!("{} {}", rdata::mnemonic(rtype), rdata::text(rtype, rdata));
     let explain::Answer { text: mut answer, is_cut } = explain::answer(zone, name, rtype, &data);
     let in_file = in_file(sources, zone, name);
     let cut = in_file.iter().find(|placed| placed.owner != *zone.origin() && CUTS.contains(&placed.rtype));
@@ -235,7 +236,7 @@ fn of_name(sources: &Sources, zone: &Zone, name: &Name, rtype: u16) -> OfName {
     }
     OfName {
         name: name.to_string(),
-        r#type: export::mnemonic(rtype),
+        r#type: rdata::mnemonic(rtype),
         zone: zone.origin().to_string(),
         answer: answer.lines().map(str::to_owned).collect(),
         zone_file: in_file.into_iter().map(InFile::new).collect(),
@@ -296,7 +297,7 @@ fn in_file(sources: &Sources, zone: &Zone, name: &Name) -> Vec<Placed> {
 
 impl InFile {
     fn new(Placed { owner, rtype, place }: Placed) -> Self {
-        Self { place, name: owner.to_string(), r#type: export::mnemonic(rtype) }
+        Self { place, name: owner.to_string(), r#type: rdata::mnemonic(rtype) }
     }
 }
 

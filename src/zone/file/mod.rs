@@ -10,42 +10,20 @@
 //! respect: labels take any bytes, underscores first of all.
 
 mod lexer;
-mod rdata;
+mod parsed;
 mod reader;
 mod rules;
 pub mod status;
-mod svcb;
 #[cfg(test)]
 mod tests;
-mod types;
-
-pub use types::type_number;
-mod wire;
 
 use std::path::{Path, PathBuf};
 
-use super::name::Name;
-use super::record::Record;
-use crate::diagnostic::{self, Location};
+use crate::diagnostic::Location;
 use crate::disk::stall::asking;
-
-/// Limit of the text of a file and all that it includes, in bytes: several million records.
-const MAX_TEXT: usize = 256 << 20;
-
-/// Content of a master file.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Parsed {
-    /// Its records, in the order of the file, owners in lower case; the records of an RRset have one TTL.
-    pub records: Vec<Record>,
-    /// Remarks about what is right, and was perhaps not meant.
-    pub remarks: Vec<Problem>,
-    /// The files that it includes, in the order of their first mention.
-    pub includes: Vec<PathBuf>,
-}
-
-/// One thing that is wrong with a master file. From [`parse`] its path is empty for the text itself, else as `$INCLUDE`
-/// names it.
-pub type Problem = diagnostic::Problem<Location>;
+use crate::zone::name::Name;
+use parsed::{MAX_TEXT, TOO_LARGE};
+pub use parsed::{Parsed, Problem};
 
 /// Reads the master file at `path` for the zone `origin`, and the files it includes, which must lie in its directory or
 /// below; their names are relative to that directory wherever they are mentioned.
@@ -143,8 +121,6 @@ fn load(path: &Path) -> Result<String, Problem> {
         problem(sound.matches('\n').count() + 1, sound[line_start..].chars().count() + 1, message)
     })
 }
-
-const TOO_LARGE: &str = "is larger than 256 MiB with all that it includes";
 
 /// Reads the text of a master file for the zone `origin`. `include` gives the text of a file that `$INCLUDE` names, by
 /// its name without `.` elements, or says why there is none.

@@ -5,11 +5,13 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::lexer::{Entry, Fault, Lexer, Spot, Word};
-use super::rules::{self, Placed};
-use super::{MAX_TEXT, Parsed, Problem, TOO_LARGE, rdata, types};
+use super::lexer::{Entry, Lexer};
+use super::parsed::{MAX_TEXT, Parsed, Problem, TOO_LARGE};
+use super::rules::{self, At, Placed};
 use crate::diagnostic::{Location, Severity};
 use crate::zone::name::Name;
+use crate::zone::rdata::word::{Fault, Spot, Word, name_of};
+use crate::zone::rdata::{self, types};
 use crate::zone::record::{Record, rtype};
 
 /// Limit of nested `$INCLUDE`s.
@@ -45,15 +47,6 @@ pub(super) fn places(
     let Reader { placed, sources, .. } = reader;
     let wanted = placed.into_iter().filter(|placed| is_wanted(&placed.record.owner));
     wanted.map(|Placed { record, at }| (record.owner, record.rtype, sources[at.source].clone(), at.line)).collect()
-}
-
-/// Position of a record in its file.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct At {
-    source: usize,
-    pub(super) line: usize,
-    column: usize,
-    width: usize,
 }
 
 /// The owner that an indented entry takes.
@@ -254,7 +247,7 @@ impl Reader<'_> {
             };
         }
         let head = Head::read(words, last.spot)?;
-        let rdata = rdata::encode(head.rtype, head.data, head.spot, &scope.origin)?;
+        let rdata = rdata::parse(head.rtype, head.data, head.spot, &scope.origin)?;
         let spot = first.spot.to(head.spot);
         let at = scope.at(spot);
         let ttl = self.ttl_for(&head, &rdata, at);
@@ -377,21 +370,4 @@ fn class_number(word: &str) -> Option<u16> {
     const CLASSES: &[(&str, u16)] = &[("IN", 1), ("CS", 2), ("CH", 3), ("HS", 4), ("NONE", 254)];
     let named = CLASSES.iter().find(|(name, _)| name.eq_ignore_ascii_case(word)).map(|(_, number)| *number);
     named.or_else(|| types::strip_prefix_ignoring_case(word, "CLASS")?.parse().ok())
-}
-
-/// A name as an entry writes it: `@` is the origin, and without a final dot the origin follows (RFC 1035 §5.1).
-pub(super) fn name_of(word: &Word<'_>, origin: &Name) -> Result<Name, Fault> {
-    if word.quoted {
-        return Err(word.fault("a name is written without quotes"));
-    }
-    if word.raw == "@" {
-        return Ok(origin.clone());
-    }
-    let fault = |error| word.fault(format!("{} is no name: {error}", word.shown()));
-    let name = Name::parse(word.raw).map_err(fault)?;
-    let escapes = word.raw.strip_suffix('.').map(|front| front.bytes().rev().take_while(|&byte| byte == b'\\').count());
-    if escapes.is_some_and(|count| count.is_multiple_of(2)) {
-        return Ok(name);
-    }
-    Name::from_labels(name.labels().chain(origin.labels())).map_err(fault)
 }

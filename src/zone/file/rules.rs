@@ -4,10 +4,18 @@
 
 use std::collections::HashSet;
 
-use super::reader::At;
-use super::types::type_name;
 use crate::zone::name::Name;
+use crate::zone::rdata::type_name;
 use crate::zone::record::{Record, rtype};
+
+/// Position of a record in its file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct At {
+    pub(super) source: usize,
+    pub(super) line: usize,
+    pub(super) column: usize,
+    pub(super) width: usize,
+}
 
 /// A record and where it stood.
 pub(super) struct Placed {

@@ -6,8 +6,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::lexer::{BAD_ESCAPE, Fault, Word, unescape};
-use super::rdata::base64;
+use super::word::{BAD_ESCAPE, Fault, Word, base64, unescape};
 
 const MANDATORY: u16 = 0;
 const ALPN: u16 = 1;

@@ -5,15 +5,16 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::lexer::{Fault, Spot, Word};
-use super::reader::name_of;
+use data_encoding::HEXLOWER_PERMISSIVE;
+
 use super::types::{Field, Layout, layout_of, number, type_name, type_number};
-use super::{svcb, wire};
+use super::word::{Fault, Spot, Word, base64, name_of};
+use super::{check, svcb};
 use crate::zone::name::Name;
 use crate::zone::record::MAX_DATA;
 
 /// Seconds, written as a number or as numbers with units: `3600`, `1h30m`, `2W`.
-pub(super) fn period(word: &str) -> Option<u32> {
+pub(in crate::zone) fn period(word: &str) -> Option<u32> {
     if let Some(seconds) = number(word) {
         return Some(seconds);
     }
@@ -37,7 +38,12 @@ pub(super) fn period(word: &str) -> Option<u32> {
 }
 
 /// The data of a record of type `rtype` in wire form. `words` is what follows the type, which stands at `type_spot`.
-pub(super) fn encode(rtype: u16, words: &[Word<'_>], type_spot: Spot, origin: &Name) -> Result<Box<[u8]>, Fault> {
+pub(in crate::zone) fn parse(
+    rtype: u16,
+    words: &[Word<'_>],
+    type_spot: Spot,
+    origin: &Name,
+) -> Result<Box<[u8]>, Fault> {
     let layout = layout_of(rtype);
     let wire = match (words.split_first(), layout) {
         (Some((mark, rest)), _) if mark.raw == "\\#" && !mark.quoted => generic(layout, mark, rest)?,
@@ -79,7 +85,7 @@ fn generic(layout: Option<&Layout>, mark: &Word<'_>, rest: &[Word<'_>]) -> Resul
         return Err(length.fault(format!("the length is given as {expected}, but {} bytes follow", wire.len())));
     }
     if let Some(layout) = layout {
-        wire::check(layout, &wire)
+        check::check(layout, &wire)
             .map_err(|why| length.fault(format!("this is no {} data: {why}", layout.mnemonic)))?;
     }
     Ok(wire)
@@ -215,46 +221,15 @@ fn push_types(words: &[Word<'_>], wire: &mut Vec<u8>) -> Result<(), Fault> {
 }
 
 fn hex(words: &[Word<'_>]) -> Result<Vec<u8>, Fault> {
-    let mut nibbles = Vec::new();
-    for word in words {
-        for letter in word.raw.chars() {
-            let nibble = letter.to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-            nibbles.push(nibble.ok_or_else(|| word.fault(format!("{} is no hexadecimal", word.shown())))?);
-        }
+    let is_hex = |word: &&Word<'_>| word.raw.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if let Some(word) = words.iter().find(|word| !is_hex(word)) {
+        return Err(word.fault(format!("{} is no hexadecimal", word.shown())));
     }
-    let (pairs, odd) = nibbles.as_chunks::<2>();
-    if let (false, Some(last)) = (odd.is_empty(), words.last()) {
-        return Err(last.fault("the hexadecimal digits do not come in pairs"));
-    }
-    Ok(pairs.iter().map(|[high, low]| high << 4 | low).collect())
-}
-
-/// Decodes base64 (RFC 4648 §4) with its padding.
-pub(super) fn base64(text: &[u8]) -> Option<Vec<u8>> {
-    let (groups, []) = text.as_chunks::<4>() else { return None };
-    let padding = text.iter().rev().take_while(|&&byte| byte == b'=').count();
-    if padding > 2 {
-        return None;
-    }
-    let mut out = Vec::with_capacity(groups.len() * 3);
-    for (index, group) in groups.iter().enumerate() {
-        let padding = if index + 1 == groups.len() { padding } else { 0 };
-        let mut bits: u32 = 0;
-        for (place, &letter) in group.iter().enumerate() {
-            let sextet = match letter {
-                b'A'..=b'Z' => letter - b'A',
-                b'a'..=b'z' => letter - b'a' + 26,
-                b'0'..=b'9' => letter - b'0' + 52,
-                b'+' => 62,
-                b'/' => 63,
-                b'=' if place >= 4 - padding => 0,
-                _ => return None,
-            };
-            bits = bits << 6 | u32::from(sextet);
-        }
-        out.extend_from_slice(&bits.to_be_bytes()[1..4 - padding]);
-    }
-    Some(out)
+    let joined: String = words.iter().map(|word| word.raw).collect();
+    HEXLOWER_PERMISSIVE.decode(joined.as_bytes()).map_err(|_| {
+        let last = words.last().map_or(Spot::default(), |word| word.spot);
+        Fault::error(last, "the hexadecimal digits do not come in pairs")
+    })
 }
 
 #[cfg(test)]

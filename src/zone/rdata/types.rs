@@ -73,12 +73,19 @@ const CERTIFICATE: Field = Field::Number(
 /// A type that can be written field by field.
 pub(super) struct Layout {
     pub(super) mnemonic: &'static str,
-    number: u16,
+    pub(super) number: u16,
     pub(super) fields: &'static [(&'static str, Field)],
+    /// True if its data is printed in words, false if in the form of RFC 3597 §5, which every reader takes.
+    pub(super) is_printed: bool,
 }
 
 const fn layout(mnemonic: &'static str, number: u16, fields: &'static [(&'static str, Field)]) -> Layout {
-    Layout { mnemonic, number, fields }
+    Layout { mnemonic, number, fields, is_printed: true }
+}
+
+/// A type that not every reader of master files knows.
+const fn rare(mnemonic: &'static str, number: u16, fields: &'static [(&'static str, Field)]) -> Layout {
+    Layout { is_printed: false, ..layout(mnemonic, number, fields) }
 }
 
 const DIGEST: &[(&str, Field)] = &[("key tag", U16), ("algorithm", ALGORITHM), ("digest type", U8), ("digest", Hex)];
@@ -105,41 +112,41 @@ const POINTER: &[(&str, Field)] = &[
 ];
 
 /// IANA "Resource Record (RR) TYPEs", those that zone files hold, by number.
-const LAYOUTS: &[Layout] = &[
+pub(super) const LAYOUTS: &[Layout] = &[
     layout("A", 1, &[("address", Ipv4)]),
     layout("NS", 2, &[("name server", Domain)]),
     layout("CNAME", 5, &[("canonical name", Domain)]),
     layout("SOA", 6, AUTHORITY),
     layout("PTR", 12, &[("name", Domain)]),
-    layout("HINFO", 13, &[("machine", Text), ("system", Text)]),
+    rare("HINFO", 13, &[("machine", Text), ("system", Text)]),
     layout("MX", 15, &[("preference", U16), ("mail server", Domain)]),
     layout("TXT", 16, &[("text", Texts)]),
-    layout("RP", 17, &[("mailbox", Domain), ("text owner", Domain)]),
-    layout("AFSDB", 18, &[("subtype", U16), ("host", Domain)]),
+    rare("RP", 17, &[("mailbox", Domain), ("text owner", Domain)]),
+    rare("AFSDB", 18, &[("subtype", U16), ("host", Domain)]),
     layout("AAAA", 28, &[("address", Ipv6)]),
     layout("SRV", 33, &[("priority", U16), ("weight", U16), ("port", U16), ("target", Domain)]),
-    layout("NAPTR", 35, POINTER),
-    layout("KX", 36, &[("preference", U16), ("exchanger", Domain)]),
-    layout(
+    rare("NAPTR", 35, POINTER),
+    rare("KX", 36, &[("preference", U16), ("exchanger", Domain)]),
+    rare(
         "CERT",
         37,
         &[("certificate type", CERTIFICATE), ("key tag", U16), ("algorithm", ALGORITHM), ("certificate", Base64)],
     ),
     layout("DNAME", 39, &[("target", Domain)]),
-    layout("DS", 43, DIGEST),
-    layout("SSHFP", 44, &[("algorithm", U8), ("fingerprint type", U8), ("fingerprint", Hex)]),
-    layout("DNSKEY", 48, KEY),
-    layout("TLSA", 52, ASSOCIATION),
-    layout("SMIMEA", 53, ASSOCIATION),
-    layout("CDS", 59, DIGEST),
-    layout("CDNSKEY", 60, KEY),
-    layout("OPENPGPKEY", 61, &[("key", Base64)]),
-    layout("CSYNC", 62, &[("serial", U32), ("flags", U16), ("types", Types)]),
-    layout("SVCB", 64, SERVICE),
-    layout("HTTPS", 65, SERVICE),
-    layout("SPF", 99, &[("text", Texts)]),
-    layout("URI", 256, &[("priority", U16), ("weight", U16), ("target", Bytes)]),
-    layout("CAA", 257, &[("flags", U8), ("tag", Tag), ("value", Bytes)]),
+    rare("DS", 43, DIGEST),
+    rare("SSHFP", 44, &[("algorithm", U8), ("fingerprint type", U8), ("fingerprint", Hex)]),
+    rare("DNSKEY", 48, KEY),
+    rare("TLSA", 52, ASSOCIATION),
+    rare("SMIMEA", 53, ASSOCIATION),
+    rare("CDS", 59, DIGEST),
+    rare("CDNSKEY", 60, KEY),
+    rare("OPENPGPKEY", 61, &[("key", Base64)]),
+    rare("CSYNC", 62, &[("serial", U32), ("flags", U16), ("types", Types)]),
+    rare("SVCB", 64, SERVICE),
+    rare("HTTPS", 65, SERVICE),
+    rare("SPF", 99, &[("text", Texts)]),
+    rare("URI", 256, &[("priority", U16), ("weight", U16), ("target", Bytes)]),
+    rare("CAA", 257, &[("flags", U8), ("tag", Tag), ("value", Bytes)]),
 ];
 
 const SIGNED: &str = "belongs to a signed zone, and signed zones are not served";
@@ -171,13 +178,13 @@ pub fn type_number(word: &str) -> Option<u16> {
 }
 
 /// A type as a person writes it.
-pub(super) fn type_name(number: u16) -> String {
+pub(in crate::zone) fn type_name(number: u16) -> String {
     let known = layout_of(number);
     known.map_or_else(|| format!("TYPE{number}"), |layout| layout.mnemonic.to_owned())
 }
 
 /// Why no record of this type can be in a zone file, if none can.
-pub(super) fn refusal(rtype: u16) -> Option<&'static str> {
+pub(in crate::zone) fn refusal(rtype: u16) -> Option<&'static str> {
     let named = REFUSED.iter().find(|(_, number, _)| *number == rtype).map(|(.., why)| *why);
     // RFC 6895 §3.1: 0 is special, 128 to 255 are for questions and meta types.
     named.or_else(|| (rtype == 0 || (128..=255).contains(&rtype)).then_some(META))
@@ -189,7 +196,7 @@ pub(super) fn layout_of(rtype: u16) -> Option<&'static Layout> {
 }
 
 /// `word` without `prefix`, in whatever case that is written.
-pub(super) fn strip_prefix_ignoring_case<'w>(word: &'w str, prefix: &str) -> Option<&'w str> {
+pub(in crate::zone) fn strip_prefix_ignoring_case<'w>(word: &'w str, prefix: &str) -> Option<&'w str> {
     let (head, rest) = word.split_at_checked(prefix.len())?;
     head.eq_ignore_ascii_case(prefix).then_some(rest)
 }
