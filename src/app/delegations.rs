@@ -11,9 +11,9 @@ use super::{ZoneOf, lock};
 use crate::dns::front::Front;
 use crate::dns::secondaries::Allowed;
 use crate::publish::{target, unix_now};
-use crate::zone::build;
+use crate::zone::delegation::Child;
 use crate::zone::name::Name;
-use crate::zone::writer::delegations::Child;
+use crate::zone::records::label;
 
 /// Time between two looks whether the name servers of a zone have changed.
 const LOOK: Duration = Duration::from_secs(1);
@@ -74,6 +74,6 @@ fn is_below(lower: &ZoneOf, upper: &ZoneOf) -> bool {
 /// Returns whether a service has the same name in both: nothing is lost where the upper zone does not show it.
 fn shows_alike(upper: &ZoneOf, lower: &ZoneOf) -> bool {
     let part = target::below(&lower.under, &upper.under);
-    let name = part.and_then(|path| build::owner(&upper.origin, path).ok());
+    let name = part.and_then(|path| label::owner(&upper.origin, path).ok());
     upper.registry.is_some() && upper.registry == lower.registry && name.as_ref() == Some(&lower.origin)
 }

@@ -17,9 +17,9 @@ use crate::keeper::memory::Memory;
 use crate::keeper::text;
 use crate::publish::{SharedWriter, unix_now};
 use crate::zone::Freshness;
-use crate::zone::build::{Offer, Rank};
 use crate::zone::file::{self, status::Status};
 use crate::zone::name::Name;
+use crate::zone::offer::{Offer, Rank};
 use crate::zone::unknown::{Scope, Unknown};
 
 /// Time between two looks at a followed file. An edit shows within a second.

@@ -21,9 +21,12 @@ use super::request::Request;
 use super::service::{self, Reply};
 use super::transport::Transport;
 use crate::model::{Endpoint, Host, Instance, Protocol, Service};
-use crate::zone::build::{Context, Offer, Rank, build};
+use crate::zone::build::build;
+use crate::zone::context::Context;
 use crate::zone::name::Name;
+use crate::zone::offer::{Offer, Rank};
 use crate::zone::record::{Record, rtype};
+use crate::zone::records::unread;
 use crate::zone::unknown::{self, Scope, Unknown};
 use crate::zone::{Freshness, ZoneBuilder, Zones};
 
@@ -103,7 +106,7 @@ fn random_zone(rng: &mut fastrand::Rng) -> Zones {
         let text = "not known".repeat(rng.usize(..28)).into();
         let all = Unknown { scope: Scope::Everything, below: true, code: 0, text };
         let path = ["a", "nobody", "x", "y", ""][rng.usize(..5)];
-        writer.put("/unread", unknown::subtree(&origin, path, &all));
+        writer.put("/unread", unread::subtree(&origin, path, &all));
         let addresses = Unknown { scope: Scope::Addresses, below: false, code: Unknown::NO_ADDRESS, ..all };
         let owner = Name::parse(["m.service", "api_x.service"][rng.usize(..2)]).unwrap();
         writer.put("/hosts", vec![Offer { owner, rank: Rank::Real, sets: [addresses.set()].into() }]);

@@ -262,8 +262,8 @@ mod tests {
     use super::*;
     use crate::zone::Freshness;
     use crate::zone::ZoneBuilder;
-    use crate::zone::build::{Offer, Rank};
     use crate::zone::name::Name;
+    use crate::zone::offer::{Offer, Rank};
     use crate::zone::writer::ZoneWriter;
 
     fn secondary() -> SocketAddr {

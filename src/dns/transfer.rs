@@ -219,10 +219,10 @@ mod tests {
     use super::super::request::{read_name, read_record};
     use super::super::tsig::{self, Verdict};
     use super::*;
-    use crate::zone::build::{Offer, Rank};
     use crate::zone::entry::RrSet;
     use crate::zone::journal::Bounds;
     use crate::zone::name::Name;
+    use crate::zone::offer::{Offer, Rank};
     use crate::zone::writer::ZoneWriter;
     use crate::zone::{Freshness, ZoneBuilder};
     use std::collections::BTreeSet;

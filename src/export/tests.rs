@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::model::{Endpoint, Host, Instance, Service};
-use crate::zone::build::{Context, build};
+use crate::zone::build::build;
+use crate::zone::context::Context;
 use crate::zone::name::Name;
 use crate::zone::record::{Record, rtype};
 use crate::zone::writer::ZoneWriter;
@@ -67,13 +68,4 @@ fn what_is_written_is_read_back_record_by_record() {
     held.sort();
     assert_eq!(read, held);
     assert!(held.iter().all(|record| record.rtype != rtype::CNAME), "a CNAME cannot stand beside SRV");
-}
-
-#[test]
-fn types_have_names_and_numbers() {
-    for (name, rtype) in [("SRV", 33), ("srv", 33), ("any", 255), ("TYPE65280", 65_280), ("a", 1)] {
-        assert_eq!(number(name), Some(rtype), "{name}");
-    }
-    assert_eq!((number("TYPE65536"), number("x"), number("TYPE")), (None, None, None));
-    assert_eq!((mnemonic(28), mnemonic(99)), ("AAAA".to_owned(), "TYPE99".to_owned()));
 }

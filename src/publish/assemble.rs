@@ -14,8 +14,9 @@ use crate::keeper::links::Links;
 use crate::keeper::tree::Tree;
 use crate::model::{Drain, Harm, Host, Instance, Malformed, Service, State};
 use crate::zone;
-use crate::zone::build::{self, Offers};
+use crate::zone::build;
 use crate::zone::name::Name;
+use crate::zone::offer::Offers;
 
 /// What one service offers.
 struct Built {

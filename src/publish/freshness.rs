@@ -13,7 +13,8 @@ use crate::keeper::Path;
 use crate::keeper::driver::Freshness;
 use crate::keeper::tree::Tree;
 use crate::zone;
-use crate::zone::unknown::{self, Scope, Unknown};
+use crate::zone::records::unread;
+use crate::zone::unknown::{Scope, Unknown};
 
 /// The source under which a part that cannot be read is offered, in front of its path.
 const UNREAD: &str = "/unread/";
@@ -53,7 +54,7 @@ impl Core {
         for target in self.targets.iter().filter(|target| target.reverse_of.is_empty()) {
             let zone = Arc::clone(target.lock().zone());
             let paths = self.unread.stale().filter_map(|part| below(part, &target.under));
-            let names = paths.filter(|path| !path.is_empty()).flat_map(|path| unknown::names(zone.origin(), path));
+            let names = paths.filter(|path| !path.is_empty()).flat_map(|path| unread::names(zone.origin(), path));
             zone.stale().set(names.map(|(name, _)| name.folded()));
         }
     }
@@ -68,7 +69,7 @@ impl Core {
             let mut writer = target.lock();
             let offers = match (&unknown, below(folded, &target.under)) {
                 (Some(unknown), Some(path)) if !path.is_empty() => {
-                    unknown::subtree(writer.zone().origin(), path, unknown)
+                    unread::subtree(writer.zone().origin(), path, unknown)
                 }
                 _ => Vec::new(),
             };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::Core;
 use super::target::below;
-use crate::zone::build::{self, Resolved};
+use crate::zone::context::Resolved;
 use crate::zone::lookup::{self, Found};
 use crate::zone::name::Name;
 use crate::zone::record::rtype;
@@ -50,7 +50,7 @@ impl Core {
             for target in &self.targets {
                 let Some(path) = below(&path, &target.under) else { continue };
                 let origin = target.origin();
-                names.extend(build::owner(&origin, path).ok());
+                names.extend(label::owner(&origin, path).ok());
                 names.extend(label::alias(&origin, path));
             }
         }

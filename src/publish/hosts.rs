@@ -12,7 +12,8 @@ use std::mem::{replace, take};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::zone::build::{self, Resolved};
+use crate::zone::context;
+use crate::zone::context::Resolved;
 
 /// Time between two look-ups of a name, and the longest time to live of what comes of it.
 const REFRESH: Duration = Duration::from_secs(30);
@@ -26,7 +27,7 @@ const MOST_ADDRESSES: usize = 32;
 /// The hosts of one registry.
 #[derive(Debug)]
 pub(super) struct Hosts {
-    known: build::Hosts,
+    known: context::Hosts,
     wanted: BTreeMap<String, Wanted>,
     by_service: BTreeMap<String, BTreeSet<String>>,
     changes: u64,
@@ -66,7 +67,7 @@ impl Hosts {
     /// No hosts; answers outlive failures for `max_stale`.
     pub(super) fn new(max_stale: Duration) -> Self {
         Self {
-            known: build::Hosts::default(),
+            known: context::Hosts::default(),
             wanted: BTreeMap::new(),
             by_service: BTreeMap::new(),
             changes: 0,
@@ -77,7 +78,7 @@ impl Hosts {
     }
 
     /// What is known.
-    pub(super) fn known(&self) -> &build::Hosts {
+    pub(super) fn known(&self) -> &context::Hosts {
         &self.known
     }
 

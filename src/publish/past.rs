@@ -14,7 +14,6 @@ use super::{Core, Publisher, Target, unix_now};
 use crate::keeper::tree::Tree;
 use crate::model::Protocol;
 use crate::settings::Section;
-use crate::zone::build;
 use crate::zone::name::Name;
 use crate::zone::records::{self, label, srv};
 
@@ -162,13 +161,13 @@ impl Publisher {
         let folded = path.to_ascii_lowercase();
         let core = self.lock();
         let forward = core.targets.iter().filter(|target| target.reverse_of.is_empty());
-        forward.filter_map(|target| build::owner(&target.origin(), below(&folded, &target.under)?).ok()).collect()
+        forward.filter_map(|target| label::owner(&target.origin(), below(&folded, &target.under)?).ok()).collect()
     }
 }
 
 /// Names that a service at `path` below what a zone shows has, whatever it holds.
 fn names_of(origin: &Name, path: &str) -> Vec<Name> {
-    let Ok(owner) = build::owner(origin, path) else { return Vec::new() };
+    let Ok(owner) = label::owner(origin, path) else { return Vec::new() };
     let mut names: Vec<Name> = label::alias(origin, path).into_iter().collect();
     if owner != *origin
         && let Some((domain, first)) = owner.parent().zip(owner.labels().next())

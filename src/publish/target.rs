@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::zone;
-use crate::zone::build::{self, Context};
+use crate::zone::context;
+use crate::zone::context::Context;
 use crate::zone::name::Name;
 use crate::zone::writer::ZoneWriter;
 
@@ -40,7 +41,7 @@ impl Target {
     pub(super) fn context<'c>(
         &'c self,
         origin: &'c Name,
-        hosts: &'c build::Hosts,
+        hosts: &'c context::Hosts,
         folded: &str,
     ) -> Option<Context<'c>> {
         let mut forward = self.reverse_of.iter().filter(|(under, _)| below(folded, under).is_some());

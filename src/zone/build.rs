@@ -18,141 +18,15 @@
 //!
 //! An instance whose state, or whose service's state, is not `up` is left out.
 
-mod names;
-
-use std::collections::BTreeMap;
-use std::net::IpAddr;
-
-use super::addresses::Told;
-use super::entry::RrSet;
-use super::instances::{self, Instance};
-use super::made::{self, Shape};
+use super::context::Context;
 use super::name::{Name, NameError};
+use super::names::Names;
+use super::offer::{Built, Rank};
 use super::record::rtype;
-use super::records::config::UnknownHost;
+use super::records::label::owner;
 use super::records::srv::{self, Reach};
 use super::records::{address, browse, label, subset, txt};
 use crate::model::{self, Endpoint, Protocol, Service, State};
-pub(super) use names::Names;
-
-/// Precedence between the offers for one owner name: the highest that is there hides all below it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rank {
-    /// The zone's own records, type by type, unless anybody says otherwise.
-    Base,
-    /// Another spelling of a service's name. Of several, one is shown.
-    Alias,
-    /// A part of a service, under a name below its own. Of several, one is shown.
-    Subset,
-    /// Made from services, under a name that is not their own. Several are united.
-    Derived,
-    /// A znode of that very name.
-    Real,
-    /// Written in the zone's master file, type by type.
-    Static,
-}
-
-/// The RRsets that one service offers at one owner name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Offer {
-    /// The owner, in lower case.
-    pub owner: Name,
-    /// Its precedence.
-    pub rank: Rank,
-    /// The RRsets, in the order of their types; none for a name that merely exists.
-    pub sets: Box<[RrSet]>,
-}
-
-/// Offers of one service in a zone: entries, and addresses that are to have names.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Offers {
-    /// Each owner once.
-    pub names: Vec<Offer>,
-    /// Each address once, in order, with its time to live: made a name of when somebody asks.
-    pub addresses: Vec<Told>,
-}
-
-impl From<Vec<Offer>> for Offers {
-    fn from(names: Vec<Offer>) -> Self {
-        Self { names, addresses: Vec::new() }
-    }
-}
-
-/// The addresses of a host that was registered by name; none where the resolver says that it has none.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Resolved {
-    /// The addresses.
-    pub addresses: Vec<IpAddr>,
-    /// Time for which they hold, in seconds.
-    pub ttl: u32,
-}
-
-/// Known addresses of hosts that were registered by name, by that name as [`srv::wanted`] makes it.
-pub type Hosts = BTreeMap<String, Resolved>;
-
-/// Settings that a zone adds to every service in it.
-#[derive(Debug, Clone)]
-pub struct Context<'c> {
-    /// The zone's apex, in lower case.
-    pub origin: &'c Name,
-    /// Time to live where neither instance nor service says one, in seconds.
-    pub ttl: u32,
-    /// Properties that are shown in TXT records, in their order there.
-    pub txt: &'c [String],
-    /// The domain of hosts registered by a single label, in lower case and without a final dot.
-    pub host_domain: Option<&'c str>,
-    /// Known addresses of hosts.
-    pub hosts: &'c Hosts,
-    /// Answer for those of which no address is known.
-    pub unknown_host: UnknownHost,
-    /// For a zone of reverse names: the zone whose `addr` names they point to.
-    pub reverse_of: Option<&'c Name>,
-}
-
-static NO_HOSTS: Hosts = Hosts::new();
-
-impl<'c> Context<'c> {
-    /// A zone with nothing special.
-    pub fn new(origin: &'c Name, ttl: u32) -> Self {
-        Self {
-            origin,
-            ttl,
-            txt: &[],
-            host_domain: None,
-            hosts: &NO_HOSTS,
-            unknown_host: UnknownHost::default(),
-            reverse_of: None,
-        }
-    }
-}
-
-/// Outcome of building a service.
-#[derive(Debug, Default)]
-pub struct Built {
-    /// Its offers.
-    pub offers: Offers,
-    /// A sentence for each thing that could not be shown.
-    pub remarks: Vec<String>,
-}
-
-impl Built {
-    /// Under what precedence something is offered at `name`, names that are made on demand included.
-    pub fn rank_at(&self, origin: &Name, name: &Name) -> Option<Rank> {
-        if let Some(offer) = self.offers.names.iter().find(|offer| offer.owner == *name) {
-            return Some(offer.rank);
-        }
-        let is_made = match made::shape(origin.wire(), name.wire())? {
-            Shape::Address(address) => self.offers.addresses.iter().any(|(other, _)| *other == address),
-            Shape::Instance(label) => {
-                let above = self.offers.names.iter().filter(|offer| offer.owner.wire() == made::parent(name.wire()));
-                let mut of_instances = above.flat_map(|offer| &offer.sets).filter(|set| set.rtype == instances::TYPE);
-                let is = |rdata: &[u8]| Instance::read(rdata).is_some_and(|one| one.label == label);
-                of_instances.any(|set| set.iter().any(is))
-            }
-        };
-        is_made.then_some(Rank::Derived)
-    }
-}
 
 /// Everything `service` offers in a zone. `path` is its path below the zone's part of the registry.
 ///
@@ -325,15 +199,6 @@ fn reverse(context: &Context<'_>, forward: &Name, service: &Service) -> Built {
         }
     }
     names.into_built()
-}
-
-/// The owner name of the service at `path`: the elements reversed below the origin. The root's own is the apex.
-///
-/// # Errors
-/// When an element makes no label, or the whole is too long.
-pub fn owner(origin: &Name, path: &str) -> Result<Name, NameError> {
-    let mut elements = path.split('/').filter(|element| !element.is_empty());
-    elements.try_fold(origin.clone(), |name, element| name.child(&label::exact(element)?))
 }
 
 fn is_up(service: &Service, instance: &model::Instance) -> bool {

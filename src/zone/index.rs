@@ -14,6 +14,7 @@ use foldhash::fast::FixedState;
 use std::hash::{BuildHasher, Hasher as _};
 
 use super::addresses::{Shown, Told};
+use super::cuts::Cuts;
 use super::hashed::{Hashed, Place};
 use super::name::Name;
 use super::packed::Packed;
@@ -53,20 +54,6 @@ pub struct Table {
     both: usize,
     cuts: Cuts,
     apex: Option<Packed>,
-}
-
-/// Cuts that a look-up has to watch for on its way down. Most zones have none of it, and every name is found in one
-/// step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Cuts {
-    /// Owners of NS records below the apex.
-    pub delegations: u32,
-    /// Owners whose first label is `*`.
-    pub wildcards: u32,
-    /// Owners of DNAME records.
-    pub redirections: u32,
-    /// Owners below which names are unknown ([`super::unknown`]).
-    pub unknown: u32,
 }
 
 impl Table {

@@ -7,11 +7,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::commit::{Change, Commit};
 use super::name::Name;
 use super::packed::{Packed, PackedSet};
 use super::record::{Record, rtype};
 use super::transferred::Transferred;
-use super::writer::{Change, Commit};
 
 /// Limits of a journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -232,8 +232,8 @@ pub fn soa(apex: &Packed) -> Option<Record> {
 mod tests {
     use super::*;
     use crate::zone::ZoneBuilder;
-    use crate::zone::build::{Offer, Rank};
     use crate::zone::entry::RrSet;
+    use crate::zone::offer::{Offer, Rank};
     use crate::zone::writer::ZoneWriter;
     use std::collections::BTreeSet;
 

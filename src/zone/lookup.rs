@@ -1,11 +1,11 @@
 //! A zone's answer to a question (RFC 1034 §4.3.2), as a decision without any encoding.
 
-use super::Zone;
-use super::index::Cuts;
+use super::cuts::Cuts;
 use super::name::{self, Name};
 use super::packed::{Packed, PackedSet};
 use super::record::rtype;
 use super::records::address;
+use super::served::Zone;
 use super::unknown::{Scope, Unknown};
 use super::view::View;
 
@@ -39,7 +39,7 @@ pub fn find<'t>(zone: &Zone, table: &'t View, name: &[u8], rtype: u16) -> Found<
         };
     }
     let apex = zone.origin().wire().len();
-    let ends: Vec<usize> = suffixes(name).filter(|start| name.len() - start >= apex).collect();
+    let ends: Vec<usize> = name::suffixes(name).filter(|start| name.len() - start >= apex).collect();
     // From the apex down, as a cut hides everything below it. A DS question is the parent's to answer (RFC 4035
     // §3.1.4.1).
     for (depth, &start) in ends.iter().rev().enumerate() {
@@ -118,17 +118,6 @@ fn at(entry: &Packed, rtype: u16) -> Found<'_> {
     }
 }
 
-/// Start of each label of a name, the root's included.
-pub(super) fn suffixes(name: &[u8]) -> impl Iterator<Item = usize> {
-    let mut next = Some(0);
-    std::iter::from_fn(move || {
-        let at = next?;
-        let length = usize::from(*name.get(at)?);
-        next = (length > 0).then_some(at + 1 + length);
-        Some(at)
-    })
-}
-
 /// The SOA of a zone, as its apex holds it.
 pub fn soa(table: &View) -> Option<PackedSet<'_>> {
     table.apex()?.set(rtype::SOA)
@@ -151,8 +140,8 @@ pub fn redirected(name: &[u8], entry: &Packed) -> Option<Name> {
 mod tests {
     use super::*;
     use crate::zone::ZoneBuilder;
-    use crate::zone::build::{Offer, Rank};
     use crate::zone::entry::RrSet;
+    use crate::zone::offer::{Offer, Rank};
     use crate::zone::record::Record;
     use crate::zone::writer::ZoneWriter;
 

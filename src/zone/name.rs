@@ -229,6 +229,17 @@ impl std::borrow::Borrow<[u8]> for Name {
     }
 }
 
+/// Start of each label of a name, the root's included.
+pub(super) fn suffixes(name: &[u8]) -> impl Iterator<Item = usize> {
+    let mut next = Some(0);
+    std::iter::from_fn(move || {
+        let at = next?;
+        let length = usize::from(*name.get(at)?);
+        next = (length > 0).then_some(at + 1 + length);
+        Some(at)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

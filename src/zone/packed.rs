@@ -17,6 +17,8 @@
 mod body;
 mod glue;
 mod hosts;
+mod instances;
+mod layout;
 mod order;
 pub mod weights;
 
@@ -26,11 +28,12 @@ use std::ops::Range;
 pub use body::{Body, Datas, Form, Names, Pieces, head_of, whole};
 pub use glue::{Addresses, AddressesOf, Glue, Glues};
 pub use hosts::{HostRow, Hosts, SHORT};
+pub use layout::{RR_HEAD, SRV_HEAD, srv_target};
 pub use weights::Weights;
 
 use super::arena::{Bytes, Place};
 use super::entry::{Entry, RrSet};
-use super::instances::{self, Instance};
+use super::instances::{Instance, TYPE};
 use super::name::Name;
 use super::order::Turn;
 use super::record::{Record, rtype};
@@ -48,17 +51,6 @@ const HAS_WEIGHTS: u32 = 1 << 31;
 
 /// In the number of sets: there are instances, too.
 const HAS_INSTANCES: u8 = 0x80;
-
-/// Bytes of a record in a message before its data: an owner that is a pointer, type, class, TTL, length.
-pub const RR_HEAD: usize = 12;
-
-/// Bytes of an SRV record's data before the target: priority, weight, port.
-pub const SRV_HEAD: usize = 6;
-
-/// The target of an SRV record's data.
-pub fn srv_target(rdata: &[u8]) -> &[u8] {
-    rdata.get(SRV_HEAD..).unwrap_or_default()
-}
 
 impl Packed {
     /// Packs an entry that is held; `addresses` gives those of its targets.
@@ -115,7 +107,10 @@ impl Packed {
     /// Those of them whose label `is_wanted`.
     pub(super) fn instances_with(&self, is_wanted: impl Fn(&[u8]) -> bool) -> Vec<Instance<'_>> {
         match self.directory().1 {
-            Some(row) => instances::unpack(self, row, &self.0[place(row).0..], is_wanted),
+            Some(row) => {
+                let pieces = |rtype| self.set(rtype).into_iter().flat_map(|set| set.pieces()).collect();
+                instances::unpack(row, &self.0[place(row).0..], pieces, is_wanted)
+            }
             None => Vec::new(),
         }
     }
@@ -249,7 +244,7 @@ impl Packed {
     /// The RRsets it was made of, as they were offered: the instances first, in the order of the types.
     pub fn offered(&self) -> Box<[RrSet]> {
         let rdatas: Vec<Vec<u8>> = self.instances().iter().map(Instance::rdata).collect();
-        let instances = (!rdatas.is_empty()).then(|| RrSet::new(instances::TYPE, 0, rdatas));
+        let instances = (!rdatas.is_empty()).then(|| RrSet::new(TYPE, 0, rdatas));
         instances.into_iter().chain(self.unpack().sets).collect()
     }
 }
@@ -261,8 +256,8 @@ fn pack(entry: &Entry, addresses: &mut AddressesOf<'_>) -> Vec<u8> {
         Vec::with_capacity(2 + name.len() + entry.sets.iter().map(|set| ROW + set.data_size()).sum::<usize>());
     bytes.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
     bytes.extend_from_slice(name);
-    let of_instances = entry.sets.iter().find(|set| set.rtype == instances::TYPE);
-    let shown = entry.sets.iter().filter(|set| set.rtype != instances::TYPE);
+    let of_instances = entry.sets.iter().find(|set| set.rtype == TYPE);
+    let shown = entry.sets.iter().filter(|set| set.rtype != TYPE);
     let sets = u8::try_from(shown.clone().count()).unwrap_or(u8::MAX) & !HAS_INSTANCES;
     bytes.push(sets | of_instances.map_or(0, |_| HAS_INSTANCES));
     let directory = bytes.len();
@@ -272,7 +267,7 @@ fn pack(entry: &Entry, addresses: &mut AddressesOf<'_>) -> Vec<u8> {
     for (i, set) in shown.chain(of_instances).enumerate() {
         let mut place = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let (mut count, mut ttl) = (set.len(), set.ttl);
-        if set.rtype == instances::TYPE {
+        if set.rtype == TYPE {
             (count, ttl) = instances::pack(&mut bytes, entry, (set, &places));
         } else {
             let records = order::Records::of(set, addresses);
@@ -313,10 +308,6 @@ fn place(row: &[u8; ROW]) -> (usize, bool) {
 #[allow(clippy::cast_possible_truncation)] // no set has more
 fn start(turn: Turn, count: usize) -> usize {
     turn.below(count as u32) as usize
-}
-
-pub(super) fn number(row: &[u8], at: usize) -> usize {
-    u32::from_be_bytes([row[at], row[at + 1], row[at + 2], row[at + 3]]) as usize
 }
 
 /// An RRset of a packed entry as the hot path finds it.

@@ -7,13 +7,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::build::Rank;
 use super::entry::RrSet;
 use super::instances;
+use super::offer::Rank;
 use super::order::Preference;
 use super::packed::Packed;
 use super::record::rtype;
 use super::sets::Sets;
+use super::site::Site;
 use super::unknown;
 
 /// Sources that are united at one name. Twice as many records as a message over TCP holds.
@@ -54,17 +55,6 @@ impl Default for Offers {
     fn default() -> Self {
         Self::Few(Vec::new())
     }
-}
-
-/// Site of a name, as far as that bears on what shows there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Site {
-    /// Nowhere special.
-    Plain,
-    /// A name server of the zone or of a delegation, whose addresses the zone file or the zone itself has.
-    Server,
-    /// Below the apex of another zone of this server, or a delegation or DNAME of the zone file: not the registry's.
-    Cut,
 }
 
 /// Meeting of offers at a name at which a service does not show as it would alone.

@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 
-use super::lookup::suffixes;
-use super::name::Name;
+use super::name::{Name, suffixes};
 
 /// The stale names of one zone. Nearly always there are none.
 #[derive(Debug, Default)]

@@ -83,8 +83,9 @@ mod tests {
 
     use crate::model::{Endpoint, Host, Instance, Service};
     use crate::zone::ZoneBuilder;
-    use crate::zone::build::{Context, build};
+    use crate::zone::build::build;
     use crate::zone::config::Live;
+    use crate::zone::context::Context;
     use crate::zone::journal::Bounds;
     use crate::zone::writer::ZoneWriter;
 

@@ -2,9 +2,9 @@
 //! 8914), never with NXDOMAIN or NODATA. Nothing of it is in transfers or zone files.
 //!
 //! A source offers it as one more RRset ([`Unknown::set`]) of the type [`TYPE`], which no record can have, at the rank
-//! of what it stands for. [`subtree`] makes the offers of a part of a registry that cannot be read:
+//! of what it stands for. [`super::records::unread`] makes the offers of a part of a registry that cannot be read:
 //! ```text
-//! writer.put("/unread/pay", unknown::subtree(&origin, "pay", &unknown));   // SERVFAIL from the next commit on
+//! writer.put("/unread/pay", unread::subtree(&origin, "pay", &unknown));   // SERVFAIL from the next commit on
 //! writer.put("/unread/pay", Vec::new());                                   // readable again
 //! ```
 //! (A source that begins with a slash is no service's path.)
@@ -19,11 +19,8 @@
 
 use std::borrow::Cow;
 
-use super::build::{self, Offer, Rank};
 use super::entry::RrSet;
-use super::name::Name;
-use super::records::{label, srv};
-use crate::model::Protocol;
+use super::record::rtype;
 
 /// The type that [`Unknown::set`] is offered and packed under: one that only questions can have (RFC 6895 §3.1), so
 /// that the hot path, which leaves those to others, never looks one up.
@@ -84,31 +81,6 @@ impl<'u> Unknown<'u> {
     }
 }
 
-/// Offers of the part of a registry at `path` while nothing of it can be read: its service's name in every spelling and
-/// its names of RFC 2782, all with what is below.
-pub fn subtree(origin: &Name, path: &str, unknown: &Unknown<'_>) -> Vec<Offer> {
-    let unknown = Unknown { scope: Scope::Everything, below: true, ..unknown.clone() };
-    let offer = |(owner, rank)| Offer { owner, rank, sets: [unknown.set()].into() };
-    names(origin, path).into_iter().map(offer).collect()
-}
-
-/// The names that all names of the services in the part of a registry at `path` are at or below, with their ranks.
-pub fn names(origin: &Name, path: &str) -> Vec<(Name, Rank)> {
-    let Ok(owner) = build::owner(origin, path) else { return Vec::new() };
-    let mut names = Vec::new();
-    if owner != *origin
-        && let Some((domain, first)) = owner.parent().zip(owner.labels().next())
-    {
-        for protocol in [Protocol::Tcp, Protocol::Udp] {
-            let name = srv::service_name(&domain, first, protocol);
-            names.extend(name.map(|name| (name, Rank::Derived)));
-        }
-    }
-    names.extend(label::alias(origin, path).map(|alias| (alias, Rank::Alias)));
-    names.push((owner, Rank::Real));
-    names
-}
-
 /// Returns whether a source says nothing of a name but that it is unknown.
 pub(super) fn is_all(sets: &[RrSet]) -> bool {
     sets.iter()
@@ -122,7 +94,6 @@ pub(super) fn covers(sets: &[RrSet]) -> bool {
 
 /// Takes out of a name's RRsets what is known after all.
 pub(super) fn settle(sets: &mut Vec<RrSet>) {
-    use super::record::rtype;
     let Some(place) = sets.iter().position(|set| set.rtype == TYPE) else { return };
     let set = sets.swap_remove(place);
     let has = |wanted: &[u16]| sets.iter().any(|set| wanted.contains(&set.rtype));
@@ -144,8 +115,10 @@ pub(super) fn settle(sets: &mut Vec<RrSet>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
+    use crate::zone::name::Name;
+    use crate::zone::offer::{Offer, Rank};
     use crate::zone::record::{Record, rtype};
+    use crate::zone::records::unread::subtree;
     use crate::zone::writer::ZoneWriter;
     use crate::zone::{Freshness, ZoneBuilder, lookup};
 

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use arc_swap::Guard;
 
 use super::addresses::Told;
+use super::cuts::Cuts;
 use super::hashed::{Place, length_of};
-use super::index::{self, Cuts, Table};
+use super::index::{self, Table};
 use super::made::{self, Shape};
 use super::name::Name;
 use super::packed::{Addresses, Packed};

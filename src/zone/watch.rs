@@ -5,8 +5,7 @@ use std::collections::HashSet;
 
 use foldhash::fast::FixedState;
 
-use super::index::Cuts;
-use super::lookup;
+use super::cuts::Cuts;
 use super::name::{self, Name};
 
 /// Names in wire form and lower case.
@@ -66,7 +65,7 @@ impl Watch {
         let is_cut = |start: usize| {
             self.delegations.contains(&name[start..]) || (start > 0 && self.redirections.contains(&name[start..]))
         };
-        !(self.delegations.is_empty() && self.redirections.is_empty()) && lookup::suffixes(name).any(is_cut)
+        !(self.delegations.is_empty() && self.redirections.is_empty()) && name::suffixes(name).any(is_cut)
     }
 
     /// Returns whether a name that is not there may be answered with something else than that.
@@ -74,7 +73,7 @@ impl Watch {
         let is_open = |start: usize| {
             start > 0 && (self.wildcards.contains(&name[start..]) || self.unknown.contains(&name[start..]))
         };
-        self.shades(name) || lookup::suffixes(name).any(is_open)
+        self.shades(name) || name::suffixes(name).any(is_open)
     }
 }
 

@@ -14,7 +14,6 @@
 
 mod changes;
 pub mod delegations;
-pub(super) mod file_serial;
 mod large;
 pub mod meetings;
 mod nodata;
@@ -26,27 +25,29 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
-use file_serial::FileSerial;
-
 use super::addresses::{Counts, Told};
-use super::build::{Offer, Offers, Rank};
+use super::commit::Commit;
+use super::delegation::Child;
+use super::file_serial::FileSerial;
+use super::freshness::Freshness;
 use super::index::{self, IndexWriter};
 use super::instances;
 use super::journal::Bounds;
 use super::made::{self, Shape};
 use super::name::Name;
+use super::offer::{Offer, Offers, Rank};
 use super::packed::Packed;
 use super::record::{Record, rtype};
 use super::records::address::address_of;
+use super::served::Zone;
 use super::sets::Sets;
+use super::site::Sites;
 use super::slot::Slot;
 use super::soa::Soa;
 use super::transferred::Transferred;
 use super::unknown;
 use super::view::View;
-use super::{Freshness, Zone, config, serial};
-use delegations::Child;
-use sites::Sites;
+use super::{config, serial};
 
 /// Keys come from the registry, as in [`super::index`]: a fixed seed harms nobody.
 type HashMap<K, V> = StdMap<K, V, FixedState>;
@@ -140,27 +141,6 @@ impl Source {
         let v4 = self.v4.iter().map(|&(address, ttl)| (address.into(), ttl));
         v4.chain(self.v6.iter().map(|&(address, ttl)| (address.into(), ttl)))
     }
-}
-
-/// Outcome of a commit.
-#[derive(Debug, Clone)]
-pub struct Commit {
-    /// The zone's serial from now on.
-    pub serial: u32,
-    /// Each name whose records are different, with its entry before and after. Names that are made on demand are among
-    /// them only where a journal is kept.
-    pub changes: Vec<Change>,
-}
-
-/// A name's entry before and after a commit; none where the name did, or does, not exist.
-#[derive(Debug, Clone)]
-pub struct Change {
-    /// The name.
-    pub owner: Name,
-    /// Before.
-    pub old: Option<Packed>,
-    /// After.
-    pub new: Option<Packed>,
 }
 
 /// The sources under which the master file's records and the zone's own are offered. No path begins with a slash.

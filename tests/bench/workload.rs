@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use zonekeeper::zone::build::{Offer, Rank};
 use zonekeeper::zone::entry::RrSet;
 use zonekeeper::zone::name::Name;
+use zonekeeper::zone::offer::{Offer, Rank};
 use zonekeeper::zone::record::rtype;
 use zonekeeper::zone::writer::ZoneWriter;
 use zonekeeper::zone::{Freshness, ZoneBuilder, Zones};

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::model::{Endpoint, Host, Instance, Service};
-use crate::zone::build::{Context, build};
+use crate::zone::build::build;
+use crate::zone::context::Context;
 use crate::zone::writer::ZoneWriter;
 use crate::zone::{Freshness, ZoneBuilder, Zones};
 

@@ -6,9 +6,9 @@ use std::net::IpAddr;
 
 use super::{Seen, View, below};
 use crate::format;
-use crate::zone::build;
 use crate::zone::lookup::{self, Found};
 use crate::zone::record::rtype;
+use crate::zone::records::label;
 
 /// More addresses than these nobody reads.
 const MOST_TOLD: usize = 16;
@@ -32,7 +32,7 @@ pub(super) fn lines(seen: &Seen<'_>, view: &View, path: &str) -> String {
 /// The addresses that DNS has of a service.
 pub(super) fn shown(view: &View, path: &str) -> BTreeSet<IpAddr> {
     let folded = path.to_ascii_lowercase();
-    let owner = below(&folded, &view.under).and_then(|path| build::owner(view.zone.origin(), path).ok());
+    let owner = below(&folded, &view.under).and_then(|path| label::owner(view.zone.origin(), path).ok());
     let table = view.zone.load();
     let mut addresses = BTreeSet::new();
     for (owner, rtype) in owner.iter().flat_map(|owner| [(owner, rtype::A), (owner, rtype::AAAA)]) {

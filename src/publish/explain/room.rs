@@ -43,8 +43,8 @@ mod tests {
     use crate::publish::Target;
     use crate::publish::explain::answer;
     use crate::zone::ZoneBuilder;
-    use crate::zone::build::{Offer, Rank};
     use crate::zone::entry::RrSet;
+    use crate::zone::offer::{Offer, Rank};
     use crate::zone::record::rtype;
 
     /// What is told of a name with so many addresses.

@@ -5,8 +5,8 @@ use crate::format;
 use crate::keeper::tree::{Entry, Known};
 use crate::keeper::{Error, Path};
 use crate::zone::ZoneBuilder;
-use crate::zone::build::Offer;
 use crate::zone::entry::RrSet;
+use crate::zone::offer::Offer;
 
 fn known(data: &str) -> Entry {
     Entry::Known(Known { data: data.as_bytes().into(), czxid: 1, mzxid: 1, ephemeral_owner: 0 })

@@ -1,7 +1,15 @@
 //! Tests of the names that a service puts into a zone.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::model::{Endpoint, Host, Instance, Protocol};
+use crate::zone::context::{Hosts, Resolved};
+use crate::zone::entry::RrSet;
+use crate::zone::instances;
+use crate::zone::made;
+use crate::zone::offer::Offer;
+use crate::zone::records::config::UnknownHost;
 use crate::zone::unknown;
 
 fn instance(host: Host, port: u16) -> Instance {
@@ -36,7 +44,7 @@ fn offers(built: &Built) -> Vec<Offer> {
     }
     for offer in &built.offers.names {
         for one in offer.sets.iter().filter(|set| set.rtype == instances::TYPE).flat_map(RrSet::iter) {
-            let one = super::Instance::read(one).unwrap();
+            let one = instances::Instance::read(one).unwrap();
             derived(offer.owner.child(one.label).unwrap(), made::instance_sets([one].into_iter()).unwrap());
         }
         let sets = offer.sets.iter().filter(|set| set.rtype != instances::TYPE).cloned().collect();

@@ -145,6 +145,7 @@ impl<'t> Lexer<'t> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::zone::rdata::word::unescape;
 
     /// The entries of `text` in a form to compare: `^` for an indented one, quotes kept, `~` in front of what is glued.
     fn entries(text: &str) -> Vec<Result<String, (usize, usize, usize)>> {

@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use super::super::record::rtype;
 use super::glue::{self, Found, Glues};
 use super::hosts::{self, Hosts};
-use super::{RR_HEAD, SRV_HEAD};
+use super::layout::{RR_HEAD, SRV_HEAD};
 
 const PLAIN: u8 = 0;
 const V4: u8 = 1;

@@ -13,7 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use foldhash::fast::FixedState;
 
 use super::hosts::Hosts;
-use super::srv_target;
+use super::layout::srv_target;
 
 /// The addresses of one host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

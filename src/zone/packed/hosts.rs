@@ -9,7 +9,7 @@
 //! The zeros at the end are there so that every row can be read in one piece of [`ROW`] bytes, and what is shared in
 //! one of [`SHORT`] or half as many.
 
-use super::{RR_HEAD, SRV_HEAD};
+use super::layout::{RR_HEAD, SRV_HEAD};
 
 /// The longest data that are kept so, without what is shared; and the longest that is shared.
 pub const SHORT: usize = 32;

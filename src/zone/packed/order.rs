@@ -7,7 +7,7 @@ use super::super::order::Preference;
 use super::super::record::rtype;
 use super::super::records::address;
 use super::glue::{Addresses, AddressesOf};
-use super::srv_target;
+use super::layout::srv_target;
 
 /// The records of a set as they are kept.
 pub(super) struct Records<'s> {

@@ -92,7 +92,7 @@ fn write(text: &mut String, arguments: std::fmt::Arguments<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::types::LAYOUTS;
+    use super::super::types::{LAYOUTS, type_number};
     use super::*;
     use crate::zone::file::parse;
 
@@ -128,5 +128,14 @@ mod tests {
         }
         assert_eq!(format!("{} {}", mnemonic(17), text(17, b"\x01a\0\0")), "TYPE17 \\# 4 01610000");
         assert_eq!(text(16, b""), "\\# 0");
+    }
+
+    #[test]
+    fn types_have_names_and_numbers() {
+        for (name, rtype) in [("SRV", 33), ("srv", 33), ("any", 255), ("TYPE65280", 65_280), ("a", 1)] {
+            assert_eq!(type_number(name), Some(rtype), "{name}");
+        }
+        assert_eq!((type_number("TYPE65536"), type_number("x"), type_number("TYPE")), (None, None, None));
+        assert_eq!((mnemonic(28), mnemonic(99)), ("AAAA".to_owned(), "TYPE99".to_owned()));
     }
 }

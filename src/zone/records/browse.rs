@@ -1,9 +1,10 @@
 //! DNS-SD (RFC 6763): `_api_x._tcp.service.` lists the instances by PTR, each has SRV and TXT under
 //! `192\.168\.0\.42:8080._api_x._tcp.service.`, and `_services._dns-sd._udp.service.` lists the services of its domain.
 
-use super::super::build::{Names, Rank};
 use super::super::instances::{self, Instance};
 use super::super::name::Name;
+use super::super::names::Names;
+use super::super::offer::Rank;
 use super::super::record::rtype;
 use super::label;
 use super::srv::Reach;

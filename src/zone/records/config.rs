@@ -1,7 +1,7 @@
 //! Keys of a `[[zone]]` table about the forms of its names.
 
 use super::super::name::Name;
-use super::txt;
+use super::{label, txt};
 use crate::settings::{Located, Section};
 
 /// Settings of a zone for what it shows of services beyond their places.
@@ -65,7 +65,7 @@ impl Config {
             for path in value {
                 let path = path.trim_matches('/');
                 let example = Name::root();
-                if path.is_empty() || super::super::build::owner(&example, path).is_err() {
+                if path.is_empty() || label::owner(&example, path).is_err() {
                     let help = "below the part of the registry that the zone shows, such as \"pay\" or \"staging/db\"";
                     section.problems().add_with_help(
                         span,

@@ -41,7 +41,7 @@ pub fn host_name(element: &str) -> Option<Vec<u8>> {
             if mapped.len() > LONGEST { shortened(mapped.as_bytes(), LONGEST) } else { mapped.as_bytes().to_vec() };
         return exact(element).is_ok_and(|exact| exact != label).then_some(label);
     }
-    let label = format!("xn--{}", punycode(mapped)?);
+    let label = format!("xn--{}", idna::punycode::encode_str(mapped)?);
     (label.len() <= LONGEST).then(|| label.into_bytes())
 }
 
@@ -65,69 +65,13 @@ fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// RFC 3492 §6.3, with the parameters of §5. None on overflow, which no element is long enough for.
-fn punycode(text: &str) -> Option<String> {
-    let mut output: String = text.chars().filter(char::is_ascii).collect();
-    let basic = u32::try_from(output.len()).ok()?;
-    if basic > 0 {
-        output.push('-');
-    }
-    let total = u32::try_from(text.chars().count()).ok()?;
-    let (mut n, mut delta, mut bias, mut handled) = (128u32, 0u32, 72u32, basic);
-    while handled < total {
-        let next = text.chars().map(u32::from).filter(|&code| code >= n).min()?;
-        delta = delta.checked_add((next - n).checked_mul(handled + 1)?)?;
-        n = next;
-        for code in text.chars().map(u32::from) {
-            if code < n {
-                delta = delta.checked_add(1)?;
-            }
-            if code == n {
-                push_number(&mut output, delta, bias);
-                bias = adapt(delta, handled + 1, handled == basic);
-                delta = 0;
-                handled += 1;
-            }
-        }
-        delta += 1;
-        n += 1;
-    }
-    Some(output)
-}
-
-const BASE: u32 = 36;
-const T_MIN: u32 = 1;
-const T_MAX: u32 = 26;
-
-/// A number of variable length (RFC 3492 §3.3).
-fn push_number(output: &mut String, number: u32, bias: u32) {
-    let (mut rest, mut k) = (number, BASE);
-    loop {
-        let t = k.saturating_sub(bias).clamp(T_MIN, T_MAX);
-        if rest < t {
-            return output.push(digit(rest));
-        }
-        output.push(digit(t + (rest - t) % (BASE - t)));
-        rest = (rest - t) / (BASE - t);
-        k += BASE;
-    }
-}
-
-/// Punycode counts a–z, then 0–9.
-fn digit(value: u32) -> char {
-    let code = if value < 26 { u32::from(b'a') + value } else { u32::from(b'0') + value - 26 };
-    char::from_u32(code).unwrap_or_default()
-}
-
-fn adapt(delta: u32, points: u32, first: bool) -> u32 {
-    let mut delta = if first { delta / 700 } else { delta / 2 };
-    delta += delta / points;
-    let mut k = 0;
-    while delta > (BASE - T_MIN) * T_MAX / 2 {
-        delta /= BASE - T_MIN;
-        k += BASE;
-    }
-    k + (BASE - T_MIN + 1) * delta / (delta + 38)
+/// The owner name of the service at `path`: the elements reversed below the origin. The root's own is the apex.
+///
+/// # Errors
+/// When an element makes no label, or the whole is too long.
+pub fn owner(origin: &Name, path: &str) -> Result<Name, NameError> {
+    let mut elements = path.split('/').filter(|element| !element.is_empty());
+    elements.try_fold(origin.clone(), |name, element| name.child(&exact(element)?))
 }
 
 /// The same service by a host name, where its own is none.

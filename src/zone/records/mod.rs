@@ -6,6 +6,7 @@
 //! - [`subset`]: names of tags.
 //! - [`txt`]: properties as text.
 //! - [`browse`]: the names of DNS-SD.
+//! - [`unread`]: the names of a part that cannot be read.
 //! - [`mod@config`]: what `[[zone]]` says about them.
 
 pub mod address;
@@ -15,3 +16,4 @@ pub mod label;
 pub mod srv;
 pub mod subset;
 pub mod txt;
+pub mod unread;

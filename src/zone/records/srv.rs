@@ -2,8 +2,10 @@
 
 use std::net::IpAddr;
 
-use super::super::build::{Context, Names, Rank};
+use super::super::context::Context;
 use super::super::name::{Name, NameError};
+use super::super::names::Names;
+use super::super::offer::Rank;
 use super::super::order::{DEFAULT_WEIGHT, Preference};
 use super::super::record::rtype;
 use super::super::unknown::{self, Scope, Unknown};

@@ -4,18 +4,22 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use super::super::commit::Change;
+use super::super::cuts::Cuts;
 use super::super::entry::{Entry, RrSet};
-use super::super::index::{Cuts, Edit, Edits};
+use super::super::index::{Edit, Edits};
 use super::super::instances::{self, Instance};
 use super::super::made::{self, Shape};
 use super::super::name::Name;
+use super::super::offer::Rank;
 use super::super::packed::{Addresses, Packed};
 use super::super::record::rtype;
 use super::super::records::address;
-use super::super::slot::{Site, Slot};
+use super::super::site::Site;
+use super::super::slot::Slot;
 use super::super::unknown::{self, Unknown};
 use super::super::watch::{Effect, Watch};
-use super::{Change, HashSet, Rank, ZoneWriter, held, is_wildcard};
+use super::{HashSet, ZoneWriter, held, is_wildcard};
 
 /// From how many names on it is worth while to start threads.
 const WORTH_THREADS: usize = 10_000;

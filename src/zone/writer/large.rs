@@ -101,10 +101,10 @@ fn kind(rtype: u16) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::build::{Offer, Rank};
     use super::super::super::entry::RrSet;
     use super::super::super::journal::Bounds;
     use super::super::super::name::Name;
+    use super::super::super::offer::{Offer, Rank};
     use super::super::super::{ZoneBuilder, config};
     use super::*;
 

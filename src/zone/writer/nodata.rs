@@ -12,10 +12,12 @@
 
 use super::super::entry::RrSet;
 use super::super::name::Name;
+use super::super::offer::Rank;
 use super::super::record::rtype;
-use super::super::slot::{Site, Slot};
+use super::super::site::Site;
+use super::super::slot::Slot;
 use super::changes::{Gathered, Seen};
-use super::{HashSet, Rank, ZoneWriter};
+use super::{HashSet, ZoneWriter};
 
 /// The first label.
 const LABEL: &[u8] = b"_nodata";
@@ -71,7 +73,7 @@ mod tests {
 
     use super::*;
     use crate::zone::ZoneBuilder;
-    use crate::zone::build::Offer;
+    use crate::zone::offer::Offer;
     use crate::zone::record::Record;
     use crate::zone::unknown::{Scope, Unknown};
 

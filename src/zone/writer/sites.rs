@@ -1,41 +1,11 @@
 //! Names at which a service is not what shows, whatever it offers: name servers, whose addresses are those of the zone
 //! file or of the zone itself, and all that lies at or below a cut ([`Site`]).
 
-use super::super::build::Offer;
 use super::super::name::Name;
+use super::super::offer::Offer;
 use super::super::record::{Record, rtype};
-use super::super::slot::Site;
-use super::{HashSet, StdMap, ZoneWriter};
-
-/// Names at or below which nothing is the registry's.
-type Cuts = StdMap<Name, Cut>;
-
-/// Reach of a cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cut {
-    /// The name and all below it: a delegation.
-    Delegation,
-    /// All below it: a DNAME.
-    Redirection,
-}
-
-/// Special names.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Sites {
-    /// Name servers whose addresses the zone file or the zone itself has.
-    servers: HashSet<Name>,
-    /// Names at or below which nothing is the registry's.
-    cuts: Cuts,
-    /// Name servers of delegations, below a cut, of which the registry alone can have addresses: nobody would find them
-    /// without.
-    glue: HashSet<Name>,
-}
-
-impl Sites {
-    pub(super) fn has_cuts(&self) -> bool {
-        !self.cuts.is_empty()
-    }
-}
+use super::super::site::{Cut, Cuts, Site, Sites};
+use super::{HashSet, ZoneWriter};
 
 impl ZoneWriter {
     /// Returns what the zone itself has beside these records of the zone file: its name server and that one's
@@ -146,8 +116,8 @@ fn is_of_host(kind: u16) -> bool {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::super::build::Rank;
     use super::super::super::entry::RrSet;
+    use super::super::super::offer::Rank;
     use super::super::super::slot::Met;
     use super::super::super::{Freshness, ZoneBuilder};
     use super::*;

@@ -153,9 +153,10 @@ fn the_files_serial_never_takes_the_zone_back() {
 }
 
 /// A service with these instances (last octet, time to live) and the addresses that they name.
-fn service(path: &str, instances: &[(u8, u32)]) -> crate::zone::build::Offers {
+fn service(path: &str, instances: &[(u8, u32)]) -> crate::zone::offer::Offers {
     use crate::model::{Endpoint, Instance, Service};
-    use crate::zone::build::{Context, build};
+    use crate::zone::build::build;
+    use crate::zone::context::Context;
     let instances = instances.iter().map(|&(last, ttl)| {
         let endpoint = Endpoint { host: std::net::IpAddr::from([10, 0, 0, last]).into(), port: 80 };
         Instance { ttl: Some(ttl), ..Instance::new(&endpoint.to_string(), endpoint) }

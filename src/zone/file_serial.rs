@@ -1,7 +1,7 @@
 //! The serials of a zone that is its master file and nothing else.
 
-use super::super::record::{Record, rtype};
-use super::super::serial;
+use super::record::{Record, rtype};
+use super::serial;
 
 /// Serial that a master file gives its zone.
 #[derive(Debug, Default)]

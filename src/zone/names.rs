@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::super::addresses::Told;
-use super::super::name::Name;
-use super::super::sets::Sets;
-use super::{Built, Offer, Offers, Rank};
+use super::addresses::Told;
+use super::name::Name;
+use super::offer::{Built, Offer, Offers, Rank};
+use super::sets::Sets;
 
 /// The names of one service under construction.
 #[derive(Debug, Default)]
-pub(in super::super) struct Names {
+pub(super) struct Names {
     owners: Vec<(Name, Rank, Sets)>,
     /// Index of each in `owners`.
     places: BTreeMap<(Name, Rank), usize>,
@@ -25,7 +25,7 @@ const MOST_REMARKS: usize = 16;
 
 impl Names {
     /// Returns the offers at a name, which exists from now on.
-    pub(in super::super) fn at(&mut self, owner: &Name, rank: Rank) -> &mut Sets {
+    pub(super) fn at(&mut self, owner: &Name, rank: Rank) -> &mut Sets {
         let is_last = |(name, of, _): &(Name, Rank, Sets)| *of == rank && name == owner;
         if !self.owners.get(self.last).is_some_and(is_last) {
             let owners = &mut self.owners;
@@ -38,7 +38,7 @@ impl Names {
     }
 
     /// Has an address have a name.
-    pub(in super::super) fn name_address(&mut self, address: IpAddr, ttl: u32) {
+    pub(super) fn name_address(&mut self, address: IpAddr, ttl: u32) {
         self.addresses.push((address, ttl));
     }
 
