@@ -1,19 +1,19 @@
 //! zonekeeper: an authoritative DNS server for a ZooKeeper service registry, and the agent that registers into it.
 //!
-//! The name is the two halves: `keeper` deals in znodes, `zone` in DNS data, and [`publish`] is the only door between
-//! them.
+//! The name is the two halves: [`zookeeper`] deals in znodes, [`zone`] in DNS data; [`registry`] is what the one
+//! shows, and [`publish`] the only door to the other.
 //!
 //! ```text
-//!  ZooKeeper ──watch──▶ keeper::mirror ──changed paths──▶ publish ──offers──▶ zone::writer ──commit──▶ zone::index
+//!  ZooKeeper ─watch─▶ zookeeper::mirror ─changed paths──▶ publish ──offers──▶ zone::writer ──commit──▶ zone::index
 //!      ▲       reads    (pure; driver.rs                 reads services      decides what each        one table, swapped
 //!      │                 does its I/O)                   by format/          name shows; serial       whole
 //!      │                                                                                                   │
 //!      └──creates── announce::driver ◀── announce::plan ◀── [[service]]              query ──▶ dns::fast ◀─┘
 //!                   (its own session)    (pure)        checks                        reply ◀── dns::listen
 //! ```
-//! [`keeper::cache`] keeps the last known tree for a start without ZooKeeper; [`keeper::verify`] reads everything
-//! again, beside the watches; [`keeper::links`] follows zc.zk's links. Each commit also goes into the zone's `journal`,
-//! from which `dns::transfer` makes differences for secondaries. What is not for the hot path goes through
+//! [`registry::cache`] keeps the last known tree for a start without ZooKeeper; [`zookeeper::verify`] reads everything
+//! again, beside the watches; [`registry::links`] follows zc.zk's links. Each commit also goes into the zone's
+//! `journal`, from which `dns::transfer` makes differences for secondaries. What is not for the hot path goes through
 //! `dns::front`, which knows who may ask, who may transfer and whose signature is good, to `dns::handler` and the
 //! decisions of `dns::answer`, or, where others are to be asked, to `dns::forward`.
 //!
@@ -21,23 +21,24 @@
 //! | row | modules | may import |
 //! | --- | --- | --- |
 //! | 0 | [`model`], [`backoff`], [`log`], [`disk`]; [`diagnostic`] → log; [`settings`] → diagnostic | nothing else of ours |
-//! | 1 | [`keeper`] → backoff; [`mod@format`] → model; [`zone`] → model | row 0, not each other |
-//! | 2 | [`publish`] → keeper, format, zone; [`dns`] → zone; [`announce`] → keeper, format; [`export`] → zone | lower rows, not each other |
-//! | 3 | [`admin`] | the readers and statuses of the rows below |
-//! | 4 | [`config`] | every part's `Config` |
-//! | 5 | [`app`], [`cli`] | everything |
+//! | 1 | [`registry`]; [`mod@format`] → model; [`zone`] → model | row 0, not each other |
+//! | 2 | [`zookeeper`] → registry, backoff; [`dns`] → zone; [`export`] → zone | lower rows, not each other |
+//! | 3 | [`publish`] → registry, format, zone; [`announce`] → zookeeper, registry, format | lower rows, not each other |
+//! | 4 | [`admin`] | the readers and statuses of the rows below |
+//! | 5 | [`config`] | every part's `Config` |
+//! | 6 | [`app`], [`cli`] | everything |
 //!
-//! `tests/layers.rs` checks the table. Foreign crates stay where they belong: `zookeeper_client` in keeper/zookeeper/,
-//! `hickory_server` in dns/, `hickory_resolver` in dns/forward/, `rustls` there, in keeper/zookeeper/ and in
+//! `tests/layers.rs` checks the table. Foreign crates stay where they belong: `zookeeper_client` in zookeeper/client/,
+//! `hickory_server` in dns/, `hickory_resolver` in dns/forward/, `rustls` there, in zookeeper/client/ and in
 //! announce/check/tls.rs, `toml` in config/, `clap` in cli/, `axum` in admin/.
 //!
 //! # What holds everywhere
-//! - Decisions are pure, I/O is thin: `keeper::mirror`, `announce::plan`, `format`, `zone`, `dns::fast` and
+//! - Decisions are pure, I/O is thin: `zookeeper::mirror`, `announce::plan`, `format`, `zone`, `dns::fast` and
 //!   `dns::answer` have no `async` and take the time as an argument.
 //! - Only `publish` and the reader of a zone's own file write zones. A query loads one table and looks nowhere else.
 //! - Names that are as many as instances (`addr` names, DNS-SD instances) are held by nobody: `zone::view` makes their
 //!   records of what the table has.
-//! - Nothing outside `keeper` and `announce` knows that sessions exist.
+//! - Nothing outside `zookeeper` and `announce` knows that sessions exist.
 //! - Before the registry was read completely once, its zones answer SERVFAIL, never NXDOMAIN, but for the names
 //!   of their files. Losing ZooKeeper later removes no answer before `max_stale`, and never looks like an empty
 //!   service.
@@ -60,9 +61,10 @@ pub mod disk;
 pub mod dns;
 pub mod export;
 pub mod format;
-pub mod keeper;
 pub mod log;
 pub mod model;
 pub mod publish;
+pub mod registry;
 pub mod settings;
 pub mod zone;
+pub mod zookeeper;

@@ -27,10 +27,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("disk", &[]),
     ("format", &["model", "diagnostic", "settings", "disk"]),
     ("zone", &["model", "diagnostic", "settings", "disk"]),
-    ("keeper", &["backoff", "diagnostic", "settings", "disk"]),
-    ("publish", &["model", "backoff", "diagnostic", "settings", "disk", "format", "zone", "keeper"]),
+    ("registry", &["diagnostic", "settings", "disk"]),
+    ("zookeeper", &["backoff", "diagnostic", "settings", "disk", "registry"]),
+    ("publish", &["model", "backoff", "diagnostic", "settings", "disk", "format", "zone", "registry"]),
     ("dns", &["model", "backoff", "diagnostic", "settings", "disk", "zone"]),
-    ("announce", &["model", "backoff", "diagnostic", "settings", "disk", "format", "keeper"]),
+    ("announce", &["model", "backoff", "diagnostic", "settings", "disk", "format", "registry", "zookeeper"]),
     ("export", &["model", "backoff", "diagnostic", "settings", "zone"]),
     ("admin", BELOW_ADMIN),
     ("config", BELOW_CONFIG),
@@ -46,7 +47,8 @@ const BELOW_ADMIN: &[&str] = &[
     "disk",
     "format",
     "zone",
-    "keeper",
+    "registry",
+    "zookeeper",
     "publish",
     "dns",
     "announce",
@@ -61,7 +63,8 @@ const BELOW_CONFIG: &[&str] = &[
     "disk",
     "format",
     "zone",
-    "keeper",
+    "registry",
+    "zookeeper",
     "publish",
     "dns",
     "announce",
@@ -77,7 +80,8 @@ const EVERYTHING: &[&str] = &[
     "disk",
     "format",
     "zone",
-    "keeper",
+    "registry",
+    "zookeeper",
     "publish",
     "dns",
     "announce",
@@ -90,22 +94,22 @@ const EVERYTHING: &[&str] = &[
 
 /// Foreign crates that stay where they belong: `a/b` is the file a/b.rs and everything in a/b/.
 const PLACES: &[(&str, &[&str])] = &[
-    ("zookeeper_client", &["keeper/zookeeper"]),
+    ("zookeeper_client", &["zookeeper/client"]),
     ("hickory_server", &["dns"]),
     ("hickory_proto", &["dns", "zone", "export"]),
     ("hickory_resolver", &["dns/forward"]),
-    ("rustls", &["announce/check/tls", "dns/forward", "dns/tls", "keeper/zookeeper"]),
+    ("rustls", &["announce/check/tls", "dns/forward", "dns/tls", "zookeeper/client"]),
     ("toml", &["config"]),
     ("clap", &["cli", "main"]),
     ("axum", &["admin"]),
-    ("serde_json", &["cli/ask", "cli/restart", "format", "keeper/text", "admin", "announce", "export"]),
+    ("serde_json", &["cli/ask", "cli/restart", "format", "registry/text", "admin", "announce", "export"]),
     ("dns_lookup", &["announce/check/lookup"]),
     ("if_addrs", &["announce/address"]),
     ("regex_automata", &["announce/check"]),
     ("rustix", &["announce/check", "app", "cli/check", "cli/drain", "cli/serve", "cli/signals", "dns/forward/plain"]),
     ("getrandom", &["app/cookies"]),
     ("siphasher", &["dns/cookie", "dns/rate"]),
-    ("tokio_rustls", &["announce/check/tls", "dns/tls", "keeper/zookeeper"]),
+    ("tokio_rustls", &["announce/check/tls", "dns/tls", "zookeeper/client"]),
     ("socket2", &["admin", "dns"]),
     ("hmac", &["dns/key"]),
     ("sha2", &["dns/key"]),
@@ -120,8 +124,8 @@ const PURE: &[&str] = &[
     "settings",
     "format",
     "zone",
-    "keeper/mirror",
-    "keeper/tree",
+    "zookeeper/mirror",
+    "registry/tree",
     "announce/plan",
     "announce/node",
     "announce/check/health",
@@ -135,7 +139,7 @@ const PURE: &[&str] = &[
     "dns/forward/local",
     "dns/forward/reply",
     "dns/rate",
-    "keeper/links",
+    "registry/links",
 ];
 const IMPURE_CRATES: &[&str] = &["tokio", "tokio_util", "futures", "futures_util", "async_trait"];
 
@@ -327,9 +331,9 @@ mod planted {
     fn an_import_of_the_same_row_or_a_higher_one_is_found() {
         assert_found(
             "zone/build.rs",
-            "\nuse crate::keeper::Path;",
+            "\nuse crate::registry::Path;",
             2,
-            "`zone` must not import `keeper`: it may import model, diagnostic, settings, disk",
+            "`zone` must not import `registry`: it may import model, diagnostic, settings, disk",
         );
         assert_found(
             "model.rs",
@@ -337,16 +341,16 @@ mod planted {
             1,
             "`model` must not import `backoff`: it may import nothing of ours",
         );
-        assert_found("dns/handler.rs", "fn f() {\n    crate::keeper::x();\n}", 2, "`dns` must not import `keeper`");
+        assert_found("dns/handler.rs", "fn f() {\n    crate::registry::x();\n}", 2, "`dns` must not import `registry`");
         assert_found("dns/handler.rs", "fn f(x: &Vec<crate::publish::X>) {}", 1, "must not import `publish`");
         assert_found(
-            "keeper/tree.rs",
+            "zookeeper/tree.rs",
             "use crate::{backoff::Backoff,\n settings,\n model::{self, Service}};",
             3,
             "must not import `model`",
         );
         assert_found("admin/mod.rs", "pub(crate) use crate::config as c;", 1, "must not import `config`");
-        assert_clean("publish/mod.rs", "use crate::{keeper, format::x, zone::*, model, publish::registry};");
+        assert_clean("publish/mod.rs", "use crate::{registry, format::x, zone::*, model, publish::registry};");
         assert_clean("cli/dev.rs", "use crate::{app, config, admin};");
         assert_clean("main.rs", "use zonekeeper::cli; use clap::Parser;");
     }
@@ -380,15 +384,18 @@ mod planted {
 
     #[test]
     fn self_and_super_are_followed() {
-        assert_found("dns/handler.rs", "use super::super::keeper::Path;", 1, "must not import `keeper`");
-        assert_found("dns/mod.rs", "use super::keeper::Path;", 1, "must not import `keeper`");
+        assert_found("dns/handler.rs", "use super::super::registry::Path;", 1, "must not import `registry`");
+        assert_found("dns/mod.rs", "use super::registry::Path;", 1, "must not import `registry`");
         assert_found(
             "dns/mod.rs",
-            "mod a { mod b { use super::super::super::keeper; } }",
+            "mod a { mod b { use super::super::super::registry; } }",
             1,
-            "must not import `keeper`",
+            "must not import `registry`",
         );
-        assert_clean("dns/mod.rs", "mod a { use super::keeper; } use self::keeper::x; fn f() { self::keeper::y() }");
+        assert_clean(
+            "dns/mod.rs",
+            "mod a { use super::registry; } use self::registry::x; fn f() { self::registry::y() }",
+        );
         assert_clean("zone/file/reader.rs", "use super::super::name::Name; use super::{self, rules};");
     }
 
@@ -401,34 +408,34 @@ mod planted {
 
     #[test]
     fn a_foreign_crate_out_of_its_place_is_found() {
-        assert_found("keeper/driver.rs", "use zookeeper_client as zk;", 1, "belongs in keeper/zookeeper");
-        assert_found("keeper/driver.rs", "use ::zookeeper_client::Client;", 1, "belongs in keeper/zookeeper");
-        assert_found("keeper/zookeepers.rs", "fn f() { ::zookeeper_client::x() }", 1, "belongs in keeper/zookeeper");
+        assert_found("zookeeper/driver.rs", "use zookeeper_client as zk;", 1, "belongs in zookeeper/client");
+        assert_found("zookeeper/driver.rs", "use ::zookeeper_client::Client;", 1, "belongs in zookeeper/client");
+        assert_found("zookeeper/clients.rs", "fn f() { ::zookeeper_client::x() }", 1, "belongs in zookeeper/client");
         assert_found("zone/mod.rs", "#[derive(Debug, clap::Parser)]\nstruct X;", 1, "`clap` must not be used here");
         assert_found("zone/mod.rs", "type X = Result<toml::Value, ()>;", 1, "`toml` must not be used here");
-        assert_clean("keeper/zookeeper.rs", "use zookeeper_client as zk;");
-        assert_clean("keeper/zookeeper/mod.rs", "use zookeeper_client::Client;");
+        assert_clean("zookeeper/client.rs", "use zookeeper_client as zk;");
+        assert_clean("zookeeper/client/mod.rs", "use zookeeper_client::Client;");
         assert_clean("zone/mod.rs", "fn f(toml: u8) { let clap = toml; x.toml::<u8>(); y::toml::z(); }");
     }
 
     #[test]
     fn async_tokio_and_clocks_are_found_where_decisions_are_made() {
-        assert_found("keeper/mirror.rs", "\nasync fn f() {}", 2, "`async` in a part that only decides");
+        assert_found("zookeeper/mirror.rs", "\nasync fn f() {}", 2, "`async` in a part that only decides");
         assert_found("zone/index.rs", "use tokio::sync::mpsc;", 1, "`tokio` in a part that only decides");
         assert_found("zone/index.rs", "fn f() { std::time::Instant::now(); }", 1, "a clock");
         assert_found("zone/index.rs", "use std::time::Instant;\nfn f() { Instant::now(); }", 2, "a clock");
-        assert_clean("keeper/driver.rs", "use tokio::time::Instant; async fn f() { Instant::now(); }");
+        assert_clean("zookeeper/driver.rs", "use tokio::time::Instant; async fn f() { Instant::now(); }");
     }
 
     #[test]
     fn comments_and_texts_do_not_confuse_it() {
         let text = r##"
-//! use crate::keeper;
-/* use crate::keeper; /* nested */ use crate::keeper; */
-/// [`crate::keeper`]
-const A: &str = "use crate::keeper; \" // ";
-const B: &str = r#"crate::keeper::x " "#;
-const C: &[u8] = b"crate::keeper::x";
+//! use crate::registry;
+/* use crate::registry; /* nested */ use crate::registry; */
+/// [`crate::registry`]
+const A: &str = "use crate::registry; \" // ";
+const B: &str = r#"crate::registry::x " "#;
+const C: &[u8] = b"crate::registry::x";
 const D: char = '"';
 const E: char = '\'';
 const F: u8 = b'"';
@@ -440,16 +447,15 @@ use crate::publish;
 
     #[test]
     fn test_code_may_import_what_it_needs() {
-        assert_clean("zone/mod.rs", "#[cfg(test)]\nmod tests { use crate::keeper; #[tokio::test] async fn f() {} }");
+        assert_clean("zone/mod.rs", "#[cfg(test)]\nmod tests { use crate::registry; #[tokio::test] async fn f() {} }");
         assert_clean(
             "zone/mod.rs",
-            "#[cfg(test)]\nuse crate::{keeper, dns};\n#[cfg(test)]\n#[allow(x)]\nfn f(x: [u8; 2]) { crate::dns::x() }",
+            "#[cfg(test)]\nuse crate::{registry, dns};\n#[cfg(test)]\n#[allow(x)]\nfn f(x: [u8; 2]) { crate::dns::x() }",
         );
-        let after =
-            "#[cfg(test)]\nmod tests { use crate::keeper; }\n#[cfg(test)]\nuse crate::{keeper, dns};\nuse crate::cli;";
+        let after = "#[cfg(test)]\nmod tests { use crate::registry; }\n#[cfg(test)]\nuse crate::{registry, dns};\nuse crate::cli;";
         assert_found("zone/mod.rs", after, 5, "must not import `cli`");
         let parent = Source { path: "zone/mod.rs".into(), text: "#[cfg(test)]\nmod tests;\nmod other;".into() };
-        let import = "use crate::keeper;";
+        let import = "use crate::registry;";
         let tests = Source { path: "zone/tests.rs".into(), text: import.into() };
         let helper = Source { path: "zone/tests/helper.rs".into(), text: import.into() };
         let other = Source { path: "zone/other.rs".into(), text: import.into() };
@@ -457,7 +463,7 @@ use crate::publish;
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(
             found[0].to_string(),
-            "src/zone/other.rs:1: `zone` must not import `keeper`: it may import model, diagnostic, settings, disk"
+            "src/zone/other.rs:1: `zone` must not import `registry`: it may import model, diagnostic, settings, disk"
         );
     }
 }

@@ -15,10 +15,10 @@ use super::snapshot::{self, Snapshot};
 use super::wrong;
 use crate::announce;
 use crate::dns::forward;
-use crate::keeper::cache;
-use crate::keeper::mirror::Counters;
 use crate::model;
 use crate::publish::{guard, meetings};
+use crate::registry::cache;
+use crate::registry::status::Counters;
 
 /// An error, and what there is instead.
 #[derive(Debug, Serialize)]

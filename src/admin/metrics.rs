@@ -18,9 +18,9 @@ use crate::announce::check::outcome::Shortage;
 use crate::announce::{CheckStatus, Counts, State};
 use crate::dns::forward;
 use crate::dns::metrics::Metrics;
-use crate::keeper::Cause;
-use crate::keeper::mirror::{Counters, Phase};
 use crate::log;
+use crate::registry::Cause;
+use crate::registry::status::{Counters, Phase};
 use crate::zone::Freshness;
 
 /// What Prometheus wants to be told of the format.

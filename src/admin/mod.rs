@@ -46,8 +46,8 @@ use tokio_util::sync::CancellationToken;
 use crate::announce;
 use crate::dns::forward::Forwarder;
 use crate::dns::metrics::Metrics;
-use crate::keeper::driver::Status;
 use crate::publish::registry::Reader;
+use crate::registry::status::Status;
 use crate::zone::{self, Zone, Zones};
 
 /// Why HTTP is not served, or not any more.

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 use super::explain::Server;
 use super::snapshot::{Registry, Snapshot, Zone};
 use super::{registrations, wrong};
-use crate::keeper::mirror::Phase;
 use crate::publish::census;
+use crate::registry::status::Phase;
 
 /// The last line where nothing is wrong.
 const WELL: &str = "all is well\n";

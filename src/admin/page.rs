@@ -12,9 +12,9 @@ use super::snapshot::{Announcer, Registry, Snapshot, Zone};
 use crate::announce::check::health;
 use crate::announce::{CheckStatus, State};
 use crate::format;
-use crate::keeper::mirror::Phase;
 use crate::model::{Drain, Malformed};
 use crate::publish::meetings::Clash;
+use crate::registry::status::Phase;
 use crate::zone::Freshness;
 
 /// What a browser may do with the page: show it.

@@ -9,7 +9,7 @@ use super::json::rounded;
 use super::query::{BadQuery, parameters};
 use super::routes::Refusal;
 use super::snapshot::{Registry, Snapshot, Zone};
-use crate::keeper::mirror::Phase;
+use crate::registry::status::Phase;
 use crate::zone::Freshness;
 
 /// How long a start from the cache file waits for the registry itself.

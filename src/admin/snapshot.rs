@@ -7,11 +7,11 @@ use super::Sources;
 use super::control::{Configuration, Control};
 use crate::announce::{CheckStatus, Refused, Registration, SessionStatus};
 use crate::dns::forward;
-use crate::keeper::driver::Report;
-use crate::keeper::mirror::Phase;
 use crate::model::{Drain, Harm, Malformed};
 use crate::publish::meetings::Clash;
 use crate::publish::{census, guard};
+use crate::registry::status::Phase;
+use crate::registry::status::Report;
 use crate::zone::warnings::Large;
 use crate::zone::{Freshness, file};
 

@@ -18,18 +18,19 @@ use crate::announce::check::health;
 use crate::announce::check::outcome::Shortage;
 use crate::announce::{Blocker, CheckStatus, Counts, LastResult, Refused, Registration, SessionStatus, State, Trouble};
 use crate::format;
-use crate::keeper::Path;
-use crate::keeper::cache;
-use crate::keeper::driver::{Driver, Report};
-use crate::keeper::memory::Memory;
-use crate::keeper::mirror::{Counters, Phase};
 use crate::model::{Drain, Endpoint, Host, Malformed};
 use crate::publish::meetings::{Clash, Met};
 use crate::publish::registry::{Layout, Reader};
 use crate::publish::{Publisher, Target, census, guard};
+use crate::registry::Path;
+use crate::registry::cache;
+use crate::registry::status::Report;
+use crate::registry::status::{Counters, Phase};
 use crate::zone::name::Name;
 use crate::zone::warnings::Large;
 use crate::zone::{Freshness, ZoneBuilder, Zones};
+use crate::zookeeper::driver::Driver;
+use crate::zookeeper::memory::Memory;
 
 /// One registry that is live and one that was never reached.
 #[expect(clippy::too_many_lines, reason = "a value for every field")]

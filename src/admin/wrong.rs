@@ -5,7 +5,7 @@
 
 use super::snapshot::{Announcer, Registry, Snapshot, Zone};
 use crate::announce::{Hold, State};
-use crate::keeper::mirror::Phase;
+use crate::registry::status::Phase;
 use crate::zone::Freshness;
 
 /// All of it, the worst first.

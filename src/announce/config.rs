@@ -10,8 +10,8 @@ use super::settings::Settings;
 use super::values;
 use crate::diagnostic::{Problems, Span};
 use crate::format::{self, Convention, Place, Property};
-use crate::keeper::Path;
 use crate::model::{Endpoint, Host};
+use crate::registry::Path;
 use crate::settings::{Kind, Located, Section, Value};
 
 /// All services to register.

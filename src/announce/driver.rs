@@ -21,10 +21,11 @@ use super::status::{Hold, Refused, Registration, SessionStatus, Status};
 use super::wanted::{Wanted, Writer};
 use super::watches::Watches;
 use super::{Error, address, moves};
-use crate::keeper::outage::Outage;
-use crate::keeper::session::{Ensemble, Event, Mode, Session, Write};
-use crate::keeper::{self, Path};
 use crate::model::Endpoint;
+use crate::registry;
+use crate::registry::Path;
+use crate::zookeeper::outage::Outage;
+use crate::zookeeper::session::{Ensemble, Event, Mode, Session, Write};
 
 /// How often the host's addresses are looked at.
 const LOOK_AT_ADDRESSES: Duration = Duration::from_secs(1);
@@ -132,7 +133,7 @@ struct Driver<E: Ensemble> {
     announcer: Announcer<E>,
     plan: Plan,
     session: Option<Arc<E::Session>>,
-    connecting: JoinSet<Result<E::Session, keeper::Error>>,
+    connecting: JoinSet<Result<E::Session, registry::Error>>,
     /// What is on its way through the session.
     operations: JoinSet<Outcome<E>>,
     watches: Watches<<E::Session as Session>::Watch>,
@@ -160,7 +161,7 @@ struct Driver<E: Ensemble> {
 enum Woke<E: Ensemble> {
     Stop,
     Keep,
-    Connected(Result<E::Session, keeper::Error>),
+    Connected(Result<E::Session, registry::Error>),
     Ended(Outcome<E>),
     Told(Event, Path),
     Addresses,
@@ -175,7 +176,7 @@ async fn see_to_root<E: Ensemble>(session: Arc<E::Session>, ensemble: E, writer:
     match make_root(&*session, &writer.root, writer.parent_access).await {
         Ok(true) => info!(root, "the root was missing: created"),
         Ok(false) => {}
-        Err(keeper::Error::NoNode | keeper::Error::NoRoot(_)) => {
+        Err(registry::Error::NoNode | registry::Error::NoRoot(_)) => {
             let chroot = ensemble.full_path(&Path::root());
             warn!(root, "the chroot {chroot} does not exist: create it, or correct `zookeeper`");
         }
@@ -259,7 +260,7 @@ impl<E: Ensemble> Driver<E> {
         }
     }
 
-    fn connected(&mut self, result: Result<E::Session, keeper::Error>) -> Input {
+    fn connected(&mut self, result: Result<E::Session, registry::Error>) -> Input {
         match result {
             Ok(session) => {
                 let (id, timeout) = (session.id(), session.timeout());
@@ -424,7 +425,7 @@ impl<E: Ensemble> Driver<E> {
                 self.spawn(move |session| async move {
                     let result = make_parents(&*session, &path, parent_access).await;
                     let result = result.map_err(|error| match error {
-                        keeper::Error::NoRoot(_) => keeper::Error::NoRoot(top),
+                        registry::Error::NoRoot(_) => registry::Error::NoRoot(top),
                         other => other,
                     });
                     Outcome::Done { path, result }

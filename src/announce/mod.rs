@@ -66,7 +66,7 @@ pub enum Error {
         /// The service's node, with the chroot.
         path: String,
         /// Why.
-        error: crate::keeper::Error,
+        error: crate::registry::Error,
     },
     /// What stands in it already.
     #[error("{path} is left as it is: {error}")]
@@ -82,7 +82,7 @@ pub enum Error {
         /// The registry's root, with the chroot.
         root: String,
         /// Why.
-        error: crate::keeper::Error,
+        error: crate::registry::Error,
     },
     /// A service's path in the registry.
     #[error("the service `{service}` cannot have a znode: {error}")]
@@ -90,6 +90,6 @@ pub enum Error {
         /// Name of the service.
         service: String,
         /// Why.
-        error: crate::keeper::Error,
+        error: crate::registry::Error,
     },
 }

@@ -12,7 +12,8 @@ use super::owner::{Owner, Us};
 use super::status::{Blocker, Counts, Hold, State, Trouble};
 use super::wanted::Wanted;
 use crate::backoff::Backoff;
-use crate::keeper::{Error, Znode};
+use crate::registry::Error;
+use crate::zookeeper::Znode;
 
 /// How often a registration that is well is read back, in case an event was missed.
 const VERIFY: Duration = Duration::from_secs(60);

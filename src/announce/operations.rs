@@ -4,13 +4,15 @@
 //! since a registry is shared; the instances themselves can be read by everybody and written by nobody, as zc.zk's. Who
 //! may write to their parent may therefore delete them, we included, and nobody can change their data.
 
-use crate::keeper::session::{Access, Ensemble, Mode, Session};
-use crate::keeper::{self, Path, Znode};
+use crate::registry;
+use crate::registry::Path;
+use crate::zookeeper::Znode;
+use crate::zookeeper::session::{Access, Ensemble, Mode, Session};
 
 /// How an operation on a znode ended.
 pub(super) enum Outcome<E: Ensemble> {
-    Inspected { path: Path, arming: Arming<<E::Session as Session>::Watch>, found: Result<Znode, keeper::Error> },
-    Done { path: Path, result: Result<(), keeper::Error> },
+    Inspected { path: Path, arming: Arming<<E::Session as Session>::Watch>, found: Result<Znode, registry::Error> },
+    Done { path: Path, result: Result<(), registry::Error> },
 }
 
 pub(super) enum Arming<W> {
@@ -25,7 +27,7 @@ pub(super) async fn inspect<E: Ensemble>(session: &E::Session, path: Path, arm: 
     if arm {
         arming = match session.watch(&path).await {
             Ok(watch) => Arming::Armed { watch, connection },
-            Err(keeper::Error::Unimplemented) => Arming::Unwatchable,
+            Err(registry::Error::Unimplemented) => Arming::Unwatchable,
             Err(error) => return Outcome::Inspected { path, arming, found: Err(error) },
         };
     }
@@ -38,18 +40,18 @@ pub(super) async fn inspect<E: Ensemble>(session: &E::Session, path: Path, arm: 
 
 /// Creates the persistent znodes above `path` that are missing: upwards to the first that is there, then down again. So
 /// nothing is asked of those above it, whose ACLs may allow us nothing.
-pub(super) async fn make_parents<S: Session>(session: &S, path: &Path, access: Access) -> Result<(), keeper::Error> {
+pub(super) async fn make_parents<S: Session>(session: &S, path: &Path, access: Access) -> Result<(), registry::Error> {
     let mut missing = Vec::new();
     let mut below = path.clone();
     while let Some(parent) = below.parent() {
         let parent = Path::new(parent)?;
         if parent.is_root() {
             // The root is always there, unless the connect string names a chroot that is not.
-            return Err(keeper::Error::NoRoot(parent.to_string()));
+            return Err(registry::Error::NoRoot(parent.to_string()));
         }
         match make(session, &parent, access).await {
             Ok(()) => break,
-            Err(keeper::Error::NoNode) => missing.push(parent.clone()),
+            Err(registry::Error::NoNode) => missing.push(parent.clone()),
             Err(error) => return Err(error),
         }
         below = parent;
@@ -61,13 +63,13 @@ pub(super) async fn make_parents<S: Session>(session: &S, path: &Path, access: A
 }
 
 /// Creates the registry's root if it is missing. Returns whether it was.
-pub(super) async fn make_root<S: Session>(session: &S, root: &Path, access: Access) -> Result<bool, keeper::Error> {
+pub(super) async fn make_root<S: Session>(session: &S, root: &Path, access: Access) -> Result<bool, registry::Error> {
     match session.create(root, b"", Mode::Persistent, &access).await {
         Ok(_) => Ok(true),
         // There already, or `/`, which cannot be created.
-        Err(keeper::Error::NodeExists) => Ok(false),
+        Err(registry::Error::NodeExists) => Ok(false),
         Err(_) if root.is_root() => session.get(root).await.map(|_| false),
-        Err(keeper::Error::NoNode) => {
+        Err(registry::Error::NoNode) => {
             make_parents(session, root, access).await?;
             make(session, root, access).await.map(|()| true)
         }
@@ -76,9 +78,9 @@ pub(super) async fn make_root<S: Session>(session: &S, root: &Path, access: Acce
     }
 }
 
-async fn make<S: Session>(session: &S, path: &Path, access: Access) -> Result<(), keeper::Error> {
+async fn make<S: Session>(session: &S, path: &Path, access: Access) -> Result<(), registry::Error> {
     match session.create(path, b"", Mode::Persistent, &access).await {
-        Ok(_) | Err(keeper::Error::NodeExists) => Ok(()),
+        Ok(_) | Err(registry::Error::NodeExists) => Ok(()),
         Err(error) => Err(error),
     }
 }

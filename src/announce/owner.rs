@@ -2,7 +2,7 @@
 
 use super::origin::Here;
 use crate::format;
-use crate::keeper::Znode;
+use crate::zookeeper::Znode;
 
 /// Whose a znode is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +65,7 @@ mod tests {
 
     use super::*;
     use crate::announce::origin::Origin;
-    use crate::keeper::Stat;
+    use crate::zookeeper::Stat;
 
     fn znode(owner: i64, data: &str) -> Znode {
         Znode { data: data.into(), stat: Stat { ephemeral_owner: owner, ..Stat::default() } }

@@ -18,7 +18,8 @@ use super::origin::Here;
 use super::status::{Hold, Registration, SessionStatus, State};
 use super::wanted::Wanted;
 use crate::backoff::Backoff;
-use crate::keeper::{Error, Path, Znode};
+use crate::registry::{Error, Path};
+use crate::zookeeper::Znode;
 
 /// How many operations are on their way at most.
 const MOST_AT_ONCE: usize = 64;

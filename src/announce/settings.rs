@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::diagnostic::Span;
-use crate::keeper::session::Access;
 use crate::settings::{Section, Setting, Value};
+use crate::zookeeper::session::Access;
 
 /// What holds for all services of this host.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use super::check::Found;
 use super::check::health::{self, Progress};
 use super::check::outcome::Shortage;
 use super::check::ttl::Heartbeats;
-use crate::keeper::Path;
+use crate::registry::Path;
 
 /// A handle on the status; clones show the same.
 #[derive(Debug, Clone, Default)]

@@ -12,9 +12,9 @@ use super::identity::HostIdentity;
 use super::origin::Here;
 use super::status::Hold;
 use crate::format;
-use crate::keeper::Path;
-use crate::keeper::session::Access;
 use crate::model::{Endpoint, Host};
+use crate::registry::Path;
+use crate::zookeeper::session::Access;
 
 /// A znode that should be there.
 #[derive(Debug, Clone, PartialEq, Eq)]

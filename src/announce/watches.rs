@@ -8,8 +8,8 @@ use std::collections::HashMap;
 
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::keeper::Path;
-use crate::keeper::session::{Event, Watch};
+use crate::registry::Path;
+use crate::zookeeper::session::{Event, Watch};
 
 /// The watches of one session.
 pub(super) struct Watches<W> {

@@ -13,14 +13,14 @@ use tracing::{info, warn};
 use crate::disk;
 use crate::disk::stall::{Stall, asking};
 use crate::disk::stamp::{Stamp, stamp};
-use crate::keeper::memory::Memory;
-use crate::keeper::text;
 use crate::publish::{SharedWriter, unix_now};
+use crate::registry::text;
 use crate::zone::Freshness;
 use crate::zone::file::{self, status::Status};
 use crate::zone::name::Name;
 use crate::zone::offer::{Offer, Rank};
 use crate::zone::unknown::{Scope, Unknown};
+use crate::zookeeper::memory::Memory;
 
 /// Time between two looks at a followed file. An edit shows within a second.
 const LOOK: Duration = Duration::from_millis(250);

@@ -15,20 +15,20 @@ use crate::announce::{self, Announcer};
 use crate::config::{Config, Registry};
 use crate::disk;
 use crate::disk::stall::asking;
-use crate::keeper::cache::Hurry;
-use crate::keeper::config::Source;
-use crate::keeper::driver::Driver;
-use crate::keeper::memory::Memory;
-use crate::keeper::session::Ensemble;
-use crate::keeper::trouble;
-use crate::keeper::zookeeper::ZooKeeper;
 use crate::publish::past::Wishes;
 use crate::publish::registry::{Layout, Reader};
 use crate::publish::unread::Wording;
 use crate::publish::{Publisher, Target, resolver};
+use crate::registry::cache::Hurry;
 use crate::zone;
 use crate::zone::name::Name;
 use crate::zone::records::address::is_reverse;
+use crate::zookeeper::client::ZooKeeper;
+use crate::zookeeper::config::Source;
+use crate::zookeeper::driver::Driver;
+use crate::zookeeper::memory::Memory;
+use crate::zookeeper::session::Ensemble;
+use crate::zookeeper::trouble;
 
 impl App {
     /// Spawns what one registry needs: its mirror, its announcer, and what feeds it in memory.
@@ -39,15 +39,15 @@ impl App {
         config: &Config,
         sources: &mut Sources,
     ) -> anyhow::Result<()> {
-        match &registry.keeper.source {
+        match &registry.zookeeper.source {
             Source::ZooKeeper(servers) => {
-                let security = registry.keeper.security.clone();
+                let security = registry.zookeeper.security.clone();
                 let read = security.clone();
                 match disk::unless_stalled(FIRST_READING, move || asking(|| read.load())) {
                     Ok(loaded) => drop(loaded.with_context(|| format!("registry {}", registry.name))?),
                     Err(error) => warn!(registry = registry.name, %error, "the credentials are not read yet"),
                 }
-                let ensemble = ZooKeeper::new(servers, registry.keeper.session_timeout).secured(security);
+                let ensemble = ZooKeeper::new(servers, registry.zookeeper.session_timeout).secured(security);
                 self.mirror(ensemble, registry, zones, config, sources)
             }
             Source::Memory(path) => {
@@ -72,12 +72,12 @@ impl App {
         config: &Config,
         sources: &mut Sources,
     ) -> anyhow::Result<()> {
-        let layout = Layout { root: registry.keeper.root.clone(), format: registry.format.clone() };
+        let layout = Layout { root: registry.zookeeper.root.clone(), format: registry.format.clone() };
         if !zones.is_empty() {
             let shown = zones.iter().map(|zone| Arc::clone(lock(&zone.writer).zone())).collect();
             let targets = targets(zones);
             let own = config.zones.iter().map(|zone| zone.origin.clone());
-            let publisher = Publisher::new(layout.clone(), targets, registry.keeper.max_stale).never_ask(own);
+            let publisher = Publisher::new(layout.clone(), targets, registry.zookeeper.max_stale).never_ask(own);
             let is_file = |zone: &&zone::config::Config| zone.registry.is_none();
             let files: Vec<Name> = config.zones.iter().filter(is_file).map(|zone| zone.origin.clone()).collect();
             let files = sources.zones.iter().filter(|zone| files.contains(zone.origin())).cloned();
@@ -85,22 +85,22 @@ impl App {
             let publisher = publisher.guarded(registry.guard);
             let refusing = ensemble.clone();
             let wording = Wording::new(move |path| trouble::not_allowed(&refusing, path));
-            let publisher = publisher.unread(registry.keeper.missing_root, wording);
+            let publisher = publisher.unread(registry.zookeeper.missing_root, wording);
             publisher.take(wishes(config, registry));
             self.publishers.push((registry.name.clone(), publisher.clone()));
             let (problems, links) = (publisher.problems(), publisher.links());
-            let (root, timeout) = (layout.root.clone(), registry.keeper.session_timeout);
+            let (root, timeout) = (layout.root.clone(), registry.zookeeper.session_timeout);
             let mut driver = Driver::new(ensemble.clone(), root, timeout, publisher.clone());
-            driver = driver.holding(registry.keeper.hold);
-            if let Source::ZooKeeper(_) = registry.keeper.source {
-                let (period, followed) = watch::channel(registry.keeper.verify);
+            driver = driver.holding(registry.zookeeper.hold);
+            if let Source::ZooKeeper(_) = registry.zookeeper.source {
+                let (period, followed) = watch::channel(registry.zookeeper.verify);
                 self.verifications.push((registry.name.clone(), period));
                 driver = driver.verifying(followed);
             }
-            if let Some(file) = &registry.keeper.cache_file {
+            if let Some(file) = &registry.zookeeper.cache_file {
                 let hurry = Hurry::default();
                 self.hurries.push(hurry.clone());
-                driver = driver.with_cache(file.clone(), registry.keeper.cache_refresh(), hurry);
+                driver = driver.with_cache(file.clone(), registry.zookeeper.cache_refresh(), hurry);
             }
             let (name, tree, stop) =
                 (format!("host names of registry {}", registry.name), driver.tree(), self.stop.clone());
@@ -146,7 +146,7 @@ impl App {
         let host = self.host.clone().unwrap_or_else(HostIdentity::of_this_host);
         let writer = announce::Writer {
             format: registry.format.clone(),
-            root: registry.keeper.root.clone(),
+            root: registry.zookeeper.root.clone(),
             host,
             here: announce::origin::Here::of_this_host(),
             pid: std::process::id(),

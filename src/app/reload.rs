@@ -81,7 +81,7 @@ impl App {
         }
         for (name, period) in &self.verifications {
             if let Some(registry) = config.registries.iter().find(|registry| registry.name == *name) {
-                period.send_if_modified(|period| std::mem::replace(period, registry.keeper.verify) != *period);
+                period.send_if_modified(|period| std::mem::replace(period, registry.zookeeper.verify) != *period);
             }
         }
         let pending = self.config.fixed_differences(&config);

@@ -14,9 +14,9 @@ use crate::config::{self, Config};
 use crate::diagnostic::{Location, Problem, Report, Severity, Source};
 use crate::disk;
 use crate::disk::stall::asking;
-use crate::keeper;
-use crate::keeper::text;
+use crate::registry::text;
 use crate::zone::file;
+use crate::zookeeper;
 
 /// Say everything that is wrong with a configuration
 ///
@@ -89,7 +89,7 @@ pub(super) fn files(config: &Config) -> Report {
 pub(super) fn seeds(config: &Config) -> Report {
     let mut report = Report::default();
     for registry in &config.registries {
-        if let keeper::config::Source::Memory(path) = &registry.keeper.source {
+        if let zookeeper::config::Source::Memory(path) = &registry.zookeeper.source {
             seed(path, &mut report);
         }
     }

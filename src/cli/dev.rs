@@ -10,9 +10,9 @@ use anyhow::Context;
 use clap::Args;
 
 use crate::config::{Config, Registry};
-use crate::keeper::config::Source;
 use crate::zone::name::{Name, NameError};
-use crate::{admin, dns, format, keeper, publish, zone};
+use crate::zookeeper::config::Source;
+use crate::{admin, dns, format, publish, zone, zookeeper};
 
 /// Try it out: an in-memory registry, DNS and admin on this host, no ZooKeeper, no root
 ///
@@ -70,7 +70,7 @@ impl Dev {
 fn config(seed: PathBuf, dns: SocketAddr, admin: SocketAddr) -> anyhow::Result<Config> {
     let registry = Registry {
         name: "dev".into(),
-        keeper: keeper::config::Config::new(Source::Memory(seed)),
+        zookeeper: zookeeper::config::Config::new(Source::Memory(seed)),
         format: format::Config::default(),
         guard: None,
         linger: publish::past::LINGER,

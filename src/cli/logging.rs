@@ -12,7 +12,7 @@ use crate::{log, settings};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Logging")]
 pub(super) struct Log {
-    /// What to log: a level, or levels by module (`info,zonekeeper::keeper=debug`)
+    /// What to log: a level, or levels by module (`info,zonekeeper::zookeeper=debug`)
     #[arg(long = "log", env = "ZONEKEEPER_LOG", default_value = "info", value_name = "FILTER", global = true)]
     filter: String,
     /// How to log, on standard error
@@ -48,12 +48,13 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 impl Log {
     /// Starts logging to standard error.
     pub(super) fn start(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        check(&self.filter)?;
+        let filter = renamed(&self.filter);
+        check(&filter)?;
         // hickory logs two lines a query, and refusals to decode at warn, which anybody can send us; the ZooKeeper
         // client warns of each failed connect, and ours are told once, with the cause. A filter of modules alone leaves
         // the rest at info.
         let quiet = "info,hickory_server=off,hickory_net=off,hickory_proto=off,zookeeper_client=off";
-        let filter = EnvFilter::builder().parse(format!("{quiet},{}", self.filter))?;
+        let filter = EnvFilter::builder().parse(format!("{quiet},{filter}"))?;
         let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(log::stderr);
         match self.format {
             LogFormat::Text => {
@@ -64,6 +65,17 @@ impl Log {
             LogFormat::Json => subscriber.json().try_init(),
         }
     }
+}
+
+/// Replaces the module `keeper` of 0.1.0 by the two that it is now.
+fn renamed(filter: &str) -> String {
+    let directives = filter.split(',').map(|directive| match directive.trim().strip_prefix("zonekeeper::keeper") {
+        Some(rest) if rest.is_empty() || rest.starts_with(['=', ':']) => {
+            format!("zonekeeper::zookeeper{rest},zonekeeper::registry{rest}")
+        }
+        _ => directive.to_owned(),
+    });
+    directives.collect::<Vec<_>>().join(",")
 }
 
 /// Refuses a filter that names a level or a module that does not exist. The library takes every word for a module, so
@@ -120,6 +132,14 @@ fn unknown<'a>(kind: &str, word: &str, known: impl Iterator<Item = &'a str>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn filters_of_the_first_version_still_name_the_modules_they_meant() {
+        let filter = renamed("info,zonekeeper::keeper=debug,zonekeeper::dns=off");
+        assert_eq!(filter, "info,zonekeeper::zookeeper=debug,zonekeeper::registry=debug,zonekeeper::dns=off");
+        check(&filter).unwrap();
+        assert!(check(&renamed("zonekeeper::keepers=debug")).is_err());
+    }
 
     #[test]
     fn a_filter_that_would_silence_the_log_by_a_typing_mistake_is_refused_with_a_hint() {

@@ -39,7 +39,7 @@ pub(super) struct Serve {
 const EXAMPLES: &str = "\
 Examples:
   zonekeeper serve
-  zonekeeper serve --config site.toml --log info,zonekeeper::keeper=debug";
+  zonekeeper serve --config site.toml --log info,zonekeeper::zookeeper=debug";
 
 impl Serve {
     pub(super) fn run(self) -> anyhow::Result<()> {

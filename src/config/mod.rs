@@ -24,7 +24,7 @@ use crate::dns::secondaries::Secondaries;
 use crate::publish::{guard, past};
 use crate::settings::{Kind, Section, Table, Value};
 use crate::zone::name::Name;
-use crate::{admin, announce, dns, format, keeper, zone};
+use crate::{admin, announce, dns, format, zone, zookeeper};
 use references::Registries;
 
 /// A file of a configuration, whose secrets are not shown.
@@ -63,7 +63,7 @@ pub struct Registry {
     /// Its name: `main` of `[registry.main]`.
     pub name: String,
     /// The ensemble.
-    pub keeper: keeper::config::Config,
+    pub zookeeper: zookeeper::config::Config,
     /// Guard that holds storms of removals back; none holds none back.
     pub guard: Option<guard::Config>,
     /// The convention of its znodes.
@@ -250,18 +250,18 @@ fn read_registries<'a>(top: &mut Section<'a>) -> (Vec<&'a str>, Vec<Registry>) {
         }
         names.push(name.as_str());
         let mut section = Section::new(table, format!("registry.{name}"), problems);
-        let keeper = keeper::config::Config::read(&mut section);
+        let zookeeper = zookeeper::config::Config::read(&mut section);
         let format = format::Config::read(&mut section);
         let guard = guard::Config::read(&mut section);
         let linger = past::read_linger(&mut section);
         section.finish();
-        if let Some(file) = keeper.as_ref().and_then(|keeper| keeper.cache_file.as_ref())
-            && registries.iter().any(|other: &Registry| other.keeper.cache_file.as_ref() == Some(file))
+        if let Some(file) = zookeeper.as_ref().and_then(|zookeeper| zookeeper.cache_file.as_ref())
+            && registries.iter().any(|other: &Registry| other.zookeeper.cache_file.as_ref() == Some(file))
         {
             let span = table.get("cache_file").map_or(*span, |value| value.span);
             problems.add(span, "`cache_file` is another registry's too: each needs a file of its own");
         }
-        registries.extend(keeper.map(|keeper| Registry { name: name.clone(), keeper, format, guard, linger }));
+        registries.extend(zookeeper.map(|zookeeper| Registry { name: name.clone(), zookeeper, format, guard, linger }));
     }
     (names, registries)
 }
@@ -363,11 +363,11 @@ impl Config {
         self.zones.iter_mut().filter_map(|zone| zone.file.as_mut()).for_each(rebase);
         self.dns.iter_mut().flat_map(dns::config::Config::paths).for_each(rebase);
         for registry in &mut self.registries {
-            if let keeper::config::Source::Memory(path) = &mut registry.keeper.source {
+            if let zookeeper::config::Source::Memory(path) = &mut registry.zookeeper.source {
                 rebase(path);
             }
-            registry.keeper.security.files().for_each(rebase);
-            registry.keeper.cache_file.as_mut().map(rebase);
+            registry.zookeeper.security.files().for_each(rebase);
+            registry.zookeeper.cache_file.as_mut().map(rebase);
         }
         self.announce.settings.state.iter_mut().for_each(rebase);
     }

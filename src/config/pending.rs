@@ -2,8 +2,8 @@
 //! keys, as they are written in the file.
 
 use super::{Config, Registry};
-use crate::keeper::security::AuthSource;
-use crate::{admin, announce, dns, keeper, zone};
+use crate::zookeeper::security::AuthSource;
+use crate::{admin, announce, dns, zone, zookeeper};
 
 impl Config {
     /// Of what `other` says otherwise than this one, that which only a start can take: `[dns] listen`,
@@ -58,9 +58,9 @@ fn differing<const N: usize>(keys: [(&'static str, bool); N]) -> Vec<&'static st
 
 fn registry(before: &Registry, after: &Registry) -> Vec<&'static str> {
     // What a reload takes is not looked at.
-    let Registry { name: _, keeper: one, guard, format, linger: _ } = before;
-    let other = &after.keeper;
-    let keeper::config::Config {
+    let Registry { name: _, zookeeper: one, guard, format, linger: _ } = before;
+    let other = &after.zookeeper;
+    let zookeeper::config::Config {
         source,
         root,
         session_timeout,
@@ -74,7 +74,7 @@ fn registry(before: &Registry, after: &Registry) -> Vec<&'static str> {
     let names_file = |auth: &Option<AuthSource>| matches!(auth, Some(AuthSource::File(_)));
     let differs = security.auth != other.security.auth;
     let from_file = [&security.auth, &other.security.auth].into_iter().any(names_file);
-    let is_memory = |source: &keeper::config::Source| matches!(source, keeper::config::Source::Memory(_));
+    let is_memory = |source: &zookeeper::config::Source| matches!(source, zookeeper::config::Source::Memory(_));
     let memory = is_memory(source) && is_memory(&other.source);
     differing([
         ("zookeeper", *source != other.source && !memory),

@@ -7,10 +7,10 @@ use super::Config;
 use crate::announce;
 use crate::diagnostic::{Problems, Span};
 use crate::dns::secondaries::Allowed;
-use crate::keeper::session::Access;
 use crate::settings::{Located, Table, nearest};
 use crate::zone;
 use crate::zone::records::address::is_reverse;
+use crate::zookeeper::session::Access;
 
 /// The registries by their names, whether or not their tables are good: a mistake in one is told once, in its table.
 pub(super) struct Registries<'a> {
@@ -107,10 +107,9 @@ pub(super) fn check_addresses(table: &Table, config: &Config, problems: &Problem
 pub(super) fn check_creator(table: &Table, config: &Config, problems: &Problems) {
     let announce::Settings { acl, parent_acl, .. } = &config.announce.settings;
     for (key, access) in [("acl", acl), ("parent_acl", parent_acl)] {
-        let nobody = config
-            .registries
-            .iter()
-            .find(|registry| registry.keeper.security.auth.is_none() && !config.services_of(&registry.name).is_empty());
+        let nobody = config.registries.iter().find(|registry| {
+            registry.zookeeper.security.auth.is_none() && !config.services_of(&registry.name).is_empty()
+        });
         if let (Access::Creator, Some(registry)) = (access, nobody) {
             let span = table.get("announce").and_then(|part| part.setting(key)).map_or(table.span, |value| value.span);
             let help = format!("give [registry.{}] an `auth_file`", registry.name);

@@ -24,7 +24,7 @@ impl Config {
     }
 
     fn beside_caches(&self) -> impl Iterator<Item = PathBuf> {
-        self.registries.iter().filter_map(|registry| registry.keeper.cache_file.as_deref()).map(beside)
+        self.registries.iter().filter_map(|registry| registry.zookeeper.cache_file.as_deref()).map(beside)
     }
 
     /// The zones that may be transferred and whose serials a restart may take back. A zone that is only its file has

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::keeper::config::Source as Znodes;
+use crate::zookeeper::config::Source as Znodes;
 
 const TEMPLATE: &str = include_str!("../../deploy/zonekeeper.toml");
 
@@ -72,9 +72,9 @@ fn every_commented_setting_of_the_template_is_right() {
     assert!(count >= 7, "only {count} commented settings were found");
 
     let memory = TEMPLATE.replace("\nzookeeper = ", "\n# zookeeper = ").replace("\n# memory = ", "\nmemory = ");
-    assert!(matches!(read(&memory).registries[0].keeper.source, Znodes::Memory(_)));
+    assert!(matches!(read(&memory).registries[0].zookeeper.source, Znodes::Memory(_)));
     let said = read(&TEMPLATE.replace("\n# auth = ", "\nauth = "));
-    assert!(said.registries[0].keeper.security.auth.is_some());
+    assert!(said.registries[0].zookeeper.security.auth.is_some());
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn certificates_and_servers_with_tls_come_together() {
     assert!(problems(&with("zk1", "tls = {}")).contains("`ca` is missing"));
     assert!(problems(&with("zk1", "auth = \"digest:a:b\"\nauth_file = \"f\"")).contains("exclude each other"));
     let config = read(&with("tcp+tls://zk1:2281,tcp://zk_2:2181/a", "tls = { ca = \"ca.pem\" }"));
-    assert!(config.registries[0].keeper.security.tls.is_some());
+    assert!(config.registries[0].zookeeper.security.tls.is_some());
 }
 
 /// An unknown key brings out the list of the known ones.
@@ -124,9 +124,9 @@ fn every_key_that_can_be_set_is_in_the_template() {
 #[test]
 fn the_time_between_two_verifications_has_bounds_and_can_be_reloaded() {
     let with = |verify: &str| format!("[registry.main]\nmemory = \"a\"\n{verify}\n[admin]\n");
-    assert_eq!(read(&with("")).registries[0].keeper.verify, Duration::from_secs(600));
+    assert_eq!(read(&with("")).registries[0].zookeeper.verify, Duration::from_secs(600));
     let off = read(&with("verify = \"0s\""));
-    assert_eq!(off.registries[0].keeper.verify, Duration::ZERO);
+    assert_eq!(off.registries[0].zookeeper.verify, Duration::ZERO);
     assert_eq!(off.fixed_differences(&read(&with("verify = \"1h\""))), Vec::<String>::new());
     for bad in ["10ms", "30d"] {
         let report = problems(&with(&format!("verify = \"{bad}\"")));
@@ -156,11 +156,14 @@ fn every_setting_arrives_where_it_belongs() {
          [admin]\nlisten = \"[::1]:80\"\n",
     );
     let [a, b] = &*config.registries else { panic!("{config:?}") };
-    assert_eq!((&*a.name, &a.keeper.source), ("a", &Znodes::Memory("/a.tree".into())));
-    assert_eq!((a.keeper.root.as_str(), &*a.format.providers), ("/", ""));
-    assert_eq!((a.keeper.session_timeout, a.keeper.max_stale), (Duration::from_secs(4), Duration::from_secs(3600)));
+    assert_eq!((&*a.name, &a.zookeeper.source), ("a", &Znodes::Memory("/a.tree".into())));
+    assert_eq!((a.zookeeper.root.as_str(), &*a.format.providers), ("/", ""));
+    assert_eq!(
+        (a.zookeeper.session_timeout, a.zookeeper.max_stale),
+        (Duration::from_secs(4), Duration::from_secs(3600))
+    );
     assert_eq!(a.format.convention, format::Convention::Nd);
-    assert_eq!((&*b.name, &b.keeper.source), ("b-2", &Znodes::ZooKeeper("zk1:2181,[::1]:2182/chroot".into())));
+    assert_eq!((&*b.name, &b.zookeeper.source), ("b-2", &Znodes::ZooKeeper("zk1:2181,[::1]:2182/chroot".into())));
     let [zone, root] = &*config.zones else { panic!("{config:?}") };
     assert_eq!((zone.origin.to_string(), &*zone.under), ("svc.example.".to_owned(), "staging"));
     assert_eq!((zone.registry.as_deref(), zone.ttl, zone.negative_ttl), (Some("b-2"), 60, 0));
@@ -231,7 +234,10 @@ fn who_keeps_znodes_to_himself_must_be_somebody() {
     };
     let found = problems(&text(""));
     assert!(found.starts_with("z.toml:4:7: error: `acl = \"creator\"` needs somebody to be"), "{found}");
-    assert_eq!(read(&text("auth = \"digest:a:b\"\n")).announce.settings.acl, crate::keeper::session::Access::Creator);
+    assert_eq!(
+        read(&text("auth = \"digest:a:b\"\n")).announce.settings.acl,
+        crate::zookeeper::session::Access::Creator
+    );
 }
 
 #[test]
@@ -356,9 +362,9 @@ fn a_configuration_that_turns_nothing_on_is_a_mistake() {
 fn paths_are_relative_to_the_file() {
     let text = "[dns]\n[registry.main]\nmemory = \"seed.tree\"\n[[zone]]\norigin = \"a\"\nfile = \"/abs.zone\"\n";
     let config = parse(Path::new("/etc/zonekeeper/z.toml"), text).unwrap();
-    assert_eq!(config.registries[0].keeper.source, Znodes::Memory("/etc/zonekeeper/seed.tree".into()));
+    assert_eq!(config.registries[0].zookeeper.source, Znodes::Memory("/etc/zonekeeper/seed.tree".into()));
     assert_eq!(config.zones[0].file.as_deref(), Some(Path::new("/abs.zone")));
-    assert_eq!(read(text).registries[0].keeper.source, Znodes::Memory("seed.tree".into()));
+    assert_eq!(read(text).registries[0].zookeeper.source, Znodes::Memory("seed.tree".into()));
 }
 
 #[test]

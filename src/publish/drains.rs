@@ -14,8 +14,8 @@ use tracing::{info, warn};
 
 use super::{Core, Publisher, unix_now};
 use crate::format::moment;
-use crate::keeper::driver::SharedTree;
 use crate::model::Drain;
+use crate::registry::tree::SharedTree;
 
 /// The longest time between two looks at the clock while something is to end.
 const LOOK: Duration = Duration::from_secs(1);

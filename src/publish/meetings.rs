@@ -116,9 +116,9 @@ mod tests {
     use super::super::{Publisher, Target};
     use super::*;
     use crate::format;
-    use crate::keeper::Path;
-    use crate::keeper::driver::Observer;
-    use crate::keeper::tree::{Entry, Known, Tree};
+    use crate::registry::Path;
+    use crate::registry::tree::{Entry, Known, Tree};
+    use crate::registry::view::Observer;
     use crate::zone::ZoneBuilder;
 
     fn layout() -> Layout {

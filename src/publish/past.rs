@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use super::target::below;
 use super::{Core, Publisher, Target, unix_now};
-use crate::keeper::tree::Tree;
 use crate::model::Protocol;
+use crate::registry::tree::Tree;
 use crate::settings::Section;
 use crate::zone::name::Name;
 use crate::zone::records::{self, label, srv};

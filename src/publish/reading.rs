@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::mem::take;
 
-use crate::keeper::Path;
 use crate::model::{Drain, Endpoint, Host, Instance, Malformed, Protocol, Service, State};
+use crate::registry::Path;
 
 /// A service as read, with what in it could not be.
 #[derive(Debug, Default)]

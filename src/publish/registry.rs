@@ -13,12 +13,13 @@ use super::reading::Reading;
 use super::through::SharedLinks;
 use super::{Publisher, census, explain, guard, unix_now};
 use crate::format::{self, Place, Taken};
-use crate::keeper::driver::SharedTree;
-use crate::keeper::links::Links;
-use crate::keeper::mirror::Together;
-use crate::keeper::tree::{Entry, Known, Tree};
-use crate::keeper::{self, Path};
 use crate::model::{Endpoint, Malformed, Service, State};
+use crate::registry;
+use crate::registry::Path;
+use crate::registry::grouping::Together;
+use crate::registry::links::Links;
+use crate::registry::tree::SharedTree;
+use crate::registry::tree::{Entry, Known, Tree};
 use crate::zone::name::Name;
 
 /// How one registry's services are found in its tree.
@@ -81,7 +82,7 @@ impl Layout {
                     reading.malformed.push(Malformed::doubtful(path.as_str(), reason));
                 }
             }
-            Some(Entry::Unreadable(error @ keeper::Error::TooMuchData { .. })) => {
+            Some(Entry::Unreadable(error @ registry::Error::TooMuchData { .. })) => {
                 exists = true;
                 let reason = format!("{error}; its instances are served as if it said nothing");
                 reading.malformed.push(Malformed::doubtful(path.as_str(), reason));

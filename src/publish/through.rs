@@ -6,10 +6,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::registry::{Layout, joined};
 use crate::format;
-use crate::keeper::Path;
-use crate::keeper::links::{Held, Links, PropertyLink};
-use crate::keeper::tree::{Entry, Tree};
 use crate::model::Malformed;
+use crate::registry::Path;
+use crate::registry::links::{Held, Links, PropertyLink};
+use crate::registry::tree::{Entry, Tree};
 
 /// A registry's links, for the publisher and those who look something up.
 pub type SharedLinks = Arc<RwLock<Links>>;

@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 use super::registry::Layout;
 use super::target::below;
 use crate::format::Place;
-use crate::keeper::config::MissingRoot;
-use crate::keeper::links::Links;
-use crate::keeper::tree::{Refusal, Root, Tree};
-use crate::keeper::{Error, Path};
+use crate::registry::links::Links;
+use crate::registry::root::MissingRoot;
+use crate::registry::root::Refusal;
+use crate::registry::root::Root;
+use crate::registry::tree::Tree;
+use crate::registry::{Error, Path};
 
 /// Services that are remembered after they went; the oldest are forgotten first.
 const REMEMBERED: usize = 10_000;

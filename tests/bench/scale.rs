@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use zonekeeper::keeper::Path;
-use zonekeeper::keeper::session::{Access, Ensemble as _, Mode, Read, Reply, Session as _, Write};
-use zonekeeper::keeper::zookeeper::{ZooKeeper, ZooKeeperSession};
+use zonekeeper::registry::Path;
+use zonekeeper::zookeeper::client::{ZooKeeper, ZooKeeperSession};
+use zonekeeper::zookeeper::session::{Access, Ensemble as _, Mode, Read, Reply, Session as _, Write};
 
 use crate::harness::app::scratch;
 use crate::harness::proxy::Proxy;

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
-use zonekeeper::keeper::session::{Ensemble as _, Session as _};
-use zonekeeper::keeper::zookeeper::ZooKeeper;
-use zonekeeper::keeper::{Error, Path, Stat};
+use zonekeeper::registry::{Error, Path};
+use zonekeeper::zookeeper::Stat;
+use zonekeeper::zookeeper::client::ZooKeeper;
+use zonekeeper::zookeeper::session::{Ensemble as _, Session as _};
 
 use crate::agent::{SESSION, node, registry, serve, service};
 use crate::harness::ensemble::Ensemble;

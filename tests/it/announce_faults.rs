@@ -9,9 +9,10 @@ use zonekeeper::announce::identity::HostIdentity;
 use zonekeeper::announce::origin::Here;
 use zonekeeper::announce::{Announcer, ServiceConfig, State, Status, Writer};
 use zonekeeper::format;
-use zonekeeper::keeper::session::{Access, Ensemble, Session};
-use zonekeeper::keeper::zookeeper::{ZooKeeper, ZooKeeperSession};
-use zonekeeper::keeper::{Error, Path, Znode};
+use zonekeeper::registry::{Error, Path};
+use zonekeeper::zookeeper::Znode;
+use zonekeeper::zookeeper::client::{ZooKeeper, ZooKeeperSession};
+use zonekeeper::zookeeper::session::{Access, Ensemble, Session};
 
 use crate::harness::proxy::Proxy;
 use crate::harness::{eventually, zk};

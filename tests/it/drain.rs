@@ -5,8 +5,8 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use zonekeeper::announce::drain;
-use zonekeeper::keeper::zookeeper::ZooKeeper;
 use zonekeeper::publish::unix_now;
+use zonekeeper::zookeeper::client::ZooKeeper;
 
 use crate::harness::app::{Binary, Running, free_port, scratch};
 use crate::harness::dig::dig;
@@ -373,7 +373,7 @@ async fn zookeepers_clock_is_compared_with_that_of_the_host_that_drains() {
     let mut kazoo = Kazoo::connect(&servers);
     kazoo.create("/services/a/10.0.0.2:80", b"{}", false);
     let ensemble = ZooKeeper::new(&servers, Duration::from_secs(4));
-    let path = zonekeeper::keeper::Path::new("/services/a").expect("a path");
+    let path = zonekeeper::registry::Path::new("/services/a").expect("a path");
     for hours in [-1, 0, 2] {
         let now = unix_now().saturating_add_signed(hours * 3600);
         let flag = zonekeeper::model::Drain { until: Some(now + 60), ..Default::default() };

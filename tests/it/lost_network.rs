@@ -8,9 +8,9 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use zonekeeper::keeper::Cause;
-use zonekeeper::keeper::session::Ensemble as _;
-use zonekeeper::keeper::zookeeper::ZooKeeper;
+use zonekeeper::registry::Cause;
+use zonekeeper::zookeeper::client::ZooKeeper;
+use zonekeeper::zookeeper::session::Ensemble as _;
 
 use crate::harness::app::{Binary, free_port, scratch};
 use crate::harness::meter::Meter;

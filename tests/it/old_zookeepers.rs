@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hickory_proto::op::ResponseCode;
-use zonekeeper::keeper::Path;
-use zonekeeper::keeper::session::{Access, Ensemble, Event, Mode, Session, Watch};
-use zonekeeper::keeper::zookeeper::ZooKeeper;
+use zonekeeper::registry::Path;
+use zonekeeper::zookeeper::client::ZooKeeper;
+use zonekeeper::zookeeper::session::{Access, Ensemble, Event, Mode, Session, Watch};
 
 use crate::harness::app::{Binary, Running, free_port};
 use crate::harness::client::Client;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use zonekeeper::keeper::Path;
-use zonekeeper::keeper::session::{Access, Ensemble as _, Mode, Session as _, Write};
-use zonekeeper::keeper::zookeeper::ZooKeeper;
+use zonekeeper::registry::Path;
+use zonekeeper::zookeeper::client::ZooKeeper;
+use zonekeeper::zookeeper::session::{Access, Ensemble as _, Mode, Session as _, Write};
 
 use crate::harness::admin::metrics;
 use crate::harness::app::{Binary, free_port};

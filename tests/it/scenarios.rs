@@ -16,7 +16,7 @@
 
 use std::path::Path;
 
-use zonekeeper::keeper::text;
+use zonekeeper::registry::text;
 
 use crate::harness::app::{Running, scratch};
 use crate::harness::dig::{Response, dig};

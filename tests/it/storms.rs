@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use hickory_proto::op::ResponseCode;
 use tokio::task::block_in_place;
 use tokio::time::sleep;
-use zonekeeper::keeper::session::{Access, Ensemble as _, Mode, Read, Reply, Session as _};
-use zonekeeper::keeper::zookeeper::{ZooKeeper, ZooKeeperSession};
-use zonekeeper::keeper::{Error, Path};
+use zonekeeper::registry::{Error, Path};
+use zonekeeper::zookeeper::client::{ZooKeeper, ZooKeeperSession};
+use zonekeeper::zookeeper::session::{Access, Ensemble as _, Mode, Read, Reply, Session as _};
 
 use crate::harness::app::Running;
 use crate::harness::client::Client;

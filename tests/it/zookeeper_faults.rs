@@ -4,9 +4,9 @@
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
-use zonekeeper::keeper::session::{Access, Ensemble, Event, Mode, Session, Watch};
-use zonekeeper::keeper::zookeeper::ZooKeeper;
-use zonekeeper::keeper::{Cause, Error, Path};
+use zonekeeper::registry::{Cause, Error, Path};
+use zonekeeper::zookeeper::client::ZooKeeper;
+use zonekeeper::zookeeper::session::{Access, Ensemble, Event, Mode, Session, Watch};
 
 use crate::harness::ensemble;
 use crate::harness::proxy::Proxy;

@@ -16,9 +16,10 @@ use tokio::time::{Instant, sleep};
 use super::Error;
 use crate::backoff::Backoff;
 use crate::format::{self, Config};
-use crate::keeper::session::{Ensemble, Session};
-use crate::keeper::{self, Path};
 use crate::model::Drain;
+use crate::registry;
+use crate::registry::Path;
+use crate::zookeeper::session::{Ensemble, Session};
 
 /// How long a registry that does not answer is tried.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -96,7 +97,7 @@ pub async fn list<E: Ensemble>(
 pub async fn is_registered<E: Ensemble>(ensemble: &E, path: &Path) -> Result<bool, Error> {
     let found = persist(ensemble, async |session: &E::Session| match session.get(path).await {
         Ok(_) => Ok(true),
-        Err(keeper::Error::NoNode) => Ok(false),
+        Err(registry::Error::NoNode) => Ok(false),
         Err(error) => Err(error),
     });
     found.await.map_err(|error| Error::ChangeNode { path: ensemble.full_path(path), error })
@@ -123,7 +124,7 @@ async fn change<E: Ensemble>(
             match session.set(path, &after, Some(before.stat.version)).await {
                 Ok(stat) => return Ok(Ok(Some(stat.mtime))),
                 // Another writer was there in between; that one has made progress, so this ends.
-                Err(keeper::Error::BadVersion) => {}
+                Err(registry::Error::BadVersion) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -135,8 +136,8 @@ async fn change<E: Ensemble>(
 /// Does something through a session of its own, and again through another one while ZooKeeper does not answer.
 async fn persist<E: Ensemble, T>(
     ensemble: &E,
-    mut attempt: impl AsyncFnMut(&E::Session) -> Result<T, keeper::Error>,
-) -> Result<T, keeper::Error> {
+    mut attempt: impl AsyncFnMut(&E::Session) -> Result<T, registry::Error>,
+) -> Result<T, registry::Error> {
     let give_up = Instant::now() + PATIENCE;
     let mut delays = Backoff::new(Duration::from_millis(100), Duration::from_secs(2), Duration::ZERO);
     loop {
@@ -150,7 +151,8 @@ async fn persist<E: Ensemble, T>(
         };
         let now = Instant::now();
         let delay = delays.failed(now.into_std(), fastrand::f64());
-        let is_final = error.is_answer() || matches!(error, keeper::Error::AuthFailed | keeper::Error::Credentials(_));
+        let is_final =
+            error.is_answer() || matches!(error, registry::Error::AuthFailed | registry::Error::Credentials(_));
         if is_final || now + delay >= give_up {
             return Err(error);
         }
@@ -161,8 +163,8 @@ async fn persist<E: Ensemble, T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keeper::memory::Memory;
-    use crate::keeper::session::{Access, Mode};
+    use crate::zookeeper::memory::Memory;
+    use crate::zookeeper::session::{Access, Mode};
 
     const NOW: u64 = 1_700_000_000;
 

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use super::super::Error;
 use super::persist;
 use crate::format::{self, Config, Place};
-use crate::keeper::session::{Ensemble, Read, Reply, Session};
-use crate::keeper::{self, Path};
 use crate::model::{Drain, Endpoint};
+use crate::registry;
+use crate::registry::Path;
+use crate::zookeeper::session::{Ensemble, Read, Reply, Session};
 
 /// Znodes that are read in one request: their paths may be long.
 const BATCH: usize = 100;
@@ -18,7 +19,7 @@ pub struct Survey {
     /// Empty where there is no such znode.
     pub nodes: BTreeMap<String, Node>,
     /// Znodes that may not be read, and why.
-    pub refused: Vec<(Path, keeper::Error)>,
+    pub refused: Vec<(Path, registry::Error)>,
 }
 
 /// One of these znodes.
@@ -118,7 +119,7 @@ async fn read_below<S: Session>(
     format: &Config,
     at: &Path,
     with_instances: bool,
-) -> Result<Survey, keeper::Error> {
+) -> Result<Survey, registry::Error> {
     let (mut survey, mut level) = (Survey::default(), vec![at.clone()]);
     session.sync(at).await?;
     while !level.is_empty() {
@@ -144,7 +145,7 @@ async fn read_below<S: Session>(
                             next.extend(wished.then_some(child));
                         }
                     }
-                    Reply::Failed(keeper::Error::NoNode) => {}
+                    Reply::Failed(registry::Error::NoNode) => {}
                     Reply::Failed(error) => survey.refused.push((path.clone(), error)),
                 }
             }
@@ -184,8 +185,8 @@ impl Survey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keeper::memory::Memory;
-    use crate::keeper::session::{Access, Mode};
+    use crate::zookeeper::memory::Memory;
+    use crate::zookeeper::session::{Access, Mode};
 
     async fn registry(nodes: &[&str]) -> Memory {
         let memory = Memory::new("memory");

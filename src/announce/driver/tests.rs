@@ -12,9 +12,9 @@ use crate::announce::identity::HostIdentity;
 use crate::announce::origin::{Here, Origin};
 use crate::announce::{Blocker, State};
 use crate::format;
-use crate::keeper::Znode;
-use crate::keeper::memory::{Memory, MemorySession};
-use crate::keeper::session::Access;
+use crate::zookeeper::Znode;
+use crate::zookeeper::memory::{Memory, MemorySession};
+use crate::zookeeper::session::Access;
 
 const A: &str = "/services/a/providers/10.0.0.1:80";
 

@@ -1,7 +1,7 @@
 //! How long a stop takes, answer by answer; what it does the simulation shows.
 
 use super::*;
-use crate::keeper::Stat;
+use crate::zookeeper::Stat;
 
 /// An ensemble that holds what it was told to, and takes its time.
 #[derive(Default)]

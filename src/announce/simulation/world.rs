@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use crate::announce::plan::{Action, Input, Plan};
 use crate::announce::status::{Hold, State};
 use crate::announce::wanted::Wanted;
-use crate::keeper::{Error, Path, Stat, Znode};
+use crate::registry::{Error, Path};
+use crate::zookeeper::{Stat, Znode};
 
 /// Longer than every delay of the plan.
 pub(super) const CALM: Duration = Duration::from_secs(120);

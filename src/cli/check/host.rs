@@ -19,7 +19,7 @@ use crate::disk::stall::asking;
 pub(super) fn problems(config: &Config, main: &Path) -> Report {
     let mut report = Report::default();
     for registry in &config.registries {
-        let security = registry.keeper.security.clone();
+        let security = registry.zookeeper.security.clone();
         let loaded = answered(move || security.load().err().map(|error| error.to_string()));
         if let Some(error) = loaded {
             report.file(main, Severity::Error, &format!("registry.{}: {error}", registry.name));
@@ -32,7 +32,7 @@ pub(super) fn problems(config: &Config, main: &Path) -> Report {
     }
     let mut warn = |file: &Path, message: String| report.file(file, Severity::Warning, &message);
     for registry in &config.registries {
-        if let Some(file) = &registry.keeper.cache_file
+        if let Some(file) = &registry.zookeeper.cache_file
             && let Some(why) = of_file(file, |file| cannot_keep(file, false))
         {
             let key = format!("`cache_file` of registry.{}", registry.name);

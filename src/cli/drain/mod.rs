@@ -232,8 +232,8 @@ impl Opened {
     }
 
     fn list(&self) -> anyhow::Result<()> {
-        let keeper = &self.registry.keeper;
-        let all = block_on(drain::list(&self.ensemble, &keeper.root, &self.registry.format, unix_now()))?;
+        let zookeeper = &self.registry.zookeeper;
+        let all = block_on(drain::list(&self.ensemble, &zookeeper.root, &self.registry.format, unix_now()))?;
         let mut text = String::new();
         for (service, flag) in &all {
             let _ = writeln!(text, "{service}: {}", full_words(flag));

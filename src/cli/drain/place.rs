@@ -8,13 +8,13 @@ use super::block_on;
 use crate::announce::drain::{self, Node, Survey};
 use crate::config::{self, Registry};
 use crate::format::Place;
-use crate::keeper::Path;
-use crate::keeper::config::Source;
-use crate::keeper::zookeeper::ZooKeeper;
+use crate::registry::Path;
 use crate::settings;
 use crate::zone::name::Name;
 use crate::zone::records::address::is_reverse;
 use crate::zone::records::label;
+use crate::zookeeper::client::ZooKeeper;
+use crate::zookeeper::config::Source;
 
 /// Registry that is meant.
 #[derive(Debug, Args)]
@@ -61,11 +61,11 @@ impl PlaceOf {
             None => bail!("{} has several registries: say --registry, one of {}", path.display(), names()),
         };
         let registry = registries.swap_remove(index);
-        let Source::ZooKeeper(servers) = &registry.keeper.source else {
+        let Source::ZooKeeper(servers) = &registry.zookeeper.source else {
             bail!("the registry {} is not in ZooKeeper: write the flag into its file", registry.name);
         };
         let ensemble =
-            ZooKeeper::new(servers, registry.keeper.session_timeout).secured(registry.keeper.security.clone());
+            ZooKeeper::new(servers, registry.zookeeper.session_timeout).secured(registry.zookeeper.security.clone());
         let shown = config.zones.into_iter().filter(|zone| zone.registry.as_ref() == Some(&registry.name));
         let zones = shown.filter(|zone| !is_reverse(&zone.origin)).map(|zone| (zone.origin, zone.under)).collect();
         Ok(Opened { registry, ensemble, zones })
@@ -74,7 +74,7 @@ impl PlaceOf {
 
 impl Opened {
     fn root(&self) -> &Path {
-        &self.registry.keeper.root
+        &self.registry.zookeeper.root
     }
 
     /// The full path of what is at `below`.

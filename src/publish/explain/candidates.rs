@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use super::{Seen, View, below, held};
 use crate::format::Place;
-use crate::keeper::Path;
 use crate::model::{Host, Instance, Protocol};
 use crate::publish::registry;
+use crate::registry::Path;
 use crate::zone::name::Name;
 use crate::zone::records;
 use crate::zone::records::address::{address_of, reverse_name};

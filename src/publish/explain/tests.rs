@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::format;
-use crate::keeper::tree::{Entry, Known};
-use crate::keeper::{Error, Path};
+use crate::registry::tree::{Entry, Known};
+use crate::registry::{Error, Path};
 use crate::zone::ZoneBuilder;
 use crate::zone::entry::RrSet;
 use crate::zone::offer::Offer;

@@ -9,9 +9,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
-use zonekeeper::keeper::session::{Access, Ensemble as _, Mode, Read, Reply, Session as _};
-use zonekeeper::keeper::zookeeper::{ZooKeeper, ZooKeeperSession};
-use zonekeeper::keeper::{Error, Path};
+use zonekeeper::registry::{Error, Path};
+use zonekeeper::zookeeper::client::{ZooKeeper, ZooKeeperSession};
+use zonekeeper::zookeeper::session::{Access, Ensemble as _, Mode, Read, Reply, Session as _};
 
 use super::around::{FAR_SIDE, OWN, Switch, beat, listen, name_server, touch};
 use super::faults::There;

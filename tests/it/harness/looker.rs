@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use zonekeeper::keeper::session::{Ensemble as _, Read, Reply, Session as _};
-use zonekeeper::keeper::{Error, Path, zookeeper::ZooKeeper};
+use zonekeeper::registry::{Error, Path};
+use zonekeeper::zookeeper::client::ZooKeeper;
+use zonekeeper::zookeeper::session::{Ensemble as _, Read, Reply, Session as _};
 
 /// The time between two looks.
 const PAUSE: Duration = Duration::from_millis(5);

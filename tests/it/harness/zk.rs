@@ -14,8 +14,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use zonekeeper::keeper::session::{Access, Ensemble as _, Mode, Session as _};
-use zonekeeper::keeper::{self, zookeeper::ZooKeeper};
+use zonekeeper::registry;
+use zonekeeper::zookeeper::client::ZooKeeper;
+use zonekeeper::zookeeper::session::{Access, Ensemble as _, Mode, Session as _};
 
 use super::release::Release;
 use super::{PATIENCE, spawner};
@@ -91,7 +92,7 @@ impl Server {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let session = ZooKeeper::new(&self.address(), Duration::from_secs(10)).connect().await.expect("a session");
-        let path = keeper::Path::root().child(&name);
+        let path = registry::Path::root().child(&name);
         session.create(&path, b"", Mode::Persistent, &Access::Open).await.expect("a namespace");
         format!("{}/{name}", self.address())
     }

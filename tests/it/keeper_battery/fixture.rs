@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use zonekeeper::keeper::Error;
-use zonekeeper::keeper::memory::{Memory, MemorySession};
-use zonekeeper::keeper::session::{Ensemble as _, Session};
-use zonekeeper::keeper::zookeeper::{ZooKeeper, ZooKeeperSession};
+use zonekeeper::registry::Error;
+use zonekeeper::zookeeper::client::{ZooKeeper, ZooKeeperSession};
+use zonekeeper::zookeeper::memory::{Memory, MemorySession};
+use zonekeeper::zookeeper::session::{Ensemble as _, Session};
 
 use crate::harness::face::{Face, Front};
 use crate::harness::proxy::Proxy;

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use zonekeeper::keeper::session::{Access, Event, Mode, Read, Reply, Session, Watch, Write, WriteError};
-use zonekeeper::keeper::{Error, Path, Stat, Znode};
+use zonekeeper::registry::{Error, Path};
+use zonekeeper::zookeeper::session::{Access, Event, Mode, Read, Reply, Session, Watch, Write, WriteError};
+use zonekeeper::zookeeper::{Stat, Znode};
 
 use self::fixture::{Elder, Fixture, InMemory, LONG, New, Old, SHORT, System};
 use crate::harness::{PATIENCE, eventually};

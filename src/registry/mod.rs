@@ -1,0 +1,26 @@
+//! A registry, whatever keeps it: a tree of named nodes with data, as its observers see it. It knows nothing of
+//! sessions, services, formats or DNS.
+//!
+//! - [`tree`]: the znodes that are known, by [`Path`]; [`root`]: what is known of its root.
+//! - [`view`]: the observer of a tree, and how fresh what it sees is; [`status`]: the report of whoever reads it.
+//! - [`grouping`]: znodes that change in one step.
+//! - [`links`]: zc.zk's symbolic links.
+//! - [`cache`]: the last known tree in a file, for a start while the ensemble is away.
+//! - [`text`]: zc.zk's tree text, the seed format of the in-memory registry.
+
+pub mod cache;
+mod cause;
+mod error;
+pub mod grouping;
+mod kept;
+pub mod links;
+mod path;
+pub mod root;
+pub mod status;
+pub mod text;
+pub mod tree;
+pub mod view;
+
+pub use cause::Cause;
+pub use error::{DATA_LIMIT, Error};
+pub use path::Path;

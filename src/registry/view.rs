@@ -1,0 +1,69 @@
+//! What a registry shows to its observer, whatever keeps it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Path;
+use super::cache::Notes;
+use super::grouping::{Siblings, Together};
+use super::tree::Tree;
+
+/// Observer of the mirrored tree.
+pub trait Observer: Send + 'static {
+    /// The tree is exact, and `changed` are the paths whose znodes are new, gone or different since the last time.
+    fn publish(&mut self, tree: &Tree, changed: &BTreeSet<Path>);
+
+    /// The tree holds what was exact once, before ZooKeeper was asked for anything: all of it is to be shown.
+    fn restore(&mut self, tree: &Tree);
+
+    /// Paths to be mirrored besides the root, as of what was shown last.
+    fn outside(&self) -> Option<&BTreeSet<Path>> {
+        None
+    }
+
+    /// Groups of znodes that are shown together.
+    fn together(&self) -> Arc<dyn Together> {
+        Arc::new(Siblings)
+    }
+
+    /// Parts of the registry below the root that cannot be read, as of what was shown last.
+    fn unread(&self) -> Vec<Path> {
+        Vec::new()
+    }
+
+    /// Returns whether what was shown last is too old to be served.
+    fn is_expired(&self) -> bool {
+        false
+    }
+
+    /// Makes what is to be kept in the cache file beside the znodes, for [`Self::recall`] of another process.
+    fn notes(&self) -> Option<Notes> {
+        None
+    }
+
+    /// A number that is different when [`Self::notes`] are.
+    fn noted(&self) -> u64 {
+        0
+    }
+
+    /// Takes the notes of an earlier process; before [`Self::restore`].
+    fn recall(&mut self, _notes: &[u8]) {}
+
+    /// Time has passed; what was published last is in `tree`. About once a second.
+    fn tick(&mut self, _tree: &Tree, _now: Instant) {}
+
+    /// Takes how fresh what was published is: called at every change of the phase and about once a second.
+    fn freshness(&mut self, freshness: Freshness);
+}
+
+/// Freshness of the published view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// Nothing was ever published.
+    Loading,
+    /// The view follows the ensemble.
+    Fresh,
+    /// The view was exact this long ago, and the connection has been lost since.
+    Stale(Duration),
+}
