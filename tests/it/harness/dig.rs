@@ -42,7 +42,7 @@ pub(crate) fn dig(server: SocketAddr, query: &str) -> Response {
     for _ in 0..5 {
         let output = Command::new("dig")
             .arg(format!("@{}", server.ip()))
-            .args(["-p", &server.port().to_string(), "+tries=1", "+time=5", "+nocookie"])
+            .args(["-p", &server.port().to_string(), "+tries=2", "+time=5", "+nocookie"])
             .args(query.split_whitespace())
             .output()
             .unwrap_or_else(|error| panic!("cannot run `dig`: install the package bind9-dnsutils ({error})"));
