@@ -18,10 +18,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Bytes that are read at once.
-const PIECE: usize = 1 << 20;
+const CHUNK: usize = 1 << 20;
 
 /// Time between two attempts to read from a disk that is away.
-const AGAIN: Duration = Duration::from_millis(250);
+const RETRY: Duration = Duration::from_millis(250);
 
 /// Reads a regular file. Blocks as long as the disk does.
 ///
@@ -31,7 +31,7 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = stall::asking(|| open(path))?;
     let mut bytes = Vec::new();
     // In pieces: a large file takes long, and the disk is well as long as it comes.
-    while stall::asking(|| (&mut file).take(PIECE as u64).read_to_end(&mut bytes))? > 0 {}
+    while stall::asking(|| (&mut file).take(CHUNK as u64).read_to_end(&mut bytes))? > 0 {}
     Ok(bytes)
 }
 
@@ -70,7 +70,7 @@ pub fn is_away(error: &io::Error) -> bool {
 pub fn read_when_there(path: &Path) -> io::Result<Vec<u8>> {
     loop {
         match read(path) {
-            Err(error) if is_away(&error) => std::thread::park_timeout(AGAIN),
+            Err(error) if is_away(&error) => std::thread::park_timeout(RETRY),
             read => return read,
         }
     }
@@ -91,7 +91,7 @@ pub fn read_steadily(path: &Path, patience: Duration) -> io::Result<Vec<u8>> {
         };
         loop {
             let mut piece = Vec::new();
-            let read = (&mut file).take(PIECE as u64).read_to_end(&mut piece);
+            let read = (&mut file).take(CHUNK as u64).read_to_end(&mut piece);
             // Nobody waits for it any more, or it was the last one.
             let is_last = !matches!(read, Ok(1..));
             if pieces.send(read.map(|_| piece)).is_err() || is_last {
@@ -172,7 +172,7 @@ pub fn unless_stalled<T: Send + 'static>(
     let watched = stall.clone();
     std::thread::Builder::new().name("file".into()).spawn(move || done.send(watched.watch(work)))?;
     loop {
-        match coming.recv_timeout(patience.min(AGAIN)) {
+        match coming.recv_timeout(patience.min(RETRY)) {
             Ok(result) => return Ok(result),
             Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other("it panicked")),
             Err(RecvTimeoutError::Timeout) if stall.duration().is_some_and(|stall| stall >= patience) => {
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn a_file_of_several_pieces_is_read_to_its_end() {
         let directory = directory("pieces");
-        for length in [0, 1, PIECE - 1, PIECE, 3 * PIECE + 17] {
+        for length in [0, 1, CHUNK - 1, CHUNK, 3 * CHUNK + 17] {
             let bytes: Vec<u8> = (0..length).map(|index| u8::try_from(index % 251).unwrap()).collect();
             let path = directory.join("file");
             replace(&path, &bytes).unwrap();

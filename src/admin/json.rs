@@ -453,7 +453,7 @@ impl<'a> Announcer<'a> {
 
 impl<'a> Refused<'a> {
     fn all(announcer: &'a snapshot::Announcer) -> impl Iterator<Item = Self> {
-        announcer.refused.iter().map(|announce::Refused { service, address, interface, reason }| Self {
+        announcer.refused.iter().map(|announce::RefusedAddress { service, address, interface, reason }| Self {
             registry: &announcer.registry,
             service,
             address: *address,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::dns::metrics::Metrics;
 
 /// Time between two looks at the counters.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL: Duration = Duration::from_secs(1);
 /// Looks that are kept.
 const KEPT: usize = 10;
 
@@ -29,7 +29,7 @@ impl Rate {
     /// Looks at the counters, for ever.
     pub(super) async fn follow(self) {
         loop {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL).await;
             self.look(Instant::now(), self.metrics.answered());
         }
     }
@@ -51,7 +51,7 @@ impl Rate {
         let looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(&(at, before)) = looks.front() else { return 0.0 };
         // Right after the start a moment is no measure.
-        let seconds = now.saturating_duration_since(at).max(LOOK).as_secs_f64();
+        let seconds = now.saturating_duration_since(at).max(POLL).as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "a rate is no exact number")]
         let answered = answered.saturating_sub(before) as f64;
         answered / seconds

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::json::ago;
 use super::snapshot::{Announcer, Registry, Snapshot};
-use crate::announce::Refused;
+use crate::announce::RefusedAddress;
 
 /// The same for a screen that has the registries already: nothing of those for which nothing is to be registered.
 pub(super) fn of_this_host(snapshot: &Snapshot) -> String {
@@ -99,7 +99,7 @@ fn one(announcer: &Announcer, text: &mut String) {
 /// The addresses of this host at which services are not registered, each once with its services.
 fn refused(announcer: &Announcer, text: &mut String) {
     let mut all: BTreeMap<_, Vec<&str>> = BTreeMap::new();
-    for Refused { service, address, interface, reason } in &announcer.refused {
+    for RefusedAddress { service, address, interface, reason } in &announcer.refused {
         all.entry((address, interface, reason)).or_default().push(service);
     }
     let rest = all.len().saturating_sub(ADDRESSES);

@@ -50,7 +50,7 @@ const BUFFER: usize = 16 * 1024;
 const EVICTIONS: u32 = 40;
 const EVICTION_WINDOW: Duration = Duration::from_millis(100);
 /// Time between two looks for a connection that can make room.
-const LOOK: Duration = Duration::from_millis(20);
+const POLL: Duration = Duration::from_millis(20);
 /// Pause after a failed accept, which has the system's reasons (no file descriptors left) more than ours.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -114,7 +114,7 @@ pub(super) async fn serve(
                 }
             },
             // A connection may have become idle.
-            () = sleep(LOOK), if !can_take => {}
+            () = sleep(POLL), if !can_take => {}
         }
     }
     drop(listener);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Sources;
 use super::control::{Configuration, Control};
-use crate::announce::{CheckStatus, Refused, Registration, SessionStatus};
+use crate::announce::{CheckStatus, RefusedAddress, Registration, SessionStatus};
 use crate::dns::forward;
 use crate::model::{Drain, Harm, Malformed};
 use crate::publish::meetings::Clash;
@@ -129,7 +129,7 @@ pub(super) struct Announcer {
     /// The paths of all services that are configured here.
     pub(super) services: Vec<String>,
     /// Addresses of this host at which they are not registered.
-    pub(super) refused: Vec<Refused>,
+    pub(super) refused: Vec<RefusedAddress>,
     /// Why there was no session last, and how long ago.
     pub(super) last_error: Option<(String, Duration)>,
 }

@@ -16,7 +16,9 @@ use super::snapshot::{Announcer, Registry, Snapshot, Zone, ZoneFile};
 use super::{Error, RegistrySource, Sources, bind, routes, server, spawn};
 use crate::announce::check::health;
 use crate::announce::check::outcome::Shortage;
-use crate::announce::{Blocker, CheckStatus, Counts, LastResult, Refused, Registration, SessionStatus, State, Trouble};
+use crate::announce::{
+    Blocker, CheckStatus, Counts, LastError, LastResult, RefusedAddress, Registration, SessionStatus, State,
+};
 use crate::format;
 use crate::model::{Drain, Endpoint, Host, Malformed};
 use crate::publish::meetings::{Clash, Met};
@@ -106,14 +108,14 @@ pub(super) fn sample() -> Snapshot {
         let path = Path::new(path).unwrap();
         let at = Instant::now();
         let (since, reason) = (at + Duration::from_secs(6), "somebody deleted it".to_owned());
-        let last_error = (state == State::Registered).then_some(Trouble { at, reason });
+        let last_error = (state == State::Registered).then_some(LastError { at, reason });
         let service = "api_x".into();
         let registration = Registration { service, path, state, since, owner, counts, last_error };
         (registration, Duration::from_secs(9))
     };
     let announcer = Announcer {
         registry: "main".into(),
-        refused: vec![Refused {
+        refused: vec![RefusedAddress {
             service: "api_x".into(),
             address: [169, 254, 1, 1].into(),
             interface: "eth0".into(),

@@ -17,18 +17,18 @@ use crate::settings::{Section, Setting, Value};
 
 /// An address that this host has.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Own {
+pub struct LocalAddress {
     /// The interface it is on.
     pub interface: String,
     /// The address.
     pub address: IpAddr,
     /// Why it is not registered unless the configuration names it.
-    pub unfit: Option<Unfit>,
+    pub unfit: Option<UnfitReason>,
 }
 
 /// Why an address is not registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
-pub enum Unfit {
+pub enum UnfitReason {
     /// The interface is not up and running.
     #[error("its interface is not up and running")]
     Down,
@@ -62,7 +62,7 @@ pub enum Exclusion {
 }
 
 impl Exclusion {
-    fn has(&self, own: &Own) -> bool {
+    fn has(&self, own: &LocalAddress) -> bool {
         match self {
             Self::Network(network) => network.contains(own.address),
             Self::Interface(name) => match name.strip_suffix('*') {
@@ -151,7 +151,7 @@ impl Selection {
     }
 
     /// The addresses to register among all those of a host, in order and each once.
-    pub fn select(&self, all: &[Own]) -> Vec<IpAddr> {
+    pub fn select(&self, all: &[LocalAddress]) -> Vec<IpAddr> {
         let mut chosen: Vec<_> = all.iter().filter(|own| self.refuses(own).is_none()).map(|own| own.address).collect();
         chosen.sort_unstable();
         chosen.dedup();
@@ -159,7 +159,7 @@ impl Selection {
     }
 
     /// Why an address is not registered; none where it is.
-    pub fn refuses(&self, own: &Own) -> Option<String> {
+    pub fn refuses(&self, own: &LocalAddress) -> Option<String> {
         let is_of_family = if own.address.is_ipv4() { self.ipv4 } else { self.ipv6 };
         if !is_of_family {
             return Some(
@@ -181,12 +181,12 @@ impl Selection {
         }
         let is_meant = match own.unfit? {
             // Whoever names an interface or a network means it, be it a loopback one.
-            Unfit::Loopback => self.interface.is_some() || self.network.is_some(),
-            Unfit::Bridge => self.interface.is_some(),
-            Unfit::LinkLocal => {
+            UnfitReason::Loopback => self.interface.is_some() || self.network.is_some(),
+            UnfitReason::Bridge => self.interface.is_some(),
+            UnfitReason::LinkLocal => {
                 own.address.is_ipv4() && self.network.as_ref().is_some_and(|network| is_link_local(network.address))
             }
-            Unfit::Down | Unfit::Deprecated | Unfit::Temporary | Unfit::Tentative => false,
+            UnfitReason::Down | UnfitReason::Deprecated | UnfitReason::Temporary | UnfitReason::Tentative => false,
         };
         own.unfit.filter(|_| !is_meant).map(|unfit| unfit.to_string())
     }
@@ -205,17 +205,17 @@ const GONE_AFTER: Duration = Duration::from_secs(10);
 /// The addresses of this host without short absences: one that was fit stays so for a while when it is not there, or
 /// not fit.
 #[derive(Debug, Default)]
-pub(super) struct Lasting(BTreeMap<(String, IpAddr), Instant>);
+pub(super) struct LastingAddresses(BTreeMap<(String, IpAddr), Instant>);
 
-impl Lasting {
+impl LastingAddresses {
     /// Takes what there is at `now`, and returns what counts as there.
-    pub(super) fn look(&mut self, found: Vec<Own>, now: Instant) -> Vec<Own> {
+    pub(super) fn look(&mut self, found: Vec<LocalAddress>, now: Instant) -> Vec<LocalAddress> {
         for own in found.iter().filter(|own| own.unfit.is_none()) {
             self.0.insert((own.interface.clone(), own.address), now);
         }
         self.0.retain(|_, last| now.saturating_duration_since(*last) < GONE_AFTER);
-        let fit = self.0.keys().cloned().map(|(interface, address)| Own { interface, address, unfit: None });
-        let is_kept = |own: &Own| self.0.contains_key(&(own.interface.clone(), own.address));
+        let fit = self.0.keys().cloned().map(|(interface, address)| LocalAddress { interface, address, unfit: None });
+        let is_kept = |own: &LocalAddress| self.0.contains_key(&(own.interface.clone(), own.address));
         let mut all: Vec<_> = found.into_iter().filter(|own| !is_kept(own)).chain(fit).collect();
         all.sort_unstable();
         all
@@ -266,22 +266,22 @@ pub fn is_own(address: IpAddr) -> bool {
 ///
 /// # Errors
 /// When the system does not list its interfaces.
-pub fn all() -> Result<Vec<Own>, Error> {
+pub fn all() -> Result<Vec<LocalAddress>, Error> {
     let interfaces = if_addrs::get_if_addrs().map_err(Error::ListAddresses)?;
     let flags = ipv6_flags(&std::fs::read_to_string("/proc/net/if_inet6").unwrap_or_default());
     let own = |one: if_addrs::Interface| {
         let (address, is_up) = (one.ip(), one.is_oper_up());
         let unfit = match (flags.get(&address).copied().unwrap_or(0), address) {
-            _ if address.is_loopback() => Some(Unfit::Loopback),
-            _ if !is_up => Some(Unfit::Down),
-            _ if is_link_local(address) => Some(Unfit::LinkLocal),
-            (flags, _) if flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED) != 0 => Some(Unfit::Tentative),
-            (flags, _) if flags & IFA_F_DEPRECATED != 0 => Some(Unfit::Deprecated),
-            (flags, _) if flags & IFA_F_TEMPORARY != 0 => Some(Unfit::Temporary),
-            _ if is_for_containers(&one.name) => Some(Unfit::Bridge),
+            _ if address.is_loopback() => Some(UnfitReason::Loopback),
+            _ if !is_up => Some(UnfitReason::Down),
+            _ if is_link_local(address) => Some(UnfitReason::LinkLocal),
+            (flags, _) if flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED) != 0 => Some(UnfitReason::Tentative),
+            (flags, _) if flags & IFA_F_DEPRECATED != 0 => Some(UnfitReason::Deprecated),
+            (flags, _) if flags & IFA_F_TEMPORARY != 0 => Some(UnfitReason::Temporary),
+            _ if is_for_containers(&one.name) => Some(UnfitReason::Bridge),
             _ => None,
         };
-        Own { interface: one.name, address, unfit }
+        LocalAddress { interface: one.name, address, unfit }
     };
     let mut all: Vec<_> = interfaces.into_iter().map(own).collect();
     all.sort_unstable();
@@ -338,15 +338,15 @@ fn leads_to_device(classes: &Path, interface: &str, depth: u8) -> bool {
 mod tests {
     use super::*;
 
-    fn host() -> Vec<Own> {
+    fn host() -> Vec<LocalAddress> {
         let own = |(interface, address): (&str, &str)| {
             let address: IpAddr = address.parse().unwrap();
             let unfit = match address {
-                _ if address.is_loopback() => Some(Unfit::Loopback),
-                _ if is_link_local(address) => Some(Unfit::LinkLocal),
+                _ if address.is_loopback() => Some(UnfitReason::Loopback),
+                _ if is_link_local(address) => Some(UnfitReason::LinkLocal),
                 _ => None,
             };
-            Own { interface: interface.to_owned(), address, unfit }
+            LocalAddress { interface: interface.to_owned(), address, unfit }
         };
         [
             ("lo", "127.0.0.1"),
@@ -391,16 +391,16 @@ mod tests {
 
     #[test]
     fn what_is_unfit_is_left_out_unless_it_is_named_and_exclude_leaves_out_more() {
-        let own = |interface: &str, address: &str, unfit| Own {
+        let own = |interface: &str, address: &str, unfit| LocalAddress {
             interface: interface.to_owned(),
             address: address.parse().unwrap(),
             unfit,
         };
         let host = [
-            own("docker0", "172.17.0.1", Some(Unfit::Bridge)),
+            own("docker0", "172.17.0.1", Some(UnfitReason::Bridge)),
             own("eth0", "10.0.0.1", None),
-            own("eth0", "169.254.1.1", Some(Unfit::LinkLocal)),
-            own("eth1", "10.9.0.1", Some(Unfit::Down)),
+            own("eth0", "169.254.1.1", Some(UnfitReason::LinkLocal)),
+            own("eth1", "10.9.0.1", Some(UnfitReason::Down)),
             own("veth1", "10.8.0.1", None),
         ];
         let select = |selection: Selection| selection.select(&host).iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -418,15 +418,15 @@ mod tests {
 
     #[test]
     fn an_address_is_gone_after_ten_seconds_and_not_before() {
-        let (mut lasting, begun) = (Lasting::default(), Instant::now());
+        let (mut lasting, begun) = (LastingAddresses::default(), Instant::now());
         let at = |seconds| begun + Duration::from_secs(seconds);
-        let own = |unfit| Own { interface: "eth0".into(), address: "10.0.0.1".parse().unwrap(), unfit };
-        assert_eq!(lasting.look(vec![own(Some(Unfit::Down))], at(0)), [own(Some(Unfit::Down))]);
+        let own = |unfit| LocalAddress { interface: "eth0".into(), address: "10.0.0.1".parse().unwrap(), unfit };
+        assert_eq!(lasting.look(vec![own(Some(UnfitReason::Down))], at(0)), [own(Some(UnfitReason::Down))]);
         assert_eq!(lasting.look(vec![own(None)], at(1)), [own(None)]);
-        assert_eq!(lasting.look(vec![own(Some(Unfit::Down))], at(5)), [own(None)]);
+        assert_eq!(lasting.look(vec![own(Some(UnfitReason::Down))], at(5)), [own(None)]);
         assert_eq!(lasting.look(vec![], at(10)), [own(None)]);
         assert_eq!(lasting.look(vec![], at(11)), []);
-        assert_eq!(lasting.look(vec![own(Some(Unfit::Down))], at(12)), [own(Some(Unfit::Down))]);
+        assert_eq!(lasting.look(vec![own(Some(UnfitReason::Down))], at(12)), [own(Some(UnfitReason::Down))]);
     }
 
     #[test]
@@ -466,7 +466,7 @@ mod tests {
     #[test]
     fn this_host_can_be_asked() {
         let all = all().unwrap();
-        assert!(all.iter().any(|own| own.unfit == Some(Unfit::Loopback)));
+        assert!(all.iter().any(|own| own.unfit == Some(UnfitReason::Loopback)));
         assert!(Selection::default().select(&all).iter().all(|address| !address.is_loopback()));
     }
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::address::{self, Own, Selection};
+use super::address::{self, LocalAddress, Selection};
 use super::check::{self, Check};
 use super::settings::Settings;
 use super::values;
@@ -65,7 +65,7 @@ impl ServiceConfig {
     /// The registration as a person reads it, a line each: at which of a host's addresses, why not at the others, and
     /// the checks with their targets. With a warning where the checks may look at something else than what is
     /// registered.
-    pub fn outline(&self, all: &[Own]) -> (Vec<String>, Option<String>) {
+    pub fn outline(&self, all: &[LocalAddress]) -> (Vec<String>, Option<String>) {
         let mut lines = Vec::new();
         if let Some(host) = &self.address {
             lines.push(format!("{} at {}", self.name.value, Endpoint { host: host.clone(), port: self.port }));

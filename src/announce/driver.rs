@@ -11,13 +11,13 @@ use tokio::time::{Interval, MissedTickBehavior, interval, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::address::{Lasting, Own, Unfit};
+use super::address::{LastingAddresses, LocalAddress, UnfitReason};
 use super::check::runner::{Change, Checks, Told};
-use super::check::{Check, Kind, Means};
+use super::check::{Check, Kind, Resources};
 use super::config::ServiceConfig;
 use super::operations::{Arming, Outcome, inspect, make_parents, make_root};
-use super::plan::{Action, Input, News, Plan};
-use super::status::{Hold, Refused, Registration, SessionStatus, Status};
+use super::plan::{Action, Input, Notice, Plan};
+use super::status::{Hold, RefusedAddress, Registration, SessionStatus, Status};
 use super::wanted::{Wanted, Writer};
 use super::watches::Watches;
 use super::{Error, address, moves};
@@ -37,7 +37,7 @@ pub struct Announcer<E> {
     writer: Writer,
     services: Services,
     status: Status,
-    means: Means,
+    means: Resources,
     /// Ends it with its registrations in place.
     keep: CancellationToken,
 }
@@ -46,7 +46,7 @@ pub struct Announcer<E> {
 #[derive(Debug, Clone)]
 pub struct Services {
     writer: Writer,
-    wish: Arc<watch::Sender<Vec<ServiceConfig>>>,
+    desired: Arc<watch::Sender<Vec<ServiceConfig>>>,
 }
 
 impl Services {
@@ -55,9 +55,9 @@ impl Services {
     /// # Errors
     /// When a service's name makes no path; then all stays as it is.
     pub fn set(&self, services: Vec<ServiceConfig>) -> Result<(), Error> {
-        let somewhere = Own { interface: String::new(), address: Ipv4Addr::LOCALHOST.into(), unfit: None };
+        let somewhere = LocalAddress { interface: String::new(), address: Ipv4Addr::LOCALHOST.into(), unfit: None };
         self.writer.wanted(&services, &[somewhere])?;
-        self.wish.send_replace(services);
+        self.desired.send_replace(services);
         Ok(())
     }
 
@@ -74,8 +74,8 @@ impl<E: Ensemble> Announcer<E> {
     /// When a service's name makes no path.
     pub fn new(ensemble: E, writer: Writer, services: Vec<ServiceConfig>) -> Result<Self, Error> {
         let services =
-            Services { writer: writer.clone(), wish: Arc::new(watch::Sender::new(Vec::new())) }.holding(services)?;
-        let (status, means, keep) = (Status::default(), Means::default(), CancellationToken::new());
+            Services { writer: writer.clone(), desired: Arc::new(watch::Sender::new(Vec::new())) }.holding(services)?;
+        let (status, means, keep) = (Status::default(), Resources::default(), CancellationToken::new());
         Ok(Self { ensemble, writer, services, status, means, keep })
     }
 
@@ -87,7 +87,7 @@ impl<E: Ensemble> Announcer<E> {
     }
 
     /// The same with these means for its checks.
-    pub fn with_means(self, means: Means) -> Self {
+    pub fn with_means(self, means: Resources) -> Self {
         Self { means, ..self }
     }
 
@@ -107,7 +107,7 @@ impl<E: Ensemble> Announcer<E> {
         let mut addresses = interval(LOOK_AT_ADDRESSES);
         addresses.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let driver = Driver {
-            wish: self.services.wish.subscribe(),
+            desired: self.services.desired.subscribe(),
             checks: Checks::new(self.status.clone(), self.means.clone(), fastrand::Rng::new()),
             follows_addresses: false,
             plan: Plan::new(fastrand::Rng::new()).on(self.writer.here.clone()),
@@ -118,7 +118,7 @@ impl<E: Ensemble> Announcer<E> {
             watches: Watches::default(),
             addresses,
             own: None,
-            lasting: Lasting::default(),
+            lasting: LastingAddresses::default(),
             before: Vec::new(),
             given: Vec::new(),
             is_stopping: false,
@@ -137,13 +137,13 @@ struct Driver<E: Ensemble> {
     /// What is on its way through the session.
     operations: JoinSet<Outcome<E>>,
     watches: Watches<<E::Session as Session>::Watch>,
-    wish: watch::Receiver<Vec<ServiceConfig>>,
+    desired: watch::Receiver<Vec<ServiceConfig>>,
     follows_addresses: bool,
     addresses: Interval,
     /// The host's addresses when they were last looked at.
-    own: Option<Vec<Own>>,
+    own: Option<Vec<LocalAddress>>,
     /// The same over short absences.
-    lasting: Lasting,
+    lasting: LastingAddresses,
     /// The services as they were before they were last given.
     before: Vec<ServiceConfig>,
     /// The services as they were last given.
@@ -158,7 +158,7 @@ struct Driver<E: Ensemble> {
 }
 
 /// What the driver woke up for.
-enum Woke<E: Ensemble> {
+enum Wakeup<E: Ensemble> {
     Stop,
     Keep,
     Connected(Result<E::Session, registry::Error>),
@@ -189,27 +189,27 @@ impl<E: Ensemble> Driver<E> {
     async fn run(mut self, stop: CancellationToken) {
         let mut actions = Vec::new();
         // What is wished already is a change too.
-        self.wish.mark_changed();
+        self.desired.mark_changed();
         let mut deadline = self.plan.deadline();
         loop {
             let inputs = match self.wake(deadline, &stop).await {
-                Woke::Stop => {
+                Wakeup::Stop => {
                     self.is_stopping = true;
                     vec![Input::Stop]
                 }
-                Woke::Keep => return self.keep(),
-                Woke::Connected(result) => vec![self.connected(result)],
-                Woke::Ended(outcome) => self.ended(outcome),
-                Woke::Told(event, path) => vec![match event {
+                Wakeup::Keep => return self.keep(),
+                Wakeup::Connected(result) => vec![self.connected(result)],
+                Wakeup::Ended(outcome) => self.ended(outcome),
+                Wakeup::Told(event, path) => vec![match event {
                     Event::Changed(_) => Input::Changed(path),
                     Event::Disconnected => Input::Disconnected,
                     Event::Connected => Input::Reconnected,
                     Event::Over(why) => Input::Over(why),
                 }],
-                Woke::Services => self.take_services().into_iter().collect(),
-                Woke::Addresses => self.look_at_addresses().into_iter().collect(),
-                Woke::Checked(told) => self.checked(told).into_iter().collect(),
-                Woke::Time => vec![Input::Tick],
+                Wakeup::Services => self.take_services().into_iter().collect(),
+                Wakeup::Addresses => self.look_at_addresses().into_iter().collect(),
+                Wakeup::Checked(told) => self.checked(told).into_iter().collect(),
+                Wakeup::Time => vec![Input::Tick],
             };
             if inputs.is_empty() {
                 // Most results of checks change nothing, and the plan looks at every registration.
@@ -229,7 +229,7 @@ impl<E: Ensemble> Driver<E> {
         }
     }
 
-    async fn wake(&mut self, deadline: Option<Instant>, stop: &CancellationToken) -> Woke<E> {
+    async fn wake(&mut self, deadline: Option<Instant>, stop: &CancellationToken) -> Wakeup<E> {
         let stopping = self.is_stopping;
         let time = async {
             match deadline {
@@ -240,22 +240,22 @@ impl<E: Ensemble> Driver<E> {
         tokio::pin!(time);
         loop {
             return tokio::select! {
-                () = self.announcer.keep.cancelled() => Woke::Keep,
-                () = stop.cancelled(), if !stopping => Woke::Stop,
+                () = self.announcer.keep.cancelled() => Wakeup::Keep,
+                () = stop.cancelled(), if !stopping => Wakeup::Stop,
                 Some(joined) = self.connecting.join_next() => match ended(joined) {
-                    Some(result) => Woke::Connected(result),
+                    Some(result) => Wakeup::Connected(result),
                     None => continue,
                 },
                 Some(joined) = self.operations.join_next() => match ended(joined) {
-                    Some(outcome) => Woke::Ended(outcome),
+                    Some(outcome) => Wakeup::Ended(outcome),
                     None => continue,
                 },
-                (event, path) = self.watches.next() => Woke::Told(event, path),
+                (event, path) = self.watches.next() => Wakeup::Told(event, path),
                 // The sender is ours, too: it does not go.
-                _ = self.wish.changed(), if !stopping => Woke::Services,
-                _ = self.addresses.tick(), if self.follows_addresses => Woke::Addresses,
-                told = self.checks.next(), if !stopping => Woke::Checked(told),
-                () = &mut time => Woke::Time,
+                _ = self.desired.changed(), if !stopping => Wakeup::Services,
+                _ = self.addresses.tick(), if self.follows_addresses => Wakeup::Addresses,
+                told = self.checks.next(), if !stopping => Wakeup::Checked(told),
+                () = &mut time => Wakeup::Time,
             };
         }
     }
@@ -319,7 +319,7 @@ impl<E: Ensemble> Driver<E> {
 
     /// What is to be registered, after other services were given.
     fn take_services(&mut self) -> Option<Input> {
-        let services = self.wish.borrow_and_update().clone();
+        let services = self.desired.borrow_and_update().clone();
         self.before = std::mem::replace(&mut self.given, services.clone());
         self.checks.set(&services, now());
         self.follows_addresses = services.iter().any(|service| service.address.is_none());
@@ -336,11 +336,11 @@ impl<E: Ensemble> Driver<E> {
         if self.own.as_ref() == Some(&own) {
             return None;
         }
-        let services = self.wish.borrow().clone();
+        let services = self.desired.borrow().clone();
         self.want(&services, own).map(Input::Readdressed)
     }
 
-    fn own_addresses(&mut self) -> Vec<Own> {
+    fn own_addresses(&mut self) -> Vec<LocalAddress> {
         if !self.follows_addresses {
             return Vec::new();
         }
@@ -353,7 +353,7 @@ impl<E: Ensemble> Driver<E> {
         }
     }
 
-    fn want(&mut self, services: &[ServiceConfig], own: Vec<Own>) -> Option<Vec<Wanted>> {
+    fn want(&mut self, services: &[ServiceConfig], own: Vec<LocalAddress>) -> Option<Vec<Wanted>> {
         for service in services.iter().filter(|service| service.address.is_none()) {
             if service.selection.select(&own).is_empty() {
                 let name = &*service.name.value;
@@ -503,23 +503,23 @@ impl<E: Ensemble> Driver<E> {
     }
 
     /// Writes the line about a registration: what is put in is `registered`, what is taken out `withdrawn`.
-    fn log(&self, registration: &Registration, news: &News) {
+    fn log(&self, registration: &Registration, news: &Notice) {
         let path = &registration.path;
         match news {
-            News::Registered(reason) => info!(%path, reason, "registered"),
-            News::TakenOver(session) => {
+            Notice::Registered(reason) => info!(%path, reason, "registered"),
+            Notice::TakenOver(session) => {
                 info!(%path, reason = "taken over from an earlier session", from = format!("{session:#x}"), "registered");
             }
-            News::Restored => info!(%path, reason = "it had been deleted or changed by somebody else", "registered"),
-            News::Updated => info!(%path, reason = "its data changed", "updated"),
-            News::WithdrawnFor(hold @ Hold::Unhealthy(_)) => warn!(%path, reason = %hold, "withdrawn"),
-            News::WithdrawnFor(hold) => info!(%path, reason = %hold, "withdrawn"),
-            News::Withdrawn => self.log_withdrawal(registration),
-            News::Held(hold @ Hold::Unhealthy(_)) => warn!(%path, reason = %hold, "not registered"),
-            News::Held(hold) => info!(%path, reason = %hold, "not registered"),
-            News::Lost(reason) => warn!(%path, reason, "lost"),
-            News::Blocked(by) => warn!(%path, reason = %by, "not registered"),
-            News::Failed(reason) => warn!(%path, reason, "not registered"),
+            Notice::Restored => info!(%path, reason = "it had been deleted or changed by somebody else", "registered"),
+            Notice::Updated => info!(%path, reason = "its data changed", "updated"),
+            Notice::WithdrawnFor(hold @ Hold::Unhealthy(_)) => warn!(%path, reason = %hold, "withdrawn"),
+            Notice::WithdrawnFor(hold) => info!(%path, reason = %hold, "withdrawn"),
+            Notice::Withdrawn => self.log_withdrawal(registration),
+            Notice::Held(hold @ Hold::Unhealthy(_)) => warn!(%path, reason = %hold, "not registered"),
+            Notice::Held(hold) => info!(%path, reason = %hold, "not registered"),
+            Notice::Lost(reason) => warn!(%path, reason, "lost"),
+            Notice::Blocked(by) => warn!(%path, reason = %by, "not registered"),
+            Notice::Failed(reason) => warn!(%path, reason, "not registered"),
         }
     }
 
@@ -549,12 +549,12 @@ impl<E: Ensemble> Driver<E> {
 }
 
 /// The addresses at which services without one of their own are not registered. Nobody misses loopback ones.
-fn refused(services: &[ServiceConfig], own: &[Own]) -> Vec<Refused> {
+fn refused(services: &[ServiceConfig], own: &[LocalAddress]) -> Vec<RefusedAddress> {
     let of_service = |service: &ServiceConfig| {
-        let refused = own.iter().filter(|own| own.unfit != Some(Unfit::Loopback)).filter_map(|own| {
+        let refused = own.iter().filter(|own| own.unfit != Some(UnfitReason::Loopback)).filter_map(|own| {
             let reason = service.selection.refuses(own)?;
             let (service, interface) = (service.name.value.clone(), own.interface.clone());
-            Some(Refused { service, address: own.address, interface, reason })
+            Some(RefusedAddress { service, address: own.address, interface, reason })
         });
         refused.collect::<Vec<_>>()
     };

@@ -39,8 +39,8 @@ pub use config::{Config, ServiceConfig};
 pub use driver::{Announcer, Services};
 pub use settings::Settings;
 pub use status::{
-    Blocker, CheckStatus, Counts, Hold, LastResult, Missed, Refused, Registration, SessionStatus, State, Status,
-    Trouble,
+    Blocker, CheckStatus, Counts, Hold, LastError, LastResult, NoResult, RefusedAddress, Registration, SessionStatus,
+    State, Status,
 };
 pub use wanted::{Wanted, Writer};
 

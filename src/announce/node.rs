@@ -7,9 +7,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::origin::Here;
-use super::owner::{Owner, Us};
-use super::status::{Blocker, Counts, Hold, State, Trouble};
+use super::origin::ThisHost;
+use super::owner::{Claimant, Owner};
+use super::status::{Blocker, Counts, Hold, LastError, State};
 use super::wanted::Wanted;
 use crate::backoff::Backoff;
 use crate::registry::Error;
@@ -42,9 +42,9 @@ pub(super) struct Node {
     /// What has happened to it.
     pub(super) counts: Counts,
     /// What went wrong last.
-    pub(super) last_error: Option<Trouble>,
+    pub(super) last_error: Option<LastError>,
     /// What is being done; one thing at a time.
-    pub(super) doing: Option<Doing>,
+    pub(super) doing: Option<Operation>,
     /// When to inspect it next; none while something is being done, or without a session.
     pub(super) due: Option<Instant>,
     /// True if its watch is armed on the present connection.
@@ -71,12 +71,12 @@ pub(super) struct Node {
     /// Delays of putting back what somebody deleted or changed.
     lost: Backoff,
     /// Delays of trying again what failed.
-    trouble: Backoff,
+    backoff: Backoff,
 }
 
 /// An operation on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Doing {
+pub(super) enum Operation {
     Inspecting,
     Creating,
     Replacing,
@@ -120,7 +120,7 @@ pub(super) enum Step {
 
 /// Something that a person may want to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum News {
+pub enum Notice {
     /// It is there, and why.
     Registered(&'static str),
     /// It is there; the znode of this earlier session of ours was replaced.
@@ -145,21 +145,21 @@ pub enum News {
 
 /// What a decision may need besides the registration itself.
 #[derive(Debug)]
-pub(super) struct Situation<'s> {
+pub(super) struct DecisionContext<'s> {
     pub(super) now: Instant,
     /// Our session.
     pub(super) session: i64,
     /// The sessions that this process had before.
     pub(super) past: &'s [i64],
     /// This host.
-    pub(super) here: &'s Here,
+    pub(super) here: &'s ThisHost,
     /// True if the server can watch.
     pub(super) watchable: bool,
     /// Chance, in 0..=1.
-    pub(super) chance: f64,
+    pub(super) random: f64,
 }
 
-type Decision = (Step, Option<News>);
+type Decision = (Step, Option<Notice>);
 
 impl Node {
     pub(super) fn new(wanted: Wanted, now: Instant) -> Self {
@@ -187,7 +187,7 @@ impl Node {
             parents_made: false,
             not_before: None,
             lost: Backoff::new(Duration::from_millis(500), Duration::from_secs(60), Duration::from_secs(120)),
-            trouble: Backoff::new(Duration::from_millis(100), Duration::from_secs(30), Duration::from_secs(10)),
+            backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(30), Duration::from_secs(10)),
         }
     }
 
@@ -263,11 +263,16 @@ impl Node {
     }
 
     /// The znode was read: `found` is what is there.
-    pub(super) fn inspected(&mut self, found: Option<&Znode>, at: &Situation<'_>) -> Decision {
-        let us =
-            Us { session: at.session, past: at.past, held: self.held, instance_id: &self.instance_id, here: at.here };
+    pub(super) fn inspected(&mut self, found: Option<&Znode>, at: &DecisionContext<'_>) -> Decision {
+        let us = Claimant {
+            session: at.session,
+            past: at.past,
+            held: self.held,
+            instance_id: &self.instance_id,
+            here: at.here,
+        };
         let found = found.map(|znode| (znode, us.owner(znode)));
-        let is_ours = matches!(found, Some((_, Owner::Us)));
+        let is_ours = matches!(found, Some((_, Owner::Claimant)));
         self.owner = is_ours.then_some(at.session);
         self.held |= is_ours;
         self.created = false;
@@ -280,7 +285,12 @@ impl Node {
         }
     }
 
-    fn inspected_wanted(&mut self, data: Arc<[u8]>, found: Option<(&Znode, Owner)>, at: &Situation<'_>) -> Decision {
+    fn inspected_wanted(
+        &mut self,
+        data: Arc<[u8]>,
+        found: Option<(&Znode, Owner)>,
+        at: &DecisionContext<'_>,
+    ) -> Decision {
         let Some((znode, owner)) = found else {
             let news = self.lose("somebody deleted it", at);
             if matches!(self.purpose, Purpose::TakeOver(_) | Purpose::Stay) {
@@ -289,8 +299,8 @@ impl Node {
             return (self.write(Step::Create(data), at), news);
         };
         match owner {
-            Owner::Us if *znode.data == *data => (Step::Rest, self.settle(at)),
-            Owner::Us => {
+            Owner::Claimant if *znode.data == *data => (Step::Rest, self.settle(at)),
+            Owner::Claimant => {
                 let news = self.lose("somebody changed its data", at);
                 (self.write(Step::Replace(znode.stat.version, data), at), news)
             }
@@ -305,9 +315,9 @@ impl Node {
         }
     }
 
-    fn inspected_held(&mut self, hold: Hold, found: Option<(&Znode, Owner)>, at: &Situation<'_>) -> Decision {
+    fn inspected_held(&mut self, hold: Hold, found: Option<(&Znode, Owner)>, at: &DecisionContext<'_>) -> Decision {
         let version = found.and_then(|(znode, owner)| match owner {
-            Owner::Us => Some(znode.stat.version),
+            Owner::Claimant => Some(znode.stat.version),
             Owner::UsBefore(session) if at.past.contains(&session) => Some(znode.stat.version),
             // The service is ill, whichever process registered it. Should that process live on and put it back, it is a
             // twin's: one deletes, once.
@@ -321,20 +331,20 @@ impl Node {
             self.withdrawal = Withdrawal::Going(hold);
             return (self.write(Step::Delete(version), at), None);
         }
-        self.due = Some(at.now + jittered(if found.is_some() { POLL } else { VERIFY }, at.chance));
-        self.trouble.succeeded(at.now);
+        self.due = Some(at.now + jittered(if found.is_some() { POLL } else { VERIFY }, at.random));
+        self.backoff.succeeded(at.now);
         let is_news = self.enter(State::Held(hold.clone()), at.now);
         let news = match std::mem::replace(&mut self.withdrawal, Withdrawal::None) {
-            Withdrawal::None => is_news.then_some(News::Held(hold)),
-            Withdrawal::Going(hold) => Some(News::WithdrawnFor(hold)),
+            Withdrawal::None => is_news.then_some(Notice::Held(hold)),
+            Withdrawal::Going(hold) => Some(Notice::WithdrawnFor(hold)),
             Withdrawal::Reported => None,
         };
         (Step::Rest, news)
     }
 
-    fn inspected_unwanted(&mut self, found: Option<(&Znode, Owner)>, at: &Situation<'_>) -> Decision {
+    fn inspected_unwanted(&mut self, found: Option<(&Znode, Owner)>, at: &DecisionContext<'_>) -> Decision {
         let version = found.and_then(|(znode, owner)| match owner {
-            Owner::Us => Some(znode.stat.version),
+            Owner::Claimant => Some(znode.stat.version),
             Owner::UsBefore(session) if at.past.contains(&session) => Some(znode.stat.version),
             // What only claims to be ours is left to its session.
             _ => None,
@@ -343,16 +353,21 @@ impl Node {
             return (self.write(Step::Delete(version), at), None);
         }
         self.enter(State::Removed, at.now);
-        (Step::Forget, (self.held && found.is_none()).then_some(News::Withdrawn))
+        (Step::Forget, (self.held && found.is_none()).then_some(Notice::Withdrawn))
     }
 
     /// A write ended with an answer.
-    pub(super) fn written(&mut self, doing: Doing, result: Result<(), Error>, at: &Situation<'_>) -> Decision {
+    pub(super) fn written(
+        &mut self,
+        doing: Operation,
+        result: Result<(), Error>,
+        at: &DecisionContext<'_>,
+    ) -> Decision {
         let Err(error) = result else {
-            self.parents_made |= doing == Doing::MakingParents;
+            self.parents_made |= doing == Operation::MakingParents;
             self.due = Some(at.now);
             let news = match (doing, &self.withdrawal) {
-                (Doing::Deleting, Withdrawal::Going(hold)) => Some(News::WithdrawnFor(hold.clone())),
+                (Operation::Deleting, Withdrawal::Going(hold)) => Some(Notice::WithdrawnFor(hold.clone())),
                 _ => None,
             };
             if news.is_some() {
@@ -362,13 +377,13 @@ impl Node {
         };
         self.created = false;
         match (doing, &error) {
-            (Doing::Creating, Error::NoNode) if !self.parents_made => (Step::MakeParents, None),
+            (Operation::Creating, Error::NoNode) if !self.parents_made => (Step::MakeParents, None),
             (
-                Doing::Creating | Doing::Replacing | Doing::Deleting,
+                Operation::Creating | Operation::Replacing | Operation::Deleting,
                 Error::NodeExists | Error::NoNode | Error::BadVersion,
             ) => {
                 // Somebody was there between the inspection and the write.
-                self.due = Some(at.now + pause(&mut self.trouble, at));
+                self.due = Some(at.now + pause(&mut self.backoff, at));
                 self.parents_made = false;
                 (Step::Rest, None)
             }
@@ -377,39 +392,39 @@ impl Node {
     }
 
     /// The znode cannot be read or written.
-    pub(super) fn fail(&mut self, doing: Doing, error: &Error, at: &Situation<'_>) -> Option<News> {
-        self.due = Some(at.now + self.trouble.failed(at.now, at.chance));
+    pub(super) fn fail(&mut self, doing: Operation, error: &Error, at: &DecisionContext<'_>) -> Option<Notice> {
+        self.due = Some(at.now + self.backoff.failed(at.now, at.random));
         self.not_before = self.due;
         let attempt = match doing {
-            Doing::Inspecting => "it cannot be read",
-            Doing::Creating => "it cannot be created",
-            Doing::Replacing => "it cannot be replaced",
-            Doing::Deleting => "it cannot be deleted",
-            Doing::MakingParents => "its parents cannot be created",
+            Operation::Inspecting => "it cannot be read",
+            Operation::Creating => "it cannot be created",
+            Operation::Replacing => "it cannot be replaced",
+            Operation::Deleting => "it cannot be deleted",
+            Operation::MakingParents => "its parents cannot be created",
         };
         let reason = format!("{attempt}: {error}");
         let news = self.enter(State::Failed(reason.clone()), at.now);
-        self.last_error = Some(Trouble { at: self.since, reason: reason.clone() });
-        news.then_some(News::Failed(reason))
+        self.last_error = Some(LastError { at: self.since, reason: reason.clone() });
+        news.then_some(Notice::Failed(reason))
     }
 
     /// It is as it should be.
-    fn settle(&mut self, at: &Situation<'_>) -> Option<News> {
+    fn settle(&mut self, at: &DecisionContext<'_>) -> Option<Notice> {
         let every = if at.watchable { VERIFY } else { POLL };
-        self.due = Some(at.now + jittered(every, at.chance));
+        self.due = Some(at.now + jittered(every, at.random));
         self.parents_made = false;
         self.lost.succeeded(at.now);
-        self.trouble.succeeded(at.now);
+        self.backoff.succeeded(at.now);
         self.withdrawal = Withdrawal::None;
         if !self.enter(State::Registered, at.now) {
             return None;
         }
         let (count, news) = match std::mem::replace(&mut self.purpose, Purpose::Register) {
             Purpose::Stay => return None,
-            Purpose::Register => (&mut self.counts.registrations, News::Registered(self.because)),
-            Purpose::TakeOver(session) => (&mut self.counts.takeovers, News::TakenOver(session)),
-            Purpose::Restore => (&mut self.counts.restorations, News::Restored),
-            Purpose::Update => return Some(News::Updated),
+            Purpose::Register => (&mut self.counts.registrations, Notice::Registered(self.because)),
+            Purpose::TakeOver(session) => (&mut self.counts.takeovers, Notice::TakenOver(session)),
+            Purpose::Restore => (&mut self.counts.restorations, Notice::Restored),
+            Purpose::Update => return Some(Notice::Updated),
         };
         *count += 1;
         Some(news)
@@ -417,27 +432,27 @@ impl Node {
 
     /// It is not as it should be; somebody has a hand in it if it was well before. Then it comes back at once, and more
     /// slowly when it happens again and again.
-    fn lose(&mut self, how: &'static str, at: &Situation<'_>) -> Option<News> {
+    fn lose(&mut self, how: &'static str, at: &DecisionContext<'_>) -> Option<Notice> {
         if self.state != State::Registered {
             return None;
         }
         self.purpose = Purpose::Restore;
         self.not_before = Some(at.now + pause(&mut self.lost, at));
         self.enter(State::Waiting(how), at.now);
-        self.last_error = Some(Trouble { at: at.now, reason: how.to_owned() });
-        Some(News::Lost(how))
+        self.last_error = Some(LastError { at: at.now, reason: how.to_owned() });
+        Some(Notice::Lost(how))
     }
 
-    fn block(&mut self, by: Blocker, at: &Situation<'_>) -> Option<News> {
-        self.due = Some(at.now + jittered(POLL, at.chance));
+    fn block(&mut self, by: Blocker, at: &DecisionContext<'_>) -> Option<Notice> {
+        self.due = Some(at.now + jittered(POLL, at.random));
         self.purpose = Purpose::Register;
         let is_news = self.enter(State::Blocked(by), at.now);
-        self.last_error = Some(Trouble { at: self.since, reason: by.to_string() });
-        is_news.then_some(News::Blocked(by))
+        self.last_error = Some(LastError { at: self.since, reason: by.to_string() });
+        is_news.then_some(Notice::Blocked(by))
     }
 
     /// `step` now, or an inspection when it may be done.
-    fn write(&mut self, step: Step, at: &Situation<'_>) -> Step {
+    fn write(&mut self, step: Step, at: &DecisionContext<'_>) -> Step {
         match self.not_before {
             Some(not_before) if not_before > at.now => {
                 self.due = self.not_before;
@@ -461,12 +476,12 @@ impl Node {
 }
 
 /// None before the first repetition, growing ones after it.
-fn pause(backoff: &mut Backoff, at: &Situation<'_>) -> Duration {
-    let delay = backoff.failed(at.now, at.chance);
+fn pause(backoff: &mut Backoff, at: &DecisionContext<'_>) -> Duration {
+    let delay = backoff.failed(at.now, at.random);
     if backoff.failures() == 1 { Duration::ZERO } else { delay }
 }
 
 /// Between three quarters and five quarters of `period`, so that a thousand registrations spread out.
-fn jittered(period: Duration, chance: f64) -> Duration {
-    period.mul_f64(0.75 + chance / 2.0)
+fn jittered(period: Duration, random: f64) -> Duration {
+    period.mul_f64(0.75 + random / 2.0)
 }

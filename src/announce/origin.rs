@@ -1,7 +1,7 @@
 //! Whether a registration with our instance id is this host's: hosts that are copies of one image share their
 //! machine-id, and so their ids, and must not take each other's registrations.
 //!
-//! The rule, in [`Here::wrote`], is made to err on one side: a registration of this host that is taken for another
+//! The rule, in [`ThisHost::wrote`], is made to err on one side: a registration of this host that is taken for another
 //! one's is only waited for until its session expires; one of another host that is taken for ours is a living service
 //! lost.
 
@@ -12,20 +12,20 @@ use super::address;
 pub use crate::format::Origin;
 
 /// Addresses beyond these are not told: they are in every registration.
-const MOST_ADDRESSES: usize = 8;
+const MAX_ADDRESSES: usize = 8;
 /// How far the clocks of this host and of ZooKeeper's may be apart without a wrong guess.
 const CLOCKS_APART: Duration = Duration::from_secs(60);
 
 /// This host as it is now.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Here {
+pub struct ThisHost {
     /// Its marks, as registrations have them.
     pub origin: Origin,
     /// When it was booted, by its own clock; none where the kernel does not say.
     pub booted: Option<SystemTime>,
 }
 
-impl Here {
+impl ThisHost {
     /// What the kernel says (`/proc/sys/kernel/random/boot_id`, `btime` of `/proc/stat`), and the addresses that a
     /// service without an address of its own may be registered at.
     pub fn of_this_host() -> Self {
@@ -36,7 +36,7 @@ impl Here {
         let mut addresses: Vec<_> = own.iter().filter(|own| own.unfit.is_none()).map(|own| own.address).collect();
         addresses.sort_unstable();
         addresses.dedup();
-        addresses.truncate(MOST_ADDRESSES);
+        addresses.truncate(MAX_ADDRESSES);
         let booted = fs::read_to_string("/proc/stat").ok().and_then(|stat| boot_time(&stat));
         Self { origin: Origin { boot_id, addresses }, booted }
     }
@@ -111,14 +111,14 @@ mod tests {
             (origin("", &[one]), origin("", &[two]), false, "no boot id is known, and the address is another"),
             (origin("", &[]), origin("a", &[one]), false, "nothing is known of ours"),
         ] {
-            assert_eq!(Here { origin: ours, booted: None }.wrote(&theirs, 0), is_ours, "{why}");
+            assert_eq!(ThisHost { origin: ours, booted: None }.wrote(&theirs, 0), is_ours, "{why}");
         }
     }
 
     #[test]
     fn what_was_written_after_our_boot_by_another_boot_is_of_a_host_that_lives_beside_us() {
         let booted = UNIX_EPOCH + Duration::from_secs(1_000_000);
-        let here = Here { origin: origin("b", &["10.0.0.1"]), booted: Some(booted) };
+        let here = ThisHost { origin: origin("b", &["10.0.0.1"]), booted: Some(booted) };
         let theirs = origin("a", &["10.0.0.1"]);
         for written in [0, -1, 999_999_000, 1_000_059_000] {
             assert!(here.wrote(&theirs, written), "{written}");
@@ -135,6 +135,6 @@ mod tests {
         for bad in ["", "btime", "btime x\n", "btime 18446744073709551615\n"] {
             assert_eq!(boot_time(bad), None, "{bad}");
         }
-        assert!(Here::of_this_host().origin.boot_id.is_some());
+        assert!(ThisHost::of_this_host().origin.boot_id.is_some());
     }
 }

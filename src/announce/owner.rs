@@ -1,6 +1,6 @@
 //! Whose a znode is: ours, ours from before, or somebody else's. Everything that deletes asks here first.
 
-use super::origin::Here;
+use super::origin::ThisHost;
 use crate::format;
 use crate::zookeeper::Znode;
 
@@ -8,7 +8,7 @@ use crate::zookeeper::Znode;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Owner {
     /// Our session's.
-    Us,
+    Claimant,
     /// An earlier session's of this process, or of the process before it: it goes when that session expires, and may be
     /// replaced before.
     UsBefore(i64),
@@ -24,7 +24,7 @@ pub(super) enum Owner {
 
 /// What has to be known to tell.
 #[derive(Debug)]
-pub(super) struct Us<'p> {
+pub(super) struct Claimant<'p> {
     /// Our session.
     pub(super) session: i64,
     /// The sessions that this process had before.
@@ -34,10 +34,10 @@ pub(super) struct Us<'p> {
     /// Our identity for the znode.
     pub(super) instance_id: &'p str,
     /// This host.
-    pub(super) here: &'p Here,
+    pub(super) here: &'p ThisHost,
 }
 
-impl Us<'_> {
+impl Claimant<'_> {
     /// Whose `znode` is.
     ///
     /// The session decides. The instance id is asked only for sessions that are not known, and only until this process
@@ -47,7 +47,7 @@ impl Us<'_> {
     pub(super) fn owner(&self, znode: &Znode) -> Owner {
         match znode.stat.ephemeral_owner {
             0 => Owner::Nobody,
-            owner if owner == self.session => Owner::Us,
+            owner if owner == self.session => Owner::Claimant,
             owner if self.past.contains(&owner) => Owner::UsBefore(owner),
             owner => match format::author(&znode.data).filter(|(id, _)| id == self.instance_id) {
                 None => Owner::Stranger(owner),
@@ -71,19 +71,19 @@ mod tests {
         Znode { data: data.into(), stat: Stat { ephemeral_owner: owner, ..Stat::default() } }
     }
 
-    fn us(held: bool) -> Us<'static> {
-        static HERE: LazyLock<Here> = LazyLock::new(|| {
+    fn us(held: bool) -> Claimant<'static> {
+        static HERE: LazyLock<ThisHost> = LazyLock::new(|| {
             let origin = Origin { boot_id: Some("a".into()), addresses: vec!["10.0.0.1".parse().unwrap()] };
-            Here { origin, booted: None }
+            ThisHost { origin, booted: None }
         });
-        Us { session: 7, past: &[5, 6], held, instance_id: "c0ffee", here: &HERE }
+        Claimant { session: 7, past: &[5, 6], held, instance_id: "c0ffee", here: &HERE }
     }
 
     const OUR_DATA: &str = r#"{"instance_id":"c0ffee"}"#;
 
     #[test]
     fn the_session_decides_whatever_the_data_says() {
-        assert_eq!(us(false).owner(&znode(7, "rewritten by somebody")), Owner::Us);
+        assert_eq!(us(false).owner(&znode(7, "rewritten by somebody")), Owner::Claimant);
         assert_eq!(us(true).owner(&znode(5, "rewritten by somebody")), Owner::UsBefore(5));
         assert_eq!(us(false).owner(&znode(0, OUR_DATA)), Owner::Nobody);
     }
@@ -94,7 +94,7 @@ mod tests {
         let before = r#"{"instance_id":"c0ffee","boot_id":"b","host_addresses":["10.0.0.1"]}"#;
         for held in [false, true] {
             assert_eq!(us(held).owner(&znode(9, theirs)), Owner::Double(9));
-            assert_eq!(us(held).owner(&znode(7, theirs)), Owner::Us, "the session decides");
+            assert_eq!(us(held).owner(&znode(7, theirs)), Owner::Claimant, "the session decides");
         }
         assert_eq!(us(false).owner(&znode(9, before)), Owner::UsBefore(9));
     }

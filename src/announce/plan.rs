@@ -12,9 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use super::node::News;
-use super::node::{Doing, Node, Situation, Step};
-use super::origin::Here;
+pub use super::node::Notice;
+use super::node::{DecisionContext, Node, Operation, Step};
+use super::origin::ThisHost;
 use super::status::{Hold, Registration, SessionStatus, State};
 use super::wanted::Wanted;
 use crate::backoff::Backoff;
@@ -22,7 +22,7 @@ use crate::registry::{Error, Path};
 use crate::zookeeper::Znode;
 
 /// How many operations are on their way at most.
-const MOST_AT_ONCE: usize = 64;
+const MAX_AT_ONCE: usize = 64;
 /// How long stopping goes on without an answer of ZooKeeper before the rest is left to the session's end.
 const STOP_WITHOUT_ANSWER: Duration = Duration::from_secs(3);
 /// How long it may take in all.
@@ -30,7 +30,7 @@ pub const STOP_WITHIN: Duration = Duration::from_secs(6);
 /// How long a znode that is not wanted any more stays for others of its service to be registered.
 const SUCCESSION: Duration = Duration::from_secs(30);
 /// How many earlier sessions are remembered. What they left goes with them long before.
-const MOST_PAST: usize = 64;
+const MAX_PAST: usize = 64;
 
 /// What has happened.
 #[derive(Debug)]
@@ -145,7 +145,7 @@ pub enum Action {
         /// How it stands.
         registration: Registration,
         /// What is worth a line in the log.
-        news: Option<News>,
+        news: Option<Notice>,
     },
     /// Everything is out, or as much as could be within the time.
     Stopped {
@@ -173,7 +173,7 @@ pub struct Plan {
     leaving: BTreeMap<Path, Leaving>,
     session: Option<SessionStatus>,
     past: Vec<i64>,
-    here: Here,
+    here: ThisHost,
     connecting: bool,
     connect_after: Duration,
     connects: Backoff,
@@ -184,18 +184,18 @@ pub struct Plan {
     /// When stopping has to be over as things stand, when at the latest, and whether it is.
     stop_by: Option<(Instant, Instant)>,
     stopped: bool,
-    chance: fastrand::Rng,
+    rng: fastrand::Rng,
 }
 
 impl Plan {
-    /// A plan that wants nothing yet; `chance` spreads its delays.
-    pub fn new(chance: fastrand::Rng) -> Self {
+    /// A plan that wants nothing yet; `rng` spreads its delays.
+    pub fn new(rng: fastrand::Rng) -> Self {
         Self {
             nodes: BTreeMap::new(),
             leaving: BTreeMap::new(),
             session: None,
             past: Vec::new(),
-            here: Here::default(),
+            here: ThisHost::default(),
             connecting: false,
             connect_after: Duration::ZERO,
             connects: Backoff::new(Duration::from_millis(100), Duration::from_secs(5), Duration::from_secs(30)),
@@ -204,13 +204,13 @@ impl Plan {
             watchable: true,
             stop_by: None,
             stopped: false,
-            chance,
+            rng,
         }
     }
 
     /// The same on this host, so that it takes nothing from another one.
     #[must_use]
-    pub fn on(self, here: Here) -> Self {
+    pub fn on(self, here: ThisHost) -> Self {
         Self { here, ..self }
     }
 
@@ -229,7 +229,7 @@ impl Plan {
             (None, _) => None,
             (_, Some(_)) if self.busy() > 0 => None,
             (_, Some(probe_at)) => next().map(|next| next.max(probe_at)),
-            (_, None) if self.busy() >= MOST_AT_ONCE => None,
+            (_, None) if self.busy() >= MAX_AT_ONCE => None,
             (_, None) => next(),
         };
         let leaving = self.leaving.values().map(|leaving| leaving.by);
@@ -246,7 +246,7 @@ impl Plan {
             Input::Connected { session, timeout } => self.connected(now, session, timeout),
             Input::ConnectFailed => {
                 self.connecting = false;
-                self.connect_after = self.connects.failed(now, self.chance.f64());
+                self.connect_after = self.connects.failed(now, self.rng.f64());
             }
             Input::Disconnected => {
                 self.nodes.values_mut().for_each(|node| node.armed = false);
@@ -363,12 +363,12 @@ impl Plan {
 
     fn over(&mut self, now: Instant, why: Error, out: &mut Vec<Action>) {
         let Some(session) = self.session.take() else { return };
-        if self.past.len() == MOST_PAST {
+        if self.past.len() == MAX_PAST {
             self.past.remove(0);
         }
         self.past.push(session.id);
         self.probe_at = None;
-        self.connect_after = self.connects.failed(now, self.chance.f64());
+        self.connect_after = self.connects.failed(now, self.rng.f64());
         out.push(Action::Close { why });
         for path in std::mem::take(&mut self.leaving).into_keys() {
             self.unwant(now, &path, out);
@@ -409,7 +409,7 @@ impl Plan {
         if let Some(node) = self.nodes.get_mut(path) {
             node.doing = None;
         }
-        let delay = self.probes.failed(now, self.chance.f64());
+        let delay = self.probes.failed(now, self.rng.f64());
         self.link_down(now, delay);
     }
 
@@ -439,7 +439,7 @@ impl Plan {
             node.armed = armed;
             match &found {
                 Ok(znode) => node.inspected(znode.as_ref(), at),
-                Err(error) => (Step::Rest, node.fail(Doing::Inspecting, error, at)),
+                Err(error) => (Step::Rest, node.fail(Operation::Inspecting, error, at)),
             }
         });
     }
@@ -460,17 +460,17 @@ impl Plan {
         path: Path,
         now: Instant,
         out: &mut Vec<Action>,
-        decide: impl FnOnce(&mut Node, &Situation<'_>) -> (Step, Option<News>),
+        decide: impl FnOnce(&mut Node, &DecisionContext<'_>) -> (Step, Option<Notice>),
     ) {
         let (Some(session), Some(node)) = (self.session, self.nodes.get_mut(&path)) else { return };
-        let chance = self.chance.f64();
-        let at = Situation {
+        let random = self.rng.f64();
+        let at = DecisionContext {
             now,
             session: session.id,
             past: &self.past,
             here: &self.here,
             watchable: self.watchable,
-            chance,
+            random,
         };
         // What happened while the operation was on its way may not be in its result.
         let seen_meanwhile = node.due.take();
@@ -489,10 +489,10 @@ impl Plan {
                 self.nodes.remove(&path);
                 return out.push(Action::Unwatch { path });
             }
-            Step::MakeParents => (Doing::MakingParents, Action::MakeParents { path }),
-            Step::Create(data) => (Doing::Creating, Action::Create { path, data }),
-            Step::Replace(version, data) => (Doing::Replacing, Action::Replace { path, version, data }),
-            Step::Delete(version) => (Doing::Deleting, Action::Delete { path, version }),
+            Step::MakeParents => (Operation::MakingParents, Action::MakeParents { path }),
+            Step::Create(data) => (Operation::Creating, Action::Create { path, data }),
+            Step::Replace(version, data) => (Operation::Replacing, Action::Replace { path, version, data }),
+            Step::Delete(version) => (Operation::Deleting, Action::Delete { path, version }),
         };
         (node.doing, node.due) = (Some(doing), seen_meanwhile);
         out.push(action);
@@ -519,12 +519,12 @@ impl Plan {
         let at_once = match self.probe_at {
             Some(probe_at) if now < probe_at => 0,
             Some(_) => 1,
-            None => MOST_AT_ONCE,
+            None => MAX_AT_ONCE,
         };
         let free = at_once.saturating_sub(self.busy());
         let due = |node: &Node| node.doing.is_none() && node.due.is_some_and(|due| due <= now);
         for (path, node) in self.nodes.iter_mut().filter(|(_, node)| due(node)).take(free) {
-            (node.doing, node.due) = (Some(Doing::Inspecting), None);
+            (node.doing, node.due) = (Some(Operation::Inspecting), None);
             out.push(Action::Inspect { path: path.clone(), arm: self.watchable && !node.armed });
         }
     }
@@ -538,7 +538,7 @@ impl Plan {
         self.nodes.values().filter(|node| node.doing.is_some()).count()
     }
 
-    fn report(&self, path: &Path, news: Option<News>, out: &mut Vec<Action>) {
+    fn report(&self, path: &Path, news: Option<Notice>, out: &mut Vec<Action>) {
         if let Some(node) = self.nodes.get(path) {
             out.push(Action::Report { registration: registration(path, node), news });
         }

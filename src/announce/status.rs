@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::check::Found;
+use super::check::Verdict;
 use super::check::health::{self, Progress};
 use super::check::outcome::Shortage;
 use super::check::ttl::Heartbeats;
@@ -16,26 +16,26 @@ use crate::registry::Path;
 /// A handle on the status; clones show the same.
 #[derive(Debug, Clone, Default)]
 pub struct Status {
-    shown: Arc<Mutex<Shown>>,
+    shown: Arc<Mutex<StatusRow>>,
     heartbeats: Arc<Heartbeats>,
 }
 
 #[derive(Debug, Default)]
-struct Shown {
+struct StatusRow {
     session: Option<SessionStatus>,
     registrations: BTreeMap<Path, Registration>,
     checks: BTreeMap<u64, CheckStatus>,
     /// The services configured here, and whether each has a check that waits for heartbeats.
     services: BTreeMap<String, bool>,
     /// Addresses of this host at which services are not registered.
-    refused: Vec<Refused>,
+    refused: Vec<RefusedAddress>,
     /// Why there was no session last.
-    last_error: Option<Trouble>,
+    last_error: Option<LastError>,
 }
 
 /// An address of this host at which a service without an address of its own is not registered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
+pub struct RefusedAddress {
     /// Path of the service below the registry's root.
     pub service: String,
     /// The address.
@@ -48,7 +48,7 @@ pub struct Refused {
 
 /// Something that went wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
+pub struct LastError {
     /// When.
     pub at: Instant,
     /// What, in a sentence.
@@ -83,14 +83,14 @@ pub struct CheckStatus {
     /// Results in a row that speak for another state, if the last one does.
     pub progress: Option<Progress>,
     /// Why there is no result since the last one.
-    pub missed: Option<Missed>,
+    pub missed: Option<NoResult>,
     /// Probes without a result, by reason.
     pub no_results: BTreeMap<Shortage, u64>,
 }
 
 /// A probe without a result.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Missed {
+pub struct NoResult {
     /// When.
     pub at: SystemTime,
     /// The kind of reason.
@@ -116,7 +116,7 @@ impl CheckStatus {
             (Some(progress), Some(Ok(said) | Err(said))) => format!("{progress}: {said}"),
         };
         match &self.missed {
-            Some(Missed { shortage, reason, .. }) => format!("no result now, {shortage} ({reason}); before: {said}"),
+            Some(NoResult { shortage, reason, .. }) => format!("no result now, {shortage} ({reason}); before: {said}"),
             None => said,
         }
     }
@@ -128,7 +128,7 @@ pub struct LastResult {
     /// When.
     pub at: SystemTime,
     /// What was found.
-    pub found: Found,
+    pub found: Verdict,
 }
 
 /// Why a service that is configured is not to be registered now.
@@ -172,7 +172,7 @@ pub struct Registration {
     /// What has happened to it.
     pub counts: Counts,
     /// What went wrong last, whether it is over or not.
-    pub last_error: Option<Trouble>,
+    pub last_error: Option<LastError>,
 }
 
 /// How often something has happened to a registration since this process began.
@@ -276,12 +276,12 @@ impl Status {
     }
 
     /// The addresses of this host at which services are not registered, loopback ones apart.
-    pub fn refused(&self) -> Vec<Refused> {
+    pub fn refused(&self) -> Vec<RefusedAddress> {
         self.shown().refused.clone()
     }
 
     /// Why there was no session last, whether there is one now or not.
-    pub fn last_error(&self) -> Option<Trouble> {
+    pub fn last_error(&self) -> Option<LastError> {
         self.shown().last_error.clone()
     }
 
@@ -349,13 +349,13 @@ impl Status {
     }
 
     /// Says at which addresses services are not registered.
-    pub(super) fn set_refused(&self, refused: Vec<Refused>) {
+    pub(super) fn set_refused(&self, refused: Vec<RefusedAddress>) {
         self.shown().refused = refused;
     }
 
     /// Says why there is no session.
     pub(super) fn failed(&self, at: Instant, reason: String) {
-        self.shown().last_error = Some(Trouble { at, reason });
+        self.shown().last_error = Some(LastError { at, reason });
     }
 
     /// Drops the registrations that were taken out.
@@ -363,7 +363,7 @@ impl Status {
         self.shown().registrations.retain(|_, registration| registration.state != State::Removed);
     }
 
-    fn shown(&self) -> MutexGuard<'_, Shown> {
+    fn shown(&self) -> MutexGuard<'_, StatusRow> {
         // Every change under the lock is one assignment: a writer that panicked has left nothing half done.
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }

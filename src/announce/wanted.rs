@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::Error;
-use super::address::Own;
+use super::address::LocalAddress;
 use super::config::ServiceConfig;
 use super::identity::HostIdentity;
-use super::origin::Here;
+use super::origin::ThisHost;
 use super::status::Hold;
 use crate::format;
 use crate::model::{Endpoint, Host};
@@ -43,7 +43,7 @@ pub struct Writer {
     /// Identity of this host, which others may have as well.
     pub host: HostIdentity,
     /// What tells it from those.
-    pub here: Here,
+    pub here: ThisHost,
     /// This process.
     pub pid: u32,
     /// When it began.
@@ -62,7 +62,7 @@ impl Writer {
     ///
     /// # Errors
     /// When a service's name makes no path; the configuration's check has seen to that.
-    pub fn wanted(&self, services: &[ServiceConfig], own: &[Own]) -> Result<(Vec<Wanted>, Vec<Path>), Error> {
+    pub fn wanted(&self, services: &[ServiceConfig], own: &[LocalAddress]) -> Result<(Vec<Wanted>, Vec<Path>), Error> {
         let (mut wanted, mut doubles, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
         for service in services {
             let hosts = match &service.address {
@@ -105,8 +105,8 @@ mod tests {
     use super::*;
     use crate::format::Property;
 
-    fn own(address: &str) -> Own {
-        Own { interface: "eth0".into(), address: address.parse().unwrap(), unfit: None }
+    fn own(address: &str) -> LocalAddress {
+        LocalAddress { interface: "eth0".into(), address: address.parse().unwrap(), unfit: None }
     }
 
     fn writer() -> Writer {
@@ -114,7 +114,7 @@ mod tests {
             format: format::Config::default(),
             root: Path::new("/services").unwrap(),
             host: HostIdentity::new("host").unwrap(),
-            here: Here::default(),
+            here: ThisHost::default(),
             pid: 42,
             created: SystemTime::UNIX_EPOCH,
             access: Access::Read,

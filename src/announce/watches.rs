@@ -14,8 +14,8 @@ use crate::zookeeper::session::{Event, Watch};
 /// The watches of one session.
 pub(super) struct Watches<W> {
     /// For each watch, the wait for its next event. A bounded number: one a registration.
-    waits: JoinSet<(Known, W, Event)>,
-    by_path: HashMap<Path, (Known, AbortHandle)>,
+    waits: JoinSet<(ArmedWatch, W, Event)>,
+    by_path: HashMap<Path, (ArmedWatch, AbortHandle)>,
     /// Counts the connections of the session.
     connection: u64,
     armed: u64,
@@ -23,7 +23,7 @@ pub(super) struct Watches<W> {
 
 /// One watch: its path, the connection it was armed on, and which of all it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Known {
+struct ArmedWatch {
     path: Path,
     connection: u64,
     number: u64,
@@ -45,7 +45,7 @@ impl<W: Watch> Watches<W> {
     pub(super) fn add(&mut self, path: &Path, watch: W, connection: u64) {
         self.armed += 1;
         self.remove(path);
-        self.wait(Known { path: path.clone(), connection, number: self.armed }, watch);
+        self.wait(ArmedWatch { path: path.clone(), connection, number: self.armed }, watch);
     }
 
     /// Drops the watch on `path`.
@@ -100,7 +100,7 @@ impl<W: Watch> Watches<W> {
         self.waits.shutdown().await;
     }
 
-    fn wait(&mut self, known: Known, mut watch: W) {
+    fn wait(&mut self, known: ArmedWatch, mut watch: W) {
         let told = known.clone();
         let wait = self.waits.spawn(async move {
             let event = watch.next().await;

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::announce::address::{Own, Unfit, all};
+use crate::announce::address::{LocalAddress, UnfitReason, all};
 
 /// Returns the addresses of a name server that listens on `listening`: those that are really listened on, each once. A
 /// socket on `0.0.0.0` takes IPv4 alone, and one on `[::]` IPv6 alone (`IPV6_V6ONLY`). Loopback addresses are left out
@@ -20,7 +20,7 @@ pub(super) fn if_everywhere(listening: &[SocketAddr]) -> Vec<IpAddr> {
     all().unwrap_or_default().into_iter().map(|own| own.address).collect()
 }
 
-fn chosen(listening: &[SocketAddr], own: &[Own]) -> Vec<IpAddr> {
+fn chosen(listening: &[SocketAddr], own: &[LocalAddress]) -> Vec<IpAddr> {
     let mut addresses: Vec<IpAddr> = Vec::new();
     for ip in listening.iter().map(|address| address.ip().to_canonical()) {
         if !ip.is_unspecified() {
@@ -28,7 +28,7 @@ fn chosen(listening: &[SocketAddr], own: &[Own]) -> Vec<IpAddr> {
             continue;
         }
         let of_family = own.iter().filter(|own| own.address.is_ipv4() == ip.is_ipv4());
-        let others_reach = |own: &&Own| matches!(own.unfit, None | Some(Unfit::Loopback));
+        let others_reach = |own: &&LocalAddress| matches!(own.unfit, None | Some(UnfitReason::Loopback));
         addresses.extend(of_family.filter(others_reach).map(|own| own.address));
         addresses.push(if ip.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
     }
@@ -49,11 +49,11 @@ fn chosen(listening: &[SocketAddr], own: &[Own]) -> Vec<IpAddr> {
 mod tests {
     use super::*;
 
-    fn own(address: &str, unfit: Option<Unfit>) -> Own {
-        Own { interface: "eth0".into(), address: address.parse().unwrap(), unfit }
+    fn own(address: &str, unfit: Option<UnfitReason>) -> LocalAddress {
+        LocalAddress { interface: "eth0".into(), address: address.parse().unwrap(), unfit }
     }
 
-    fn of(listening: &[&str], own: &[Own]) -> Vec<String> {
+    fn of(listening: &[&str], own: &[LocalAddress]) -> Vec<String> {
         let listening: Vec<SocketAddr> = listening.iter().map(|address| address.parse().unwrap()).collect();
         chosen(&listening, own).iter().map(ToString::to_string).collect()
     }
@@ -62,14 +62,14 @@ mod tests {
     fn a_name_server_has_the_addresses_that_are_listened_on_and_no_others() {
         let host = [
             own("10.0.0.2", None),
-            own("127.0.0.1", Some(Unfit::Loopback)),
-            own("169.254.1.1", Some(Unfit::LinkLocal)),
-            own("172.17.0.1", Some(Unfit::Bridge)),
-            own("192.0.2.9", Some(Unfit::Down)),
-            own("::1", Some(Unfit::Loopback)),
+            own("127.0.0.1", Some(UnfitReason::Loopback)),
+            own("169.254.1.1", Some(UnfitReason::LinkLocal)),
+            own("172.17.0.1", Some(UnfitReason::Bridge)),
+            own("192.0.2.9", Some(UnfitReason::Down)),
+            own("::1", Some(UnfitReason::Loopback)),
             own("2001:db8::2", None),
-            own("2001:db8::dead", Some(Unfit::Temporary)),
-            own("fe80::1", Some(Unfit::LinkLocal)),
+            own("2001:db8::dead", Some(UnfitReason::Temporary)),
+            own("fe80::1", Some(UnfitReason::LinkLocal)),
         ];
         for (listening, addresses) in [
             (&["0.0.0.0:53"][..], &["10.0.0.2"][..]),
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn where_only_loopback_is_listened_on_that_is_the_address() {
-        let host = [own("127.0.0.1", Some(Unfit::Loopback)), own("::1", Some(Unfit::Loopback))];
+        let host = [own("127.0.0.1", Some(UnfitReason::Loopback)), own("::1", Some(UnfitReason::Loopback))];
         assert_eq!(of(&["0.0.0.0:53", "[::]:53"], &host), ["127.0.0.1", "::1"]);
         assert_eq!(of(&["[::]:53"], &[]), ["::1"]);
     }

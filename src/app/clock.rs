@@ -15,7 +15,7 @@ use crate::zone::warnings::About;
 use crate::zone::{Freshness, Zone, serial};
 
 /// How often the clock is looked at.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL: Duration = Duration::from_secs(1);
 
 /// The distance that is worth a warning where serials are kept. After a crash they go on up to twenty minutes ahead.
 const KEPT: Duration = Duration::from_secs(3600);
@@ -76,7 +76,7 @@ pub(super) async fn follow(zones: Vec<Arc<Zone>>, is_kept: bool, stop: Cancellat
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(POLL) => {}
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::zone::name::Name;
 use crate::zone::records::label;
 
 /// Time between two looks whether the name servers of a zone have changed.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL: Duration = Duration::from_secs(1);
 
 /// Returns whether the zone at `upper` delegates to the one at `lower`, which is below it: nobody who has the one would
 /// miss what is in the other. That is so, too, where nobody may transfer the upper one.
@@ -62,7 +62,7 @@ pub(super) async fn follow(zones: Vec<ZoneOf>, front: Arc<Front>, stop: Cancella
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(POLL) => {}
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::zone::unknown::{Scope, Unknown};
 use crate::zookeeper::memory::Memory;
 
 /// Time between two looks at a followed file. An edit shows within a second.
-const LOOK: Duration = Duration::from_millis(250);
+const POLL: Duration = Duration::from_millis(250);
 
 /// The source of a zone that says that its file is unread. No service's path begins with a slash.
 const UNREAD: &str = "/file";
@@ -152,7 +152,7 @@ impl ZoneFile {
             is_late.store(true, Ordering::Relaxed);
             let (zone, file) = (&self.origin, self.path.display());
             // All the time there was went by without an answer.
-            if self.stall.duration().is_some_and(|stall| stall + LOOK >= patience) {
+            if self.stall.duration().is_some_and(|stall| stall + POLL >= patience) {
                 warn!(%zone, %file, "the zone file is left out until its disk answers");
                 self.status.refused(vec![format!("{file}: its disk does not answer")]);
             } else {
@@ -205,7 +205,7 @@ impl ZoneFile {
         // At the start that was said already.
         let mut is_told = self.stall.duration().is_some();
         loop {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL).await;
             match self.stall.duration() {
                 Some(stall) if stall > STALL && !is_told => {
                     warn!(%file, "the zone file cannot be read, as its disk does not answer; it is taken when it does");
@@ -225,7 +225,7 @@ impl ZoneFile {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(POLL) => {}
             }
             let stamps = self.stamps();
             let looked = disk::aside(move || (look(&stamps) != stamps).then(|| look(&stamps)));
@@ -288,7 +288,7 @@ impl Seed {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(POLL) => {}
             }
             let path = seed.path.clone();
             let now = tokio::select! {

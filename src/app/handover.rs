@@ -25,7 +25,7 @@ use crate::dns::listen::{Bound, Inherited};
 /// The variable that announces sockets to the process with this id.
 const VARIABLE: &str = "ZONEKEEPER_SOCKETS";
 /// Descriptors in one message; the kernel takes 253.
-const MOST: usize = 64;
+const MAX_SOCKETS: usize = 64;
 
 /// The sockets of the image before this one.
 #[derive(Debug, Default)]
@@ -41,7 +41,7 @@ pub struct Sockets {
 }
 
 /// Bytes of text in one message.
-const PIECE: usize = 16 << 10;
+const CHUNK: usize = 16 << 10;
 
 impl Sockets {
     /// Returns whether there are any: this image goes on where another ended.
@@ -89,7 +89,7 @@ impl Sockets {
 
 /// What the next image is left.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Legacy<'l> {
+pub(super) struct Inheritance<'l> {
     /// The sockets of DNS.
     pub(super) dns: Option<&'l Bound>,
     /// The admin server's.
@@ -101,7 +101,7 @@ pub(super) struct Legacy<'l> {
 }
 
 /// Becomes `program`, with this process's arguments, and leaves it this. Returns only when that fails.
-pub(super) fn exec(program: &Path, legacy: Legacy<'_>) -> io::Error {
+pub(super) fn exec(program: &Path, legacy: Inheritance<'_>) -> io::Error {
     match prepare(legacy) {
         Ok(input) => {
             let mut arguments = std::env::args_os();
@@ -115,7 +115,7 @@ pub(super) fn exec(program: &Path, legacy: Legacy<'_>) -> io::Error {
 }
 
 /// The end of a socket pair from which the sockets can be taken.
-fn prepare(Legacy { dns, admin, serials, host }: Legacy<'_>) -> io::Result<OwnedFd> {
+fn prepare(Inheritance { dns, admin, serials, host }: Inheritance<'_>) -> io::Result<OwnedFd> {
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     if let Some(bound) = dns {
         let (udp, tcp) = bound.sockets();
@@ -123,11 +123,11 @@ fn prepare(Legacy { dns, admin, serials, host }: Legacy<'_>) -> io::Result<Owned
         send(ours.as_fd(), b't', &tcp.map(TcpListener::as_fd).collect::<Vec<_>>())?;
     }
     send(ours.as_fd(), b'a', &admin.map(TcpListener::as_fd).into_iter().collect::<Vec<_>>())?;
-    for piece in host.as_bytes().chunks(PIECE) {
+    for piece in host.as_bytes().chunks(CHUNK) {
         let pieces = [IoSlice::new(b"h"), IoSlice::new(piece)];
         sendmsg(ours.as_fd(), &pieces, &mut SendAncillaryBuffer::default(), SendFlags::DONTWAIT)?;
     }
-    for piece in serials.as_bytes().chunks(PIECE) {
+    for piece in serials.as_bytes().chunks(CHUNK) {
         let pieces = [IoSlice::new(b"s"), IoSlice::new(piece)];
         // Room is for thousands of zones; the sockets matter more than what is beyond.
         if let Err(error) = sendmsg(ours.as_fd(), &pieces, &mut SendAncillaryBuffer::default(), SendFlags::DONTWAIT) {
@@ -140,8 +140,8 @@ fn prepare(Legacy { dns, admin, serials, host }: Legacy<'_>) -> io::Result<Owned
 }
 
 fn send(through: BorrowedFd<'_>, kind: u8, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
-    for some in descriptors.chunks(MOST) {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
+    for some in descriptors.chunks(MAX_SOCKETS) {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_SOCKETS))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         if !control.push(SendAncillaryMessage::ScmRights(some)) {
             return Err(io::Error::other("too many descriptors for one message"));
@@ -154,7 +154,8 @@ fn send(through: BorrowedFd<'_>, kind: u8, descriptors: &[BorrowedFd<'_>]) -> io
 
 /// The next message and its descriptors; none at the end.
 fn receive(from: BorrowedFd<'_>) -> io::Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
-    let (mut message, mut space) = (vec![0; 1 + PIECE], [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))]);
+    let (mut message, mut space) =
+        (vec![0; 1 + CHUNK], [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_SOCKETS))]);
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
     let received = recvmsg(from, &mut [IoSliceMut::new(&mut message)], &mut control, flags)?;
@@ -195,7 +196,7 @@ mod tests {
     #[test]
     fn the_serials_of_thousands_of_zones_fit_beside_the_sockets() {
         let serials = "some-zone-of-many.example. 1796005000\n".repeat(3000);
-        let theirs = prepare(Legacy { serials: &serials, ..Legacy::default() }).unwrap();
+        let theirs = prepare(Inheritance { serials: &serials, ..Inheritance::default() }).unwrap();
         let mut text = Vec::new();
         while let Some((message, _)) = receive(theirs.as_fd()).unwrap() {
             text.extend(message.strip_prefix(b"s").unwrap_or_default());

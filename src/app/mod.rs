@@ -47,7 +47,7 @@ use crate::zone::{self, Freshness, ZoneBuilder, Zones};
 pub use clock::serials_ahead;
 use dns::Dns;
 use files::ZoneFile;
-use handover::Legacy;
+use handover::Inheritance;
 pub use handover::Sockets;
 use serials::Serials;
 pub use serials::unusable as unusable_serials;
@@ -98,7 +98,7 @@ pub struct App {
     /// The cache files.
     hurries: Vec<Hurry>,
     /// Means that all checks share.
-    means: announce::check::Means,
+    means: announce::check::Resources,
     /// Services of each registry's announcer.
     services: Vec<(String, announce::Services)>,
     /// Publisher of each registry, which fills its zones.
@@ -119,12 +119,12 @@ pub struct App {
     keep: CancellationToken,
     control: Option<Control>,
     /// The sockets, as the next image of this process gets them, and what answers on them.
-    answering: Option<Answering>,
+    answering: Option<DnsServer>,
     admin_socket: Option<TcpListener>,
 }
 
 /// The DNS server on its sockets.
-struct Answering {
+struct DnsServer {
     bound: Bound,
     zones: Zones,
     metrics: Arc<Metrics>,
@@ -166,7 +166,7 @@ impl App {
             announcers: JoinSet::new(),
             threads: Threads::default(),
             zone_files: Vec::new(),
-            means: announce::check::Means { slots: budget.slots, ..Default::default() },
+            means: announce::check::Resources { slots: budget.slots, ..Default::default() },
             host: None,
             hurries: Vec::new(),
             tcp: budget.tcp,
@@ -364,7 +364,7 @@ impl App {
         // The system's is the next image's, too, and is not to be put into a file that is there to tell hosts apart.
         let host = self.host.as_ref().filter(|host| **host != HostIdentity::of_this_host());
         let (admin, host) = (self.admin_socket.as_ref(), host.map_or("", HostIdentity::as_str));
-        let error = handover::exec(program, Legacy { dns: bound, admin, serials: &serials, host });
+        let error = handover::exec(program, Inheritance { dns: bound, admin, serials: &serials, host });
         let why = format!("cannot run {}: {error}", program.display());
         warn!("{why}; this process goes on");
         if let Some(control) = &self.control {
@@ -459,7 +459,7 @@ impl App {
         let again = bound.try_clone().context("the DNS sockets")?;
         let (zones, stop) = (zones.clone(), self.stop.child_token());
         self.spawn_answering(bound, server, (&zones, &metrics, &stop), goes_on);
-        self.answering = Some(Answering { bound: again, zones, metrics, stop });
+        self.answering = Some(DnsServer { bound: again, zones, metrics, stop });
         let (front, stop) = (Arc::clone(&server.front), self.stop.clone());
         self.parts.spawn(async move {
             cookies::rotate(&front, stop).await;
@@ -479,7 +479,7 @@ impl App {
         let bound = answering.bound.try_clone().context("the DNS sockets")?;
         let stop = self.stop.child_token();
         self.spawn_answering(bound, &server, (&answering.zones, &answering.metrics, &stop), false);
-        (self.answering, self.server) = (Some(Answering { stop, ..answering }), Some(server));
+        (self.answering, self.server) = (Some(DnsServer { stop, ..answering }), Some(server));
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 /// Time between two looks for zombies.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL: Duration = Duration::from_secs(1);
 /// Time that one's own parent may take.
 const OURS: Duration = Duration::from_secs(2);
 
@@ -30,7 +30,7 @@ pub(super) async fn run(stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(LOOK) => reap(&mut seen, Instant::now()),
+            () = tokio::time::sleep(POLL) => reap(&mut seen, Instant::now()),
         }
     }
 }

@@ -148,7 +148,7 @@ impl App {
             format: registry.format.clone(),
             root: registry.zookeeper.root.clone(),
             host,
-            here: announce::origin::Here::of_this_host(),
+            here: announce::origin::ThisHost::of_this_host(),
             pid: std::process::id(),
             created: SystemTime::now(),
             access: *acl,

@@ -34,7 +34,7 @@ const AHEAD: u32 = 1200;
 const LEFT: u32 = 600;
 
 /// Time between two looks at that. A zone commits far less than [`LEFT`] times meanwhile.
-const LOOK: Duration = Duration::from_millis(250);
+const POLL: Duration = Duration::from_millis(250);
 
 /// Time that a disk may take to write the file before that is told.
 const STALL: Duration = Duration::from_secs(5);
@@ -82,9 +82,9 @@ impl Serials {
         let (why, reached) = match text {
             Ok(text) => parse(&text),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                (None, Kept::default())
+                (None, SerialMaps::default())
             }
-            Err(error) => (Some(error.to_string()), Kept::default()),
+            Err(error) => (Some(error.to_string()), SerialMaps::default()),
         };
         let (reached, contents) = reached;
         let mut serials = Self { path: Some(path.to_owned()), reached, contents, ..Self::default() };
@@ -223,7 +223,7 @@ impl Serials {
             }
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(POLL) => {}
             }
         }
         self.keep(given());
@@ -273,7 +273,7 @@ impl Serials {
 }
 
 /// Content of a file: the serials, and what they were given out for.
-type Kept = (BTreeMap<Name, u32>, BTreeMap<Name, u64>);
+type SerialMaps = (BTreeMap<Name, u32>, BTreeMap<Name, u64>);
 
 /// Why the file at `path` will not be taken as it is, in a sentence with its path. One that is not there can be.
 pub fn unusable(path: &Path) -> Option<String> {
@@ -291,10 +291,10 @@ pub(super) fn kept(path: &Path) -> BTreeMap<Name, u32> {
 }
 
 /// Reads the file's whole lines, and tells what is wrong with the rest.
-fn parse(text: &str) -> (Option<String>, Kept) {
+fn parse(text: &str) -> (Option<String>, SerialMaps) {
     let Some(lines) = text.strip_prefix(TITLE).and_then(|rest| rest.strip_prefix('\n')) else {
         let why = if text.is_empty() { "it is empty" } else { "it does not begin as a serial file does" };
-        return (Some(why.to_owned()), Kept::default());
+        return (Some(why.to_owned()), SerialMaps::default());
     };
     let (mut why, mut reached, mut contents) = (None, BTreeMap::new(), BTreeMap::new());
     for line in lines.split_inclusive('\n') {

@@ -10,7 +10,7 @@ use crate::zone::Zone;
 use crate::zone::warnings::About;
 
 /// Time between two looks at zones.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL: Duration = Duration::from_secs(1);
 
 /// Looks until `stop`.
 pub(super) async fn follow(zones: Vec<Arc<Zone>>, stop: CancellationToken) {
@@ -27,7 +27,7 @@ pub(super) async fn follow(zones: Vec<Arc<Zone>>, stop: CancellationToken) {
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(POLL) => {}
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 /// How long dropping waits for threads that were told to end.
 const ENDING: Duration = Duration::from_millis(200);
 /// Time between two looks at them.
-const LOOK: Duration = Duration::from_millis(1);
+const POLL: Duration = Duration::from_millis(1);
 
 /// The threads. Dropping them waits a moment, so that the runtime does not end before what uses it.
 #[derive(Debug, Default)]
@@ -43,7 +43,7 @@ impl Drop for Threads {
     fn drop(&mut self) {
         let begun = Instant::now();
         while self.0.iter().any(|thread| !thread.is_finished()) && begun.elapsed() < ENDING {
-            std::thread::sleep(LOOK);
+            std::thread::sleep(POLL);
         }
     }
 }

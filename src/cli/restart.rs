@@ -25,7 +25,7 @@ Examples:
   install zonekeeper /usr/local/bin/ && zonekeeper restart";
 
 /// Time that the new image may take until it answers.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Restart {
     #[expect(clippy::disallowed_methods, reason = "there is no runtime here")]
@@ -43,7 +43,7 @@ impl Restart {
                 Ok(now) if !now["restart_failed"].is_null() => {
                     bail!("not restarted, the running process goes on: {}", text(&now["restart_failed"]));
                 }
-                _ if begun.elapsed() > PATIENCE => bail!("the server does not answer after its restart; see its log"),
+                _ if begun.elapsed() > TIMEOUT => bail!("the server does not answer after its restart; see its log"),
                 _ => sleep(Duration::from_millis(20)),
             }
         }

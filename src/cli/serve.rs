@@ -161,16 +161,16 @@ fn take_descriptors() {
 const LAST_TASKS: Duration = Duration::from_millis(200);
 
 /// Time between two looks at the files of the configuration.
-const LOOK: Duration = Duration::from_millis(500);
+const POLL: Duration = Duration::from_millis(500);
 
 /// After how long what was not taken is read again, though no file has changed: it may be that this process had no
 /// descriptor left, or that a disk was away.
-const AGAIN: Duration = Duration::from_secs(5);
+const RETRY_REFUSED: Duration = Duration::from_secs(5);
 
 /// Time that the new program may take to check the configuration.
 const CHECKING: Duration = Duration::from_secs(30);
 
-/// The cause of a reading after [`AGAIN`].
+/// The cause of a reading after [`RETRY_REFUSED`].
 const ONCE_MORE: &str = "once more";
 
 /// Turns of the app: what it is to do next, and when.
@@ -197,7 +197,7 @@ impl Turns<'_> {
             let (by, reply) = tokio::select! {
                 _ = self.hangup.recv() => ("signal", None),
                 () = changed(&mut self.followed) => ("change", None),
-                () = tokio::time::sleep(AGAIN), if self.refused.is_some() => (ONCE_MORE, None),
+                () = tokio::time::sleep(RETRY_REFUSED), if self.refused.is_some() => (ONCE_MORE, None),
                 Some(Request { order, reply }) = self.orders.recv() => match order {
                     Order::Reload => ("order", Some(reply)),
                     Order::Leave => {
@@ -361,7 +361,7 @@ impl Stamps {
     async fn changed(&mut self) {
         let mut is_unread = false;
         loop {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL).await;
             match (self.look().await, is_unread) {
                 (true, _) => is_unread = true,
                 (false, true) => return,

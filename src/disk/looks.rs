@@ -35,12 +35,12 @@ enum Phase {
 /// A look, for the one that waits for it and for its thread. What is done last at either side takes it out of the
 /// count.
 #[derive(Clone)]
-struct Look {
+struct Request {
     path: PathBuf,
     phase: Arc<Mutex<Phase>>,
 }
 
-impl Look {
+impl Request {
     fn at(path: &Path) -> Self {
         Self { path: path.to_owned(), phase: Arc::new(Mutex::new(Phase::Awaited)) }
     }
@@ -67,18 +67,18 @@ impl Look {
 }
 
 /// The side that waits.
-struct Waiting(Look);
+struct WaiterSide(Request);
 
-impl Drop for Waiting {
+impl Drop for WaiterSide {
     fn drop(&mut self) {
         self.0.becomes(Phase::GivenUp);
     }
 }
 
 /// The side that waits for the disk.
-struct Looking(Look);
+struct WorkerSide(Request);
 
-impl Drop for Looking {
+impl Drop for WorkerSide {
     fn drop(&mut self) {
         self.0.becomes(Phase::Ended);
     }
@@ -100,8 +100,8 @@ pub async fn look<T: Send + 'static>(
     if pending().get(path).is_some_and(|count| *count >= GIVEN_UP) {
         return Err(silent());
     }
-    let look = Look::at(path);
-    let (waiting, looking) = (Waiting(look.clone()), Looking(look));
+    let look = Request::at(path);
+    let (waiting, looking) = (WaiterSide(look.clone()), WorkerSide(look));
     let work = aside(move || {
         let done = work();
         drop(looking);
@@ -129,8 +129,8 @@ pub fn look_now<T: Send + 'static>(
     if is_given_up {
         return Err(silent());
     }
-    let look = Look::at(path);
-    let (waiting, looking) = (Waiting(look.clone()), Looking(look));
+    let look = Request::at(path);
+    let (waiting, looking) = (WaiterSide(look.clone()), WorkerSide(look));
     let looked = within(if is_any { BRIEF.min(patience) } else { patience }, move || {
         let done = work();
         drop(looking);
@@ -145,9 +145,9 @@ pub fn look_now<T: Send + 'static>(
 /// # Errors
 /// Those of [`read_text`], and [`ErrorKind::TimedOut`] where the disk does not answer.
 pub fn read_text_now(path: &Path) -> io::Result<String> {
-    const PATIENCE: Duration = Duration::from_secs(2);
+    const TIMEOUT: Duration = Duration::from_secs(2);
     let owned = path.to_owned();
-    look_now(path, PATIENCE, move || read_text(&owned))?
+    look_now(path, TIMEOUT, move || read_text(&owned))?
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use zonekeeper::announce::identity::HostIdentity;
-use zonekeeper::announce::origin::Here;
+use zonekeeper::announce::origin::ThisHost;
 use zonekeeper::announce::{Announcer, ServiceConfig, State, Status, Writer};
 use zonekeeper::format;
 use zonekeeper::registry::{Error, Path};
@@ -40,7 +40,7 @@ impl Announced {
             format: format::Config::default(),
             root: Path::new("/services").unwrap(),
             host: HostIdentity::new("this host").unwrap(),
-            here: Here::default(),
+            here: ThisHost::default(),
             pid: 1,
             created: SystemTime::now(),
             access: Access::Read,

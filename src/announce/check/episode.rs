@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// A trouble that did not come for so long is over.
 pub(super) const QUIET: Duration = Duration::from_secs(15);
 /// One that lasts is told again after this time.
-const AGAIN: Duration = Duration::from_secs(600);
+const REPEAT: Duration = Duration::from_secs(600);
 
 /// A trouble, from its first occurrence to its end.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +28,7 @@ impl Episode {
         };
         episode.count += 1;
         episode.last = now;
-        let is_due = now.saturating_duration_since(episode.told) >= AGAIN;
+        let is_due = now.saturating_duration_since(episode.told) >= REPEAT;
         if is_due {
             episode.told = now;
         }

@@ -11,8 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::outcome::{Failure, Probed};
 use super::target::{Stream, Target};
-use super::tls::{self, Offer, Tls};
-use super::wire::{self, Once};
+use super::tls::{self, AlpnOffer, Tls};
+use super::wire::{self, SingleBody};
 use super::{Stage, check_target, kept};
 use crate::settings::Section;
 
@@ -46,7 +46,7 @@ impl Config {
         if let (Some(false), Some((key, span))) = (is_encrypted, implied) {
             section.problems().add(span, format!("`{key}` is for TLS, and `tls = false` says that there is none"));
         }
-        let tls = is_encrypted.unwrap_or(implied.is_some()).then(|| Box::new(Tls::read(section, Offer::Http2)));
+        let tls = is_encrypted.unwrap_or(implied.is_some()).then(|| Box::new(Tls::read(section, AlpnOffer::Http2)));
         Some(Self { target: target?, service: service.map(|said| said.value).unwrap_or_default(), tls })
     }
 
@@ -87,13 +87,13 @@ impl Config {
         wire::drive(connection, exchange).await
     }
 
-    fn request(&self) -> Result<Request<Once>, String> {
+    fn request(&self) -> Result<Request<SingleBody>, String> {
         Request::builder()
             .method(Method::POST)
             .uri(format!("{}://{}/grpc.health.v1.Health/Check", self.scheme(), self.authority()))
             .header("content-type", "application/grpc")
             .header("te", "trailers")
-            .body(Once::new(self.message()))
+            .body(SingleBody::new(self.message()))
             .map_err(|error| format!("it cannot be asked: {error}"))
     }
 

@@ -8,7 +8,7 @@ use crate::settings::Section;
 /// How many falls within the memory of a check are ordinary. Each one more doubles what it takes to rise.
 const ORDINARY_FALLS: usize = 2;
 /// How often that doubles at most.
-const MOST_DOUBLINGS: usize = 4;
+const MAX_DOUBLINGS: usize = 4;
 /// How many times `rise` and `fall` together a fall is remembered.
 const REMEMBERED: u64 = 20;
 
@@ -182,7 +182,7 @@ impl Health {
     }
 
     fn needed_to_rise(&self) -> u32 {
-        let doublings = self.falls.len().saturating_sub(ORDINARY_FALLS).min(MOST_DOUBLINGS);
+        let doublings = self.falls.len().saturating_sub(ORDINARY_FALLS).min(MAX_DOUBLINGS);
         self.rules.rise.saturating_mul(1 << doublings)
     }
 }

@@ -16,9 +16,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::outcome::{Failure, Probed};
 use super::target::{Stream, Target};
-use super::tls::{self, Offer, Tls};
+use super::tls::{self, AlpnOffer, Tls};
 use super::url::{Url, shown};
-use super::wire::{self, Once};
+use super::wire::{self, SingleBody};
 use super::{Stage, kept};
 use crate::diagnostic::Span;
 use crate::settings::{Kind, Section, Setting, Size, Value};
@@ -148,7 +148,7 @@ impl Config {
             said.value.0
         });
         let url = url?.value;
-        let tls = url.is_encrypted().then(|| Box::new(Tls::read(section, Offer::Http)));
+        let tls = url.is_encrypted().then(|| Box::new(Tls::read(section, AlpnOffer::Http)));
         if tls.is_none() {
             for key in tls::KEYS {
                 if let Some(value) = section.value(key) {
@@ -206,7 +206,7 @@ impl Config {
         self.tls.as_ref()?.name()
     }
 
-    fn request(&self, version: Version) -> Result<Request<Once>, String> {
+    fn request(&self, version: Version) -> Result<Request<SingleBody>, String> {
         let uri = &self.url.uri;
         let said = |name: &HeaderName| self.headers.iter().find(|(other, _)| other == name);
         let mut request = Request::builder().method(self.method.clone()).version(version);
@@ -238,7 +238,7 @@ impl Config {
         for (name, value) in self.headers.iter().filter(|(name, _)| is_sent(name)) {
             request = request.header(name, value);
         }
-        request.body(Once::default()).map_err(|error| format!("it cannot be asked: {error}"))
+        request.body(SingleBody::default()).map_err(|error| format!("it cannot be asked: {error}"))
     }
 
     async fn judge(&self, answer: Response<hyper::body::Incoming>, stage: &Stage) -> Probed {

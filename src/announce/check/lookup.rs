@@ -48,7 +48,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    asked: HashMap<Arc<str>, Asked>,
+    asked: HashMap<Arc<str>, PendingLookup>,
     queues: [VecDeque<Arc<str>>; 2],
     threads: [usize; 2],
     idle: [usize; 2],
@@ -57,7 +57,7 @@ struct State {
 }
 
 /// A name that is being looked up, or is to be.
-struct Asked {
+struct PendingLookup {
     waiters: Vec<oneshot::Sender<Answer>>,
     /// When its look-up began, and the kind of its thread.
     running: Option<(Instant, usize)>,
@@ -115,7 +115,7 @@ impl Lookups {
         } else {
             let host: Arc<str> = host.into();
             let kind = usize::from(state.slow.contains(&host));
-            state.asked.insert(Arc::clone(&host), Asked { waiters: vec![waiter], running: None });
+            state.asked.insert(Arc::clone(&host), PendingLookup { waiters: vec![waiter], running: None });
             state.queues[kind].push_back(host);
         }
         for kind in [QUICK, SLOW] {
@@ -196,7 +196,7 @@ impl Shared {
                 drop(state);
                 let answer = (self.ask)(&host);
                 state = self.lock();
-                let Some(Asked { waiters, running }) = state.asked.remove(&host) else { continue };
+                let Some(PendingLookup { waiters, running }) = state.asked.remove(&host) else { continue };
                 if let Some((began, now)) = running {
                     // It may have become a slow one meanwhile.
                     kind = now;

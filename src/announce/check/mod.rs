@@ -42,7 +42,7 @@ use ttl::Heartbeats;
 use crate::settings::{Kind as Said, Section, Value, nearest};
 
 /// A result that counts, in a sentence: good, or bad.
-pub type Found = Result<String, String>;
+pub type Verdict = Result<String, String>;
 
 /// Characters of a result's sentence that are kept.
 pub const KEPT: usize = 1000;
@@ -203,7 +203,7 @@ impl Check {
 
 /// What all checks of a process may use.
 #[derive(Debug, Clone, Default)]
-pub struct Means {
+pub struct Resources {
     /// How many probes may be on their way at once.
     pub slots: Slots,
     /// Look-ups of names.

@@ -22,14 +22,14 @@ use super::health::{Health, State};
 use super::outcome::{Failure, Probed, Shortage};
 use super::slots::Queues;
 use super::ttl::{self, Heartbeats};
-use super::{Check, Kind, Means, Tools};
+use super::{Check, Kind, Resources, Tools};
 use crate::announce::config::ServiceConfig;
-use crate::announce::status::{CheckStatus, Hold, LastResult, Missed, Status};
+use crate::announce::status::{CheckStatus, Hold, LastResult, NoResult, Status};
 
 /// The time in which the first probes begin.
 const SPREAD: Duration = Duration::from_millis(500);
 /// How often checks that wait are looked at.
-const LOOK: Duration = Duration::from_millis(500);
+const POLL: Duration = Duration::from_millis(500);
 /// A service whose health has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::announce) struct Change {
@@ -90,8 +90,8 @@ impl Entry {
 
 impl Checks {
     /// No checks yet. Their start is shown in `status`, which also hears heartbeats.
-    pub(in crate::announce) fn new(status: Status, means: Means, chance: fastrand::Rng) -> Self {
-        let Means { slots, lookups } = means;
+    pub(in crate::announce) fn new(status: Status, means: Resources, chance: fastrand::Rng) -> Self {
+        let Resources { slots, lookups } = means;
         Self {
             services: BTreeMap::new(),
             entries: BTreeMap::new(),
@@ -290,7 +290,7 @@ impl Checks {
             }
         }
         if self.look.is_none_or(|look| look <= now) {
-            self.look = (self.queues.has_waiting() || self.is_troubled()).then(|| now + LOOK);
+            self.look = (self.queues.has_waiting() || self.is_troubled()).then(|| now + POLL);
             self.count_waiting(now);
             self.end_troubles(now);
         }
@@ -326,7 +326,7 @@ impl Checks {
         let Some(entry) = self.entries.get(&id) else { return };
         let (check, late) = (&entry.check, now.saturating_duration_since(entry.due));
         let queue = self.queues.of(&check.kind);
-        self.look.get_or_insert(now + LOOK);
+        self.look.get_or_insert(now + POLL);
         if !Episode::record(&mut queue.late, now) {
             return;
         }
@@ -368,7 +368,7 @@ impl Checks {
             entry.waited = whole;
             *entry.shown.no_results.entry(Shortage::Slots).or_default() += u64::from(more);
             let reason = format!("waits for a place for {}s", late.as_secs());
-            entry.shown.missed = Some(Missed { at: SystemTime::now(), shortage: Shortage::Slots, reason });
+            entry.shown.missed = Some(NoResult { at: SystemTime::now(), shortage: Shortage::Slots, reason });
             self.status.set_check(id, entry.shown.clone());
             self.late(id, now);
         }
@@ -390,8 +390,8 @@ impl Checks {
                         "checks have no result: {shortage}; their services stay as they are ({reason})"
                     );
                 }
-                self.look.get_or_insert(now + LOOK);
-                entry.shown.missed = Some(Missed { at: SystemTime::now(), shortage, reason });
+                self.look.get_or_insert(now + POLL);
+                entry.shown.missed = Some(NoResult { at: SystemTime::now(), shortage, reason });
                 None
             }
         };

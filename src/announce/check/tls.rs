@@ -35,23 +35,23 @@ const SYSTEM: [&str; 4] = [
 ];
 
 /// The time that a look at the files may take: with those that were read before there is still time for a handshake.
-const LOOK: Duration = Duration::from_millis(200);
+const POLL: Duration = Duration::from_millis(200);
 
 /// How long the reading of a configuration waits for them.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 /// Why there are no certificates where their disk is silent.
 const SILENT: &str = "the disk with the certificates does not answer";
 
 /// Protocols to offer, most wanted first (RFC 7301).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Offer {
+pub enum AlpnOffer {
     /// HTTP/2, and HTTP/1.1.
     Http,
     /// HTTP/2 alone.
     Http2,
 }
 
-impl Offer {
+impl AlpnOffer {
     fn protocols(self) -> Vec<Vec<u8>> {
         let offered: &[&[u8]] = match self {
             Self::Http => &[b"h2", b"http/1.1"],
@@ -71,22 +71,22 @@ pub struct Tls {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Settings {
-    trust: Trust,
+    trust: ServerTrust,
     /// The name that the service's certificate must have and that it is asked for by, where that is not its host.
     server_name: Option<ServerName<'static>>,
     /// Files of our certificate and its key.
     identity: Option<(PathBuf, PathBuf)>,
-    offer: Offer,
+    offer: AlpnOffer,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Trust {
+enum ServerTrust {
     /// Whom the system believes.
     System,
     /// Those in this file.
     File(PathBuf),
     /// Anybody.
-    Anybody,
+    NoVerification,
 }
 
 /// What was read of the files; none where it cannot be used, and why.
@@ -115,20 +115,20 @@ pub(super) const KEYS: [&str; 5] = ["verify", "ca", "server_name", "cert", "key"
 
 impl Tls {
     /// Reads the keys `verify`, `ca`, `server_name`, `cert` and `key`.
-    pub(super) fn read(section: &mut Section<'_>, offer: Offer) -> Self {
+    pub(super) fn read(section: &mut Section<'_>, offer: AlpnOffer) -> Self {
         let verify = section.located::<bool>("verify");
         let ca = read_path(section, "ca");
         let trust = match (ca, verify.is_none_or(|verify| verify.value)) {
-            (None, true) => Trust::System,
-            (None, false) => Trust::Anybody,
+            (None, true) => ServerTrust::System,
+            (None, false) => ServerTrust::NoVerification,
             (Some(_), false) => {
                 if let Some(value) = section.value("ca") {
                     let message = "`ca` says whom to believe, and `verify = false` to believe anybody";
                     section.problems().add(value.span, message);
                 }
-                Trust::Anybody
+                ServerTrust::NoVerification
             }
-            (Some(ca), true) => Trust::File(ca),
+            (Some(ca), true) => ServerTrust::File(ca),
         };
         let server_name = section.located::<String>("server_name").and_then(|said| {
             let name = server_name(&said.value);
@@ -183,7 +183,7 @@ impl Tls {
     async fn current(&self) -> Result<Arc<ClientConfig>, Failure> {
         let looked = if let Some(file) = self.settings.files().next() {
             let all = self.clone();
-            looks::look(file, LOOK, move || all.refresh()).await
+            looks::look(file, POLL, move || all.refresh()).await
         } else {
             self.refresh();
             Ok(())
@@ -223,7 +223,7 @@ impl Tls {
 
 impl Settings {
     fn files(&self) -> impl Iterator<Item = &Path> {
-        let ca = if let Trust::File(path) = &self.trust { Some(path.as_path()) } else { None };
+        let ca = if let ServerTrust::File(path) = &self.trust { Some(path.as_path()) } else { None };
         let identity = self.identity.iter().flat_map(|(cert, key)| [cert.as_path(), key.as_path()]);
         ca.into_iter().chain(identity)
     }
@@ -238,7 +238,7 @@ impl Settings {
         let loaded = |stamps, config| Loaded { stamps, refused: None, config };
         let Some(file) = self.files().next() else { return loaded(Vec::new(), self.load()) };
         let all = self.clone();
-        if let Ok((stamps, config)) = look_now(file, PATIENCE, move || (all.stamps(), all.load())) {
+        if let Ok((stamps, config)) = look_now(file, TIMEOUT, move || (all.stamps(), all.load())) {
             return loaded(stamps, config);
         }
         warn!(file = %file.display(), "a check's certificates are left out until their disk answers");
@@ -251,17 +251,17 @@ impl Settings {
         static SYSTEMS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
         let builder = builder()?;
         let builder = match &self.trust {
-            Trust::System => {
+            ServerTrust::System => {
                 let known = SYSTEMS.get().map(Arc::clone);
                 let roots = known.map_or_else(systems, Ok)?;
                 builder.with_root_certificates(Arc::clone(SYSTEMS.get_or_init(|| roots)))
             }
-            Trust::File(path) => {
+            ServerTrust::File(path) => {
                 let roots = read(path).and_then(|pem| roots(&pem).map_err(|why| format!("{}: {why}", path.display())));
                 builder.with_root_certificates(roots?)
             }
-            Trust::Anybody => {
-                let verifier = Arc::new(Anybody(Arc::new(aws_lc_rs::default_provider())));
+            ServerTrust::NoVerification => {
+                let verifier = Arc::new(NoVerification(Arc::new(aws_lc_rs::default_provider())));
                 builder.dangerous().with_custom_certificate_verifier(verifier)
             }
         };
@@ -331,9 +331,9 @@ fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, String> {
 
 /// Believes that a server is whoever it says, as long as it has the key of what it shows.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
+struct NoVerification(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for NoVerification {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

@@ -25,14 +25,14 @@ pub struct Config {
 #[derive(Debug, Default)]
 pub struct Heartbeats {
     beats: Mutex<HashMap<String, Instant>>,
-    hearing: Mutex<Hearing>,
+    hearing: Mutex<Reception>,
     /// When the disk of a file did not answer last, until the file is touched again.
     away: Mutex<HashMap<PathBuf, Instant>>,
 }
 
 /// Whether the admin server can take connections.
 #[derive(Debug, Default)]
-struct Hearing {
+struct Reception {
     is_deaf: bool,
     /// The end of the last time that it could not.
     again_since: Option<Instant>,
@@ -49,7 +49,7 @@ impl Heartbeats {
         hearing.is_deaf = !can_hear;
     }
 
-    fn hearing(&self) -> std::sync::MutexGuard<'_, Hearing> {
+    fn hearing(&self) -> std::sync::MutexGuard<'_, Reception> {
         self.hearing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -128,7 +128,7 @@ impl Config {
     /// # Errors
     /// No result while it cannot be heard; a bad one where it was never heard.
     fn silence(&self, service: &str, heartbeats: &Heartbeats) -> Result<Duration, Failure> {
-        let Hearing { is_deaf, again_since } = *heartbeats.hearing();
+        let Reception { is_deaf, again_since } = *heartbeats.hearing();
         if is_deaf {
             let why = "[admin] can take no connection: heartbeats are not heard".to_owned();
             return Err(Failure::NoResult(Shortage::Descriptors, why));

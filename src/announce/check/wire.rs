@@ -11,15 +11,15 @@ use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
 
 /// A body of one piece, or of none.
 #[derive(Debug, Default)]
-pub(super) struct Once(Option<Bytes>);
+pub(super) struct SingleBody(Option<Bytes>);
 
-impl Once {
+impl SingleBody {
     pub(super) fn new(bytes: impl Into<Bytes>) -> Self {
         Self(Some(bytes.into()).filter(|bytes| !bytes.is_empty()))
     }
 }
 
-impl hyper::body::Body for Once {
+impl hyper::body::Body for SingleBody {
     type Data = Bytes;
     type Error = Infallible;
 

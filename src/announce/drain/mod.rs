@@ -22,7 +22,7 @@ use crate::registry::Path;
 use crate::zookeeper::session::{Ensemble, Session};
 
 /// How long a registry that does not answer is tried.
-const PATIENCE: Duration = Duration::from_secs(15);
+const TIMEOUT: Duration = Duration::from_secs(15);
 /// What a write of flags came to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Written {
@@ -138,7 +138,7 @@ async fn persist<E: Ensemble, T>(
     ensemble: &E,
     mut attempt: impl AsyncFnMut(&E::Session) -> Result<T, registry::Error>,
 ) -> Result<T, registry::Error> {
-    let give_up = Instant::now() + PATIENCE;
+    let give_up = Instant::now() + TIMEOUT;
     let mut delays = Backoff::new(Duration::from_millis(100), Duration::from_secs(2), Duration::ZERO);
     loop {
         let done = match ensemble.connect().await {

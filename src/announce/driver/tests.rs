@@ -9,7 +9,7 @@ use super::*;
 use crate::announce::check::health::Rules;
 use crate::announce::check::{Check, Kind, ttl};
 use crate::announce::identity::HostIdentity;
-use crate::announce::origin::{Here, Origin};
+use crate::announce::origin::{Origin, ThisHost};
 use crate::announce::{Blocker, State};
 use crate::format;
 use crate::zookeeper::Znode;
@@ -27,7 +27,7 @@ fn writer(pid: u32) -> Writer {
         format: format::Config::default(),
         root: path("/services"),
         host: HostIdentity::new("this host").unwrap(),
-        here: Here::default(),
+        here: ThisHost::default(),
         pid,
         created: SystemTime::UNIX_EPOCH,
         access: Access::Read,
@@ -56,7 +56,7 @@ impl Process {
     /// On a host of this boot and address, which has the machine-id of all others.
     fn start_on(memory: &Memory, boot: &str, address: &str) -> Self {
         let origin = Origin { boot_id: Some(boot.into()), addresses: vec![address.parse().unwrap()] };
-        let writer = Writer { here: Here { origin, booted: None }, ..writer(1) };
+        let writer = Writer { here: ThisHost { origin, booted: None }, ..writer(1) };
         Self::run(Announcer::new(memory.clone(), writer, vec![service("a", 80)]).unwrap())
     }
 

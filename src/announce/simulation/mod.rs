@@ -20,9 +20,9 @@ const STEPS: usize = 150;
 fn storm(seed: u64, trace: bool) -> World {
     let mut world = World::new(seed, trace);
     for _ in 0..STEPS {
-        if world.chance.u8(..5) == 0 {
+        if world.rng.u8(..5) == 0 {
             world.disturb();
-        } else if !world.go_on() && world.chance.bool() {
+        } else if !world.go_on() && world.rng.bool() {
             world.advance(world.now + CALM);
         }
     }
@@ -109,7 +109,7 @@ fn stopping_takes_everything_out_in_bounded_time() {
         world.faults = false;
         let began = world.now;
         for process in 0..world.processes.len() {
-            if world.chance.u8(..4) == 0 {
+            if world.rng.u8(..4) == 0 {
                 world.cut(process);
                 world.processes[process].is_silent = true;
             }

@@ -77,7 +77,7 @@ impl Process {
 }
 
 pub(super) struct World {
-    pub(super) chance: fastrand::Rng,
+    pub(super) rng: fastrand::Rng,
     began: Instant,
     pub(super) now: Instant,
     zxid: i64,
@@ -99,7 +99,7 @@ impl World {
     pub(super) fn new(seed: u64, trace: bool) -> Self {
         let now = Instant::now();
         let mut world = Self {
-            chance: fastrand::Rng::with_seed(seed),
+            rng: fastrand::Rng::with_seed(seed),
             began: now,
             now,
             zxid: 0,
@@ -115,7 +115,7 @@ impl World {
             trace: trace.then(String::new),
         };
         world.start_process();
-        if world.chance.u8(..4) == 0 {
+        if world.rng.u8(..4) == 0 {
             world.start_process();
         }
         world
@@ -136,7 +136,7 @@ impl World {
         self.born += 1;
         self.processes.push(Process {
             number: self.born,
-            plan: Plan::new(self.chance.fork()),
+            plan: Plan::new(self.rng.fork()),
             wanted: Vec::new(),
             held: BTreeMap::new(),
             session: None,
@@ -156,9 +156,9 @@ impl World {
     }
 
     fn want(&mut self, process: usize) {
-        self.edition += u64::from(self.chance.bool());
+        self.edition += u64::from(self.rng.bool());
         let number = self.processes[process].number;
-        let chosen = (0..PATHS).filter(|_| self.chance.u8(..3) > 0).collect::<Vec<_>>();
+        let chosen = (0..PATHS).filter(|_| self.rng.u8(..3) > 0).collect::<Vec<_>>();
         let mut wanted: Vec<_> = chosen.into_iter().map(|index| wanted(index, number, self.edition)).collect();
         for one in &mut wanted {
             one.hold = self.processes[process].held.get(&one.path).cloned();
@@ -234,7 +234,7 @@ impl World {
     fn serve(&mut self, process: usize, operation: Action) {
         let Some(session) = self.processes[process].session else { return };
         let lost = || Error::ConnectionLoss("cut".into());
-        let fault = if self.faults { self.chance.u8(..20) } else { u8::MAX };
+        let fault = if self.faults { self.rng.u8(..20) } else { u8::MAX };
         let path = match &operation {
             Action::Inspect { path, .. }
             | Action::MakeParents { path }
@@ -307,10 +307,10 @@ impl World {
 
     /// Something happens from outside.
     pub(super) fn disturb(&mut self) {
-        let process = self.chance.usize(..self.processes.len());
-        let path = path(self.chance.usize(..PATHS));
+        let process = self.rng.usize(..self.processes.len());
+        let path = path(self.rng.usize(..PATHS));
         let session = self.processes[process].session;
-        let what = self.chance.u8(..14);
+        let what = self.rng.u8(..14);
         self.note(|| format!("disturbance {what} of {process} at {path}"));
         match what {
             0 => self.cut(process),
@@ -332,8 +332,8 @@ impl World {
             6 if !self.tree.contains_key(&path) && self.parents => {
                 let (session, data) = (1_000_000 + self.zxid, [&b"stranger"[..], br#"{"instance_id":"other"}"#]);
                 self.alive.insert(session);
-                let data = data[self.chance.usize(..2)];
-                let owner = if self.chance.u8(..3) == 0 { 0 } else { session };
+                let data = data[self.rng.usize(..2)];
+                let owner = if self.rng.u8(..3) == 0 { 0 } else { session };
                 self.put(&path, data, owner);
             }
             7 => self.strangers_leave(),
@@ -347,13 +347,13 @@ impl World {
                 }
             }
             11 | 12 => self.check_service(process, &path),
-            _ => self.now += Duration::from_millis(self.chance.u64(..20_000)),
+            _ => self.now += Duration::from_millis(self.rng.u64(..20_000)),
         }
     }
 
     /// A check says something else of a service than before.
     fn check_service(&mut self, process: usize, path: &Path) {
-        let hold = match self.chance.u8(..4) {
+        let hold = match self.rng.u8(..4) {
             0 => Some(Hold::Unchecked),
             1 => Some(Hold::Unhealthy("refused".into())),
             _ => None,
@@ -416,18 +416,18 @@ impl World {
     pub(super) fn go_on(&mut self) -> bool {
         let ready = |(index, one): (usize, &Process)| one.is_ready(self.now).then_some(index);
         let ready: Vec<_> = self.processes.iter().enumerate().filter_map(ready).collect();
-        let Some(&process) = self.chance.choice(&ready) else { return false };
+        let Some(&process) = self.rng.choice(&ready) else { return false };
         let one = &mut self.processes[process];
         if one.session.is_none() {
             one.connect_at = None;
             self.connect(process);
             return true;
         }
-        if !one.connected && self.chance.u8(..4) == 0 {
+        if !one.connected && self.rng.u8(..4) == 0 {
             one.heal();
         }
         let (sent, replies, events) = (one.sent.len(), one.replies.len(), one.events.len());
-        match self.chance.usize(..(sent + replies + events).max(1)) {
+        match self.rng.usize(..(sent + replies + events).max(1)) {
             _ if sent + replies + events == 0 => self.tell(process, Input::Tick),
             index if index < sent => {
                 let operation = one.sent.remove(index);
@@ -450,7 +450,7 @@ impl World {
     }
 
     fn connect(&mut self, process: usize) {
-        if self.faults && self.chance.u8(..3) == 0 {
+        if self.faults && self.rng.u8(..3) == 0 {
             return self.tell(process, Input::ConnectFailed);
         }
         self.zxid += 1;
@@ -503,7 +503,7 @@ impl World {
             for path in gone {
                 self.remove(&path);
             }
-            for _ in 0..self.chance.u8(..12) {
+            for _ in 0..self.rng.u8(..12) {
                 self.go_on();
             }
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, ToSocketAddrs as _};
 
-use crate::announce::address::{self, Unfit};
+use crate::announce::address::{self, UnfitReason};
 use crate::announce::identity;
 use crate::format;
 use crate::model::{Endpoint, Host};
@@ -13,13 +13,13 @@ pub(super) const THIS: &str = "this host";
 
 /// A host, by all that its instances may be registered under.
 #[derive(Debug, Default)]
-pub(super) struct Whose {
+pub(super) struct HostKeys {
     addresses: BTreeSet<IpAddr>,
     /// In lower case.
     names: BTreeSet<String>,
 }
 
-impl Whose {
+impl HostKeys {
     /// The host called `host`, an address or a name that is looked up as well; [`THIS`] is this one.
     ///
     /// # Errors
@@ -28,8 +28,9 @@ impl Whose {
         let mut whose = Self::default();
         if host == THIS {
             // Other hosts have loopback addresses and bridges for containers with the same addresses.
-            let is_ours_alone =
-                |unfit: Option<Unfit>| !matches!(unfit, Some(Unfit::Loopback | Unfit::LinkLocal | Unfit::Bridge));
+            let is_ours_alone = |unfit: Option<UnfitReason>| {
+                !matches!(unfit, Some(UnfitReason::Loopback | UnfitReason::LinkLocal | UnfitReason::Bridge))
+            };
             let all = address::all()?.into_iter().filter(|own| is_ours_alone(own.unfit));
             whose.addresses.extend(all.map(|own| own.address.to_canonical()));
             whose.names.extend(identity::host_name().map(|name| name.to_ascii_lowercase()));
@@ -76,13 +77,13 @@ mod tests {
 
     #[test]
     fn a_host_is_its_addresses_and_its_names() {
-        let has = |whose: &Whose, text: &str| whose.has(&format::endpoint(text).unwrap());
-        let one = Whose::new("::ffff:10.0.0.1").unwrap();
+        let has = |whose: &HostKeys, text: &str| whose.has(&format::endpoint(text).unwrap());
+        let one = HostKeys::new("::ffff:10.0.0.1").unwrap();
         assert!(has(&one, "10.0.0.1:80") && has(&one, "[::ffff:10.0.0.1]:80") && !has(&one, "10.0.0.11:80"));
-        let named = Whose::new("Web7.invalid").unwrap();
+        let named = HostKeys::new("Web7.invalid").unwrap();
         assert!(has(&named, "web7.INVALID:80") && !has(&named, "web7:80"), "{}", named.words());
-        let this = Whose::new(THIS).unwrap();
+        let this = HostKeys::new(THIS).unwrap();
         assert!(!has(&this, "127.0.0.1:80"), "every host has that one");
-        assert!(Whose::new("a b").is_err());
+        assert!(HostKeys::new("a b").is_err());
     }
 }

@@ -15,8 +15,8 @@ use crate::announce::drain::{self, Node, Written};
 use crate::format;
 use crate::model::{self, Endpoint};
 use crate::publish::unix_now;
-use host::{THIS, Whose};
-use place::{Found, Opened, PlaceOf};
+use host::{HostKeys, THIS};
+use place::{Opened, PlaceOf, Subtree};
 
 /// Longest time that can be given; longer is as good as without an end.
 const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
@@ -103,7 +103,7 @@ impl Drain {
             at: Some(now),
         };
         let plan = match &self.host {
-            Some(host) => of_host(&found, &Whose::new(host)?, &flag)?,
+            Some(host) => of_host(&found, &HostKeys::new(host)?, &flag)?,
             None => of_services(&at, &found, &flag)?,
         };
         let (mut ahead, mut failed) = (None, 0);
@@ -141,7 +141,7 @@ impl Undrain {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let at = self.place.open(true)?;
         let found = at.named(self.name.as_deref())?;
-        let whose = self.host.as_deref().map(Whose::new).transpose()?;
+        let whose = self.host.as_deref().map(HostKeys::new).transpose()?;
         let is_meant = |flag: &model::Drain| match (&self.instance, &whose, &flag.instance) {
             (Some(meant), _, Some(instance)) => meant.is_same(instance),
             (None, Some(whose), Some(instance)) => whose.has(instance),
@@ -170,8 +170,8 @@ impl Undrain {
 }
 
 /// The flags for the services at and below a path, by service.
-fn of_services(at: &Opened, found: &Found, flag: &model::Drain) -> anyhow::Result<Vec<(String, Vec<model::Drain>)>> {
-    let Found { below, survey } = found;
+fn of_services(at: &Opened, found: &Subtree, flag: &model::Drain) -> anyhow::Result<Vec<(String, Vec<model::Drain>)>> {
+    let Subtree { below, survey } = found;
     let full = at.full(below)?;
     let is_single = survey.nodes.get(below).is_some_and(|node| !node.leads_on || node.is_service())
         && survey.nodes.iter().all(|(path, node)| path == below || !node.is_service());
@@ -209,7 +209,7 @@ fn of_services(at: &Opened, found: &Found, flag: &model::Drain) -> anyhow::Resul
 }
 
 /// The flags for the instances of a host, by service.
-fn of_host(found: &Found, whose: &Whose, flag: &model::Drain) -> anyhow::Result<Vec<(String, Vec<model::Drain>)>> {
+fn of_host(found: &Subtree, whose: &HostKeys, flag: &model::Drain) -> anyhow::Result<Vec<(String, Vec<model::Drain>)>> {
     let mut plan = Vec::new();
     for (path, node) in found.survey.nodes.iter().filter(|(_, node)| node.unfit().is_none()) {
         let here = node.instances.iter().filter(|instance| whose.has(instance));
@@ -227,7 +227,7 @@ fn of_host(found: &Found, whose: &Whose, flag: &model::Drain) -> anyhow::Result<
 
 impl Opened {
     /// Finds what a NAME argument means; without one, the whole registry.
-    fn named(&self, name: Option<&str>) -> anyhow::Result<Found> {
+    fn named(&self, name: Option<&str>) -> anyhow::Result<Subtree> {
         name.map_or_else(|| self.everything(), |name| self.find(name))
     }
 

@@ -35,7 +35,7 @@ pub(super) struct Opened {
 }
 
 /// Znodes at a path, and below it.
-pub(super) struct Found {
+pub(super) struct Subtree {
     /// The path below the root.
     pub(super) below: String,
     /// The services at and below it.
@@ -85,15 +85,15 @@ impl Opened {
     }
 
     /// All services of the registry.
-    pub(super) fn everything(&self) -> anyhow::Result<Found> {
-        Ok(Found { below: String::new(), survey: self.look("")? })
+    pub(super) fn everything(&self) -> anyhow::Result<Subtree> {
+        Ok(Subtree { below: String::new(), survey: self.look("")? })
     }
 
     /// Finds what `name` means: with a slash, or where it is exactly that of a znode, a path; else a DNS name.
     ///
     /// # Errors
     /// When nothing has the name, or several services have it.
-    pub(super) fn find(&self, name: &str) -> anyhow::Result<Found> {
+    pub(super) fn find(&self, name: &str) -> anyhow::Result<Subtree> {
         // A znode's whole path, as it is copied from a message, is the same as that below the root.
         let given = Path::new(name).ok();
         let below = given.as_ref().and_then(|path| path.below(self.root())).unwrap_or(name);
@@ -113,12 +113,12 @@ impl Opened {
             bail!("{path} cannot be read: {error}");
         }
         if !survey.nodes.is_empty() {
-            return Ok(Found { below: below.to_owned(), survey });
+            return Ok(Subtree { below: below.to_owned(), survey });
         }
         let paths = if below.contains('/') { Vec::new() } else { self.paths_of(below)? };
         match &*paths {
             [] => bail!("{} does not exist: nothing is drained{}", self.full(below)?, self.hint(below)?),
-            [path] => Ok(Found { survey: self.look(path)?, below: path.clone() }),
+            [path] => Ok(Subtree { survey: self.look(path)?, below: path.clone() }),
             several => bail!("{name} is the name of several services; write the path of one: {}", several.join(", ")),
         }
     }

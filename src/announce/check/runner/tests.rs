@@ -22,7 +22,7 @@ fn heartbeat(rise: u32, fall: u32) -> Check {
 fn checks() -> (Checks, Arc<Heartbeats>) {
     let status = Status::default();
     let heartbeats = status.heartbeats();
-    (Checks::new(status, Means::default(), fastrand::Rng::with_seed(1)), heartbeats)
+    (Checks::new(status, Resources::default(), fastrand::Rng::with_seed(1)), heartbeats)
 }
 
 /// The next change of a service's health within a minute.
@@ -197,7 +197,7 @@ fn hanging() -> (socket2::Socket, Vec<socket2::Socket>, Kind) {
 async fn hanging_checks_of_one_kind_delay_no_other_kind_and_each_other_visibly() {
     let (_listener, _clients, kind) = hanging();
     let status = Status::default();
-    let means = Means { slots: Slots { tcp: 4, ..Slots::default() }, ..Means::default() };
+    let means = Resources { slots: Slots { tcp: 4, ..Slots::default() }, ..Resources::default() };
     let mut checks = Checks::new(status.clone(), means, fastrand::Rng::with_seed(1));
     let (interval, timeout) = (Duration::from_millis(300), Duration::from_millis(400));
     let silent = Check { kind, interval, timeout, rules: Rules { rise: 1, fall: 1, ..Rules::default() } };
