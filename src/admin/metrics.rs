@@ -17,7 +17,7 @@ use crate::announce::check::health;
 use crate::announce::check::outcome::Shortage;
 use crate::announce::{CheckStatus, Counts, State};
 use crate::dns::forward;
-use crate::dns::metrics::Metrics;
+use crate::dns::serve::metrics::Metrics;
 use crate::log;
 use crate::registry::Cause;
 use crate::registry::status::{Counters, Phase};

@@ -45,7 +45,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::announce;
 use crate::dns::forward::Forwarder;
-use crate::dns::metrics::Metrics;
+use crate::dns::serve::metrics::Metrics;
 use crate::publish::registry::Reader;
 use crate::registry::status::Status;
 use crate::zone::{self, Zone, Zones};

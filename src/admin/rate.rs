@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::dns::metrics::Metrics;
+use crate::dns::serve::metrics::Metrics;
 
 /// Time between two looks at the counters.
 const POLL: Duration = Duration::from_secs(1);

@@ -7,9 +7,9 @@ use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::dns::cookie::{Secret, Secrets};
-use crate::dns::front::Front;
-use crate::dns::policy::Policy;
+use crate::dns::serve::cookie::{Secret, Secrets};
+use crate::dns::serve::gate::Front;
+use crate::dns::serve::policy::Policy;
 
 /// RFC 7873 §7.1 allows 36 days; a day costs nothing, as cookies of the secret before are accepted on.
 const CHANGE: Duration = Duration::from_secs(86_400);

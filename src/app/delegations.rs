@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::{ZoneOf, lock};
-use crate::dns::front::Front;
-use crate::dns::secondaries::Allowed;
+use crate::dns::serve::gate::Front;
+use crate::dns::transfer::secondaries::Allowed;
 use crate::publish::{target, unix_now};
 use crate::zone::delegation::Child;
 use crate::zone::name::Name;

@@ -19,8 +19,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::diagnostic::{Problem, Problems, Report, Severity, Source};
-use crate::dns::key::Key;
-use crate::dns::secondaries::Secondaries;
+use crate::dns::message::key::Key;
+use crate::dns::transfer::secondaries::Secondaries;
 use crate::publish::{guard, past};
 use crate::settings::{Kind, Section, Table, Value};
 use crate::zone::name::Name;

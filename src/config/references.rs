@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::Config;
 use crate::announce;
 use crate::diagnostic::{Problems, Span};
-use crate::dns::secondaries::Allowed;
+use crate::dns::transfer::secondaries::Allowed;
 use crate::settings::{Located, Table, nearest};
 use crate::zone;
 use crate::zone::records::address::is_reverse;

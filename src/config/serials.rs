@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Config;
 use crate::diagnostic::Problems;
-use crate::dns::secondaries::Allowed;
+use crate::dns::transfer::secondaries::Allowed;
 use crate::settings::Table;
 use crate::zone::name::Name;
 

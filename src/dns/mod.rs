@@ -1,44 +1,24 @@
 //! The wire: zones in, packets out. It knows nothing of ZooKeeper or services; whatever is in a zone is answered alike.
 //!
+//! - [`message`]: DNS messages as bytes: requests, EDNS options, signatures and their keys.
+//! - [`listen`]: sockets, UDP threads, TCP connections, TLS and its certificate.
 //! - [`fast`]: the hot path, bytes to bytes from packed entries, pure.
-//! - [`answer`]: the same decisions for everything else, pure; [`handler`]: refusals, EDNS and encoding around it.
-//! - [`listen`]: sockets, UDP threads, TCP connections and their [`limits`].
-//! - [`front`]: what stands before the handler: [`access`], [`tsig`] with its [`key`]s, and [`transfer`], all on the
-//!   bytes of a [`request`]; [`service`] is both together. - [`identity`]: the answers of a server about itself. -
-//!   [`notify`]: tells the [`secondaries`].
-//! - [`transport`]: how queries come; [`tls`]: the certificate that is shown to those that come encrypted.
-//! - [`policy`]: what both paths go by: who may, and the EDNS [`options`] of an answer, [`cookie`]s among them,
-//!   and the [`rate`] of answers.
-//! - [`forward`]: questions outside the zones, handed on to other name servers; [`chain`]: aliases that lead there and
-//!   back.
+//! - [`serve`]: everything else: the gate with its rights, cookies and rates, the same decisions as the hot path's, the
+//!   answers about the server itself, and the counters of both paths.
+//! - [`transfer`]: zone transfers, and the secondaries that are notified of changes.
+//! - [`forward`]: questions outside the zones, handed on to other name servers.
+//! - [`transport`]: how queries come; [`config`]: the table `[dns]`.
 
-pub mod access;
 #[cfg(test)]
 mod agreement;
-pub mod answer;
-mod chain;
 pub mod config;
-pub mod cookie;
 pub mod fast;
 pub mod forward;
-pub mod front;
-pub mod handler;
-pub mod identity;
-pub mod key;
-pub mod limits;
 pub mod listen;
-pub mod metrics;
-pub mod notify;
-pub mod options;
-pub mod policy;
-pub mod rate;
-pub mod request;
-pub mod secondaries;
-pub mod service;
-pub mod tls;
+pub mod message;
+pub mod serve;
 pub mod transfer;
 pub mod transport;
-pub mod tsig;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -7,10 +7,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use workload::{Workload, query};
-use zonekeeper::dns::cookie::{Secret, Secrets};
 use zonekeeper::dns::fast::{self, Asked, Built, Loaded, Parsed, Query, ROOM};
-use zonekeeper::dns::options::Tail;
-use zonekeeper::dns::policy::Policy;
+use zonekeeper::dns::message::options::Tail;
+use zonekeeper::dns::serve::cookie::{Secret, Secrets};
+use zonekeeper::dns::serve::policy::Policy;
 use zonekeeper::dns::transport::Transport;
 use zonekeeper::zone::Zones;
 use zonekeeper::zone::record::rtype;

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use divan::{Bencher, black_box};
 use workload::{Workload, name, offers, query};
-use zonekeeper::dns::cookie::{Secret, Secrets};
 use zonekeeper::dns::fast::{self, Asked, Loaded, Query, ROOM};
-use zonekeeper::dns::options::Tail;
-use zonekeeper::dns::policy::Policy;
+use zonekeeper::dns::message::options::Tail;
+use zonekeeper::dns::serve::cookie::{Secret, Secrets};
+use zonekeeper::dns::serve::policy::Policy;
 use zonekeeper::dns::transport::Transport;
 use zonekeeper::zone::entry::Entry;
 use zonekeeper::zone::index::{Edit, Edits, IndexWriter};

@@ -79,7 +79,7 @@ fn a_delegation_a_dname_and_a_wildcard_make_only_the_names_they_concern_slow() {
         let zones = Zones::new(vec![Arc::clone(writer.zone())]);
         let front = Arc::new(Front::new(zones.clone(), Policy::new(Secrets::new(SECRET))));
         let handler = Handler::new(zones.clone(), Metrics::default().counters(Transport::Udp));
-        let service = service::Service::new(zones.clone(), Arc::clone(&front), handler, None);
+        let service = serve::Service::new(zones.clone(), Arc::clone(&front), handler, None);
         let server = Server { zones, front, service };
         let is_fast = |name: &str, rtype, transport| compare(&server, &query(name, rtype), transport).is_some();
         for rtype in [rtype::A, rtype::AAAA, rtype::SRV, rtype::TXT] {

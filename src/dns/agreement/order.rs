@@ -27,7 +27,7 @@ fn server(services: &[(&str, Instances<'_>)], order: Order, max_answers: usize) 
     let policy = Policy { max_answers: NonZeroUsize::new(max_answers), ..Policy::new(Secrets::new(SECRET)) };
     let front = Arc::new(Front::new(zones.clone(), policy));
     let handler = Handler::new(zones.clone(), Metrics::default().counters(Transport::Udp));
-    let service = service::Service::new(zones.clone(), Arc::clone(&front), handler, None);
+    let service = serve::Service::new(zones.clone(), Arc::clone(&front), handler, None);
     Server { zones, front, service }
 }
 

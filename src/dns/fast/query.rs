@@ -1,7 +1,7 @@
 //! Reading a query: its name folded and hashed, its type, what its OPT record says; or why it is not for the hot path.
 
 use super::{HEADER, OPT, copy};
-use crate::dns::options::Options;
+use crate::dns::message::options::Options;
 use crate::zone::index;
 use crate::zone::record::rtype;
 

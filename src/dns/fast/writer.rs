@@ -6,7 +6,7 @@ use super::copy::copy;
 use super::query::{Edns, Query};
 use super::records::{self, Head, V4_RECORD, V6_RECORD, count_of, pointer, put};
 use super::{Asked, Built, HEADER, MAX_TCP, MAX_UDP, MIN_UDP, OPT};
-use crate::dns::answer::{Extended, Rcode};
+use crate::dns::serve::answer::{Extended, Rcode};
 use crate::dns::transport::Transport;
 use crate::zone::order::Turn;
 use crate::zone::packed::{Body, Form, PackedSet, Pieces, RR_HEAD, Row};

@@ -33,9 +33,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::fast::MAX_UDP;
-use super::metrics::{Forwarded, Metrics};
-use super::request::Request;
+use crate::dns::fast::MAX_UDP;
+use crate::dns::message::request::Request;
+use crate::dns::serve::metrics::{Forwarded, Metrics};
 use crate::zone::name::Name;
 use crate::zone::record::rtype;
 use local::PrivateReverse;
@@ -141,7 +141,7 @@ impl Said {
     ///
     /// # Errors
     /// When TLS is asked for, and the certificates in `authorities` cannot be read.
-    pub fn new(sources: Vec<Source>, authorities: &std::path::Path, limits: Limits) -> Result<Self, super::Error> {
+    pub fn new(sources: Vec<Source>, authorities: &std::path::Path, limits: Limits) -> Result<Self, crate::dns::Error> {
         let is_tls = |source: &Source| matches!(source, Source::Server(Upstream { tls: Some(_), .. }));
         let tls = Tls::trusting(sources.iter().any(is_tls).then_some(authorities))?;
         Ok(Self { sources, tls, limits })

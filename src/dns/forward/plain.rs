@@ -15,7 +15,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 use super::upstream::Upstream;
-use crate::dns::request::HEADER;
+use crate::dns::message::request::HEADER;
 
 /// The time after which a datagram is taken for lost and sent once more.
 const RESEND: Duration = Duration::from_millis(600);

@@ -5,7 +5,7 @@ use hickory_proto::op::{Message, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, Record, RecordType};
 
 use crate::dns::fast::RA;
-use crate::dns::request::{HEADER, Request};
+use crate::dns::message::request::{HEADER, Request};
 
 /// Known answer to a question.
 #[derive(Debug, Clone, PartialEq)]

@@ -16,8 +16,8 @@ use std::ptr;
 
 use libc::{c_int, c_uint, c_void, cmsghdr, iovec, mmsghdr, msghdr, sockaddr_in6, socklen_t};
 
-use super::super::fast::MAX_UDP;
 use super::datagrams::{self, BATCH, Datagrams, LINE, Origin, QUERY, RESPONSE};
+use crate::dns::fast::MAX_UDP;
 
 /// Room for one control message with an address of either family, with its alignment.
 const CONTROL: usize = 64;

@@ -4,7 +4,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
-use super::super::fast;
+use crate::dns::fast;
 
 /// The most datagrams that are taken at a time. Eight are nearly as good; more than these bring nothing.
 pub(super) const BATCH: usize = 64;

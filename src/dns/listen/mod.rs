@@ -5,11 +5,13 @@
 #[cfg(target_os = "linux")]
 mod batch;
 mod datagrams;
+pub mod limits;
 mod open;
 mod plain;
 mod prefetch;
 mod slow;
 mod tcp;
+pub mod tls;
 mod udp;
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -21,15 +23,15 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::Error;
-use super::config::Config;
-use super::forward::Forwarder;
-use super::front::Front;
-use super::handler::Handler;
-use super::metrics::Metrics;
-use super::service::Service;
-use super::tls::{Certificate, Handshakes};
-use super::transport::Transport;
+use crate::dns::Error;
+use crate::dns::config::Config;
+use crate::dns::forward::Forwarder;
+use crate::dns::listen::tls::{Certificate, Handshakes};
+use crate::dns::serve::Service;
+use crate::dns::serve::gate::Front;
+use crate::dns::serve::metrics::Metrics;
+use crate::dns::serve::query::Handler;
+use crate::dns::transport::Transport;
 use crate::zone::Zones;
 use slow::{Slow, Waiting};
 use udp::Worker;

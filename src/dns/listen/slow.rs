@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::datagrams::Route;
-use crate::dns::service::{Reply, Service};
+use crate::dns::serve::{Reply, Service};
 use crate::dns::transport::Transport;
 
 /// Queries that may wait. More are dropped: the hot path does not wait for them.

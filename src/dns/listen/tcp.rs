@@ -21,12 +21,12 @@ use tracing::{debug, warn};
 use super::open::{Open, Place};
 use crate::backoff::Throttle;
 use crate::dns::fast::{self, Asked, Built, Loaded, MAX_TCP, Parsed, Query, State};
-use crate::dns::front::Front;
-use crate::dns::limits::Limits;
-use crate::dns::metrics::Counters;
-use crate::dns::options::Tail;
-use crate::dns::service::{Reply, Service, since_1970};
-use crate::dns::tls::Handshakes;
+use crate::dns::listen::limits::Limits;
+use crate::dns::listen::tls::Handshakes;
+use crate::dns::message::options::Tail;
+use crate::dns::serve::gate::Front;
+use crate::dns::serve::metrics::Counters;
+use crate::dns::serve::{Reply, Service, since_1970};
 use crate::dns::transport::Transport;
 use crate::zone::Zones;
 

@@ -17,10 +17,10 @@ use super::plain::Plain;
 use super::prefetch::{prefetch, prefetch_line};
 use super::slow::Unusual;
 use crate::dns::fast::{self, Asked, Built, Loaded, Parsed, Query, State};
-use crate::dns::front::Front;
-use crate::dns::metrics::{Counters, Metrics, Tally};
-use crate::dns::options::Tail;
-use crate::dns::service::since_1970;
+use crate::dns::message::options::Tail;
+use crate::dns::serve::gate::Front;
+use crate::dns::serve::metrics::{Counters, Metrics, Tally};
+use crate::dns::serve::since_1970;
 use crate::dns::transport::Transport;
 use crate::zone::Zones;
 
@@ -214,8 +214,8 @@ fn rest(duration: Duration) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dns::cookie::{Secret, Secrets};
-    use crate::dns::policy::Policy;
+    use crate::dns::serve::cookie::{Secret, Secrets};
+    use crate::dns::serve::policy::Policy;
     use crate::zone::name::Name;
     use crate::zone::{Freshness, ZoneBuilder};
 

@@ -23,9 +23,9 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::config::read_listen;
 use crate::disk;
 use crate::disk::stamp::{Stamp, stamp};
+use crate::dns::config::read_listen;
 use crate::settings::Section;
 
 /// Time between two looks at the files.

@@ -9,9 +9,9 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
-use super::answer::Rcode;
-use super::transfer::Kind;
-use super::transport::Transport;
+use crate::dns::serve::answer::Rcode;
+use crate::dns::transfer::Kind;
+use crate::dns::transport::Transport;
 
 /// The DNS server's counters.
 #[derive(Debug, Default)]

@@ -2,7 +2,7 @@
 //!
 //! It answers what real clients send: one question of class IN about a name in one of our zones or in none, with or
 //! without EDNS, whatever its options; cookies and the server's name are answered here. Everything else is for
-//! [`super::handler`], which gives the same answers where both can (a property test compares them): other opcodes and
+//! [`crate::dns::serve::query`], which gives the same answers where both can (a property test compares them): other opcodes and
 //! classes, transfers, ANY, aliases, delegations, redirections, wildcards, and everything malformed.
 //!
 //! The work is parted into [`parse`], [`Loaded::aim`], [`Loaded::guess`] and [`respond`], so that a batch of queries
@@ -24,11 +24,11 @@ pub use query::{Parsed, Query, parse};
 pub use records::ROOM;
 use writer::Writer;
 
-use super::answer::{Extended, Rcode};
-use super::options::Tail;
-use super::policy::{Judgement, Policy, Stance};
-use super::rate::Fate;
-use super::transport::Transport;
+use crate::dns::message::options::Tail;
+use crate::dns::serve::answer::{Extended, Rcode};
+use crate::dns::serve::policy::{Judgement, Policy, Stance};
+use crate::dns::serve::rate::Fate;
+use crate::dns::transport::Transport;
 use crate::zone::cuts::Cuts;
 use crate::zone::hashed::Place;
 use crate::zone::order::{Order, Turn};

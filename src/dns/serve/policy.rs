@@ -6,17 +6,17 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::access::Networks;
-use super::answer::Extended;
-use super::config::Config;
-use super::cookie::{Mode, Secrets};
-use super::identity::{self, Identity};
-use super::key::Key;
-use super::limits::Limits;
-use super::options::{self, Options, Tail};
-use super::rate::{Fate, Limiter};
-use super::secondaries::Allowed;
-use super::transport::Transport;
+use crate::dns::config::Config;
+use crate::dns::listen::limits::Limits;
+use crate::dns::message::key::Key;
+use crate::dns::message::options::{self, Options, Tail};
+use crate::dns::serve::access::Networks;
+use crate::dns::serve::answer::Extended;
+use crate::dns::serve::cookie::{Mode, Secrets};
+use crate::dns::serve::identity::{self, Identity};
+use crate::dns::serve::rate::{Fate, Limiter};
+use crate::dns::transfer::secondaries::Allowed;
+use crate::dns::transport::Transport;
 use crate::zone::record::rtype;
 
 /// The policy of a server.

@@ -3,13 +3,16 @@
 //! A transfer shows one state of the zone, however long it takes: the entries are collected when it begins, and shared
 //! with the zone until it ends. The zone's writer never waits for it.
 
+pub mod notify;
+pub mod secondaries;
+
 mod packer;
 
 use std::{iter, vec};
 
-use super::request::{HEADER, Opt, Request};
-use super::transport::Transport;
-use super::tsig::Signer;
+use crate::dns::message::request::{HEADER, Opt, Request};
+use crate::dns::message::tsig::Signer;
+use crate::dns::transport::Transport;
 use crate::zone::journal::{self, Difference};
 use crate::zone::packed::Packed;
 use crate::zone::record::{Record, rtype};
@@ -216,9 +219,9 @@ fn without_question(start: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::request::{read_name, read_record};
-    use super::super::tsig::{self, Verdict};
     use super::*;
+    use crate::dns::message::request::{read_name, read_record};
+    use crate::dns::message::tsig::{self, Verdict};
     use crate::zone::entry::RrSet;
     use crate::zone::journal::Bounds;
     use crate::zone::name::Name;

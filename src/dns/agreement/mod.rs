@@ -9,17 +9,17 @@ use futures_util::FutureExt as _;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::Record as ProtoRecord;
 
-use super::access::Networks;
-use super::cookie::{Mode, Secret, Secrets};
-use super::fast::{self, Asked, Built, Loaded, MAX_TCP, MAX_UDP, MIN_UDP, Parsed, Query, ROOM};
-use super::front::Front;
-use super::handler::Handler;
-use super::metrics::Metrics;
-use super::options::{self, Presented, Tail};
-use super::policy::Policy;
-use super::request::Request;
-use super::service::{self, Reply};
-use super::transport::Transport;
+use crate::dns::fast::{self, Asked, Built, Loaded, MAX_TCP, MAX_UDP, MIN_UDP, Parsed, Query, ROOM};
+use crate::dns::message::options::{self, Presented, Tail};
+use crate::dns::message::request::Request;
+use crate::dns::serve::access::Networks;
+use crate::dns::serve::cookie::{Mode, Secret, Secrets};
+use crate::dns::serve::gate::Front;
+use crate::dns::serve::metrics::Metrics;
+use crate::dns::serve::policy::Policy;
+use crate::dns::serve::query::Handler;
+use crate::dns::serve::{self, Reply};
+use crate::dns::transport::Transport;
 use crate::model::{Endpoint, Host, Instance, Protocol, Service};
 use crate::zone::build::build;
 use crate::zone::context::Context;
@@ -247,7 +247,7 @@ fn is_part(part: &[ProtoRecord], whole: &[ProtoRecord]) -> bool {
 struct Server {
     zones: Zones,
     front: Arc<Front>,
-    service: service::Service,
+    service: serve::Service,
 }
 
 impl Server {
@@ -255,7 +255,7 @@ impl Server {
         let zones = random_zone(rng);
         let front = Arc::new(Front::new(zones.clone(), random_policy(rng)));
         let handler = Handler::new(zones.clone(), Metrics::default().counters(Transport::Udp));
-        let service = service::Service::new(zones.clone(), Arc::clone(&front), handler, None);
+        let service = serve::Service::new(zones.clone(), Arc::clone(&front), handler, None);
         Self { zones, front, service }
     }
 
@@ -502,10 +502,10 @@ async fn udp_and_tcp_sockets_say_what_both_ways_say() {
         let zones = random_zone(&mut rng);
         let front = Arc::new(Front::new(zones.clone(), Policy::new(Secrets::new(SECRET))));
         let handler = Handler::new(zones.clone(), Metrics::default().counters(Transport::Udp));
-        let service = service::Service::new(zones.clone(), Arc::clone(&front), handler, None);
+        let service = serve::Service::new(zones.clone(), Arc::clone(&front), handler, None);
         let config =
-            super::config::Config { listen: vec![([127, 0, 0, 1], 0).into()], threads: 1, ..Default::default() };
-        let bound = super::listen::bind(&config, super::listen::Inherited::default()).unwrap();
+            crate::dns::config::Config { listen: vec![([127, 0, 0, 1], 0).into()], threads: 1, ..Default::default() };
+        let bound = crate::dns::listen::bind(&config, crate::dns::listen::Inherited::default()).unwrap();
         let (address, stop) = (bound.addresses()[0], tokio_util::sync::CancellationToken::new());
         let running =
             tokio::spawn(bound.run(zones.clone(), Arc::clone(&front), None, Arc::default(), None, stop.clone()));

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use siphasher::sip::SipHasher24;
 
-use super::options::Presented;
+use crate::dns::message::options::Presented;
 
 /// Use of cookies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -12,16 +12,16 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Guard};
 use tracing::{debug, info};
 
-use super::answer::{Extended, Rcode};
-use super::cookie::Mode;
-use super::fast;
-use super::options::{self, Tail};
-use super::policy::{Judgement, Policy, Stance};
-use super::rate::Fate;
-use super::request::{Edns, HEADER, Opt, Request};
-use super::transfer::{Kind, Refusal, Transfer};
-use super::transport::Transport;
-use super::tsig::{self, Signer, Verdict};
+use crate::dns::fast;
+use crate::dns::message::options::{self, Tail};
+use crate::dns::message::request::{Edns, HEADER, Opt, Request};
+use crate::dns::message::tsig::{self, Signer, Verdict};
+use crate::dns::serve::answer::{Extended, Rcode};
+use crate::dns::serve::cookie::Mode;
+use crate::dns::serve::policy::{Judgement, Policy, Stance};
+use crate::dns::serve::rate::Fate;
+use crate::dns::transfer::{Kind, Refusal, Transfer};
+use crate::dns::transport::Transport;
 use crate::zone::Zones;
 use crate::zone::name::Name;
 
@@ -52,7 +52,7 @@ pub enum Admitted<'m> {
 #[derive(Debug)]
 pub struct Running {
     /// The messages.
-    pub(super) transfer: Transfer,
+    pub(in crate::dns) transfer: Transfer,
     _place: Place,
 }
 
@@ -252,7 +252,7 @@ pub fn sign(mut answer: Vec<u8>, mut signer: Signer, limit: usize, now: u64) -> 
         return answer;
     }
     if answer.len() + signer.size() > limit {
-        let end = super::request::read_name(&answer, HEADER).map_or(HEADER, |(_, end)| end + 4);
+        let end = crate::dns::message::request::read_name(&answer, HEADER).map_or(HEADER, |(_, end)| end + 4);
         answer.truncate(end);
         answer[2] |= 0x02;
         answer[6..HEADER].fill(0);
@@ -283,12 +283,12 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
-    use super::super::access::{Networks, Transfers};
-    use super::super::cookie::{Secret, Secrets};
-    use super::super::rate;
-    use super::super::secondaries::Allowed;
-    use super::super::tsig::tests::{NOW as SECONDS, QUERY, key, signed_request};
     use super::*;
+    use crate::dns::message::tsig::tests::{NOW as SECONDS, QUERY, key, signed_request};
+    use crate::dns::serve::access::{Networks, Transfers};
+    use crate::dns::serve::cookie::{Secret, Secrets};
+    use crate::dns::serve::rate;
+    use crate::dns::transfer::secondaries::Allowed;
     use crate::zone::{Freshness, ZoneBuilder};
 
     const NOW: Duration = Duration::from_secs(SECONDS);

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::options::MAX_NSID;
+use crate::dns::message::options::MAX_NSID;
 use crate::zone::record::rtype;
 
 /// The class CH (RFC 1035 §3.2.4).

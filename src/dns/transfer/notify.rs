@@ -14,10 +14,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::request::{HEADER, read_name};
-use super::secondaries::Secondary;
-use super::service::since_1970;
-use super::tsig::{Asker, Checked};
+use crate::dns::message::request::{HEADER, read_name};
+use crate::dns::message::tsig::{Asker, Checked};
+use crate::dns::serve::since_1970;
+use crate::dns::transfer::secondaries::Secondary;
 use crate::zone::Zone;
 use crate::zone::journal;
 use crate::zone::record::rtype;
@@ -255,11 +255,11 @@ async fn open(plan: &Plan, listening: &[SocketAddr], sockets: &mut HashMap<IpAdd
 
 #[cfg(test)]
 mod tests {
-    use super::super::key::Key;
-    use super::super::request::Request;
-    use super::super::tsig::tests::{NOW as UNIX, key};
-    use super::super::tsig::{Verdict, check};
     use super::*;
+    use crate::dns::message::key::Key;
+    use crate::dns::message::request::Request;
+    use crate::dns::message::tsig::tests::{NOW as UNIX, key};
+    use crate::dns::message::tsig::{Verdict, check};
     use crate::zone::Freshness;
     use crate::zone::ZoneBuilder;
     use crate::zone::name::Name;

@@ -1,5 +1,5 @@
 //! Everything that is not for the hot path, on hickory-server's request handler: takes its parsed requests through the
-//! refusals, has [`super::answer`] decide, and gives the sections back as its records.
+//! refusals, has [`crate::dns::serve::answer`] decide, and gives the sections back as its records.
 //!
 //! hickory's own catalogue and in-memory zones are not used: their negative answers scan the zone. Its encoder leaves
 //! the owner of the first record uncompressed, so that these answers are a little longer than those of the hot path.
@@ -20,13 +20,13 @@ use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseI
 use hickory_server::zone_handler::{MessageResponse, MessageResponseBuilder};
 use tracing::debug;
 
-use super::answer::{self, Answer, Draws, Extended, Owner, Question, Rcode, Room, Rr, Tables};
-use super::fast::{MAX_TCP, MAX_UDP, MIN_UDP};
-use super::metrics::Counters;
-use super::options::{OPTION_HEAD, Tail};
-use super::policy::Policy;
-use super::request::{OPT, has_plain_question};
-use super::transport::Transport;
+use crate::dns::fast::{MAX_TCP, MAX_UDP, MIN_UDP};
+use crate::dns::message::options::{OPTION_HEAD, Tail};
+use crate::dns::message::request::{OPT, has_plain_question};
+use crate::dns::serve::answer::{self, Answer, Draws, Extended, Owner, Question, Rcode, Room, Rr, Tables};
+use crate::dns::serve::metrics::Counters;
+use crate::dns::serve::policy::Policy;
+use crate::dns::transport::Transport;
 use crate::zone::Zones;
 use crate::zone::name::Name;
 use crate::zone::record::rtype;
@@ -323,7 +323,7 @@ fn opt_size(edns: &Edns) -> usize {
 
 /// A record as hickory's; `asked` is the name of the question, as it was spelled. With `servers` the name in an NS
 /// record is one that hickory's encoder compresses.
-pub(super) fn record(rr: &Rr<'_>, asked: &ProtoName, servers: bool) -> Option<ProtoRecord> {
+pub(in crate::dns) fn record(rr: &Rr<'_>, asked: &ProtoName, servers: bool) -> Option<ProtoRecord> {
     let proto = |name: &Name| {
         let mut proto = ProtoName::from_labels(name.labels()).ok()?;
         proto.set_fqdn(true);
@@ -342,7 +342,7 @@ pub(super) fn record(rr: &Rr<'_>, asked: &ProtoName, servers: bool) -> Option<Pr
 }
 
 /// A code as hickory's.
-pub(super) fn response_code(rcode: Rcode) -> ResponseCode {
+pub(in crate::dns) fn response_code(rcode: Rcode) -> ResponseCode {
     match rcode {
         Rcode::NoError => ResponseCode::NoError,
         Rcode::FormErr => ResponseCode::FormErr,

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::access::Transfers;
-use super::config::read_list;
-use super::key::Key;
+use crate::dns::config::read_list;
+use crate::dns::message::key::Key;
+use crate::dns::serve::access::Transfers;
 use crate::settings::Section;
 use crate::zone::name::Name;
 
@@ -99,8 +99,8 @@ impl Allowed {
 
 #[cfg(test)]
 mod tests {
-    use super::super::key::Algorithm;
     use super::*;
+    use crate::dns::message::key::Algorithm;
 
     fn name(text: &str) -> Name {
         Name::parse(text).unwrap()

@@ -3,9 +3,9 @@
 
 use std::borrow::Cow;
 
-use super::fast::MAX_UDP;
-use super::options::Options;
-use super::tsig::{self, Signature};
+use crate::dns::fast::MAX_UDP;
+use crate::dns::message::options::Options;
+use crate::dns::message::tsig::{self, Signature};
 use crate::zone::name::Name;
 use crate::zone::record::rtype;
 
@@ -65,14 +65,14 @@ pub struct Question {
 
 /// A resource record within a message.
 #[derive(Debug, Clone)]
-pub(super) struct RawRecord<'m> {
+pub(in crate::dns) struct RawRecord<'m> {
     /// Offset in the message.
-    pub(super) start: usize,
-    pub(super) owner: Name,
-    pub(super) rtype: u16,
-    pub(super) class: u16,
-    pub(super) ttl: u32,
-    pub(super) rdata: &'m [u8],
+    pub(in crate::dns) start: usize,
+    pub(in crate::dns) owner: Name,
+    pub(in crate::dns) rtype: u16,
+    pub(in crate::dns) class: u16,
+    pub(in crate::dns) ttl: u32,
+    pub(in crate::dns) rdata: &'m [u8],
     /// Offset of the data in the message.
     rdata_start: usize,
 }
@@ -204,7 +204,7 @@ pub const OPT: usize = 11;
 
 /// Returns whether the name of the first question, if there is one, stands there without pointers, so that it can be
 /// sent back.
-pub(super) fn has_plain_question(message: &[u8]) -> bool {
+pub(in crate::dns) fn has_plain_question(message: &[u8]) -> bool {
     let is_there = message.get(4..6).is_some_and(|count| count != [0, 0]);
     let mut at = HEADER;
     while let Some(&length) = message.get(at).filter(|_| is_there) {
@@ -227,7 +227,7 @@ fn soa_serial(message: &[u8], record: &RawRecord<'_>) -> Option<u32> {
 }
 
 /// The record at `at`, and where it ends.
-pub(super) fn read_record(message: &[u8], start: usize) -> Option<(RawRecord<'_>, usize)> {
+pub(in crate::dns) fn read_record(message: &[u8], start: usize) -> Option<(RawRecord<'_>, usize)> {
     let (owner, at) = read_name(message, start)?;
     let fixed = message.get(at..)?.first_chunk::<10>()?;
     let half = |i: usize| u16::from_be_bytes([fixed[i], fixed[i + 1]]);
@@ -239,7 +239,7 @@ pub(super) fn read_record(message: &[u8], start: usize) -> Option<(RawRecord<'_>
 }
 
 /// The name at `at`, which may be compressed (RFC 1035 §4.1.4), and where it ends.
-pub(super) fn read_name(message: &[u8], at: usize) -> Option<(Name, usize)> {
+pub(in crate::dns) fn read_name(message: &[u8], at: usize) -> Option<(Name, usize)> {
     let (mut wire, mut at, mut end, mut limit) = (Vec::with_capacity(64), at, None, at);
     loop {
         let length = usize::from(*message.get(at)?);

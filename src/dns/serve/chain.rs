@@ -1,6 +1,6 @@
 //! Answers that are not the zones' alone: questions about names outside, and aliases that lead there from a zone, or
 //! back (RFC 1034 §4.3.2 steps 3a and 5). Each part is answered where its name lies, and the code is that of the last.
-//! Pure: the other name servers are asked by [`super::service`].
+//! Pure: the other name servers are asked by [`crate::dns::serve`].
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use hickory_proto::rr::{Name as ProtoName, RData, Record as ProtoRecord, RecordType};
 
-use super::answer::{self, Draws, Extended, Question, Rcode, Tables};
-use super::forward::Failure;
-use super::forward::reply::Found;
-use super::handler::{record, response_code};
-use super::policy::Policy;
-use super::request::Request;
+use crate::dns::forward::Failure;
+use crate::dns::forward::reply::Found;
+use crate::dns::message::request::Request;
+use crate::dns::serve::answer::{self, Draws, Extended, Question, Rcode, Tables};
+use crate::dns::serve::policy::Policy;
+use crate::dns::serve::query::{record, response_code};
 use crate::zone::Zones;
 use crate::zone::name::Name;
 use crate::zone::record::rtype;
@@ -25,19 +25,19 @@ const MAX_ALIASES: usize = 16;
 
 /// The client of a question, and what it may do.
 #[derive(Debug, Clone)]
-pub(super) struct Client {
+pub(in crate::dns) struct Client {
     /// Policy that holds for it.
-    pub(super) policy: Arc<Policy>,
+    pub(in crate::dns) policy: Arc<Policy>,
     /// Its address.
-    pub(super) peer: IpAddr,
+    pub(in crate::dns) peer: IpAddr,
     /// The key that it has signed with.
-    pub(super) key: Option<Name>,
+    pub(in crate::dns) key: Option<Name>,
 }
 
 impl Client {
     /// Returns whether it may ask about names of the zone at `origin`: all may of whom queries are taken, and those who
     /// transfer it.
-    pub(super) fn may(&self, origin: &Name) -> bool {
+    pub(in crate::dns) fn may(&self, origin: &Name) -> bool {
         let Self { policy, peer, key } = self;
         policy.may_query(peer) || policy.allow_transfer.decide(origin, *peer, key.as_ref())
     }
@@ -45,7 +45,7 @@ impl Client {
 
 /// An answer under construction.
 #[derive(Debug)]
-pub(super) struct Chain {
+pub(in crate::dns) struct Chain {
     rtype: u16,
     /// The aliases so far.
     records: Vec<ProtoRecord>,
@@ -59,18 +59,18 @@ pub(super) struct Chain {
 
 /// An answer, or why there is none.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(in crate::dns) struct Told {
     /// Its sections.
-    pub(super) found: Result<Found, Failure>,
+    pub(in crate::dns) found: Result<Found, Failure>,
     /// The code of an extended error.
-    pub(super) extended: Option<u16>,
+    pub(in crate::dns) extended: Option<u16>,
     /// AA.
-    pub(super) is_ours: bool,
+    pub(in crate::dns) is_ours: bool,
 }
 
 impl Told {
     /// There is no answer.
-    pub(super) fn failed(failure: Failure) -> Self {
+    pub(in crate::dns) fn failed(failure: Failure) -> Self {
         let extended = (failure == Failure::Unreachable).then_some(Extended::NoReachableAuthority.code());
         Self { found: Err(failure), extended, is_ours: false }
     }
@@ -87,7 +87,7 @@ struct Local {
 impl Chain {
     /// Begins the answer to a request that is a question for others, or whose aliases lead to them; `None` where the
     /// zones have all of it.
-    pub(super) fn begin(zones: &Zones, client: &Client, request: &Request<'_>) -> Option<Self> {
+    pub(in crate::dns) fn begin(zones: &Zones, client: &Client, request: &Request<'_>) -> Option<Self> {
         let question = &request.question;
         let mut chain = Self {
             rtype: question.rtype,
@@ -106,12 +106,12 @@ impl Chain {
     }
 
     /// The name that another name server is to be asked about.
-    pub(super) fn next(&self) -> &Name {
+    pub(in crate::dns) fn next(&self) -> &Name {
         &self.next
     }
 
     /// Takes what another name server says of [`Self::next`]. Returns the answer where that is the end of it.
-    pub(super) fn take(&mut self, mut found: Found, zones: &Zones, client: &Client) -> Option<Told> {
+    pub(in crate::dns) fn take(&mut self, mut found: Found, zones: &Zones, client: &Client) -> Option<Told> {
         let Some((aliases, home)) = self.leads_home(&found.answers, zones, client) else {
             found.answers.splice(0..0, std::mem::take(&mut self.records));
             return Some(self.told(Ok(found), None));

@@ -1,23 +1,34 @@
 //! Service for all transports: the front and, for what it passes on, the handler.
 
+pub mod access;
+pub mod answer;
+mod chain;
+pub mod cookie;
+pub mod gate;
+pub mod identity;
+pub mod metrics;
+pub mod policy;
+pub mod query;
+pub mod rate;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::answer::Rcode;
-use super::chain::{Chain, Client, Told};
-use super::fast::{MAX_TCP, MAX_UDP, MIN_UDP, RA};
-use super::forward::reply::{self, Found, Room};
-use super::forward::{DEADLINE, Failure, Forwarder, Place, Question};
-use super::front::{self, Admitted, Front, Running};
-use super::handler::{Handler, Terms};
-use super::metrics::Counters;
-use super::options::Tail;
-use super::request::{OPT, Opt, Request};
-use super::transport::Transport;
-use super::tsig::Signer;
+use crate::dns::fast::{MAX_TCP, MAX_UDP, MIN_UDP, RA};
+use crate::dns::forward::reply::{self, Found, Room};
+use crate::dns::forward::{DEADLINE, Failure, Forwarder, Place, Question};
+use crate::dns::message::options::Tail;
+use crate::dns::message::request::{OPT, Opt, Request};
+use crate::dns::message::tsig::Signer;
+use crate::dns::serve::answer::Rcode;
+use crate::dns::serve::chain::{Chain, Client, Told};
+use crate::dns::serve::gate::{Admitted, Front, Running};
+use crate::dns::serve::metrics::Counters;
+use crate::dns::serve::query::{Handler, Terms};
+use crate::dns::transport::Transport;
 use crate::zone::Zones;
 use crate::zone::name::Name;
 use tracing::warn;
@@ -64,7 +75,7 @@ impl Service {
     }
 
     /// The same at `now`, a time since 1970.
-    pub(super) async fn reply_at(
+    pub(in crate::dns) async fn reply_at(
         &self,
         packet: Vec<u8>,
         peer: SocketAddr,
@@ -112,7 +123,7 @@ impl Service {
             && let Some(answer) = messages.pop()
         {
             let limit = Request::parse(&packet).map_or(MIN_UDP, |request| limit(&request, transport));
-            messages.push(front::sign(answer, signer, limit, now.as_secs()));
+            messages.push(gate::sign(answer, signer, limit, now.as_secs()));
         }
         Reply::Messages(messages)
     }
@@ -216,7 +227,7 @@ impl Asked {
         };
         request.push_opt(&mut response, Opt { options: self.tail.as_bytes(), extended, ..Opt::default() });
         match self.signer {
-            Some(signer) => front::sign(response, signer, limit, self.now),
+            Some(signer) => gate::sign(response, signer, limit, self.now),
             None => response,
         }
     }
@@ -240,6 +251,6 @@ impl Running {
 }
 
 /// The time since 1970: what signatures, cookies and rates go by.
-pub(super) fn since_1970() -> Duration {
+pub(in crate::dns) fn since_1970() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 pub use asker::{Asker, Checked};
 
-use super::key::Key;
-use super::request::{HEADER, Opt, RawRecord, Request};
+use crate::dns::message::key::Key;
+use crate::dns::message::request::{HEADER, Opt, RawRecord, Request};
 use crate::zone::name::Name;
 use crate::zone::record::rtype;
 
@@ -59,7 +59,7 @@ enum Error {
 }
 
 /// Reads a TSIG record; none for what is malformed.
-pub(super) fn read<'m>(record: &RawRecord<'m>) -> Option<Signature<'m>> {
+pub(in crate::dns) fn read<'m>(record: &RawRecord<'m>) -> Option<Signature<'m>> {
     let (algorithm, length) = Name::from_wire(record.rdata)?;
     let (fixed, rest) = record.rdata[length..].split_first_chunk::<10>()?;
     let (mac, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes([fixed[8], fixed[9]])))?;
@@ -234,9 +234,9 @@ fn time48(time: u64) -> [u8; 6] {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::super::key::Algorithm;
+pub(in crate::dns) mod tests {
     use super::*;
+    use crate::dns::message::key::Algorithm;
 
     pub(in crate::dns) const NOW: u64 = 1_800_000_000;
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use siphasher::sip::SipHasher13;
 
-use super::access::Networks;
+use crate::dns::serve::access::Networks;
 use crate::settings::{Located, Section};
 
 /// The table `[dns.rate]`.
@@ -56,7 +56,7 @@ impl Config {
         let bits = |bits: u32| u8::try_from(bits).ok();
         config.ipv4_prefix = number("ipv4_prefix", 32).and_then(bits).unwrap_or(config.ipv4_prefix);
         config.ipv6_prefix = number("ipv6_prefix", 128).and_then(bits).unwrap_or(config.ipv6_prefix);
-        if let Some(exempt) = super::config::read_list(section, "exempt", Networks::parse) {
+        if let Some(exempt) = crate::dns::config::read_list(section, "exempt", Networks::parse) {
             config.exempt = exempt;
         }
         config

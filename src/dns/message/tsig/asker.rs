@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::{FUDGE, append, unsign, variables};
-use crate::dns::key::Key;
-use crate::dns::request::Request;
+use crate::dns::message::key::Key;
+use crate::dns::message::request::Request;
 
 /// A request that was signed, waiting for its response.
 #[derive(Debug)]
@@ -62,9 +62,9 @@ impl Asker {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{NOW, QUERY, key};
     use super::super::{Verdict, check};
     use super::*;
+    use crate::dns::message::tsig::tests::{NOW, QUERY, key};
 
     #[test]
     fn what_one_side_signs_the_other_takes() {
