@@ -78,8 +78,8 @@ fn a_delegation_a_dname_and_a_wildcard_make_only_the_names_they_concern_slow() {
         writer.commit(round + 1);
         let zones = Zones::new(vec![Arc::clone(writer.zone())]);
         let front = Arc::new(Front::new(zones.clone(), Policy::new(Secrets::new(SECRET))));
-        let handler = Handler::new(zones.clone(), Metrics::default().counters(Transport::Udp));
-        let service = serve::Service::new(zones.clone(), Arc::clone(&front), handler, None);
+        let counters = Metrics::default().counters(Transport::Udp);
+        let service = serve::Service::new(zones.clone(), Arc::clone(&front), counters, None);
         let server = Server { zones, front, service };
         let is_fast = |name: &str, rtype, transport| compare(&server, &query(name, rtype), transport).is_some();
         for rtype in [rtype::A, rtype::AAAA, rtype::SRV, rtype::TXT] {

@@ -5,19 +5,17 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::Record as ProtoRecord;
 
 use crate::dns::fast::{self, Asked, Built, Loaded, MAX_TCP, MAX_UDP, MIN_UDP, Parsed, Query, ROOM};
 use crate::dns::message::options::{self, Presented, Tail};
-use crate::dns::message::request::Request;
+use crate::dns::message::parse::Message as Read;
 use crate::dns::serve::access::Networks;
 use crate::dns::serve::cookie::{Mode, Secret, Secrets};
 use crate::dns::serve::gate::Front;
 use crate::dns::serve::metrics::Metrics;
 use crate::dns::serve::policy::Policy;
-use crate::dns::serve::query::Handler;
 use crate::dns::serve::{self, Reply};
 use crate::dns::transport::Transport;
 use crate::model::{Endpoint, Host, Instance, Protocol, Service};
@@ -254,16 +252,15 @@ impl Server {
     fn random(rng: &mut fastrand::Rng) -> Self {
         let zones = random_zone(rng);
         let front = Arc::new(Front::new(zones.clone(), random_policy(rng)));
-        let handler = Handler::new(zones.clone(), Metrics::default().counters(Transport::Udp));
-        let service = serve::Service::new(zones.clone(), Arc::clone(&front), handler, None);
+        let counters = Metrics::default().counters(Transport::Udp);
+        let service = serve::Service::new(zones.clone(), Arc::clone(&front), counters, None);
         Self { zones, front, service }
     }
 
     /// Replies of the slow path.
     fn replies(&self, packet: &[u8], transport: Transport) -> Vec<Vec<u8>> {
-        let reply = self.service.reply_at(packet.to_vec(), (PEER, 53).into(), transport, NOW);
-        match reply.now_or_never().expect("nothing to wait for") {
-            Reply::Messages(messages) => messages,
+        match self.service.reply_at(packet.to_vec().into(), (PEER, 53).into(), transport, NOW) {
+            Reply::Message(message) => message.into_iter().collect(),
             Reply::Transfer(_) => panic!("nobody may"),
             Reply::Later(_) => panic!("there is nobody to ask"),
         }
@@ -277,7 +274,7 @@ impl Server {
 
 /// Bytes that the client has room for.
 fn query_limit(packet: &[u8], transport: Transport) -> usize {
-    let edns = Request::parse(packet).unwrap().edns;
+    let edns = Read::parse(packet).unwrap().request.edns;
     match edns {
         _ if !transport.is_datagram() => MAX_TCP,
         Some(edns) => usize::from(edns.size).clamp(MIN_UDP, MAX_UDP),
@@ -501,8 +498,8 @@ async fn udp_and_tcp_sockets_say_what_both_ways_say() {
         let mut rng = fastrand::Rng::with_seed(seed);
         let zones = random_zone(&mut rng);
         let front = Arc::new(Front::new(zones.clone(), Policy::new(Secrets::new(SECRET))));
-        let handler = Handler::new(zones.clone(), Metrics::default().counters(Transport::Udp));
-        let service = serve::Service::new(zones.clone(), Arc::clone(&front), handler, None);
+        let counters = Metrics::default().counters(Transport::Udp);
+        let service = serve::Service::new(zones.clone(), Arc::clone(&front), counters, None);
         let config =
             crate::dns::config::Config { listen: vec![([127, 0, 0, 1], 0).into()], threads: 1, ..Default::default() };
         let bound = crate::dns::listen::bind(&config, crate::dns::listen::Inherited::default()).unwrap();
@@ -539,3 +536,4 @@ async fn udp_and_tcp_sockets_say_what_both_ways_say() {
 
 mod cuts;
 mod order;
+mod reads;

@@ -26,8 +26,8 @@ fn server(services: &[(&str, Instances<'_>)], order: Order, max_answers: usize) 
     let zones = Zones::new(vec![Arc::clone(writer.zone())]);
     let policy = Policy { max_answers: NonZeroUsize::new(max_answers), ..Policy::new(Secrets::new(SECRET)) };
     let front = Arc::new(Front::new(zones.clone(), policy));
-    let handler = Handler::new(zones.clone(), Metrics::default().counters(Transport::Udp));
-    let service = serve::Service::new(zones.clone(), Arc::clone(&front), handler, None);
+    let counters = Metrics::default().counters(Transport::Udp);
+    let service = serve::Service::new(zones.clone(), Arc::clone(&front), counters, None);
     Server { zones, front, service }
 }
 

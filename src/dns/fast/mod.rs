@@ -19,13 +19,15 @@ use std::num::NonZeroU32;
 use std::ops::Range;
 use std::time::Duration;
 
-pub(super) use query::parse_opt;
 pub use query::{Parsed, Query, parse};
 pub use records::ROOM;
 use writer::Writer;
 
 use crate::dns::message::options::Tail;
+use crate::dns::message::sizes::RA;
+pub use crate::dns::message::sizes::{MAX_TCP, MAX_UDP, MIN_UDP};
 use crate::dns::serve::answer::{Extended, Rcode};
+use crate::dns::serve::gate::Received;
 use crate::dns::serve::policy::{Judgement, Policy, Stance};
 use crate::dns::serve::rate::Fate;
 use crate::dns::transport::Transport;
@@ -37,23 +39,10 @@ use crate::zone::record::rtype;
 use crate::zone::view::View;
 use crate::zone::{Freshness, Zone, Zones};
 
-/// Largest UDP message, announced and kept to (DNS flag day 2020: it never fragments).
-pub const MAX_UDP: usize = 1232;
-/// RA, in the fourth byte of a message: recursion is to be had here.
-pub const RA: u8 = 0x80;
-/// Without EDNS (RFC 1035 §4.2.1).
-pub const MIN_UDP: usize = 512;
-/// A TCP message (RFC 1035 §4.2.2).
-pub const MAX_TCP: usize = 65_535;
-
 /// Bytes of an entry that are asked for ahead: cache lines with the name, the directory and ten addresses.
 const LINES: usize = 2 * 64;
 /// The same for ten SRV records and their glue.
 const LINES_OF_SRV: usize = 6 * 64;
-
-const HEADER: usize = 12;
-/// Bytes of an OPT record without options.
-const OPT: usize = 11;
 
 /// One state of every zone. Hold it for one batch.
 pub struct Loaded<'z> {
@@ -179,6 +168,12 @@ pub fn other_lines_of(subject: Option<Subject<'_>>, query: &Query) -> Option<Ran
     let most = if query.rtype == rtype::SRV { LINES_OF_SRV } else { LINES };
     let memory = entry?.memory((length as usize).min(most));
     Some(memory.start.wrapping_add(64)..memory.end)
+}
+
+/// A query of which the hot path has found that it is not its own, with what was read of it: nothing, or all.
+pub fn hand_over(parsed: Parsed, packet: &[u8], query: &Query) -> Received {
+    let request = if parsed == Parsed::Plain { query.request(packet) } else { None };
+    request.map_or_else(|| Received::Packet(packet.to_vec()), Received::Request)
 }
 
 /// Outcome of a query. Small enough for a register: through memory, it would be written in parts and read as a whole,

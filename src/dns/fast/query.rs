@@ -1,8 +1,13 @@
 //! Reading a query: its name folded and hashed, its type, what its OPT record says; or why it is not for the hot path.
 
-use super::{HEADER, OPT, copy};
+use super::copy;
 use crate::dns::message::options::Options;
+#[cfg(test)]
+use crate::dns::message::parse::reads;
+use crate::dns::message::request::{self, Question, Request};
+use crate::dns::message::sizes::{HEADER, OPT};
 use crate::zone::index;
+use crate::zone::name::Name;
 use crate::zone::record::rtype;
 
 /// Question of a packet. Fields that are always read come first: names are short, and most of their room is never
@@ -24,10 +29,10 @@ pub struct Query {
 
 /// OPT record of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::dns) struct Edns {
+pub(super) struct Edns {
     pub(super) payload: u16,
-    pub(in crate::dns) dnssec_ok: bool,
-    pub(in crate::dns) options: Options,
+    pub(super) dnssec_ok: bool,
+    pub(super) options: Options,
 }
 
 impl Edns {
@@ -68,11 +73,37 @@ impl Query {
     pub(super) fn question_end(&self) -> usize {
         HEADER + usize::from(self.name_length) + 4
     }
+
+    /// The same for the slow path, which does not read `packet` again: there is nothing else in it. `None` for a packet
+    /// that this was not read from.
+    pub fn request(&self, packet: &[u8]) -> Option<Request> {
+        let head = packet.get(..self.question_end())?;
+        let (name, _) = Name::from_wire(&head[HEADER..])?;
+        let edns = self.edns.map(|Edns { payload, dnssec_ok, options }| request::Edns {
+            size: payload,
+            version: 0,
+            dnssec_ok,
+            options: Some(options),
+        });
+        Some(Request::new(head, Some(Question { name, rtype: self.rtype, class: 1 }), edns))
+    }
 }
 
 /// Reads a packet into `query`.
 #[inline]
 pub fn parse(packet: &[u8], query: &mut Query) -> Parsed {
+    let parsed = read(packet, query);
+    // What it gives up is read by others.
+    #[cfg(test)]
+    if parsed == Parsed::Plain {
+        reads::count();
+    }
+    parsed
+}
+
+#[inline(always)]
+#[allow(clippy::inline_always)] // there is nothing else in the one above
+fn read(packet: &[u8], query: &mut Query) -> Parsed {
     let Some((header, rest)) = packet.split_first_chunk::<HEADER>() else { return Parsed::Drop };
     let [_, _, begin @ .., more, additionals] = header;
     let Some(begin) = begin.first_chunk().copied().map(u64::from_be_bytes) else { return Parsed::Drop };
@@ -133,12 +164,6 @@ fn fold(bytes: &[u8], query: &mut Query) -> Option<usize> {
     };
     query.name_length = u8::try_from(end).ok()?;
     Some(end)
-}
-
-/// Reads an OPT record of version 0 that ends the message and whose options are well-formed.
-pub(in crate::dns) fn parse_opt(bytes: &[u8]) -> Option<Edns> {
-    let (opt, options) = split_opt(bytes)?;
-    Some(Edns::new(opt, Options::read(options)?))
 }
 
 /// The head of an OPT record of version 0 that ends the message, and its options, which are not read yet.

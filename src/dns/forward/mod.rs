@@ -200,11 +200,12 @@ impl Forwarder {
 
     /// Returns whether the request is a question that can be handed on: one for recursion (RD), of class IN, of an
     /// ordinary type.
-    pub fn can_take(request: &Request<'_>) -> bool {
-        let is_meta = request.question.rtype == rtype::OPT || (249..=254).contains(&request.question.rtype);
+    pub fn can_take(request: &Request) -> bool {
+        let Some(question) = &request.question else { return false };
+        let is_meta = question.rtype == rtype::OPT || (249..=254).contains(&question.rtype);
         request.opcode() == 0
-            && request.message[2] & 0x01 != 0
-            && request.question.class == u16::from(DNSClass::IN)
+            && request.is_recursion_desired()
+            && question.class == u16::from(DNSClass::IN)
             && request.edns.is_none_or(|edns| edns.version == 0)
             && !is_meta
     }
@@ -442,13 +443,13 @@ impl std::fmt::Debug for Forwarder {
 impl Question {
     /// The question of a request that [`Forwarder::can_take`] has taken, about `name`; `None` for what cannot be a name
     /// elsewhere.
-    pub fn about(name: &Name, request: &Request<'_>) -> Option<Self> {
+    pub fn about(name: &Name, request: &Request) -> Option<Self> {
         let mut name = ProtoName::from_labels(name.labels()).ok()?;
         name.set_fqdn(true);
         Some(Self {
-            query: Query::query(name.to_lowercase(), RecordType::from(request.question.rtype)),
+            query: Query::query(name.to_lowercase(), RecordType::from(request.question.as_ref()?.rtype)),
             dnssec_ok: request.edns.is_some_and(|edns| edns.dnssec_ok),
-            checking_disabled: request.message[3] & 0x10 != 0,
+            checking_disabled: request.is_checking_disabled(),
         })
     }
 

@@ -15,7 +15,9 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 use super::upstream::Upstream;
-use crate::dns::message::request::HEADER;
+#[cfg(test)]
+use crate::dns::message::parse::reads;
+use crate::dns::message::sizes::HEADER;
 
 /// The time after which a datagram is taken for lost and sent once more.
 const RESEND: Duration = Duration::from_millis(600);
@@ -54,17 +56,16 @@ pub(super) async fn exchange(upstream: &Upstream, mut message: Message) -> Resul
 }
 
 /// Reads a response. hickory takes records without data (`APL` with no items, RFC 3597's `\\# 0`) for parts of an
-/// update, and reads them in nothing else: a response that has some is read as one.
+/// update, and reads them in nothing else: every response is read as one.
 fn read(mut reply: Vec<u8>) -> Result<DnsResponse, ProtoError> {
-    let error = match DnsResponse::from_buffer(reply.clone()) {
-        Ok(response) => return Ok(response),
-        Err(error) => error,
-    };
-    let Some(flags) = reply.get_mut(2) else { return Err(error) };
-    *flags |= u8::from(OpCode::Update) << 3;
-    let mut message = DnsResponse::from_buffer(reply)?.into_message();
-    message.metadata.op_code = OpCode::Query;
-    DnsResponse::from_message(message)
+    #[cfg(test)]
+    reads::count();
+    if let Some(flags) = reply.get_mut(2) {
+        *flags = *flags & 0x87 | u8::from(OpCode::Update) << 3;
+    }
+    let mut response = DnsResponse::from_buffer(reply)?;
+    response.metadata.op_code = OpCode::Query;
+    Ok(response)
 }
 
 /// A socket that hears nobody but the server (RFC 5452 §9.2), and the server's address with its scope.

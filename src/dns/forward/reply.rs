@@ -1,11 +1,13 @@
-//! Answers that were found elsewhere, made over for the client that asked: its own ID, question and spelling, its own
+//! Answers that were found elsewhere, written for the client that asked: its own ID, question and spelling, its own
 //! limits. Pure.
 
-use hickory_proto::op::{Message, OpCode, Query, ResponseCode};
-use hickory_proto::rr::{Name, Record, RecordType};
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::{Name, RData, Record};
+use hickory_proto::serialize::binary::{BinEncodable as _, BinEncoder, NameEncoding};
 
-use crate::dns::fast::RA;
-use crate::dns::message::request::{HEADER, Request};
+use crate::dns::message::request::Request;
+use crate::dns::message::sizes::{RA, TC};
+use crate::dns::message::writer::{Compress, Section, WireRecord, Writer};
 
 /// Known answer to a question.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,71 +31,68 @@ pub struct Room {
     pub can_retry: bool,
 }
 
-const TC: u8 = 0x02;
-
-/// The question's name as it was spelled; none for one that cannot be a name elsewhere.
-pub fn asked_name(request: &Request<'_>) -> Option<Name> {
-    let mut name = Name::from_labels(request.question.name.labels()).ok()?;
-    name.set_fqdn(true);
-    Some(name)
-}
-
 /// The answer, but for its OPT record. None when it cannot be written.
-pub fn encode(request: &Request<'_>, mut found: Found, room: Room) -> Option<Vec<u8>> {
-    let asked = asked_name(request)?;
-    for record in &mut found.answers {
-        // Owners are spelled as the question is (RFC 1035 §4.1.4 makes them pointers to it); some clients compare
-        // bytes.
-        if record.name == asked {
-            record.name = asked.clone();
-        }
-    }
-    let truncated = |found: &Found| {
-        let mut response = head(request, found.rcode);
-        response[2] |= TC;
-        response
+pub fn encode(request: &Request, found: &Found, room: Room) -> Option<Vec<u8>> {
+    let mut writer = writer_of(request, found, room.size);
+    let all = |writer: &mut Writer, section, records: &[Record]| {
+        records.iter().all(|record| push(writer, request, section, record))
     };
-    let mut response = write(request, &asked, &found)?;
-    // Additional records are nobody's answer (RFC 2181 §9).
-    if response.len() > room.size && !found.additionals.is_empty() {
-        found.additionals.clear();
-        response = write(request, &asked, &found)?;
+    if all(&mut writer, Section::Answer, &found.answers) && all(&mut writer, Section::Authority, &found.authorities) {
+        let begin = writer.mark();
+        // Additional records are nobody's answer (RFC 2181 §9).
+        if !all(&mut writer, Section::Additional, &found.additionals) {
+            writer.rewind(begin);
+        }
+        return Some(writer.finish());
     }
-    match response.len() > room.size {
-        false => Some(response),
-        true if room.can_retry => Some(truncated(&found)),
-        true => None,
-    }
+    room.can_retry.then(|| {
+        let mut writer = writer_of(request, found, room.size);
+        writer.set(TC);
+        writer.finish()
+    })
 }
 
 /// Header and question.
-fn head(request: &Request<'_>, rcode: ResponseCode) -> Vec<u8> {
-    let mut response = request.response(rcode.low(), false);
-    response[3] |= RA;
-    response
+fn writer_of(request: &Request, found: &Found, limit: usize) -> Writer {
+    let mut head = request.response(found.rcode.low(), false);
+    head[3] |= RA;
+    Writer::new(head, limit)
 }
 
-fn write(request: &Request<'_>, asked: &Name, found: &Found) -> Option<Vec<u8>> {
-    let mut message = Message::response(0, OpCode::Query);
-    let mut query = Query::query(asked.clone(), RecordType::from(request.question.rtype));
-    query.set_query_class(request.question.class.into());
-    message.add_query(query);
-    message.add_answers(found.answers.iter().cloned());
-    message.add_authorities(found.authorities.iter().cloned());
-    message.add_additionals(found.additionals.iter().cloned());
-    let mut response = message.to_vec().ok()?;
-    let head = head(request, found.rcode);
-    // Pointers count from the beginning: it stays where it is.
-    if response.get(HEADER..head.len())? != &head[HEADER..] {
-        return None;
+/// Writes a record; false where there is no room, or it cannot be written.
+fn push(writer: &mut Writer, request: &Request, section: Section, record: &Record) -> bool {
+    let mut owner = wire(&record.name);
+    // Owners are spelled as the question is, whose name they then point to; some clients compare bytes.
+    if let Some(question) = request.question.as_ref().filter(|_| section == Section::Answer)
+        && question.name.wire().eq_ignore_ascii_case(&owner)
+    {
+        owner = question.name.wire().to_vec();
     }
-    response[..4].copy_from_slice(&head[..4]);
-    Some(response)
+    let mut rdata = Vec::new();
+    let mut encoder = BinEncoder::new(&mut rdata);
+    encoder.set_name_encoding(NameEncoding::Uncompressed);
+    if !matches!(record.data, RData::Update0(_)) && record.data.emit(&mut encoder).is_err() {
+        return false;
+    }
+    let (rtype, class) = (record.record_type().into(), record.dns_class.into());
+    writer.push(section, &WireRecord { owner: &owner, rtype, class, ttl: record.ttl, rdata: &rdata }, Compress::Data)
+}
+
+fn wire(name: &Name) -> Vec<u8> {
+    let mut wire = Vec::with_capacity(name.len() + 1);
+    for label in name {
+        wire.push(u8::try_from(label.len()).unwrap_or_default());
+        wire.extend_from_slice(label);
+    }
+    wire.push(0);
+    wire
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dns::message::parse::Message as Read;
+    use hickory_proto::op::Message;
     use hickory_proto::rr::RData;
     use hickory_proto::rr::rdata::A;
 
@@ -110,8 +109,9 @@ mod tests {
         Found { rcode: ResponseCode::NoError, answers, authorities: Vec::new(), additionals }
     }
 
+    #[allow(clippy::needless_pass_by_value)]
     fn encoded(found: Found, size: usize, can_retry: bool) -> Option<Vec<u8>> {
-        encode(&Request::parse(QUERY).unwrap(), found, Room { size, can_retry })
+        encode(&Read::parse(QUERY).unwrap().request, &found, Room { size, can_retry })
     }
 
     #[test]

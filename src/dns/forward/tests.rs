@@ -10,6 +10,7 @@ use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::dns::message::parse::{Message as Read, reads};
 
 /// A name server that answers every question in the same manner, and counts them.
 struct Fake {
@@ -142,9 +143,9 @@ async fn ask(forwarder: &Forwarder) -> Result<Found, Failure> {
 }
 
 async fn ask_with(forwarder: &Forwarder, query: &[u8]) -> Result<Found, Failure> {
-    let request = Request::parse(query).unwrap();
+    let request = Read::parse(query).unwrap().request;
     assert!(Forwarder::can_take(&request));
-    let question = Question::about(&request.question.name, &request).unwrap();
+    let question = Question::about(&request.question.as_ref().unwrap().name, &request).unwrap();
     if let Some(known) = forwarder.known(&question, Instant::now()) {
         return Ok(known);
     }
@@ -291,7 +292,7 @@ fn only_questions_that_want_recursion_are_taken() {
     let can_take = |change: fn(&mut Vec<u8>)| {
         let mut query = query(0, false);
         change(&mut query);
-        Forwarder::can_take(&Request::parse(&query).unwrap())
+        Forwarder::can_take(&Read::parse(&query).unwrap().request)
     };
     assert!(can_take(|_| ()));
     assert!(!can_take(|query| query[2] = 0), "RD");
@@ -343,12 +344,14 @@ async fn a_datagram_that_is_larger_than_announced_is_read() {
 #[tokio::test]
 async fn a_record_without_data_is_passed_on() {
     let empty = Fake::start(Manner::Empty).await;
+    reads::take();
     let found = ask(&forwarder(vec![empty.source()])).await.unwrap();
+    assert_eq!(reads::take(), 2, "the question and what is said to it, each once");
     assert_eq!(found.answers.len(), 1);
     let request = query(0, false);
-    let request = Request::parse(&request).unwrap();
+    let request = Read::parse(&request).unwrap().request;
     let room = reply::Room { size: 512, can_retry: true };
-    let response = reply::encode(&request, found, room).unwrap();
+    let response = reply::encode(&request, &found, room).unwrap();
     assert!(response.ends_with(&[0, 0]), "no data: {response:?}");
 }
 
@@ -380,8 +383,8 @@ async fn localhost_is_answered_here() {
     let forwarder = forwarder(vec![elsewhere.source()]);
     let mut query = query(0, false);
     query.splice(12..query.len() - 4, *b"\x09localhost\0");
-    let request = Request::parse(&query).unwrap();
-    let found = forwarder.local(&Question::about(&request.question.name, &request).unwrap()).unwrap();
+    let request = Read::parse(&query).unwrap().request;
+    let found = forwarder.local(&Question::about(&request.question.as_ref().unwrap().name, &request).unwrap()).unwrap();
     assert_eq!(found.answers[0].data, RData::A(A::new(127, 0, 0, 1)));
     assert_eq!(elsewhere.asked(), 0);
 }

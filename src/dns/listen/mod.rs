@@ -30,7 +30,6 @@ use crate::dns::listen::tls::{Certificate, Handshakes};
 use crate::dns::serve::Service;
 use crate::dns::serve::gate::Front;
 use crate::dns::serve::metrics::Metrics;
-use crate::dns::serve::query::Handler;
 use crate::dns::transport::Transport;
 use crate::zone::Zones;
 use slow::{Slow, Waiting};
@@ -328,10 +327,7 @@ impl Bound {
             threads += 1;
         }
         let mut tasks = JoinSet::new();
-        let service = |counters| {
-            let handler = Handler::new(zones.clone(), counters);
-            Service::new(zones.clone(), Arc::clone(&front), handler, forwarder.clone())
-        };
+        let service = |counters| Service::new(zones.clone(), Arc::clone(&front), counters, forwarder.clone());
         if let Some(forwarder) = forwarder.clone() {
             let stop = stop.clone();
             tasks.spawn(async move { forwarder.follow(stop).await });

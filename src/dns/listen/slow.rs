@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::datagrams::Route;
+use crate::dns::serve::gate::Received;
 use crate::dns::serve::{Reply, Service};
 use crate::dns::transport::Transport;
 
@@ -18,17 +19,9 @@ const WAITING: usize = 1024;
 
 /// A query that is not for the hot path, on its way to the handler.
 pub(super) struct Unusual {
-    pub(super) bytes: Vec<u8>,
+    pub(super) received: Received,
     pub(super) route: Route,
     pub(super) socket: Arc<UdpSocket>,
-}
-
-impl Unusual {
-    /// Sends the response.
-    fn reply(&self, response: &[u8]) {
-        // A client that has gone is not told that it has.
-        let _ = self.route.send(&self.socket, response);
-    }
 }
 
 /// The queue's end from which queries are taken, by several threads.
@@ -56,11 +49,11 @@ impl<T> Waiting<T> {
     ///
     /// # Errors
     /// When there is no runtime to be had.
-    fn each(&self, answer: impl AsyncFn(T)) -> std::io::Result<()> {
+    fn each(&self, answer: impl Fn(T)) -> std::io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         runtime.block_on(async {
             while let Some(one) = self.next().await {
-                answer(one).await;
+                answer(one);
             }
         });
         Ok(())
@@ -83,25 +76,27 @@ impl Slow {
     /// # Errors
     /// When there is no runtime to be had.
     pub(super) fn run(self) -> std::io::Result<()> {
-        self.waiting.each(async |unusual| self.answer(unusual).await)
+        self.waiting.each(|unusual| self.answer(unusual))
     }
 
-    async fn answer(&self, mut unusual: Unusual) {
+    fn answer(&self, unusual: Unusual) {
         self.service.counters().unusual();
-        let Some(peer) = unusual.route.peer() else { return };
-        let bytes = std::mem::take(&mut unusual.bytes);
-        match self.service.reply_to(bytes, peer, Transport::Udp).await {
-            Reply::Messages(messages) => messages.iter().for_each(|message| unusual.reply(message)),
+        let Unusual { received, route, socket } = unusual;
+        let Some(peer) = route.peer() else { return };
+        // A client that has gone is not told that it has.
+        let send = move |message: &[u8]| drop(route.send(&socket, message));
+        match self.service.reply_to(received, peer, Transport::Udp) {
+            Reply::Message(message) => message.iter().for_each(|message| send(message)),
             Reply::Later(message) => {
                 let stop = self.stop.clone();
                 self.later.spawn(async move {
                     if let Some(message) = stop.run_until_cancelled(message).await {
-                        unusual.reply(&message);
+                        send(&message);
                     }
                 });
             }
             // Over UDP there is one message, or none at all.
-            Reply::Transfer(mut running) => running.next_message().iter().for_each(|message| unusual.reply(message)),
+            Reply::Transfer(mut running) => running.next_message().iter().for_each(|message| send(message)),
         }
     }
 }
@@ -123,7 +118,7 @@ mod tests {
             .map(|_| {
                 let (waiting, held, answered) = (waiting.clone(), Arc::clone(&held), answered.clone());
                 std::thread::spawn(move || {
-                    waiting.each(async |query: u32| {
+                    waiting.each(|query: u32| {
                         if query == 0 {
                             held.lock().unwrap().recv().unwrap();
                         }

@@ -24,7 +24,7 @@ use crate::dns::fast::{self, Asked, Built, Loaded, MAX_TCP, Parsed, Query, State
 use crate::dns::listen::limits::Limits;
 use crate::dns::listen::tls::Handshakes;
 use crate::dns::message::options::Tail;
-use crate::dns::serve::gate::Front;
+use crate::dns::serve::gate::{Front, Received};
 use crate::dns::serve::metrics::Counters;
 use crate::dns::serve::{Reply, Service, since_1970};
 use crate::dns::transport::Transport;
@@ -165,10 +165,10 @@ async fn serve(
         loop {
             let stopped = answer_all(&input, &mut done, client, &mut output, shared);
             let is_done = matches!(stopped, Stopped::Done);
-            if let Stopped::Unusual(packet) = stopped {
+            if let Stopped::Unusual(received) = stopped {
                 shared.counters.unusual();
-                match shared.service.reply_to(packet, client, shared.transport()).await {
-                    Reply::Messages(messages) => messages.iter().for_each(|message| push(&mut output, message)),
+                match shared.service.reply_to(received, client, shared.transport()) {
+                    Reply::Message(message) => message.iter().for_each(|message| push(&mut output, message)),
                     Reply::Later(message) => drop(later.spawn(message)),
                     Reply::Transfer(mut running) => {
                         while let Some(message) = running.next_message() {
@@ -234,7 +234,7 @@ enum Stopped {
     /// There is much to write.
     Full,
     /// This message is not for the hot path.
-    Unusual(Vec<u8>),
+    Unusual(Received),
 }
 
 /// Answers the messages in `input` from `done` on, all from one state of the zones.
@@ -250,7 +250,8 @@ fn answer_all(input: &[u8], done: &mut usize, client: SocketAddr, output: &mut V
             }
             let packet = &input[*done + 2..*done + 2 + length];
             *done += 2 + length;
-            let built = match fast::parse(packet, query) {
+            let parsed = fast::parse(packet, query);
+            let built = match parsed {
                 Parsed::Drop => continue,
                 Parsed::Plain => {
                     let asked = Asked {
@@ -272,7 +273,7 @@ fn answer_all(input: &[u8], done: &mut usize, client: SocketAddr, output: &mut V
                 }
                 // Whoever has a connection is where he says he is: no rate bounds what he gets.
                 Built::Unusual | Built::Slip { .. } | Built::Limited => {
-                    stopped = Stopped::Unusual(packet.to_vec());
+                    stopped = Stopped::Unusual(fast::hand_over(parsed, packet, query));
                     break;
                 }
             }

@@ -18,7 +18,7 @@ use super::prefetch::{prefetch, prefetch_line};
 use super::slow::Unusual;
 use crate::dns::fast::{self, Asked, Built, Loaded, Parsed, Query, State};
 use crate::dns::message::options::Tail;
-use crate::dns::serve::gate::Front;
+use crate::dns::serve::gate::{Front, Received};
 use crate::dns::serve::metrics::{Counters, Metrics, Tally};
 use crate::dns::serve::since_1970;
 use crate::dns::transport::Transport;
@@ -172,8 +172,8 @@ impl Worker {
                 }
                 Built::Limited => counters.limited(false),
                 Built::Unusual => {
-                    let bytes = packet.to_vec();
-                    self.pass_on(bytes, datagrams.route(i));
+                    let received = fast::hand_over(parsed[i], packet, &queries[i]);
+                    self.pass_on(received, datagrams.route(i));
                 }
             }
         }
@@ -182,8 +182,8 @@ impl Worker {
     }
 
     /// Gives a query to the handler, unless it has more than enough of them.
-    fn pass_on(&self, bytes: Vec<u8>, route: Route) {
-        let unusual = Unusual { bytes, route, socket: Arc::clone(&self.socket) };
+    fn pass_on(&self, received: Received, route: Route) {
+        let unusual = Unusual { received, route, socket: Arc::clone(&self.socket) };
         if self.unusual.try_send(unusual).is_err() {
             self.metrics.overloaded();
         }

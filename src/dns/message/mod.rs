@@ -1,6 +1,14 @@
-//! DNS messages as bytes: requests and responses, their EDNS options, and their signatures. Pure.
+//! DNS messages as bytes. Pure.
+//!
+//! - [`parse`]: the one reader, for requests and responses; [`request`]: its result that outlives the packet.
+//! - [`writer`]: the one writer, with a limit; [`options`]: EDNS options in both directions.
+//! - [`tsig`]: signatures, made with a [`key`].
+//! - [`sizes`]: numbers that all of them go by.
 
 pub mod key;
 pub mod options;
+pub mod parse;
 pub mod request;
+pub mod sizes;
 pub mod tsig;
+pub mod writer;

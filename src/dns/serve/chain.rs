@@ -6,14 +6,15 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::rdata::NULL;
 use hickory_proto::rr::{Name as ProtoName, RData, Record as ProtoRecord, RecordType};
 
+use super::answer::{self, Draws, Extended, Owner, Question, Rcode, Rr, Tables};
+use super::policy::Policy;
 use crate::dns::forward::Failure;
 use crate::dns::forward::reply::Found;
 use crate::dns::message::request::Request;
-use crate::dns::serve::answer::{self, Draws, Extended, Question, Rcode, Tables};
-use crate::dns::serve::policy::Policy;
-use crate::dns::serve::query::{record, response_code};
 use crate::zone::Zones;
 use crate::zone::name::Name;
 use crate::zone::record::rtype;
@@ -87,8 +88,8 @@ struct Local {
 impl Chain {
     /// Begins the answer to a request that is a question for others, or whose aliases lead to them; `None` where the
     /// zones have all of it.
-    pub(in crate::dns) fn begin(zones: &Zones, client: &Client, request: &Request<'_>) -> Option<Self> {
-        let question = &request.question;
+    pub(in crate::dns) fn begin(zones: &Zones, client: &Client, request: &Request) -> Option<Self> {
+        let question = request.question.as_ref()?;
         let mut chain = Self {
             rtype: question.rtype,
             records: Vec::new(),
@@ -141,7 +142,10 @@ impl Chain {
 
     fn end(&mut self, rcode: Rcode, sections: [Vec<ProtoRecord>; 2], extended: Option<u16>) -> Told {
         let (answers, [authorities, additionals]) = (std::mem::take(&mut self.records), sections);
-        self.told(Ok(Found { rcode: response_code(rcode), answers, authorities, additionals }), extended)
+        self.told(
+            Ok(Found { rcode: ResponseCode::from(0, rcode.low_bits()), answers, authorities, additionals }),
+            extended,
+        )
     }
 
     fn told(&self, found: Result<Found, Failure>, extended: Option<u16>) -> Told {
@@ -179,8 +183,8 @@ impl Chain {
         let mut draws = Draws { random: fastrand::Rng::new(), most: &most };
         let question = Question { name: folded.wire(), rtype: self.rtype };
         let answer = answer::answer(&tables, question, &|origin| client.may(origin), &mut draws);
-        let sections = [(&answer.answers, false), (&answer.authority, true), (&answer.additionals, false)]
-            .map(|(section, servers)| section.iter().filter_map(|rr| record(rr, &asked, servers)).collect());
+        let sections = [&answer.answers, &answer.authority, &answer.additionals]
+            .map(|section| section.iter().filter_map(|rr| record(rr, &asked)).collect());
         let extended = answer.extended.map(Extended::code);
         Some(Local { rcode: answer.rcode, sections, extended, leads: answer.leads })
     }
@@ -190,4 +194,14 @@ fn proto_name(name: &Name) -> Option<ProtoName> {
     let mut proto = ProtoName::from_labels(name.labels()).ok()?;
     proto.set_fqdn(true);
     Some(proto)
+}
+
+/// A record as hickory's, beside those of other name servers; `asked` is the name of the question, as it was spelled.
+fn record(rr: &Rr<'_>, asked: &ProtoName) -> Option<ProtoRecord> {
+    let owner = match &rr.owner {
+        Owner::Question => asked.clone(),
+        Owner::Name(name) => proto_name(name)?,
+    };
+    let rdata = RData::Unknown { code: RecordType::from(rr.rtype), rdata: NULL::with(rr.rdata.to_vec()) };
+    Some(ProtoRecord::from_rdata(owner, rr.ttl, rdata))
 }

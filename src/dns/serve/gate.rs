@@ -1,9 +1,8 @@
-//! The front before the ordinary answers, on bytes: access, signatures, cookies, and zone transfers.
+//! The gate before the ordinary answers: access, signatures, cookies, and zone transfers.
 //!
-//! A transport gives every request to [`Front::admit`] first, but for those that [`fast::respond`] answers by the same
-//! [`Policy`]. Pure: addresses and the time are arguments.
+//! A transport gives every request to [`Front::admit`] first, but for those that [`crate::dns::fast::respond`] answers
+//! by the same [`Policy`]. Pure: addresses and the time are arguments.
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,14 +11,15 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Guard};
 use tracing::{debug, info};
 
-use crate::dns::fast;
+use super::answer::{Extended, Rcode};
+use super::cookie::Mode;
+use super::policy::{Judgement, Policy, Stance};
+use super::rate::Fate;
 use crate::dns::message::options::{self, Tail};
-use crate::dns::message::request::{Edns, HEADER, Opt, Request};
+use crate::dns::message::parse::{Malformed, Message};
+use crate::dns::message::request::{Edns, Opt, Request};
+use crate::dns::message::sizes::{HEADER, RA, TC};
 use crate::dns::message::tsig::{self, Signer, Verdict};
-use crate::dns::serve::answer::{Extended, Rcode};
-use crate::dns::serve::cookie::Mode;
-use crate::dns::serve::policy::{Judgement, Policy, Stance};
-use crate::dns::serve::rate::Fate;
 use crate::dns::transfer::{Kind, Refusal, Transfer};
 use crate::dns::transport::Transport;
 use crate::zone::Zones;
@@ -33,19 +33,36 @@ pub struct Front {
     running: Arc<AtomicUsize>,
 }
 
-/// Outcome of a request in the front.
+/// A query that is not for the hot path.
 #[derive(Debug)]
-pub enum Admitted<'m> {
+pub enum Received {
+    /// As it came: nobody has read it.
+    Packet(Vec<u8>),
+    /// As the hot path has read it.
+    Request(Request),
+}
+
+impl From<Vec<u8>> for Received {
+    fn from(packet: Vec<u8>) -> Self {
+        Self::Packet(packet)
+    }
+}
+
+/// Outcome of a request at the gate.
+#[derive(Debug)]
+pub enum Admitted {
     /// This is the answer.
     Answer(Vec<u8>),
     /// This is the answer, cut, since its network got too many.
     Slip(Vec<u8>),
     /// There is none, since its network got too many.
     Limited,
+    /// There is none: it is no query.
+    Dropped,
     /// These messages are.
     Transfer(Running),
-    /// The ordinary path answers this message, with these options in its OPT, and the signer signs what it says.
-    Pass(Cow<'m, [u8]>, Option<Signer>, Tail),
+    /// The ordinary path answers this request, with these options in its OPT, and the signer signs what it says.
+    Pass(Request, Option<Signer>, Tail),
 }
 
 /// A transfer that has its place among those that may run at once.
@@ -83,26 +100,37 @@ impl Front {
     }
 
     /// Decides about a request that came from `peer`, at `now`, a time since 1970.
-    pub fn admit<'m>(&self, message: &'m [u8], peer: IpAddr, transport: Transport, now: Duration) -> Admitted<'m> {
+    pub fn admit(&self, received: Received, peer: IpAddr, transport: Transport, now: Duration) -> Admitted {
         let policy = self.policy();
         let (since_1970, now) = (now, now.as_secs());
-        let Some(request) = Request::parse(message) else {
-            // Whatever it is: an answer to it is an answer.
-            if policy.bound(&peer, !transport.is_datagram(), since_1970) != Fate::Send {
-                return Admitted::Limited;
-            }
-            let answer = cookie_alone(&policy, message, peer, now);
-            return answer.map_or_else(|| Admitted::Pass(message.into(), None, Tail::default()), Admitted::Answer);
+        // Whatever it is: an answer to it is an answer.
+        let is_bounded = || policy.bound(&peer, !transport.is_datagram(), since_1970) != Fate::Send;
+        let (request, verdict) = match received {
+            Received::Request(request) => (request, Verdict::Unsigned),
+            Received::Packet(packet) => match Message::parse(&packet) {
+                Ok(message) if message.request.is_response() => return Admitted::Dropped,
+                Ok(message) if message.request.question.is_none() => {
+                    if is_bounded() {
+                        return Admitted::Limited;
+                    }
+                    let answer = cookie_alone(&policy, &message.request, peer, now);
+                    return answer
+                        .map_or_else(|| Admitted::Pass(message.request, None, Tail::default()), Admitted::Answer);
+                }
+                Ok(message) => {
+                    let verdict = tsig::check(&message, &policy.keys, now);
+                    (message.request, verdict)
+                }
+                Err(_) if is_bounded() => return Admitted::Limited,
+                Err(malformed) => return form_error(&malformed, &policy, peer),
+            },
         };
-        let signer = match tsig::check(&request, &policy.keys, now) {
+        let signer = match verdict {
             Verdict::Unsigned => None,
             Verdict::Good(signer) => Some(signer),
             Verdict::Bad(answer) => {
                 debug!(%peer, "a request with a bad signature");
-                if policy.bound(&peer, !transport.is_datagram(), since_1970) != Fate::Send {
-                    return Admitted::Limited;
-                }
-                return Admitted::Answer(answer);
+                return if is_bounded() { Admitted::Limited } else { Admitted::Answer(answer) };
             }
         };
         let mut tail = Tail::default();
@@ -134,25 +162,26 @@ impl Front {
         if !policy.may_query(&peer) && !self.may_transfer_of(&request, &policy, peer, key) {
             return Admitted::Answer(finish(prohibited(&request, &tail), signer, now));
         }
-        Admitted::Pass(request.bare(), signer, tail)
+        Admitted::Pass(request, signer, tail)
     }
 
     /// Returns whether a request is for a name in a zone that its sender may transfer.
-    fn may_transfer_of(&self, request: &Request<'_>, policy: &Policy, peer: IpAddr, key: Option<&Name>) -> bool {
-        let zone = self.zones.find(request.question.name.folded().wire());
+    fn may_transfer_of(&self, request: &Request, policy: &Policy, peer: IpAddr, key: Option<&Name>) -> bool {
+        let question = request.question.as_ref();
+        let zone = question.and_then(|question| self.zones.find(question.name.folded().wire()));
         zone.is_some_and(|zone| policy.allow_transfer.decide(zone.origin(), peer, key))
     }
 
-    fn transfer<'m>(
+    fn transfer(
         &self,
-        request: &Request<'_>,
+        request: &Request,
         policy: &Policy,
         peer: IpAddr,
         transport: Transport,
         (signer, tail): (Option<Signer>, &Tail),
         now: u64,
-    ) -> Admitted<'m> {
-        let zone = &request.question.name;
+    ) -> Admitted {
+        let zone = request.question.as_ref().map_or_else(Name::root, |question| question.name.clone());
         if !policy.allow_transfer.decide(&zone.folded(), peer, signer.as_ref().map(Signer::key)) {
             info!(%peer, %zone, "a zone transfer is refused: allow_transfer does not allow it");
             return Admitted::Answer(finish(prohibited(request, tail), signer, now));
@@ -185,31 +214,38 @@ impl From<Refusal> for Rcode {
 }
 
 /// An answer that is its code and its OPT.
-fn refusal(request: &Request<'_>, rcode: Rcode, opt: Opt<'_>) -> Vec<u8> {
+fn refusal(request: &Request, rcode: Rcode, opt: Opt<'_>) -> Vec<u8> {
     let mut response = request.response(rcode.low_bits(), false);
     request.push_opt(&mut response, Opt { high_bits: rcode.high_bits(), ..opt });
     response
 }
 
 /// REFUSED, and for those who speak EDNS why.
-fn prohibited(request: &Request<'_>, tail: &Tail) -> Vec<u8> {
-    let opt = Opt { options: tail.as_bytes(), extended: Some(Extended::Prohibited.code()), ..Opt::default() };
+fn prohibited(request: &Request, tail: &Tail) -> Vec<u8> {
+    let opt = Opt { options: tail.as_bytes(), extended: Some((Extended::Prohibited.code(), "")), ..Opt::default() };
     refusal(request, Rcode::Refused, opt)
+}
+
+/// FORMERR to bytes that are no message.
+fn form_error(malformed: &Malformed, policy: &Policy, peer: IpAddr) -> Admitted {
+    let Some(mut response) = malformed.response() else { return Admitted::Dropped };
+    response[3] |= recursion_bit(policy, peer);
+    Admitted::Answer(response)
 }
 
 /// RA, where recursion is to be had (RFC 1035 §4.1.1): it says the same in whatever answer.
 fn recursion_bit(policy: &Policy, peer: IpAddr) -> u8 {
-    if policy.may_recurse(&peer) { fast::RA } else { 0 }
+    if policy.may_recurse(&peer) { RA } else { 0 }
 }
 
 /// Response for clients that did not show that they are where they say they are.
-fn unproven(request: &Request<'_>, policy: &Policy, peer: IpAddr, (stance, tail): (Stance, &Tail)) -> Vec<u8> {
+fn unproven(request: &Request, policy: &Policy, peer: IpAddr, (stance, tail): (Stance, &Tail)) -> Vec<u8> {
     let opt = Opt { options: tail.as_bytes(), ..Opt::default() };
     let mut response = if stance == Stance::BadCookie {
         refusal(request, Rcode::BadCookie, opt)
     } else {
         let mut response = refusal(request, Rcode::NoError, opt);
-        response[2] |= 0x02; // TC
+        response[2] |= TC;
         response
     };
     response[3] |= recursion_bit(policy, peer);
@@ -217,24 +253,20 @@ fn unproven(request: &Request<'_>, policy: &Policy, peer: IpAddr, (stance, tail)
 }
 
 /// The answer to a query that has no question and a cookie: the cookie alone (RFC 7873 §5.4). None for anything else.
-fn cookie_alone(policy: &Policy, message: &[u8], peer: IpAddr, now: u64) -> Option<Vec<u8>> {
-    let (header, rest) = message.split_first_chunk::<HEADER>()?;
-    if header[2] & 0xf8 != 0 || header[4..] != [0, 0, 0, 0, 0, 0, 0, 1] || policy.cookies == Mode::Off {
+fn cookie_alone(policy: &Policy, request: &Request, peer: IpAddr, now: u64) -> Option<Vec<u8>> {
+    if request.opcode() != 0 || request.counts() != [0, 0, 0, 1] || policy.cookies == Mode::Off {
         return None;
     }
-    let edns = fast::parse_opt(rest)?;
-    let cookie = edns.options.cookie.filter(|_| policy.may_query(&peer))?;
+    let edns = request.edns.filter(|edns| edns.version == 0)?;
+    let cookie = edns.options?.cookie.filter(|_| policy.may_query(&peer))?;
     let (is_good, server) = policy.secrets.judge(cookie, peer, now);
     // Without the server's part it is the question for one.
     let is_bad = !is_good && cookie.has_server;
     let rcode = if is_bad { Rcode::BadCookie } else { Rcode::NoError };
     let mut tail = Tail::default();
     tail.push(options::COOKIE, &[&cookie.client, &server]);
-    let flags = header[3] & 0x10 | rcode.low_bits() | recursion_bit(policy, peer);
-    let mut response = vec![header[0], header[1], 0x80 | header[2] & 1, flags];
-    response.resize(HEADER, 0);
-    let opt = Opt { high_bits: rcode.high_bits(), options: tail.as_bytes(), extended: None };
-    opt.push(&mut response, edns.dnssec_ok);
+    let mut response = refusal(request, rcode, Opt { options: tail.as_bytes(), ..Opt::default() });
+    response[3] |= recursion_bit(policy, peer);
     Some(response)
 }
 
@@ -246,15 +278,11 @@ fn finish(mut message: Vec<u8>, signer: Option<Signer>, now: u64) -> Vec<u8> {
 }
 
 /// Signs an ordinary answer; one that the signature makes longer than `limit` is cut to its question, with TC
-/// (RFC 8945 §5.3).
-pub fn sign(mut answer: Vec<u8>, mut signer: Signer, limit: usize, now: u64) -> Vec<u8> {
-    if answer.len() < HEADER {
-        return answer;
-    }
+/// (RFC 8945 §5.3). `head` is the length of the answer's header and question.
+pub fn sign(mut answer: Vec<u8>, mut signer: Signer, (head, limit): (usize, usize), now: u64) -> Vec<u8> {
     if answer.len() + signer.size() > limit {
-        let end = crate::dns::message::request::read_name(&answer, HEADER).map_or(HEADER, |(_, end)| end + 4);
-        answer.truncate(end);
-        answer[2] |= 0x02;
+        answer.truncate(head);
+        answer[2] |= TC;
         answer[6..HEADER].fill(0);
     }
     signer.sign(&mut answer, now);
@@ -319,11 +347,16 @@ mod tests {
         )
     }
 
-    fn kind(admitted: &Admitted<'_>) -> (&'static str, u8) {
+    fn admit(front: &Front, message: &[u8], peer: IpAddr, transport: Transport, now: Duration) -> Admitted {
+        front.admit(message.to_vec().into(), peer, transport, now)
+    }
+
+    fn kind(admitted: &Admitted) -> (&'static str, u8) {
         match admitted {
             Admitted::Answer(answer) => ("answer", answer[3] & 0x0f),
             Admitted::Slip(_) => ("slip", 0),
             Admitted::Limited => ("limited", 0),
+            Admitted::Dropped => ("dropped", 0),
             Admitted::Transfer(_) => ("transfer", 0),
             Admitted::Pass(_, None, _) => ("pass", 0),
             Admitted::Pass(_, Some(_), _) => ("signed", 0),
@@ -332,7 +365,7 @@ mod tests {
 
     #[test]
     fn nobody_transfers_unless_allowed_to() {
-        let admit = |front: &Front, message: &[u8]| kind(&front.admit(message, PEER, Transport::Tcp, NOW));
+        let admit = |front: &Front, message: &[u8]| kind(&self::admit(front, message, PEER, Transport::Tcp, NOW));
         assert_eq!(admit(&front(&["any"], &[]), AXFR), ("answer", 5));
         assert_eq!(admit(&front(&["any"], &["192.0.2.0/24"]), AXFR), ("transfer", 0));
         let keyed = front(&["any"], &["key xfr"]);
@@ -346,7 +379,7 @@ mod tests {
 
     #[test]
     fn who_may_not_query_may_still_ask_for_the_soa_of_what_he_transfers() {
-        let admit = |front: &Front, message: &[u8]| kind(&front.admit(message, PEER, Transport::Udp, NOW));
+        let admit = |front: &Front, message: &[u8]| kind(&self::admit(front, message, PEER, Transport::Udp, NOW));
         assert_eq!(admit(&front(&["10.0.0.0/8"], &[]), QUERY), ("answer", 5));
         assert_eq!(admit(&front(&["192.0.2.1"], &[]), QUERY), ("pass", 0));
         assert_eq!(admit(&front(&["10.0.0.0/8"], &["192.0.2.1"]), QUERY), ("pass", 0));
@@ -367,7 +400,7 @@ mod tests {
     }
 
     /// The answer's code with its upper bits, and the cookie in it.
-    fn cookie_of(admitted: &Admitted<'_>, question_end: usize) -> (u16, Option<Vec<u8>>) {
+    fn cookie_of(admitted: &Admitted, question_end: usize) -> (u16, Option<Vec<u8>>) {
         let Admitted::Answer(answer) = admitted else { panic!("{admitted:?}") };
         let opt = &answer[question_end..];
         let rcode = u16::from(opt[5]) << 4 | u16::from(answer[3] & 0x0f);
@@ -379,19 +412,19 @@ mod tests {
     fn without_a_good_cookie_nobody_is_answered_over_udp_where_it_is_required() {
         let front = with_cookies(Mode::Required);
         let query = with_option(QUERY, 10, &[1; 8]);
-        let (rcode, cookie) = cookie_of(&front.admit(&query, PEER, Transport::Udp, NOW), QUERY.len());
+        let (rcode, cookie) = cookie_of(&admit(&front, &query, PEER, Transport::Udp, NOW), QUERY.len());
         assert_eq!(rcode, 23);
-        assert_eq!(kind(&front.admit(&query, PEER, Transport::Tcp, NOW)), ("pass", 0));
+        assert_eq!(kind(&admit(&front, &query, PEER, Transport::Tcp, NOW)), ("pass", 0));
         let again = with_option(QUERY, 10, &cookie.unwrap());
-        assert_eq!(kind(&front.admit(&again, PEER, Transport::Udp, NOW)), ("pass", 0));
-        assert_eq!(cookie_of(&front.admit(&again, [192, 0, 2, 7].into(), Transport::Udp, NOW), QUERY.len()).0, 23);
+        assert_eq!(kind(&admit(&front, &again, PEER, Transport::Udp, NOW)), ("pass", 0));
+        assert_eq!(cookie_of(&admit(&front, &again, [192, 0, 2, 7].into(), Transport::Udp, NOW), QUERY.len()).0, 23);
         // Who does not know cookies knows TC.
-        let Admitted::Answer(answer) = front.admit(QUERY, PEER, Transport::Udp, NOW) else { panic!("it passes") };
+        let Admitted::Answer(answer) = admit(&front, QUERY, PEER, Transport::Udp, NOW) else { panic!("it passes") };
         assert_eq!((answer[2] & 0x02, answer[3] & 0x0f, answer.len()), (0x02, 0, QUERY.len()));
-        assert_eq!(kind(&front.admit(QUERY, PEER, Transport::Tcp, NOW)), ("pass", 0));
+        assert_eq!(kind(&admit(&front, QUERY, PEER, Transport::Tcp, NOW)), ("pass", 0));
         // A signature says more.
         let signed = signed_request(QUERY, &key("xfr", b"0123456789abcdef"), SECONDS);
-        assert_eq!(kind(&front.admit(&signed, PEER, Transport::Udp, NOW)), ("signed", 0));
+        assert_eq!(kind(&admit(&front, &signed, PEER, Transport::Udp, NOW)), ("signed", 0));
     }
 
     /// RFC 7873 §5.2.2.
@@ -400,7 +433,7 @@ mod tests {
         for cookies in [Mode::Off, Mode::On, Mode::Required] {
             for length in [0, 7, 9, 15, 41] {
                 let query = with_option(QUERY, 10, &vec![1; length]);
-                assert_eq!(kind(&with_cookies(cookies).admit(&query, PEER, Transport::Udp, NOW)), ("answer", 1));
+                assert_eq!(kind(&admit(&with_cookies(cookies), &query, PEER, Transport::Udp, NOW)), ("answer", 1));
             }
         }
     }
@@ -411,21 +444,21 @@ mod tests {
         let nothing = &b"\x12\x34\x01\0\0\0\0\0\0\0\0\0"[..];
         let query = with_option(nothing, 10, &[1; 8]);
         let front = with_cookies(Mode::On);
-        let (rcode, cookie) = cookie_of(&front.admit(&query, PEER, Transport::Udp, NOW), HEADER);
+        let (rcode, cookie) = cookie_of(&admit(&front, &query, PEER, Transport::Udp, NOW), HEADER);
         assert_eq!(rcode, 0);
         let good = with_option(nothing, 10, &cookie.unwrap());
-        assert_eq!(cookie_of(&front.admit(&good, PEER, Transport::Udp, NOW), HEADER).0, 0);
+        assert_eq!(cookie_of(&admit(&front, &good, PEER, Transport::Udp, NOW), HEADER).0, 0);
         let bad = with_option(nothing, 10, &[1; 24]);
-        assert_eq!(cookie_of(&front.admit(&bad, PEER, Transport::Udp, NOW), HEADER).0, 23);
-        assert_eq!(kind(&with_cookies(Mode::Off).admit(&query, PEER, Transport::Udp, NOW)), ("pass", 0));
-        assert_eq!(kind(&front.admit(nothing, PEER, Transport::Udp, NOW)), ("pass", 0), "no cookie");
+        assert_eq!(cookie_of(&admit(&front, &bad, PEER, Transport::Udp, NOW), HEADER).0, 23);
+        assert_eq!(kind(&admit(&with_cookies(Mode::Off), &query, PEER, Transport::Udp, NOW)), ("pass", 0));
+        assert_eq!(kind(&admit(&front, nothing, PEER, Transport::Udp, NOW)), ("pass", 0), "no cookie");
     }
 
     /// RFC 7828 §3.2.1 and §3.3.2; RFC 7830 §6.
     #[test]
     fn only_tcp_is_told_how_long_it_may_idle_and_nobody_gets_padding() {
         let front = with_cookies(Mode::Off);
-        let tail = |option, transport| match front.admit(&with_option(QUERY, option, &[]), PEER, transport, NOW) {
+        let tail = |option, transport| match admit(&front, &with_option(QUERY, option, &[]), PEER, transport, NOW) {
             Admitted::Pass(_, _, tail) => tail.as_bytes().to_vec(),
             admitted => panic!("{admitted:?}"),
         };
@@ -440,7 +473,7 @@ mod tests {
         let config = rate::Config { responses: 2, ..rate::Config::default() };
         let rate = rate::Limiter::new(&config, [1; 16]).map(Arc::new);
         front.change_policy(|policy| Policy { rate: rate.clone(), ..policy.clone() });
-        let ask = |message: &[u8], transport| kind(&front.admit(message, PEER, transport, NOW)).0;
+        let ask = |message: &[u8], transport| kind(&admit(&front, message, PEER, transport, NOW)).0;
         let asked: Vec<_> = (0..6).map(|_| ask(QUERY, Transport::Udp)).collect();
         assert_eq!(asked, ["pass", "pass", "limited", "slip", "limited", "slip"]);
         assert_eq!(ask(b"\x12\x34\0\0", Transport::Udp), "limited", "garbage too");
@@ -450,34 +483,37 @@ mod tests {
         assert_eq!(ask(&signed_request(QUERY, &key("xfr", b"0123456789abcdef"), SECONDS), Transport::Udp), "signed");
         let strict = with_cookies(Mode::Required);
         let (_, cookie) =
-            cookie_of(&strict.admit(&with_option(QUERY, 10, &[1; 8]), PEER, Transport::Udp, NOW), QUERY.len());
+            cookie_of(&admit(&strict, &with_option(QUERY, 10, &[1; 8]), PEER, Transport::Udp, NOW), QUERY.len());
         assert_eq!(ask(&with_option(QUERY, 10, &cookie.unwrap()), Transport::Udp), "pass", "and so does a good cookie");
     }
 
     #[test]
     fn transfers_at_once_are_bounded_and_their_places_come_back() {
         let front = front(&["any"], &["any"]);
-        let running: Vec<_> = (0..MAX_TRANSFERS).map(|_| front.admit(AXFR, PEER, Transport::Tcp, NOW)).collect();
+        let running: Vec<_> = (0..MAX_TRANSFERS).map(|_| admit(&front, AXFR, PEER, Transport::Tcp, NOW)).collect();
         assert!(running.iter().all(|admitted| kind(admitted).0 == "transfer"));
-        assert_eq!(kind(&front.admit(AXFR, PEER, Transport::Tcp, NOW)), ("answer", 2));
+        assert_eq!(kind(&admit(&front, AXFR, PEER, Transport::Tcp, NOW)), ("answer", 2));
         drop(running);
-        assert_eq!(kind(&front.admit(AXFR, PEER, Transport::Tcp, NOW)).0, "transfer");
+        assert_eq!(kind(&admit(&front, AXFR, PEER, Transport::Tcp, NOW)).0, "transfer");
     }
 
     #[test]
     fn a_signed_answer_that_gets_too_long_is_cut_with_tc() {
         let key = key("xfr", b"0123456789abcdef");
         let message = signed_request(QUERY, &key, SECONDS);
-        let request = Request::parse(&message).unwrap();
-        let signer = || match tsig::check(&request, std::slice::from_ref(&key), SECONDS) {
+        let message = Message::parse(&message).unwrap();
+        let signer = || match tsig::check(&message, std::slice::from_ref(&key), SECONDS) {
             Verdict::Good(signer) => signer,
             verdict => panic!("{verdict:?}"),
         };
-        let mut answer = request.response(0, true);
+        let mut answer = message.request.response(0, true);
         answer.extend_from_slice(&[0; 450]);
-        let cut = sign(answer.clone(), signer(), 512, SECONDS);
+        let cut = sign(answer.clone(), signer(), (QUERY.len(), 512), SECONDS);
         assert_eq!(cut[2] & 0x02, 0x02, "TC");
         assert_eq!(cut.len(), QUERY.len() + signer().size());
-        assert_eq!(sign(answer.clone(), signer(), 65_535, SECONDS).len(), answer.len() + signer().size());
+        assert_eq!(
+            sign(answer.clone(), signer(), (QUERY.len(), 65_535), SECONDS).len(),
+            answer.len() + signer().size()
+        );
     }
 }

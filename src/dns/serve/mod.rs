@@ -1,4 +1,9 @@
-//! Service for all transports: the front and, for what it passes on, the handler.
+//! Service for all transports: the gate and, for what it passes on, the answers of the zones and of other name servers.
+//!
+//! - [`gate`]: rights ([`access`]), [`cookie`]s and [`rate`]s, all by one [`policy`].
+//! - [`query`]: everything around an answer; [`answer`]: the decisions, pure; [`identity`]: answers about this server.
+//! - [`chain`]: aliases that lead out of the zones and back.
+//! - [`metrics`]: the counters of both paths.
 
 pub mod access;
 pub mod answer;
@@ -17,36 +22,37 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::dns::fast::{MAX_TCP, MAX_UDP, MIN_UDP, RA};
-use crate::dns::forward::reply::{self, Found, Room};
-use crate::dns::forward::{DEADLINE, Failure, Forwarder, Place, Question};
-use crate::dns::message::options::Tail;
-use crate::dns::message::request::{OPT, Opt, Request};
-use crate::dns::message::tsig::Signer;
-use crate::dns::serve::answer::Rcode;
-use crate::dns::serve::chain::{Chain, Client, Told};
-use crate::dns::serve::gate::{Admitted, Front, Running};
-use crate::dns::serve::metrics::Counters;
-use crate::dns::serve::query::{Handler, Terms};
-use crate::dns::transport::Transport;
+use tracing::warn;
+
+use super::forward::reply::{self, Found, Room};
+use super::forward::{DEADLINE, Failure, Forwarder, Place, Question};
+use super::message::options::Tail;
+use super::message::request::{Opt, Request};
+use super::message::sizes::{AA, RA};
+use super::message::tsig::Signer;
+use super::transport::Transport;
 use crate::zone::Zones;
 use crate::zone::name::Name;
-use tracing::warn;
+use answer::Rcode;
+use chain::{Chain, Client, Told};
+use gate::{Admitted, Front, Received, Running, sign};
+use metrics::Counters;
+use query::{Response, Terms};
 
 /// Everything that is not for the hot path, for one transport.
 #[derive(Clone)]
 pub struct Service {
     zones: Zones,
     front: Arc<Front>,
-    handler: Handler,
+    counters: Arc<Counters>,
     forwarder: Option<Arc<Forwarder>>,
 }
 
 /// Reply to a packet.
 pub enum Reply {
-    /// Each of these messages; none for a packet that nobody is to be answered for.
-    Messages(Vec<Vec<u8>>),
-    /// One message, which takes its time: nothing else is to wait for it. There is a bound on how many there are.
+    /// This message; none for a packet that nobody is to be answered for.
+    Message(Option<Vec<u8>>),
+    /// A message which takes its time: nothing else is to wait for it. There is a bound on how many there are.
     Later(Later),
     /// The messages of a transfer, made one after the other.
     Transfer(Running),
@@ -55,83 +61,78 @@ pub enum Reply {
 /// A message that takes its time.
 pub type Later = Pin<Box<dyn Future<Output = Vec<u8>> + Send>>;
 
-/// AA, in the third byte of a message.
-const AA: u8 = 0x04;
-
 impl Service {
-    /// The handler, behind the front; what is outside the zones is the forwarder's, where there is one.
-    pub fn new(zones: Zones, front: Arc<Front>, handler: Handler, forwarder: Option<Arc<Forwarder>>) -> Self {
-        Self { zones, front, handler, forwarder }
+    /// Answers from `zones`, behind the gate, counted in `counters`; what is outside the zones is the forwarder's, where
+    /// there is one.
+    pub fn new(zones: Zones, front: Arc<Front>, counters: Arc<Counters>, forwarder: Option<Arc<Forwarder>>) -> Self {
+        Self { zones, front, counters, forwarder }
     }
 
     /// Counters in which it counts.
     pub fn counters(&self) -> &Counters {
-        self.handler.counters()
+        &self.counters
     }
 
-    /// Replies to a packet of `peer`.
-    pub async fn reply_to(&self, packet: Vec<u8>, peer: SocketAddr, transport: Transport) -> Reply {
-        self.reply_at(packet, peer, transport, since_1970()).await
+    /// Replies to a query of `peer`.
+    pub fn reply_to(&self, received: Received, peer: SocketAddr, transport: Transport) -> Reply {
+        self.reply_at(received, peer, transport, since_1970())
     }
 
     /// The same at `now`, a time since 1970.
-    pub(in crate::dns) async fn reply_at(
-        &self,
-        packet: Vec<u8>,
-        peer: SocketAddr,
-        transport: Transport,
-        now: Duration,
-    ) -> Reply {
+    pub(super) fn reply_at(&self, received: Received, peer: SocketAddr, transport: Transport, now: Duration) -> Reply {
         let policy = Arc::clone(&self.front.policy());
-        let may_recurse = policy.may_recurse(&peer.ip());
-        let is_recursion_desired = packet.get(2).is_some_and(|flags| flags & 0x01 != 0);
-        let outside = policy.why_outside(is_recursion_desired, &peer.ip());
-        let (message, signer, tail) = match self.front.admit(&packet, peer.ip(), transport, now) {
+        let (request, signer, tail) = match self.front.admit(received, peer.ip(), transport, now) {
             Admitted::Answer(answer) => {
-                self.counters().refused_in_front(answer.get(3).copied().unwrap_or_default() & 0x0f);
-                return Reply::Messages(vec![answer]);
+                self.counters.refused_in_front(answer.get(3).copied().unwrap_or_default() & 0x0f);
+                return Reply::Message(Some(answer));
             }
             Admitted::Slip(answer) => {
-                self.counters().limited(true);
-                return Reply::Messages(vec![answer]);
+                self.counters.limited(true);
+                return Reply::Message(Some(answer));
             }
             Admitted::Limited => {
-                self.counters().limited(false);
-                return Reply::Messages(Vec::new());
+                self.counters.limited(false);
+                return Reply::Message(None);
+            }
+            Admitted::Dropped => {
+                self.counters.dropped();
+                return Reply::Message(None);
             }
             Admitted::Transfer(running) => {
-                self.counters().transferred(running.kind());
+                self.counters.transferred(running.kind());
                 return Reply::Transfer(running);
             }
-            Admitted::Pass(message, signer, tail) => (message.into_owned(), signer, tail),
+            Admitted::Pass(request, signer, tail) => (request, signer, tail),
         };
+        let may_recurse = policy.may_recurse(&peer.ip());
         let key = signer.as_ref().map(|signer| signer.key().clone());
         let client = Client { policy: Arc::clone(&policy), peer: peer.ip(), key };
-        if let Some(forwarder) = self.forwarder.clone().filter(|_| may_recurse)
-            && let Some(chain) = self.begin(&message, &client)
+        if let Some(forwarder) = self.forwarder.clone().filter(|_| may_recurse && Forwarder::can_take(&request))
+            && let Some(chain) = Chain::begin(&self.zones, &client, &request)
         {
             let (zones, now) = (self.zones.clone(), now.as_secs());
-            return self.recurse(forwarder, Asked { message, signer, tail, transport, now, chain, client, zones });
+            return self.recurse(forwarder, Asked { request, signer, tail, transport, now, chain, client, zones });
         }
+        let outside = policy.why_outside(request.is_recursion_desired(), &peer.ip());
         let may = |origin: &Name| client.may(origin);
         let terms = Terms { tail: &tail, outside, policy: &policy, may: &may };
-        let mut messages = self.handler.respond_to(message, peer, transport, terms).await;
+        let mut response = query::respond(&self.zones, &request, transport, terms);
         if may_recurse {
-            messages.iter_mut().filter_map(|message| message.get_mut(3)).for_each(|flags| *flags |= RA);
+            response.set_recursion_available();
         }
-        if let Some(signer) = signer
-            && let Some(answer) = messages.pop()
-        {
-            let limit = Request::parse(&packet).map_or(MIN_UDP, |request| limit(&request, transport));
-            messages.push(gate::sign(answer, signer, limit, now.as_secs()));
-        }
-        Reply::Messages(messages)
+        let Response { message, rcode, truncated, extended } = response;
+        self.counters.responded(rcode, truncated, extended);
+        let message = match signer {
+            Some(signer) => sign(message, signer, (request.head_size(), request.limit(transport)), now.as_secs()),
+            None => message,
+        };
+        Reply::Message(Some(message))
     }
 
     fn recurse(&self, forwarder: Arc<Forwarder>, mut asked: Asked) -> Reply {
-        let handler = self.handler.clone();
+        let counters = Arc::clone(&self.counters);
         let count = move |response: &[u8]| {
-            handler.counters().refused_in_front(response.get(3).copied().unwrap_or_default() & 0x0f);
+            counters.refused_in_front(response.get(3).copied().unwrap_or_default() & 0x0f);
         };
         let told = loop {
             match asked.known(&forwarder) {
@@ -154,20 +155,13 @@ impl Service {
         };
         let now = asked.tell(told);
         count(&now);
-        Reply::Messages(vec![now])
-    }
-
-    /// The answer to a question that a forwarder can take, as far as the zones have it; `None` where they have all of
-    /// it.
-    fn begin(&self, message: &[u8], client: &Client) -> Option<Chain> {
-        let request = Request::parse(message).filter(|request| Forwarder::can_take(request))?;
-        Chain::begin(&self.zones, client, &request)
+        Reply::Message(Some(now))
     }
 }
 
 /// A question that is to be forwarded.
 struct Asked {
-    message: Vec<u8>,
+    request: Request,
     signer: Option<Signer>,
     tail: Tail,
     transport: Transport,
@@ -180,8 +174,7 @@ struct Asked {
 impl Asked {
     /// Question that others are to be asked now.
     fn question(&self) -> Result<Question, Failure> {
-        let request = Request::parse(&self.message);
-        request.and_then(|request| Question::about(self.chain.next(), &request)).ok_or(Failure::Unwilling)
+        Question::about(self.chain.next(), &self.request).ok_or(Failure::Unwilling)
     }
 
     /// Answer that is known without asking.
@@ -211,12 +204,12 @@ impl Asked {
 
     /// The outcome as an answer.
     fn tell(self, Told { found: outcome, extended, is_ours }: Told) -> Vec<u8> {
-        let Some(request) = Request::parse(&self.message) else { return Vec::new() };
-        let limit = limit(&request, self.transport);
-        let taken = request.edns.map_or(0, |_| OPT + self.tail.as_bytes().len());
-        let taken = taken + self.signer.as_ref().map_or(0, Signer::size);
-        let room = Room { size: limit.saturating_sub(taken), can_retry: self.transport.is_datagram() };
-        let encoded = outcome.and_then(|found| reply::encode(&request, found, room).ok_or(Failure::Unwilling));
+        let Self { request, signer, tail, transport, .. } = self;
+        let opt = Opt { options: tail.as_bytes(), extended: extended.map(|code| (code, "")), ..Opt::default() };
+        let limit = request.limit(transport);
+        let taken = request.opt_size(opt) + signer.as_ref().map_or(0, Signer::size);
+        let room = Room { size: limit.saturating_sub(taken), can_retry: transport.is_datagram() };
+        let encoded = outcome.and_then(|found| reply::encode(&request, &found, room).ok_or(Failure::Unwilling));
         let mut response = if let Ok(mut response) = encoded {
             response[2] |= if is_ours { AA } else { 0 };
             response
@@ -225,20 +218,11 @@ impl Asked {
             response[3] |= RA;
             response
         };
-        request.push_opt(&mut response, Opt { options: self.tail.as_bytes(), extended, ..Opt::default() });
-        match self.signer {
-            Some(signer) => gate::sign(response, signer, limit, self.now),
+        request.push_opt(&mut response, opt);
+        match signer {
+            Some(signer) => sign(response, signer, (request.head_size(), limit), self.now),
             None => response,
         }
-    }
-}
-
-/// Limit of the whole answer, in bytes.
-fn limit(request: &Request<'_>, transport: Transport) -> usize {
-    match (transport.is_datagram(), request.edns) {
-        (false, _) => MAX_TCP,
-        (true, Some(edns)) => usize::from(edns.size).clamp(MIN_UDP, MAX_UDP),
-        (true, None) => MIN_UDP,
     }
 }
 

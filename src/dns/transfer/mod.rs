@@ -6,18 +6,17 @@
 pub mod notify;
 pub mod secondaries;
 
-mod packer;
-
 use std::{iter, vec};
 
-use crate::dns::message::request::{HEADER, Opt, Request};
+use crate::dns::message::request::{Opt, Request};
+use crate::dns::message::sizes::{HEADER, MAX_TCP};
 use crate::dns::message::tsig::Signer;
+use crate::dns::message::writer::{Compress, Section, WireRecord, Writer};
 use crate::dns::transport::Transport;
 use crate::zone::journal::{self, Difference};
 use crate::zone::packed::Packed;
 use crate::zone::record::{Record, rtype};
 use crate::zone::{Zone, Zones, serial};
-use packer::Packer;
 
 /// Response codes of refused transfers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,22 +69,21 @@ pub struct TooLarge;
 /// Messages end behind this: pointers reach no further (RFC 1035 §4.1.4), and a slow client holds little.
 const ENOUGH: usize = 0x3fff;
 
-const MAX_MESSAGE: usize = 0xffff;
-
 impl Transfer {
     /// Begins a transfer of what `request` asks for, by somebody who may; `options` are said in its first OPT record.
     ///
     /// # Errors
     /// Why there is none.
-    pub fn begin(zones: &Zones, request: &Request<'_>, options: &[u8], transport: Transport) -> Result<Self, Refusal> {
-        let apex = request.question.name.folded();
-        let zone = zones.find(apex.wire()).filter(|zone| *zone.origin() == apex && request.question.class == 1);
+    pub fn begin(zones: &Zones, request: &Request, options: &[u8], transport: Transport) -> Result<Self, Refusal> {
+        let question = request.question.as_ref().ok_or(Refusal::FormErr)?;
+        let apex = question.name.folded();
+        let zone = zones.find(apex.wire()).filter(|zone| *zone.origin() == apex && question.class == 1);
         let zone = zone.ok_or(Refusal::NotAuth)?;
         // A secondary must not take an empty zone for the zone, nor hosts without addresses for all that there is.
         if !zone.is_transferable() {
             return Err(Refusal::ServFail);
         }
-        let (kind, serial, records) = match request.question.rtype {
+        let (kind, serial, records) = match question.rtype {
             rtype::AXFR if transport.is_datagram() => return Err(Refusal::FormErr),
             rtype::AXFR => full(zone)?,
             _ => incremental(zone, request.serial.ok_or(Refusal::FormErr)?, transport)?,
@@ -119,24 +117,24 @@ impl Transfer {
     /// When a record fits into no message: the transfer cannot go on.
     pub fn next_message(&mut self, now: u64) -> Option<Result<Vec<u8>, TooLarge>> {
         self.records.peek()?;
-        let room = MAX_MESSAGE - self.opt.len() - self.signer.as_ref().map_or(0, Signer::size);
-        let mut message = Packer::new(if self.is_first { self.start.clone() } else { without_question(&self.start) });
+        let room = MAX_TCP - self.opt.len() - self.signer.as_ref().map_or(0, Signer::size);
+        let start = if self.is_first { self.start.clone() } else { without_question(&self.start) };
+        let mut writer = Writer::new(start, room);
         self.is_first = false;
-        let mut is_empty = true;
-        while message.bytes.len() < ENOUGH
-            && let Some(record) = self.records.peek()
+        while writer.size() < ENOUGH
+            && let Some(Record { owner, rtype, ttl, rdata }) = self.records.peek()
         {
-            if !message.push(record, room) {
+            let record = WireRecord { owner: owner.wire(), rtype: *rtype, class: 1, ttl: *ttl, rdata };
+            if !writer.push(Section::Answer, &record, Compress::Owners) {
                 break;
             }
-            is_empty = false;
             self.records.next();
         }
-        if is_empty {
+        if writer.count(Section::Answer) == 0 {
             self.records = no_records().peekable();
             return Some(Err(TooLarge));
         }
-        let mut message = message.finish();
+        let mut message = writer.finish();
         if !self.opt.is_empty() {
             message.append(&mut self.opt);
             message[11] = 1;
@@ -220,7 +218,7 @@ fn without_question(start: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dns::message::request::{read_name, read_record};
+    use crate::dns::message::parse::{Message, read_name, read_record};
     use crate::dns::message::tsig::{self, Verdict};
     use crate::zone::entry::RrSet;
     use crate::zone::journal::Bounds;
@@ -266,7 +264,7 @@ mod tests {
     }
 
     fn begin(writer: &ZoneWriter, message: &[u8], transport: Transport) -> Result<Transfer, Refusal> {
-        Transfer::begin(&zones(writer), &Request::parse(message).unwrap(), &[], transport)
+        Transfer::begin(&zones(writer), &Message::parse(message).unwrap().request, &[], transport)
     }
 
     /// A record: owner, type, data.
@@ -452,10 +450,10 @@ mod tests {
         writer.commit(101);
         let key = tsig::tests::key("xfr", b"0123456789abcdef");
         let message = tsig::tests::signed_request(&request("service", rtype::AXFR, None), &key, NOW);
-        let request = Request::parse(&message).unwrap();
+        let request = Message::parse(&message).unwrap();
         let Verdict::Good(signer) = tsig::check(&request, &[key], NOW) else { panic!("a bad signature") };
         let mut transfer =
-            Transfer::begin(&zones(&writer), &request, &[], Transport::Tcp).unwrap().signed(Some(signer));
+            Transfer::begin(&zones(&writer), &request.request, &[], Transport::Tcp).unwrap().signed(Some(signer));
         let mut count = 0;
         while let Some(message) = transfer.next_message(NOW) {
             assert_eq!(message.unwrap()[10..12], [0, 1]);

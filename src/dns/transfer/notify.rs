@@ -14,8 +14,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::dns::message::request::{HEADER, read_name};
+use crate::dns::message::parse::Message;
+use crate::dns::message::sizes::{AA, MAX_UDP};
 use crate::dns::message::tsig::{Asker, Checked};
+use crate::dns::message::writer::{Compress, Section, WireRecord, Writer};
 use crate::dns::serve::since_1970;
 use crate::dns::transfer::secondaries::Secondary;
 use crate::zone::Zone;
@@ -108,20 +110,22 @@ impl Plan {
 
     /// Takes a response in, at `unix`. What is none to anything that was sent is ignored.
     pub fn receive(&mut self, from: SocketAddr, message: &[u8], unix: u64) {
-        let Some(header) = message.first_chunk::<HEADER>() else { return };
-        if header[2] & 0xf8 != 0x80 | OPCODE << 3 {
+        let Ok(message) = Message::parse(message) else { return };
+        let response = &message.request;
+        if !response.is_response() || response.opcode() != OPCODE {
             return;
         }
-        let id = u16::from_be_bytes([header[0], header[1]]);
+        let id = response.id();
         let is_meant = |telling: &&mut Telling| {
             telling.secondary.address == from && matches!(telling.state, State::Waiting { id: sent, .. } if sent == id)
         };
         let Some(telling) = self.tellings.iter_mut().find(is_meant) else { return };
         // Where a question comes back it must be ours.
-        if read_name(message, HEADER).is_some_and(|(name, _)| name.folded() != *telling.zone.origin()) {
+        let question = response.question.as_ref();
+        if question.is_some_and(|question| question.name.folded() != *telling.zone.origin()) {
             return;
         }
-        match telling.asker.as_ref().map(|asker| asker.check(message, unix)) {
+        match telling.asker.as_ref().map(|asker| asker.check(&message, unix)) {
             None | Some(Checked::Good) => {}
             Some(Checked::Unsigned(error)) => {
                 // It may not be the secondary who says so: it is told again.
@@ -132,7 +136,7 @@ impl Plan {
             Some(Checked::Bad) => return,
         }
         telling.state = State::Quiet;
-        let (zone, rcode) = (telling.zone.origin(), header[3] & 0x0f);
+        let (zone, rcode) = (telling.zone.origin(), response.rcode());
         if rcode == 0 {
             debug!(%zone, secondary = %from, serial = telling.told, "a secondary has taken a NOTIFY");
         } else {
@@ -185,15 +189,14 @@ const OPCODE: u8 = 4;
 fn message(zone: &Zone, id: u16) -> Option<Vec<u8>> {
     let table = zone.load();
     let soa = journal::soa(table.get(zone.origin().wire())?)?;
-    let mut message = id.to_be_bytes().to_vec();
-    message.extend_from_slice(&[OPCODE << 3 | 0x04, 0, 0, 1, 0, 1, 0, 0, 0, 0]);
-    message.extend_from_slice(zone.origin().wire());
-    message.extend_from_slice(&[rtype::SOA.to_be_bytes(), [0, 1]].concat());
-    message.extend_from_slice(&[0xc0, 0x0c, 0, 6, 0, 1]);
-    message.extend_from_slice(&soa.ttl.to_be_bytes());
-    message.extend_from_slice(&u16::try_from(soa.rdata.len()).ok()?.to_be_bytes());
-    message.extend_from_slice(&soa.rdata);
-    Some(message)
+    let origin = zone.origin().wire();
+    let mut head = id.to_be_bytes().to_vec();
+    head.extend_from_slice(&[OPCODE << 3 | AA, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    head.extend_from_slice(origin);
+    head.extend_from_slice(&[rtype::SOA.to_be_bytes(), [0, 1]].concat());
+    let mut writer = Writer::new(head, MAX_UDP);
+    let record = WireRecord { owner: origin, rtype: rtype::SOA, class: 1, ttl: soa.ttl, rdata: &soa.rdata };
+    writer.push(Section::Answer, &record, Compress::Owners).then(|| writer.finish())
 }
 
 /// The address to tell `secondary` from: secondaries take a NOTIFY only from whom they transfer from, which is an
@@ -210,7 +213,7 @@ pub fn source(secondary: IpAddr, listening: &[SocketAddr]) -> IpAddr {
 
 /// Tells until `stop`, whom `told` says. `listening` are the addresses that DNS answers on.
 pub async fn run(mut told: watch::Receiver<Vec<Told>>, listening: Vec<SocketAddr>, stop: CancellationToken) {
-    let (mut plan, mut sockets, mut buffer) = (Plan::default(), HashMap::new(), [0; 512]);
+    let (mut plan, mut sockets, mut buffer) = (Plan::default(), HashMap::new(), [0; MAX_UDP]);
     plan.tell(&told.borrow_and_update());
     open(&plan, &listening, &mut sockets).await;
     loop {
@@ -257,7 +260,6 @@ async fn open(plan: &Plan, listening: &[SocketAddr], sockets: &mut HashMap<IpAdd
 mod tests {
     use super::*;
     use crate::dns::message::key::Key;
-    use crate::dns::message::request::Request;
     use crate::dns::message::tsig::tests::{NOW as UNIX, key};
     use crate::dns::message::tsig::{Verdict, check};
     use crate::zone::Freshness;
@@ -371,14 +373,14 @@ mod tests {
         let key = key("xfr", b"0123456789abcdef");
         let mut plan = plan(&writer, Some(Arc::clone(&key)));
         let sent = plan.due(begun, UNIX, || 7).remove(0);
-        let request = Request::parse(&sent.message).unwrap();
-        plan.receive(secondary(), &request.response(0, true), UNIX);
+        let request = Message::parse(&sent.message).unwrap();
+        plan.receive(secondary(), &request.request.response(0, true), UNIX);
         let Verdict::Bad(no_such_key) = check(&request, &[], UNIX) else { panic!("it is taken") };
         plan.receive(secondary(), &no_such_key, UNIX);
         let again = plan.due(begun + PATIENCE, UNIX, || 7).remove(0);
-        let request = Request::parse(&again.message).unwrap();
+        let request = Message::parse(&again.message).unwrap();
         let Verdict::Good(mut signer) = check(&request, &[key], UNIX) else { panic!("it is not signed") };
-        let mut response = request.response(0, true);
+        let mut response = request.request.response(0, true);
         signer.sign(&mut response, UNIX);
         plan.receive(secondary(), &response, UNIX);
         assert!(plan.due(begun + PATIENCE * 100, UNIX, || 7).is_empty());

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use hickory_proto::op::Message;
 use zonekeeper::dns::fast::{self, Asked, Built, Loaded, MAX_TCP, MAX_UDP, Parsed, Query, ROOM};
 use zonekeeper::dns::message::options::Tail;
@@ -13,7 +12,6 @@ use zonekeeper::dns::serve::cookie::{Mode, Secrets};
 use zonekeeper::dns::serve::gate::Front;
 use zonekeeper::dns::serve::metrics::Metrics;
 use zonekeeper::dns::serve::policy::Policy;
-use zonekeeper::dns::serve::query::Handler;
 use zonekeeper::dns::serve::{Reply, Service};
 use zonekeeper::dns::transport::Transport;
 use zonekeeper::zone::name::Name;
@@ -67,8 +65,8 @@ impl Server {
         let secrets = Secrets::parse("00112233445566778899aabbccddeeff").expect("a secret");
         let policy = Policy { cookies: Mode::On, nsid: b"fuzz".as_slice().into(), ..Policy::new(secrets) };
         let front = Arc::new(Front::new(zones.clone(), policy));
-        let handler = Handler::new(zones.clone(), Metrics::default().counters(Transport::Udp));
-        let service = Service::new(zones.clone(), Arc::clone(&front), handler, None);
+        let counters = Metrics::default().counters(Transport::Udp);
+        let service = Service::new(zones.clone(), Arc::clone(&front), counters, None);
         Self { zones, front, service }
     }
 
@@ -121,9 +119,8 @@ impl Server {
 
     /// What the rest says.
     fn cold(&self, packet: &[u8], transport: Transport) -> Vec<Vec<u8>> {
-        let reply = self.service.reply_to(packet.to_vec(), (PEER, 53).into(), transport);
-        match reply.now_or_never().expect("nothing to wait for") {
-            Reply::Messages(messages) => messages,
+        match self.service.reply_to(packet.to_vec().into(), (PEER, 53).into(), transport) {
+            Reply::Message(message) => message.into_iter().collect(),
             Reply::Transfer(_) => panic!("nobody may transfer: {packet:?}"),
             Reply::Later(_) => panic!("there is nobody to ask: {packet:?}"),
         }

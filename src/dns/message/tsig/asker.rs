@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use super::{FUDGE, append, unsign, variables};
+use super::{FUDGE, append, read, unsign, variables};
 use crate::dns::message::key::Key;
-use crate::dns::message::request::Request;
+use crate::dns::message::parse::Message;
 
 /// A request that was signed, waiting for its response.
 #[derive(Debug)]
@@ -37,13 +37,8 @@ impl Asker {
     }
 
     /// Checks a response at `now`.
-    pub fn check(&self, response: &[u8], now: u64) -> Checked {
-        // Responses are built like requests.
-        let mut bytes = response.to_vec();
-        if let Some(flags) = bytes.get_mut(2) {
-            *flags &= 0x7f;
-        }
-        let Some(signature) = Request::parse(&bytes).and_then(|request| request.signature) else { return Checked::Bad };
+    pub fn check(&self, response: &Message<'_>, now: u64) -> Checked {
+        let Some(signature) = response.signature.as_ref().and_then(read) else { return Checked::Bad };
         if signature.mac.is_empty() && signature.error != 0 {
             return Checked::Unsigned(signature.error);
         }
@@ -52,7 +47,7 @@ impl Asker {
             return Checked::Bad;
         }
         let length = u16::try_from(mac.len()).unwrap_or_default().to_be_bytes();
-        let message = unsign(response, &signature);
+        let message = unsign(response.bytes, &signature);
         let variables = variables(key, signature.time, signature.fudge, signature.error, signature.other);
         let is_good = key.verify(&[&length, mac, &message, &variables], signature.mac)
             && now.abs_diff(signature.time) <= u64::from(signature.fudge);
@@ -71,23 +66,26 @@ mod tests {
         let key = key("xfr", b"0123456789abcdef");
         let mut message = QUERY.to_vec();
         let asker = Asker::sign(&key, &mut message, NOW);
-        let request = Request::parse(&message).unwrap();
+        let request = Message::parse(&message).unwrap();
         let Verdict::Good(mut signer) = check(&request, std::slice::from_ref(&key), NOW) else { panic!("not taken") };
-        let mut response = request.response(0, true);
-        assert_eq!(asker.check(&response, NOW), Checked::Bad, "unsigned");
+        let check_at = |asker: &Asker, response: &[u8], now| {
+            Message::parse(response).map_or(Checked::Bad, |response| asker.check(&response, now))
+        };
+        let mut response = request.request.response(0, true);
+        assert_eq!(check_at(&asker, &response, NOW), Checked::Bad, "unsigned");
         signer.sign(&mut response, NOW);
-        assert_eq!(asker.check(&response, NOW), Checked::Good);
-        assert_eq!(asker.check(&response, NOW + 301), Checked::Bad, "old");
+        assert_eq!(check_at(&asker, &response, NOW), Checked::Good);
+        assert_eq!(check_at(&asker, &response, NOW + 301), Checked::Bad, "old");
         for at in [3, 15, 20] {
             let mut changed = response.clone();
             changed[at] ^= 0x04;
-            assert_eq!(asker.check(&changed, NOW), Checked::Bad, "byte {at}");
+            assert_eq!(check_at(&asker, &changed, NOW), Checked::Bad, "byte {at}");
         }
         let Verdict::Bad(refused) = check(&request, &[], NOW) else { panic!("an unknown key is taken") };
-        assert_eq!(asker.check(&refused, NOW), Checked::Unsigned(17));
+        assert_eq!(check_at(&asker, &refused, NOW), Checked::Unsigned(17));
         // The response to another request.
         let other = Asker::sign(&key, &mut QUERY.to_vec(), NOW - 1);
-        assert_eq!(other.check(&response, NOW), Checked::Bad);
-        assert_eq!(asker.check(b"", NOW), Checked::Bad);
+        assert_eq!(check_at(&other, &response, NOW), Checked::Bad);
+        assert_eq!(check_at(&asker, b"", NOW), Checked::Bad);
     }
 }

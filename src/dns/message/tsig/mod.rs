@@ -9,14 +9,17 @@ use std::sync::Arc;
 
 pub use asker::{Asker, Checked};
 
-use crate::dns::message::key::Key;
-use crate::dns::message::request::{HEADER, Opt, RawRecord, Request};
+use super::key::Key;
+use super::parse::{Message, RawRecord};
+use super::request::Opt;
+use super::sizes::HEADER;
+use super::writer::{WireRecord, append as append_record};
 use crate::zone::name::Name;
 use crate::zone::record::rtype;
 
-/// The TSIG record of a message.
+/// The data of a TSIG record.
 #[derive(Debug, Clone)]
-pub struct Signature<'m> {
+struct Signature<'m> {
     /// Offset of the record: the signed message ends there.
     start: usize,
     key: Name,
@@ -58,8 +61,8 @@ enum Error {
     Trunc = 22,
 }
 
-/// Reads a TSIG record; none for what is malformed.
-pub(in crate::dns) fn read<'m>(record: &RawRecord<'m>) -> Option<Signature<'m>> {
+/// Reads the TSIG record of a message; none for what is malformed.
+fn read<'m>(record: &RawRecord<'m>) -> Option<Signature<'m>> {
     let (algorithm, length) = Name::from_wire(record.rdata)?;
     let (fixed, rest) = record.rdata[length..].split_first_chunk::<10>()?;
     let (mac, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes([fixed[8], fixed[9]])))?;
@@ -82,8 +85,10 @@ pub(in crate::dns) fn read<'m>(record: &RawRecord<'m>) -> Option<Signature<'m>> 
 }
 
 /// Judges the signature of a request at `now`.
-pub fn check(request: &Request<'_>, keys: &[Arc<Key>], now: u64) -> Verdict {
-    let Some(signature) = &request.signature else { return Verdict::Unsigned };
+pub fn check(message: &Message<'_>, keys: &[Arc<Key>], now: u64) -> Verdict {
+    let (request, Some(record)) = (&message.request, &message.signature) else { return Verdict::Unsigned };
+    // RFC 8945 §5.2: what cannot be interpreted is a FORMERR.
+    let Some(signature) = &read(record) else { return Verdict::Bad(request.response(FORMERR, false)) };
     // Unknown keys and wrong MACs are answered without a MAC: there is nothing to make one with, or nobody to trust.
     let unsigned = |error| {
         let mut response = request.response(NOTAUTH, false);
@@ -98,13 +103,13 @@ pub fn check(request: &Request<'_>, keys: &[Arc<Key>], now: u64) -> Verdict {
         mac if mac > length || mac < (length / 2).max(10) => return Verdict::Bad(request.response(FORMERR, false)),
         _ => {}
     }
-    let message = unsign(request.message, signature);
+    let unsigned_message = unsign(message.bytes, signature);
     let variables = variables(key, signature.time, signature.fudge, signature.error, signature.other);
     // A shortened MAC may be right, and is not enough (RFC 8945 §5.2.2.1).
     if signature.mac.len() < length {
         return unsigned(Error::Trunc);
     }
-    if !key.verify(&[&message, &variables], signature.mac) {
+    if !key.verify(&[&unsigned_message, &variables], signature.mac) {
         return unsigned(Error::Sig);
     }
     let mut signer = Signer { key: Arc::clone(key), prior: signature.mac.to_vec(), is_first: true };
@@ -125,14 +130,6 @@ fn unsign(message: &[u8], signature: &Signature<'_>) -> Vec<u8> {
     let count = u16::from_be_bytes([signed[10], signed[11]]).wrapping_sub(1);
     signed[10..HEADER].copy_from_slice(&count.to_be_bytes());
     signed
-}
-
-/// A request without its signature, under the ID it came with: what the ordinary path is to answer.
-pub fn strip(request: &Request<'_>) -> Vec<u8> {
-    let Some(signature) = &request.signature else { return request.message.to_vec() };
-    let mut message = unsign(request.message, signature);
-    message[..2].copy_from_slice(&request.id().to_be_bytes());
-    message
 }
 
 /// Signs the messages of one answer, in their order.
@@ -217,14 +214,7 @@ fn append(
     rdata.extend_from_slice(&error.to_be_bytes());
     rdata.extend_from_slice(&half(other.len()));
     rdata.extend_from_slice(other);
-    message.extend_from_slice(name);
-    message.extend_from_slice(&rtype::TSIG.to_be_bytes());
-    message.extend_from_slice(&CLASS_ANY.to_be_bytes());
-    message.extend_from_slice(&[0; 4]);
-    message.extend_from_slice(&half(rdata.len()));
-    message.extend_from_slice(&rdata);
-    let count = u16::from_be_bytes([message[10], message[11]]).wrapping_add(1);
-    message[10..HEADER].copy_from_slice(&count.to_be_bytes());
+    append_record(message, &WireRecord { owner: name, rtype: rtype::TSIG, class: CLASS_ANY, ttl: 0, rdata: &rdata });
 }
 
 /// 48 bits of time.
@@ -256,11 +246,8 @@ pub(in crate::dns) mod tests {
     pub(in crate::dns) const QUERY: &[u8] = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x07service\0\0\x06\0\x01";
 
     fn error_of(response: &[u8]) -> (u8, u16, usize) {
-        // A response, read as if it were a request.
-        let mut bytes = response.to_vec();
-        bytes[2] &= 0x7f;
-        let request = Request::parse(&bytes).unwrap();
-        let signature = request.signature.unwrap();
+        let message = Message::parse(response).unwrap();
+        let signature = read(message.signature.as_ref().unwrap()).unwrap();
         (response[3] & 0x0f, signature.error, signature.mac.len())
     }
 
@@ -268,31 +255,30 @@ pub(in crate::dns) mod tests {
     fn a_good_signature_is_taken_and_the_answers_carry_theirs() {
         let key = key("xfr", b"0123456789abcdef");
         let message = signed_request(QUERY, &key, NOW - 299);
-        let request = Request::parse(&message).unwrap();
-        let Verdict::Good(mut signer) = check(&request, &[Arc::clone(&key)], NOW) else { panic!("not taken") };
-        assert_eq!(strip(&request), QUERY);
-        let mut prior = request.signature.as_ref().unwrap().mac.to_vec();
+        let message = Message::parse(&message).unwrap();
+        let Verdict::Good(mut signer) = check(&message, &[Arc::clone(&key)], NOW) else { panic!("not taken") };
+        let request = &message.request;
+        let mut prior = read(message.signature.as_ref().unwrap()).unwrap().mac.to_vec();
         for round in 0..3 {
             let plain = request.response(0, true);
             let mut answer = plain.clone();
             signer.sign(&mut answer, NOW);
             assert_eq!(answer.len(), plain.len() + signer.size());
-            let mut bytes = answer.clone();
-            bytes[2] &= 0x7f;
-            let read = Request::parse(&bytes).unwrap().signature.unwrap();
+            let signed = Message::parse(&answer).unwrap();
+            let theirs = read(signed.signature.as_ref().unwrap()).unwrap();
             let length = u16::try_from(prior.len()).unwrap().to_be_bytes();
             let all = variables(&key, NOW, FUDGE, 0, &[]);
             let timers = [&time48(NOW)[..], &FUDGE.to_be_bytes()].concat();
             let variables = if round == 0 { all } else { timers };
-            assert!(key.verify(&[&length, &prior, &plain, &variables], read.mac), "message {round}");
-            prior = read.mac.to_vec();
+            assert!(key.verify(&[&length, &prior, &plain, &variables], theirs.mac), "message {round}");
+            prior = theirs.mac.to_vec();
         }
     }
 
     #[test]
     fn rfc8945_5_2_bad_keys_macs_and_times() {
         let (key, other) = (key("xfr", b"0123456789abcdef"), key("xfr", b"fedcba9876543210"));
-        let verdict = |message: &[u8], keys: &[Arc<Key>]| match check(&Request::parse(message).unwrap(), keys, NOW) {
+        let verdict = |message: &[u8], keys: &[Arc<Key>]| match check(&Message::parse(message).unwrap(), keys, NOW) {
             Verdict::Bad(response) => response,
             verdict => panic!("{verdict:?}"),
         };
@@ -317,7 +303,7 @@ pub(in crate::dns) mod tests {
             let mut message = QUERY.to_vec();
             let id = (0x1234, 0);
             append(&mut message, key.name.wire(), key.algorithm.wire(), (NOW, FUDGE), &mac[..length], id, &[]);
-            let Verdict::Bad(response) = check(&Request::parse(&message).unwrap(), &[Arc::clone(&key)], NOW) else {
+            let Verdict::Bad(response) = check(&Message::parse(&message).unwrap(), &[Arc::clone(&key)], NOW) else {
                 panic!("{length} bytes taken")
             };
             assert_eq!(response[3] & 0x0f, rcode, "{length}");
@@ -330,8 +316,25 @@ pub(in crate::dns) mod tests {
         let key = key("xfr", b"0123456789abcdef");
         let mut message = signed_request(QUERY, &key, NOW);
         message[..2].copy_from_slice(&[9, 9]);
-        let request = Request::parse(&message).unwrap();
-        assert!(matches!(check(&request, &[Arc::clone(&key)], NOW), Verdict::Good(_)));
-        assert_eq!(strip(&request)[..2], [9, 9]);
+        let message = Message::parse(&message).unwrap();
+        assert!(matches!(check(&message, &[Arc::clone(&key)], NOW), Verdict::Good(_)));
+        assert_eq!(message.request.id(), 0x0909);
+    }
+
+    /// RFC 8945 §5.2. It was taken for no signature, and the request answered whoever had sent it.
+    #[test]
+    fn a_signature_that_cannot_be_read_is_a_form_error() {
+        let key = key("xfr", b"0123456789abcdef");
+        let message = signed_request(QUERY, &key, NOW);
+        // The class, and the length of the MAC.
+        let owner = QUERY.len() + key.name.wire().len();
+        for at in [owner + 3, owner + 10 + key.algorithm.wire().len() + 8] {
+            let mut malformed = message.clone();
+            malformed[at] ^= 0x01;
+            let Verdict::Bad(response) = check(&Message::parse(&malformed).unwrap(), &[Arc::clone(&key)], NOW) else {
+                panic!("byte {at} is taken")
+            };
+            assert_eq!(response, Message::parse(QUERY).unwrap().request.response(FORMERR, false));
+        }
     }
 }

@@ -7,15 +7,15 @@
 //! over TCP, where 64 KiB are all there is.
 
 mod data;
-mod fit;
 mod tables;
+mod write;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 
 pub use data::Data;
-pub use fit::Room;
 pub use tables::Tables;
+pub use write::Overflow;
 
 use crate::zone::Zone;
 use crate::zone::lookup::{self, Found};
@@ -147,8 +147,6 @@ pub struct Answer<'t> {
     pub rcode: Rcode,
     /// AA: the answer is ours to give.
     pub authoritative: bool,
-    /// TC: ask again over TCP.
-    pub truncated: bool,
     /// The answer section.
     pub answers: Vec<Rr<'t>>,
     /// The authority section.
@@ -171,7 +169,6 @@ impl Answer<'_> {
         Self {
             rcode,
             authoritative: false,
-            truncated: false,
             answers: Vec::new(),
             authority: Vec::new(),
             additionals: Vec::new(),
