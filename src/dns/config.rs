@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use crate::diagnostic::Problems;
 use crate::dns::forward;
 use crate::dns::forward::local::PrivateReverse;
 use crate::dns::forward::upstream::{Source, is_ours};
@@ -12,7 +13,6 @@ use crate::dns::message::options::MAX_NSID;
 use crate::dns::serve::access::{Networks, Transfers};
 use crate::dns::serve::cookie::{Mode, Secrets};
 use crate::dns::serve::rate;
-use crate::diagnostic::Problems;
 use crate::settings::{Kind, Located, Section, Setting, Value};
 use crate::zone::name::Name;
 
@@ -39,8 +39,7 @@ pub struct Config {
     pub cookie_secrets: Option<Secrets>,
     /// Addresses in an answer to a question for them; 0 for all.
     pub max_answers: usize,
-    /// This server's name for those who ask for it; empty for none, [`HOSTNAME`](crate::dns::serve::identity::HOSTNAME) for the
-    /// host's.
+    /// This server's name for those who ask for it; empty for none, `hostname` for the host's.
     pub nsid: String,
     /// True if questions of class CH about this server are answered.
     pub identity: bool,

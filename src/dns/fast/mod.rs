@@ -2,8 +2,8 @@
 //!
 //! It answers what real clients send: one question of class IN about a name in one of our zones or in none, with or
 //! without EDNS, whatever its options; cookies and the server's name are answered here. Everything else is for
-//! [`crate::dns::serve::query`], which gives the same answers where both can (a property test compares them): other opcodes and
-//! classes, transfers, ANY, aliases, delegations, redirections, wildcards, and everything malformed.
+//! [`crate::dns::serve`], which gives the same answers where both can (a property test compares them): other opcodes
+//! and classes, transfers, ANY, aliases, delegations, redirections, wildcards, and everything malformed.
 //!
 //! The work is parted into [`parse`], [`Loaded::aim`], [`Loaded::guess`] and [`respond`], so that a batch of queries
 //! can go through one step at a time while the memory of the next is on its way: a name in a large zone, asked for out

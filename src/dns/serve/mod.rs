@@ -62,8 +62,8 @@ pub enum Reply {
 pub type Later = Pin<Box<dyn Future<Output = Vec<u8>> + Send>>;
 
 impl Service {
-    /// Answers from `zones`, behind the gate, counted in `counters`; what is outside the zones is the forwarder's, where
-    /// there is one.
+    /// Answers from `zones`, behind the gate, counted in `counters`; what is outside the zones is the forwarder's,
+    /// where there is one.
     pub fn new(zones: Zones, front: Arc<Front>, counters: Arc<Counters>, forwarder: Option<Arc<Forwarder>>) -> Self {
         Self { zones, front, counters, forwarder }
     }

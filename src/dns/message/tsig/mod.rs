@@ -264,8 +264,8 @@ pub(in crate::dns) mod tests {
             let mut answer = plain.clone();
             signer.sign(&mut answer, NOW);
             assert_eq!(answer.len(), plain.len() + signer.size());
-            let signed = Message::parse(&answer).unwrap();
-            let theirs = read(signed.signature.as_ref().unwrap()).unwrap();
+            let parsed = Message::parse(&answer).unwrap();
+            let theirs = read(parsed.signature.as_ref().unwrap()).unwrap();
             let length = u16::try_from(prior.len()).unwrap().to_be_bytes();
             let all = variables(&key, NOW, FUDGE, 0, &[]);
             let timers = [&time48(NOW)[..], &FUDGE.to_be_bytes()].concat();
