@@ -85,6 +85,31 @@ pub struct Located<T> {
     pub span: Span,
 }
 
+/// Name of a key, with the moment from which a changed value holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// Name, as the user writes it.
+    pub name: &'static str,
+    /// True if a reload takes it; false for the next start.
+    pub is_live: bool,
+}
+
+/// A key that a reload takes.
+pub const fn live(name: &'static str) -> Key {
+    Key { name, is_live: true }
+}
+
+/// A key that only a start takes.
+pub const fn fixed(name: &'static str) -> Key {
+    Key { name, is_live: false }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
 /// Reads one table key by key. Every key that is asked for counts as known; [`Section::finish`] reports the others.
 #[derive(Debug)]
 pub struct Section<'a> {
@@ -92,7 +117,7 @@ pub struct Section<'a> {
     /// Name of the table as the user writes it: `registry.main`.
     name: String,
     problems: &'a Problems,
-    asked: Vec<&'static str>,
+    asked: Vec<Key>,
     removed: Vec<&'static str>,
 }
 
@@ -128,15 +153,15 @@ impl<'a> Section<'a> {
     }
 
     /// The value of `key` as it stands, if it is there.
-    pub fn value(&mut self, key: &'static str) -> Option<&'a Value> {
+    pub fn value(&mut self, key: Key) -> Option<&'a Value> {
         if !self.asked.contains(&key) {
             self.asked.push(key);
         }
-        self.table.get(key)
+        self.table.get(key.name)
     }
 
     /// The setting `key`, if it is there and of the right kind; a value of another kind is a problem.
-    pub fn located<T: Setting>(&mut self, key: &'static str) -> Option<Located<T>> {
+    pub fn located<T: Setting>(&mut self, key: Key) -> Option<Located<T>> {
         let value = self.value(key)?;
         match T::read(value) {
             Ok(read) => Some(Located { value: read, span: value.span }),
@@ -148,17 +173,17 @@ impl<'a> Section<'a> {
     }
 
     /// The setting `key`, if it is there and of the right kind.
-    pub fn optional<T: Setting>(&mut self, key: &'static str) -> Option<T> {
+    pub fn optional<T: Setting>(&mut self, key: Key) -> Option<T> {
         self.located(key).map(|located| located.value)
     }
 
     /// The setting `key`, or `default`.
-    pub fn or<T: Setting>(&mut self, key: &'static str, default: T) -> T {
+    pub fn or<T: Setting>(&mut self, key: Key, default: T) -> T {
         self.optional(key).unwrap_or(default)
     }
 
     /// The setting `key`; its absence is a problem at the table.
-    pub fn required<T: Setting>(&mut self, key: &'static str) -> Option<Located<T>> {
+    pub fn required<T: Setting>(&mut self, key: Key) -> Option<Located<T>> {
         if self.value(key).is_none() {
             self.problems.add(self.table.span, format!("`{key}` is missing{}", self.place()));
             return None;
@@ -167,10 +192,10 @@ impl<'a> Section<'a> {
     }
 
     /// The sub-table `key`, if it is there; a value that is no table is a problem.
-    pub fn section(&mut self, key: &'static str) -> Option<Section<'a>> {
+    pub fn section(&mut self, key: Key) -> Option<Section<'a>> {
         let value = self.value(key)?;
         if let Kind::Table(table) = &value.kind {
-            let name = if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) };
+            let name = if self.name.is_empty() { key.name.to_owned() } else { format!("{}.{key}", self.name) };
             return Some(Section::new(table, name, self.problems));
         }
         self.problems.add(value.span, format!("`{key}` must be a table, not {}", value.kind.name()));
@@ -188,14 +213,17 @@ impl<'a> Section<'a> {
 
     /// Ends the reading: every key that nobody asked for is a problem, with the nearest known key as advice.
     pub fn finish(self) {
+        #[cfg(test)]
+        tests::ROWS.with_borrow_mut(|rows| rows.extend(self.asked.iter().map(|key| (self.name.clone(), *key))));
+        let known: Vec<_> = self.asked.iter().map(|key| key.name).collect();
         for (key, span, _) in &self.table.entries {
-            if self.asked.contains(&key.as_str()) || self.removed.contains(&key.as_str()) {
+            if known.contains(&key.as_str()) || self.removed.contains(&key.as_str()) {
                 continue;
             }
             let message = format!("unknown key `{key}`{}", self.place());
-            match nearest(key, &self.asked) {
+            match nearest(key, &known) {
                 Some(known) => self.problems.add_with_help(*span, message, format!("did you mean `{known}`?")),
-                None => self.problems.add_with_help(*span, message, format!("known keys: {}", self.asked.join(", "))),
+                None => self.problems.add_with_help(*span, message, format!("known keys: {}", known.join(", "))),
             }
         }
     }
@@ -342,8 +370,15 @@ impl<T: Setting> Setting for Vec<T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::cell::RefCell;
+
     use super::*;
+
+    thread_local! {
+        /// Rows of all tables that this thread has read: the table's name, and a key of it.
+        pub(crate) static ROWS: RefCell<Vec<(String, Key)>> = const { RefCell::new(Vec::new()) };
+    }
 
     fn table(entries: &[(&str, Kind)]) -> Table {
         let entries = entries
@@ -366,9 +401,9 @@ mod tests {
             ("naem", Kind::String("api_x".into())),
         ]);
         let mut section = Section::new(&table, "service", &problems);
-        assert_eq!(section.optional::<Duration>("ttl"), Some(Duration::from_secs(5)));
-        assert_eq!(section.optional::<u16>("port"), None);
-        assert!(section.required::<String>("name").is_none());
+        assert_eq!(section.optional::<Duration>(live("ttl")), Some(Duration::from_secs(5)));
+        assert_eq!(section.optional::<u16>(live("port")), None);
+        assert!(section.required::<String>(live("name")).is_none());
         section.finish();
         let problems = problems.into_vec();
         assert_eq!(problems.len(), 3, "{problems:?}");
@@ -383,11 +418,11 @@ mod tests {
         let inner = table(&[("listne", Kind::Boolean(true))]);
         let table = table(&[("dns", Kind::Table(inner)), ("amdin", Kind::Boolean(true))]);
         let mut top = Section::top(&table, &problems);
-        let mut dns = top.section("dns").unwrap();
+        let mut dns = top.section(live("dns")).unwrap();
         assert_eq!(dns.name(), "dns");
-        assert!(dns.value("listen").is_none() && dns.value("listen").is_none());
+        assert!(dns.value(live("listen")).is_none() && dns.value(live("listen")).is_none());
         dns.finish();
-        assert!(top.section("admin").is_none());
+        assert!(top.section(live("admin")).is_none());
         top.finish();
         let problems: Vec<_> = problems.into_vec().into_iter().map(|p| (p.message, p.help.unwrap())).collect();
         let expected = [

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use crate::settings::Section;
+use crate::settings::{Section, fixed};
 
 /// The admin server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,6 @@ impl Default for Config {
 impl Config {
     /// Reads the `[admin]` table.
     pub fn read(section: &mut Section<'_>) -> Self {
-        Self { listen: section.or("listen", Self::default().listen) }
+        Self { listen: section.or(fixed("listen"), Self::default().listen) }
     }
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::Error;
 use crate::diagnostic::Span;
-use crate::settings::{Section, Setting, Value};
+use crate::settings::{Section, Setting, Value, live};
 
 /// An address that this host has.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,10 +114,10 @@ impl Selection {
     /// that they cannot be there.
     pub(super) fn read(section: &mut Section<'_>) -> (Self, Option<Span>) {
         let mut selection = Self::default();
-        let interface = section.located::<String>("interface");
-        let network = section.located::<Network>("network");
-        let families = section.located::<Vec<String>>("families");
-        let exclude = section.located::<Vec<Exclusion>>("exclude");
+        let interface = section.located::<String>(live("interface"));
+        let network = section.located::<Network>(live("network"));
+        let families = section.located::<Vec<String>>(live("families"));
+        let exclude = section.located::<Vec<Exclusion>>(live("exclude"));
         if let Some(said) = &families {
             (selection.ipv4, selection.ipv6) = (false, false);
             for family in &said.value {

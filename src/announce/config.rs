@@ -12,7 +12,7 @@ use crate::diagnostic::{Problems, Span};
 use crate::format::{self, Convention, Place, Property};
 use crate::model::{Endpoint, Host};
 use crate::registry::Path;
-use crate::settings::{Kind, Located, Section, Value};
+use crate::settings::{Kind, Located, Section, Value, live};
 
 /// All services to register.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -143,11 +143,11 @@ impl Config {
     /// Reads the keys `announce` and `service` of the whole configuration.
     pub fn read(root: &mut Section<'_>) -> Self {
         let mut config = Self::default();
-        if let Some(mut section) = root.section("announce") {
+        if let Some(mut section) = root.section(live("announce")) {
             config.settings = Settings::read(&mut section);
             section.finish();
         }
-        let Some(value) = root.value("service") else { return config };
+        let Some(value) = root.value(live("service")) else { return config };
         let Kind::Array(tables) = &value.kind else {
             let message = format!("`service` must be a list of tables, not {}", value.kind.name());
             root.problems().add_with_help(value.span, message, "write [[service]], with two brackets");
@@ -202,13 +202,13 @@ fn read_service(value: &Value, problems: &Problems) -> Option<ServiceConfig> {
         return None;
     };
     let mut section = Section::new(table, "service", problems);
-    let name = section.required::<String>("name").filter(|name| check_name(name, problems));
-    let registry = section.located("registry");
-    let port = section.required::<u16>("port");
+    let name = section.required::<String>(live("name")).filter(|name| check_name(name, problems));
+    let registry = section.located(live("registry"));
+    let port = section.required::<u16>(live("port"));
     if let Some(port) = port.as_ref().filter(|port| port.value == 0) {
         problems.add(port.span, "`port` must be a whole number from 1 to 65535, not 0");
     }
-    let address = section.located::<String>("address").filter(|address| !address.value.is_empty());
+    let address = section.located::<String>(live("address")).filter(|address| !address.value.is_empty());
     let host = address.as_ref().map(|address| (address.span, format::host(&address.value)));
     if let Some((span, Err(error))) = &host {
         let (message, help) = match error {
@@ -275,7 +275,7 @@ fn check_name(name: &Located<String>, problems: &Problems) -> bool {
 }
 
 fn read_properties(section: &mut Section<'_>) -> (Vec<(String, Property)>, Span) {
-    let Some(properties) = section.located::<Property>("properties") else { return (Vec::new(), section.span()) };
+    let Some(properties) = section.located::<Property>(live("properties")) else { return (Vec::new(), section.span()) };
     let Property::Table(mut entries) = properties.value else {
         section.problems().add(properties.span, "`properties` must be a table");
         return (Vec::new(), properties.span);

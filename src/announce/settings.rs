@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::diagnostic::Span;
-use crate::settings::{Section, Setting, Value};
+use crate::settings::{Section, Setting, Value, fixed};
 use crate::zookeeper::session::Access;
 
 /// What holds for all services of this host.
@@ -42,12 +42,12 @@ impl Settings {
     pub fn read(section: &mut Section<'_>) -> Self {
         let default = Self::default();
         Self {
-            state: section.optional("state"),
-            acl: section.or("acl", default.acl),
-            parent_acl: section.or("parent_acl", default.parent_acl),
-            readonly: section.or("readonly", default.readonly),
-            drain: section.or("drain", default.drain),
-            on_stop: section.or("on_stop", default.on_stop),
+            state: section.optional(fixed("state")),
+            acl: section.or(fixed("acl"), default.acl),
+            parent_acl: section.or(fixed("parent_acl"), default.parent_acl),
+            readonly: section.or(fixed("readonly"), default.readonly),
+            drain: section.or(fixed("drain"), default.drain),
+            on_stop: section.or(fixed("on_stop"), default.on_stop),
         }
     }
 }

@@ -22,9 +22,9 @@ use crate::diagnostic::{Problem, Problems, Report, Severity, Source};
 use crate::dns::message::key::Key;
 use crate::dns::transfer::secondaries::Secondaries;
 use crate::publish::{guard, past};
-use crate::settings::{Kind, Section, Table, Value};
+use crate::settings::{Kind, Section, Table, Value, live};
 use crate::zone::name::Name;
-use crate::{admin, announce, dns, format, zone, zookeeper};
+use crate::{admin, announce, dns, format, settings, zone, zookeeper};
 use references::Registries;
 
 /// A file of a configuration, whose secrets are not shown.
@@ -196,8 +196,8 @@ fn read(table: &Table, directory: &Path, problems: &Problems) -> Config {
     let names = Registries::new(names, table, problems);
     let Keys { names: key_names, usable: keys, files: secrets } = read_keys(&mut top, directory);
     let (zones, secondaries) = read_zones(&mut top, &names, (&key_names, &keys));
-    let dns = read_part(&mut top, "dns", |section| dns::config::Config::read(section, &key_names, directory));
-    let admin = read_part(&mut top, "admin", admin::config::Config::read);
+    let dns = read_part(&mut top, live("dns"), |section| dns::config::Config::read(section, &key_names, directory));
+    let admin = read_part(&mut top, live("admin"), admin::config::Config::read);
     let announce = announce::Config::read(&mut top);
     let config = Config {
         registries,
@@ -223,8 +223,8 @@ fn read(table: &Table, directory: &Path, problems: &Problems) -> Config {
     config
 }
 
-fn read_part<T>(top: &mut Section<'_>, name: &'static str, read: impl Fn(&mut Section<'_>) -> T) -> Option<T> {
-    let mut section = top.section(name)?;
+fn read_part<T>(top: &mut Section<'_>, key: settings::Key, read: impl Fn(&mut Section<'_>) -> T) -> Option<T> {
+    let mut section = top.section(key)?;
     let config = read(&mut section);
     section.finish();
     Some(config)
@@ -234,7 +234,7 @@ fn read_part<T>(top: &mut Section<'_>, name: &'static str, read: impl Fn(&mut Se
 fn read_registries<'a>(top: &mut Section<'a>) -> (Vec<&'a str>, Vec<Registry>) {
     let problems = top.problems();
     let (mut names, mut registries) = (Vec::new(), Vec::new());
-    let Some(value) = top.value("registry") else { return (names, registries) };
+    let Some(value) = top.value(live("registry")) else { return (names, registries) };
     let Kind::Table(table) = &value.kind else {
         problems.add_with_help(value.span, "`registry` must be a table of registries", "write [registry.main]");
         return (names, registries);
@@ -275,7 +275,7 @@ fn read_zones(
     let problems = top.problems();
     let (mut zones, mut origins): (Vec<zone::config::Config>, _) = (Vec::new(), Vec::new());
     let mut all_secondaries = Vec::new();
-    for table in tables(top.value("zone"), "zone", problems) {
+    for table in tables(top.value(live("zone")), "zone", problems) {
         let mut section = Section::new(table, "zone", problems);
         let read = zone::config::Config::read(&mut section);
         let secondaries = Secondaries::read(&mut section, key_names, keys);
@@ -307,7 +307,7 @@ struct Keys {
 fn read_keys(top: &mut Section<'_>, directory: &Path) -> Keys {
     let problems = top.problems();
     let Keys { mut names, mut usable, mut files } = Keys::default();
-    for table in tables(top.value("key"), "key", problems) {
+    for table in tables(top.value(live("key")), "key", problems) {
         let mut section = Section::new(table, "key", problems);
         let (name, key) = Key::read(&mut section, directory);
         files.extend(Key::file(table).map(|file| directory.join(file)));

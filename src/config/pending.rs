@@ -126,9 +126,11 @@ fn announce_keys(before: &announce::Settings, after: &announce::Settings) -> Vec
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::path::Path;
 
     use super::super::parse;
+    use crate::settings::tests::ROWS;
 
     #[test]
     fn what_waits_for_a_restart_is_named_by_its_key() {
@@ -175,5 +177,60 @@ mod tests {
             };
             assert_eq!(read(before).fixed_differences(&read(&after)), expected, "{after}");
         }
+    }
+
+    #[test]
+    fn what_waits_for_a_restart_is_what_the_rows_of_the_keys_say() {
+        let with = |registry: &str, more: &str| {
+            format!("[registry.main]\n{registry}\n[[zone]]\norigin = \"service.\"\nregistry = \"main\"\n{more}")
+        };
+        let all = [
+            "root = \"/x\"\nproviders = \"p\"\nformat = \"zc\"\nsession_timeout = \"9s\"\nmax_stale = \"1h\"",
+            "missing_root = \"empty\"\nhold = \"1h\"\nlinger = \"1h\"\nverify = \"1h\"\ncache_file = \"c\"",
+            "tls = { ca = \"ca\" }\nguard = {}",
+        ]
+        .join("\n");
+        let files = "under = \"a\"\nttl = \"9s\"\nnegative_ttl = \"9s\"\ntxt = [\"a\"]\nhost_domain = \"h.\"
+            order = \"fixed\"\nexpect = [\"x\"]
+            [dns]\nlisten = [\"127.0.0.1:9\"]\nfreebind = false\nthreads = 3\nserial_file = \"s\"\nmax_answers = 3
+            tls = { listen = [\"127.0.0.1:9\"], cert = \"c\", key = \"k\" }\n[admin]\nlisten = \"127.0.0.1:8\"
+            [announce]\nstate = \"s\"\nacl = \"open\"\nparent_acl = \"read\"\nreadonly = true\ndrain = \"9s\"\non_stop = [\"true\"]";
+        let none = "[dns]\ntls = { listen = [\"127.0.0.1:7\"], cert = \"c\", key = \"k\" }\n[admin]\n";
+        ROWS.with_borrow_mut(Vec::clear);
+        let mut pending = BTreeSet::new();
+        for (before, after) in [
+            (
+                with("zookeeper = \"a:1\"", none),
+                with(&format!("zookeeper = \"b:2\"\nauth = \"digest:u:p\"\n{all}"), files),
+            ),
+            (with("zookeeper = \"a:1\"", "[admin]"), with("zookeeper = \"a:1\"\nauth_file = \"f\"", "[admin]")),
+            (with("memory = \"a\"", "[admin]"), with("memory = \"b\"", "[admin]")),
+            (
+                with("memory = \"a\"", "[admin]"),
+                with("memory = \"a\"", "[admin]").replace("registry = \"main\"", "file = \"f\"\nregistry = \"\""),
+            ),
+        ] {
+            let read = |text: &str| parse(Path::new("z.toml"), text).unwrap_or_else(|report| panic!("{report}"));
+            pending.extend(read(&before).fixed_differences(&read(&after)));
+        }
+        // `[[zone]] service. ttl` and `[dns] tls listen`, as the rows have them: a table and a key.
+        let pending: BTreeSet<(String, String)> = pending
+            .iter()
+            .map(|one| one.replace("[[zone]] service.", "[zone]").replace("[dns] tls", "[dns.tls]"))
+            .map(|one| one.trim_start_matches('[').split_once("] ").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap())
+            .collect();
+        let rows = ROWS.with_borrow(Clone::clone);
+        let fixed =
+            |table: &str, key: &str| rows.iter().any(|(name, row)| name == table && row.name == key && !row.is_live);
+        let said: BTreeSet<(String, String)> = rows
+            .iter()
+            .filter(|(_, key)| !key.is_live)
+            // A table as a whole is what is named, and a zone of another origin is another zone.
+            .filter(|(table, key)| !(table == "zone" && key.name == "origin"))
+            .filter(|(table, _)| !table.rsplit_once('.').is_some_and(|(outer, inner)| fixed(outer, inner)))
+            .map(|(table, key)| (table.clone(), key.name.to_owned()))
+            .collect();
+        assert_eq!(said, pending);
+        assert!(rows.len() > 200 && said.len() > 30, "{} rows, {} of them wait", rows.len(), said.len());
     }
 }

@@ -13,7 +13,7 @@ use crate::dns::message::options::MAX_NSID;
 use crate::dns::serve::access::{Networks, Transfers};
 use crate::dns::serve::cookie::{Mode, Secrets};
 use crate::dns::serve::rate;
-use crate::settings::{Kind, Located, Section, Setting, Value};
+use crate::settings::{Key, Kind, Located, Section, Setting, Value, fixed, live};
 use crate::zone::name::Name;
 
 /// The DNS server.
@@ -97,11 +97,11 @@ impl Config {
     /// relative to `directory`.
     pub fn read(section: &mut Section<'_>, keys: &[Name], directory: &Path) -> Self {
         let mut config = Self::default();
-        if let Some(value) = section.value("listen") {
+        if let Some(value) = section.value(fixed("listen")) {
             config.listen = read_listen(value, "dns", section.problems());
         }
-        config.freebind = section.or("freebind", config.freebind);
-        if let Some(Located { value, span }) = section.located("threads") {
+        config.freebind = section.or(fixed("freebind"), config.freebind);
+        if let Some(Located { value, span }) = section.located(fixed("threads")) {
             if value <= MAX_THREADS {
                 config.threads = value;
             } else {
@@ -109,32 +109,32 @@ impl Config {
             }
         }
         section.removed("gather", "replies leave as soon as they are written");
-        if let Some(allowed) = read_list(section, "allow_query", Networks::parse) {
+        if let Some(allowed) = read_list(section, live("allow_query"), Networks::parse) {
             config.allow_query = allowed;
         }
-        if let Some(allowed) = read_list(section, "allow_transfer", |list| Transfers::parse(list, keys)) {
+        if let Some(allowed) = read_list(section, live("allow_transfer"), |list| Transfers::parse(list, keys)) {
             config.allow_transfer = allowed;
         }
-        config.serial_file = section.optional("serial_file");
+        config.serial_file = section.optional(fixed("serial_file"));
         config.read_cookies(section, directory);
-        config.max_answers = section.or("max_answers", config.max_answers);
-        if let Some(Located { value, span }) = section.located::<String>("nsid") {
+        config.max_answers = section.or(live("max_answers"), config.max_answers);
+        if let Some(Located { value, span }) = section.located::<String>(live("nsid")) {
             if value.len() > MAX_NSID {
                 section.problems().add(span, format!("`nsid` must be at most {MAX_NSID} bytes"));
             }
             config.nsid = value;
         }
-        config.identity = section.or("identity", config.identity);
+        config.identity = section.or(live("identity"), config.identity);
         config.read_forward(section);
-        if let Some(mut tcp) = section.section("tcp") {
+        if let Some(mut tcp) = section.section(live("tcp")) {
             config.tcp = Limits::read(&mut tcp);
             tcp.finish();
         }
-        if let Some(mut tls) = section.section("tls") {
+        if let Some(mut tls) = section.section(live("tls")) {
             config.tls = Some(tls::Config::read(&mut tls));
             tls.finish();
         }
-        if let Some(mut rate) = section.section("rate") {
+        if let Some(mut rate) = section.section(live("rate")) {
             config.rate = rate::Config::read(&mut rate);
             rate.finish();
         }
@@ -143,7 +143,7 @@ impl Config {
 
     fn read_cookies(&mut self, section: &mut Section<'_>, directory: &Path) {
         let problems = section.problems();
-        if let Some(Located { value, span }) = section.located::<String>("cookies") {
+        if let Some(Located { value, span }) = section.located::<String>(live("cookies")) {
             match Mode::parse(&value) {
                 Some(mode) => self.cookies = mode,
                 None => {
@@ -151,7 +151,7 @@ impl Config {
                 }
             }
         }
-        let Some(Located { value, span }) = section.located::<PathBuf>("cookie_secret_file") else { return };
+        let Some(Located { value, span }) = section.located::<PathBuf>(live("cookie_secret_file")) else { return };
         let path = directory.join(value);
         match crate::disk::looks::read_text_now(&path)
             .map_err(|error| format!("cannot be read: {error}"))
@@ -182,20 +182,20 @@ impl Config {
 
     fn read_forward(&mut self, section: &mut Section<'_>) {
         let listen = self.listen.clone();
-        if let Some(sources) = read_list(section, "forward", |list| read_sources(list, &listen)) {
+        if let Some(sources) = read_list(section, live("forward"), |list| read_sources(list, &listen)) {
             self.forward = sources;
         }
-        if let Some(allowed) = read_list(section, "allow_recursion", Networks::parse) {
+        if let Some(allowed) = read_list(section, live("allow_recursion"), Networks::parse) {
             self.allow_recursion = allowed;
         }
-        if let Some(Located { value, span }) = section.located("forward_outstanding") {
+        if let Some(Located { value, span }) = section.located(live("forward_outstanding")) {
             if (1..=MAX_OUTSTANDING).contains(&value) {
                 self.forward_limits.outstanding = value;
             } else {
                 section.problems().add(span, format!("`forward_outstanding` must be from 1 to {MAX_OUTSTANDING}"));
             }
         }
-        if let Some(Located { value, span }) = section.located::<String>("private_reverse") {
+        if let Some(Located { value, span }) = section.located::<String>(live("private_reverse")) {
             match value.as_str() {
                 "forward" => self.forward_limits.private_reverse = PrivateReverse::Forward,
                 "local" => self.forward_limits.private_reverse = PrivateReverse::Local,
@@ -204,7 +204,7 @@ impl Config {
                     .add(span, format!("`private_reverse` must be \"forward\" or \"local\", not \"{value}\"")),
             }
         }
-        if let Some(path) = section.optional("forward_ca") {
+        if let Some(path) = section.optional(live("forward_ca")) {
             self.forward_ca = path;
         }
     }
@@ -262,7 +262,7 @@ pub(super) fn read_listen(value: &Value, table: &str, problems: &Problems) -> Ve
 /// A list of strings that `parse` makes something of; its problem is told at the element it is about.
 pub(super) fn read_list<T>(
     section: &mut Section<'_>,
-    key: &'static str,
+    key: Key,
     parse: impl FnOnce(&[String]) -> Result<T, (usize, String)>,
 ) -> Option<T> {
     let Located { value, span } = section.located::<Vec<String>>(key)?;

@@ -28,7 +28,7 @@ pub use property::Property;
 use std::time::SystemTime;
 
 use crate::model::{Defaults, Endpoint, Host, Instance};
-use crate::settings::Section;
+use crate::settings::{Section, fixed};
 
 /// Key of the data under which a registration carries the identity of who wrote it, so that its writer knows it again
 /// after a restart.
@@ -158,7 +158,7 @@ impl Config {
     /// Reads the keys `providers` and `format` of a registry's table.
     pub fn read(section: &mut Section<'_>) -> Self {
         let mut config = Self::default();
-        if let Some(providers) = section.located::<String>("providers") {
+        if let Some(providers) = section.located::<String>(fixed("providers")) {
             if matches!(&*providers.value, "." | "..") || providers.value.contains(|c: char| c == '/' || c.is_control())
             {
                 section.problems().add_with_help(
@@ -170,7 +170,7 @@ impl Config {
                 config.providers = providers.value;
             }
         }
-        if let Some(format) = section.located::<String>("format") {
+        if let Some(format) = section.located::<String>(fixed("format")) {
             match &*format.value {
                 "auto" => config.convention = Convention::Auto,
                 "zc" => config.convention = Convention::Zc,

@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::settings::{Located, Section};
+use crate::settings::{Located, Section, fixed};
 
 /// When the guard holds back, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,17 +42,17 @@ impl Default for Config {
 impl Config {
     /// Reads the table `guard` of a registry's table; none where it is not there.
     pub fn read(section: &mut Section<'_>) -> Option<Self> {
-        let mut section = section.section("guard")?;
+        let mut section = section.section(fixed("guard"))?;
         let mut config = Self::default();
-        if let Some(Located { value, span }) = section.located::<u16>("percent") {
+        if let Some(Located { value, span }) = section.located::<u16>(fixed("percent")) {
             if (1..=99).contains(&value) {
                 config.percent = value;
             } else {
                 section.problems().add(span, "`percent` must be from 1 to 99");
             }
         }
-        config.window = section.or("window", config.window);
-        config.hold = section.or("hold", config.hold);
+        config.window = section.or(fixed("window"), config.window);
+        config.hold = section.or(fixed("hold"), config.hold);
         section.finish();
         Some(config)
     }

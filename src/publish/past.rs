@@ -13,7 +13,7 @@ use super::target::below;
 use super::{Core, Publisher, Target, unix_now};
 use crate::model::Protocol;
 use crate::registry::tree::Tree;
-use crate::settings::Section;
+use crate::settings::{Section, live};
 use crate::zone::name::Name;
 use crate::zone::records::{self, label, srv};
 
@@ -28,7 +28,7 @@ const MOST: usize = 10_000;
 
 /// Reads the key `linger` of a registry's table.
 pub fn read_linger(section: &mut Section<'_>) -> Duration {
-    section.or("linger", LINGER)
+    section.or(live("linger"), LINGER)
 }
 
 /// What a reload can change about the names of a registry.

@@ -7,7 +7,7 @@ use super::name::Name;
 use super::order::Order;
 use super::records;
 use crate::diagnostic::{Problems, Span};
-use crate::settings::{Located, Section};
+use crate::settings::{Key, Located, Section, fixed, live};
 
 /// One zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,9 +51,9 @@ impl Live {
     fn read(section: &mut Section<'_>) -> Self {
         let Self { minimal_responses, transfer_browse, .. } = Self::default();
         Self {
-            minimal_responses: section.optional("minimal_responses").unwrap_or(minimal_responses),
+            minimal_responses: section.optional(live("minimal_responses")).unwrap_or(minimal_responses),
             order: read_order(section),
-            transfer_browse: section.optional("transfer_browse").unwrap_or(transfer_browse),
+            transfer_browse: section.optional(live("transfer_browse")).unwrap_or(transfer_browse),
         }
     }
 }
@@ -86,12 +86,12 @@ impl Config {
 
     /// Reads what a zone's table says of the zone itself, whatever is wrong with it.
     pub fn read(section: &mut Section<'_>) -> Read {
-        let origin = section.required::<String>("origin");
-        let registry = section.located::<String>("registry");
-        let under = section.located::<String>("under").filter(|under| !under.value.is_empty());
-        let file = section.optional("file");
-        let ttl = time_to_live(section, "ttl");
-        let negative_ttl = time_to_live(section, "negative_ttl");
+        let origin = section.required::<String>(fixed("origin"));
+        let registry = section.located::<String>(fixed("registry"));
+        let under = section.located::<String>(fixed("under")).filter(|under| !under.value.is_empty());
+        let file = section.optional(fixed("file"));
+        let ttl = time_to_live(section, fixed("ttl"));
+        let negative_ttl = time_to_live(section, fixed("negative_ttl"));
         let names = records::config::Config::read(section);
         let live = Live::read(section);
         let path = under.as_ref().map_or(String::new(), |under| read_under(under, section.problems()));
@@ -146,7 +146,7 @@ fn read_under(Located { value, span }: &Located<String>, problems: &Problems) ->
 }
 
 fn read_order(section: &mut Section<'_>) -> Order {
-    let Some(Located { value, span }) = section.located::<String>("order") else { return Order::default() };
+    let Some(Located { value, span }) = section.located::<String>(live("order")) else { return Order::default() };
     Order::parse(&value).unwrap_or_else(|| {
         let message = format!("`order` must be \"weighted\", \"uniform\" or \"fixed\", not \"{value}\"");
         section.problems().add(span, message);
@@ -155,7 +155,7 @@ fn read_order(section: &mut Section<'_>) -> Order {
 }
 
 /// A time to live: a duration of whole seconds up to a week.
-fn time_to_live(section: &mut Section<'_>, key: &'static str) -> u32 {
+fn time_to_live(section: &mut Section<'_>, key: Key) -> u32 {
     let Some(Located { value, span }) = section.located::<Duration>(key) else { return DEFAULT_TTL };
     if value > MAX_TTL || value.subsec_nanos() != 0 {
         section.problems().add(span, format!("`{key}` must be whole seconds, at most a week"));

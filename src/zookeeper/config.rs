@@ -8,7 +8,7 @@ use super::security;
 use crate::diagnostic::Span;
 use crate::registry::root::MissingRoot;
 use crate::registry::{Error, Path};
-use crate::settings::{Located, Section, Setting, Value};
+use crate::settings::{Located, Section, Setting, Value, fixed, live};
 
 /// Settings of one registry's ensemble and mirror.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Config {
     pub fn read(section: &mut Section<'_>) -> Option<Self> {
         let source = read_source(section);
         let mut config = Self::new(Source::Memory(PathBuf::new()));
-        if let Some(Located { value, span }) = section.located::<String>("root") {
+        if let Some(Located { value, span }) = section.located::<String>(fixed("root")) {
             match Path::new(&value) {
                 Ok(root) => config.root = root,
                 Err(error) => {
@@ -85,31 +85,31 @@ impl Config {
                 }
             }
         }
-        if let Some(Located { value, span }) = section.located("session_timeout") {
+        if let Some(Located { value, span }) = section.located(fixed("session_timeout")) {
             if SESSION_TIMEOUT.contains(&value) {
                 config.session_timeout = value;
             } else {
                 section.problems().add(span, "`session_timeout` must be from 1s to 5m");
             }
         }
-        if let Some(Located { value, span }) = section.located("max_stale") {
+        if let Some(Located { value, span }) = section.located(fixed("max_stale")) {
             if value <= MAX_MAX_STALE {
                 config.max_stale = value;
             } else {
                 section.problems().add(span, "`max_stale` must be at most ten years");
             }
         }
-        if let Some(missing) = section.optional("missing_root") {
+        if let Some(missing) = section.optional(fixed("missing_root")) {
             config.missing_root = missing;
         }
-        if let Some(Located { value, span }) = section.located("hold") {
+        if let Some(Located { value, span }) = section.located(fixed("hold")) {
             if value <= MAX_PERIOD {
                 config.hold = value;
             } else {
                 section.problems().add(span, "`hold` must be at most 7d");
             }
         }
-        if let Some(Located { value, span }) = section.located::<Duration>("verify") {
+        if let Some(Located { value, span }) = section.located::<Duration>(live("verify")) {
             if value.is_zero() || VERIFY.contains(&value) {
                 config.verify = value;
             } else {
@@ -120,7 +120,7 @@ impl Config {
         if let Some(Source::ZooKeeper(servers)) = &source {
             check_tls(section, servers, config.security.tls.is_some());
         }
-        if let Some(Located { value, span }) = section.located::<PathBuf>("cache_file") {
+        if let Some(Located { value, span }) = section.located::<PathBuf>(fixed("cache_file")) {
             if let Some(Source::Memory(_)) = source {
                 section
                     .problems()
@@ -139,9 +139,9 @@ impl Config {
 
 /// Reads where the znodes are. A table that says neither, or both, is a problem, as is a bad value.
 fn read_source(section: &mut Section<'_>) -> Option<Source> {
-    let (zookeeper, memory) = (section.value("zookeeper"), section.value("memory"));
-    let servers = section.optional("zookeeper").map(|Servers(servers)| Source::ZooKeeper(servers));
-    let seed = section.optional("memory").map(Source::Memory);
+    let (zookeeper, memory) = (section.value(fixed("zookeeper")), section.value(fixed("memory")));
+    let servers = section.optional(fixed("zookeeper")).map(|Servers(servers)| Source::ZooKeeper(servers));
+    let seed = section.optional(fixed("memory")).map(Source::Memory);
     match (zookeeper, memory) {
         (None, None) => {
             let message = format!("[{}] does not say where its znodes are", section.name());
@@ -205,7 +205,7 @@ const PLAIN: &str = "tcp://";
 
 /// Checks that servers with TLS and certificates come together.
 fn check_tls(section: &mut Section<'_>, servers: &str, certificates: bool) {
-    let span = section.value("zookeeper").map_or(section.span(), |value| value.span);
+    let span = section.value(fixed("zookeeper")).map_or(section.span(), |value| value.span);
     let servers: Vec<&str> = servers[..chroot(servers)].split(',').collect();
     if !certificates && servers.iter().any(|server| server.starts_with(ENCRYPTED)) {
         let help = "name those who may vouch for the servers: tls = { ca = \"FILE\" }";

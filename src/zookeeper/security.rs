@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::registry::Error;
-use crate::settings::{Located, Section};
+use crate::settings::{Located, Section, fixed};
 
 /// Keys of `[registry.NAME]` about it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -127,8 +127,8 @@ impl fmt::Debug for Auth {
 impl Config {
     /// Reads the keys `auth`, `auth_file` and `tls`.
     pub fn read(section: &mut Section<'_>) -> Self {
-        let auth = section.located::<String>("auth");
-        let file = section.located::<PathBuf>("auth_file");
+        let auth = section.located::<String>(fixed("auth"));
+        let file = section.located::<PathBuf>(fixed("auth_file"));
         let auth = match (auth, file) {
             (Some(_), Some(file)) => {
                 section.problems().add(file.span, "`auth` and `auth_file` exclude each other");
@@ -145,10 +145,10 @@ impl Config {
             },
             (None, file) => file.map(|file| AuthSource::File(file.value)),
         };
-        let tls = section.section("tls").and_then(|mut section| {
-            let ca = section.required::<PathBuf>("ca");
-            let cert = section.located::<PathBuf>("cert");
-            let key = section.located::<PathBuf>("key");
+        let tls = section.section(fixed("tls")).and_then(|mut section| {
+            let ca = section.required::<PathBuf>(fixed("ca"));
+            let cert = section.located::<PathBuf>(fixed("cert"));
+            let key = section.located::<PathBuf>(fixed("key"));
             let identity = match (cert, key) {
                 (Some(cert), Some(key)) => Some((cert.value, key.value)),
                 (None, None) => None,

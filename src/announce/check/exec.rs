@@ -21,7 +21,7 @@ use super::looks::{self, IN_TIME};
 use super::outcome::{Failure, Probed, Shortage};
 use super::{KEPT, kept};
 use crate::diagnostic::{HIDDEN, Span};
-use crate::settings::{Kind, Located, Section, Setting, Value};
+use crate::settings::{Kind, Located, Section, Setting, Value, live};
 
 /// How long what a command has printed is waited for after its end. A process it leaves behind may keep the pipe open.
 const REST: Duration = Duration::from_millis(50);
@@ -82,7 +82,7 @@ impl Config {
 
     /// Reads the key `command`.
     pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
-        let words = section.required::<Vec<Word>>("command")?;
+        let words = section.required::<Vec<Word>>(live("command"))?;
         let secret: Vec<usize> =
             words.value.iter().enumerate().filter(|(_, word)| word.is_secret).map(|(at, _)| at).collect();
         let command =

@@ -14,7 +14,7 @@ use super::target::{Stream, Target};
 use super::tls::{self, AlpnOffer, Tls};
 use super::wire::{self, SingleBody};
 use super::{Stage, check_target, kept};
-use crate::settings::Section;
+use crate::settings::{Section, live};
 
 /// Bytes of an answer that are looked at; a health answer has seven.
 const LOOKED_AT: usize = 1024;
@@ -36,13 +36,13 @@ impl Config {
     /// Reads the keys `address`, by default the service itself, `service`, and `tls` with those that belong to it.
     pub(super) fn read(section: &mut Section<'_>, default: &str) -> Option<Self> {
         let target = check_target(section, default);
-        let service = section.located::<String>("service");
+        let service = section.located::<String>(live("service"));
         if let Some(said) = service.as_ref().filter(|said| said.value.len() > LONGEST) {
             section.problems().add(said.span, format!("`service` must have at most {LONGEST} bytes"));
             return None;
         }
-        let is_encrypted = section.optional::<bool>("tls");
-        let implied = tls::KEYS.into_iter().find_map(|key| section.value(key).map(|value| (key, value.span)));
+        let is_encrypted = section.optional::<bool>(live("tls"));
+        let implied = tls::KEYS.into_iter().find_map(|key| section.value(live(key)).map(|value| (key, value.span)));
         if let (Some(false), Some((key, span))) = (is_encrypted, implied) {
             section.problems().add(span, format!("`{key}` is for TLS, and `tls = false` says that there is none"));
         }

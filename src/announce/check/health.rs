@@ -3,7 +3,7 @@
 //!
 //! Pure, and counts results, not time: a check that runs rarely is damped as long as one that runs often.
 
-use crate::settings::Section;
+use crate::settings::{Section, live};
 
 /// How many falls within the memory of a check are ordinary. Each one more doubles what it takes to rise.
 const ORDINARY_FALLS: usize = 2;
@@ -40,8 +40,8 @@ impl Rules {
             }
             said => said.map_or(default, |said| said.value),
         };
-        let (rise, fall) = (count("rise", self.rise), count("fall", self.fall));
-        let initially_well = match section.located::<String>("initial") {
+        let (rise, fall) = (count(live("rise"), self.rise), count(live("fall"), self.fall));
+        let initially_well = match section.located::<String>(live("initial")) {
             None => self.initially_well,
             Some(said) => match &*said.value {
                 "healthy" => true,

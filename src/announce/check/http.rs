@@ -21,7 +21,7 @@ use super::url::{Url, shown};
 use super::wire::{self, SingleBody};
 use super::{Stage, kept};
 use crate::diagnostic::Span;
-use crate::settings::{Kind, Section, Setting, Size, Value};
+use crate::settings::{Kind, Section, Setting, Size, Value, live};
 
 /// Bytes of an answer's body that are read, where nobody says otherwise.
 const BODY_LIMIT: usize = 1 << 20;
@@ -125,12 +125,12 @@ impl Config {
     /// Reads the keys `url`, `socket`, `method`, `headers`, `status`, `contains`, `matches` and `body_limit`, and for
     /// `https` those of TLS.
     pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
-        let url = section.required::<Url>("url");
-        let socket = section.located::<PathBuf>("socket");
+        let url = section.required::<Url>(live("url"));
+        let socket = section.located::<PathBuf>(live("socket"));
         if let Some(socket) = socket.as_ref().filter(|socket| !socket.value.is_absolute()) {
             section.problems().add(socket.span, "`socket` must be an absolute path");
         }
-        let method = section.located::<String>("method").map_or(Some(Method::GET), |said| {
+        let method = section.located::<String>(live("method")).map_or(Some(Method::GET), |said| {
             let method = said.value.parse::<Method>().ok();
             if method.is_none() {
                 section.problems().add(said.span, format!("`method` must be an HTTP method, not \"{}\"", said.value));
@@ -138,10 +138,10 @@ impl Config {
             method
         });
         let headers = read_headers(section);
-        let status = section.or("status", Statuses::default());
-        let contains = section.optional::<String>("contains");
-        let matches = section.optional::<Pattern>("matches");
-        let body_limit = section.located::<Size>("body_limit").map_or(BODY_LIMIT, |said| {
+        let status = section.or(live("status"), Statuses::default());
+        let contains = section.optional::<String>(live("contains"));
+        let matches = section.optional::<Pattern>(live("matches"));
+        let body_limit = section.located::<Size>(live("body_limit")).map_or(BODY_LIMIT, |said| {
             if said.value.0 == 0 || said.value.0 > MAX_BODY_LIMIT {
                 section.problems().add(said.span, "`body_limit` must be from 1 byte to 64MiB");
             }
@@ -151,7 +151,7 @@ impl Config {
         let tls = url.is_encrypted().then(|| Box::new(Tls::read(section, AlpnOffer::Http)));
         if tls.is_none() {
             for key in tls::KEYS {
-                if let Some(value) = section.value(key) {
+                if let Some(value) = section.value(live(key)) {
                     let help = "write https:// in `url`, or leave it out";
                     section.problems().add_with_help(value.span, format!("`{key}` is for https alone"), help);
                 }
@@ -280,7 +280,7 @@ fn find(body: &[u8], text: &[u8]) -> Option<usize> {
 }
 
 fn read_headers(section: &mut Section<'_>) -> Vec<(HeaderName, HeaderValue)> {
-    let Some(value) = section.value("headers") else { return Vec::new() };
+    let Some(value) = section.value(live("headers")) else { return Vec::new() };
     let Kind::Table(table) = &value.kind else {
         section.problems().add(value.span, "`headers` must be a table of strings");
         return Vec::new();

@@ -39,7 +39,7 @@ use target::Target;
 use tokio::time::{Instant, timeout_at};
 use ttl::Heartbeats;
 
-use crate::settings::{Kind as Said, Section, Value, nearest};
+use crate::settings::{Key, Kind as Said, Section, Value, live, nearest};
 
 /// A result that counts, in a sentence: good, or bad.
 pub type Verdict = Result<String, String>;
@@ -86,7 +86,7 @@ impl Check {
     /// Reads the key `check` of a service's table: a table of checks by kind, each a table or a list of tables.
     /// `target` is where checks go that name no other place.
     pub fn read_all(section: &mut Section<'_>, target: &str) -> Vec<Self> {
-        let Some(value) = section.value("check") else { return Vec::new() };
+        let Some(value) = section.value(live("check")) else { return Vec::new() };
         let problems = section.problems();
         let Said::Table(kinds) = &value.kind else {
             let help = "write check.http = { url = \"…\" }, or another of tcp, exec, grpc, ttl";
@@ -135,8 +135,8 @@ impl Check {
             "grpc" => grpc::Config::read(section, target).map(Kind::Grpc),
             _ => ttl::Config::read(section).map(Kind::Ttl),
         };
-        let interval = at_least(section, "interval", interval, SHORTEST);
-        let timeout = at_least(section, "timeout", Duration::from_secs(2), Duration::from_millis(1));
+        let interval = at_least(section, live("interval"), interval, SHORTEST);
+        let timeout = at_least(section, live("timeout"), Duration::from_secs(2), Duration::from_millis(1));
         let rules = rules.read(section);
         Some(Self { kind: kind?, interval, timeout, rules })
     }
@@ -245,7 +245,7 @@ impl Kind {
     }
 }
 
-fn at_least(section: &mut Section<'_>, key: &'static str, default: Duration, least: Duration) -> Duration {
+fn at_least(section: &mut Section<'_>, key: Key, default: Duration, least: Duration) -> Duration {
     match section.located::<Duration>(key) {
         Some(said) if said.value < least => {
             section.problems().add(said.span, format!("`{key}` must be at least {least:?}, not {:?}", said.value));
@@ -257,7 +257,7 @@ fn at_least(section: &mut Section<'_>, key: &'static str, default: Duration, lea
 
 /// `HOST:PORT`, where the host may be a name or an address, an IPv6 one in brackets; or `unix:/path`.
 fn check_target(section: &mut Section<'_>, default: &str) -> Option<String> {
-    let Some(target) = section.located::<String>("address") else { return Some(default.to_owned()) };
+    let Some(target) = section.located::<String>(live("address")) else { return Some(default.to_owned()) };
     let is_good = Target::parse(&target.value).is_some();
     if !is_good {
         let help = "host:port, such as \"127.0.0.1:8080\" or \"[::1]:8080\", or a Unix socket, \"unix:/run/app.sock\"";

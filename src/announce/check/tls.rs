@@ -24,7 +24,7 @@ use super::outcome::Failure;
 use super::target::Stream;
 use crate::disk::looks::look_now;
 use crate::disk::stamp::{Stamp, stamp};
-use crate::settings::Section;
+use crate::settings::{Key, Section, live};
 
 /// Where systems keep the certificates that they believe: Debian and Alpine, Red Hat, SUSE, BSD.
 const SYSTEM: [&str; 4] = [
@@ -116,13 +116,13 @@ pub(super) const KEYS: [&str; 5] = ["verify", "ca", "server_name", "cert", "key"
 impl Tls {
     /// Reads the keys `verify`, `ca`, `server_name`, `cert` and `key`.
     pub(super) fn read(section: &mut Section<'_>, offer: AlpnOffer) -> Self {
-        let verify = section.located::<bool>("verify");
-        let ca = read_path(section, "ca");
+        let verify = section.located::<bool>(live("verify"));
+        let ca = read_path(section, live("ca"));
         let trust = match (ca, verify.is_none_or(|verify| verify.value)) {
             (None, true) => ServerTrust::System,
             (None, false) => ServerTrust::NoVerification,
             (Some(_), false) => {
-                if let Some(value) = section.value("ca") {
+                if let Some(value) = section.value(live("ca")) {
                     let message = "`ca` says whom to believe, and `verify = false` to believe anybody";
                     section.problems().add(value.span, message);
                 }
@@ -130,7 +130,7 @@ impl Tls {
             }
             (Some(ca), true) => ServerTrust::File(ca),
         };
-        let server_name = section.located::<String>("server_name").and_then(|said| {
+        let server_name = section.located::<String>(live("server_name")).and_then(|said| {
             let name = server_name(&said.value);
             if name.is_none() {
                 let message = format!("`server_name` must be a name or an address, not \"{}\"", said.value);
@@ -138,12 +138,12 @@ impl Tls {
             }
             name
         });
-        let identity = match (read_path(section, "cert"), read_path(section, "key")) {
+        let identity = match (read_path(section, live("cert")), read_path(section, live("key"))) {
             (Some(cert), Some(key)) => Some((cert, key)),
             (None, None) => None,
             (cert, _) => {
                 let (said, other) = if cert.is_some() { ("cert", "key") } else { ("key", "cert") };
-                if let Some(value) = section.value(said) {
+                if let Some(value) = section.value(live(said)) {
                     let message = format!("`{said}` needs `{other}`: a certificate and its key come together");
                     section.problems().add(value.span, message);
                 }
@@ -292,7 +292,7 @@ pub(super) fn server_name(host: &str) -> Option<ServerName<'static>> {
 }
 
 /// Reads the path of a file, which must be absolute.
-fn read_path(section: &mut Section<'_>, key: &'static str) -> Option<PathBuf> {
+fn read_path(section: &mut Section<'_>, key: Key) -> Option<PathBuf> {
     let path = section.located::<PathBuf>(key)?;
     if !path.value.is_absolute() {
         section.problems().add(path.span, format!("`{key}` must be an absolute path"));

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::looks::{self, IN_TIME};
 use super::outcome::{Failure, Probed, Shortage};
-use crate::settings::Section;
+use crate::settings::{Section, live};
 
 /// How it says it, and how long that lasts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,8 +100,8 @@ impl Heartbeats {
 impl Config {
     /// Reads the keys `ttl` and `file`.
     pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
-        let ttl = section.required::<Duration>("ttl");
-        let file = section.located::<PathBuf>("file");
+        let ttl = section.required::<Duration>(live("ttl"));
+        let file = section.located::<PathBuf>(live("file"));
         if let Some(file) = file.as_ref().filter(|file| !file.value.is_absolute()) {
             section.problems().add(file.span, "`file` must be an absolute path");
         }

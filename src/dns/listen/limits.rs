@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::settings::{Located, Section};
+use crate::settings::{Located, Section, live};
 
 /// The limits of all connections together, and of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,9 @@ impl Limits {
     /// Reads the `[dns.tcp]` table.
     pub fn read(section: &mut Section<'_>) -> Self {
         let mut limits = Self::default();
-        for (key, limit) in [("connections", &mut limits.connections), ("per_client", &mut limits.per_client)] {
+        for (key, limit) in
+            [(live("connections"), &mut limits.connections), (live("per_client"), &mut limits.per_client)]
+        {
             let Some(Located { value, span }) = section.located(key) else { continue };
             if (1..=MAX_CONNECTIONS).contains(&value) {
                 *limit = value;
@@ -51,9 +53,9 @@ impl Limits {
             }
         }
         let times = [
-            ("idle", &mut limits.idle, MAX_IDLE),
-            ("write", &mut limits.write, MAX_TIME),
-            ("total", &mut limits.total, MAX_TIME),
+            (live("idle"), &mut limits.idle, MAX_IDLE),
+            (live("write"), &mut limits.write, MAX_TIME),
+            (live("total"), &mut limits.total, MAX_TIME),
         ];
         for (key, limit, most) in times {
             let Some(Located { value, span }) = section.located::<Duration>(key) else { continue };

@@ -26,7 +26,7 @@ use tracing::{info, warn};
 use crate::disk;
 use crate::disk::stamp::{Stamp, stamp};
 use crate::dns::config::read_listen;
-use crate::settings::Section;
+use crate::settings::{Section, fixed, live};
 
 /// Time between two looks at the files.
 const LOOK: Duration = Duration::from_secs(5);
@@ -56,13 +56,13 @@ pub struct Files {
 impl Config {
     /// Reads the table.
     pub fn read(section: &mut Section<'_>) -> Self {
-        let listen = section.value("listen").map(|value| read_listen(value, section.name(), section.problems()));
+        let listen = section.value(fixed("listen")).map(|value| read_listen(value, section.name(), section.problems()));
         if listen.is_none() {
             section.problems().add(section.span(), "`listen` is missing in [dns.tls]: 853 is the port");
         }
         let listen = listen.unwrap_or_default();
         let mut file = |key| section.required::<PathBuf>(key).map(|file| file.value).unwrap_or_default();
-        let (cert, key) = (file("cert"), file("key"));
+        let (cert, key) = (file(live("cert")), file(live("key")));
         Self { listen, files: Files { cert, key } }
     }
 }

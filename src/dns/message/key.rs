@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Sha256, Sha384, Sha512};
 
-use crate::settings::{Kind, Located, Section, Table};
+use crate::settings::{Kind, Located, Section, Table, live};
 use crate::zone::name::Name;
 
 /// The MACs that are strong enough to be offered (RFC 8945 §6).
@@ -108,10 +108,10 @@ impl Key {
     /// Reads a `[[key]]` table; a relative `secret_file` is relative to `directory`. Gives its name, and
     /// the key unless it has a problem.
     pub fn read(section: &mut Section<'_>, directory: &Path) -> (Option<Name>, Option<Self>) {
-        let name = section.required::<String>("name");
-        let algorithm = section.located::<String>("algorithm");
-        let secret = section.located::<String>("secret");
-        let file = section.located::<PathBuf>("secret_file");
+        let name = section.required::<String>(live("name"));
+        let algorithm = section.located::<String>(live("algorithm"));
+        let secret = section.located::<String>(live("secret"));
+        let file = section.located::<PathBuf>(live("secret_file"));
         let problems = section.problems();
         let name = name.and_then(|Located { value, span }| match Name::parse(&value) {
             Ok(name) if !value.is_empty() && !name.is_root() => Some(name.folded()),

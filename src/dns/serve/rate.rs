@@ -12,7 +12,7 @@ use std::time::Duration;
 use siphasher::sip::SipHasher13;
 
 use crate::dns::serve::access::Networks;
-use crate::settings::{Located, Section};
+use crate::settings::{Located, Section, live};
 
 /// The table `[dns.rate]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,12 +51,12 @@ impl Config {
             }
             Some(value)
         };
-        config.responses = number("responses", MAX_RESPONSES).unwrap_or(config.responses);
-        config.slip = number("slip", 100).unwrap_or(config.slip);
+        config.responses = number(live("responses"), MAX_RESPONSES).unwrap_or(config.responses);
+        config.slip = number(live("slip"), 100).unwrap_or(config.slip);
         let bits = |bits: u32| u8::try_from(bits).ok();
-        config.ipv4_prefix = number("ipv4_prefix", 32).and_then(bits).unwrap_or(config.ipv4_prefix);
-        config.ipv6_prefix = number("ipv6_prefix", 128).and_then(bits).unwrap_or(config.ipv6_prefix);
-        if let Some(exempt) = crate::dns::config::read_list(section, "exempt", Networks::parse) {
+        config.ipv4_prefix = number(live("ipv4_prefix"), 32).and_then(bits).unwrap_or(config.ipv4_prefix);
+        config.ipv6_prefix = number(live("ipv6_prefix"), 128).and_then(bits).unwrap_or(config.ipv6_prefix);
+        if let Some(exempt) = crate::dns::config::read_list(section, live("exempt"), Networks::parse) {
             config.exempt = exempt;
         }
         config

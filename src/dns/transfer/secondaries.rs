@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::dns::config::read_list;
 use crate::dns::message::key::Key;
 use crate::dns::serve::access::Transfers;
-use crate::settings::Section;
+use crate::settings::{Section, live};
 use crate::zone::name::Name;
 
 /// Keys of a zone's table about its secondaries.
@@ -32,8 +32,8 @@ impl Secondaries {
     /// Reads `allow_transfer` and `notify` of a `[[zone]]` table. `names` are the names of all keys, `keys` those that
     /// can be used: a mistake in one is told once, in its table.
     pub fn read(section: &mut Section<'_>, names: &[Name], keys: &[Arc<Key>]) -> Self {
-        let allow_transfer = read_list(section, "allow_transfer", |list| Transfers::parse(list, names));
-        let notify = read_list(section, "notify", |list| {
+        let allow_transfer = read_list(section, live("allow_transfer"), |list| Transfers::parse(list, names));
+        let notify = read_list(section, live("notify"), |list| {
             let each = list.iter().enumerate().map(|(i, text)| Secondary::parse(text, names, keys).map_err(|e| (i, e)));
             each.collect::<Result<Vec<_>, _>>()
         });

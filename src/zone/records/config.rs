@@ -2,7 +2,7 @@
 
 use super::super::name::Name;
 use super::{label, txt};
-use crate::settings::{Located, Section};
+use crate::settings::{Located, Section, fixed, live};
 
 /// Settings of a zone for what it shows of services beyond their places.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -37,7 +37,7 @@ impl Config {
     /// Reads the keys `txt`, `host_domain`, `unknown_host` and `expect`.
     pub fn read(section: &mut Section<'_>) -> Self {
         let mut config = Self::default();
-        if let Some(Located { value, span }) = section.located::<Vec<String>>("txt") {
+        if let Some(Located { value, span }) = section.located::<Vec<String>>(fixed("txt")) {
             for bad in value.iter().filter(|key| !txt::is_key(key)) {
                 let help = "RFC 6763 section 6.4: printable ASCII characters but \"=\"";
                 section.problems().add_with_help(
@@ -48,7 +48,7 @@ impl Config {
             }
             config.txt = value;
         }
-        let domain = section.located::<String>("host_domain").filter(|domain| !domain.value.is_empty());
+        let domain = section.located::<String>(fixed("host_domain")).filter(|domain| !domain.value.is_empty());
         if let Some(Located { value, span }) = domain {
             match Name::parse(&value) {
                 Ok(name) if !name.is_root() && value.is_ascii() => {
@@ -61,7 +61,7 @@ impl Config {
                 ),
             }
         }
-        if let Some(Located { value, span }) = section.located::<Vec<String>>("expect") {
+        if let Some(Located { value, span }) = section.located::<Vec<String>>(live("expect")) {
             for path in value {
                 let path = path.trim_matches('/');
                 let example = Name::root();
@@ -77,7 +77,7 @@ impl Config {
                 }
             }
         }
-        if let Some(Located { value, span }) = section.located::<String>("unknown_host") {
+        if let Some(Located { value, span }) = section.located::<String>(live("unknown_host")) {
             match &*value {
                 "servfail" => config.unknown_host = UnknownHost::ServFail,
                 "alias" => config.unknown_host = UnknownHost::Alias,
