@@ -88,7 +88,7 @@ impl App {
             let publisher = publisher.unread(registry.zookeeper.missing_root, wording);
             publisher.take(wishes(config, registry));
             self.publishers.push((registry.name.clone(), publisher.clone()));
-            let (problems, links) = (publisher.problems(), publisher.links());
+            let problems = publisher.problems();
             let (root, timeout) = (layout.root.clone(), registry.zookeeper.session_timeout);
             let mut driver = Driver::new(ensemble.clone(), root, timeout, publisher.clone());
             driver = driver.holding(registry.zookeeper.hold);
@@ -119,9 +119,7 @@ impl App {
             sources.registries.push(RegistrySource {
                 name: registry.name.clone(),
                 status: driver.status(),
-                reader: Reader::new(&registry.name, layout.clone(), driver.tree(), problems)
-                    .with_links(links)
-                    .shown_by(publisher),
+                reader: Reader::new(&registry.name, layout.clone(), driver.tree(), problems).shown_by(publisher),
                 zones: shown,
             });
             let (name, stop) = (format!("mirror of registry {}", registry.name), self.stop.clone());

@@ -2,7 +2,6 @@
 //! where there are many.
 
 use std::collections::BTreeSet;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -11,8 +10,7 @@ use super::reading::Reading;
 use super::target::below;
 use super::{Core, Target, hosts, unix_now};
 use crate::model::{Drain, Harm, Host, Instance, Malformed, Service, State};
-use crate::registry::links::Links;
-use crate::registry::tree::Tree;
+use crate::registry::shown::ShownTree;
 use crate::zone;
 use crate::zone::build;
 use crate::zone::name::Name;
@@ -49,17 +47,15 @@ const HOSTS: &str = "/hosts/";
 impl Core {
     /// Brings these services into every zone that shows them. What is read and built of one does not depend on the
     /// others: for the first sight of a large registry that is done on threads.
-    pub(super) fn rebuild(&mut self, tree: &Tree, mut touched: Vec<String>) {
+    pub(super) fn rebuild(&mut self, tree: &ShownTree, mut touched: Vec<String>) {
         if let Some(guard) = &self.guard {
             touched.retain(|folded| !guard.holds(folded));
         }
         let origins: Vec<Name> = self.targets.iter().map(Target::origin).collect();
         let now = unix_now();
-        let links = self.links();
-        let links = links.read().unwrap_or_else(PoisonError::into_inner);
         if touched.len() < PIECE * 2 {
             for folded in touched {
-                let built = self.build(tree, &links, &origins, folded, now);
+                let built = self.build(tree, &origins, folded, now);
                 self.put(built);
             }
             return;
@@ -72,7 +68,7 @@ impl Core {
             let work = || {
                 let mut wishes = Vec::new();
                 while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let build = |folded: &String| publisher.build(tree, &links, &origins, folded.clone(), now);
+                    let build = |folded: &String| publisher.build(tree, &origins, folded.clone(), now);
                     let mut piece: Vec<Built> = piece.iter().map(build).collect();
                     for (i, target) in publisher.targets.iter().enumerate() {
                         // While one thread has the writer, the others build.
@@ -117,8 +113,8 @@ impl Core {
     }
 
     /// Reads one service, and builds what it offers in each zone.
-    fn build(&self, tree: &Tree, links: &Links, origins: &[Name], folded: String, now: u64) -> Built {
-        let reading = self.read(tree, links, &folded, now);
+    fn build(&self, tree: &ShownTree, origins: &[Name], folded: String, now: u64) -> Built {
+        let reading = self.read(tree, &folded, now);
         let exists = match &reading {
             Some(_) => !self.unread.hides(&folded),
             None => self.unread.is_empty(&folded),
@@ -139,7 +135,7 @@ impl Core {
                         built.offers
                     }
                     // One that only leads to others has no name to lose: they are told, and not each znode above them.
-                    Err(_) if !self.layout.is_service(tree, links, &service.path) => Offers::default(),
+                    Err(_) if !self.layout.is_service(tree, &service.path) => Offers::default(),
                     Err(error) => {
                         let reason = format!("it cannot be a name in zone {origin}: {error}");
                         malformed.push(Malformed::lost(full.as_str(), reason));
@@ -150,7 +146,7 @@ impl Core {
         }
         let wanted = self.wanted(&folded, &service);
         let instances = service.instances.len();
-        let is_service = exists && (instances > 0 || self.layout.is_service(tree, links, &folded));
+        let is_service = exists && (instances > 0 || self.layout.is_service(tree, &folded));
         let census = is_service.then(|| {
             let is_up = |instance: &&Instance| instance.state == State::Up && service.defaults.state == State::Up;
             let served = service.instances.iter().filter(is_up).count();
@@ -203,10 +199,7 @@ impl Core {
         if !self.unread.hides(folded) && self.targets.iter().any(|target| target.lock().has(folded)) {
             self.unread.went(folded, Instant::now());
         }
-        self.through.gone(folded);
-        for spelling in self.spellings.remove(folded).into_iter().flatten() {
-            self.through.gone(&spelling);
-        }
+        self.spellings.remove(folded);
     }
 
     /// Replaces what is known to be wrong with `part` of the registry, and has told what is new in it.

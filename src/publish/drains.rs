@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use super::{Core, Publisher, unix_now};
 use crate::format::moment;
 use crate::model::Drain;
-use crate::registry::tree::SharedTree;
+use crate::registry::shown::SharedTree;
 
 /// The longest time between two looks at the clock while something is to end.
 const LOOK: Duration = Duration::from_secs(1);

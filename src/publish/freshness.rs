@@ -9,8 +9,7 @@ use tracing::warn;
 use super::Core;
 use super::target::below;
 use super::unread::Sight;
-use crate::registry::Path;
-use crate::registry::tree::Tree;
+use crate::registry::shown::ShownTree;
 use crate::registry::view::Freshness;
 use crate::zone;
 use crate::zone::records::unread;
@@ -21,20 +20,15 @@ const UNREAD: &str = "/unread/";
 
 impl Core {
     /// Brings what cannot be read, and what can be again, into the zones, and commits. Returns whether there was such.
-    pub(super) fn look(&mut self, tree: &Tree, now: Instant) -> bool {
-        let links = self.links();
-        let moved = {
-            let links = links.read().unwrap_or_else(PoisonError::into_inner);
-            self.unread.look(&self.layout, tree, &links, now, self.max_stale)
-        };
+    pub(super) fn look(&mut self, tree: &ShownTree, now: Instant) -> bool {
+        let moved = self.unread.look(&self.layout, tree, now, self.max_stale);
         if !moved.is_different {
             return false;
         }
         let mut touched: BTreeSet<String> = moved.services.into_iter().collect();
         for part in &moved.parts {
             self.offer_unread(part);
-            let below: BTreeSet<Path> = tree.subtree(&self.layout.full(part)).map(|(path, _)| path.clone()).collect();
-            touched.extend(self.touched(tree, Some(&below)));
+            touched.extend(self.touched(tree, Some(&tree.around(&self.layout.full(part)))));
             touched.insert(part.clone());
         }
         if !touched.is_empty() {

@@ -117,6 +117,7 @@ mod tests {
     use super::*;
     use crate::format;
     use crate::registry::Path;
+    use crate::registry::shown::ShownTree;
     use crate::registry::tree::{Entry, Known, Tree};
     use crate::registry::view::Observer;
     use crate::zone::ZoneBuilder;
@@ -125,14 +126,14 @@ mod tests {
         Layout { root: Path::new("/services").unwrap(), format: format::Config::default() }
     }
 
-    fn tree(services: &[&str]) -> Tree {
+    fn tree(services: &[&str]) -> ShownTree {
         let known = || Entry::Known(Known { data: b"".as_slice().into(), czxid: 1, mzxid: 1, ephemeral_owner: 0 });
         let paths = (1..).zip(services).flat_map(|(host, service)| {
             let at = format!("/services/{service}");
             [at.clone(), format!("{at}/providers"), format!("{at}/providers/10.0.0.{host}:80")]
         });
         let paths = std::iter::once("/services".to_owned()).chain(paths);
-        Tree::of(paths.map(|path| (Path::new(&path).unwrap(), known())).collect::<Vec<_>>())
+        Tree::of(paths.map(|path| (Path::new(&path).unwrap(), known())).collect::<Vec<_>>()).into()
     }
 
     /// Publishes each of these registries in turn. Gives what is wrong with the last, and who is at `name` there.
@@ -143,7 +144,7 @@ mod tests {
         let mut before = BTreeSet::new();
         for services in registries {
             let tree = tree(services);
-            let paths: BTreeSet<Path> = tree.iter().map(|(path, _)| path.clone()).collect();
+            let paths: BTreeSet<Path> = tree.tree().iter().map(|(path, _)| path.clone()).collect();
             publisher.publish(&tree, &before.union(&paths).cloned().collect());
             before = paths;
         }

@@ -3,13 +3,12 @@
 //! A batch of changed paths becomes a set of services, each is read whole from the tree and built anew, and each zone
 //! commits once. What is read and built is a function of the tree alone, so a batch may hold more than changed.
 //!
-//! A service may be seen through zc.zk's links, under several names: [`through`] knows whom a change reaches.
-//!
 //! Services whose paths differ only in case are one service in DNS: their instances are united. [`meetings`] tells of
 //! those that have a name in common otherwise.
 
 mod assemble;
 pub mod census;
+mod convention;
 pub mod drains;
 pub mod explain;
 mod freshness;
@@ -25,7 +24,6 @@ pub mod registry;
 pub mod resolver;
 pub(crate) mod target;
 mod telling;
-pub mod through;
 pub mod unread;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,9 +37,9 @@ use crate::model::{Harm, Malformed};
 use crate::registry::Path;
 use crate::registry::cache::Notes;
 use crate::registry::grouping::Together;
-use crate::registry::links::Links;
+use crate::registry::links::Linking;
 use crate::registry::root::MissingRoot;
-use crate::registry::tree::Tree;
+use crate::registry::shown::ShownTree;
 use crate::registry::view::{Freshness, Observer};
 use crate::zone;
 use crate::zone::Zone;
@@ -60,16 +58,13 @@ use reading::Reading;
 use registry::Layout;
 pub use target::{SharedWriter, Target};
 use telling::Telling;
-use through::{SharedLinks, Through};
 use unread::{Unread, Wording};
 
 /// Keeps the zones of one registry equal to what its tree says. Cheap to clone: the mirror's driver has one, and the
-/// resolver of host names another. Who has locked the tree may wait for it; nobody who waits for it may hold the links.
+/// resolver of host names another. Whoever has locked it may not wait for the tree.
 #[derive(Debug, Clone)]
 pub struct Publisher {
     core: Arc<Mutex<Core>>,
-    /// A copy of what is to be mirrored besides the root, for the driver.
-    outside: BTreeSet<Path>,
     /// The core's.
     drains: Drains,
     census: Census,
@@ -89,7 +84,6 @@ struct Core {
     clashes: Clashes,
     /// Spellings of service paths other than in lower case, by the lower case.
     spellings: BTreeMap<String, BTreeSet<String>>,
-    through: Through,
     hosts: Hosts,
     /// Whose transfers wait for the hosts' addresses.
     holding: Holding,
@@ -98,8 +92,8 @@ struct Core {
     own: Vec<Name>,
     /// Those of them that are filled by their files alone.
     files: Vec<Arc<Zone>>,
-    /// What is to be mirrored besides the root.
-    outside: BTreeSet<Path>,
+    /// Number of times that links had been followed when those that lead nowhere were reported.
+    followed: u64,
     /// Everything was read once, what links lead to included.
     complete: bool,
     /// What was said last of how fresh the view is.
@@ -132,11 +126,10 @@ impl Publisher {
             census: census.clone(),
             clashes: Clashes::default(),
             spellings: BTreeMap::new(),
-            through: Through::new(layout.root.clone()),
             hosts: Hosts::new(max_stale),
             holding: Holding::default(),
             drains: drains.clone(),
-            outside: BTreeSet::new(),
+            followed: 0,
             complete: false,
             freshness: Freshness::Loading,
             guard: None,
@@ -148,7 +141,7 @@ impl Publisher {
             known_as_of: (0, u64::MAX, 0),
             layout,
         };
-        Self { core: Arc::new(Mutex::new(core)), outside: BTreeSet::new(), drains, census, alarm: None }
+        Self { core: Arc::new(Mutex::new(core)), drains, census, alarm: None }
     }
 
     /// Also never looks up hosts in these zones, which this server answers for.
@@ -195,11 +188,6 @@ impl Publisher {
         self.drains.clone()
     }
 
-    /// The registry's links, kept current.
-    pub fn links(&self) -> SharedLinks {
-        self.lock().links()
-    }
-
     /// The registry's malformed nodes, kept current.
     pub fn problems(&self) -> Problems {
         self.lock().problems.clone()
@@ -229,7 +217,7 @@ impl Publisher {
     }
 
     /// Takes the outcome of a look-up into the zones.
-    fn resolved(&self, tree: &Tree, host: &str, outcome: Outcome, now: Instant) {
+    fn resolved(&self, tree: &ShownTree, host: &str, outcome: Outcome, now: Instant) {
         let mut core = self.lock();
         let changed = core.hosts.answered(host, outcome, now);
         if !changed.is_empty() {
@@ -245,19 +233,12 @@ impl Publisher {
     }
 
     /// Brings back what was drained until `now` or before.
-    fn end_drains(&self, tree: &Tree, now: u64) {
+    fn end_drains(&self, tree: &ShownTree, now: u64) {
         let mut core = self.lock();
         let services = core.drains.take_ended(now);
         if !services.is_empty() {
             core.rebuild(tree, services);
             core.commit();
-        }
-    }
-
-    fn copy_outside(&mut self) {
-        let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.outside != core.outside {
-            self.outside.clone_from(&core.outside);
         }
     }
 
@@ -267,18 +248,14 @@ impl Publisher {
 }
 
 impl Core {
-    fn links(&self) -> SharedLinks {
-        self.through.links()
-    }
-
     /// The services that a batch of changed paths touches, in lower case; without any, all that there are.
-    fn touched(&mut self, tree: &Tree, changed: Option<&BTreeSet<Path>>) -> BTreeSet<String> {
-        let (services, broken) = self.through.touched(&self.layout, tree, changed);
-        if let Some(broken) = broken {
-            self.report(LINKS, broken);
-            let links = self.links();
-            self.outside.clone_from(links.read().unwrap_or_else(PoisonError::into_inner).outside());
+    fn touched(&mut self, tree: &ShownTree, changed: Option<&BTreeSet<Path>>) -> BTreeSet<String> {
+        if self.followed != tree.followed() {
+            self.followed = tree.followed();
+            let malformed = |(path, reason): &(Path, String)| Malformed::lost(path.as_str(), reason.clone());
+            self.report(LINKS, tree.broken().iter().map(malformed).collect());
         }
+        let services = changed.map_or_else(|| self.layout.paths(tree), |changed| self.layout.services_of(changed));
         let mut touched = BTreeSet::new();
         for service in services {
             let folded = service.to_ascii_lowercase();
@@ -291,10 +268,9 @@ impl Core {
     }
 
     /// Reads all that DNS takes for the service `folded`; none when there is no such thing.
-    fn read(&self, tree: &Tree, links: &Links, folded: &str, now: u64) -> Option<Reading> {
+    fn read(&self, tree: &ShownTree, folded: &str, now: u64) -> Option<Reading> {
         let spellings = self.spellings.get(folded).into_iter().flatten().map(String::as_str);
-        let mut readings =
-            std::iter::once(folded).chain(spellings).filter_map(|one| self.layout.read(tree, links, one, now));
+        let mut readings = std::iter::once(folded).chain(spellings).filter_map(|one| self.layout.read(tree, one, now));
         let mut united = readings.next()?;
         for other in readings {
             let reason = format!("differs only in case from `{}`: they are one service in DNS", united.service.path);
@@ -341,13 +317,8 @@ impl Core {
 }
 
 impl Observer for Publisher {
-    fn publish(&mut self, tree: &Tree, changed: &BTreeSet<Path>) {
+    fn publish(&mut self, tree: &ShownTree, changed: &BTreeSet<Path>) {
         self.lock().publish(tree, Some(changed));
-        self.copy_outside();
-    }
-
-    fn outside(&self) -> Option<&BTreeSet<Path>> {
-        Some(&self.outside)
     }
 
     fn unread(&self) -> Vec<Path> {
@@ -372,27 +343,30 @@ impl Observer for Publisher {
         self.lock().recall(notes);
     }
 
+    fn linking(&self) -> Arc<dyn Linking> {
+        Arc::new(self.lock().layout.clone())
+    }
+
     fn together(&self) -> Arc<dyn Together> {
         Arc::new(self.lock().layout.clone())
     }
 
-    fn restore(&mut self, tree: &Tree) {
+    fn restore(&mut self, tree: &ShownTree) {
         self.lock().restore(tree);
-        self.copy_outside();
     }
 
     fn freshness(&mut self, freshness: Freshness) {
         self.lock().freshness(freshness);
     }
 
-    fn tick(&mut self, tree: &Tree, now: Instant) {
+    fn tick(&mut self, tree: &ShownTree, now: Instant) {
         self.lock().tick(tree, now);
     }
 }
 
 impl Core {
     /// Brings the services into the zones that these changes, or all znodes, touch.
-    fn publish(&mut self, tree: &Tree, changed: Option<&BTreeSet<Path>>) {
+    fn publish(&mut self, tree: &ShownTree, changed: Option<&BTreeSet<Path>>) {
         self.take_wishes(tree);
         let touched = self.touched(tree, changed).into_iter().collect();
         let touched = self.judged(tree, touched, Instant::now());
@@ -401,17 +375,17 @@ impl Core {
             self.commit();
         }
         // Names that are seen through links to elsewhere must not be denied before those were read.
-        if !self.complete && self.outside.iter().all(|root| tree.covers(root)) {
+        if !self.complete && tree.is_complete() {
             self.complete = true;
             let (lost, doubtful) = (self.problems.of(Harm::Lost, 0).0, self.problems.of(Harm::Doubtful, 0).0);
-            info!(root = %self.layout.root, znodes = tree.len(), lost, doubtful, "the registry is in DNS");
+            info!(root = %self.layout.root, znodes = tree.tree().len(), lost, doubtful, "the registry is in DNS");
             self.freshness(self.freshness);
         }
         self.follow_home(tree);
     }
 
     /// Brings services whose hosts are names of our own up to what the zones have of those.
-    fn follow_home(&mut self, tree: &Tree) {
+    fn follow_home(&mut self, tree: &ShownTree) {
         let changed = self.look_at_home();
         if !changed.is_empty() {
             self.rebuild(tree, changed);
@@ -420,13 +394,11 @@ impl Core {
     }
 
     /// Those of the services that the guard lets be shown as they are.
-    fn judged(&mut self, tree: &Tree, touched: Vec<String>, now: Instant) -> Vec<String> {
+    fn judged(&mut self, tree: &ShownTree, touched: Vec<String>, now: Instant) -> Vec<String> {
         // Before all was shown once there is nothing to go on with.
         let Some(mut guard) = self.guard.take_if(|_| self.complete) else { return touched };
-        let links = self.links();
-        let links = links.read().unwrap_or_else(PoisonError::into_inner);
         let left = touched.into_iter().map(|service| {
-            let reading = self.read(tree, &links, &service, unix_now());
+            let reading = self.read(tree, &service, unix_now());
             let instances = reading.as_ref().map_or(0, |reading| narrow(reading.service.instances.len()));
             Left { service, instances, exists: reading.is_some() }
         });
@@ -439,14 +411,13 @@ impl Core {
         } else if before.until.is_some() && after.until.is_none() {
             info!(root = %self.layout.root, "what the guard held back is there again");
         }
-        drop(links);
         self.guard = Some(guard);
         passed
     }
 
     /// Lets through what the guard has held back for long enough, while the registry is followed. Parts that cannot be
     /// read grow old.
-    fn tick(&mut self, tree: &Tree, now: Instant) {
+    fn tick(&mut self, tree: &ShownTree, now: Instant) {
         if self.complete {
             self.look(tree, now);
         }
@@ -471,7 +442,7 @@ impl Core {
         }
     }
 
-    fn restore(&mut self, tree: &Tree) {
+    fn restore(&mut self, tree: &ShownTree) {
         self.publish(tree, None);
         self.hosts.forget_restored();
         self.complete = true;

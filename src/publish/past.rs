@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::target::below;
 use super::{Core, Publisher, Target, unix_now};
 use crate::model::Protocol;
-use crate::registry::tree::Tree;
+use crate::registry::shown::ShownTree;
 use crate::settings::{Section, live};
 use crate::zone::name::Name;
 use crate::zone::records::{self, label, srv};
@@ -246,7 +246,7 @@ impl Core {
     }
 
     /// Takes what a reload has changed. Gives whether all is to be built anew.
-    pub(super) fn take_wishes(&mut self, tree: &Tree) {
+    pub(super) fn take_wishes(&mut self, tree: &ShownTree) {
         let Some(Wishes { linger, registered, zones }) = self.wishes.take() else { return };
         self.past.linger = linger;
         self.registered = registered;

@@ -1,8 +1,7 @@
 //! Reads services out of the mirrored tree: which znodes make one service, and what they say together.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{PoisonError, RwLockReadGuard};
 use std::time::Instant;
 
 use super::drains::Drains;
@@ -10,16 +9,13 @@ use super::explain::{Explained, Seen};
 use super::meetings::Clash;
 use super::problems::Problems;
 use super::reading::Reading;
-use super::through::SharedLinks;
 use super::{Publisher, census, explain, guard, unix_now};
-use crate::format::{self, Place, Taken};
+use crate::format::{self, Place};
 use crate::model::{Endpoint, Malformed, Service, State};
 use crate::registry;
 use crate::registry::Path;
-use crate::registry::grouping::Together;
-use crate::registry::links::Links;
-use crate::registry::tree::SharedTree;
-use crate::registry::tree::{Entry, Known, Tree};
+use crate::registry::shown::{Readable, SharedTree, Shown, ShownTree};
+use crate::registry::tree::{Entry, Known};
 use crate::zone::name::Name;
 
 /// How one registry's services are found in its tree.
@@ -45,7 +41,7 @@ impl Layout {
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
-    fn service_at<'p>(&self, below: &'p str) -> &'p str {
+    pub(super) fn service_at<'p>(&self, below: &'p str) -> &'p str {
         match self.format.place(below) {
             Place::Instance { service, .. } | Place::Directory { service } | Place::Inside { service } => service,
             Place::Service { path } => path,
@@ -59,50 +55,28 @@ impl Layout {
 
     /// Reads the service that is shown at `below`; none when no znode of it is there. Of its drains there are only
     /// those that hold at `now`, in seconds since 1970, and what they cover is drained.
-    pub fn read(&self, tree: &Tree, links: &Links, below: &str, now: u64) -> Option<Reading> {
+    pub fn read(&self, tree: &ShownTree, below: &str, now: u64) -> Option<Reading> {
         if self.is_system(below) {
             return None;
         }
         let shown = self.full(below);
-        let path = links.real(&shown);
         let mut reading = Reading::default();
         let mut exists = false;
-        match tree.get(path.as_str()) {
-            Some(Entry::Known(known)) => {
-                exists = true;
-                let (said, former) = said(tree, &path, known);
-                let (data, mut remarks) = with_taken(tree, links, &shown, said);
-                remarks.extend(former.map(|why| format!("{why}; what it said before holds")));
-                let (defaults, more) = self.format.decode_service(&data);
-                reading.service.defaults = defaults;
-                let over = reading.service.defaults.drains.extract_if(.., |drain| !drain.holds(now));
-                reading.over.extend(over);
-                remarks.extend(more);
-                for reason in remarks {
-                    reading.malformed.push(Malformed::doubtful(path.as_str(), reason));
-                }
-            }
-            Some(Entry::Unreadable(error @ registry::Error::TooMuchData { .. })) => {
-                exists = true;
-                let reason = format!("{error}; its instances are served as if it said nothing");
-                reading.malformed.push(Malformed::doubtful(path.as_str(), reason));
-            }
-            Some(Entry::Unreadable(error)) => {
-                exists = true;
-                reading.malformed.push(Malformed::lost(path.as_str(), error.to_string()));
-            }
-            None => {}
+        if let Some(node) = tree.get(&shown) {
+            exists = true;
+            self.read_defaults(tree, &node, now, &mut reading);
         }
         for directory in self.directories(&shown) {
-            let (seen, jumped) = children(tree, links, &directory);
-            for (shown, child, entry) in seen {
-                if let Some(Place::Instance { service, name }) = shown.below(&self.root).map(|at| self.format.place(at))
+            let (children, jumped) = tree.children(&directory);
+            for child in children {
+                if let Some(Place::Instance { service, name }) =
+                    child.path.below(&self.root).map(|at| self.format.place(at))
                     && service == below
                 {
                     exists = true;
-                    self.read_instance((tree, links), (&shown, &child), name, entry, &mut reading);
+                    self.read_instance(tree, &child, name, &mut reading);
                     if jumped {
-                        report_below(tree, &child, &mut reading);
+                        report_below(tree, &child.real, &mut reading);
                     }
                 }
             }
@@ -119,36 +93,54 @@ impl Layout {
         exists.then_some(reading)
     }
 
+    /// Reads what a service's own node says for all its instances.
+    fn read_defaults(&self, tree: &ShownTree, node: &Shown<'_>, now: u64, reading: &mut Reading) {
+        let path = node.real.as_str();
+        match node.entry {
+            Entry::Known(known) => {
+                let said = tree.readable(node, known);
+                let former = former(&said, known);
+                let mut remarks = said.remarks;
+                remarks.extend(former.map(|why| format!("{why}; what it said before holds")));
+                let (defaults, more) = self.format.decode_service(&said.data);
+                reading.service.defaults = defaults;
+                let over = reading.service.defaults.drains.extract_if(.., |drain| !drain.holds(now));
+                reading.over.extend(over);
+                remarks.extend(more);
+                reading.malformed.extend(remarks.into_iter().map(|reason| Malformed::doubtful(path, reason)));
+            }
+            Entry::Unreadable(error @ registry::Error::TooMuchData { .. }) => {
+                let reason = format!("{error}; its instances are served as if it said nothing");
+                reading.malformed.push(Malformed::doubtful(path, reason));
+            }
+            Entry::Unreadable(error) => reading.malformed.push(Malformed::lost(path, error.to_string())),
+        }
+    }
+
     /// Where instances of the service shown at `shown` may stand.
     pub(super) fn directories(&self, shown: &Path) -> Vec<Path> {
         let providers = Some(&self.format.providers).filter(|name| !name.is_empty());
         std::iter::once(shown.clone()).chain(providers.map(|name| shown.child(name))).collect()
     }
 
-    /// Reads the instance `name`, which stands at the second path and is shown at the first.
-    fn read_instance(
-        &self,
-        (tree, links): (&Tree, &Links),
-        (shown, path): (&Path, &Path),
-        name: &str,
-        entry: &Entry,
-        reading: &mut Reading,
-    ) {
+    /// Reads the instance `name`.
+    fn read_instance(&self, tree: &ShownTree, node: &Shown<'_>, name: &str, reading: &mut Reading) {
         let mut precedence = (false, 0);
         let mut remarks = Vec::new();
-        let read = match entry {
+        let read = match node.entry {
             Entry::Unreadable(error) => self.format.unread_instance(name, &error.to_string()),
             Entry::Known(known) => {
                 precedence = (known.ephemeral_owner != 0, known.czxid);
-                let (said, former) = said(tree, path, known);
-                let data;
-                (data, remarks) = with_taken(tree, links, shown, said);
-                match former {
-                    None => self.format.decode_instance(name, &data),
-                    Some(why) => self.format.decode_former(name, &data, &why),
-                }
+                let said = tree.readable(node, known);
+                let read = match former(&said, known) {
+                    None => self.format.decode_instance(name, &said.data),
+                    Some(why) => self.format.decode_former(name, &said.data, &why),
+                };
+                remarks = said.remarks;
+                read
             }
         };
+        let path = &node.real;
         match read {
             Err(error) => reading.malformed.push(Malformed::lost(path.as_str(), error.to_string())),
             Ok(mut instance) => {
@@ -161,25 +153,46 @@ impl Layout {
     }
 
     /// The paths (below the root) of all services. A node that only leads to others is none.
-    pub fn services(&self, tree: &Tree, links: &Links) -> BTreeSet<String> {
-        let own: BTreeSet<&str> = tree.subtree(&self.root).filter_map(|(path, _)| self.service_of(path)).collect();
-        let mut all: BTreeSet<String> = own.into_iter().map(str::to_owned).collect();
-        for (shown, real) in links.mounts() {
-            let through = tree.subtree(real).filter_map(|(path, _)| Some(joined(shown, path.below(real)?)));
-            all.extend(through.filter_map(|path| self.service_of(&path).map(str::to_owned)));
+    pub fn services(&self, tree: &ShownTree) -> BTreeSet<String> {
+        let mut all = self.paths(tree);
+        all.retain(|below| self.is_service(tree, below));
+        all
+    }
+
+    /// The paths (below the root) of the services that these paths belong to.
+    pub(super) fn services_of(&self, paths: &BTreeSet<Path>) -> BTreeSet<String> {
+        let (mut all, mut last) = (BTreeSet::new(), None);
+        // Paths of one service stand together: most are like the one before.
+        for service in paths.iter().filter_map(|path| self.service_of(path)) {
+            if last.replace(service) != Some(service) {
+                all.insert(service.to_owned());
+            }
         }
-        all.retain(|below| self.is_service(tree, links, below));
+        all
+    }
+
+    /// The paths (below the root) of all services and of the nodes that lead to them.
+    pub(super) fn paths(&self, tree: &ShownTree) -> BTreeSet<String> {
+        let (mut all, mut last) = (BTreeSet::new(), None);
+        tree.each_path(|path| {
+            if let Some(service) = self.service_of(path)
+                && last.as_deref() != Some(service)
+            {
+                all.insert(service.to_owned());
+                last = Some(service.to_owned());
+            }
+        });
         all
     }
 
     /// Whether there is a service at `below`: something of its own, or at least a node that does not lead to others.
-    pub(super) fn is_service(&self, tree: &Tree, links: &Links, below: &str) -> bool {
+    pub(super) fn is_service(&self, tree: &ShownTree, below: &str) -> bool {
         if self.is_system(below) {
             return false;
         }
         let mut leads_on = below.is_empty();
-        for (child, ..) in children(tree, links, &self.full(below)).0 {
-            match child.below(&self.root).map(|at| self.format.place(at)) {
+        for child in tree.children(&self.full(below)).0 {
+            match child.path.below(&self.root).map(|at| self.format.place(at)) {
                 Some(Place::Service { .. }) => leads_on = true,
                 _ => return true,
             }
@@ -188,86 +201,21 @@ impl Layout {
     }
 }
 
-/// A service changes in one step, whether its own node or an instance's does. Elsewhere, where links lead, services are
-/// told by their shape alone.
-impl Together for Layout {
-    fn group<'p>(&self, path: &'p Path) -> &'p str {
-        self.service_of(path).unwrap_or_else(|| self.service_at(path.as_str().trim_start_matches('/')))
-    }
-
-    fn is_understood(&self, path: &Path, data: &[u8]) -> bool {
-        let below = path.below(&self.root).unwrap_or_else(|| path.as_str().trim_start_matches('/'));
-        match self.format.place(below) {
-            Place::Instance { .. } | Place::Service { .. } => format::check(data).is_ok(),
-            Place::Directory { .. } | Place::Inside { .. } => true,
-        }
-    }
-}
-
-/// The path `below` that of `path`, which is `path` itself where `below` is empty.
-pub(super) fn joined(path: &Path, below: &str) -> Path {
-    if below.is_empty() { path.clone() } else { path.child(below) }
-}
-
-/// What is seen right below the shown path `directory`: the path as shown, the real one, and the znode. And whether
-/// there may be anything deeper.
-pub(super) fn children<'t>(tree: &'t Tree, links: &Links, directory: &Path) -> (Vec<(Path, Path, &'t Entry)>, bool) {
-    let real = links.real(directory);
-    let mut own = tree.children(&real);
-    let mut seen: Vec<_> = own
-        .by_ref()
-        .map(|(child, entry)| {
-            let shown = if real == *directory { child.clone() } else { directory.child(child.name()) };
-            (shown, child.clone(), entry)
-        })
-        .collect();
-    let linked = links.mounts_in(directory);
-    let linked = linked.filter_map(|(shown, real)| Some((shown.clone(), real.clone(), tree.get(real.as_str())?)));
-    let before = seen.len();
-    seen.extend(linked);
-    let jumped = own.jumped() || seen.len() > before;
-    (seen, jumped)
-}
-
-/// The data of the znode shown at `shown`, with the properties that its links take from other znodes, and what is wrong
-/// with those.
-fn with_taken<'d>(tree: &Tree, links: &Links, shown: &Path, data: &'d [u8]) -> (Cow<'d, [u8]>, Vec<String>) {
-    let (_, mut remarks) = format::property_links(data);
-    let sources = links.sources(shown);
-    let taken: Vec<Taken<'_>> = sources
-        .iter()
-        .filter_map(|source| {
-            let (path, property) = source.hops.last()?;
-            let data = tree.known(path.as_str()).map(|known| &*known.data);
-            Some(Taken { name: &source.name, data, property })
-        })
-        .collect();
-    if taken.is_empty() {
-        return (Cow::Borrowed(data), remarks);
-    }
-    let (data, missing) = format::with_properties(data, &taken);
-    for name in missing {
-        let hop = sources.iter().find(|source| *source.name == *name).and_then(|source| source.hops.last());
-        remarks.extend(hop.map(|(path, property)| format!("`{name} =>` leads to {path}, which has no `{property}`")));
-    }
-    (Cow::Owned(data), remarks)
-}
-
 /// Somebody may have put a service below an instance; they should find out why it is not served.
-fn report_below(tree: &Tree, instance: &Path, reading: &mut Reading) {
-    for (path, _) in tree.children(instance) {
+fn report_below(tree: &ShownTree, instance: &Path, reading: &mut Reading) {
+    for (path, _) in tree.tree().children(instance) {
         let reason = format::Error::BelowInstance.to_string();
         reading.malformed.push(Malformed::lost(path.as_str(), reason));
     }
 }
 
-/// What a znode says that can be understood, and what is wrong with what it says now, where that is something else.
-fn said<'t>(tree: &'t Tree, path: &Path, known: &'t Known) -> (&'t [u8], Option<String>) {
-    if let Some(kept) = tree.kept(path.as_str()) {
+/// What is wrong with the present data of a znode, where earlier ones are read.
+fn former(said: &Readable<'_>, known: &Known) -> Option<String> {
+    if said.is_kept {
         let error = format::check(&known.data).err().map(|error| error.to_string());
-        return (kept, Some(error.unwrap_or_else(|| "its data cannot be read".to_owned())));
+        return Some(error.unwrap_or_else(|| "its data cannot be read".to_owned()));
     }
-    (&known.data, tree.refusal(path.as_str()).map(|refusal| refusal.error.to_string()))
+    said.refusal.map(ToString::to_string)
 }
 
 /// Looks services up in a registry as it is now, for people and tools rather than for DNS.
@@ -279,21 +227,13 @@ pub struct Reader {
     tree: SharedTree,
     /// Its malformed nodes.
     pub problems: Problems,
-    links: SharedLinks,
     publisher: Option<Publisher>,
 }
 
 impl Reader {
     /// A reader of the registry called `name`.
     pub fn new(name: &str, layout: Layout, tree: SharedTree, problems: Problems) -> Self {
-        let links = Arc::new(RwLock::new(Links::new(layout.root.clone())));
-        Self { name: name.to_owned(), layout, tree, problems, links, publisher: None }
-    }
-
-    /// Sees the registry through these links.
-    pub fn with_links(mut self, links: SharedLinks) -> Self {
-        self.links = links;
-        self
+        Self { name: name.to_owned(), layout, tree, problems, publisher: None }
     }
 
     /// Also knows how zones show the registry, for [`Self::explain`].
@@ -329,12 +269,12 @@ impl Reader {
     /// Where a name (in lower case) in the zone at `origin` comes from; none where that zone does not show the
     /// registry.
     pub fn explain(&self, origin: &Name, name: &Name) -> Option<Explained> {
-        // The publisher first: it must not be waited for with the links locked.
+        // The publisher first: it is not waited for with the tree locked.
         let view = self.publisher.as_ref()?.views().into_iter().find(|view| view.zone.origin() == origin)?;
         let (held, now) = (self.guard().unwrap_or_default(), unix_now());
         let until = held.until_unix(Instant::now(), now).unwrap_or_default();
-        let (tree, links) = (self.tree(), self.links());
-        let seen = Seen { layout: &self.layout, tree: &tree, links: &links, now, held: &held.held, until };
+        let tree = self.tree();
+        let seen = Seen { layout: &self.layout, tree: &tree, now, held: &held.held, until };
         Some(explain::sources(&seen, &view, name))
     }
 
@@ -362,10 +302,8 @@ impl Reader {
 
     /// The service that a path below the root is of, and whether any znode is at that path.
     pub fn service_at(&self, below: &str) -> (String, bool) {
-        let (tree, links) = (self.tree(), self.links());
-        let service = self.layout.service_at(below);
-        let is_there = tree.get(links.real(&self.layout.full(below)).as_str()).is_some();
-        (service.to_owned(), is_there)
+        let is_there = self.tree().get(&self.layout.full(below)).is_some();
+        (self.layout.service_at(below).to_owned(), is_there)
     }
 
     /// The whole paths of the services that have an instance or a named port at `endpoint`, with those below the root.
@@ -390,7 +328,7 @@ impl Reader {
     pub fn paths(&self) -> BTreeSet<String> {
         // The publisher first, as above.
         let held = self.guard().unwrap_or_default().held;
-        let mut paths = self.layout.services(&self.tree(), &self.links());
+        let mut paths = self.layout.services(&self.tree());
         let gone: Vec<String> = held.into_keys().filter(|path| self.read_now(path).is_none()).collect();
         paths.extend(gone);
         paths
@@ -414,20 +352,14 @@ impl Reader {
     }
 
     fn read_now(&self, below: &str) -> Option<Reading> {
-        let (tree, links) = (self.tree(), self.links());
+        let tree = self.tree();
         match self.layout.format.place(below) {
-            Place::Service { path } if self.layout.is_service(&tree, &links, path) => {
-                self.layout.read(&tree, &links, path, unix_now())
-            }
+            Place::Service { path } if self.layout.is_service(&tree, path) => self.layout.read(&tree, path, unix_now()),
             _ => None,
         }
     }
 
-    fn links(&self) -> RwLockReadGuard<'_, Links> {
-        self.links.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn tree(&self) -> RwLockReadGuard<'_, Tree> {
+    fn tree(&self) -> RwLockReadGuard<'_, ShownTree> {
         self.tree.read().unwrap_or_else(PoisonError::into_inner)
     }
 }

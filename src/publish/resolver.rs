@@ -14,7 +14,7 @@ use tracing::debug;
 use super::Publisher;
 use super::hosts::Outcome;
 use crate::disk;
-use crate::registry::tree::SharedTree;
+use crate::registry::shown::SharedTree;
 
 /// Look-ups at the same time. The system's resolver holds a thread for each.
 const AT_ONCE: usize = 8;

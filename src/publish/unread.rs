@@ -9,11 +9,8 @@ use std::time::{Duration, Instant};
 use super::registry::Layout;
 use super::target::below;
 use crate::format::Place;
-use crate::registry::links::Links;
-use crate::registry::root::MissingRoot;
-use crate::registry::root::Refusal;
-use crate::registry::root::Root;
-use crate::registry::tree::Tree;
+use crate::registry::root::{MissingRoot, Refusal, Root};
+use crate::registry::shown::ShownTree;
 use crate::registry::{Error, Path};
 
 /// Services that are remembered after they went; the oldest are forgotten first.
@@ -105,14 +102,7 @@ pub(super) struct Moved {
 
 impl Unread {
     /// Looks at the tree again, or at the clock alone where nothing is refused that was not before.
-    pub(super) fn look(
-        &mut self,
-        layout: &Layout,
-        tree: &Tree,
-        links: &Links,
-        now: Instant,
-        max_stale: Duration,
-    ) -> Moved {
+    pub(super) fn look(&mut self, layout: &Layout, tree: &ShownTree, now: Instant, max_stale: Duration) -> Moved {
         let sight = |read_at: Option<Instant>| match read_at {
             None => Sight::Unknown,
             Some(at) if now.saturating_duration_since(at) > max_stale => Sight::Expired,
@@ -121,7 +111,7 @@ impl Unread {
         let mut parts = std::mem::take(&mut self.parts);
         let before: BTreeMap<String, Sight> = parts.iter().map(|(name, part)| (name.clone(), part.sight)).collect();
         if self.seen.replace(tree.refusals()) != Some(tree.refusals()) {
-            parts = find(layout, tree, links);
+            parts = find(layout, tree);
         }
         for part in parts.values_mut() {
             part.sight = sight(part.read_at);
@@ -221,24 +211,22 @@ impl Unread {
 }
 
 /// The parts below the root that cannot be read. Single instances are none: their names say enough.
-fn find(layout: &Layout, tree: &Tree, links: &Links) -> BTreeMap<String, Part> {
+fn find(layout: &Layout, tree: &ShownTree) -> BTreeMap<String, Part> {
     let mut parts: BTreeMap<String, Part> = BTreeMap::new();
     // Of a znode with too much data, those below can be read.
     let is_refused = |refusal: &Refusal| !matches!(refusal.error, Error::TooMuchData { .. });
-    for (path, Refusal { read_at, .. }) in tree.refused().filter(|(_, refusal)| is_refused(refusal)) {
-        for shown in std::iter::once(path).chain(&links.shown(path)) {
-            let Some(at) = shown.below(&layout.root).filter(|at| !at.is_empty() && !layout.is_system(at)) else {
-                continue;
-            };
-            let service = match layout.format.place(at) {
-                Place::Service { path } | Place::Directory { service: path } if !path.is_empty() => path,
-                _ => continue,
-            };
-            let part = Part { path: path.clone(), read_at: *read_at, sight: Sight::Clear };
-            let found = parts.entry(service.to_ascii_lowercase()).or_insert_with(|| part.clone());
-            if *read_at < found.read_at {
-                *found = part;
-            }
+    for (shown, path, Refusal { read_at, .. }) in tree.refused().filter(|(.., refusal)| is_refused(refusal)) {
+        let Some(at) = shown.below(&layout.root).filter(|at| !at.is_empty() && !layout.is_system(at)) else {
+            continue;
+        };
+        let service = match layout.format.place(at) {
+            Place::Service { path } | Place::Directory { service: path } if !path.is_empty() => path,
+            _ => continue,
+        };
+        let part = Part { path: path.clone(), read_at: *read_at, sight: Sight::Clear };
+        let found = parts.entry(service.to_ascii_lowercase()).or_insert_with(|| part.clone());
+        if *read_at < found.read_at {
+            *found = part;
         }
     }
     parts

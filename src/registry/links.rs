@@ -25,10 +25,11 @@ mod tests;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Debug;
 use std::ops::Bound;
 
 use super::Path;
-use super::tree::Tree;
+use super::tree::{Entry, Tree};
 use walk::Walk;
 
 /// Mounts beyond these are reported and not followed: a few links that lead to each other's parents make billions.
@@ -49,6 +50,48 @@ pub enum Broken {
     /// There are too many.
     #[error("the link `{0}` is not followed: more than {MOST_MOUNTS} are")]
     TooMany(Box<str>),
+}
+
+/// How the data of znodes hold links.
+pub trait Linking: Debug + Send + Sync {
+    /// Returns the links that `data` hold.
+    fn links(&self, data: &[u8]) -> Held;
+
+    /// Returns a sentence for each property link in `data` that cannot be used.
+    fn remarks(&self, data: &[u8]) -> Vec<String>;
+
+    /// Returns `data` with these properties in the place of the links to them, and the names of those that the other
+    /// znode does not have.
+    fn resolve(&self, data: &[u8], taken: &[Taken<'_>]) -> (Vec<u8>, Vec<String>);
+}
+
+/// Data hold no links.
+#[derive(Debug)]
+pub struct NoLinks;
+
+impl Linking for NoLinks {
+    fn links(&self, _: &[u8]) -> Held {
+        Held::default()
+    }
+
+    fn remarks(&self, _: &[u8]) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn resolve(&self, data: &[u8], _: &[Taken<'_>]) -> (Vec<u8>, Vec<String>) {
+        (data.to_vec(), Vec::new())
+    }
+}
+
+/// A property to be taken from another znode.
+#[derive(Debug, Clone, Copy)]
+pub struct Taken<'d> {
+    /// Its name.
+    pub name: &'d str,
+    /// The other znode's data, where that is known.
+    pub data: Option<&'d [u8]>,
+    /// Name of the property there.
+    pub property: &'d str,
 }
 
 /// The links that a znode's data holds, as written.
@@ -85,6 +128,8 @@ pub struct Source {
 pub struct Moved {
     /// The shown paths at which another znode is seen.
     pub mounts: BTreeSet<Path>,
+    /// Those of them at which one was seen before, and its real path.
+    pub left: Vec<(Path, Path)>,
     /// The shown paths of znodes with a property that comes from another znode.
     pub takers: BTreeSet<Path>,
 }
@@ -98,6 +143,10 @@ pub struct Links {
     root: Path,
     holders: Holders,
     followed: Followed,
+    times_followed: u64,
+    /// A planted fault: the coming or going of a znode leads no link elsewhere.
+    #[cfg(test)]
+    pub(crate) is_deaf: bool,
 }
 
 /// Links, followed to their ends.
@@ -121,7 +170,79 @@ struct Followed {
 impl Links {
     /// No links yet, in a tree seen from `root`.
     pub fn new(root: Path) -> Self {
-        Self { root, holders: BTreeMap::new(), followed: Followed::default() }
+        Self {
+            root,
+            holders: BTreeMap::new(),
+            followed: Followed::default(),
+            times_followed: 0,
+            #[cfg(test)]
+            is_deaf: false,
+        }
+    }
+
+    /// Path from which the tree is seen.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Number of times that all links were followed.
+    pub fn times_followed(&self) -> u64 {
+        self.times_followed
+    }
+
+    /// Takes the links that all znodes hold, and follows them.
+    pub fn take_all(&mut self, tree: &Tree, linking: &dyn Linking) {
+        if self.take_entries(tree, linking, tree.iter().map(|(path, entry)| (path, Some(entry)))) {
+            self.follow(tree);
+        }
+    }
+
+    /// Takes the links that the changed znodes hold, and follows all anew where that is needed. Returns the paths at
+    /// which the changed znodes are seen through links, or a property of them is, and those at which something else is
+    /// seen than before.
+    pub fn take(&mut self, tree: &Tree, linking: &dyn Linking, changed: &BTreeSet<Path>) -> BTreeSet<Path> {
+        // Through links as they were, then as they are.
+        let mut seen = BTreeSet::new();
+        self.add_seen(changed, &mut seen);
+        if self.take_entries(tree, linking, tree.entries_of(changed)) {
+            let moved = self.follow(tree);
+            seen.extend(moved.takers);
+            // A znode that has gone with the link that led to it is among the changed ones.
+            let now = moved.mounts.iter().map(|shown| (shown, self.real(shown)));
+            let before = moved.left.iter().map(|(shown, real)| (shown, real.clone()));
+            for (shown, real) in now.chain(before) {
+                let below = tree.subtree(&real).filter_map(|(path, _)| path.below(&real));
+                seen.extend(below.map(|below| join(shown, below)));
+            }
+            seen.extend(moved.mounts);
+            self.add_seen(changed, &mut seen);
+        }
+        seen
+    }
+
+    /// Takes the links that these znodes hold. Returns whether all have to be followed anew.
+    fn take_entries<'t>(
+        &mut self,
+        tree: &Tree,
+        linking: &dyn Linking,
+        entries: impl Iterator<Item = (&'t Path, Option<&'t Entry>)>,
+    ) -> bool {
+        let mut anew = false;
+        for (path, entry) in entries {
+            let held = match entry {
+                Some(Entry::Known(known)) => linking.links(&known.data),
+                _ => Held::default(),
+            };
+            anew |= self.set(path, held) || self.may_lead_elsewhere(tree, path);
+        }
+        anew
+    }
+
+    /// Adds the paths at which these znodes are seen through links, or a property of them is.
+    pub(super) fn add_seen(&self, paths: &BTreeSet<Path>, seen: &mut BTreeSet<Path>) {
+        if !self.lead_nowhere() {
+            seen.extend(paths.iter().flat_map(|path| self.shown(path).into_iter().chain(self.takers(path).cloned())));
+        }
     }
 
     /// Returns whether there is none.
@@ -146,6 +267,10 @@ impl Links {
 
     /// Returns whether a link may lead elsewhere since the znode at `path` came or went, or is known at all.
     pub fn may_lead_elsewhere(&self, tree: &Tree, path: &Path) -> bool {
+        #[cfg(test)]
+        if self.is_deaf {
+            return false;
+        }
         let there = self.followed.looked_at.get(path.as_str());
         there.is_some_and(|there| *there != tree.get(path.as_str()).is_some())
             || self.followed.outside.contains(path.as_str())
@@ -167,10 +292,10 @@ impl Links {
         let all = std::mem::take(&mut followed.outside);
         followed.outside = all.iter().filter(|path| !is_below_another(path, &all)).cloned().collect();
         let before = std::mem::replace(&mut self.followed, followed);
-        Moved {
-            mounts: differing(&before.mounts, &self.followed.mounts),
-            takers: differing(&before.sources, &self.followed.sources),
-        }
+        self.times_followed += 1;
+        let mounts = differing(&before.mounts, &self.followed.mounts);
+        let left = mounts.iter().filter_map(|shown| Some((shown.clone(), before.mounts.get(shown)?.clone())));
+        Moved { left: left.collect(), mounts, takers: differing(&before.sources, &self.followed.sources) }
     }
 
     /// Real path of the znode shown at `shown`.
@@ -258,6 +383,7 @@ fn is_below_another(path: &Path, all: &BTreeSet<Path>) -> bool {
     ancestors(path).skip(1).any(|above| all.contains(above))
 }
 
-fn join(path: &Path, below: &str) -> Path {
+/// The path `below` that of `path`, which is `path` itself where `below` is empty.
+pub(super) fn join(path: &Path, below: &str) -> Path {
     if below.is_empty() { path.clone() } else { path.child(below) }
 }

@@ -4,7 +4,7 @@
 //! - [`tree`]: the znodes that are known, by [`Path`]; [`root`]: what is known of its root.
 //! - [`view`]: the observer of a tree, and how fresh what it sees is; [`status`]: the report of whoever reads it.
 //! - [`grouping`]: znodes that change in one step.
-//! - [`links`]: zc.zk's symbolic links.
+//! - [`links`]: zc.zk's symbolic links; [`shown`]: the tree as it is seen through them.
 //! - [`cache`]: the last known tree in a file, for a start while the ensemble is away.
 //! - [`text`]: zc.zk's tree text, the seed format of the in-memory registry.
 
@@ -16,6 +16,7 @@ mod kept;
 pub mod links;
 mod path;
 pub mod root;
+pub mod shown;
 pub mod status;
 pub mod text;
 pub mod tree;

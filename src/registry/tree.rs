@@ -7,7 +7,6 @@
 use std::collections::btree_map::{Entry as MapEntry, Range};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
-use std::sync::{Arc, RwLock};
 use std::time::Instant;
 
 use super::kept::Kept;
@@ -35,9 +34,6 @@ pub struct Known {
     /// The session that owns it; 0 for a persistent znode.
     pub ephemeral_owner: i64,
 }
-
-/// The mirrored tree, for its one writer and those who look something up in it.
-pub type SharedTree = Arc<RwLock<Tree>>;
 
 /// The znodes below (and at) the mirrored root.
 #[derive(Debug, Clone, Default)]

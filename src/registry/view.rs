@@ -7,19 +7,21 @@ use std::time::{Duration, Instant};
 use super::Path;
 use super::cache::Notes;
 use super::grouping::{Siblings, Together};
-use super::tree::Tree;
+use super::links::{Linking, NoLinks};
+use super::shown::ShownTree;
 
 /// Observer of the mirrored tree.
 pub trait Observer: Send + 'static {
-    /// The tree is exact, and `changed` are the paths whose znodes are new, gone or different since the last time.
-    fn publish(&mut self, tree: &Tree, changed: &BTreeSet<Path>);
+    /// The tree is exact, and `changed` are the paths at which another znode, none or different data are shown since
+    /// the last time.
+    fn publish(&mut self, tree: &ShownTree, changed: &BTreeSet<Path>);
 
     /// The tree holds what was exact once, before ZooKeeper was asked for anything: all of it is to be shown.
-    fn restore(&mut self, tree: &Tree);
+    fn restore(&mut self, tree: &ShownTree);
 
-    /// Paths to be mirrored besides the root, as of what was shown last.
-    fn outside(&self) -> Option<&BTreeSet<Path>> {
-        None
+    /// How data hold links.
+    fn linking(&self) -> Arc<dyn Linking> {
+        Arc::new(NoLinks)
     }
 
     /// Groups of znodes that are shown together.
@@ -51,7 +53,7 @@ pub trait Observer: Send + 'static {
     fn recall(&mut self, _notes: &[u8]) {}
 
     /// Time has passed; what was published last is in `tree`. About once a second.
-    fn tick(&mut self, _tree: &Tree, _now: Instant) {}
+    fn tick(&mut self, _tree: &ShownTree, _now: Instant) {}
 
     /// Takes how fresh what was published is: called at every change of the phase and about once a second.
     fn freshness(&mut self, freshness: Freshness);

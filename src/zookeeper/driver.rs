@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::FutureExt;
@@ -19,9 +19,10 @@ use super::verify::Verification;
 use super::{mirror, trouble};
 use crate::registry::cache;
 use crate::registry::cache::{Hurry, Saver, Scope};
+use crate::registry::shown::{SharedTree, ShownTree};
 use crate::registry::status::{Counters, Phase};
 use crate::registry::status::{Report, Status};
-use crate::registry::tree::{SharedTree, Tree};
+use crate::registry::tree::Tree;
 use crate::registry::view::{Freshness, Observer};
 use crate::registry::{Cause, Error, Path};
 
@@ -97,10 +98,10 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
             ensemble: ensemble.for_reading(),
             mirror: Mirror::new(root.clone(), limits, mirror::delays(), now, fastrand::u64(..))
                 .grouped(observer.together()),
-            observer,
             phase: Phase::Offline,
+            tree: Arc::new(RwLock::new(ShownTree::new(root.clone(), observer.linking()))),
             root,
-            tree: SharedTree::default(),
+            observer,
             outside: BTreeSet::new(),
             status: Status::new(report),
             connection: None,
@@ -155,7 +156,7 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
         // Asked first: what is done between two waits may take long, and the runtime may be ending.
         while !stop.is_cancelled() {
             self.act();
-            self.follow_observer();
+            self.follow_links();
             self.follow_phase();
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -246,7 +247,7 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
 
     fn feed(&mut self, input: Input) {
         let mut tree = self.tree.write().unwrap_or_else(PoisonError::into_inner);
-        self.mirror.handle(Instant::now(), input, &mut tree);
+        self.mirror.handle(Instant::now(), input, tree.tree_mut());
         if let Some(saver) = self.saver()
             && !self.mirror.is_settled()
         {
@@ -273,8 +274,10 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
         let age = SystemTime::now().duration_since(when).unwrap_or_default();
         let Some(at) = begun.checked_sub(age) else { return };
         info!(file = %path.display(), ?age, znodes = tree.len(), took = ?begun.elapsed(), "cache file read");
-        *self.tree.write().unwrap_or_else(PoisonError::into_inner) = tree;
-        self.tree.write().unwrap_or_else(PoisonError::into_inner).cover(&self.root);
+        let mut shown = self.tree.write().unwrap_or_else(PoisonError::into_inner);
+        shown.set_tree(tree);
+        shown.tree_mut().cover(&self.root);
+        drop(shown);
         self.mirror.restored(at);
         self.restored_from = Some(path);
         self.observer.recall(&notes);
@@ -282,12 +285,12 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
         self.observe();
     }
 
-    /// Mirrors besides the root what the observer found that it needs.
-    fn follow_observer(&mut self) {
-        if let Some(outside) = self.observer.outside()
-            && *outside != self.outside
-        {
-            self.outside = outside.clone();
+    /// Mirrors besides the root what links lead to.
+    fn follow_links(&mut self) {
+        let shown = self.tree.read().unwrap_or_else(PoisonError::into_inner);
+        if *shown.outside() != self.outside {
+            self.outside.clone_from(shown.outside());
+            drop(shown);
             self.feed(Input::Outside(self.outside.clone()));
             self.act();
         }
@@ -344,17 +347,26 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
                     });
                 }
                 Action::Untold(paths) => trouble::log_untold(&self.ensemble, &paths),
-                Action::Publish(changed) => {
-                    let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner);
-                    if self.phase != Phase::Live {
-                        info!(root = %self.root, znodes = tree.len(), changed = changed.len(), "read completely");
-                    }
-                    self.observer.publish(&tree, &changed);
-                    if let Some(saver) = self.saver() {
-                        saver.published(&tree, &changed, self.mirror.is_settled());
-                    }
-                }
+                Action::Publish(changed) => self.publish(&changed),
             }
+        }
+    }
+
+    /// Shows what has changed to the observer, and has it saved.
+    fn publish(&mut self, changed: &BTreeSet<Path>) {
+        let mut seen = self.tree.write().unwrap_or_else(PoisonError::into_inner).follow(changed);
+        let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner);
+        if self.phase != Phase::Live {
+            info!(root = %self.root, znodes = tree.tree().len(), changed = changed.len(), "read completely");
+        }
+        if seen.is_empty() {
+            self.observer.publish(&tree, changed);
+        } else {
+            seen.extend(changed.iter().cloned());
+            self.observer.publish(&tree, &seen);
+        }
+        if let Some(saver) = self.saver() {
+            saver.published(tree.tree(), changed, self.mirror.is_settled());
         }
     }
 
@@ -391,7 +403,7 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
         if self.mirror.counters().syncs > 0 {
             self.restored_from = None;
         }
-        let standing = self.standing(&tree);
+        let standing = self.standing(tree.tree());
         self.troubles.follow(now, self.root.as_str(), standing.as_deref());
         let lost = self.mirror.trouble().filter(|_| self.mirror.phase() != Phase::Holding).map(ToString::to_string);
         let trouble: Vec<String> = standing.into_iter().chain(lost).collect();
@@ -403,8 +415,8 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
         report.session = self.connection.as_ref().map(|connection| connection.session.id());
         report.fresh_at = self.mirror.fresh_at();
         report.counters = self.mirror.counters();
-        report.znodes = tree.len();
-        report.bytes = tree.bytes();
+        report.znodes = tree.tree().len();
+        report.bytes = tree.tree().bytes();
         report.trouble = (!trouble.is_empty()).then(|| trouble.join("; "));
         report.cache = cache;
     }
@@ -432,7 +444,7 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
         let trouble = self.mirror.trouble().map(ToString::to_string).unwrap_or_default();
         match (before, after) {
             (_, Phase::Live) => {
-                let znodes = self.tree.read().unwrap_or_else(PoisonError::into_inner).len();
+                let znodes = self.tree.read().unwrap_or_else(PoisonError::into_inner).tree().len();
                 if let Some(after) = self.outage.ends(Instant::now()) {
                     info!(ensemble, root = %self.root, znodes, ?after, "the mirror is live again");
                 } else {

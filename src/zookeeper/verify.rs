@@ -15,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::session::{Ensemble, Session};
+use crate::registry::shown::SharedTree;
 use crate::registry::status::Phase;
 use crate::registry::status::Status;
-use crate::registry::tree::SharedTree;
 use crate::registry::{Error, Path};
 pub use round::{Round, Step};
 
@@ -104,7 +104,7 @@ impl<E: Ensemble> Verification<E> {
             }
             let step = {
                 let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner);
-                round.next(&tree, Instant::now())
+                round.next(tree.tree(), Instant::now())
             };
             match step {
                 Step::Over => return Ok(()),
@@ -113,7 +113,7 @@ impl<E: Ensemble> Verification<E> {
                     let replies = session.read(&batch).await?;
                     let differing = {
                         let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner);
-                        round.replied(batch, &replies, &tree, Instant::now())
+                        round.replied(batch, &replies, tree.tree(), Instant::now())
                     };
                     if !differing.is_empty() && self.epoch() == epoch {
                         // Gone with the mirror.

@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use super::{Seen, View, below, held};
 use crate::format::Place;
 use crate::model::{Host, Instance, Protocol};
-use crate::publish::registry;
 use crate::registry::Path;
 use crate::zone::name::Name;
 use crate::zone::records;
@@ -199,6 +198,6 @@ fn children(seen: &Seen<'_>, path: &str, wanted: &[u8]) -> Vec<String> {
             matches!(seen.layout.format.place(below), Place::Service { .. }) && !seen.layout.is_system(below);
         (is_service && is(child.name(), wanted)).then(|| below.to_owned())
     };
-    let (children, _) = registry::children(seen.tree, seen.links, &seen.layout.full(path));
-    children.iter().filter_map(|(shown, ..)| child(shown)).collect()
+    let (children, _) = seen.tree.children(&seen.layout.full(path));
+    children.iter().filter_map(|shown| child(&shown.path)).collect()
 }

@@ -19,8 +19,7 @@ use super::target::below;
 use crate::format;
 use crate::model::{Host, Instance, State};
 use crate::registry::Path;
-use crate::registry::links::Links;
-use crate::registry::tree::Tree;
+use crate::registry::shown::ShownTree;
 use crate::zone::build::build;
 use crate::zone::context::{Context, Hosts};
 use crate::zone::lookup::{self, Found};
@@ -36,8 +35,7 @@ pub use outcome::{Explained, Outcome, Source};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seen<'r> {
     pub(super) layout: &'r Layout,
-    pub(super) tree: &'r Tree,
-    pub(super) links: &'r Links,
+    pub(super) tree: &'r ShownTree,
     /// When, in seconds since 1970.
     pub(super) now: u64,
     /// The services that the guard holds, by their paths in lower case, and how many instances each has lost.
@@ -48,11 +46,11 @@ pub(super) struct Seen<'r> {
 
 impl Seen<'_> {
     fn read(&self, below: &str) -> Option<Reading> {
-        self.layout.read(self.tree, self.links, below, self.now)
+        self.layout.read(self.tree, below, self.now)
     }
 
     fn services(&self) -> BTreeSet<String> {
-        self.layout.services(self.tree, self.links)
+        self.layout.services(self.tree)
     }
 
     /// The services that the guard holds and that are not there any more.
@@ -244,11 +242,11 @@ fn lines_of(text: &str) -> Vec<String> {
 /// Where links lead that the znode shown at `shown` is seen through, or takes properties by.
 fn hops(seen: &Seen<'_>, shown: &Path) -> String {
     let mut text = String::new();
-    let real = seen.links.real(shown);
+    let real = seen.tree.real(shown);
     if real != *shown {
         let _ = writeln!(text, "  by a link, {shown} is {real}");
     }
-    for source in seen.links.sources(shown) {
+    for source in seen.tree.sources(shown) {
         let _ = write!(text, "  by a link, `{}`", source.name);
         for (path, property) in &source.hops {
             let _ = write!(text, " is `{property}` of {path}");

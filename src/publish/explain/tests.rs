@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::format;
-use crate::registry::tree::{Entry, Known};
+use crate::registry::tree::{Entry, Known, Tree};
 use crate::registry::{Error, Path};
 use crate::zone::ZoneBuilder;
 use crate::zone::entry::RrSet;
@@ -36,7 +36,7 @@ fn explained_with(
     if !unreadable.is_empty() {
         entries.push((path(unreadable), Entry::Unreadable(Error::NoAuth)));
     }
-    let tree = Tree::of(entries);
+    let tree = ShownTree::from(Tree::of(entries));
     let (origin, forward) = (Name::parse(origin).unwrap(), (String::new(), Name::parse("service").unwrap()));
     let mut writer = ZoneBuilder::new(origin.clone(), 5, 5).build();
     for (name, address) in in_dns {
@@ -48,9 +48,9 @@ fn explained_with(
     if records::address::is_reverse(&origin) {
         target.reverse_of.push(forward);
     }
-    let (layout, links) = (layout(), Links::new(Path::new("/services").unwrap()));
+    let layout = layout();
     sources(
-        &Seen { layout: &layout, tree: &tree, links: &links, now: 1_000, held, until: 3600 },
+        &Seen { layout: &layout, tree: &tree, now: 1_000, held, until: 3600 },
         &View::new(&target, Arc::default(), BTreeMap::new()),
         &Name::parse(name).unwrap(),
     )

@@ -26,7 +26,8 @@ use tracing::{debug, info, warn};
 
 use super::Path;
 
-use super::tree::{Entry, SharedTree, Tree};
+use super::shown::SharedTree;
+use super::tree::{Entry, Tree};
 use crate::disk::{self, beside};
 use file::{Encoder, Record, Seen};
 pub use file::{Loaded, Refusal, Scope};
@@ -301,9 +302,10 @@ impl Work {
         loop {
             // Cloned under the lock, written without it: a disk may take its time.
             let piece: Vec<(Path, Record)> = {
-                let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner);
+                let shown = self.tree.read().unwrap_or_else(PoisonError::into_inner);
+                let tree = shown.tree();
                 let piece = tree.range_after(last.as_ref(), PIECE);
-                piece.map(|(path, entry)| (path.clone(), record(&tree, path, Some(entry)))).collect()
+                piece.map(|(path, entry)| (path.clone(), record(tree, path, Some(entry)))).collect()
             };
             for (path, record) in &piece {
                 encoder.put(path, record)?;
@@ -318,8 +320,8 @@ impl Work {
             encoder.put(&path, &record)?;
         }
         let seen = {
-            let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner);
-            Seen { zxid: tree.zxid(), root: tree.is_root_seen() }
+            let shown = self.tree.read().unwrap_or_else(PoisonError::into_inner);
+            Seen { zxid: shown.tree().zxid(), root: shown.tree().is_root_seen() }
         };
         if let Some(notes) = &self.notes {
             encoder.note(&notes())?;

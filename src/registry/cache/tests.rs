@@ -22,7 +22,7 @@ fn tree(nodes: &[(&str, &str)]) -> SharedTree {
     for (at, data) in nodes {
         tree.put(&path(at), entry(data), 1);
     }
-    Arc::new(RwLock::new(tree))
+    Arc::new(RwLock::new(tree.into()))
 }
 
 /// A directory of this test alone.
@@ -45,7 +45,7 @@ fn until(what: &str, probe: impl Fn() -> bool) {
 
 fn publish(saver: &Saver, tree: &SharedTree, changed: &[&str], settled: bool) {
     let changed: Vec<Path> = changed.iter().map(|at| path(at)).collect();
-    saver.published(&tree.read().unwrap(), &changed, settled);
+    saver.published(tree.read().unwrap().tree(), &changed, settled);
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn what_is_saved_is_loaded_and_is_of_the_time_it_was_true() {
     publish(&saver, &tree, &["/s", "/s/a"], true);
     until("a save", || saver.report().saves == 1);
     let Loaded { tree: loaded, when, .. } = load(&file, &scope()).unwrap();
-    assert_eq!(loaded, *tree.read().unwrap());
+    assert_eq!(loaded, *tree.read().unwrap().tree());
     assert!(when.duration_since(begun - Duration::from_millis(1)).unwrap() < Duration::from_secs(10));
     assert_eq!(saver.report().bytes, fs::metadata(&file).unwrap().len());
     drop(saver);
@@ -78,11 +78,11 @@ fn an_unpublished_change_keeps_the_old_file_and_what_is_published_meanwhile_is_s
     until("the end of the pieces", || beside(&file, ".new").exists());
     std::thread::park_timeout(Duration::from_millis(50));
     assert!(!file.exists(), "no file while the tree holds what is not published");
-    tree.write().unwrap().put(&path("/s/a"), entry("new"), 1);
-    tree.write().unwrap().put(&path("/s/b"), entry("born"), 1);
+    tree.write().unwrap().tree_mut().put(&path("/s/a"), entry("new"), 1);
+    tree.write().unwrap().tree_mut().put(&path("/s/b"), entry("born"), 1);
     publish(&saver, &tree, &["/s/a", "/s/b"], true);
     until("a save", || saver.report().saves == 1);
-    assert_eq!(load(&file, &scope()).unwrap().tree, *tree.read().unwrap());
+    assert_eq!(load(&file, &scope()).unwrap().tree, *tree.read().unwrap().tree());
     drop(saver);
     fs::remove_dir_all(directory).unwrap();
 }
@@ -96,7 +96,7 @@ fn the_end_saves_what_changed_since_the_last_save() {
             .unwrap();
     publish(&saver, &tree, &["/s"], true);
     until("a save", || saver.report().saves == 1);
-    tree.write().unwrap().put(&path("/s/late"), entry("x"), 1);
+    tree.write().unwrap().tree_mut().put(&path("/s/late"), entry("x"), 1);
     publish(&saver, &tree, &["/s/late"], true);
     drop(saver);
     assert_eq!(load(&file, &scope()).unwrap().tree.len(), 2);

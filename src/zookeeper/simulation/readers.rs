@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use super::links::{self, Through};
 use crate::registry::Path;
 use crate::registry::grouping::Together;
-use crate::registry::links::{Links, Moved};
-use crate::registry::tree::{Entry, Tree};
+use crate::registry::links::Links;
+use crate::registry::tree::Tree;
 
 /// The znodes of a group and their data.
 type State = BTreeMap<Path, Vec<u8>>;
@@ -81,13 +81,13 @@ pub(super) struct Readers {
     pub(super) links: Links,
     /// View through links.
     pub(super) through: Through,
-    /// They do not look whether a znode's coming or going leads a link elsewhere.
-    deaf: bool,
 }
 
 impl Readers {
     pub(super) fn new(root: Path, deaf: bool) -> Self {
-        Self { published: BTreeMap::new(), links: Links::new(root), through: Through::default(), deaf }
+        let mut links = Links::new(root);
+        links.is_deaf = deaf;
+        Self { published: BTreeMap::new(), links, through: Through::default() }
     }
 
     /// Takes in a publish. Gives the groups of which it shows something that never was.
@@ -115,39 +115,18 @@ impl Readers {
         history.age(of, &state(of, &self.published), now)
     }
 
-    /// Edits the view through links as little as a change asks for.
+    /// Edits the view through links where a change is said to be seen, and nowhere else.
     fn look_through(&mut self, tree: &Tree, paths: &BTreeSet<Path>) {
-        let mut anew = false;
-        let takers = |links: &Links| paths.iter().flat_map(|path| links.takers(path)).cloned().collect::<BTreeSet<_>>();
-        let mut taking = takers(&self.links);
-        for path in paths {
-            let held = tree.known(path.as_str()).map(|known| links::decode(&known.data)).unwrap_or_default();
-            anew |= self.links.set(path, held) || (!self.deaf && self.links.may_lead_elsewhere(tree, path));
+        let mut seen = self.links.take(tree, &links::Simulated, paths);
+        for shown in &seen {
+            let real = self.links.real(shown);
+            match tree.known(real.as_str()).filter(|_| real != *shown) {
+                Some(known) => self.through.znodes.insert(shown.clone(), known.data.to_vec()),
+                None => self.through.znodes.remove(shown),
+            };
         }
-        let moved = if anew { self.links.follow(tree) } else { Moved::default() };
-        for mount in &moved.mounts {
-            self.through.znodes.retain(|shown, _| shown.below(mount).is_none());
-        }
-        let is_moved = |shown: &Path| moved.mounts.iter().any(|mount| shown.below(mount).is_some());
-        for (shown, real) in self.links.mounts().filter(|(shown, _)| is_moved(shown)) {
-            for (path, entry) in tree.subtree(real) {
-                if let (Some(below), Entry::Known(known)) = (path.below(real), entry) {
-                    let shown = if below.is_empty() { shown.clone() } else { shown.child(below) };
-                    self.through.znodes.insert(shown, known.data.to_vec());
-                }
-            }
-        }
-        for path in paths {
-            for shown in self.links.shown(path) {
-                match tree.known(path.as_str()) {
-                    Some(known) => self.through.znodes.insert(shown, known.data.to_vec()),
-                    None => self.through.znodes.remove(&shown),
-                };
-            }
-        }
-        taking.extend(takers(&self.links));
-        taking.extend(moved.takers);
-        for taker in &taking {
+        seen.extend(paths.iter().cloned());
+        for taker in &seen {
             self.take(tree, taker);
         }
     }

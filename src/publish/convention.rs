@@ -1,0 +1,45 @@
+//! The convention of a registry, as far as its mirror needs it: which znodes change in one step, which data can be read
+//! and which links they hold.
+
+use super::registry::Layout;
+use crate::format::{self, Place};
+use crate::registry::Path;
+use crate::registry::grouping::Together;
+use crate::registry::links::{Held, Linking, PropertyLink, Taken};
+
+/// A service changes in one step, whether its own node or an instance's does. Elsewhere, where links lead, services are
+/// told by their shape alone.
+impl Together for Layout {
+    fn group<'p>(&self, path: &'p Path) -> &'p str {
+        self.service_of(path).unwrap_or_else(|| self.service_at(path.as_str().trim_start_matches('/')))
+    }
+
+    fn is_understood(&self, path: &Path, data: &[u8]) -> bool {
+        let below = path.below(&self.root).unwrap_or_else(|| path.as_str().trim_start_matches('/'));
+        match self.format.place(below) {
+            Place::Instance { .. } | Place::Service { .. } => format::check(data).is_ok(),
+            Place::Directory { .. } | Place::Inside { .. } => true,
+        }
+    }
+}
+
+impl Linking for Layout {
+    fn links(&self, data: &[u8]) -> Held {
+        let links = format::links(data).0.into_iter().map(|link| (link.name.into(), link.target.into()));
+        let properties = format::property_links(data).0.into_iter().map(|link| PropertyLink {
+            name: link.name.into(),
+            path: link.path.into(),
+            property: link.property.into(),
+        });
+        Held { links: links.collect(), properties: properties.collect() }
+    }
+
+    fn remarks(&self, data: &[u8]) -> Vec<String> {
+        format::property_links(data).1
+    }
+
+    fn resolve(&self, data: &[u8], taken: &[Taken<'_>]) -> (Vec<u8>, Vec<String>) {
+        let taken = taken.iter().map(|Taken { name, data, property }| format::Taken { name, data: *data, property });
+        format::with_properties(data, &taken.collect::<Vec<_>>())
+    }
+}
