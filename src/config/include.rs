@@ -147,7 +147,7 @@ fn merge_value(into: &mut Value, from: Value, span: Span, problems: &Problems) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Snippets, load, load_without_broken};
+    use crate::config::{Snippets, load, load_without_broken};
 
     #[test]
     fn included_files_bring_services_and_their_mistakes_are_shown_where_they_stand() {
@@ -170,7 +170,7 @@ mod tests {
         assert!(report.contains("conf.d/1.toml:1:2: error: `dns` cannot stand in an included file"), "{report}");
         assert!(report.contains("conf.d/1.toml:4:8: error: `port` must be"), "{report}");
         // A start does without it; a reload goes on with what it held.
-        let names = |config: &super::super::Config| {
+        let names = |config: &crate::config::Config| {
             let names = config.announce.services.iter().map(|service| service.name.value.clone());
             names.collect::<Vec<_>>().join(" ")
         };

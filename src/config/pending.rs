@@ -129,7 +129,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::path::Path;
 
-    use super::super::parse;
+    use crate::config::parse;
     use crate::settings::tests::ROWS;
 
     #[test]

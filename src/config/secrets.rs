@@ -363,7 +363,7 @@ mod tests {
             let start = text.find(wrong).unwrap();
             let span = Span { file: 0, start, end: start + wrong.len() };
             let problem = Problem { help: Some(format!("write \"{wrong}\"")), ..Problem::error(span, message) };
-            Report::new(&[super::super::source(Path::new("z.toml"), text)], &[problem]).to_string()
+            Report::new(&[crate::config::source(Path::new("z.toml"), text)], &[problem]).to_string()
         };
         let text = "http = { headers = { A = \"hush\" }, prot = 1 }";
         let expected = "\

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::super::Error;
 use super::persist;
+use crate::announce::Error;
 use crate::format::{self, Config, Place};
 use crate::model::{Drain, Endpoint};
 use crate::registry;

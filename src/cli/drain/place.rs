@@ -3,9 +3,9 @@
 use anyhow::{Context as _, bail};
 use clap::Args;
 
-use super::super::ConfigFile;
 use super::block_on;
 use crate::announce::drain::{self, Node, Survey};
+use crate::cli::ConfigFile;
 use crate::config::{self, Registry};
 use crate::format::Place;
 use crate::registry::Path;
