@@ -3,6 +3,12 @@
 //! ZooKeeper connections, look-ups and checks come first; DNS over TCP and the admin server share what is left, so that
 //! clients can never fill the table.
 
+use std::num::NonZero;
+use std::thread::available_parallelism;
+
+use rustix::process::{Resource, getrlimit};
+use tracing::{info, warn};
+
 use crate::announce::check::slots::Slots;
 use crate::config::Config;
 
@@ -33,6 +39,25 @@ const FORWARDED: usize = 1024;
 const ADMIN: usize = 64;
 
 impl Budget {
+    /// What each part may take of this process's limit, which it logs.
+    pub(super) fn of_process(config: &Config) -> Self {
+        let limit =
+            getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(1 << 20);
+        let budget = Self::of(limit, config, available_parallelism().map_or(1, NonZero::get));
+        let Self { slots: Slots { tcp: checks_tcp, http, exec, grpc }, tcp, admin } = budget;
+        info!(
+            limit,
+            dns_tcp = tcp,
+            admin,
+            checks_tcp,
+            http,
+            exec,
+            grpc,
+            "file descriptors: connections and checks at once"
+        );
+        budget
+    }
+
     /// Shares out `limit` descriptors.
     pub(super) fn of(limit: usize, config: &Config, threads: usize) -> Self {
         let registries = config.registries.len().max(1);
@@ -57,6 +82,21 @@ impl Budget {
         let forwarded = if forwards { FORWARDED.min(left / 4) } else { 0 };
         let tcp = left.saturating_sub(admin + forwarded).clamp(8, wanted_tcp.max(8));
         Self { slots, tcp: tcp.min(wanted_tcp.max(1)), admin }
+    }
+}
+
+/// Lets DNS have so many TCP connections at most.
+pub(super) fn bound(config: &mut Config, tcp: usize) {
+    if let Some(dns) = &mut config.dns
+        && dns.tcp.connections > tcp
+    {
+        warn!(
+            connections = dns.tcp.connections,
+            possible = tcp,
+            "[dns.tcp] connections: there are not so many file descriptors; raise the limit (LimitNOFILE=, ulimit -n)"
+        );
+        dns.tcp.connections = tcp;
+        dns.tcp.per_client = dns.tcp.per_client.min(tcp);
     }
 }
 

@@ -26,7 +26,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
-use rustix::process::{Resource, getrlimit};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -46,6 +45,7 @@ use crate::registry::cache::Hurry;
 use crate::zone::name::Name;
 use crate::zone::{self, Freshness, ZoneBuilder, Zones};
 pub use clock::serials_ahead;
+use descriptors::Budget;
 use dns::Dns;
 use files::ZoneFile;
 use handover::Inheritance;
@@ -158,9 +158,9 @@ impl App {
     /// As [`App::start`].
     pub fn start_with(config: &Config, mut inherited: Sockets, control: Option<Control>) -> anyhow::Result<Self> {
         let goes_on = inherited.are_there();
-        let budget = descriptors(config);
+        let budget = Budget::of_process(config);
         let mut config = config.clone();
-        bound(&mut config, budget.tcp);
+        descriptors::bound(&mut config, budget.tcp);
         let config = &config;
         let mut app = Self {
             parts: JoinSet::new(),
@@ -507,41 +507,6 @@ impl App {
 fn is_meant(listener: &TcpListener, wanted: SocketAddr) -> bool {
     let is_same = |local: SocketAddr| local.ip() == wanted.ip() && [0, local.port()].contains(&wanted.port());
     listener.local_addr().is_ok_and(is_same)
-}
-
-/// How many file descriptors each part may take.
-fn descriptors(config: &Config) -> descriptors::Budget {
-    let limit = getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(1 << 20);
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let budget = descriptors::Budget::of(limit, config, threads);
-    let descriptors::Budget { slots, tcp, admin } = budget;
-    let announce::check::slots::Slots { tcp: checks_tcp, http, exec, grpc } = slots;
-    info!(
-        limit,
-        dns_tcp = tcp,
-        admin,
-        checks_tcp,
-        http,
-        exec,
-        grpc,
-        "file descriptors: connections and checks at once"
-    );
-    budget
-}
-
-/// Lets DNS have so many TCP connections at most.
-fn bound(config: &mut Config, tcp: usize) {
-    if let Some(dns) = &mut config.dns
-        && dns.tcp.connections > tcp
-    {
-        warn!(
-            connections = dns.tcp.connections,
-            possible = tcp,
-            "[dns.tcp] connections: there are not so many file descriptors; raise the limit (LimitNOFILE=, ulimit -n)"
-        );
-        dns.tcp.connections = tcp;
-        dns.tcp.per_client = dns.tcp.per_client.min(tcp);
-    }
 }
 
 /// A zone under construction, and where its data come from.

@@ -7,9 +7,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::App;
+use super::descriptors::bound;
 use super::files::FIRST_READING;
 use super::registry::wishes;
-use super::{App, bound};
 use crate::admin::control;
 use crate::config::Config;
 use crate::disk;
