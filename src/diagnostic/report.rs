@@ -7,7 +7,7 @@ use std::fmt::{self, Write as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::{HIDDEN, Location, Problem, Severity, Span};
+use super::problem::{HIDDEN, Location, Problem, Severity, Span};
 use crate::log::is_hidden;
 
 /// A file that problems point into.
