@@ -106,7 +106,7 @@ struct Scratch {
 
 #[test]
 fn the_hot_path_allocates_nothing() {
-    let workload = Workload::new(100);
+    let mut workload = Workload::new(100);
     let policy = Policy { nsid: (*b"ns1").into(), ..Policy::new(Secrets::new(Secret::new([7; 16]))) };
     let questions = questions();
     let mut scratch = Scratch {
@@ -117,7 +117,7 @@ fn the_hot_path_allocates_nothing() {
         random: fastrand::Rng::with_seed(1),
     };
     for freshness in Freshness::ALL {
-        workload.writer.zone().set_freshness(freshness);
+        workload.writer.set_freshness(freshness);
         for transport in [Transport::Udp, Transport::Tcp] {
             answer(&workload, &policy, &questions, transport, &mut scratch);
             let before = ALLOCATIONS.get();

@@ -90,7 +90,7 @@ mod tests {
     fn zone(serial: u32, bounds: Bounds) -> Arc<Zone> {
         let mut writer = ZoneBuilder::new(Name::parse("service").unwrap(), 5, 5).journal(bounds).resume(serial).build();
         writer.commit(0);
-        writer.zone().set_freshness(Freshness::Fresh);
+        writer.set_freshness(Freshness::Fresh);
         Arc::clone(writer.zone())
     }
 

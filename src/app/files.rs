@@ -120,7 +120,7 @@ impl ZoneFile {
         writer.put(UNREAD, Vec::new());
         writer.commit(unix_now());
         if self.is_all {
-            writer.zone().set_freshness(Freshness::Fresh);
+            writer.set_freshness(Freshness::Fresh);
         }
         self.status.taken(Instant::now());
         drop(writer);

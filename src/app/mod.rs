@@ -429,7 +429,7 @@ impl App {
             let mut writer = builder.build();
             writer.set_live(live);
             if registry.is_none() && file.is_none() {
-                writer.zone().set_freshness(Freshness::Fresh);
+                writer.set_freshness(Freshness::Fresh);
             }
             writer.commit(unix_now());
             let writer = Arc::new(Mutex::new(writer));

@@ -75,7 +75,7 @@ impl App {
         let layout = Layout { root: registry.zookeeper.root.clone(), format: registry.format.clone() };
         if !zones.is_empty() {
             let shown = zones.iter().map(|zone| Arc::clone(lock(&zone.writer).zone())).collect();
-            let targets = targets(zones);
+            let targets = targets(&registry.name, zones);
             let own = config.zones.iter().map(|zone| zone.origin.clone());
             let publisher = Publisher::new(layout.clone(), targets, registry.zookeeper.max_stale).never_ask(own);
             let is_file = |zone: &&zone::config::Config| zone.registry.is_none();
@@ -178,12 +178,12 @@ pub(super) fn host(config: &Config, before: &str, end: Instant) -> HostIdentity 
 }
 
 /// Zones that a publisher writes; zones of reverse names with the zones that they can point to.
-fn targets(zones: Vec<ZoneOf>) -> Vec<Target> {
+fn targets(name: &str, zones: Vec<ZoneOf>) -> Vec<Target> {
     let forward: Vec<_> = zones.iter().filter(|zone| !is_reverse(&zone.origin)).collect();
     let forward: Vec<_> = forward.iter().map(|zone| (zone.under.clone(), zone.origin.clone())).collect();
     let target = |ZoneOf { origin, under, ttl, names, writer, .. }: ZoneOf| {
         let reverse_of = if is_reverse(&origin) { forward.clone() } else { Vec::new() };
-        Target { under, ttl, names, reverse_of, writer }
+        Target { under, names, reverse_of, ..Target::named(name, ttl, writer) }
     };
     zones.into_iter().map(target).collect()
 }

@@ -12,7 +12,7 @@ use crate::zone::{Freshness, ZoneBuilder, file};
 fn zone() -> ZoneWriter {
     let origin = Name::parse("service").unwrap();
     let mut writer = ZoneBuilder::new(origin.clone(), 5, 5).addresses(vec![[192, 0, 2, 53].into()]).build();
-    writer.zone().set_freshness(Freshness::Fresh);
+    writer.set_freshness(Freshness::Fresh);
     let record = |owner: &str, rtype, rdata: &[u8]| {
         let owner = Name::parse(owner).unwrap();
         Record { owner, rtype, ttl: 60, rdata: rdata.into() }

@@ -78,7 +78,7 @@ impl Core {
                         let mut writer = target.lock();
                         for built in &mut piece {
                             if let Some(offers) = built.offered.get_mut(i).and_then(Option::take) {
-                                writer.put(&built.folded, offers);
+                                writer.source(target.source).put(&built.folded, offers);
                             }
                         }
                         // Where nobody is served yet, what was built is not kept twice until all of it is.
@@ -188,7 +188,7 @@ impl Core {
         }
         for (target, offered) in self.targets.iter().zip(offered) {
             if let Some(offers) = offered {
-                target.lock().put(&folded, offers);
+                target.lock().source(target.source).put(&folded, offers);
             }
         }
         self.report(&folded, malformed);
@@ -196,7 +196,9 @@ impl Core {
 
     /// There is no service of that name any more, in any spelling.
     fn forget(&mut self, folded: &str) {
-        if !self.unread.hides(folded) && self.targets.iter().any(|target| target.lock().has(folded)) {
+        if !self.unread.hides(folded)
+            && self.targets.iter().any(|target| target.lock().source(target.source).has(folded))
+        {
             self.unread.went(folded, Instant::now());
         }
         self.spellings.remove(folded);

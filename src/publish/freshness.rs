@@ -1,14 +1,14 @@
 //! Freshness of the zones, and the parts of a registry that cannot be read.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use tracing::warn;
 
-use super::Core;
 use super::target::below;
 use super::unread::Sight;
+use super::{Core, unix_now};
 use crate::registry::shown::ShownTree;
 use crate::registry::view::Freshness;
 use crate::zone;
@@ -46,10 +46,11 @@ impl Core {
     /// itself.
     fn show_stale(&self) {
         for target in self.targets.iter().filter(|target| target.reverse_of.is_empty()) {
-            let zone = Arc::clone(target.lock().zone());
+            let mut writer = target.lock();
+            let origin = writer.zone().origin().clone();
             let paths = self.unread.stale().filter_map(|part| below(part, &target.under));
-            let names = paths.filter(|path| !path.is_empty()).flat_map(|path| unread::names(zone.origin(), path));
-            zone.stale().set(names.map(|(name, _)| name.folded()));
+            let names = paths.filter(|path| !path.is_empty()).flat_map(|path| unread::names(&origin, path));
+            writer.source(target.source).set_stale(names.map(|(name, _)| name.folded()));
         }
     }
 
@@ -67,7 +68,7 @@ impl Core {
                 }
                 _ => Vec::new(),
             };
-            writer.put(&format!("{UNREAD}{folded}"), offers);
+            writer.source(target.source).put(&format!("{UNREAD}{folded}"), offers);
         }
     }
 
@@ -96,12 +97,13 @@ impl Core {
                 (zone::Freshness::Stale, _) | (_, Sight::Stale) => zone::Freshness::Stale,
                 (zone::Freshness::Fresh, Sight::Clear) => zone::Freshness::Fresh,
             };
-            let writer = target.writer.lock().unwrap_or_else(PoisonError::into_inner);
-            let zone = writer.zone();
-            if zone.freshness() != freshness && freshness == zone::Freshness::Expired {
+            let mut writer = target.lock();
+            let zone = Arc::clone(writer.zone());
+            let mut source = writer.source(target.source);
+            if source.freshness() != freshness && freshness == zone::Freshness::Expired {
                 warn!(zone = %zone.origin(), "ZooKeeper has been away for longer than max_stale: answering SERVFAIL");
             }
-            zone.set_freshness(freshness);
+            source.set_freshness(freshness, unix_now());
         }
     }
 }

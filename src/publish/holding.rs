@@ -64,9 +64,9 @@ impl Core {
                 continue;
             }
             let before = std::mem::replace(state, next);
-            let writer = target.lock();
-            let (zone, is_held) = (writer.zone(), matches!(next, State::Held(_)));
-            zone.hold_transfers(is_held);
+            let mut writer = target.lock();
+            writer.source(target.source).hold_transfers(matches!(next, State::Held(_)));
+            let zone = writer.zone();
             if next == State::GaveUp {
                 let waited = LONGEST.as_secs();
                 warn!(

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::registry::Layout;
 use crate::model::Malformed;
 use crate::zone::name::Name;
-use crate::zone::writer::meetings::Meeting;
 pub use crate::zone::writer::meetings::Met;
+use crate::zone::writer::meetings::{Meeting, Party};
 
 /// The part of the registry under which it is reported, in front of zone and name. No path of a service begins with a
 /// slash.
@@ -73,12 +73,15 @@ impl Clashes {
 /// What people are to know of a meeting; `None` when it is over.
 pub(super) fn clash(layout: &Layout, zone: &Name, meeting: &Meeting) -> Option<Clash> {
     let Meeting { owner, services, met, cut } = meeting;
-    let paths: Vec<String> = services.iter().map(|service| layout.full(service).to_string()).collect();
+    let paths: Vec<String> = services.iter().map(|service| place(layout, service)).collect();
     let (first, all) = (paths.first()?, paths.join(", "));
     let met = (*met)?;
     let reason = match met {
         Met::United => format!("{owner} is the name of {all}: they are one service in DNS"),
         Met::First => format!("{owner} is the host name of {all}: {first} is served there"),
+        Met::Preceded => {
+            format!("{owner} is the name of {all}, which are not united: {first} is served there alone")
+        }
         Met::Server => {
             format!("{owner} is a name server of the zone: its own addresses are served, not those of {all}")
         }
@@ -97,14 +100,22 @@ pub(super) fn problems(layout: &Layout, zone: &Name, meeting: &Meeting) -> (Stri
     let Meeting { owner, services, met, .. } = meeting;
     let part = format!("{NAMES}{zone}/{owner}");
     let Some((first, others)) = services.split_first() else { return (part, Vec::new()) };
-    let first = layout.full(first);
+    let first = place(layout, first);
     let reason = match met {
         Some(Met::United) => format!("its name {owner} is also that of `{first}`: they are one service in DNS"),
         Some(Met::First) => format!("its host name {owner} is also that of `{first}`, which is the one shown there"),
         _ => return (part, Vec::new()),
     };
-    let problem = |other: &Arc<str>| Malformed::doubtful(layout.full(other).as_str(), reason.clone());
-    (part, others.iter().map(problem).collect())
+    let problem = |other: &Party| Malformed::doubtful(layout.full(&other.path).as_str(), reason.clone());
+    (part, others.iter().filter(|other| other.source.is_none()).map(problem).collect())
+}
+
+/// The znode of a service; behind the name of its registry, if it is of another one.
+fn place(layout: &Layout, service: &Party) -> String {
+    match &service.source {
+        None => layout.full(&service.path).to_string(),
+        Some(registry) => format!("{registry}:{}", service.path),
+    }
 }
 
 #[cfg(test)]

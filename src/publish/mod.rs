@@ -300,7 +300,7 @@ impl Core {
         for target in &self.targets {
             let (zone, meetings) = {
                 let mut writer = target.lock();
-                (writer.zone().origin().clone(), writer.take_meetings())
+                (writer.zone().origin().clone(), writer.source(target.source).take_meetings())
             };
             for meeting in meetings {
                 let clash = meetings::clash(&self.layout, &zone, &meeting);
@@ -326,7 +326,8 @@ impl Observer for Publisher {
     }
 
     fn is_expired(&self) -> bool {
-        self.lock().targets.iter().any(|target| target.lock().zone().freshness() == zone::Freshness::Expired)
+        let is_expired = |target: &Target| target.lock().source(target.source).freshness() == zone::Freshness::Expired;
+        self.lock().targets.iter().any(is_expired)
     }
 
     fn notes(&self) -> Option<Notes> {

@@ -184,14 +184,15 @@ impl Core {
         if !target.reverse_of.is_empty() {
             return Vec::new();
         }
-        let writer = target.lock();
+        let mut writer = target.lock();
         let origin = writer.zone().origin().clone();
         let addr = origin.child(b"addr").ok();
         let is_shared = |name: &Name| {
             name.labels().any(|label| label == b"_dns-sd")
                 || addr.as_ref().is_some_and(|addr| name.is_at_or_below(addr))
         };
-        writer.owners(folded).filter(|name| **name != origin && !is_shared(name)).cloned().collect()
+        let owners = writer.source(target.source).owners(folded).into_iter();
+        owners.filter(|name| *name != origin && !is_shared(name)).collect()
     }
 
     /// The names that are known of `target`, with the reason for a person.
@@ -241,7 +242,7 @@ impl Core {
         }
         for target in &self.targets {
             let known = self.known_names(target);
-            target.lock().know(known.into_keys());
+            target.lock().source(target.source).know(known.into_keys());
         }
     }
 

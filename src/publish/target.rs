@@ -6,6 +6,7 @@ use crate::zone;
 use crate::zone::context;
 use crate::zone::context::Context;
 use crate::zone::name::Name;
+use crate::zone::source::{Role, SourceId};
 use crate::zone::writer::ZoneWriter;
 
 /// A zone's writer, shared by the publisher and by whoever re-reads the zone's file.
@@ -24,13 +25,25 @@ pub struct Target {
     pub reverse_of: Vec<(String, Name)>,
     /// Its writer.
     pub writer: SharedWriter,
+    /// The registry among the zone's sources.
+    pub source: SourceId,
 }
 
 impl Target {
-    /// A zone of all of a registry, with nothing special.
+    /// A zone of all of a registry, with nothing special, as one more source of the zone.
     pub fn new(ttl: u32, writer: SharedWriter) -> Self {
+        Self::named("", ttl, writer)
+    }
+
+    /// The same of the registry `name`.
+    pub fn named(name: &str, ttl: u32, writer: SharedWriter) -> Self {
+        let source = {
+            let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+            let below = writer.zone().origin().clone();
+            writer.add_source(Role { name: name.into(), precedence: 0, below })
+        };
         let names = zone::records::config::Config::default();
-        Self { under: String::new(), ttl, names, reverse_of: Vec::new(), writer }
+        Self { under: String::new(), ttl, names, reverse_of: Vec::new(), writer, source }
     }
 
     pub(super) fn origin(&self) -> Name {

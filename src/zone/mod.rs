@@ -6,6 +6,7 @@
 //! - [`offer`], [`context`], [`build`]: what one service puts into a zone, made with [`records`].
 //! - `builder`, `served`, `zones`: a zone, and those of a server.
 //! - [`writer`]: the one writer: offers in, a [`commit`] out; [`serial`] numbers them.
+//! - [`source`]: who contributes to a zone, under which precedence; the zone's freshness follows from theirs.
 //! - [`journal`]: the last commits, for differences between two serials.
 //! - [`index`]: the names, for many readers at once, in tables of `hashed`, their entries in an `arena`; [`view`]: what
 //!   a reader has of them; [`lookup`] answers from that (RFC 1034 §4.3.2); `watch`: the names that it must watch for.
@@ -21,6 +22,7 @@ pub mod build;
 mod builder;
 pub mod commit;
 pub mod config;
+mod contest;
 pub mod context;
 pub mod cuts;
 pub mod delegation;
@@ -48,6 +50,7 @@ mod sets;
 mod site;
 mod slot;
 pub mod soa;
+pub mod source;
 pub mod stale;
 pub mod transferred;
 pub mod unknown;

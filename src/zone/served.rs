@@ -88,12 +88,12 @@ impl Zone {
     }
 
     /// Says how far the data can be trusted from now on.
-    pub fn set_freshness(&self, freshness: Freshness) {
+    pub(super) fn set_freshness(&self, freshness: Freshness) {
         self.freshness.store(freshness as u8, Ordering::Relaxed);
     }
 
     /// Says whether transfers and NOTIFY wait from now on.
-    pub fn hold_transfers(&self, hold: bool) {
+    pub(super) fn hold_transfers(&self, hold: bool) {
         self.holds_transfers.store(hold, Ordering::Release);
     }
 

@@ -15,13 +15,14 @@ use super::packed::Packed;
 use super::record::rtype;
 use super::sets::Sets;
 use super::site::Site;
+use super::source::{self, Key, SourceId};
 use super::unknown;
 
 /// Sources that are united at one name. Twice as many records as a message over TCP holds.
 pub(super) const MOST_UNITED: usize = 4096;
 
 /// Services that are told of at a name where they meet.
-const MOST_TOLD: usize = 16;
+pub(super) const MOST_TOLD: usize = 16;
 
 /// Beyond this many offers, a map.
 const FEW: usize = 16;
@@ -39,17 +40,28 @@ type Shown = Arc<[RrSet]>;
 #[derive(Debug, Clone)]
 enum Offers {
     Few(Vec<Offered>),
-    Many(BTreeMap<(Rank, Arc<str>), Shown>),
+    Many(BTreeMap<(Rank, SourceId, Arc<str>), Shown>),
 }
 
+/// An offer. There is one for nearly every name: the key's parts are apart, so that the small ones share eight bytes.
 #[derive(Debug, Clone)]
 struct Offered {
-    source: Arc<str>,
+    path: Arc<str>,
+    source: SourceId,
     rank: Rank,
     /// None while nobody else offers anything and it is all in the packed entry that readers see: nearly everywhere,
     /// and it need not be held twice.
     shown: Option<Shown>,
 }
+
+impl Offered {
+    fn is_of(&self, key: &Key) -> bool {
+        self.source == key.source && self.path == key.path
+    }
+}
+
+/// An offer under some rank: the source, the path there, and the RRsets.
+type Found<'s> = (SourceId, &'s Arc<str>, &'s Shown);
 
 impl Default for Offers {
     fn default() -> Self {
@@ -66,6 +78,8 @@ pub enum Met {
     First,
     /// The name is that of a name server: its addresses show, and those of services do not.
     Server,
+    /// Sources that are not united have the service: that of the one that goes first shows.
+    Preceded,
     /// The zone file has an alias (CNAME) there: nothing of the services shows.
     Hidden,
     /// The zone file has records there: the services' alias (CNAME) does not show.
@@ -100,25 +114,25 @@ impl Slot {
         matches!(self.offers, Offers::Many(_))
     }
 
-    /// Replaces what `source` offers. Says whether that is different. `live` is the entry that readers see.
+    /// Replaces what is offered under `key`. Says whether that is different. `live` is the entry that readers see.
     pub(super) fn put(
         &mut self,
-        source: &Arc<str>,
+        key: &Key,
         rank: Rank,
         sets: Box<[RrSet]>,
         live: impl FnOnce() -> Option<Packed>,
     ) -> bool {
         let was_packed = self.is_packed();
         self.unpack(live);
-        if self.get(source).is_some_and(|(before, shown)| before == rank && **shown == *sets) {
+        if self.get(key).is_some_and(|(before, shown)| before == rank && **shown == *sets) {
             if was_packed {
                 self.pack();
             }
             return false;
         }
-        self.remove(source);
+        self.remove(key);
         // Many services on one host offer the same for it: held once.
-        let same = self.of(rank).map(|(_, shown)| shown).take(FEW).find(|shown| ***shown == *sets);
+        let same = self.of(rank).map(|(.., shown)| shown).take(FEW).find(|shown| ***shown == *sets);
         let sets = same.map_or_else(|| sets.into(), Arc::clone);
         match &mut self.offers {
             Offers::Few(offers) => {
@@ -126,25 +140,26 @@ impl Slot {
                     // Nearly every name is offered by one service alone, and there are many.
                     offers.reserve_exact(1);
                 }
-                offers.push(Offered { source: Arc::clone(source), rank, shown: Some(sets) });
+                let (path, source) = (Arc::clone(&key.path), key.source);
+                offers.push(Offered { path, source, rank, shown: Some(sets) });
                 if offers.len() > FEW {
                     let many = std::mem::take(offers).into_iter();
-                    let many = many.filter_map(|one| Some(((one.rank, one.source), one.shown?)));
+                    let many = many.filter_map(|one| Some(((one.rank, one.source, one.path), one.shown?)));
                     self.offers = Offers::Many(many.collect());
                 }
             }
-            Offers::Many(offers) => drop(offers.insert((rank, Arc::clone(source)), sets)),
+            Offers::Many(offers) => drop(offers.insert((rank, key.source, Arc::clone(&key.path)), sets)),
         }
         true
     }
 
-    /// Takes away what `source` offers.
-    pub(super) fn remove(&mut self, source: &Arc<str>) {
+    /// Takes away what is offered under `key`.
+    pub(super) fn remove(&mut self, key: &Key) {
         match &mut self.offers {
-            Offers::Few(offers) => offers.retain(|one| one.source != *source),
+            Offers::Few(offers) => offers.retain(|one| !one.is_of(key)),
             Offers::Many(offers) => {
                 for rank in RANKS {
-                    offers.remove(&(rank, Arc::clone(source)));
+                    offers.remove(&(rank, key.source, Arc::clone(&key.path)));
                 }
             }
         }
@@ -177,31 +192,32 @@ impl Slot {
         }
     }
 
-    /// Offer of `source`.
-    fn get(&self, source: &Arc<str>) -> Option<(Rank, &Shown)> {
+    /// Returns what is offered under `key`; `None` also while that is packed.
+    pub(super) fn get(&self, key: &Key) -> Option<(Rank, &Shown)> {
         match &self.offers {
             Offers::Few(offers) => {
-                let one = offers.iter().find(|one| one.source == *source)?;
+                let one = offers.iter().find(|one| one.is_of(key))?;
                 Some((one.rank, one.shown.as_ref()?))
             }
             Offers::Many(offers) => {
-                RANKS.into_iter().find_map(|rank| offers.get(&(rank, Arc::clone(source))).map(|shown| (rank, shown)))
+                let of = |rank| offers.get(&(rank, key.source, Arc::clone(&key.path)));
+                RANKS.into_iter().find_map(|rank| of(rank).map(|shown| (rank, shown)))
             }
         }
     }
 
-    /// Offers under `rank`, with their sources.
-    fn of(&self, rank: Rank) -> Box<dyn Iterator<Item = (&Arc<str>, &Shown)> + '_> {
+    /// Offers under `rank`.
+    fn of(&self, rank: Rank) -> Box<dyn Iterator<Item = Found<'_>> + '_> {
         match &self.offers {
             Offers::Few(offers) => {
                 let of_rank = offers.iter().filter(move |one| one.rank == rank);
-                Box::new(of_rank.filter_map(|one| Some((&one.source, one.shown.as_ref()?))))
+                Box::new(of_rank.filter_map(|one| Some((one.source, &one.path, one.shown.as_ref()?))))
             }
             Offers::Many(offers) => Box::new(
                 offers
-                    .range((rank, Arc::from(""))..)
-                    .take_while(move |((other, _), _)| *other == rank)
-                    .map(|((_, source), shown)| (source, shown)),
+                    .range((rank, SourceId::OWN, Arc::from(""))..)
+                    .take_while(move |((other, ..), _)| *other == rank)
+                    .map(|((_, source, path), shown)| (*source, path, shown)),
             ),
         }
     }
@@ -214,9 +230,20 @@ impl Slot {
         }
     }
 
-    /// Of several that cannot be united, the one whose service is nearest: the longest path; then the first.
-    fn one_of(&self, rank: Rank) -> Option<(&Arc<str>, &Shown)> {
-        self.of(rank).min_by_key(|(source, _)| (std::cmp::Reverse(source.len()), Arc::clone(source)))
+    /// Of several that cannot be united, one of the source that goes first, and there the one whose service is nearest:
+    /// the longest path; then the first.
+    fn one_of(&self, rank: Rank) -> Option<Found<'_>> {
+        let key = |(source, path, _): &Found<'_>| {
+            (source.precedence(), std::cmp::Reverse(path.len()), Arc::clone(path), *source)
+        };
+        self.of(rank).min_by_key(key)
+    }
+
+    /// Returns whether different paths offer something under `rank`, as far as they are `meant`. One path in several
+    /// sources that are united is one service.
+    fn is_of_several(&self, rank: Rank, is_meant: impl Fn(&Shown) -> bool) -> bool {
+        let mut paths = self.of(rank).filter(|(.., shown)| is_meant(shown)).map(|(_, path, _)| path);
+        paths.next().is_some_and(|first| paths.any(|path| path != first))
     }
 
     /// Returns how offers meet here so that people are to know of it.
@@ -229,40 +256,42 @@ impl Slot {
             }
             _ => {}
         }
-        if self.of(Rank::Static).any(|(_, shown)| has_alias(shown)) {
+        if self.of(Rank::Static).any(|(.., shown)| has_alias(shown)) {
             return self.services(&RANKS, has_data).next().map(|_| Met::Hidden);
         }
         if self.has(Rank::Static) && self.services(&RANKS, has_alias).next().is_some() {
             return Some(Met::Unaliased);
         }
         if self.has(Rank::Real) {
-            return self.of(Rank::Real).nth(1).map(|_| Met::United);
+            return self.is_of_several(Rank::Real, |_| true).then_some(Met::United);
         }
         let is_hidden = [Rank::Derived, Rank::Subset].into_iter().any(|rank| self.has(rank));
         // Everybody at an address has the same name for it.
         let is_reverse = |shown: &Shown| shown.iter().any(|set| set.rtype == rtype::PTR);
-        let mut spelled = self.of(Rank::Alias).filter(|(_, shown)| !is_hidden && !is_reverse(shown));
-        spelled.nth(1).map(|_| Met::First)
+        self.is_of_several(Rank::Alias, |shown| !is_hidden && !is_reverse(shown)).then_some(Met::First)
     }
 
     /// The services that meet, the one that shows first where one does; no more than people want to read.
-    pub(super) fn meeting(&self, met: Met) -> Vec<Arc<str>> {
-        let of_rank = |rank| self.of(rank).map(|(source, _)| Arc::clone(source)).collect();
-        let mut sources: Vec<Arc<str>> = match met {
+    pub(super) fn meeting(&self, met: Met) -> Vec<Key> {
+        let of_rank = |rank| self.of(rank).map(|(source, path, _)| Key::new(source, path)).collect();
+        let mut services: Vec<Key> = match met {
             Met::United => of_rank(Rank::Real),
             Met::First => of_rank(Rank::Alias),
-            Met::Cut => self.services(&[Rank::Real], has_data).cloned().collect(),
-            Met::Server => self.services(&RANKS, says_where).take(MOST_TOLD).cloned().collect(),
-            Met::Hidden => self.services(&RANKS, has_data).take(MOST_TOLD).cloned().collect(),
-            Met::Unaliased => self.services(&RANKS, has_alias).cloned().collect(),
+            Met::Cut => self.services(&[Rank::Real], has_data).collect(),
+            Met::Server => self.services(&RANKS, says_where).take(MOST_TOLD).collect(),
+            Met::Hidden => self.services(&RANKS, has_data).take(MOST_TOLD).collect(),
+            Met::Unaliased => self.services(&RANKS, has_alias).collect(),
+            // It is of whole services, of which those that do not show are not here.
+            Met::Preceded => Vec::new(),
         };
-        sources.sort();
-        if let Some((first, _)) = self.one_of(Rank::Alias).filter(|_| met == Met::First) {
-            sources.retain(|source| source != first);
-            sources.insert(0, Arc::clone(first));
+        services.sort();
+        if let Some((source, path, _)) = self.one_of(Rank::Alias).filter(|_| met == Met::First) {
+            let first = Key::new(source, path);
+            services.retain(|service| *service != first);
+            services.insert(0, first);
         }
-        sources.truncate(MOST_TOLD);
-        sources
+        services.truncate(MOST_TOLD);
+        services
     }
 
     /// The services that offer something under one of `ranks` that `is_meant`.
@@ -270,17 +299,17 @@ impl Slot {
         &'s self,
         ranks: &'s [Rank],
         is_meant: impl Fn(&Shown) -> bool + 's,
-    ) -> impl Iterator<Item = &'s Arc<str>> {
+    ) -> impl Iterator<Item = Key> + 's {
         let offered = ranks.iter().filter(|rank| !matches!(rank, Rank::Static | Rank::Base));
         let offered = offered.flat_map(|rank| self.of(*rank));
-        // Sources that begin with a slash are no services.
-        offered.filter(move |(source, shown)| !source.starts_with('/') && is_meant(shown)).map(|(source, _)| source)
+        let services = offered.filter(move |(_, path, shown)| source::is_service(path) && is_meant(shown));
+        services.map(|(source, path, _)| Key::new(source, path))
     }
 
     /// The instances that have names below this one ([`instances`]), whatever shows here.
     pub(super) fn instances(&self) -> Option<RrSet> {
         let of_set = |shown: &Shown| shown.iter().find(|set| set.rtype == instances::TYPE).cloned();
-        let mut sets = self.of(Rank::Derived).take(MOST_UNITED).filter_map(|(_, shown)| of_set(shown));
+        let mut sets = self.of(Rank::Derived).take(MOST_UNITED).filter_map(|(.., shown)| of_set(shown));
         let first = sets.next()?;
         let rest: Vec<RrSet> = sets.collect();
         if rest.is_empty() {
@@ -306,11 +335,11 @@ impl Slot {
             let is_alone = !self.has(Rank::Static) && self.of(Rank::Real).nth(1).is_none();
             sets.retain(|set| (set.rtype == rtype::CNAME) == is_alone);
         }
-        for set in self.of(Rank::Static).flat_map(|(_, shown)| shown.iter()) {
+        for set in self.of(Rank::Static).flat_map(|(.., shown)| shown.iter()) {
             sets.retain(|other| other.rtype != set.rtype && set.rtype != rtype::CNAME);
             sets.push(set.clone());
         }
-        for set in self.of(Rank::Base).flat_map(|(_, shown)| shown.iter()) {
+        for set in self.of(Rank::Base).flat_map(|(.., shown)| shown.iter()) {
             if !sets.iter().any(|other| other.rtype == set.rtype || other.rtype == rtype::CNAME) {
                 sets.push(set.clone());
             }
@@ -323,13 +352,13 @@ impl Slot {
     /// The RRsets of the registry: those of the highest rank.
     fn registered(&self, made: Option<&Shown>) -> Vec<RrSet> {
         let mut sets = if self.has(Rank::Real) {
-            united(self.of(Rank::Real).map(|(_, shown)| shown), Some(Preference::default()))
+            united(self.of(Rank::Real).map(|(.., shown)| shown), Some(Preference::default()))
         } else if self.has(Rank::Derived) || made.is_some() {
             // Hosts, each of which has its address once, whoever names it.
-            united(made.into_iter().chain(self.of(Rank::Derived).map(|(_, shown)| shown)), None)
+            united(made.into_iter().chain(self.of(Rank::Derived).map(|(.., shown)| shown)), None)
         } else {
             let one = self.one_of(Rank::Subset).or_else(|| self.one_of(Rank::Alias));
-            one.map(|(_, shown)| shown.to_vec()).unwrap_or_default()
+            one.map(|(.., shown)| shown.to_vec()).unwrap_or_default()
         };
         sets.retain(|set| set.rtype != instances::TYPE);
         sets
@@ -391,7 +420,7 @@ mod tests {
     #[test]
     fn few_and_many_are_alike() {
         let mut slot = Slot::default();
-        let sources: Vec<Arc<str>> = (0..40).map(|i| format!("s{i:02}").into()).collect();
+        let sources: Vec<Key> = (0..40).map(|i| Key::own(&format!("s{i:02}"))).collect();
         for (i, source) in (0..).zip(&sources) {
             assert!(slot.put(source, Rank::Derived, sets(i), || None));
             assert!(!slot.put(source, Rank::Derived, sets(i), || None), "nothing new");
@@ -410,7 +439,7 @@ mod tests {
     fn what_is_united_is_bounded_and_always_the_same() {
         let mut slot = Slot::default();
         for i in (0..6000_u16).rev() {
-            slot.put(&format!("s{i:04}").into(), Rank::Derived, sets(i), || None);
+            slot.put(&Key::own(&format!("s{i:04}")), Rank::Derived, sets(i), || None);
         }
         assert_eq!(slot.sets(None, Site::Plain)[0].len(), MOST_UNITED);
         assert_eq!(slot.sets(None, Site::Plain)[0].iter().next(), Some(&[10, 0, 0, 0][..]));
@@ -421,20 +450,20 @@ mod tests {
         let of = |rtype, last: u8| RrSet::new(rtype, 5, vec![vec![last]]);
         let is_shown = |slot: &Slot| slot.sets(None, Site::Plain).iter().any(|set| set.rtype == rtype::CNAME);
         let mut slot = Slot::default();
-        slot.put(&"a".into(), Rank::Real, [of(rtype::CNAME, 1), of(rtype::SRV, 1)].into(), || None);
+        slot.put(&Key::own("a"), Rank::Real, [of(rtype::CNAME, 1), of(rtype::SRV, 1)].into(), || None);
         assert!(is_shown(&slot));
-        slot.put(&"b".into(), Rank::Real, [of(rtype::SRV, 2)].into(), || None);
+        slot.put(&Key::own("b"), Rank::Real, [of(rtype::SRV, 2)].into(), || None);
         assert!(!is_shown(&slot));
     }
 
     #[test]
     fn of_two_aliases_the_first_shows_and_of_two_subsets_the_nearer() {
         let mut slot = Slot::default();
-        slot.put(&"a-b_c".into(), Rank::Alias, sets(2), || None);
-        slot.put(&"a_b_c".into(), Rank::Alias, sets(3), || None);
+        slot.put(&Key::own("a-b_c"), Rank::Alias, sets(2), || None);
+        slot.put(&Key::own("a_b_c"), Rank::Alias, sets(3), || None);
         assert_eq!(shows(&slot), [2]);
-        slot.put(&"x".into(), Rank::Subset, sets(4), || None);
-        slot.put(&"x/y".into(), Rank::Subset, sets(5), || None);
+        slot.put(&Key::own("x"), Rank::Subset, sets(4), || None);
+        slot.put(&Key::own("x/y"), Rank::Subset, sets(5), || None);
         assert_eq!(shows(&slot), [5]);
     }
 }

@@ -18,7 +18,7 @@ pub struct StaleNames {
 
 impl StaleNames {
     /// Replaces them; names in lower case.
-    pub fn set(&self, names: impl IntoIterator<Item = Name>) {
+    pub(super) fn set(&self, names: impl IntoIterator<Item = Name>) {
         let names: HashSet<Box<[u8]>> = names.into_iter().map(|name| name.wire().into()).collect();
         if names == **self.names.load() {
             return;

@@ -55,6 +55,8 @@ const BELOW: u8 = 2;
 const MAX_TEXT: usize = 255;
 
 impl<'u> Unknown<'u> {
+    /// The extended error 14 (Not Ready): what would have it was never read.
+    pub const NOT_READY: u16 = 14;
     /// The extended error 22 (No Reachable Authority): the addresses of hosts are not known yet.
     pub const NO_ADDRESS: u16 = 22;
 
@@ -132,7 +134,7 @@ mod tests {
 
     fn writer() -> ZoneWriter {
         let mut writer = ZoneBuilder::new(name("service"), 5, 5).build();
-        writer.zone().set_freshness(Freshness::Fresh);
+        writer.set_freshness(Freshness::Fresh);
         writer.put("/unread/pay", subtree(&name("service"), "pay", &unread()));
         writer.commit(1).unwrap();
         writer

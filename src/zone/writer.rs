@@ -13,20 +13,23 @@
 //! of addresses and of single instances are not kept as names at all ([`super::made`]): there may be millions of them.
 
 mod changes;
+mod contest;
 pub mod delegations;
 mod large;
 pub mod meetings;
 mod nodata;
 mod sites;
+pub mod sources;
 
 use std::collections::{BTreeSet, HashMap as StdMap, HashSet as StdSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
-use super::addresses::{Counts, Told};
+use super::addresses::Counts;
 use super::commit::Commit;
+use super::contest::Contest;
 use super::delegation::Child;
 use super::file_serial::FileSerial;
 use super::freshness::Freshness;
@@ -44,6 +47,7 @@ use super::sets::Sets;
 use super::site::Sites;
 use super::slot::Slot;
 use super::soa::Soa;
+use super::source::{Contributions, Extent, Key, Role, SourceId};
 use super::transferred::Transferred;
 use super::unknown;
 use super::view::View;
@@ -59,8 +63,9 @@ pub struct ZoneWriter {
     zone: Arc<Zone>,
     index: IndexWriter,
     slots: HashMap<Name, Slot>,
-    /// Offers of each source.
-    sources: HashMap<Arc<str>, Source>,
+    /// The sources: the zone itself, and those that were added.
+    sources: Vec<Contributions>,
+    contest: Contest,
     /// Names to be looked at in the next commit.
     touched: HashSet<Name>,
     /// Services at each address.
@@ -75,9 +80,8 @@ pub struct ZoneWriter {
     both: HashSet<Name>,
     /// Something was made ready that no serial stands for yet.
     is_prepared: bool,
-    /// Names at which several services meet, and those of which that is news.
+    /// Names at which several services meet.
     meetings: HashSet<Name>,
-    untold: HashSet<Name>,
     soa: Soa,
     /// The serials of a zone that is its master file and nothing else.
     file_serial: Option<FileSerial>,
@@ -90,7 +94,7 @@ pub struct ZoneWriter {
     dependents: HashMap<Name, BTreeSet<Name>>,
     targets: HashMap<Name, Vec<Name>>,
     /// Names below which all is unknown ([`unknown`]), by who says so.
-    covers: HashMap<Arc<str>, Vec<Name>>,
+    covers: HashMap<Key, Vec<Name>>,
     /// Names that are to exist although nothing is offered at them, as far as no wildcard is there for them; and those
     /// that do for that, and the names above them.
     known: BTreeSet<Name>,
@@ -115,35 +119,7 @@ pub struct ZoneWriter {
     fixed: Option<Box<Self>>,
 }
 
-/// The owners at which one source offers something, and the addresses it is at.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Source {
-    owners: Box<[Name]>,
-    v4: Box<[(Ipv4Addr, u32)]>,
-    v6: Box<[(Ipv6Addr, u32)]>,
-}
-
-impl Source {
-    fn new(offers: &Offers) -> Self {
-        let mut v4 = Vec::with_capacity(offers.addresses.len());
-        let mut v6 = Vec::new();
-        for &(address, ttl) in &offers.addresses {
-            match address {
-                IpAddr::V4(address) => v4.push((address, ttl)),
-                IpAddr::V6(address) => v6.push((address, ttl)),
-            }
-        }
-        let owners = offers.names.iter().map(|offer| offer.owner.clone()).collect();
-        Self { owners, v4: v4.into(), v6: v6.into() }
-    }
-
-    fn addresses(&self) -> impl Iterator<Item = Told> + '_ {
-        let v4 = self.v4.iter().map(|&(address, ttl)| (address.into(), ttl));
-        v4.chain(self.v6.iter().map(|&(address, ttl)| (address.into(), ttl)))
-    }
-}
-
-/// The sources under which the master file's records and the zone's own are offered. No path begins with a slash.
+/// The paths under which the master file's records and the zone's own are offered.
 const STATIC: &str = "/static";
 const BASE: &str = "/base";
 
@@ -158,11 +134,13 @@ impl ZoneWriter {
     ) -> Self {
         let mut touched = HashSet::default();
         touched.insert(zone.origin().clone());
+        let own = Role { name: "".into(), precedence: 0, below: zone.origin().clone() };
         let mut writer = Self {
             zone,
             index,
             slots: HashMap::default(),
-            sources: HashMap::default(),
+            sources: vec![Contributions::new(own, None)],
+            contest: Contest::default(),
             touched,
             addresses: Counts::default(),
             moved: HashSet::default(),
@@ -171,7 +149,6 @@ impl ZoneWriter {
             both: HashSet::default(),
             is_prepared: false,
             meetings: HashSet::default(),
-            untold: HashSet::default(),
             base: (base, soa.clone()),
             soa,
             transferred: Transferred::default(),
@@ -231,7 +208,7 @@ impl ZoneWriter {
         // A host at an `addr` name that the file speaks of, or no longer speaks of, may be packed with anybody's
         // records.
         let is_addr = |owner: &Name| address_of(self.zone.origin(), owner).is_some();
-        let before = self.sources.get(STATIC).into_iter().flat_map(|source| &source.owners);
+        let before = self.sources[0].extents.get(STATIC).into_iter().flat_map(|extent| &extent.owners);
         if before.chain(records.iter().map(|record| &record.owner)).any(is_addr) {
             self.touched.extend(self.slots.keys().cloned());
         }
@@ -252,59 +229,64 @@ impl ZoneWriter {
         self.place(sites);
     }
 
-    /// Replaces everything that `source` (a service's path) offers, each owner once; nothing is visible before
-    /// [`Self::commit`]. A name at which it offers what it did is not looked at again.
-    pub fn put(&mut self, source: &str, offers: impl Into<Offers>) {
-        let offers = offers.into();
-        let (source, before) = self.sources.remove_entry(source).unwrap_or_else(|| (source.into(), Source::default()));
-        let now = Source::new(&offers);
+    /// Replaces everything that the zone itself offers under `path`; see [`sources::Source::put`].
+    pub fn put(&mut self, path: &str, offers: impl Into<Offers>) {
+        let path = self.path_of(SourceId::OWN, path);
+        self.contribute(&Key { source: SourceId::OWN, path }, offers.into());
+    }
+
+    /// The path as it is held, if anything is offered under it.
+    fn path_of(&self, source: SourceId, path: &str) -> Arc<str> {
+        let held = self.sources.get(source.place()).and_then(|source| source.extents.get_key_value(path));
+        held.map_or_else(|| path.into(), |(path, _)| Arc::clone(path))
+    }
+
+    /// Has this, and nothing else, be offered under `key`.
+    fn apply(&mut self, key: &Key, offers: Offers) {
+        let Some(source) = self.sources.get_mut(key.source.place()) else { return };
+        let before = source.extents.remove(&key.path).unwrap_or_default();
+        let now = Extent::new(&offers);
         if !before.owners.is_empty() {
             let kept: StdSet<&Name> = now.owners.iter().collect();
-            before.owners.iter().filter(|owner| !kept.contains(owner)).for_each(|owner| self.withdraw(&source, owner));
+            before.owners.iter().filter(|owner| !kept.contains(owner)).for_each(|owner| self.withdraw(key, owner));
         }
-        self.cover(&source, &offers);
+        self.cover(key, &offers);
         for offer in offers.names {
-            self.offer(&source, offer);
+            self.offer(key, offer);
         }
         self.move_addresses(&before, &now);
-        if now != Source::default() {
-            self.sources.insert(source, now);
+        if now != Extent::default()
+            && let Some(source) = self.sources.get_mut(key.source.place())
+        {
+            source.extents.insert(Arc::clone(&key.path), now);
         }
     }
 
     /// Notes below which names all is unknown. Names there that merely exist are looked at again where that is
     /// different.
-    fn cover(&mut self, source: &Arc<str>, offers: &Offers) {
+    fn cover(&mut self, key: &Key, offers: &Offers) {
         let covers = offers.names.iter().filter(|offer| unknown::covers(&offer.sets)).map(|offer| offer.owner.clone());
         let now: Vec<Name> = covers.collect();
         if now.is_empty() && self.covers.is_empty() {
             return;
         }
-        let before = self.covers.remove(source).unwrap_or_default();
+        let before = self.covers.remove(key).unwrap_or_default();
         if before != now {
             let is_below = |name: &&Name| before.iter().chain(&now).any(|above| name.is_at_or_below(above));
             let touched: Vec<Name> = self.slots.keys().filter(is_below).cloned().collect();
             self.touched.extend(touched);
         }
         if !now.is_empty() {
-            self.covers.insert(Arc::clone(source), now);
+            self.covers.insert(key.clone(), now);
         }
     }
 
-    /// Returns whether `source` (a service's path) offers something.
-    pub fn has(&self, source: &str) -> bool {
-        self.sources.contains_key(source)
-    }
-
-    /// From now on these names exist, and no others for that alone, although nothing is offered at them: NODATA instead
-    /// of NXDOMAIN. Whoever offers something at one has it; so does a wildcard that covers it.
-    pub fn know(&mut self, names: impl IntoIterator<Item = Name>) {
-        let origin = self.zone.origin();
-        let names = names.into_iter().filter(|name| name != origin && name.is_at_or_below(origin));
-        let names: BTreeSet<Name> = names.collect();
-        if names != self.known {
-            self.touched.extend(names.symmetric_difference(&self.known).cloned());
-            (self.is_known_anew, self.known) = (true, names);
+    /// Has those names exist that any source knows.
+    fn unite_known(&mut self) {
+        let known: BTreeSet<Name> = self.sources.iter().flat_map(|source| source.known.iter().cloned()).collect();
+        if known != self.known {
+            self.touched.extend(known.symmetric_difference(&self.known).cloned());
+            (self.is_known_anew, self.known) = (true, known);
         }
     }
 
@@ -340,21 +322,11 @@ impl ZoneWriter {
         false
     }
 
-    /// The names at which a source offers something.
-    pub fn owners(&self, source: &str) -> impl Iterator<Item = &Name> {
-        self.sources.get(source).into_iter().flat_map(|source| &source.owners)
-    }
-
-    /// The paths of all services that offer something.
-    pub fn sources(&self) -> impl Iterator<Item = &str> {
-        self.sources.keys().map(|source| &**source).filter(|source| !source.starts_with('/'))
-    }
-
-    fn offer(&mut self, source: &Arc<str>, Offer { owner, rank, sets }: Offer) {
+    fn offer(&mut self, key: &Key, Offer { owner, rank, sets }: Offer) {
         self.make_slot(&owner);
         let Some(slot) = self.slots.get_mut(&owner) else { return };
         let first = slot.is_empty();
-        if slot.put(source, rank, sets, || held(&self.index, owner.wire())) {
+        if slot.put(key, rank, sets, || held(&self.index, owner.wire())) {
             if first {
                 self.count_ancestors(&owner, |below| below + 1);
             }
@@ -363,9 +335,9 @@ impl ZoneWriter {
         }
     }
 
-    fn withdraw(&mut self, source: &Arc<str>, owner: &Name) {
+    fn withdraw(&mut self, key: &Key, owner: &Name) {
         let Some(slot) = self.slots.get_mut(owner) else { return };
-        slot.remove(source);
+        slot.remove(key);
         if slot.is_empty() {
             if slot.below == 0 {
                 self.drop_slot(owner);
@@ -432,8 +404,8 @@ impl ZoneWriter {
         }
     }
 
-    /// A source was at some addresses, and is at others now.
-    fn move_addresses(&mut self, before: &Source, now: &Source) {
+    /// A service was at some addresses, and is at others now.
+    fn move_addresses(&mut self, before: &Extent, now: &Extent) {
         if (&before.v4, &before.v6) == (&now.v4, &now.v6) {
             return;
         }

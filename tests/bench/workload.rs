@@ -44,7 +44,7 @@ impl Workload {
     /// So many services `api_0.service` and on, all fresh.
     pub(crate) fn new(services: u32) -> Self {
         let mut writer = ZoneBuilder::new(name("service"), 5, 5).build();
-        writer.zone().set_freshness(Freshness::Fresh);
+        writer.set_freshness(Freshness::Fresh);
         for service in 0..services {
             writer.put(&format!("api_{service}"), offers(service, 0));
         }

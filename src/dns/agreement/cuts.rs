@@ -65,7 +65,7 @@ fn a_delegation_a_dname_and_a_wildcard_make_only_the_names_they_concern_slow() {
     let (mut fast, mut slow) = (0, 0);
     let mut writer =
         ZoneBuilder::new(Name::parse("service").unwrap(), 30, 5).addresses(vec![[127, 0, 0, 1].into()]).build();
-    writer.zone().set_freshness(Freshness::Fresh);
+    writer.set_freshness(Freshness::Fresh);
     for round in 0..40 {
         for path in ["a", "a/b", "API_x", "sub/x", "sub", "y/b", "y", "w/q"] {
             // As they were, or moved, whether or not they lie below a cut.

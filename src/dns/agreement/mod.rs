@@ -25,6 +25,7 @@ use crate::zone::name::Name;
 use crate::zone::offer::{Offer, Rank};
 use crate::zone::record::{Record, rtype};
 use crate::zone::records::unread;
+use crate::zone::source::SourceId;
 use crate::zone::unknown::{self, Scope, Unknown};
 use crate::zone::{Freshness, ZoneBuilder, Zones};
 
@@ -111,10 +112,10 @@ fn random_zone(rng: &mut fastrand::Rng) -> Zones {
     }
     writer.commit(1);
     let states = [Freshness::Fresh, Freshness::Fresh, Freshness::Stale, Freshness::Loading, Freshness::Expired];
-    writer.zone().set_freshness(states[rng.usize(..states.len())]);
+    writer.set_freshness(states[rng.usize(..states.len())]);
     if rng.u8(..4) == 0 {
         let stale = ["a.service", "b.a.service", "_a._tcp.service", "d.service", "sub.service"];
-        writer.zone().stale().set([Name::parse(stale[rng.usize(..stale.len())]).unwrap()]);
+        writer.source(SourceId::OWN).set_stale([Name::parse(stale[rng.usize(..stale.len())]).unwrap()]);
     }
     Zones::new(vec![Arc::clone(writer.zone())])
 }
@@ -378,7 +379,7 @@ fn each_host_has_its_address_whatever_the_lengths_of_names() {
             let service = Service { path: "a".into(), instances, ..Service::default() };
             writer.put("a", build(&Context::new(&origin, 5), "a", &service).unwrap().offers);
             writer.commit(1);
-            writer.zone().set_freshness(Freshness::Fresh);
+            writer.set_freshness(Freshness::Fresh);
             let zones = Zones::new(vec![Arc::clone(writer.zone())]);
             let question = [&b"\x01a"[..], origin.wire(), &[0, 33, 0, 1]].concat();
             let size = rng.u16(512..1500).to_be_bytes();
@@ -434,7 +435,7 @@ fn names_that_are_no_hosts_have_no_addresses_behind_them() {
     // Taken for addresses, it is one of IPv4.
     writer.put_static(vec![record(rtype::PTR, target.wire()), record(rtype::TXT, b"\x01\x00\x04abcd")]);
     writer.commit(1);
-    writer.zone().set_freshness(Freshness::Fresh);
+    writer.set_freshness(Freshness::Fresh);
     let zones = Zones::new(vec![Arc::clone(writer.zone())]);
     let packet = b"\0\x07\x01\0\0\x01\0\0\0\0\0\0\x01p\x07service\0\0\x0c\0\x01";
     let mut query = Query::default();

@@ -21,7 +21,7 @@ fn server(services: &[(&str, Instances<'_>)], order: Order, max_answers: usize) 
         writer.put(path, build(&Context::new(&origin, 5), path, &service).unwrap().offers);
     }
     writer.commit(1);
-    writer.zone().set_freshness(Freshness::Fresh);
+    writer.set_freshness(Freshness::Fresh);
     writer.set_live(Live { order, ..Live::default() });
     let zones = Zones::new(vec![Arc::clone(writer.zone())]);
     let policy = Policy { max_answers: NonZeroUsize::new(max_answers), ..Policy::new(Secrets::new(SECRET)) };

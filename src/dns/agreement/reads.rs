@@ -15,7 +15,7 @@ fn writer() -> ZoneWriter {
     let owner = Name::parse("www.service").unwrap();
     writer.put_static(vec![Record { owner, rtype: rtype::CNAME, ttl: 5, rdata: b"\x01a\x07service\0"[..].into() }]);
     writer.commit(1);
-    writer.zone().set_freshness(Freshness::Fresh);
+    writer.set_freshness(Freshness::Fresh);
     writer
 }
 

@@ -222,7 +222,7 @@ mod tests {
     /// Answers of a worker over `D` to each of `queries`, on a socket of its own.
     fn answers<D: Datagrams>(queries: &[&[u8]]) -> Vec<Vec<u8>> {
         let mut writer = ZoneBuilder::new(Name::parse("service").unwrap(), 5, 5).build();
-        writer.zone().set_freshness(Freshness::Fresh);
+        writer.set_freshness(Freshness::Fresh);
         writer.commit(100);
         let zones = Zones::new(vec![Arc::clone(writer.zone())]);
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();

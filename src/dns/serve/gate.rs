@@ -329,7 +329,7 @@ mod tests {
 
     fn front(allow_query: &[&str], allow_transfer: &[&str]) -> Front {
         let mut writer = ZoneBuilder::new(Name::parse("service").unwrap(), 5, 5).build();
-        writer.zone().set_freshness(Freshness::Fresh);
+        writer.set_freshness(Freshness::Fresh);
         writer.commit(100);
         let keys = vec![key("xfr", b"0123456789abcdef")];
         let names: Vec<Name> = keys.iter().map(|key| key.name.clone()).collect();

@@ -237,7 +237,7 @@ mod tests {
 
     fn writer() -> ZoneWriter {
         let mut writer = ZoneBuilder::new(name("service"), 5, 5).journal(Bounds::SECONDARIES).build();
-        writer.zone().set_freshness(Freshness::Fresh);
+        writer.set_freshness(Freshness::Fresh);
         writer.commit(100).unwrap();
         writer
     }
@@ -417,14 +417,15 @@ mod tests {
 
     #[test]
     fn what_cannot_be_transferred_is_refused_with_the_right_code() {
-        let writer = writer();
+        let mut writer = writer();
         let refused = |message: &[u8], transport| begin(&writer, message, transport).unwrap_err();
         assert_eq!(refused(&request("service", rtype::AXFR, None), Transport::Udp), Refusal::FormErr);
         assert_eq!(refused(&request("service", rtype::IXFR, None), Transport::Tcp), Refusal::FormErr);
         assert_eq!(refused(&request("a.service", rtype::AXFR, None), Transport::Tcp), Refusal::NotAuth);
         assert_eq!(refused(&request("example", rtype::AXFR, None), Transport::Tcp), Refusal::NotAuth);
-        writer.zone().set_freshness(Freshness::Loading);
-        assert_eq!(refused(&request("service", rtype::AXFR, None), Transport::Tcp), Refusal::ServFail);
+        writer.set_freshness(Freshness::Loading);
+        let refused = begin(&writer, &request("service", rtype::AXFR, None), Transport::Tcp).unwrap_err();
+        assert_eq!(refused, Refusal::ServFail);
     }
 
     #[test]

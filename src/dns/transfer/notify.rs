@@ -306,7 +306,7 @@ mod tests {
     fn a_storm_of_changes_is_told_together_and_the_last_is_never_missed() {
         let (mut writer, mut plan, begun) = zone();
         assert!(plan.due(begun, UNIX, || 1).is_empty(), "there is nothing to transfer yet");
-        writer.zone().set_freshness(Freshness::Fresh);
+        writer.set_freshness(Freshness::Fresh);
         let mut told = Vec::new();
         for step in 0..100 {
             change(&mut writer, step);
@@ -324,8 +324,8 @@ mod tests {
 
     #[test]
     fn what_is_not_acknowledged_is_told_again_and_given_up_in_the_end() {
-        let (writer, mut plan, begun) = zone();
-        writer.zone().set_freshness(Freshness::Fresh);
+        let (mut writer, mut plan, begun) = zone();
+        writer.set_freshness(Freshness::Fresh);
         let times = |plan: &mut Plan, from: u64| -> Vec<u64> {
             (from..from + 200).filter(|at| !plan.due(begun + Duration::from_secs(*at), UNIX, || 7).is_empty()).collect()
         };
@@ -337,8 +337,8 @@ mod tests {
 
     #[test]
     fn only_the_right_response_counts() {
-        let (writer, mut plan, begun) = zone();
-        writer.zone().set_freshness(Freshness::Fresh);
+        let (mut writer, mut plan, begun) = zone();
+        writer.set_freshness(Freshness::Fresh);
         let sent = plan.due(begun, UNIX, || 7).remove(0);
         let good = acknowledge(&sent);
         let changed = |at: usize, byte: u8| {
@@ -368,8 +368,8 @@ mod tests {
 
     #[test]
     fn who_has_a_key_is_told_with_it_and_believed_only_with_it() {
-        let (writer, _, begun) = zone();
-        writer.zone().set_freshness(Freshness::Fresh);
+        let (mut writer, _, begun) = zone();
+        writer.set_freshness(Freshness::Fresh);
         let key = key("xfr", b"0123456789abcdef");
         let mut plan = plan(&writer, Some(Arc::clone(&key)));
         let sent = plan.due(begun, UNIX, || 7).remove(0);
@@ -388,8 +388,8 @@ mod tests {
 
     #[test]
     fn who_stays_on_the_list_is_not_told_again_and_who_comes_is() {
-        let (writer, mut plan, begun) = zone();
-        writer.zone().set_freshness(Freshness::Fresh);
+        let (mut writer, mut plan, begun) = zone();
+        writer.set_freshness(Freshness::Fresh);
         let sent = plan.due(begun, UNIX, || 7).remove(0);
         plan.receive(secondary(), &acknowledge(&sent), UNIX);
         let other = "192.0.2.10:53".parse().unwrap();

@@ -54,9 +54,9 @@ mod tests {
         let sets = [RrSet::new(rtype::A, 5, (0..addresses).map(u32::to_be_bytes).collect())].into();
         writer.put("a", vec![Offer { owner: name.clone(), rank: Rank::Real, sets }]);
         writer.commit(0);
+        writer.set_freshness(crate::zone::Freshness::Fresh);
         let target = Target::new(5, std::sync::Arc::new(std::sync::Mutex::new(writer)));
         let zone = std::sync::Arc::clone(target.lock().zone());
-        zone.set_freshness(crate::zone::Freshness::Fresh);
         answer(&zone, &name, rtype::A, &|_, rdata| format!("{rdata:?}")).text
     }
 

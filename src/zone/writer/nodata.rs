@@ -75,6 +75,7 @@ mod tests {
     use crate::zone::ZoneBuilder;
     use crate::zone::offer::Offer;
     use crate::zone::record::Record;
+    use crate::zone::source::SourceId;
     use crate::zone::unknown::{Scope, Unknown};
 
     fn name(text: &str) -> Name {
@@ -122,11 +123,11 @@ mod tests {
     #[test]
     fn an_expected_name_has_one_until_somebody_has_data_for_it() {
         let mut writer = writer();
-        writer.know([name("a.b.service")]);
+        writer.source(SourceId::OWN).know([name("a.b.service")]);
         assert_eq!(bare(&mut writer), "a.b.service.");
-        writer.know([name("a.b.service"), name("b.service")]);
+        writer.source(SourceId::OWN).know([name("a.b.service"), name("b.service")]);
         assert_eq!(bare(&mut writer), "a.b.service. b.service.");
-        writer.know([name("b.service")]);
+        writer.source(SourceId::OWN).know([name("b.service")]);
         assert_eq!(bare(&mut writer), "b.service.");
         offer(&mut writer, "b.service", &[address()]);
         assert_eq!(bare(&mut writer), "");
@@ -149,7 +150,7 @@ mod tests {
     fn below_a_delegation_there_is_none() {
         let mut writer = writer();
         offer(&mut writer, "x.sub.service", &[]);
-        writer.know([name("y.sub.service")]);
+        writer.source(SourceId::OWN).know([name("y.sub.service")]);
         assert_eq!(bare(&mut writer), "x.sub.service. y.sub.service.");
         let servers = Record { owner: name("sub.service"), rtype: rtype::NS, ttl: 5, rdata: (*b"\x01x\0").into() };
         writer.put_static(vec![servers]);

@@ -139,8 +139,8 @@ mod tests {
     }
 
     fn writer() -> ZoneWriter {
-        let writer = ZoneBuilder::new(name("service"), 5, 5).addresses(vec![[192, 0, 2, 53].into()]).build();
-        writer.zone().set_freshness(Freshness::Fresh);
+        let mut writer = ZoneBuilder::new(name("service"), 5, 5).addresses(vec![[192, 0, 2, 53].into()]).build();
+        writer.set_freshness(Freshness::Fresh);
         writer
     }
 

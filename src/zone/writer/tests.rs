@@ -258,7 +258,7 @@ fn a_zone_does_not_depend_on_how_it_came_to_be() {
         let mut fixed = Vec::new();
         let mut known: Vec<Name> = Vec::new();
         if rng.bool() {
-            writer.zone().set_freshness(Freshness::Fresh);
+            writer.set_freshness(Freshness::Fresh);
         }
         for round in 0..20 {
             for _ in 0..rng.usize(..4) {
@@ -284,7 +284,7 @@ fn a_zone_does_not_depend_on_how_it_came_to_be() {
                 let names =
                     ["a.service", "y.x.service", "x.service", "_a._tcp.service", "_nodata.a.service", "x-y.service"];
                 known = names.into_iter().filter(|_| rng.bool()).map(name).collect();
-                writer.know(known.clone());
+                writer.source(SourceId::OWN).know(known.clone());
             }
             if rng.u8(..3) == 0 {
                 writer.prepare();
@@ -298,7 +298,7 @@ fn a_zone_does_not_depend_on_how_it_came_to_be() {
                 anew.put(path, offers.clone());
             }
             anew.put_static(fixed.clone());
-            anew.know(known.clone());
+            anew.source(SourceId::OWN).know(known.clone());
             anew.commit(1).unwrap();
             assert_eq!((&now, names), (&all(&anew).0, anew.live().len()), "seed {seed}, round {round}");
             assert!(committed || now == before, "seed {seed}, round {round}: a change without a serial");

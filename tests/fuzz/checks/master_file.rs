@@ -45,7 +45,7 @@ fn is_served_and_written(origin: &Name, records: &[Record]) {
     let mut writer = ZoneBuilder::new(origin.clone(), 5, 5).build();
     writer.put_static(records.to_vec());
     writer.commit(1);
-    writer.zone().set_freshness(Freshness::Fresh);
+    writer.set_freshness(Freshness::Fresh);
     let text = render(&Snapshot::take(writer.zone()), Form::Zone).expect("a text");
     let read = file::parse(&text, origin, &mut |_| Err("nothing is included".to_owned()));
     let read = read.unwrap_or_else(|problems| panic!("{} in\n{text}", problems[0])).records;

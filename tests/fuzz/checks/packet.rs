@@ -58,7 +58,7 @@ impl Server {
             let mut writer = ZoneBuilder::new(origin, 5, 5).build();
             writer.put_static(parsed.records);
             writer.commit(1);
-            writer.zone().set_freshness(Freshness::Fresh);
+            writer.set_freshness(Freshness::Fresh);
             Arc::clone(writer.zone())
         };
         let zones = Zones::new(vec![zone("plain", PLAIN), zone("other", OTHER)]);

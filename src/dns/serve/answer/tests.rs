@@ -28,7 +28,7 @@ fn zone(instances: u8) -> ZoneWriter {
     let service = Service { instances, ..Service::default() };
     writer.put("x/api", build(&Context::new(&origin, 5), "x/api", &service).unwrap().offers);
     writer.commit(1);
-    writer.zone().set_freshness(Freshness::Fresh);
+    writer.set_freshness(Freshness::Fresh);
     writer
 }
 
@@ -96,13 +96,13 @@ fn rfc6672_2_2_a_name_that_a_dname_makes_too_long_is_yxdomain() {
 
 #[test]
 fn a_zone_that_was_never_read_is_servfail_and_never_nxdomain() {
-    let zone = zone(1);
-    zone.zone().set_freshness(Freshness::Loading);
+    let mut zone = zone(1);
+    zone.set_freshness(Freshness::Loading);
     ask(&zone, "nobody.service", rtype::A, |answer| {
         assert_eq!((answer.rcode, answer.extended), (Rcode::ServFail, Some(Extended::NotReady)));
         assert!(!answer.authoritative);
     });
-    zone.zone().set_freshness(Freshness::Stale);
+    zone.set_freshness(Freshness::Stale);
     ask(&zone, "api.x.service", rtype::A, |answer| {
         assert_eq!((answer.rcode, answer.extended), (Rcode::NoError, Some(Extended::StaleAnswer)));
     });

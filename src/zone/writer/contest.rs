@@ -1,0 +1,142 @@
+//! Services of one name in several sources: those of the source that goes first show, the others are held until it has
+//! none of that name. A service with data claims the name of its own; one without hides nobody.
+//!
+//! The services of a source that is not served are held as well, until it is. A zone with one source has nothing of
+//! this.
+
+use super::super::contest::claim;
+use super::super::name::Name;
+use super::super::offer::{Offer, Offers};
+use super::super::source::{Contributions, Key, SourceId, is_service};
+use super::{ZoneWriter, held};
+
+impl ZoneWriter {
+    /// Replaces what a source contributes under a path.
+    pub(super) fn contribute(&mut self, key: &Key, offers: Offers) {
+        if !self.is_contested() || !is_contender(key) {
+            return self.apply(key, offers);
+        }
+        let before = self.contest.claims.get(key).cloned();
+        let now = claim(&offers);
+        self.contest.claim(key, now.clone());
+        if self.is_shown(key) {
+            self.contest.held.remove(key);
+            self.apply(key, offers);
+        } else {
+            self.apply(key, Offers::default());
+            if offers == Offers::default() {
+                self.contest.held.remove(key);
+            } else {
+                self.contest.held.insert(key.clone(), offers);
+            }
+        }
+        for name in before.iter().chain(now.as_ref().filter(|now| before.as_ref() != Some(now))) {
+            self.settle_name(name);
+        }
+    }
+
+    /// Returns whether there are several sources, services of which may have one name.
+    fn is_contested(&self) -> bool {
+        self.sources.len() > 2
+    }
+
+    /// Returns whether a service shows.
+    fn is_shown(&self, key: &Key) -> bool {
+        if !self.is_served(key.source) {
+            return false;
+        }
+        let Some(claimants) = self.contest.claims.get(key).and_then(|name| self.contest.claimants.get(name)) else {
+            return true;
+        };
+        let first = claimants.iter().find(|other| self.is_served(other.source));
+        first.is_none_or(|first| first.source.precedence() == key.source.precedence())
+    }
+
+    fn is_served(&self, source: SourceId) -> bool {
+        self.sources.get(source.place()).is_none_or(Contributions::is_served)
+    }
+
+    /// Has a service show that should, and hides one that should not.
+    fn settle(&mut self, key: &Key) {
+        let is_held = self.contest.held.contains_key(key);
+        match self.is_shown(key) {
+            true if is_held => {
+                let offers = self.contest.held.remove(key).unwrap_or_default();
+                self.apply(key, offers);
+            }
+            false if !is_held => {
+                let offers = self.offers_of(key);
+                self.apply(key, Offers::default());
+                if offers != Offers::default() {
+                    self.contest.held.insert(key.clone(), offers);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Settles the services that claim a name.
+    fn settle_name(&mut self, name: &Name) {
+        let claimants: Vec<Key> = self.contest.claimants.get(name).into_iter().flatten().cloned().collect();
+        for key in &claimants {
+            self.settle(key);
+        }
+        self.note_meeting(name);
+    }
+
+    /// Settles all services of a source, and those of others that claim their names.
+    pub(super) fn settle_source(&mut self, source: SourceId) {
+        if !self.is_contested() {
+            return;
+        }
+        let Some(contributions) = self.sources.get(source.place()) else { return };
+        let paths = contributions.extents.keys().chain(self.contest.paths(source));
+        let keys: Vec<Key> = paths.map(|path| Key::new(source, path)).filter(is_contender).collect();
+        for key in keys {
+            // What came before there was anything to contend with has claimed nothing yet.
+            let claimed = match self.contest.claims.get(&key) {
+                Some(name) => Some(name.clone()),
+                None if self.contest.held.contains_key(&key) => None,
+                None => claim(&self.offers_of(&key)),
+            };
+            self.contest.claim(&key, claimed.clone());
+            self.settle(&key);
+            if let Some(name) = claimed {
+                self.settle_name(&name);
+            }
+        }
+    }
+
+    /// The services that contend for a name, the one that shows first; `None` where all that claim it are united.
+    pub(super) fn contenders(&self, name: &Name) -> Option<Vec<Key>> {
+        let claimants = self.contest.claimants.get(name)?.iter().filter(|key| self.is_served(key.source));
+        let claimants: Vec<Key> = claimants.cloned().collect();
+        let precedence = |key: Option<&Key>| key.map(|key| key.source.precedence());
+        (precedence(claimants.first()) != precedence(claimants.last())).then_some(claimants)
+    }
+
+    /// What is offered under a path now.
+    fn offers_of(&mut self, key: &Key) -> Offers {
+        let contributions = self.sources.get(key.source.place());
+        let Some(extent) = contributions.and_then(|source| source.extents.get(&key.path)) else {
+            return Offers::default();
+        };
+        let mut offers =
+            Offers { names: Vec::with_capacity(extent.owners.len()), addresses: extent.addresses().collect() };
+        for owner in &extent.owners {
+            let Some(slot) = self.slots.get_mut(owner) else { continue };
+            slot.unpack(|| held(&self.index, owner.wire()));
+            if let Some((rank, sets)) = slot.get(key) {
+                offers.names.push(Offer { owner: owner.clone(), rank, sets: sets.iter().cloned().collect() });
+            }
+            // It is packed again with the next commit.
+            self.touched.insert(owner.clone());
+        }
+        offers
+    }
+}
+
+/// Returns whether it is a service of a registered source.
+fn is_contender(key: &Key) -> bool {
+    key.source != SourceId::OWN && is_service(&key.path)
+}
