@@ -22,11 +22,11 @@ pub struct LocalAddress {
     pub interface: String,
     /// The address.
     pub address: IpAddr,
-    /// Why it is not registered unless the configuration names it.
+    /// Reason for not registering it unless the configuration names it.
     pub unfit: Option<UnfitReason>,
 }
 
-/// Why an address is not registered.
+/// Reason for not registering an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum UnfitReason {
     /// The interface is not up and running.
@@ -88,7 +88,7 @@ impl Setting for Exclusion {
     }
 }
 
-/// Which of a host's addresses are meant.
+/// Selection among a host's addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
     /// True if IPv4 addresses are.
@@ -158,7 +158,7 @@ impl Selection {
         chosen
     }
 
-    /// Why an address is not registered; none where it is.
+    /// Returns the reason for not registering an address; none where it is registered.
     pub fn refuses(&self, own: &LocalAddress) -> Option<String> {
         let is_of_family = if own.address.is_ipv4() { self.ipv4 } else { self.ipv6 };
         if !is_of_family {
@@ -199,7 +199,7 @@ fn is_link_local(address: IpAddr) -> bool {
     }
 }
 
-/// How long an address is away before it counts as gone.
+/// Absence after which an address counts as gone.
 const GONE_AFTER: Duration = Duration::from_secs(10);
 
 /// The addresses of this host without short absences: one that was fit stays so for a while when it is not there, or
@@ -305,8 +305,8 @@ fn ipv6_flags(list: &str) -> BTreeMap<IpAddr, u32> {
     list.lines().filter_map(line).collect()
 }
 
-/// Whether an interface is a bridge of Docker, CNI or libvirt by its name, or a bridge without a port that has a
-/// device.
+/// Returns true if an interface is a bridge of Docker, CNI or libvirt by its name, or a bridge without a port that has
+/// a device.
 fn is_for_containers(interface: &str) -> bool {
     let is_hexadecimal = |rest: &str| rest.len() >= 8 && rest.bytes().all(|byte| byte.is_ascii_hexdigit());
     interface == "docker0"
@@ -315,7 +315,8 @@ fn is_for_containers(interface: &str) -> bool {
         || has_no_device(Path::new("/sys/class/net"), interface)
 }
 
-/// Whether an interface is a bridge none of whose ports leads to a device, itself or through a bond, a team or a VLAN.
+/// Returns true if an interface is a bridge none of whose ports leads to a device, itself or through a bond, a team or
+/// a VLAN.
 fn has_no_device(classes: &Path, interface: &str) -> bool {
     let of = classes.join(interface);
     if !of.join("bridge").is_dir() {

@@ -19,7 +19,7 @@ use crate::settings::{Kind, Located, Section, Value, live};
 pub struct Config {
     /// In the order of the file.
     pub services: Vec<ServiceConfig>,
-    /// What holds for all of them.
+    /// Settings that hold for all of them.
     pub settings: Settings,
 }
 
@@ -36,13 +36,13 @@ pub struct ServiceConfig {
     pub port: u16,
     /// The address or host name to register; none for addresses of this host.
     pub address: Option<Host>,
-    /// Which of this host's, then.
+    /// Selection among this host's, then.
     pub selection: Selection,
-    /// What must be well for it to be registered.
+    /// Checks that must be well for it to be registered.
     pub checks: Vec<Check>,
-    /// What the instance says, in the order of the file.
+    /// Properties of the instance, in the order of the file.
     pub properties: Vec<(String, Property)>,
-    /// Where the properties stand, or the table without them.
+    /// Span of the properties, or of the table without them.
     pub properties_span: Span,
 }
 
@@ -101,7 +101,7 @@ impl ServiceConfig {
         (lines, warning)
     }
 
-    /// What tells it from the others of the configuration: `api_x:8080`, `api_x at 10.0.0.1:8080`.
+    /// Key that tells it from the others of the configuration: `api_x:8080`, `api_x at 10.0.0.1:8080`.
     pub fn key(&self) -> Arc<str> {
         match &self.address {
             None => format!("{}:{}", self.name.value, self.port).into(),

@@ -24,7 +24,7 @@ pub fn host_name() -> Option<String> {
 pub struct HostIdentity(String);
 
 impl HostIdentity {
-    /// What the system says: `/etc/machine-id` (machine-id(5)), else the host name. A host without either gets a new
+    /// Identity by the system: `/etc/machine-id` (machine-id(5)), else the host name. A host without either gets a new
     /// identity in each process; a restart then waits for the session of the process before it to expire.
     pub fn of_this_host() -> Self {
         let sources = ["/etc/machine-id", "/proc/sys/kernel/hostname", "/etc/hostname"];
@@ -74,7 +74,8 @@ impl HostIdentity {
         &self.0
     }
 
-    /// Why the file at `path` keeps no identity, in a sentence with its path. One that is not there yet can be written.
+    /// Reason why the file at `path` keeps no identity, in a sentence with its path. One that is not there yet can be
+    /// written.
     pub fn unusable(path: &Path) -> Option<String> {
         let why = match disk::read_text(path) {
             Ok(text) if Self::new(&text).is_some() => return None,

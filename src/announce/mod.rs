@@ -44,7 +44,7 @@ pub use status::{
 };
 pub use wanted::{Wanted, Writer};
 
-/// What announcing cannot do without.
+/// Errors that keep announcing from going on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -56,7 +56,7 @@ pub enum Error {
     KeepIdentity {
         /// The file.
         path: std::path::PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         error: std::io::Error,
     },
@@ -65,15 +65,15 @@ pub enum Error {
     ChangeNode {
         /// The service's node, with the chroot.
         path: String,
-        /// Why.
+        /// The cause.
         error: crate::registry::Error,
     },
-    /// What stands in it already.
+    /// Its present content.
     #[error("{path} is left as it is: {error}")]
     KeepNode {
         /// The service's node, with the chroot.
         path: String,
-        /// Why.
+        /// The cause.
         error: crate::format::Error,
     },
     /// The registry, for its drains.
@@ -81,7 +81,7 @@ pub enum Error {
     ListServices {
         /// The registry's root, with the chroot.
         root: String,
-        /// Why.
+        /// The cause.
         error: crate::registry::Error,
     },
     /// A service's path in the registry.
@@ -89,7 +89,7 @@ pub enum Error {
     MakePath {
         /// Name of the service.
         service: String,
-        /// Why.
+        /// The cause.
         error: crate::registry::Error,
     },
 }

@@ -15,7 +15,7 @@ use crate::backoff::Backoff;
 use crate::registry::Error;
 use crate::zookeeper::Znode;
 
-/// How often a registration that is well is read back, in case an event was missed.
+/// Time between two readings of a registration that is well, in case an event was missed.
 const VERIFY: Duration = Duration::from_secs(60);
 /// The same where the server cannot watch, or where something else has the place.
 const POLL: Duration = Duration::from_secs(5);
@@ -29,40 +29,40 @@ pub(super) struct Node {
     pub(super) key: Arc<str>,
     /// Our identity for it.
     pub(super) instance_id: String,
-    /// What it should hold; none when nothing of ours should be there.
+    /// Data that it should hold; none when nothing of ours should be there.
     pub(super) data: Option<Arc<[u8]>>,
-    /// Why it should not be there all the same.
+    /// Reason for not being there all the same.
     hold: Option<Hold>,
-    /// How it stands.
+    /// Its state.
     pub(super) state: State,
     /// Since when.
     pub(super) since: Instant,
-    /// Who owned the znode when it was last seen.
+    /// Session that owned the znode when it was last seen.
     pub(super) owner: Option<i64>,
-    /// What has happened to it.
+    /// Events so far.
     pub(super) counts: Counts,
-    /// What went wrong last.
+    /// Last error.
     pub(super) last_error: Option<LastError>,
-    /// What is being done; one thing at a time.
+    /// Operation under way; one at a time.
     pub(super) doing: Option<Operation>,
-    /// When to inspect it next; none while something is being done, or without a session.
+    /// Time of the next inspection; none while an operation is under way, or without a session.
     pub(super) due: Option<Instant>,
     /// True if its watch is armed on the present connection.
     pub(super) armed: bool,
     /// True if this process has owned the znode.
     held: bool,
-    /// Whether the service is registered, by this process or the one before it, and nothing has spoken against it
+    /// True if the service is registered, by this process or the one before it, and nothing has spoken against it
     /// since: then checks that have no verdict yet change nothing.
     kept: bool,
     /// True if a check has said that the service is ill, and none that it is well since.
     condemned: bool,
     /// The withdrawal under way for as long as it is held.
     withdrawal: Withdrawal,
-    /// Why it is registered next.
+    /// Reason for its next registration.
     because: &'static str,
     /// True if it may have been created since it was last read.
     created: bool,
-    /// Why it was last written.
+    /// Purpose of the last write.
     purpose: Purpose,
     /// True if its parents were made since it was last well.
     parents_made: bool,
@@ -104,7 +104,7 @@ enum Purpose {
     Update,
 }
 
-/// What to do next.
+/// Next step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
     /// Nothing until it is due.
@@ -143,7 +143,7 @@ pub enum Notice {
     Withdrawn,
 }
 
-/// What a decision may need besides the registration itself.
+/// Context of a decision besides the registration itself.
 #[derive(Debug)]
 pub(super) struct DecisionContext<'s> {
     pub(super) now: Instant,
@@ -230,7 +230,7 @@ impl Node {
         true
     }
 
-    /// Why it must not be there. A check without a verdict is no reason to take out what is registered.
+    /// Reason why it must not be there. A check without a verdict is no reason to take out what is registered.
     fn hold_in_force(&self) -> Option<&Hold> {
         self.hold.as_ref().filter(|hold| !(self.kept && **hold == Hold::Unchecked))
     }

@@ -9,7 +9,7 @@ use crate::registry::Path;
 use crate::zookeeper::Znode;
 use crate::zookeeper::session::{Access, Ensemble, Mode, Session};
 
-/// How an operation on a znode ended.
+/// Outcome of an operation on a znode.
 pub(super) enum Outcome<E: Ensemble> {
     Inspected { path: Path, arming: Arming<<E::Session as Session>::Watch>, found: Result<Znode, registry::Error> },
     Done { path: Path, result: Result<(), registry::Error> },

@@ -13,7 +13,7 @@ pub use crate::format::Origin;
 
 /// Addresses beyond these are not told: they are in every registration.
 const MAX_ADDRESSES: usize = 8;
-/// How far the clocks of this host and of ZooKeeper's may be apart without a wrong guess.
+/// Difference between the clocks of this host and of ZooKeeper's that leads to no wrong guess.
 const CLOCKS_APART: Duration = Duration::from_secs(60);
 
 /// This host as it is now.
@@ -21,12 +21,12 @@ const CLOCKS_APART: Duration = Duration::from_secs(60);
 pub struct ThisHost {
     /// Its marks, as registrations have them.
     pub origin: Origin,
-    /// When it was booted, by its own clock; none where the kernel does not say.
+    /// Time of its boot, by its own clock; none where the kernel does not say.
     pub booted: Option<SystemTime>,
 }
 
 impl ThisHost {
-    /// What the kernel says (`/proc/sys/kernel/random/boot_id`, `btime` of `/proc/stat`), and the addresses that a
+    /// This host by its kernel (`/proc/sys/kernel/random/boot_id`, `btime` of `/proc/stat`), and the addresses that a
     /// service without an address of its own may be registered at.
     pub fn of_this_host() -> Self {
         let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();

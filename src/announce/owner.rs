@@ -22,7 +22,7 @@ pub(super) enum Owner {
     Nobody,
 }
 
-/// What has to be known to tell.
+/// Facts by which an owner is told.
 #[derive(Debug)]
 pub(super) struct Claimant<'p> {
     /// Our session.

@@ -7,18 +7,18 @@ use crate::diagnostic::Span;
 use crate::settings::{Section, Setting, Value, fixed};
 use crate::zookeeper::session::Access;
 
-/// What holds for all services of this host.
+/// Settings that hold for all services of this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// The file that keeps this host's identity; none to derive it from the machine's.
     pub state: Option<PathBuf>,
-    /// Who may do what with the instances' znodes.
+    /// Rights to the instances' znodes.
     pub acl: Access,
     /// The same of the znodes above them that are missing.
     pub parent_acl: Access,
     /// True if nothing is written at all.
     pub readonly: bool,
-    /// How long DNS goes on at the end, after everything was taken out.
+    /// Time for which DNS goes on at the end, after everything was taken out.
     pub drain: Duration,
     /// A command to run after that; empty for none.
     pub on_stop: Vec<String>,

@@ -29,7 +29,7 @@ struct StatusRow {
     services: BTreeMap<String, bool>,
     /// Addresses of this host at which services are not registered.
     refused: Vec<RefusedAddress>,
-    /// Why there was no session last.
+    /// Reason for having had no session last.
     last_error: Option<LastError>,
 }
 
@@ -49,20 +49,20 @@ pub struct RefusedAddress {
 /// Something that went wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastError {
-    /// When.
+    /// Time of it.
     pub at: Instant,
-    /// What, in a sentence.
+    /// The error, in a sentence.
     pub reason: String,
 }
 
-/// How a check of a service stands.
+/// State of a check of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckStatus {
     /// Path of the service below the registry's root.
     pub service: String,
-    /// What is checked.
+    /// Kind and target of the check.
     pub check: String,
-    /// What its results add up to.
+    /// State that its results add up to.
     pub state: health::State,
     /// True if it goes up and down so often that rising takes longer.
     pub is_flapping: bool,
@@ -74,15 +74,15 @@ pub struct CheckStatus {
     pub passed: u64,
     /// Bad ones.
     pub failed: u64,
-    /// How often it has become well or ill.
+    /// Number of times it has become well or ill.
     pub transitions: u64,
     /// By how much a probe has begun later than it was due, at most.
     pub latest: Duration,
-    /// When the next probe is due, or has been; none while one is on its way.
+    /// Time of the next probe, past or to come; none while one is on its way.
     pub due: Option<Instant>,
     /// Results in a row that speak for another state, if the last one does.
     pub progress: Option<Progress>,
-    /// Why there is no result since the last one.
+    /// Reason for having no result since the last one.
     pub missed: Option<NoResult>,
     /// Probes without a result, by reason.
     pub no_results: BTreeMap<Shortage, u64>,
@@ -91,7 +91,7 @@ pub struct CheckStatus {
 /// A probe without a result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoResult {
-    /// When.
+    /// Time of it.
     pub at: SystemTime,
     /// The kind of reason.
     pub shortage: Shortage,
@@ -125,13 +125,13 @@ impl CheckStatus {
 /// A result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastResult {
-    /// When.
+    /// Time of it.
     pub at: SystemTime,
-    /// What was found.
+    /// The result.
     pub found: Verdict,
 }
 
-/// Why a service that is configured is not to be registered now.
+/// Reason for not registering a service that is configured.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Hold {
     /// Its checks have not passed yet. What is registered already stays.
@@ -150,7 +150,7 @@ pub enum Hold {
 pub struct SessionStatus {
     /// Its id, as `ephemeral_owner` shows it.
     pub id: i64,
-    /// How long registrations outlive its connection.
+    /// Time for which registrations outlive its connection.
     pub timeout: Duration,
     /// True if it is connected; if not, the registrations are there until the timeout.
     pub connected: bool,
@@ -163,19 +163,19 @@ pub struct Registration {
     pub service: String,
     /// Path of the znode.
     pub path: Path,
-    /// How it stands.
+    /// Its state.
     pub state: State,
     /// Since when.
     pub since: Instant,
     /// The session that owns the znode, where it is there.
     pub owner: Option<i64>,
-    /// What has happened to it.
+    /// Events so far.
     pub counts: Counts,
-    /// What went wrong last, whether it is over or not.
+    /// Last error, over or not.
     pub last_error: Option<LastError>,
 }
 
-/// How often something has happened to a registration since this process began.
+/// Numbers of events of a registration since this process began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     /// Registered where there was nothing.
@@ -186,7 +186,7 @@ pub struct Counts {
     pub restorations: u64,
 }
 
-/// How a registration stands.
+/// State of a registration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
     /// Not there yet, or not any more, and why.
@@ -218,7 +218,7 @@ impl State {
         }
     }
 
-    /// Why it is so, where that is not plain.
+    /// Reason for the state, where that is not plain.
     pub fn reason(&self) -> Option<String> {
         match self {
             Self::Waiting(why) => Some((*why).to_owned()),
@@ -230,7 +230,7 @@ impl State {
     }
 }
 
-/// What has a registration's place.
+/// Znode in a registration's place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Blocker {
     /// Another owner's registration.
@@ -280,7 +280,7 @@ impl Status {
         self.shown().refused.clone()
     }
 
-    /// Why there was no session last, whether there is one now or not.
+    /// Reason for having had no session last, whether there is one now or not.
     pub fn last_error(&self) -> Option<LastError> {
         self.shown().last_error.clone()
     }
@@ -307,7 +307,7 @@ impl Status {
         self.heartbeats.set_hearing(can_hear, now);
     }
 
-    /// Where heartbeats are heard.
+    /// Record of heartbeats.
     pub(super) fn heartbeats(&self) -> Arc<Heartbeats> {
         Arc::clone(&self.heartbeats)
     }

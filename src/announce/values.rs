@@ -9,7 +9,7 @@ use crate::format::Property;
 /// Bytes of a file that is a value.
 const LONGEST: usize = 4096;
 
-/// What `property` stands for: itself, or text from where it says, without white space at its ends.
+/// Value of `property`: itself, or text from where it says, without white space at its ends.
 pub(super) fn resolve(property: Property) -> Result<Property, String> {
     let Property::Table(entries) = &property else { return Ok(property) };
     match &**entries {

@@ -25,15 +25,15 @@ pub struct Wanted {
     pub path: Path,
     /// Its data.
     pub data: Arc<[u8]>,
-    /// Who writes it, as the data says.
+    /// Name of the writer, as the data say it.
     pub instance_id: String,
     /// Key of the service it belongs to.
     pub key: Arc<str>,
-    /// Why it should not be there now all the same.
+    /// Reason for its absence now all the same.
     pub hold: Option<Hold>,
 }
 
-/// Who writes, where and how: what the znodes of one registry have in common.
+/// What the znodes of one registry have in common: their writer, its rights and its host.
 #[derive(Debug, Clone)]
 pub struct Writer {
     /// The registry's convention.
@@ -42,13 +42,13 @@ pub struct Writer {
     pub root: Path,
     /// Identity of this host, which others may have as well.
     pub host: HostIdentity,
-    /// What tells it from those.
+    /// Host, told from those.
     pub here: ThisHost,
     /// This process.
     pub pid: u32,
-    /// When it began.
+    /// Time at which it began.
     pub created: SystemTime,
-    /// Who may do what with the instances' znodes.
+    /// Rights to the instances' znodes.
     pub access: Access,
     /// The same of missing znodes above them.
     pub parent_access: Access,

@@ -14,7 +14,7 @@ use crate::zone::name::Name;
 use crate::zone::warnings::About;
 use crate::zone::{Freshness, Zone, serial};
 
-/// How often the clock is looked at.
+/// Time between two looks at the clock.
 const POLL: Duration = Duration::from_secs(1);
 
 /// The distance that is worth a warning where serials are kept. After a crash they go on up to twenty minutes ahead.

@@ -39,7 +39,7 @@ const FORWARDED: usize = 1024;
 const ADMIN: usize = 64;
 
 impl Budget {
-    /// What each part may take of this process's limit, which it logs.
+    /// Divides this process's limit among its parts, and logs the shares.
     pub(super) fn of_process(config: &Config) -> Self {
         let limit =
             getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(1 << 20);

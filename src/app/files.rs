@@ -43,11 +43,11 @@ pub(super) struct ZoneFile {
     reading: Arc<Mutex<()>>,
     /// Held by who waits for that.
     waiting: Arc<Mutex<()>>,
-    /// How long the one that reads it has been waiting for its disk.
+    /// Time for which the one that reads it has been waiting for its disk.
     stall: Stall,
 }
 
-/// How long a disk may take for an answer before it is blamed.
+/// Time that a disk may take for an answer before it is blamed.
 const STALL: Duration = Duration::from_secs(3);
 
 /// A reading that went well.

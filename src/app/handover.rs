@@ -87,7 +87,7 @@ impl Sockets {
     }
 }
 
-/// What the next image is left.
+/// What this image leaves to the next.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Inheritance<'l> {
     /// The sockets of DNS.

@@ -137,7 +137,7 @@ type Ended = (String, anyhow::Result<()>);
 
 /// The name of the task that answers DNS.
 const DNS: &str = "dns";
-/// How long a restart waits for a cache file.
+/// Time that a restart waits for a cache file.
 const SAVING: Duration = Duration::from_secs(1);
 /// Time that the reply to whoever asked for a restart may take to leave.
 const REPLYING: Duration = Duration::from_millis(50);
@@ -393,7 +393,7 @@ impl App {
         }
     }
 
-    /// What comes between the end of the registrations and that of DNS.
+    /// Goes through what comes between the end of the registrations and that of DNS.
     async fn drain(&self) {
         let announce::Settings { drain, on_stop, .. } = &self.config.announce.settings;
         if !drain.is_zero() && !self.config.announce.services.is_empty() {

@@ -112,7 +112,7 @@ impl Serials {
         self
     }
 
-    /// What another image of this process is to be given of the zones as they are.
+    /// Serials that another image of this process is to be given of the zones as they are.
     pub(super) fn of_zones<'z>(zones: impl IntoIterator<Item = &'z Zone>) -> String {
         let mut serials = Self::default();
         serials.keep(zones.into_iter().filter(|zone| zone.serial() != 0 && zone.freshness() != Freshness::Loading));
@@ -275,7 +275,7 @@ impl Serials {
 /// Content of a file: the serials, and what they were given out for.
 type SerialMaps = (BTreeMap<Name, u32>, BTreeMap<Name, u64>);
 
-/// Why the file at `path` will not be taken as it is, in a sentence with its path. One that is not there can be.
+/// Reason why the file at `path` will not be taken as it is, in a sentence with its path. One that is not there can be.
 pub fn unusable(path: &Path) -> Option<String> {
     let why = match disk::read(path) {
         Ok(bytes) => parse(&String::from_utf8_lossy(&bytes)).0?,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-/// How long dropping waits for threads that were told to end.
+/// Time that dropping waits for threads that were told to end.
 const ENDING: Duration = Duration::from_millis(200);
 /// Time between two looks at them.
 const POLL: Duration = Duration::from_millis(1);

@@ -23,10 +23,10 @@ pub(super) struct Dev {
     /// The seed, in zc.zk's tree text; without it the sample registry
     #[arg(long, value_name = "FILE")]
     seed: Option<PathBuf>,
-    /// Where DNS answers, UDP and TCP
+    /// Address of DNS, UDP and TCP
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:5300")]
     dns: SocketAddr,
-    /// Where the admin server answers, HTTP
+    /// Address of the admin server, HTTP
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:5380")]
     admin: SocketAddr,
 }

@@ -13,7 +13,7 @@ use crate::export::Form;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Dump {
-    /// How to write them
+    /// Form to write them in
     #[arg(long = "as", value_name = "FORM", default_value = "zone", value_parser = PossibleValuesParser::new(Form::ALL.map(|(name, _)| name)))]
     form: String,
     /// Only this zone

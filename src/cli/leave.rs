@@ -16,7 +16,7 @@ use super::ask::Server;
 pub(super) struct Leave {
     #[command(flatten)]
     server: Server,
-    /// How long to wait for the end, in seconds
+    /// Time to wait for the end, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     timeout: u64,
 }

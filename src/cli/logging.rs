@@ -12,10 +12,10 @@ use crate::{log, settings};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Logging")]
 pub(super) struct Log {
-    /// What to log: a level, or levels by module (`info,zonekeeper::zookeeper=debug`)
+    /// Level to log, or levels by module (`info,zonekeeper::zookeeper=debug`)
     #[arg(long = "log", env = "ZONEKEEPER_LOG", default_value = "info", value_name = "FILTER", global = true)]
     filter: String,
-    /// How to log, on standard error
+    /// Form of the log, on standard error
     #[arg(long = "log-format", default_value = "text", value_name = "FORMAT", global = true)]
     format: LogFormat,
 }

@@ -186,7 +186,7 @@ struct Turns<'p> {
     control: Control,
     /// The warnings that were logged last.
     told: String,
-    /// Why the configuration, or a part of it, was not taken when it was read last.
+    /// Reason why the configuration, or a part of it, was not taken when it was read last.
     refused: Option<String>,
 }
 

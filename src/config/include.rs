@@ -74,7 +74,7 @@ pub(super) fn take(
     included
 }
 
-/// Why a pattern that names no file may be a mistake. An empty directory is none.
+/// Reason why a pattern that names no file may be a mistake. An empty directory is none.
 fn empty(pattern: &Path, files: &[PathBuf]) -> Option<String> {
     let directory = pattern.parent().filter(|_| files.is_empty())?;
     match std::fs::read_dir(directory) {

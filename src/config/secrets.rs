@@ -47,7 +47,7 @@ impl<'t> Scan<'t> {
         self.text.get(self.at..).unwrap_or_default()
     }
 
-    /// Where the present line ends.
+    /// End of the present line.
     fn line_end(&self) -> usize {
         self.rest().find('\n').map_or(self.text.len(), |end| self.at + end)
     }
@@ -125,7 +125,7 @@ impl<'t> Scan<'t> {
         self.text.get(..self.at).is_some_and(|before| before.is_empty() || before.ends_with('\n'))
     }
 
-    /// What stands in the brackets of a header, if this line is one.
+    /// Text in the brackets of a header, if this line is one.
     fn header(&self) -> Option<&'t str> {
         let line = self.text.get(self.at..self.line_end())?.split('#').next()?.trim();
         let inner = line.strip_prefix('[')?.trim_start_matches('[').trim_end_matches(']').trim();

@@ -22,7 +22,7 @@ thread_local! {
 }
 
 impl Stall {
-    /// How long the call has taken that is on its way now; none where no call is.
+    /// Time that the call on its way now has taken; none where no call is.
     pub fn duration(&self) -> Option<Duration> {
         let since = self.since.load(Ordering::Relaxed).checked_sub(1)?;
         Some(BASE.elapsed().saturating_sub(Duration::from_millis(since)))

@@ -13,7 +13,7 @@ const REPEAT: Duration = Duration::from_secs(600);
 pub(super) struct Episode {
     /// The first occurrence.
     pub(super) since: Instant,
-    /// How often it has occurred.
+    /// Number of times it has occurred.
     pub(super) count: u64,
     last: Instant,
     told: Instant,

@@ -23,13 +23,13 @@ use super::{KEPT, kept};
 use crate::diagnostic::{HIDDEN, Span};
 use crate::settings::{Kind, Located, Section, Setting, Value, live};
 
-/// How long what a command has printed is waited for after its end. A process it leaves behind may keep the pipe open.
+/// Time to wait for a command's output after its end. A process it leaves behind may keep the pipe open.
 const REST: Duration = Duration::from_millis(50);
 
 /// Bytes of what a command prints that are kept. A character has four bytes at most.
 const ROOM: usize = 4 * KEPT;
 
-/// What to run.
+/// The check `exec`: a command.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Config {
     /// The program and its arguments; never empty.
@@ -160,7 +160,7 @@ async fn run_hiding(command: &[String], secrets: &[&str], limit: Duration) -> Pr
     }
 }
 
-/// What a command has said, without secrets, and without the beginning of one where the end was cut off.
+/// Output of a command, without secrets, and without the beginning of one where the end was cut off.
 fn hiding(said: &[u8], secrets: &[&str]) -> String {
     let mut text = String::from_utf8_lossy(said).into_owned();
     // The longest first: one may be part of another.

@@ -28,7 +28,7 @@ pub struct Config {
     pub target: String,
     /// The gRPC service; empty for the server as a whole.
     pub service: String,
-    /// How it is encrypted, where it is.
+    /// Encryption, if any.
     pub tls: Option<Box<Tls>>,
 }
 

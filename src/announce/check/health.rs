@@ -5,14 +5,14 @@
 
 use crate::settings::{Section, live};
 
-/// How many falls within the memory of a check are ordinary. Each one more doubles what it takes to rise.
+/// Number of falls within the memory of a check that are ordinary. Each one more doubles what it takes to rise.
 const ORDINARY_FALLS: usize = 2;
-/// How often that doubles at most.
+/// Limit of those doublings.
 const MAX_DOUBLINGS: usize = 4;
-/// How many times `rise` and `fall` together a fall is remembered.
+/// Multiple of `rise` and `fall` together for which a fall is remembered.
 const REMEMBERED: u64 = 20;
 
-/// How results become a state.
+/// Rules by which results become a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
     /// Good results in a row that make it well.
@@ -84,9 +84,9 @@ impl State {
 pub struct Progress {
     /// True if they are good ones.
     pub is_good: bool,
-    /// How many there were.
+    /// Number of results so far.
     pub count: u32,
-    /// How many it takes.
+    /// Number of results it takes.
     pub of: u32,
 }
 
@@ -133,7 +133,7 @@ impl Health {
         self.state
     }
 
-    /// How often it has become well or ill.
+    /// Number of times it has become well or ill.
     pub fn transitions(&self) -> u64 {
         self.transitions
     }

@@ -28,14 +28,14 @@ const BODY_LIMIT: usize = 1 << 20;
 /// Bytes of an answer's body that can be asked for.
 const MAX_BODY_LIMIT: usize = 64 << 20;
 
-/// What to ask, and which answers are good.
+/// The check `http`: a request, and the answers that are good.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The URL.
     pub url: Url,
     /// The Unix socket to ask it on, in place of its host and port.
     pub socket: Option<PathBuf>,
-    /// How it is encrypted, where it is.
+    /// Encryption, if any.
     pub tls: Option<Box<Tls>>,
     /// The method.
     pub method: Method,
@@ -43,9 +43,9 @@ pub struct Config {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Good statuses.
     pub status: Statuses,
-    /// What the body must hold.
+    /// Text that the body must hold.
     pub contains: Option<String>,
-    /// What the body must match.
+    /// Pattern that the body must match.
     pub matches: Option<Pattern>,
     /// Bytes of the body that are read.
     pub body_limit: usize,

@@ -59,7 +59,7 @@ struct State {
 /// A name that is being looked up, or is to be.
 struct PendingLookup {
     waiters: Vec<oneshot::Sender<Answer>>,
-    /// When its look-up began, and the kind of its thread.
+    /// Begin of its look-up, and the kind of its thread.
     running: Option<(Instant, usize)>,
 }
 

@@ -55,28 +55,28 @@ const STALL: Duration = Duration::from_millis(500);
 /// One check of a service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Check {
-    /// What is asked.
+    /// Kind, with its target.
     pub kind: Kind,
-    /// How often.
+    /// Time from one probe to the next.
     pub interval: Duration,
-    /// How long one probe may take.
+    /// Time that one probe may take.
     pub timeout: Duration,
-    /// What the results mean.
+    /// Meaning of the results.
     pub rules: Rules,
 }
 
-/// What a check asks.
+/// Kinds of checks.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Kind {
-    /// Whether a port takes connections.
+    /// A port takes connections.
     Tcp(tcp::Config),
-    /// Whether a URL answers as it should.
+    /// A URL answers as it should.
     Http(Box<http::Config>),
-    /// Whether a command succeeds.
+    /// A command succeeds.
     Exec(exec::Config),
-    /// What the standard health service of gRPC says.
+    /// The standard health service of gRPC says SERVING.
     Grpc(grpc::Config),
-    /// Whether the service has said lately that it is well.
+    /// The service has reported lately that it is well.
     Ttl(ttl::Config),
 }
 
@@ -141,7 +141,7 @@ impl Check {
         Some(Self { kind: kind?, interval, timeout, rules })
     }
 
-    /// Whether both check the same thing: one kind, one target. How often, with which limits and what is expected there
+    /// Returns true if both check the same thing: one kind, one target. Intervals, limits and what is expected there
     /// may differ, and a state found by one is a state for the other.
     pub fn is_of_the_same(&self, other: &Self) -> bool {
         match (&self.kind, &other.kind) {
@@ -201,25 +201,25 @@ impl Check {
     }
 }
 
-/// What all checks of a process may use.
+/// Resources that all checks of a process share.
 #[derive(Debug, Clone, Default)]
 pub struct Resources {
-    /// How many probes may be on their way at once.
+    /// Limits of probes on their way at once.
     pub slots: Slots,
     /// Look-ups of names.
     pub lookups: Lookups,
 }
 
-/// What probes use and share.
+/// Tools that probes use and share.
 #[derive(Debug, Clone, Default)]
 pub struct Tools {
-    /// When services have said that they are well.
+    /// Times at which services have reported that they are well.
     pub heartbeats: Arc<Heartbeats>,
     /// Look-ups of names.
     pub lookups: Lookups,
 }
 
-/// What a probe waits for, in words for when that does not come: `no connection`.
+/// Stage that a probe is in, in words for a time-out there: `no connection`.
 #[derive(Debug, Default)]
 struct Stage(Mutex<&'static str>);
 
@@ -272,7 +272,7 @@ fn kept(text: &str) -> String {
     line.trim_end().to_owned()
 }
 
-/// What is checked, as a person calls it: `http http://127.0.0.1:8080/health`.
+/// The check as a person calls it: `http http://127.0.0.1:8080/health`.
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::Kind;
 use super::episode::Episode;
 
-/// How many probes may be on their way at once, by kind. Those of `ttl` take no time.
+/// Limits of probes on their way at once, by kind. Those of `ttl` take no time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slots {
     /// A socket each.
@@ -35,7 +35,7 @@ pub(super) struct Queue {
     waiting: VecDeque<(Instant, u64)>,
     /// Probes on their way.
     running: usize,
-    /// How many there may be.
+    /// Number of places.
     pub(super) places: usize,
     /// That checks begin later than an interval after they were due.
     pub(super) late: Option<Episode>,
@@ -45,7 +45,7 @@ pub(super) struct Queue {
 #[derive(Debug)]
 pub(super) struct Queues([Queue; 5]);
 
-/// Which queue a kind of check has.
+/// Index of the queue of a kind of check.
 fn index(kind: &Kind) -> usize {
     match kind {
         Kind::Tcp(_) => 0,
@@ -111,7 +111,7 @@ impl Queue {
         self.waiting.iter().map(|(_, id)| *id)
     }
 
-    /// How many wait.
+    /// Number of those that wait.
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }

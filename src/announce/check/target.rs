@@ -20,7 +20,7 @@ const FOREVER: Duration = Duration::from_secs(86_400);
 /// A connection to a target.
 pub(super) type Stream = Either<TcpStream, UnixStream>;
 
-/// Where a check connects to.
+/// Target that a check connects to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Target<'t> {
     /// A name or an address without brackets, and a port.

@@ -3,7 +3,7 @@
 use super::check_target;
 use crate::settings::Section;
 
-/// Where to connect to.
+/// The check `tcp`: a target to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// `HOST:PORT` or `unix:/path`.

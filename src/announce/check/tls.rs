@@ -26,7 +26,7 @@ use crate::disk::looks::look_now;
 use crate::disk::stamp::{Stamp, stamp};
 use crate::settings::{Key, Section, live};
 
-/// Where systems keep the certificates that they believe: Debian and Alpine, Red Hat, SUSE, BSD.
+/// Places where systems keep the certificates that they believe: Debian and Alpine, Red Hat, SUSE, BSD.
 const SYSTEM: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -37,9 +37,9 @@ const SYSTEM: [&str; 4] = [
 /// The time that a look at the files may take: with those that were read before there is still time for a handshake.
 const POLL: Duration = Duration::from_millis(200);
 
-/// How long the reading of a configuration waits for them.
+/// Time that the reading of a configuration waits for them.
 const TIMEOUT: Duration = Duration::from_secs(1);
-/// Why there are no certificates where their disk is silent.
+/// Reason for having no certificates while their disk is silent.
 const SILENT: &str = "the disk with the certificates does not answer";
 
 /// Protocols to offer, most wanted first (RFC 7301).
@@ -61,11 +61,11 @@ impl AlpnOffer {
     }
 }
 
-/// How connections are encrypted.
+/// Encryption of connections.
 #[derive(Debug, Clone)]
 pub struct Tls {
     settings: Settings,
-    /// What a connection needs for it, shared by all clones.
+    /// Settings of connections, shared by all clones.
     loaded: Arc<Mutex<Loaded>>,
 }
 
@@ -89,7 +89,7 @@ enum ServerTrust {
     NoVerification,
 }
 
-/// What was read of the files; none where it cannot be used, and why.
+/// Content of the files; none where it cannot be used, and the reason.
 struct Loaded {
     stamps: Vec<Option<Stamp>>,
     /// The files that were not taken, and told of.
@@ -232,8 +232,8 @@ impl Settings {
         self.files().map(stamp).collect()
     }
 
-    /// What there is when the configuration is read. A disk that does not answer does not hold that up: the checks read
-    /// the files once it does.
+    /// Content of the files when the configuration is read. A disk that does not answer does not hold that up: the
+    /// checks read the files once it does.
     fn load_first(&self) -> Loaded {
         let loaded = |stamps, config| Loaded { stamps, refused: None, config };
         let Some(file) = self.files().next() else { return loaded(Vec::new(), self.load()) };

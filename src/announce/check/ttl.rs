@@ -12,25 +12,25 @@ use super::looks::{self, IN_TIME};
 use super::outcome::{Failure, Probed, Shortage};
 use crate::settings::{Section, live};
 
-/// How it says it, and how long that lasts.
+/// The check `ttl`: a way to report, and the time that a report lasts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// The file that it touches; without one the admin server is told.
     pub file: Option<PathBuf>,
-    /// How long it counts as well after that.
+    /// Time for which it counts as well after a report.
     pub ttl: Duration,
 }
 
-/// When services have said to this process that they are well.
+/// Times at which services have reported to this process that they are well.
 #[derive(Debug, Default)]
 pub struct Heartbeats {
     beats: Mutex<HashMap<String, Instant>>,
     hearing: Mutex<Reception>,
-    /// When the disk of a file did not answer last, until the file is touched again.
+    /// Times at which the disk of a file did not answer last, until the file is touched again.
     away: Mutex<HashMap<PathBuf, Instant>>,
 }
 
-/// Whether the admin server can take connections.
+/// Reception of connections by the admin server.
 #[derive(Debug, Default)]
 struct Reception {
     is_deaf: bool,
@@ -71,7 +71,8 @@ impl Heartbeats {
         self.beats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How long ago a file was touched, without the time before its disk answered again: nobody could touch it then.
+    /// Returns the time since a file was touched, without the time before its disk answered again: nobody could touch
+    /// it then.
     ///
     /// # Errors
     /// No result where the disk does not answer `within` a time, or is away.
@@ -141,7 +142,7 @@ impl Config {
     }
 }
 
-/// How long ago a file was touched. A time to come, which a clock that was set back leaves behind, is now.
+/// Returns the time since a file was touched. A time to come, which a clock that was set back leaves behind, is now.
 fn touched(file: &Path) -> Result<Duration, Failure> {
     let touched = std::fs::metadata(file).and_then(|file| file.modified());
     let touched = touched.map_err(|error| {

@@ -36,7 +36,7 @@ impl hyper::body::Body for SingleBody {
     }
 }
 
-/// What `exchange` comes to. The connection has to be driven for as long as that lasts, and no longer.
+/// Outcome of `exchange`. The connection has to be driven for as long as that lasts, and no longer.
 pub(super) async fn drive<T>(connection: impl Future, exchange: impl Future<Output = T>) -> T {
     let mut connection = std::pin::pin!(connection);
     let mut exchange = std::pin::pin!(exchange);

@@ -21,9 +21,9 @@ use crate::registry;
 use crate::registry::Path;
 use crate::zookeeper::session::{Ensemble, Session};
 
-/// How long a registry that does not answer is tried.
+/// Time for which a registry that does not answer is tried.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// What a write of flags came to.
+/// Outcome of a write of flags.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Written {
     /// Flags that were in force and are replaced.

@@ -45,7 +45,7 @@ impl Node {
         self.unfit().is_none() && (self.has_directory || !self.instances.is_empty())
     }
 
-    /// Why no flag can be written into it; none where one can. Flags are read in nodes of zc.zk and
+    /// Reason why no flag can be written into it; none where one can. Flags are read in nodes of zc.zk and
     /// `nd_service_registry` alone; what others keep in their znodes is not to be changed.
     pub fn unfit(&self) -> Option<String> {
         if self.owner != 0 {

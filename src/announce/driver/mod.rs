@@ -27,7 +27,7 @@ use crate::registry::Path;
 use crate::zookeeper::outage::Outage;
 use crate::zookeeper::session::{Ensemble, Event, Mode, Session, Write};
 
-/// How often the host's addresses are looked at.
+/// Time between two looks at the host's addresses.
 const LOOK_AT_ADDRESSES: Duration = Duration::from_secs(1);
 
 /// Registers services in one registry.
@@ -42,7 +42,7 @@ pub struct Announcer<E> {
     keep: CancellationToken,
 }
 
-/// What an announcer registers; clones give to the same.
+/// Services that an announcer registers; clones give to the same.
 #[derive(Debug, Clone)]
 pub struct Services {
     writer: Writer,
@@ -91,12 +91,12 @@ impl<E: Ensemble> Announcer<E> {
         Self { means, ..self }
     }
 
-    /// Where other services can be given to it, now and while it runs.
+    /// A handle through which other services are given to it, now and while it runs.
     pub fn services(&self) -> Services {
         self.services.clone()
     }
 
-    /// What it shows to others, now and while it runs.
+    /// Its status, now and while it runs.
     pub fn status(&self) -> Status {
         self.status.clone()
     }
@@ -134,7 +134,7 @@ struct Driver<E: Ensemble> {
     plan: Plan,
     session: Option<Arc<E::Session>>,
     connecting: JoinSet<Result<E::Session, registry::Error>>,
-    /// What is on its way through the session.
+    /// Operations on their way through the session.
     operations: JoinSet<Outcome<E>>,
     watches: Watches<<E::Session as Session>::Watch>,
     desired: watch::Receiver<Vec<ServiceConfig>>,
@@ -157,7 +157,7 @@ struct Driver<E: Ensemble> {
     checks: Checks,
 }
 
-/// What the driver woke up for.
+/// Reason for waking up.
 enum Wakeup<E: Ensemble> {
     Stop,
     Keep,
@@ -317,7 +317,7 @@ impl<E: Ensemble> Driver<E> {
         }
     }
 
-    /// What is to be registered, after other services were given.
+    /// Takes other services. Returns what is to be registered.
     fn take_services(&mut self) -> Option<Input> {
         let services = self.desired.borrow_and_update().clone();
         self.before = std::mem::replace(&mut self.given, services.clone());
@@ -330,7 +330,7 @@ impl<E: Ensemble> Driver<E> {
         self.want(&services, own).map(Input::Wanted)
     }
 
-    /// What is to be registered, if this host has other addresses than before.
+    /// Looks at this host's addresses. Returns what is to be registered, if they have changed.
     fn look_at_addresses(&mut self) -> Option<Input> {
         let own = self.own_addresses();
         if self.own.as_ref() == Some(&own) {
@@ -561,7 +561,7 @@ fn refused(services: &[ServiceConfig], own: &[LocalAddress]) -> Vec<RefusedAddre
     services.iter().filter(|service| service.address.is_none()).flat_map(of_service).collect()
 }
 
-/// What a task gave, unless it was called off. A panic in it goes on here, and ends this part by its name.
+/// Result of a task, unless it was called off. A panic in it goes on here, and ends this part by its name.
 fn ended<T>(joined: Result<T, JoinError>) -> Option<T> {
     match joined {
         Ok(ended) => Some(ended),

@@ -21,29 +21,30 @@ use crate::backoff::Backoff;
 use crate::registry::{Error, Path};
 use crate::zookeeper::Znode;
 
-/// How many operations are on their way at most.
+/// Limit of operations on their way.
 const MAX_AT_ONCE: usize = 64;
-/// How long stopping goes on without an answer of ZooKeeper before the rest is left to the session's end.
+/// Time for which stopping goes on without an answer of ZooKeeper before the rest is left to the session's end.
 const STOP_WITHOUT_ANSWER: Duration = Duration::from_secs(3);
-/// How long it may take in all.
+/// Time that it may take in all.
 pub const STOP_WITHIN: Duration = Duration::from_secs(6);
-/// How long a znode that is not wanted any more stays for others of its service to be registered.
+/// Time for which a znode that is not wanted any more stays for others of its service to be registered.
 const SUCCESSION: Duration = Duration::from_secs(30);
-/// How many earlier sessions are remembered. What they left goes with them long before.
+/// Limit of earlier sessions that are remembered. What they left goes with them long before.
 const MAX_PAST: usize = 64;
 
-/// What has happened.
+/// Events that the plan decides on.
 #[derive(Debug)]
 pub enum Input {
-    /// What should be registered from now on, as the services have changed: one that moves is never absent.
+    /// Registrations that are wanted from now on, as the services have changed: one that moves is never absent.
     Wanted(Vec<Wanted>),
-    /// What should be registered from now on, as this host's addresses have changed: nobody is at those that it lost.
+    /// Registrations that are wanted from now on, as this host's addresses have changed: nobody is at those that it
+    /// lost.
     Readdressed(Vec<Wanted>),
     /// A service must not be registered, or may be again; what it wants stays what it was.
     Hold {
         /// Its key.
         key: Arc<str>,
-        /// Why it must not.
+        /// Reason for its absence.
         hold: Option<Hold>,
     },
     /// There is a session.
@@ -69,16 +70,16 @@ pub enum Input {
         path: Path,
         /// True if a watch armed on the present connection has been there since before the reading.
         armed: bool,
-        /// What is there.
+        /// Znode that is there.
         found: Result<Znode, Error>,
     },
     /// The server does not know watches of the kind that is needed.
     Unwatchable,
-    /// What was to be written to a znode has ended.
+    /// A write to a znode has ended.
     Done {
         /// Its path.
         path: Path,
-        /// How.
+        /// Its result.
         result: Result<(), Error>,
     },
     /// Take everything out and stop.
@@ -87,7 +88,7 @@ pub enum Input {
     Tick,
 }
 
-/// What to do.
+/// Deeds of the driver.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Connect, after a while.
@@ -97,7 +98,7 @@ pub enum Action {
     },
     /// Drop the session and everything that is on its way through it.
     Close {
-        /// Why it is over.
+        /// The cause of its end.
         why: Error,
     },
     /// Read a znode, after arming a watch on it if asked to.
@@ -142,16 +143,16 @@ pub enum Action {
     },
     /// A registration stands otherwise than before.
     Report {
-        /// How it stands.
+        /// State of the registration.
         registration: Registration,
-        /// What is worth a line in the log.
+        /// Notice that is worth a line in the log.
         news: Option<Notice>,
     },
     /// Everything is out, or as much as could be within the time.
     Stopped {
         /// The znodes that may still be there.
         left: Vec<Path>,
-        /// When they go at the latest.
+        /// Time within which they go at the latest.
         expire_within: Duration,
     },
 }
@@ -161,7 +162,7 @@ pub enum Action {
 struct Leaving {
     /// The others.
     successors: Vec<Path>,
-    /// When it goes whatever they do.
+    /// Time at which it goes whatever they do.
     by: Instant,
 }
 
@@ -181,7 +182,7 @@ pub struct Plan {
     probe_at: Option<Instant>,
     probes: Backoff,
     watchable: bool,
-    /// When stopping has to be over as things stand, when at the latest, and whether it is.
+    /// Time by which stopping has to be over as things stand, the latest one, and true once it is.
     stop_by: Option<(Instant, Instant)>,
     stopped: bool,
     rng: fastrand::Rng,
@@ -219,7 +220,7 @@ impl Plan {
         self.session
     }
 
-    /// When the next [`Input::Tick`] is due.
+    /// Time at which the next [`Input::Tick`] is due.
     pub fn deadline(&self) -> Option<Instant> {
         if self.stopped {
             return None;

@@ -29,7 +29,7 @@ fn storm(seed: u64, trace: bool) -> World {
     world
 }
 
-/// What must hold once things have calmed down.
+/// Checks what must hold once things have calmed down.
 fn check(world: &World) {
     for index in 0..PATHS {
         let path = path(index);

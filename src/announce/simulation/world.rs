@@ -32,7 +32,7 @@ pub(super) struct Process {
     number: u64,
     plan: Plan,
     pub(super) wanted: Vec<Wanted>,
-    /// Which services are ill, or not checked yet.
+    /// Services that are ill, or not checked yet.
     held: BTreeMap<Path, Hold>,
     /// Its session, and whether that is connected.
     pub(super) session: Option<i64>,
@@ -48,7 +48,7 @@ pub(super) struct Process {
     events: Vec<Input>,
     /// The sessions it had before.
     past: Vec<i64>,
-    /// What each inspection found: the znode on which a delete may be based.
+    /// Znodes that inspections found, on which a delete may be based.
     seen: BTreeMap<Path, i64>,
     pub(super) reported: BTreeMap<Path, State>,
     /// Once it has stopped: what it says may be left.
@@ -91,7 +91,7 @@ pub(super) struct World {
     edition: u64,
     writes: usize,
     pub(super) faults: bool,
-    /// What happened, when it is to be told.
+    /// Account of what happened, when it is wanted.
     trace: Option<String>,
 }
 

@@ -75,14 +75,14 @@ pub(super) fn problems(config: &Config, main: &Path) -> Report {
     report
 }
 
-/// What `find` finds wrong with a file, or that its disk does not answer.
+/// Fault that `find` finds with a file, or that its disk does not answer.
 fn of_file(file: &Path, find: fn(&Path) -> Option<String>) -> Option<String> {
     let owned = file.to_owned();
     disk::unless_stalled(DISK, move || asking(|| find(&owned)))
         .unwrap_or_else(|error| Some(format!("{} cannot be looked at: {error}", file.display())))
 }
 
-/// Why a program cannot be run, if it cannot, or that its disk does not answer.
+/// Reason why a program cannot be run, if it cannot, or that its disk does not answer.
 fn of_program(program: &str) -> Option<String> {
     let owned = program.to_owned();
     disk::unless_stalled(DISK, move || asking(|| cannot_run(&owned)))
@@ -94,7 +94,7 @@ fn answered(find: impl FnOnce() -> Option<String> + Send + 'static) -> Option<St
     disk::unless_stalled(DISK, move || asking(find)).unwrap_or_else(|error| Some(format!("its files: {error}")))
 }
 
-/// Why the file at `path` cannot be read or written over and over, if it cannot. `makes_directory`: its missing
+/// Reason why the file at `path` cannot be read or written over and over, if it cannot. `makes_directory`: its missing
 /// directories are created.
 fn cannot_keep(path: &Path, makes_directory: bool) -> Option<String> {
     let file = path.display();
@@ -142,7 +142,7 @@ fn parent(path: &Path) -> PathBuf {
     }
 }
 
-/// Why a program cannot be run, if it cannot. One without a slash is looked for as execvp(3) does.
+/// Reason why a program cannot be run, if it cannot. One without a slash is looked for as execvp(3) does.
 fn cannot_run(program: &str) -> Option<String> {
     if program.contains('/') {
         let path = Path::new(program);

@@ -36,7 +36,7 @@ Examples:
   zonekeeper check                                before the first start
   zonekeeper check --config new.toml && mv new.toml /etc/zonekeeper/zonekeeper.toml";
 
-/// How long a disk may take for an answer.
+/// Time that a disk may take for an answer.
 const DISK: Duration = Duration::from_secs(3);
 
 impl Check {

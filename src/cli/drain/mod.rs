@@ -41,7 +41,7 @@ pub(super) struct Drain {
     /// Only the instances of this host, an address or a name [without a value: those of the host this runs on]
     #[arg(long, value_name = "HOST", num_args = 0..=1, default_missing_value = THIS, conflicts_with = "list")]
     host: Option<String>,
-    /// How long, such as 10m or 2h [default: until `zonekeeper undrain`]
+    /// Time to drain for, such as 10m or 2h [default: until `zonekeeper undrain`]
     #[arg(long = "for", value_name = "TIME", value_parser = duration, conflicts_with = "list")]
     time: Option<Duration>,
     /// A text that `drain --list`, `explain` and the log show

@@ -28,7 +28,7 @@ use crate::announce::status::{CheckStatus, Hold, LastResult, NoResult, Status};
 
 /// The time in which the first probes begin.
 const SPREAD: Duration = Duration::from_millis(500);
-/// How often checks that wait are looked at.
+/// Time between two looks at checks that wait.
 const POLL: Duration = Duration::from_millis(500);
 /// A service whose health has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,16 +42,16 @@ pub(in crate::announce) struct Checks {
     services: BTreeMap<Arc<str>, Vec<u64>>,
     entries: BTreeMap<u64, Entry>,
     count: u64,
-    /// When each check is due that is neither waiting nor running.
+    /// Due times of the checks that are neither waiting nor running.
     due: BinaryHeap<Reverse<(Instant, u64)>>,
     /// Those that wait for a place, and the places.
     queues: Queues,
     running: JoinSet<(u64, Probed)>,
     /// The check of each running probe.
     probes: HashMap<Id, Arc<Check>>,
-    /// What is lacking now.
+    /// Resources that are lacking now.
     shortages: BTreeMap<Shortage, Option<Episode>>,
-    /// When waiting checks are to be looked at.
+    /// Time of the next look at waiting checks.
     look: Option<Instant>,
     tools: Tools,
     status: Status,
@@ -63,21 +63,21 @@ struct Entry {
     service: Arc<str>,
     check: Arc<Check>,
     health: Health,
-    /// When the next probe is due.
+    /// Time of the next probe.
     due: Instant,
-    /// When the last one began.
+    /// Begin of the last probe.
     began: Instant,
     /// Whole intervals for which it has waited for a place, as far as they are counted.
     waited: u32,
-    /// When this check was taken in.
+    /// Time at which this check was taken in.
     listening_since: Instant,
     probe: Option<AbortHandle>,
     shown: CheckStatus,
 }
 
 impl Entry {
-    /// Whether there is nothing to find out yet: a service has its whole `ttl`, from when we listen, for its first
-    /// heartbeat.
+    /// Returns true while there is nothing to find out: a service has its whole `ttl`, from when we listen, for its
+    /// first heartbeat.
     fn awaits_first_heartbeat(&self, heartbeats: &Heartbeats, now: Instant) -> bool {
         match &self.check.kind {
             Kind::Ttl(ttl::Config { file: None, ttl }) => {
@@ -219,7 +219,7 @@ impl Checks {
         }
     }
 
-    /// Why a service must not be registered: one of its checks says it is ill, or has not said that it is well.
+    /// Reason for not registering a service: one of its checks says it is ill, or has not said that it is well.
     pub(in crate::announce) fn hold(&self, key: &str) -> Option<Hold> {
         let entries = || self.services.get(key).into_iter().flatten().filter_map(|id| self.entries.get(id));
         if let Some(ill) = entries().find(|entry| entry.health.state() == State::Ill) {
@@ -230,7 +230,7 @@ impl Checks {
         entries().any(|entry| entry.health.state() == State::Unknown).then_some(Hold::Unchecked)
     }
 
-    /// How every check stands.
+    /// State of every check.
     pub(in crate::announce) fn shown(&self) -> impl Iterator<Item = (u64, &CheckStatus)> {
         self.entries.iter().map(|(id, entry)| (*id, &entry.shown))
     }
@@ -450,11 +450,11 @@ impl Checks {
 /// A check that stands otherwise than before its last result, if only by that.
 #[derive(Debug)]
 pub(in crate::announce) struct Told {
-    /// Which it is.
+    /// Number of the check.
     pub(in crate::announce) id: u64,
-    /// How it stands.
+    /// State of the check.
     pub(in crate::announce) shown: CheckStatus,
-    /// What that does to its service.
+    /// Effect on its service.
     pub(in crate::announce) change: Option<Change>,
 }
 
