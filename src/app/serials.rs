@@ -23,6 +23,7 @@ use tracing::{info, warn};
 
 use super::files::left;
 use crate::disk;
+use crate::zone::events::Changes;
 use crate::zone::name::Name;
 use crate::zone::warnings::About;
 use crate::zone::{Freshness, Zone, serial};
@@ -33,8 +34,8 @@ const AHEAD: u32 = 1200;
 /// It is written again when no more than this is left.
 const LEFT: u32 = 600;
 
-/// Time between two looks at that. A zone commits far less than [`LEFT`] times meanwhile.
-const POLL: Duration = Duration::from_millis(250);
+/// Time between two attempts to write it where that fails.
+const RETRY: Duration = Duration::from_millis(250);
 
 /// Time that a disk may take to write the file before that is told.
 const STALL: Duration = Duration::from_secs(5);
@@ -213,6 +214,7 @@ impl Serials {
         // Nobody was given a zone that was never there.
         let given = || zones.iter().map(|zone| &**zone).filter(|zone| zone.freshness() != Freshness::Loading);
         let mut failed = None;
+        let mut changes = Changes::of(zones.iter().map(|zone| zone.follow()));
         while !stop.is_cancelled() {
             let of_files = self.keep(given().filter(|zone| zone.content() != 0));
             let others = given().filter(|zone| zone.content() == 0).map(|zone| (zone.origin(), zone.serial()));
@@ -223,7 +225,9 @@ impl Serials {
             }
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = tokio::time::sleep(POLL) => {}
+                () = changes.changed() => {}
+                // A disk may take it the next time.
+                () = tokio::time::sleep(RETRY), if failed.is_some() => {}
             }
         }
         self.keep(given());

@@ -7,6 +7,7 @@
 //! - `builder`, `served`, `zones`: a zone, and those of a server.
 //! - [`writer`]: the one writer: offers in, a [`commit`] out; [`serial`] numbers them.
 //! - [`source`]: who contributes to a zone, under which precedence; the zone's freshness follows from theirs.
+//! - [`events`]: the broadcast of commits, and of what is known of a zone.
 //! - [`journal`]: the last commits, for differences between two serials.
 //! - [`index`]: the names, for many readers at once, in tables of `hashed`, their entries in an `arena`; [`view`]: what
 //!   a reader has of them; [`lookup`] answers from that (RFC 1034 §4.3.2); `watch`: the names that it must watch for.
@@ -27,6 +28,7 @@ pub mod context;
 pub mod cuts;
 pub mod delegation;
 pub mod entry;
+pub mod events;
 pub mod file;
 mod file_serial;
 mod freshness;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::commit::Commit;
 use super::config;
+use super::events::{Events, Follower};
 use super::freshness::Freshness;
 use super::index::Index;
 use super::journal::{Bounds, Difference, Journal};
@@ -32,6 +33,7 @@ pub struct Zone {
     /// True while transfers wait, as something is being looked up that belongs to them.
     holds_transfers: AtomicBool,
     warnings: Warnings,
+    events: Arc<Events>,
 }
 
 impl Zone {
@@ -51,6 +53,7 @@ impl Zone {
             stale: StaleNames::default(),
             holds_transfers: AtomicBool::new(false),
             warnings: Warnings::default(),
+            events: Arc::default(),
         }
     }
 
@@ -128,6 +131,15 @@ impl Zone {
     /// can tell after a restart whether the same serial is the same zone. 0 for every other zone.
     pub fn content(&self) -> u64 {
         self.content.load(Ordering::Relaxed)
+    }
+
+    /// Follows what happens to the zone from now on.
+    pub fn follow(&self) -> Follower {
+        Events::follow(&self.events)
+    }
+
+    pub(super) fn events(&self) -> &Events {
+        &self.events
     }
 
     /// Warnings for those who run the zone.

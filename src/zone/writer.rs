@@ -15,6 +15,7 @@
 mod changes;
 mod contest;
 pub mod delegations;
+mod events;
 mod large;
 pub mod meetings;
 mod nodata;
@@ -66,6 +67,10 @@ pub struct ZoneWriter {
     /// The sources: the zone itself, and those that were added.
     sources: Vec<Contributions>,
     contest: Contest,
+    /// Services that offer something else than at the last commit, as far as events list them.
+    changed: BTreeSet<Key>,
+    /// Seconds since 1970 at the last commit.
+    committed_at: u64,
     /// Names to be looked at in the next commit.
     touched: HashSet<Name>,
     /// Services at each address.
@@ -141,6 +146,8 @@ impl ZoneWriter {
             slots: HashMap::default(),
             sources: vec![Contributions::new(own, None)],
             contest: Contest::default(),
+            changed: BTreeSet::new(),
+            committed_at: 0,
             touched,
             addresses: Counts::default(),
             moved: HashSet::default(),
@@ -246,15 +253,19 @@ impl ZoneWriter {
         let Some(source) = self.sources.get_mut(key.source.place()) else { return };
         let before = source.extents.remove(&key.path).unwrap_or_default();
         let now = Extent::new(&offers);
+        let mut is_different = before != now;
         if !before.owners.is_empty() {
             let kept: StdSet<&Name> = now.owners.iter().collect();
             before.owners.iter().filter(|owner| !kept.contains(owner)).for_each(|owner| self.withdraw(key, owner));
         }
         self.cover(key, &offers);
         for offer in offers.names {
-            self.offer(key, offer);
+            is_different |= self.offer(key, offer);
         }
         self.move_addresses(&before, &now);
+        if is_different {
+            self.note_changed(key);
+        }
         if now != Extent::default()
             && let Some(source) = self.sources.get_mut(key.source.place())
         {
@@ -322,17 +333,20 @@ impl ZoneWriter {
         false
     }
 
-    fn offer(&mut self, key: &Key, Offer { owner, rank, sets }: Offer) {
+    /// Has an RRset be offered at a name; returns whether that is news.
+    fn offer(&mut self, key: &Key, Offer { owner, rank, sets }: Offer) -> bool {
         self.make_slot(&owner);
-        let Some(slot) = self.slots.get_mut(&owner) else { return };
+        let Some(slot) = self.slots.get_mut(&owner) else { return false };
         let first = slot.is_empty();
-        if slot.put(key, rank, sets, || held(&self.index, owner.wire())) {
+        let is_news = slot.put(key, rank, sets, || held(&self.index, owner.wire()));
+        if is_news {
             if first {
                 self.count_ancestors(&owner, |below| below + 1);
             }
             self.note_meeting(&owner);
             self.touched.insert(owner);
         }
+        is_news
     }
 
     fn withdraw(&mut self, key: &Key, owner: &Name) {
@@ -449,6 +463,7 @@ impl ZoneWriter {
     /// Makes everything put since the last commit visible in one step. Nothing happens, and the serial stays, when no
     /// record is different. `unix` is the time in seconds.
     pub fn commit(&mut self, unix: u64) -> Option<Commit> {
+        self.committed_at = unix;
         if let Some(fixed) = &mut self.fixed {
             fixed.commit(unix);
         }
@@ -460,6 +475,7 @@ impl ZoneWriter {
         if gathered.is_empty() && !self.is_prepared {
             self.show(gathered, None);
             self.tell_large();
+            self.changed.clear();
             return None;
         }
         self.soa.serial = self.next_serial(unix);
@@ -479,6 +495,7 @@ impl ZoneWriter {
         self.show(gathered, apex);
         self.tell_large();
         self.zone.set_serial(self.soa.serial, self.file_serial.as_ref().map_or(0, FileSerial::content));
+        self.tell_commit(&commit);
         Some(commit)
     }
 

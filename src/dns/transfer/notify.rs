@@ -2,11 +2,13 @@
 //!
 //! [`Plan`] decides, purely: changes that come quickly are told together, what nobody acknowledges is told again, and
 //! after some attempts no more until the next change. Who has a key is told with it, and is believed only with it
-//! (RFC 8945). [`run`] has the sockets. It looks at the zones' serials by itself; nobody has to wake it.
+//! (RFC 8945). [`run`] has the sockets, and follows the zones' events.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::net::UdpSocket;
@@ -21,11 +23,9 @@ use crate::dns::message::writer::{Compress, Section, WireRecord, Writer};
 use crate::dns::serve::since_1970;
 use crate::dns::transfer::secondaries::Secondary;
 use crate::zone::Zone;
+use crate::zone::events::Changes;
 use crate::zone::journal;
 use crate::zone::record::rtype;
-
-/// Time between two looks at the serials.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// A secondary is told of new changes at most this often: a storm of them is a few transfers. NSD takes no more than
 /// one transfer a second, and begins again when it gets two.
@@ -108,6 +108,16 @@ impl Plan {
         self.tellings.iter_mut().filter_map(|telling| telling.due(now, unix, &mut id)).collect()
     }
 
+    /// Returns the time at which something is to be sent next, as far as no zone changes before.
+    pub fn wake(&self) -> Option<Instant> {
+        self.tellings.iter().filter_map(Telling::wake).min()
+    }
+
+    /// The zones.
+    fn zones(&self) -> impl Iterator<Item = &Arc<Zone>> {
+        self.tellings.iter().map(|telling| &telling.zone)
+    }
+
     /// Takes a response in, at `unix`. What is none to anything that was sent is ignored.
     pub fn receive(&mut self, from: SocketAddr, message: &[u8], unix: u64) {
         let Ok(message) = Message::parse(message) else { return };
@@ -175,6 +185,19 @@ impl Telling {
         self.send(now, unix, id, attempts)
     }
 
+    /// Returns the time at which [`Self::due`] may have something to send, as far as the zone does not change before.
+    fn wake(&self) -> Option<Instant> {
+        if !self.zone.is_transferable() {
+            return None;
+        }
+        let spaced = self.began.filter(|_| self.told != Some(self.zone.serial())).map(|began| began + SPACING);
+        let again = match self.state {
+            State::Waiting { due, .. } => Some(due),
+            State::Quiet => None,
+        };
+        spaced.into_iter().chain(again).min()
+    }
+
     fn send(&mut self, now: Instant, unix: u64, id: u16, attempts: u32) -> Option<Outgoing> {
         self.state = State::Waiting { id, attempts: attempts + 1, due: now + PATIENCE * (1 << attempts) };
         let mut message = message(&self.zone, id)?;
@@ -215,16 +238,9 @@ pub fn source(secondary: IpAddr, listening: &[SocketAddr]) -> IpAddr {
 pub async fn run(mut told: watch::Receiver<Vec<Told>>, listening: Vec<SocketAddr>, stop: CancellationToken) {
     let (mut plan, mut sockets, mut buffer) = (Plan::default(), HashMap::new(), [0; MAX_UDP]);
     plan.tell(&told.borrow_and_update());
+    let mut changes = Changes::of(plan.zones().map(|zone| zone.follow()));
     open(&plan, &listening, &mut sockets).await;
     loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            Ok(()) = told.changed() => {
-                plan.tell(&told.borrow_and_update());
-                open(&plan, &listening, &mut sockets).await;
-            }
-            () = tokio::time::sleep(LOOK), if !plan.is_empty() => {}
-        }
         let unix = since_1970().as_secs();
         for socket in sockets.values() {
             while let Ok((length, from)) = socket.try_recv_from(&mut buffer) {
@@ -239,7 +255,29 @@ pub async fn run(mut told: watch::Receiver<Vec<Told>>, listening: Vec<SocketAddr
                 debug!(%secondary, %error, "cannot send a NOTIFY");
             }
         }
+        let wake = plan.wake();
+        tokio::select! {
+            () = stop.cancelled() => return,
+            Ok(()) = told.changed() => {
+                plan.tell(&told.borrow_and_update());
+                changes = Changes::of(plan.zones().map(|zone| zone.follow()));
+                open(&plan, &listening, &mut sockets).await;
+            }
+            () = changes.changed() => {}
+            () = readable(&sockets) => {}
+            () = tokio::time::sleep_until(wake.unwrap_or(now).into()), if wake.is_some() => {}
+        }
     }
+}
+
+/// Waits until something has come in at one of these sockets.
+async fn readable(sockets: &HashMap<IpAddr, UdpSocket>) {
+    poll_fn(|context| {
+        // An error is one of a message that was sent: the socket goes on.
+        let is_ready = |socket: &UdpSocket| socket.poll_recv_ready(context).is_ready();
+        if sockets.values().any(is_ready) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 /// Opens a socket for every address that secondaries are told from.

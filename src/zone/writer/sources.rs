@@ -33,7 +33,7 @@ impl ZoneWriter {
             self.settle_source(other);
         }
         self.follow_sources();
-        self.zone.set_freshness(self.derived());
+        self.show_freshness(self.derived());
         id
     }
 
@@ -45,7 +45,7 @@ impl ZoneWriter {
     /// Sets the freshness of what the zone itself has: a zone that no registry fills is that alone.
     pub fn set_freshness(&mut self, freshness: Freshness) {
         self.sources[0].freshness = Some(freshness);
-        self.zone.set_freshness(self.derived());
+        self.show_freshness(self.derived());
     }
 
     /// The sources but the zone itself.
@@ -78,7 +78,7 @@ impl ZoneWriter {
             }
         }
         let holds = is_waiting || self.sources.iter().any(|source| source.holds_transfers);
-        self.zone.hold_transfers(holds);
+        self.show_held(holds);
         is_different
     }
 }
@@ -170,16 +170,17 @@ impl Source<'_> {
         if state.freshness.replace(freshness) == Some(freshness) {
             return;
         }
+        self.writer.committed_at = unix;
         let derived = self.writer.derived();
         // What is not to be trusted is not answered for a moment longer.
         if matches!(derived, Freshness::Loading | Freshness::Expired) {
-            self.writer.zone.set_freshness(derived);
+            self.writer.show_freshness(derived);
         }
         self.writer.settle_source(self.id);
         if self.writer.follow_sources() {
             self.writer.commit(unix);
         }
-        self.writer.zone.set_freshness(derived);
+        self.writer.show_freshness(derived);
     }
 
     /// The names at which services have come to meet, or ceased to, since this was last asked, in order.
@@ -425,5 +426,35 @@ mod tests {
             };
             assert_eq!(records(&writer), records(&expected), "seed {seed}");
         }
+    }
+
+    #[test]
+    fn a_commit_and_a_change_of_trust_are_each_one_event_with_what_changed() {
+        let (mut writer, ids) = zone(&[0, 1]);
+        let mut follower = writer.zone().follow();
+        writer.source(ids[0]).put("api", offers("api", &[1]));
+        writer.source(ids[1]).put("x", offers("x", &[]));
+        let commit = writer.commit(1_700_000_000).unwrap();
+        let event = follower.try_next().unwrap().unwrap();
+        assert_eq!((event.unix, event.serial, &event.zone), (1_700_000_000, commit.serial, &name("service")));
+        assert!(event.names.contains(&name("api.service")) && !event.names.contains(&name("service")));
+        let services: Vec<(&str, &str)> = event.services.iter().map(|one| (&*one.source, &*one.path)).collect();
+        assert_eq!((services, event.is_partial), (vec![("r0", "api"), ("r1", "x")], false));
+
+        writer.source(ids[0]).put("api", offers("api", &[1]));
+        assert!(writer.commit(1_700_000_001).is_none());
+        assert_eq!(follower.try_next(), Ok(None), "nothing has changed");
+        writer.source(ids[0]).set_freshness(Freshness::Stale, 1_700_000_002);
+        let event = follower.try_next().unwrap().unwrap();
+        assert_eq!((event.freshness, event.names.len(), event.unix), (Freshness::Stale, 0, 1_700_000_002));
+        writer.source(ids[0]).hold_transfers(true);
+        assert_eq!(follower.try_next().unwrap().map(|event| event.number), Some(2));
+
+        for i in 0..=u16::try_from(crate::zone::events::MAX_LISTED).unwrap() {
+            writer.source(ids[0]).put(&format!("s{i}"), offers(&format!("s{i}"), &[]));
+        }
+        writer.commit(1_700_000_003);
+        let event = follower.try_next().unwrap().unwrap();
+        assert!(event.is_partial && event.services.len() == crate::zone::events::MAX_LISTED);
     }
 }
