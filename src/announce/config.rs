@@ -9,7 +9,7 @@ use super::check::{self, Check};
 use super::settings::Settings;
 use super::values;
 use crate::diagnostic::{Problems, Span};
-use crate::format::{self, Convention, Place, Property};
+use crate::format::{self, Convention, NodeKind, Property};
 use crate::model::{Endpoint, Host};
 use crate::registry::Path;
 use crate::settings::{Kind, Located, Section, Value, live};
@@ -115,7 +115,7 @@ impl ServiceConfig {
     /// Checks what only the registry's convention can tell: that the name is a place for a service, and that what we
     /// write is what we would read.
     pub fn check(&self, format: &format::Config, problems: &Problems) {
-        if !matches!(format.place(&self.name.value), Place::Service { .. }) {
+        if !matches!(format.place(&self.name.value), NodeKind::Service { .. }) {
             let by = match format.convention {
                 _ if format.providers.is_empty() => "host:port".to_owned(),
                 Convention::Nd => "host:port".to_owned(),

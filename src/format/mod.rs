@@ -93,7 +93,7 @@ pub enum Error {
     /// The flags in a service's own node are not as this program writes them, and would be lost.
     #[error("its `drain` is not as this program writes it: {0}")]
     BadDrain(String),
-    /// See [`Place::Inside`].
+    /// See [`NodeKind::Inside`].
     #[error("it lies below an instance, where nothing is looked for")]
     BelowInstance,
 }
@@ -128,7 +128,7 @@ impl Default for Config {
 
 /// Role of a znode, by its path alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place<'p> {
+pub enum NodeKind<'p> {
     /// An instance called `name` of the service at path `service`, whether or not the name is good.
     Instance {
         /// Path of the service below the root; empty for the root itself.
@@ -187,9 +187,9 @@ impl Config {
 
     /// Role of the znode at `below`; `below` is its path under the registry's root, without slashes at the ends, and
     /// empty for the root. The first element, from the left, that is a providers directory or an instance decides.
-    pub fn place<'p>(&self, below: &'p str) -> Place<'p> {
+    pub fn place<'p>(&self, below: &'p str) -> NodeKind<'p> {
         if below.is_empty() {
-            return Place::Service { path: below };
+            return NodeKind::Service { path: below };
         }
         let mut start = 0;
         for element in below.split('/') {
@@ -204,7 +204,7 @@ impl Config {
             }
             start = end + 1;
         }
-        Place::Service { path: below }
+        NodeKind::Service { path: below }
     }
 
     /// Reads the instance node called `name`. What it says and cannot be used is in its `remarks`: where that is all of

@@ -6,13 +6,13 @@
 
 use std::time::SystemTime;
 
-use super::{INSTANCE_ID, Origin, Place, Property, property};
+use super::{INSTANCE_ID, NodeKind, Origin, Property, property};
 
 /// Role of the znode at `rest` below the instance `name` of `service`.
-pub(super) fn place<'p>(service: &'p str, name: &'p str, rest: Option<&'p str>) -> Place<'p> {
+pub(super) fn place<'p>(service: &'p str, name: &'p str, rest: Option<&'p str>) -> NodeKind<'p> {
     match rest {
-        None => Place::Instance { service, name },
-        Some(_) => Place::Inside { service },
+        None => NodeKind::Instance { service, name },
+        Some(_) => NodeKind::Inside { service },
     }
 }
 

@@ -16,32 +16,32 @@ fn metadata(instance: &Instance) -> Vec<(&str, &str)> {
     instance.metadata.iter().map(|(key, value)| (&**key, &**value)).collect()
 }
 
-fn instance<'p>(service: &'p str, name: &'p str) -> Place<'p> {
-    Place::Instance { service, name }
+fn instance<'p>(service: &'p str, name: &'p str) -> NodeKind<'p> {
+    NodeKind::Instance { service, name }
 }
 
 #[test]
 fn a_child_of_a_providers_directory_is_an_instance_whatever_its_name() {
     for convention in [Convention::Auto, Convention::Zc] {
         let config = config("providers", convention);
-        assert_eq!(config.place(""), Place::Service { path: "" });
-        assert_eq!(config.place("api_x"), Place::Service { path: "api_x" });
-        assert_eq!(config.place("api_x/providers"), Place::Directory { service: "api_x" });
+        assert_eq!(config.place(""), NodeKind::Service { path: "" });
+        assert_eq!(config.place("api_x"), NodeKind::Service { path: "api_x" });
+        assert_eq!(config.place("api_x/providers"), NodeKind::Directory { service: "api_x" });
         assert_eq!(config.place("api_x/providers/10.0.0.1:80"), instance("api_x", "10.0.0.1:80"));
         assert_eq!(config.place("api_x/providers/junk"), instance("api_x", "junk"));
-        assert_eq!(config.place("api_x/providers/junk/x/y"), Place::Inside { service: "api_x" });
+        assert_eq!(config.place("api_x/providers/junk/x/y"), NodeKind::Inside { service: "api_x" });
         assert_eq!(config.place("a/b/c/providers/h:1"), instance("a/b/c", "h:1"));
-        assert_eq!(config.place("providersx/h"), Place::Service { path: "providersx/h" });
+        assert_eq!(config.place("providersx/h"), NodeKind::Service { path: "providersx/h" });
     }
 }
 
 #[test]
 fn a_providers_directory_can_stand_at_the_root_and_can_hold_its_own_name() {
     let config = Config::default();
-    assert_eq!(config.place("providers"), Place::Directory { service: "" });
+    assert_eq!(config.place("providers"), NodeKind::Directory { service: "" });
     assert_eq!(config.place("providers/h:1"), instance("", "h:1"));
     assert_eq!(config.place("providers/providers"), instance("", "providers"));
-    assert_eq!(config.place("a/providers/providers/h:1"), Place::Inside { service: "a" });
+    assert_eq!(config.place("a/providers/providers/h:1"), NodeKind::Inside { service: "a" });
 }
 
 #[test]
@@ -55,8 +55,8 @@ fn the_shape_of_a_name_makes_an_instance_directly_below_a_service() {
             instance("staging/uswest2/memcache", "[::1]:11211")
         );
         assert_eq!(config.place("server1:22"), instance("", "server1:22"));
-        assert_eq!(config.place("ssh/server1:22/x"), Place::Inside { service: "ssh" });
-        assert_eq!(config.place("ssh/server1"), Place::Service { path: "ssh/server1" });
+        assert_eq!(config.place("ssh/server1:22/x"), NodeKind::Inside { service: "ssh" });
+        assert_eq!(config.place("ssh/server1"), NodeKind::Service { path: "ssh/server1" });
         assert_eq!(
             config.place("ssh/server1:99999"),
             instance("ssh", "server1:99999"),
@@ -67,9 +67,12 @@ fn the_shape_of_a_name_makes_an_instance_directly_below_a_service() {
 
 #[test]
 fn a_strict_convention_takes_only_its_own_form() {
-    assert_eq!(config("providers", Convention::Zc).place("ssh/server1:22"), Place::Service { path: "ssh/server1:22" });
+    assert_eq!(
+        config("providers", Convention::Zc).place("ssh/server1:22"),
+        NodeKind::Service { path: "ssh/server1:22" }
+    );
     let nd = config("providers", Convention::Nd);
-    assert_eq!(nd.place("api_x/providers"), Place::Service { path: "api_x/providers" });
+    assert_eq!(nd.place("api_x/providers"), NodeKind::Service { path: "api_x/providers" });
     assert_eq!(nd.place("api_x/providers/h:1"), instance("api_x/providers", "h:1"));
 }
 

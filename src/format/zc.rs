@@ -2,14 +2,14 @@
 //!
 //! Source: `zc/zk/__init__.py` of the 2.1.0 release (`register`, `encode`, `decode`).
 
-use super::{INSTANCE_ID, Origin, Place, Property, property};
+use super::{INSTANCE_ID, NodeKind, Origin, Property, property};
 
 /// Role of the znode at `rest` below the providers directory of `service`.
-pub(super) fn place<'p>(service: &'p str, rest: Option<&'p str>) -> Place<'p> {
+pub(super) fn place<'p>(service: &'p str, rest: Option<&'p str>) -> NodeKind<'p> {
     match rest {
-        None => Place::Directory { service },
-        Some(name) if !name.contains('/') => Place::Instance { service, name },
-        Some(_) => Place::Inside { service },
+        None => NodeKind::Directory { service },
+        Some(name) if !name.contains('/') => NodeKind::Instance { service, name },
+        Some(_) => NodeKind::Inside { service },
     }
 }
 

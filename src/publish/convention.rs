@@ -2,7 +2,7 @@
 //! and which links they hold.
 
 use super::registry::Layout;
-use crate::format::{self, Place};
+use crate::format::{self, NodeKind};
 use crate::registry::Path;
 use crate::registry::grouping::Together;
 use crate::registry::links::{Held, Linking, PropertyLink, Taken};
@@ -17,8 +17,8 @@ impl Together for Layout {
     fn is_understood(&self, path: &Path, data: &[u8]) -> bool {
         let below = path.below(&self.root).unwrap_or_else(|| path.as_str().trim_start_matches('/'));
         match self.format.place(below) {
-            Place::Instance { .. } | Place::Service { .. } => format::check(data).is_ok(),
-            Place::Directory { .. } | Place::Inside { .. } => true,
+            NodeKind::Instance { .. } | NodeKind::Service { .. } => format::check(data).is_ok(),
+            NodeKind::Directory { .. } | NodeKind::Inside { .. } => true,
         }
     }
 }

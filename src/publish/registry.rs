@@ -10,7 +10,7 @@ use super::meetings::Clash;
 use super::problems::Problems;
 use super::reading::Reading;
 use super::{Publisher, census, explain, guard, unix_now};
-use crate::format::{self, Place};
+use crate::format::{self, NodeKind};
 use crate::model::{Endpoint, Malformed, Service, State};
 use crate::registry;
 use crate::registry::Path;
@@ -43,8 +43,10 @@ impl Layout {
 
     pub(super) fn service_at<'p>(&self, below: &'p str) -> &'p str {
         match self.format.place(below) {
-            Place::Instance { service, .. } | Place::Directory { service } | Place::Inside { service } => service,
-            Place::Service { path } => path,
+            NodeKind::Instance { service, .. } | NodeKind::Directory { service } | NodeKind::Inside { service } => {
+                service
+            }
+            NodeKind::Service { path } => path,
         }
     }
 
@@ -69,7 +71,7 @@ impl Layout {
         for directory in self.directories(&shown) {
             let (children, jumped) = tree.children(&directory);
             for child in children {
-                if let Some(Place::Instance { service, name }) =
+                if let Some(NodeKind::Instance { service, name }) =
                     child.path.below(&self.root).map(|at| self.format.place(at))
                     && service == below
                 {
@@ -193,7 +195,7 @@ impl Layout {
         let mut leads_on = below.is_empty();
         for child in tree.children(&self.full(below)).0 {
             match child.path.below(&self.root).map(|at| self.format.place(at)) {
-                Some(Place::Service { .. }) => leads_on = true,
+                Some(NodeKind::Service { .. }) => leads_on = true,
                 _ => return true,
             }
         }
@@ -354,7 +356,9 @@ impl Reader {
     fn read_now(&self, below: &str) -> Option<Reading> {
         let tree = self.tree();
         match self.layout.format.place(below) {
-            Place::Service { path } if self.layout.is_service(&tree, path) => self.layout.read(&tree, path, unix_now()),
+            NodeKind::Service { path } if self.layout.is_service(&tree, path) => {
+                self.layout.read(&tree, path, unix_now())
+            }
             _ => None,
         }
     }

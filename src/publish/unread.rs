@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::registry::Layout;
 use super::target::below;
-use crate::format::Place;
+use crate::format::NodeKind;
 use crate::registry::root::{MissingRoot, Refusal, Root};
 use crate::registry::shown::ShownTree;
 use crate::registry::{Error, Path};
@@ -220,7 +220,7 @@ fn find(layout: &Layout, tree: &ShownTree) -> BTreeMap<String, Part> {
             continue;
         };
         let service = match layout.format.place(at) {
-            Place::Service { path } | Place::Directory { service: path } if !path.is_empty() => path,
+            NodeKind::Service { path } | NodeKind::Directory { service: path } if !path.is_empty() => path,
             _ => continue,
         };
         let part = Part { path: path.clone(), read_at: *read_at, sight: Sight::Clear };

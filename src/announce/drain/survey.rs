@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::persist;
 use crate::announce::Error;
-use crate::format::{self, Config, Place};
+use crate::format::{self, Config, NodeKind};
 use crate::model::{Drain, Endpoint};
 use crate::registry;
 use crate::registry::Path;
@@ -131,7 +131,7 @@ async fn read_below<S: Session>(
                 let (path, below) = (read.path(), read.path().below(root).unwrap_or_default());
                 match reply {
                     Reply::Node(node) => {
-                        if let Place::Service { path } = format.place(below) {
+                        if let NodeKind::Service { path } = format.place(below) {
                             let found = survey.nodes.entry(path.to_owned()).or_default();
                             found.owner = node.stat.ephemeral_owner;
                             found.drains = format.decode_service(&node.data).0.drains;
@@ -160,16 +160,16 @@ impl Survey {
     /// Takes in the znode at `below`. Returns whether it is to be read.
     fn meet(&mut self, format: &Config, below: &str, with_instances: bool) -> bool {
         match format.place(below) {
-            Place::Service { path } => {
+            NodeKind::Service { path } => {
                 let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
                 self.nodes.entry(parent.to_owned()).or_default().leads_on = true;
                 true
             }
-            Place::Directory { service } => {
+            NodeKind::Directory { service } => {
                 self.nodes.entry(service.to_owned()).or_default().has_directory = true;
                 with_instances
             }
-            Place::Instance { service, name } => {
+            NodeKind::Instance { service, name } => {
                 let node = self.nodes.entry(service.to_owned()).or_default();
                 match format::endpoint(name) {
                     Ok(endpoint) => node.instances.push(endpoint),
@@ -177,7 +177,7 @@ impl Survey {
                 }
                 false
             }
-            Place::Inside { .. } => false,
+            NodeKind::Inside { .. } => false,
         }
     }
 }

@@ -7,7 +7,7 @@ use super::block_on;
 use crate::announce::drain::{self, Node, Survey};
 use crate::cli::ConfigFile;
 use crate::config::{self, Registry};
-use crate::format::Place;
+use crate::format::NodeKind;
 use crate::registry::Path;
 use crate::settings;
 use crate::zone::name::Name;
@@ -100,10 +100,10 @@ impl Opened {
         let is_path = !below.is_empty() && below.split('/').all(|element| !element.is_empty());
         match self.registry.format.place(below) {
             _ if !is_path => bail!("`{name}` is not the path of a service"),
-            Place::Instance { service, name } if name.contains(':') => {
+            NodeKind::Instance { service, name } if name.contains(':') => {
                 bail!("{} is an instance: say `{service} --instance {name}`", self.full(below)?)
             }
-            Place::Service { .. } => {}
+            NodeKind::Service { .. } => {}
             _ => bail!("`{name}` is not the path of a service"),
         }
         let survey = self.look(below)?;
@@ -169,7 +169,7 @@ impl Opened {
         let found = block_on(drain::descend(&self.ensemble, &self.full(under)?, &accepts))?;
         let below = found.iter().filter_map(|path| path.below(self.root()));
         Ok(below
-            .filter(|path| matches!(self.registry.format.place(path), Place::Service { .. }))
+            .filter(|path| matches!(self.registry.format.place(path), NodeKind::Service { .. }))
             .map(str::to_owned)
             .collect())
     }

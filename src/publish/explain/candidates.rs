@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::{Seen, View, below, held};
-use crate::format::Place;
+use crate::format::NodeKind;
 use crate::model::{Host, Instance, Protocol};
 use crate::registry::Path;
 use crate::zone::name::Name;
@@ -195,7 +195,7 @@ fn children(seen: &Seen<'_>, path: &str, wanted: &[u8]) -> Vec<String> {
     let child = |child: &Path| {
         let below = child.below(&seen.layout.root)?;
         let is_service =
-            matches!(seen.layout.format.place(below), Place::Service { .. }) && !seen.layout.is_system(below);
+            matches!(seen.layout.format.place(below), NodeKind::Service { .. }) && !seen.layout.is_system(below);
         (is_service && is(child.name(), wanted)).then(|| below.to_owned())
     };
     let (children, _) = seen.tree.children(&seen.layout.full(path));
