@@ -46,9 +46,9 @@
 //! - A task that ends unasked ends the process with its name; at the end, announcements go first and DNS last.
 //!
 //! # To add
-//! A znode convention: a file in format/ and its row in `Convention`. A check: a file in announce/check/ and its line
-//! in `Kind`. A form of name: a file in zone/records/ and its line in `zone::build`. An output: a file in export/. A
-//! setting: the part's own `Config`, and deploy/zonekeeper.toml, which a test compares with the defaults.
+//! A znode convention: a file in format/ and its row in `format::CONVENTIONS`. A check: a file in announce/check/ and
+//! its line in `Kind`. A form of name: a file in zone/records/ and its line in `zone::build`. An output: a file in
+//! export/. A setting: the part's own `Config`, and deploy/zonekeeper.toml, which a test compares with the defaults.
 
 pub mod admin;
 pub mod announce;

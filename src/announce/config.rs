@@ -9,7 +9,7 @@ use super::check::{self, Check};
 use super::settings::Settings;
 use super::values;
 use crate::diagnostic::{Problems, Span};
-use crate::format::{self, Convention, NodeKind, Property};
+use crate::format::{self, NodeKind, Property};
 use crate::model::{Endpoint, Host};
 use crate::registry::Path;
 use crate::settings::{Kind, Located, Section, Value, live};
@@ -116,15 +116,10 @@ impl ServiceConfig {
     /// write is what we would read.
     pub fn check(&self, format: &format::Config, problems: &Problems) {
         if !matches!(format.place(&self.name.value), NodeKind::Service { .. }) {
-            let by = match format.convention {
-                _ if format.providers.is_empty() => "host:port".to_owned(),
-                Convention::Nd => "host:port".to_owned(),
-                _ => format!("`{}` or host:port", format.providers),
-            };
             problems.add_with_help(
                 self.name.span,
                 format!("`{}` is not the path of a service in its registry", self.name.value),
-                format!("an element that is {by} stands for instances there"),
+                format!("an element that is {} stands for instances there", format.reserved()),
             );
         }
         let origin = format::Origin::default();

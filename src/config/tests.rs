@@ -162,7 +162,7 @@ fn every_setting_arrives_where_it_belongs() {
         (a.zookeeper.session_timeout, a.zookeeper.max_stale),
         (Duration::from_secs(4), Duration::from_secs(3600))
     );
-    assert_eq!(a.format.convention, format::Convention::Nd);
+    assert_eq!(a.format.convention.name(), "nd");
     assert_eq!((&*b.name, &b.zookeeper.source), ("b-2", &Znodes::ZooKeeper("zk1:2181,[::1]:2182/chroot".into())));
     let [zone, root] = &*config.zones else { panic!("{config:?}") };
     assert_eq!((zone.origin.to_string(), &*zone.under), ("svc.example.".to_owned(), "staging"));

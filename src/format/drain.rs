@@ -18,7 +18,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::{DATA_LIMIT, Error, name};
+use super::error::{DATA_LIMIT, Error};
+use super::name;
 use crate::model::{Drain, Endpoint};
 
 /// The key of the flags.

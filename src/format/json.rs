@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{DATA_LIMIT, Error, drain, name, python};
+use super::error::{DATA_LIMIT, Error};
+use super::{drain, name, python};
 use crate::model::{Defaults, Drain, Endpoint, Instance, Protocol, State};
 
 /// Longest time to live (RFC 2181 §8).
@@ -52,6 +53,31 @@ pub(super) fn properties(data: &[u8]) -> Result<(Map<String, Value>, Option<Stri
             }
         },
         _ => Ok((Map::from_iter([("string_value".to_owned(), Value::from(text))]), None)),
+    }
+}
+
+/// Reads an instance that is its name, whatever its data.
+pub(super) fn decode(name: &str, data: &[u8]) -> Result<Instance, Error> {
+    let mut read = Instance::new(name, name::endpoint(name)?);
+    match properties(data) {
+        Ok((properties, remark)) => {
+            instance(properties, &mut read);
+            read.remarks.splice(0..0, remark);
+        }
+        Err(error) => read.remarks.push(format!("{error}; it is served with defaults")),
+    }
+    Ok(read)
+}
+
+/// Reads a service's own node; returns the remarks as well.
+pub(super) fn decode_service(data: &[u8]) -> (Defaults, Vec<String>) {
+    match properties(data) {
+        Ok((properties, remark)) => {
+            let (defaults, mut remarks) = defaults(properties);
+            remarks.splice(0..0, remark);
+            (defaults, remarks)
+        }
+        Err(error) => (Defaults::default(), vec![error.to_string()]),
     }
 }
 

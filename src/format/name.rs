@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::Error;
+use super::error::Error;
 use crate::model::{Endpoint, Host};
 
 /// Length of a domain name in text (RFC 1035 §2.3.4: 255 bytes in wire form).
@@ -16,8 +16,11 @@ pub(super) fn has_shape(element: &str) -> bool {
     element.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && is_number(port))
 }
 
-/// Reads `192.168.0.42:8080`, `[2001:db8::1]:8080` or `server1:22`.
-pub(super) fn endpoint(name: &str) -> Result<Endpoint, Error> {
+/// Reads `host:port`, as instances are called: `192.168.0.42:8080`, `[2001:db8::1]:8080` or `server1:22`.
+///
+/// # Errors
+/// When it is no such thing.
+pub fn endpoint(name: &str) -> Result<Endpoint, Error> {
     let (host, port) = name.rsplit_once(':').ok_or(Error::NoPort)?;
     Ok(Endpoint { host: registered_host(host)?, port: self::port(port)? })
 }
@@ -29,8 +32,11 @@ pub(super) fn port(text: &str) -> Result<u16, Error> {
     digits.parse().ok().filter(|&port| port != 0).ok_or(Error::BadPort)
 }
 
-/// Reads a host by itself, where an IPv6 address needs no brackets.
-pub(super) fn any_host(text: &str) -> Result<Host, Error> {
+/// Reads a host by itself: an IPv4 address, an IPv6 address with or without brackets, or a host name.
+///
+/// # Errors
+/// When it is none of them.
+pub fn any_host(text: &str) -> Result<Host, Error> {
     match text.parse::<Ipv6Addr>() {
         Ok(address) => usable(address.into()),
         Err(_) => registered_host(text),

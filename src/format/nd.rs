@@ -4,30 +4,44 @@
 //! Source: `nd_service_registry/funcs.py` (`encode`, `default_data`). That library writes `created` in the local time
 //! of the host, without saying which; ours is UTC.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::{INSTANCE_ID, NodeKind, Origin, Property, property};
+use super::convention::{Convention, Registration, Row};
+use super::keys::INSTANCE_ID;
+use super::kind::NodeKind;
+use super::property::{self, Property};
+use super::shape::Shape;
 
-/// Role of the znode at `rest` below the instance `name` of `service`.
-pub(super) fn place<'p>(service: &'p str, name: &'p str, rest: Option<&'p str>) -> NodeKind<'p> {
-    match rest {
-        None => NodeKind::Instance { service, name },
-        Some(_) => NodeKind::Inside { service },
-    }
+/// Its row in the table of conventions.
+pub(super) const ROW: Row = Row {
+    name: "nd",
+    doc: "nd_service_registry: only directly below a service",
+    build: |_| Arc::new(Nd { shape: Shape::in_directory("") }),
+};
+
+#[derive(Debug)]
+struct Nd {
+    shape: Shape,
 }
 
-/// The properties, then `instance_id` and the host, `pid` and `created`.
-pub(super) fn encode(
-    properties: &[(String, Property)],
-    instance_id: &str,
-    origin: &Origin,
-    pid: u32,
-    created: SystemTime,
-) -> Vec<u8> {
-    let mut own = vec![(INSTANCE_ID, Property::Text(instance_id.to_owned()))];
-    own.extend(origin.entries());
-    own.extend([("pid", Property::Integer(pid.into())), ("created", Property::Text(stamp(created)))]);
-    property::object(properties, &own)
+impl Convention for Nd {
+    fn name(&self) -> &'static str {
+        ROW.name
+    }
+
+    fn place<'p>(&self, below: &'p str) -> NodeKind<'p> {
+        self.shape.place(below)
+    }
+
+    /// The properties, then `instance_id` and the host, `pid` and `created`.
+    fn encode(&self, registration: &Registration<'_>) -> Vec<u8> {
+        let Registration { properties, instance_id, origin, pid, created } = *registration;
+        let mut own = vec![(INSTANCE_ID, Property::Text(instance_id.to_owned()))];
+        own.extend(origin.entries());
+        own.extend([("pid", Property::Integer(pid.into())), ("created", Property::Text(stamp(created)))]);
+        property::object(properties, &own)
+    }
 }
 
 /// `2012-12-14 21:17:50`.

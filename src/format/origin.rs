@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use serde_json::{Map, Value};
 
-use super::{BOOT_ID, HOST_ADDRESSES, INSTANCE_ID, Property};
+use super::keys::{BOOT_ID, HOST_ADDRESSES, INSTANCE_ID};
+use super::property::Property;
 
 /// Marks of the host that writes a registration; empty in what others and earlier versions have written.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -1,11 +1,11 @@
 use super::*;
-use crate::model::{Host, Protocol, State};
-use std::time::{Duration, Instant};
+use crate::model::{Defaults, Host, Instance, Protocol, State};
+use std::time::{Duration, Instant, SystemTime};
 
 const PID: u32 = 4711;
 
-fn config(providers: &str, convention: Convention) -> Config {
-    Config { providers: providers.to_owned(), convention }
+fn config(providers: &str, convention: &Row) -> Config {
+    Config::new(convention, providers)
 }
 
 fn decode(data: &[u8]) -> Result<Instance, Error> {
@@ -22,7 +22,7 @@ fn instance<'p>(service: &'p str, name: &'p str) -> NodeKind<'p> {
 
 #[test]
 fn a_child_of_a_providers_directory_is_an_instance_whatever_its_name() {
-    for convention in [Convention::Auto, Convention::Zc] {
+    for convention in [&auto::ROW, &zc::ROW] {
         let config = config("providers", convention);
         assert_eq!(config.place(""), NodeKind::Service { path: "" });
         assert_eq!(config.place("api_x"), NodeKind::Service { path: "api_x" });
@@ -46,9 +46,7 @@ fn a_providers_directory_can_stand_at_the_root_and_can_hold_its_own_name() {
 
 #[test]
 fn the_shape_of_a_name_makes_an_instance_directly_below_a_service() {
-    for config in
-        [Config::default(), config("", Convention::Auto), config("", Convention::Zc), config("x", Convention::Nd)]
-    {
+    for config in [Config::default(), config("", &auto::ROW), config("", &zc::ROW), config("x", &nd::ROW)] {
         assert_eq!(config.place("ssh/server1:22"), instance("ssh", "server1:22"));
         assert_eq!(
             config.place("staging/uswest2/memcache/[::1]:11211"),
@@ -67,11 +65,8 @@ fn the_shape_of_a_name_makes_an_instance_directly_below_a_service() {
 
 #[test]
 fn a_strict_convention_takes_only_its_own_form() {
-    assert_eq!(
-        config("providers", Convention::Zc).place("ssh/server1:22"),
-        NodeKind::Service { path: "ssh/server1:22" }
-    );
-    let nd = config("providers", Convention::Nd);
+    assert_eq!(config("providers", &zc::ROW).place("ssh/server1:22"), NodeKind::Service { path: "ssh/server1:22" });
+    let nd = config("providers", &nd::ROW);
     assert_eq!(nd.place("api_x/providers"), NodeKind::Service { path: "api_x/providers" });
     assert_eq!(nd.place("api_x/providers/h:1"), instance("api_x/providers", "h:1"));
 }
@@ -81,10 +76,10 @@ fn paths_are_made_as_they_are_read() {
     let zc = Config::default();
     assert_eq!(zc.instance_path("/services", "api_x", "h:1"), "/services/api_x/providers/h:1");
     assert_eq!(zc.instance_path("/", "a/b", "h:1"), "/a/b/providers/h:1");
-    assert_eq!(config("", Convention::Auto).instance_path("/services", "a", "h:1"), "/services/a/h:1");
-    let nd = config("providers", Convention::Nd);
+    assert_eq!(config("", &auto::ROW).instance_path("/services", "a", "h:1"), "/services/a/h:1");
+    let nd = config("providers", &nd::ROW);
     assert_eq!(nd.instance_path("/services", "a", "h:1"), "/services/a/h:1");
-    for config in [zc, nd, config("p", Convention::Zc), config("", Convention::Zc)] {
+    for config in [zc, nd, config("p", &zc::ROW), config("", &zc::ROW)] {
         let path = config.instance_path("/r", "a/b", "h:1");
         assert_eq!(config.place(path.strip_prefix("/r/").unwrap()), instance("a/b", "h:1"));
     }
@@ -115,7 +110,7 @@ fn zc_zk_nodes_are_read_as_that_library_reads_them() {
 
 #[test]
 fn nd_service_registry_nodes_are_read_as_that_library_reads_them() {
-    let nd = config("", Convention::Nd);
+    let nd = config("", &nd::ROW);
     let name = "ec2-123-123-123-123.us-west-2.compute.amazonaws.com:11211";
     let read = nd.decode_instance(name, include_bytes!("../../tests/fixtures/nd/string.json")).unwrap();
     assert_eq!(read.endpoint.host, Host::Name(name.strip_suffix(":11211").unwrap().into()));
@@ -135,7 +130,7 @@ fn what_we_write_is_what_those_libraries_write_and_reads_back() {
     let created = SystemTime::UNIX_EPOCH + Duration::from_secs(1_355_519_870);
     let zc = Config::default().encode_instance(&properties, "00c0ffee", &Origin::default(), PID, created);
     assert_eq!(zc, br#"{"weight":20,"tags":["canary"],"instance_id":"00c0ffee","pid":4711}"#);
-    let nd = config("", Convention::Nd).encode_instance(&properties, "00c0ffee", &Origin::default(), PID, created);
+    let nd = config("", &nd::ROW).encode_instance(&properties, "00c0ffee", &Origin::default(), PID, created);
     let expected =
         br#"{"weight":20,"tags":["canary"],"instance_id":"00c0ffee","pid":4711,"created":"2012-12-14 21:17:50"}"#;
     assert_eq!(nd, expected);
@@ -269,7 +264,7 @@ fn seeded_garbage_in_data_never_panics_and_never_costs_the_instance() {
 mod settings {
     use super::*;
     use crate::diagnostic::{Problems, Span};
-    use crate::settings::{Kind, Table, Value};
+    use crate::settings::{Kind, Section, Table, Value};
 
     fn read(entries: &[(&str, Kind)]) -> (Config, Vec<String>) {
         let span = Span::default();
@@ -284,7 +279,20 @@ mod settings {
     fn absent_keys_are_the_defaults_and_present_ones_are_taken() {
         assert_eq!(read(&[]), (Config::default(), vec![]));
         let given = read(&[("providers", Kind::String(String::new())), ("format", Kind::String("nd".into()))]);
-        assert_eq!(given, (config("", Convention::Nd), vec![]));
+        assert_eq!(given, (config("", &nd::ROW), vec![]));
+    }
+
+    #[test]
+    fn the_template_and_the_readme_list_the_conventions_that_there_are() {
+        let template = include_str!("../../deploy/zonekeeper.toml");
+        let listed: Vec<&str> = template.lines().filter(|line| line.starts_with("#   \"")).collect();
+        for row in CONVENTIONS {
+            let word = format!("\"{}\"", row.name);
+            let line = format!("#   {word} {}", row.doc);
+            let is_it = |listed: &&str| listed.split_whitespace().eq(line.split_whitespace());
+            assert!(listed.iter().any(is_it), "{line}");
+            assert!(include_str!("../../README.md").contains(&format!("`{word}`")), "{word}");
+        }
     }
 
     #[test]

@@ -2,21 +2,52 @@
 //!
 //! Source: `zc/zk/__init__.py` of the 2.1.0 release (`register`, `encode`, `decode`).
 
-use super::{INSTANCE_ID, NodeKind, Origin, Property, property};
+use std::sync::Arc;
 
-/// Role of the znode at `rest` below the providers directory of `service`.
-pub(super) fn place<'p>(service: &'p str, rest: Option<&'p str>) -> NodeKind<'p> {
-    match rest {
-        None => NodeKind::Directory { service },
-        Some(name) if !name.contains('/') => NodeKind::Instance { service, name },
-        Some(_) => NodeKind::Inside { service },
+use super::convention::{Convention, Registration, Row};
+use super::keys::INSTANCE_ID;
+use super::kind::NodeKind;
+use super::property::{self, Property};
+use super::shape::Shape;
+
+/// Its row in the table of conventions.
+pub(super) const ROW: Row = Row {
+    name: "zc",
+    doc: "zc.zk: only in a providers directory",
+    build: |providers| Arc::new(Zc { shape: Shape::in_directory(providers) }),
+};
+
+#[derive(Debug)]
+struct Zc {
+    shape: Shape,
+}
+
+impl Convention for Zc {
+    fn name(&self) -> &'static str {
+        ROW.name
+    }
+
+    fn place<'p>(&self, below: &'p str) -> NodeKind<'p> {
+        self.shape.place(below)
+    }
+
+    fn directory(&self) -> Option<&str> {
+        self.shape.directory()
+    }
+
+    fn reserved(&self) -> String {
+        self.shape.reserved()
+    }
+
+    fn encode(&self, registration: &Registration<'_>) -> Vec<u8> {
+        encode(registration)
     }
 }
 
 /// The properties, then `instance_id` and the host, then `pid`, which zc.zk too sets last.
-pub(super) fn encode(properties: &[(String, Property)], instance_id: &str, origin: &Origin, pid: u32) -> Vec<u8> {
-    let mut own = vec![(INSTANCE_ID, Property::Text(instance_id.to_owned()))];
-    own.extend(origin.entries());
-    own.push(("pid", Property::Integer(pid.into())));
-    property::object(properties, &own)
+pub(super) fn encode(registration: &Registration<'_>) -> Vec<u8> {
+    let mut own = vec![(INSTANCE_ID, Property::Text(registration.instance_id.to_owned()))];
+    own.extend(registration.origin.entries());
+    own.push(("pid", Property::Integer(registration.pid.into())));
+    property::object(registration.properties, &own)
 }

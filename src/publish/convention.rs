@@ -17,7 +17,7 @@ impl Together for Layout {
     fn is_understood(&self, path: &Path, data: &[u8]) -> bool {
         let below = path.below(&self.root).unwrap_or_else(|| path.as_str().trim_start_matches('/'));
         match self.format.place(below) {
-            NodeKind::Instance { .. } | NodeKind::Service { .. } => format::check(data).is_ok(),
+            NodeKind::Instance { .. } | NodeKind::Service { .. } => self.format.check(data).is_ok(),
             NodeKind::Directory { .. } | NodeKind::Inside { .. } => true,
         }
     }
@@ -25,8 +25,8 @@ impl Together for Layout {
 
 impl Linking for Layout {
     fn links(&self, data: &[u8]) -> Held {
-        let links = format::links(data).0.into_iter().map(|link| (link.name.into(), link.target.into()));
-        let properties = format::property_links(data).0.into_iter().map(|link| PropertyLink {
+        let links = self.format.links(data).into_iter().map(|link| (link.name.into(), link.target.into()));
+        let properties = self.format.property_links(data).0.into_iter().map(|link| PropertyLink {
             name: link.name.into(),
             path: link.path.into(),
             property: link.property.into(),
@@ -35,7 +35,7 @@ impl Linking for Layout {
     }
 
     fn remarks(&self, data: &[u8]) -> Vec<String> {
-        format::property_links(data).1
+        self.format.property_links(data).1
     }
 
     fn resolve(&self, data: &[u8], taken: &[Taken<'_>]) -> (Vec<u8>, Vec<String>) {

@@ -101,7 +101,7 @@ impl Layout {
         match node.entry {
             Entry::Known(known) => {
                 let said = tree.readable(node, known);
-                let former = former(&said, known);
+                let former = self.former(&said, known);
                 let mut remarks = said.remarks;
                 remarks.extend(former.map(|why| format!("{why}; what it said before holds")));
                 let (defaults, more) = self.format.decode_service(&said.data);
@@ -121,8 +121,7 @@ impl Layout {
 
     /// Where instances of the service shown at `shown` may stand.
     pub(super) fn directories(&self, shown: &Path) -> Vec<Path> {
-        let providers = Some(&self.format.providers).filter(|name| !name.is_empty());
-        std::iter::once(shown.clone()).chain(providers.map(|name| shown.child(name))).collect()
+        std::iter::once(shown.clone()).chain(self.format.directory().map(|name| shown.child(name))).collect()
     }
 
     /// Reads the instance `name`.
@@ -134,7 +133,7 @@ impl Layout {
             Entry::Known(known) => {
                 precedence = (known.ephemeral_owner != 0, known.czxid);
                 let said = tree.readable(node, known);
-                let read = match former(&said, known) {
+                let read = match self.former(&said, known) {
                     None => self.format.decode_instance(name, &said.data),
                     Some(why) => self.format.decode_former(name, &said.data, &why),
                 };
@@ -152,6 +151,15 @@ impl Layout {
                 reading.add(instance, precedence, path);
             }
         }
+    }
+
+    /// What is wrong with the present data of a znode, where earlier ones are read.
+    fn former(&self, said: &Readable<'_>, known: &Known) -> Option<String> {
+        if said.is_kept {
+            let error = self.format.check(&known.data).err().map(|error| error.to_string());
+            return Some(error.unwrap_or_else(|| "its data cannot be read".to_owned()));
+        }
+        said.refusal.map(ToString::to_string)
     }
 
     /// The paths (below the root) of all services. A node that only leads to others is none.
@@ -209,15 +217,6 @@ fn report_below(tree: &ShownTree, instance: &Path, reading: &mut Reading) {
         let reason = format::Error::BelowInstance.to_string();
         reading.malformed.push(Malformed::lost(path.as_str(), reason));
     }
-}
-
-/// What is wrong with the present data of a znode, where earlier ones are read.
-fn former(said: &Readable<'_>, known: &Known) -> Option<String> {
-    if said.is_kept {
-        let error = format::check(&known.data).err().map(|error| error.to_string());
-        return Some(error.unwrap_or_else(|| "its data cannot be read".to_owned()));
-    }
-    said.refusal.map(ToString::to_string)
 }
 
 /// Looks services up in a registry as it is now, for people and tools rather than for DNS.

@@ -1,0 +1,43 @@
+//! zc.zk's and `nd_service_registry`'s znodes beside each other: an instance is told by its path, and ours are written
+//! as zc.zk's.
+
+use std::sync::Arc;
+
+use super::convention::{Convention, Registration, Row};
+use super::kind::NodeKind;
+use super::shape::Shape;
+use super::zc;
+
+/// Its row in the table of conventions.
+pub(super) const ROW: Row = Row {
+    name: "auto",
+    doc: "in a providers directory, or directly below a service under a name like host:port",
+    build: |providers| Arc::new(Auto { shape: Shape::in_directory(providers).or_direct() }),
+};
+
+#[derive(Debug)]
+struct Auto {
+    shape: Shape,
+}
+
+impl Convention for Auto {
+    fn name(&self) -> &'static str {
+        ROW.name
+    }
+
+    fn place<'p>(&self, below: &'p str) -> NodeKind<'p> {
+        self.shape.place(below)
+    }
+
+    fn directory(&self) -> Option<&str> {
+        self.shape.directory()
+    }
+
+    fn reserved(&self) -> String {
+        self.shape.reserved()
+    }
+
+    fn encode(&self, registration: &Registration<'_>) -> Vec<u8> {
+        zc::encode(registration)
+    }
+}

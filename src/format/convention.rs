@@ -1,0 +1,111 @@
+//! A convention of znodes, as a value: where instances are, what their data say, how ours are written.
+//!
+//! What a convention does not say itself is as zc.zk has it: an instance's name is `host:port`, and its data a JSON
+//! object of properties.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::error::Error;
+use super::kind::NodeKind;
+use super::link::{self, Link, PropertyLink};
+use super::origin::Origin;
+use super::property::Property;
+use super::{json, name};
+use crate::model::{Defaults, Endpoint, Instance};
+
+/// A convention that can be chosen in the configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// The word for it.
+    pub name: &'static str,
+    /// Its writers, and where instances are, in a few words; the template has the same.
+    pub doc: &'static str,
+    /// Makes the value, with the name of the znode that holds a service's instances; empty where there is none.
+    pub build: fn(providers: &str) -> Arc<dyn Convention>,
+}
+
+/// A convention of znodes.
+pub trait Convention: Debug + Send + Sync {
+    /// The word for it in the configuration.
+    fn name(&self) -> &'static str;
+
+    /// Kind of the znode at `below`, its path under the registry's root, without slashes at the ends and empty for the
+    /// root.
+    fn place<'p>(&self, below: &'p str) -> NodeKind<'p>;
+
+    /// Name of the znode between a service and its instances; none where they are directly below it.
+    fn directory(&self) -> Option<&str> {
+        None
+    }
+
+    /// Names that are those of instances or lead to some, in words: no service may be called so.
+    fn reserved(&self) -> String {
+        "host:port".to_owned()
+    }
+
+    /// Reads the endpoint that the name of an instance gives.
+    ///
+    /// # Errors
+    /// When it gives none.
+    fn endpoint(&self, name: &str) -> Result<Endpoint, Error> {
+        name::endpoint(name)
+    }
+
+    /// Reads an instance from its name and its data, either of which may give the endpoint. What the data say and
+    /// cannot be used is in the instance's `remarks`.
+    ///
+    /// # Errors
+    /// Why the node is malformed.
+    fn decode(&self, name: &str, data: &[u8]) -> Result<Instance, Error> {
+        json::decode(name, data)
+    }
+
+    /// Reads a service's own node: what it says for all its instances, and a sentence for each thing that could not be
+    /// used. A node that cannot be read at all is one such thing: the instances are served as if it were empty.
+    fn decode_service(&self, data: &[u8]) -> (Defaults, Vec<String>) {
+        json::decode_service(data)
+    }
+
+    /// Returns whether data of an instance or a service can be read, whatever they say.
+    ///
+    /// # Errors
+    /// Why they cannot.
+    fn check(&self, data: &[u8]) -> Result<(), Error> {
+        json::properties(data).map(|_| ())
+    }
+
+    /// Name of the node that registers `endpoint`.
+    fn node_name(&self, endpoint: &Endpoint) -> String {
+        endpoint.to_string()
+    }
+
+    /// Writes the data of a registration.
+    fn encode(&self, registration: &Registration<'_>) -> Vec<u8>;
+
+    /// Reads the links to other znodes that data hold.
+    fn links(&self, data: &[u8]) -> Vec<Link> {
+        link::links(data).0
+    }
+
+    /// Reads the links to properties of other znodes that data hold, and a sentence for each that cannot be used.
+    fn property_links(&self, data: &[u8]) -> (Vec<PropertyLink>, Vec<String>) {
+        link::property_links(data)
+    }
+}
+
+/// What is written of an instance of ours.
+#[derive(Debug, Clone, Copy)]
+pub struct Registration<'r> {
+    /// Its properties, in their order.
+    pub properties: &'r [(String, Property)],
+    /// The id by which its writer knows it again.
+    pub instance_id: &'r str,
+    /// Its host.
+    pub origin: &'r Origin,
+    /// Id of the process that writes it.
+    pub pid: u32,
+    /// Time at which that began.
+    pub created: SystemTime,
+}
