@@ -1,6 +1,6 @@
 //! Errors of operations on an ensemble or on one znode.
 
-use super::Cause;
+use super::cause::Cause;
 
 /// Longest data of a znode that are kept, in bytes.
 pub const DATA_LIMIT: usize = 64 << 10;

@@ -20,108 +20,22 @@
 //! found anew when a link or a znode on the way of one comes, goes or changes; that costs what there are links, not
 //! znodes.
 
+mod followed;
+mod held;
 #[cfg(test)]
 mod tests;
 mod walk;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt::Debug;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use super::Path;
 use super::tree::{Entry, Tree};
+pub(super) use followed::join;
+pub use followed::{Broken, Source};
+use followed::{Followed, Holders};
+pub use held::{Held, Linking, NoLinks, PropertyLink, Taken};
 use walk::Walk;
-
-/// Mounts beyond these are reported and not followed: a few links that lead to each other's parents make billions.
-const MOST_MOUNTS: usize = 10_000;
-
-/// Why a link is not followed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Broken {
-    /// It leads back to itself.
-    #[error("the link `{0}` leads back to itself; it is not followed")]
-    Loop(Box<str>),
-    /// Nothing is there.
-    #[error("the link `{0}` leads to {1}, which does not exist")]
-    Missing(Box<str>, Path),
-    /// The target is no path.
-    #[error("the link `{0}` leads to `{1}`, which is no path of a znode")]
-    NoPath(Box<str>, Box<str>),
-    /// There are too many.
-    #[error("the link `{0}` is not followed: more than {MOST_MOUNTS} are")]
-    TooMany(Box<str>),
-}
-
-/// How the data of znodes hold links.
-pub trait Linking: Debug + Send + Sync {
-    /// Returns the links that `data` hold.
-    fn links(&self, data: &[u8]) -> Held;
-
-    /// Returns a sentence for each property link in `data` that cannot be used.
-    fn remarks(&self, data: &[u8]) -> Vec<String>;
-
-    /// Returns `data` with these properties in the place of the links to them, and the names of those that the other
-    /// znode does not have.
-    fn resolve(&self, data: &[u8], taken: &[Taken<'_>]) -> (Vec<u8>, Vec<String>);
-}
-
-/// Data hold no links.
-#[derive(Debug)]
-pub struct NoLinks;
-
-impl Linking for NoLinks {
-    fn links(&self, _: &[u8]) -> Held {
-        Held::default()
-    }
-
-    fn remarks(&self, _: &[u8]) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn resolve(&self, data: &[u8], _: &[Taken<'_>]) -> (Vec<u8>, Vec<String>) {
-        (data.to_vec(), Vec::new())
-    }
-}
-
-/// A property to be taken from another znode.
-#[derive(Debug, Clone, Copy)]
-pub struct Taken<'d> {
-    /// Its name.
-    pub name: &'d str,
-    /// The other znode's data, where that is known.
-    pub data: Option<&'d [u8]>,
-    /// Name of the property there.
-    pub property: &'d str,
-}
-
-/// The links that a znode's data holds, as written.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Held {
-    /// Name and target of each symbolic link.
-    pub links: Vec<(Box<str>, Box<str>)>,
-    /// The property links.
-    pub properties: Vec<PropertyLink>,
-}
-
-/// A property that is another znode's.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PropertyLink {
-    /// Its name.
-    pub name: Box<str>,
-    /// Path of the other znode.
-    pub path: Box<str>,
-    /// Name of the property there.
-    pub property: Box<str>,
-}
-
-/// Source of a property link.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
-    /// The property's name.
-    pub name: Box<str>,
-    /// The znodes it leads to, one after the other, and what the property is called there. The last has it, or nobody.
-    pub hops: Vec<(Path, Box<str>)>,
-}
 
 /// Paths that are seen elsewhere than before.
 #[derive(Debug, Default)]
@@ -134,9 +48,6 @@ pub struct Moved {
     pub takers: BTreeSet<Path>,
 }
 
-/// By the znode that holds them.
-type Holders = BTreeMap<Path, Held>;
-
 /// The links of a tree.
 #[derive(Debug)]
 pub struct Links {
@@ -147,24 +58,6 @@ pub struct Links {
     /// A planted fault: the coming or going of a znode leads no link elsewhere.
     #[cfg(test)]
     pub(crate) is_deaf: bool,
-}
-
-/// Links, followed to their ends.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Followed {
-    /// Shown path -> real path.
-    mounts: BTreeMap<Path, Path>,
-    /// Real path -> the shown paths of its mounts.
-    seen_at: BTreeMap<Path, Vec<Path>>,
-    /// Shown path of a znode -> where its properties come from that are links.
-    sources: BTreeMap<Path, Vec<Source>>,
-    /// Real path of a znode -> the shown paths of those that have a property from it.
-    takers: BTreeMap<Path, BTreeSet<Path>>,
-    /// Real paths whose coming or going may lead a link elsewhere, and whether each was there.
-    looked_at: HashMap<Path, bool>,
-    /// Targets outside the root, none below another.
-    outside: BTreeSet<Path>,
-    broken: BTreeSet<(Path, String)>,
 }
 
 impl Links {
@@ -381,9 +274,4 @@ fn ancestors(path: &Path) -> impl Iterator<Item = &str> {
 
 fn is_below_another(path: &Path, all: &BTreeSet<Path>) -> bool {
     ancestors(path).skip(1).any(|above| all.contains(above))
-}
-
-/// The path `below` that of `path`, which is `path` itself where `below` is empty.
-pub(super) fn join(path: &Path, below: &str) -> Path {
-    if below.is_empty() { path.clone() } else { path.child(below) }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::Error;
+use super::error::Error;
 
 /// Full path of a znode: absolute, no empty elements, no final slash (but for the root itself). Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -38,9 +38,11 @@
 //! of it is shown (`refused`). An ensemble whose zxids are below those seen before is not believed for a while: see
 //! `doubt`.
 
+mod busy;
 mod doubt;
 mod epoch;
 mod groups;
+mod holding;
 mod joining;
 mod keeping;
 mod limits;
@@ -60,11 +62,11 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::FixedState;
 
+use busy::Busy;
 use doubt::Doubt;
 use groups::Group;
 pub use limits::{Limits, delays};
 pub use message::{Action, Difference, Input};
-use reading::Busy;
 #[cfg(test)]
 pub(super) use sabotage::Sabotage;
 

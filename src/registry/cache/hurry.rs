@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Shared;
+use super::shared::Shared;
 
 /// The time between two looks at a save that is under way.
 const LOOK: Duration = Duration::from_millis(5);

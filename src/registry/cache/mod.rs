@@ -11,6 +11,7 @@
 mod checksum;
 mod file;
 mod hurry;
+mod shared;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter};
@@ -18,7 +19,7 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -32,6 +33,8 @@ use crate::disk::{self, beside};
 use file::{Encoder, Record, Seen};
 pub use file::{Loaded, Refusal, Scope};
 pub use hurry::Hurry;
+pub use shared::Report;
+use shared::{Amendments, Shared};
 
 /// Least time between two saves.
 const REST: Duration = Duration::from_secs(10);
@@ -75,55 +78,11 @@ pub fn load(path: &FilePath, scope: &Scope) -> Option<Loaded> {
     }
 }
 
-/// Report about saving.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Files saved since the start.
-    pub saves: u64,
-    /// Saves that failed since the start.
-    pub failures: u64,
-    /// Bytes of the last file.
-    pub bytes: u64,
-    /// Time at which the content of the last file was true.
-    pub saved_at: Option<SystemTime>,
-    /// True if something was published that the file does not have yet.
-    pub behind: bool,
-    /// Why the last save failed, until one succeeds.
-    pub trouble: Option<String>,
-}
-
 /// Keeps a cache file current. Dropping it saves what has changed since the last time, and ends the thread.
 #[derive(Debug)]
 pub struct Saver {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    state: Mutex<State>,
-    moved: Condvar,
-    /// True if the tree holds nothing that was not published. Cleared under the tree's write lock.
-    settled: AtomicBool,
-}
-
-/// Changes of znodes while a save was under way.
-type Amendments = Vec<(Path, Record)>;
-
-#[derive(Debug, Default)]
-struct State {
-    /// Records published since the save under way began; none without one.
-    amendments: Option<Amendments>,
-    /// Something was published that no file has.
-    dirty: bool,
-    /// Time at which the published view was last proven to be exact; none before the first.
-    proven: Option<SystemTime>,
-    /// Number that [`Saver::noted`] was given last.
-    noted: u64,
-    /// What is due is saved at once.
-    hurry: bool,
-    stop: bool,
-    report: Report,
 }
 
 impl Saver {
@@ -194,17 +153,6 @@ impl Drop for Saver {
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             warn!("the thread of the cache file panicked");
         }
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits for something to happen, for at most `time`.
-    fn wait<'s>(&self, state: MutexGuard<'s, State>, time: Duration) -> MutexGuard<'s, State> {
-        self.moved.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0
     }
 }
 

@@ -1,5 +1,6 @@
 //! Links in trees of a few znodes.
 
+use super::followed::MOST_MOUNTS;
 use super::*;
 use crate::registry::tree::{Entry, Known};
 

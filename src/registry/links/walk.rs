@@ -4,7 +4,8 @@
 use std::collections::HashSet;
 use std::ops::Bound;
 
-use super::{Broken, Followed, Holders, MOST_MOUNTS, PropertyLink, Source, join};
+use super::followed::{Broken, Followed, Holders, MOST_MOUNTS, Source, join};
+use super::held::PropertyLink;
 use crate::registry::Path;
 use crate::registry::tree::Tree;
 

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::line::{Line, STRING_VALUE, read};
 use super::literal::Literal;
-use super::{Line, STRING_VALUE, read};
 use crate::registry::Path;
 
 /// A tree text and what is not in it.

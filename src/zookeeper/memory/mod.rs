@@ -28,6 +28,7 @@ use super::{Stat, Znode, size};
 use crate::registry::{Error, Path};
 
 pub use self::replace::Replaced;
+use self::replace::{Plan, plan};
 
 /// The session timeout that sessions report; nothing here times out.
 pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,6 +44,25 @@ impl Memory {
     /// An ensemble with nothing but the root znode, called `name` in messages.
     pub fn new(name: &str) -> Self {
         Self { name: name.into(), world: Arc::new(Mutex::new(World::new())) }
+    }
+
+    /// Makes the persistent znodes those of `wanted`, given as path and data; parents that are not listed are created
+    /// empty. Nobody sees a state in between.
+    pub fn replace(&self, wanted: impl IntoIterator<Item = (Path, Vec<u8>)>) -> Replaced {
+        let mut world = self.world();
+        let Plan { writes, kept, hidden } = plan(&world.store, &wanted.into_iter().collect());
+        let mut replaced = Replaced { kept, hidden, ..Replaced::default() };
+        for write in &writes {
+            // A plan only has writes that succeed in its order; counting what did is cheaper than to trust that.
+            if world.edit(std::slice::from_ref(write)).is_ok() {
+                *match write {
+                    Write::Create { .. } => &mut replaced.created,
+                    Write::Set { .. } => &mut replaced.changed,
+                    Write::Delete { .. } => &mut replaced.deleted,
+                } += 1;
+            }
+        }
+        replaced
     }
 
     /// Creates a persistent znode, from outside any session.

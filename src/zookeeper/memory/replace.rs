@@ -7,11 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::store::Store;
-use super::{Memory, Write};
 use crate::registry::Path;
-use crate::zookeeper::session::{Access, Mode};
+use crate::zookeeper::session::{Access, Mode, Write};
 
-/// Outcome of [`Memory::replace`].
+/// Outcome of [`Memory::replace`](super::Memory::replace).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Replaced {
     /// Number of znodes that were created.
@@ -26,35 +25,15 @@ pub struct Replaced {
     pub hidden: Vec<Path>,
 }
 
-impl Memory {
-    /// Makes the persistent znodes those of `wanted`, given as path and data; parents that are not listed are created
-    /// empty. Nobody sees a state in between.
-    pub fn replace(&self, wanted: impl IntoIterator<Item = (Path, Vec<u8>)>) -> Replaced {
-        let mut world = self.world();
-        let Plan { writes, kept, hidden } = plan(&world.store, &wanted.into_iter().collect());
-        let mut replaced = Replaced { kept, hidden, ..Replaced::default() };
-        for write in &writes {
-            // A plan only has writes that succeed in its order; counting what did is cheaper than to trust that.
-            if world.edit(std::slice::from_ref(write)).is_ok() {
-                *match write {
-                    Write::Create { .. } => &mut replaced.created,
-                    Write::Set { .. } => &mut replaced.changed,
-                    Write::Delete { .. } => &mut replaced.deleted,
-                } += 1;
-            }
-        }
-        replaced
-    }
-}
-
 /// Steps to take.
-struct Plan {
-    writes: Vec<Write>,
-    kept: Vec<Path>,
-    hidden: Vec<Path>,
+pub(super) struct Plan {
+    pub(super) writes: Vec<Write>,
+    pub(super) kept: Vec<Path>,
+    pub(super) hidden: Vec<Path>,
 }
 
-fn plan(store: &Store, wanted: &BTreeMap<Path, Vec<u8>>) -> Plan {
+/// Plans the writes that make the persistent znodes those of `wanted`.
+pub(super) fn plan(store: &Store, wanted: &BTreeMap<Path, Vec<u8>>) -> Plan {
     let ephemerals = || store.iter().filter(|(.., stat)| stat.ephemeral_owner != 0).map(|(path, ..)| path);
     let ephemeral: BTreeSet<&str> = ephemerals().map(Path::as_str).collect();
     let above_wanted: BTreeSet<&str> = wanted.keys().flat_map(ancestors).collect();
@@ -111,7 +90,7 @@ fn ancestors(path: &Path) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::zookeeper::memory::{MemorySession, MemoryWatch};
+    use crate::zookeeper::memory::{Memory, MemorySession, MemoryWatch};
     use crate::zookeeper::session::{Ensemble, Event, Session};
 
     fn path(text: &str) -> Path {

@@ -5,20 +5,13 @@ use std::time::Instant;
 
 #[cfg(test)]
 use super::Sabotage;
+use super::busy::Busy;
 use super::groups::{Group, Room};
 use super::{Action, Mirror};
 use crate::registry::status::Phase;
 use crate::registry::tree::{Entry, Tree};
 use crate::registry::{DATA_LIMIT, Error, Path};
 use crate::zookeeper::session::{Read, Reply};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Busy {
-    Queued,
-    Reading,
-    /// Marked again while it was being read: the reply may be older than the event.
-    ReadingMarked,
-}
 
 impl Mirror {
     /// Something happened at `path`: it must be read after this moment.

@@ -1,0 +1,65 @@
+//! Links as the data of znodes hold them.
+
+use std::fmt::Debug;
+
+/// How the data of znodes hold links.
+pub trait Linking: Debug + Send + Sync {
+    /// Returns the links that `data` hold.
+    fn links(&self, data: &[u8]) -> Held;
+
+    /// Returns a sentence for each property link in `data` that cannot be used.
+    fn remarks(&self, data: &[u8]) -> Vec<String>;
+
+    /// Returns `data` with these properties in the place of the links to them, and the names of those that the other
+    /// znode does not have.
+    fn resolve(&self, data: &[u8], taken: &[Taken<'_>]) -> (Vec<u8>, Vec<String>);
+}
+
+/// Data hold no links.
+#[derive(Debug)]
+pub struct NoLinks;
+
+impl Linking for NoLinks {
+    fn links(&self, _: &[u8]) -> Held {
+        Held::default()
+    }
+
+    fn remarks(&self, _: &[u8]) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn resolve(&self, data: &[u8], _: &[Taken<'_>]) -> (Vec<u8>, Vec<String>) {
+        (data.to_vec(), Vec::new())
+    }
+}
+
+/// A property to be taken from another znode.
+#[derive(Debug, Clone, Copy)]
+pub struct Taken<'d> {
+    /// Its name.
+    pub name: &'d str,
+    /// The other znode's data, where that is known.
+    pub data: Option<&'d [u8]>,
+    /// Name of the property there.
+    pub property: &'d str,
+}
+
+/// The links that a znode's data holds, as written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Name and target of each symbolic link.
+    pub links: Vec<(Box<str>, Box<str>)>,
+    /// The property links.
+    pub properties: Vec<PropertyLink>,
+}
+
+/// A property that is another znode's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PropertyLink {
+    /// Its name.
+    pub name: Box<str>,
+    /// Path of the other znode.
+    pub path: Box<str>,
+    /// Name of the property there.
+    pub property: Box<str>,
+}
