@@ -24,9 +24,10 @@
 //! | 1 | [`registry`]; [`mod@format`] → model; [`zone`] → model | row 0, not each other |
 //! | 2 | [`zookeeper`] → registry, backoff; [`dns`] → zone; [`export`] → zone | lower rows, not each other |
 //! | 3 | [`publish`] → registry, format, zone; [`announce`] → zookeeper, registry, format | lower rows, not each other |
-//! | 4 | [`admin`] | the readers and statuses of the rows below |
-//! | 5 | [`config`] | every part's `Config` |
-//! | 6 | [`app`], [`cli`] | everything |
+//! | 4 | [`inspect`] → publish, registry, format, zone | what people see of a registry |
+//! | 5 | [`admin`] | the readers and statuses of the rows below |
+//! | 6 | [`config`] | every part's `Config` |
+//! | 7 | [`app`], [`cli`] | everything |
 //!
 //! `tests/layers.rs` checks the table. Foreign crates stay where they belong: `zookeeper_client` in zookeeper/client/,
 //! `hickory_server` in dns/, `hickory_resolver` in dns/forward/, `rustls` there, in zookeeper/client/ and in
@@ -61,6 +62,7 @@ pub mod disk;
 pub mod dns;
 pub mod export;
 pub mod format;
+pub mod inspect;
 pub mod log;
 pub mod model;
 pub mod publish;

@@ -1,9 +1,9 @@
 //! Whole zones, for `zonekeeper dump`.
 
-use super::Sources;
 use super::query::parameters;
-use super::routes::Refusal;
+use super::reply::Refusal;
 use super::snapshot::MALFORMED_SHOWN;
+use super::sources::Sources;
 use crate::export::{self, Beside, Form, Snapshot};
 use crate::model::{Harm, Malformed};
 use crate::zone::Zone;

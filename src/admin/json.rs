@@ -10,12 +10,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 
 use super::control::Configuration;
-use super::services::Drain;
+use super::shapes::{Drain, Malformed};
 use super::snapshot::{self, Snapshot};
 use super::wrong;
 use crate::announce;
 use crate::dns::forward;
-use crate::model;
 use crate::publish::{guard, meetings};
 use crate::registry::cache;
 use crate::registry::status::Counters;
@@ -229,13 +228,6 @@ struct Counted {
     rights: u64,
 }
 
-/// A node that could not be understood, or a property of one.
-#[derive(Debug, Serialize)]
-pub(super) struct Malformed<'a> {
-    path: &'a str,
-    reason: &'a str,
-}
-
 #[derive(Debug, Serialize)]
 struct Zone<'a> {
     origin: &'a str,
@@ -414,13 +406,6 @@ impl<'a> Registry<'a> {
                 .map(|(service, drain)| Drained { service, drain: Drain::new(drain) })
                 .collect(),
         }
-    }
-}
-
-impl<'a> Malformed<'a> {
-    /// What was found wrong.
-    pub(super) fn new(model::Malformed { path, reason, .. }: &'a model::Malformed) -> Self {
-        Self { path, reason }
     }
 }
 

@@ -27,28 +27,25 @@ mod query;
 mod rate;
 mod ready;
 mod registrations;
+mod reply;
 mod routes;
 mod seats;
 mod server;
 mod services;
+mod shapes;
 mod snapshot;
+mod sources;
 #[cfg(test)]
 mod tests;
 mod wrong;
 
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::announce;
-use crate::dns::forward::Forwarder;
-use crate::dns::serve::metrics::Metrics;
-use crate::publish::registry::Reader;
-use crate::registry::status::Status;
-use crate::zone::{self, Zone, Zones};
+pub use sources::{RegistrySource, Sources};
 
 /// Why HTTP is not served, or not any more.
 #[derive(Debug, thiserror::Error)]
@@ -72,38 +69,6 @@ pub enum Error {
     /// The thread panicked.
     #[error("the admin thread panicked")]
     Panicked,
-}
-
-/// All that is shown.
-#[derive(Debug, Clone, Default)]
-pub struct Sources {
-    /// The mirrored registries, in the order of the config.
-    pub registries: Vec<RegistrySource>,
-    /// All zones.
-    pub zones: Zones,
-    /// What has become of the zones' master files, by origin.
-    pub files: Vec<(String, zone::file::status::Status)>,
-    /// The DNS server's counters, if there is one.
-    pub dns: Option<Arc<Metrics>>,
-    /// Who answers what is outside the zones; none without DNS.
-    pub forwarder: Option<Arc<Forwarder>>,
-    /// Each registry's announcer: the registry's name, and what the announcer shows.
-    pub announcements: Vec<(String, announce::Status)>,
-    /// Where orders to the process go; none where it takes none.
-    pub control: Option<control::Control>,
-}
-
-/// A mirrored registry.
-#[derive(Debug, Clone)]
-pub struct RegistrySource {
-    /// Its name in the config.
-    pub name: String,
-    /// The mirror's report.
-    pub status: Status,
-    /// The services.
-    pub reader: Reader,
-    /// The zones that are filled from it.
-    pub zones: Vec<Arc<Zone>>,
 }
 
 /// Connections that may wait to be accepted: enough for a probe to find a place behind many others.

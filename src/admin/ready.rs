@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::json::rounded;
 use super::query::{BadQuery, parameters};
-use super::routes::Refusal;
+use super::reply::Refusal;
 use super::snapshot::{Registry, Snapshot, Zone};
 use crate::registry::status::Phase;
 use crate::zone::Freshness;

@@ -3,33 +3,27 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::http::header::{ACCEPT, CONTENT_SECURITY_POLICY};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
-use serde::Serialize;
 
 use super::control::{Control, Order, Peer};
-use super::query::{BadQuery, Filter};
+use super::query::Filter;
 use super::rate::Rate;
 use super::ready::{self, Question};
+use super::reply::{HTML, JSON, Refusal, TEXT, answer, as_json, text};
 use super::snapshot::Snapshot;
-use super::{
-    Sources, control, dump, explain as explaining, json, metrics, overview, page, query, registrations, services,
-};
+use super::sources::Sources;
+use super::{control, dump, explain as explaining, json, metrics, overview, page, query, registrations, services};
 use crate::announce::identity;
 use crate::disk;
 use crate::export::Form;
+use crate::inspect::reader::Reader;
 use crate::log;
-use crate::publish::registry::Reader;
-
-const TEXT: &str = "text/plain; charset=utf-8";
-const HTML: &str = "text/html; charset=utf-8";
-const JSON: &str = "application/json";
 
 /// What can be asked for, and what for.
 const ENDPOINTS: &[(&str, &str)] = &[
@@ -124,41 +118,6 @@ impl Shared {
             Some(name) if readers.is_empty() => Err(Refusal::not_found(format!("there is no registry `{name}` here"))),
             _ => Ok(readers),
         }
-    }
-}
-
-/// A request that gets no answer, and why.
-pub(super) struct Refusal(StatusCode, String);
-
-impl Refusal {
-    pub(super) fn not_found(message: String) -> Self {
-        Self(StatusCode::NOT_FOUND, message)
-    }
-
-    pub(super) fn bad(message: String) -> Self {
-        Self(StatusCode::BAD_REQUEST, message)
-    }
-
-    pub(super) fn failed(message: String) -> Self {
-        Self(StatusCode::INTERNAL_SERVER_ERROR, message)
-    }
-}
-
-impl From<BadQuery> for Refusal {
-    fn from(bad: BadQuery) -> Self {
-        Self(StatusCode::BAD_REQUEST, bad.to_string())
-    }
-}
-
-impl From<PathRejection> for Refusal {
-    fn from(bad: PathRejection) -> Self {
-        Self(StatusCode::BAD_REQUEST, bad.body_text())
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        as_json(self.0, &json::Error::new(&self.1))
     }
 }
 
@@ -321,20 +280,4 @@ async fn method_not_allowed(method: Method, uri: Uri) -> Refusal {
         _ => "GET and HEAD",
     };
     Refusal(StatusCode::METHOD_NOT_ALLOWED, format!("{} takes {takes}, not {method}", uri.path()))
-}
-
-fn text(status: StatusCode, body: String) -> Response {
-    answer(status, TEXT, body)
-}
-
-fn as_json(status: StatusCode, value: &impl Serialize) -> Response {
-    match serde_json::to_string(value) {
-        Ok(body) => answer(status, JSON, body + "\n"),
-        Err(failed) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("cannot write the answer as JSON: {failed}\n")),
-    }
-}
-
-/// Every answer is about this moment: none may be kept.
-fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response {
-    (status, [(CONTENT_TYPE, content_type), (CACHE_CONTROL, "no-store")], body.into()).into_response()
 }

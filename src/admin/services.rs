@@ -7,11 +7,11 @@ use axum::body::Body;
 use futures_util::stream;
 use serde::{Serialize, Serializer};
 
-use super::json::Malformed;
+use super::shapes::{Drain, Malformed};
 use crate::format;
+use crate::inspect::reader::Reader;
 use crate::model::{self, Harm, Protocol};
 use crate::publish::reading::Reading;
-use crate::publish::registry::Reader;
 use crate::zone::name::Name;
 
 /// Size at which a piece is sent, in bytes.
@@ -96,33 +96,6 @@ struct Defaults<'a> {
     ttl: Option<u32>,
     state: &'static str,
     metadata: Metadata<'a>,
-}
-
-/// What an operator has taken out of the answers.
-#[derive(Debug, Serialize)]
-pub(super) struct Drain<'a> {
-    /// `null` for the whole service.
-    instance: Option<String>,
-    /// `null` where it does not end by itself.
-    until: Option<String>,
-    reason: &'a str,
-    /// The user and host that set it; empty where that is not known.
-    by: &'a str,
-    /// When it was set, by that host's clock.
-    at: Option<String>,
-}
-
-impl<'a> Drain<'a> {
-    /// As it stands in the registry.
-    pub(super) fn new(drain: &'a model::Drain) -> Self {
-        Self {
-            instance: drain.instance.as_ref().map(ToString::to_string),
-            until: drain.until.map(format::moment),
-            reason: &drain.reason,
-            by: &drain.by,
-            at: drain.at.map(format::moment),
-        }
-    }
 }
 
 #[derive(Debug, Serialize)]

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::Sources;
 use super::control::{Configuration, Control};
+use super::sources::Sources;
 use crate::announce::{CheckStatus, RefusedAddress, Registration, SessionStatus};
 use crate::dns::forward;
 use crate::model::{Drain, Harm, Malformed};

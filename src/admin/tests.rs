@@ -20,9 +20,10 @@ use crate::announce::{
     Blocker, CheckStatus, Counts, LastError, LastResult, RefusedAddress, Registration, SessionStatus, State,
 };
 use crate::format;
+use crate::inspect::reader::Reader;
 use crate::model::{Drain, Endpoint, Host, Malformed};
+use crate::publish::layout::Layout;
 use crate::publish::meetings::{Clash, Met};
-use crate::publish::registry::{Layout, Reader};
 use crate::publish::{Publisher, Target, census, guard};
 use crate::registry::Path;
 use crate::registry::cache;

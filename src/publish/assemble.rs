@@ -5,10 +5,13 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use super::clock::unix_now;
+use super::core::Core;
 use super::guard::Guard;
+use super::hosts;
 use super::reading::Reading;
-use super::target::below;
-use super::{Core, Target, hosts, unix_now};
+use super::target::{Target, below};
+use super::touched::{Read, Touched};
 use crate::model::{Drain, Harm, Host, Instance, Malformed, Service, State};
 use crate::registry::shown::ShownTree;
 use crate::zone;
@@ -41,25 +44,34 @@ struct Built {
 /// Services that are built in one go when there are many.
 const PIECE: usize = 256;
 
+/// From how many services on it is worth while to start threads.
+pub(super) const FEW: usize = PIECE * 2;
+
 /// The source under which the hosts of a service are reported, in front of its path.
 const HOSTS: &str = "/hosts/";
 
 impl Core {
+    /// Reads these services and brings them into every zone that shows them.
+    pub(super) fn rebuild(&mut self, tree: &ShownTree, touched: Vec<String>) {
+        self.assemble(tree, touched.into_iter().map(Touched::later).collect());
+    }
+
     /// Brings these services into every zone that shows them. What is read and built of one does not depend on the
     /// others: for the first sight of a large registry that is done on threads.
-    pub(super) fn rebuild(&mut self, tree: &ShownTree, mut touched: Vec<String>) {
+    pub(super) fn assemble(&mut self, tree: &ShownTree, mut touched: Vec<Touched>) {
         if let Some(guard) = &self.guard {
-            touched.retain(|folded| !guard.holds(folded));
+            touched.retain(|one| !guard.holds(&one.folded));
         }
         let origins: Vec<Name> = self.targets.iter().map(Target::origin).collect();
         let now = unix_now();
-        if touched.len() < PIECE * 2 {
-            for folded in touched {
-                let built = self.build(tree, &origins, folded, now);
+        if touched.len() < FEW {
+            for one in touched {
+                let built = self.build(tree, &origins, one, now);
                 self.put(built);
             }
             return;
         }
+        let touched: Vec<String> = touched.into_iter().map(|one| one.folded).collect();
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let (next, pieces) = (AtomicUsize::new(0), touched.chunks(PIECE).collect::<Vec<_>>());
         let mut wishes = Vec::with_capacity(touched.len());
@@ -68,7 +80,7 @@ impl Core {
             let work = || {
                 let mut wishes = Vec::new();
                 while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let build = |folded: &String| publisher.build(tree, &origins, folded.clone(), now);
+                    let build = |folded: &String| publisher.build(tree, &origins, Touched::later(folded.clone()), now);
                     let mut piece: Vec<Built> = piece.iter().map(build).collect();
                     for (i, target) in publisher.targets.iter().enumerate() {
                         // While one thread has the writer, the others build.
@@ -112,9 +124,12 @@ impl Core {
         }
     }
 
-    /// Reads one service, and builds what it offers in each zone.
-    fn build(&self, tree: &ShownTree, origins: &[Name], folded: String, now: u64) -> Built {
-        let reading = self.read(tree, &folded, now);
+    /// Builds what one service offers in each zone, of what was read of it, or is now.
+    fn build(&self, tree: &ShownTree, origins: &[Name], Touched { folded, read }: Touched, now: u64) -> Built {
+        let reading = match read {
+            Read::Done(reading) => reading.map(|reading| *reading),
+            Read::Later => self.read(tree, &folded, now),
+        };
         let exists = match &reading {
             Some(_) => !self.unread.hides(&folded),
             None => self.unread.is_empty(&folded),
@@ -202,12 +217,6 @@ impl Core {
             self.unread.went(folded, Instant::now());
         }
         self.spellings.remove(folded);
-    }
-
-    /// Replaces what is known to be wrong with `part` of the registry, and has told what is new in it.
-    pub(super) fn report(&self, part: &str, malformed: Vec<Malformed>) {
-        let new = self.problems.replace(part, malformed);
-        self.telling.add(part, new);
     }
 
     /// The host names to look up for a service.

@@ -1,7 +1,7 @@
 //! The convention of a registry, as far as its mirror needs it: which znodes change in one step, which data can be read
 //! and which links they hold.
 
-use super::registry::Layout;
+use super::layout::Layout;
 use crate::format::{self, NodeKind};
 use crate::registry::Path;
 use crate::registry::grouping::Together;

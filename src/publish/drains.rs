@@ -1,28 +1,11 @@
-//! What is drained now, the log of what begins and ends, and that drains end by themselves: which services to read
-//! again, and when.
-//!
-//! When they end they say as a time of day, so that all servers agree: the clock is looked at once a second while there
-//! is one that ends, and follows when somebody sets it.
+//! What is drained now, and when that ends: which services are to be read again, and when.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
 
-use super::{Core, Publisher, unix_now};
-use crate::format::moment;
 use crate::model::Drain;
-use crate::registry::shown::SharedTree;
-
-/// The longest time between two looks at the clock while something is to end.
-const LOOK: Duration = Duration::from_secs(1);
-/// Lines about one service that a change makes.
-const MOST_LINES: usize = 10;
-/// Seconds by which clocks may differ without a word.
-const SKEW: u64 = 5;
 
 /// The drains of one registry. Cheap to share: who only looks waits for nobody who builds zones.
 #[derive(Debug, Clone, Default)]
@@ -133,79 +116,6 @@ impl Known {
 /// When the first of them ends, in seconds since 1970.
 fn first_end(drains: &[Drain]) -> Option<u64> {
     drains.iter().filter_map(|drain| drain.until).min()
-}
-
-impl Core {
-    /// Takes the drains of a service that hold, and those that are `over`, and logs which begin and end.
-    pub(super) fn drained(&self, folded: &str, drains: Vec<Drain>, over: Vec<Drain>) {
-        let Turn { begun, ended, late } = self.drains.set(folded, drains, over);
-        if begun.is_empty() && ended.is_empty() && late.is_empty() {
-            return;
-        }
-        let spelled = self.spellings.get(folded).and_then(|spellings| spellings.first().cloned());
-        let path = self.layout.full(spelled.as_deref().unwrap_or(folded));
-        let now = unix_now();
-        for drain in begun.iter().take(MOST_LINES) {
-            let (instance, by, reason) = (what(drain), who(drain), &drain.reason);
-            let until = drain.until.map_or("undrained".to_owned(), moment);
-            info!(%path, instance, by, until, %reason, "drained: out of DNS");
-            if let Some(at) = drain.at.filter(|at| *at > now + SKEW) {
-                warn!(%path, by, at = moment(at), now = moment(now), "the drain was set in the future: clocks differ");
-            }
-        }
-        for drain in ended.iter().take(MOST_LINES) {
-            let (instance, by, reason) = (what(drain), who(drain), &drain.reason);
-            let why = if drain.holds(now) { "undrained" } else { "its time is over" };
-            info!(%path, instance, by, why, %reason, "the drain has ended");
-        }
-        // At the start old flags are still there.
-        for drain in late.iter().take(MOST_LINES).filter(|_| self.complete) {
-            let (instance, by, until) = (what(drain), who(drain), drain.until.map(moment));
-            warn!(%path, instance, by, until, now = moment(now), "a drain was written that had ended already: clocks differ");
-        }
-        let more = [begun, ended, late].iter().map(|drains| drains.len().saturating_sub(MOST_LINES)).sum::<usize>();
-        if more > 0 {
-            info!(%path, more, "more drains of this service have begun or ended");
-        }
-    }
-}
-
-/// What a drain is of, for the log.
-fn what(drain: &Drain) -> String {
-    drain.instance.as_ref().map_or("all".to_owned(), ToString::to_string)
-}
-
-/// The author of a drain, for the log.
-fn who(drain: &Drain) -> &str {
-    if drain.by.is_empty() { "unknown" } else { &drain.by }
-}
-
-impl Publisher {
-    /// Ends drains when their time has come, until `stop`.
-    pub async fn follow_drains(self, tree: SharedTree, stop: CancellationToken) {
-        let mut next = self.next_end();
-        loop {
-            let end = *next.borrow_and_update();
-            let time = async {
-                match end {
-                    Some(end) => {
-                        let left = Duration::from_secs(end.saturating_sub(unix_now()));
-                        tokio::time::sleep(left.min(LOOK)).await;
-                    }
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = stop.cancelled() => return,
-                // The sender is the publisher's, of which we have a clone: it does not go.
-                _ = next.changed() => {}
-                () = time => {
-                    let tree = tree.read().unwrap_or_else(PoisonError::into_inner);
-                    self.end_drains(&tree, unix_now());
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]

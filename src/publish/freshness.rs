@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use tracing::warn;
 
+use super::clock::unix_now;
+use super::core::Core;
 use super::target::below;
 use super::unread::Sight;
-use super::{Core, unix_now};
 use crate::registry::shown::ShownTree;
 use crate::registry::view::Freshness;
 use crate::zone;

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::Core;
+use super::core::Core;
 use super::target::below;
 use crate::zone::context::Resolved;
 use crate::zone::lookup::{self, Found};

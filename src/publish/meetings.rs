@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::registry::Layout;
+use super::layout::Layout;
 use crate::model::Malformed;
 use crate::zone::name::Name;
 pub use crate::zone::writer::meetings::Met;
@@ -124,7 +124,8 @@ mod tests {
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
-    use super::super::{Publisher, Target};
+    use super::super::publisher::Publisher;
+    use super::super::target::Target;
     use super::*;
     use crate::format;
     use crate::registry::Path;

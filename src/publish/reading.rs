@@ -29,7 +29,7 @@ const DOUBLE: &str = "it is the same endpoint as";
 
 impl Reading {
     /// A service at `path` that has nothing.
-    pub(super) fn empty(path: &str) -> Self {
+    pub(crate) fn empty(path: &str) -> Self {
         Self { service: Service { path: path.to_owned(), ..Service::default() }, ..Self::default() }
     }
 
@@ -57,12 +57,12 @@ impl Reading {
     }
 
     /// The instances, each with the path of its node.
-    pub(super) fn instances(&self) -> impl Iterator<Item = (&Instance, &Path)> {
+    pub(crate) fn instances(&self) -> impl Iterator<Item = (&Instance, &Path)> {
         self.service.instances.iter().zip(self.precedence.iter().map(|(_, path)| path))
     }
 
     /// The reason for which the node at `path` is not served although it is an instance: another has its endpoint.
-    pub(super) fn double(&self, path: &Path) -> Option<&str> {
+    pub(crate) fn double(&self, path: &Path) -> Option<&str> {
         let is_served = self.precedence.iter().any(|(_, served)| served == path);
         let told = || self.malformed.iter().find(|one| one.path == path.as_str() && one.reason.starts_with(DOUBLE));
         if is_served { None } else { told().map(|one| one.reason.as_str()) }
@@ -77,7 +77,7 @@ impl Reading {
     }
 
     /// Takes in what another spelling of the service's path has: one endpoint there and here is one instance.
-    pub(super) fn unite(&mut self, other: Self) {
+    pub(crate) fn unite(&mut self, other: Self) {
         let here = take(&mut self.service.instances).into_iter().zip(take(&mut self.precedence));
         for (instance, (precedence, path)) in here.chain(other.service.instances.into_iter().zip(other.precedence)) {
             self.add(instance, precedence, &path);

@@ -11,8 +11,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::Publisher;
 use super::hosts::Outcome;
+use super::publisher::Publisher;
 use crate::disk;
 use crate::registry::shown::SharedTree;
 

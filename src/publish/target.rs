@@ -1,8 +1,10 @@
 //! A zone that a registry fills, and the part of the registry that it shows.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::zone;
+use crate::zone::Zone;
 use crate::zone::context;
 use crate::zone::context::Context;
 use crate::zone::name::Name;
@@ -51,7 +53,7 @@ impl Target {
     }
 
     /// What a service at `folded` is built with; none where the zone does not show that part of the registry.
-    pub(super) fn context<'c>(
+    pub(crate) fn context<'c>(
         &'c self,
         origin: &'c Name,
         hosts: &'c context::Hosts,
@@ -72,6 +74,27 @@ impl Target {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, ZoneWriter> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A zone as it shows a registry now.
+#[derive(Debug, Clone)]
+pub struct TargetState {
+    /// The zone and the part of the registry that it shows.
+    pub target: Target,
+    /// The zone.
+    pub zone: Arc<Zone>,
+    /// Known addresses of hosts.
+    pub hosts: Arc<context::Hosts>,
+    /// Names that are known without a znode, and why.
+    pub known: BTreeMap<Name, String>,
+}
+
+impl TargetState {
+    /// The state of a target with these hosts and known names.
+    pub fn new(target: &Target, hosts: Arc<context::Hosts>, known: BTreeMap<Name, String>) -> Self {
+        let zone = Arc::clone(target.lock().zone());
+        Self { target: target.clone(), zone, hosts, known }
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::registry::Layout;
+use super::layout::Layout;
 use super::target::below;
 use crate::format::NodeKind;
 use crate::registry::root::{MissingRoot, Refusal, Root};

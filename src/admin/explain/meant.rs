@@ -4,8 +4,9 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-use crate::admin::Sources;
-use crate::admin::routes::Refusal;
+use super::local::{local, outside};
+use crate::admin::reply::Refusal;
+use crate::admin::sources::{RegistrySource, Sources};
 use crate::format;
 use crate::model::Endpoint;
 use crate::settings;
@@ -76,17 +77,17 @@ fn look(sources: &Sources, asked: &str, rtype: Option<u16>) -> Result<Meant, Ref
     // Names elsewhere, such as example.com, are not meant to be in a zone of ours.
     let is_ours = |name: &Name| {
         let Some(zone) = sources.zones.find(name.wire()) else { return false };
-        let leads_to = |source: &crate::admin::RegistrySource| {
+        let leads_to = |source: &RegistrySource| {
             let found = source.reader.explain(zone.origin(), name);
             found.is_some_and(|found| found.known.is_some() || !found.sources.is_empty())
         };
         zone.load().get(name.wire()).is_some()
             || sources.registries.iter().any(leads_to)
-            || !super::local(sources, name).is_empty()
+            || !local(sources, name).is_empty()
     };
     let names: Vec<_> = names.filter(is_ours).map(|name| (name, rtype)).collect();
     if names.is_empty() && !notes.is_empty() {
-        notes.push(super::outside(sources));
+        notes.push(outside(sources));
     }
     Ok(Meant { names, notes })
 }
@@ -175,7 +176,7 @@ fn at_address(sources: &Sources, address: IpAddr, rtype: Option<u16>) -> Meant {
     let of_family = if address.is_ipv4() { rtype::A } else { rtype::AAAA };
     for zone in sources.zones.iter().filter(|zone| !is_reverse(zone.origin())) {
         let Ok(name) = address::name(zone.origin(), address) else { continue };
-        let has_any = |source: &crate::admin::RegistrySource| {
+        let has_any = |source: &RegistrySource| {
             source.reader.explain(zone.origin(), &name).is_some_and(|found| !found.sources.is_empty())
         };
         if zone.load().get(name.wire()).is_some() || sources.registries.iter().any(has_any) {

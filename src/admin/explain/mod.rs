@@ -1,142 +1,33 @@
 //! Why names are answered as they are, for `zonekeeper explain`: finds what is meant, gathers what every part knows of
 //! it, and gives that as text ([`words`]) or as JSON.
 
+mod local;
 mod meant;
+mod shapes;
 mod words;
 
-use std::time::Instant;
-
-use serde::Serialize;
-
-use super::Sources;
 use super::query::parameters;
-use super::routes::Refusal;
-use crate::announce::State;
+use super::reply::Refusal;
+use super::sources::Sources;
+use crate::inspect::explain::{self, outcome::Source};
 use crate::log;
 use crate::model::Harm;
-use crate::publish::explain::{self, Source};
 use crate::publish::meetings::Met;
 use crate::zone::Zone;
 use crate::zone::file::{self, Placed};
 use crate::zone::name::Name;
 use crate::zone::rdata;
 use crate::zone::record::rtype;
+use local::{local, outside};
 use meant::Meant;
+pub(super) use shapes::Server;
+use shapes::{Explanation, InFile, Instance, OfName, OfRegistry, Problem, Service};
 
 /// Types of records below which nothing is the registry's.
 const CUTS: [u16; 2] = [rtype::NS, rtype::DNAME];
 
 /// Records of a zone file that are listed.
 const MOST_PLACES: usize = 20;
-
-/// The process that answers.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct Server {
-    /// The host's name.
-    pub(super) host: String,
-    /// The admin address.
-    pub(super) admin: String,
-    pub(super) version: &'static str,
-    pub(super) pid: u32,
-}
-
-/// All that is known about what was asked for.
-#[derive(Debug, Serialize)]
-struct Explanation<'a> {
-    server: &'a Server,
-    asked: String,
-    r#type: String,
-    /// What was made of it.
-    notes: Vec<String>,
-    names: Vec<OfName>,
-    did_you_mean: Option<String>,
-}
-
-/// One name.
-#[derive(Debug, Serialize)]
-struct OfName {
-    name: String,
-    r#type: String,
-    zone: String,
-    /// The zone's state and its answer, a line each.
-    answer: Vec<String>,
-    zone_file: Vec<InFile>,
-    registries: Vec<OfRegistry>,
-    /// Services that this process registers.
-    this_host: Vec<Local>,
-}
-
-/// A record of the zone file.
-#[derive(Debug, Serialize)]
-struct InFile {
-    /// `service.zone:12`.
-    place: String,
-    name: String,
-    r#type: String,
-}
-
-/// What one registry has of a name.
-#[derive(Debug, Serialize)]
-struct OfRegistry {
-    registry: String,
-    mirror: &'static str,
-    /// Seconds since it was exact.
-    age_s: Option<u64>,
-    /// Why the name is known although no znode leads to it.
-    known: Option<String>,
-    services: Vec<Service>,
-    #[serde(skip)]
-    sources: Vec<Source>,
-}
-
-/// A service that the name could be of.
-#[derive(Debug, Serialize)]
-struct Service {
-    path: String,
-    /// All DNS names of the service.
-    names: Vec<String>,
-    form: String,
-    hidden_by: Option<String>,
-    notes: Vec<String>,
-    instances: Vec<Instance>,
-    lost: Vec<Problem>,
-    doubtful: Vec<Problem>,
-}
-
-#[derive(Debug, Serialize)]
-struct Instance {
-    name: String,
-    r#in: bool,
-    why: String,
-    notes: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct Problem {
-    path: String,
-    reason: String,
-}
-
-/// A registration of this process.
-#[derive(Debug, Serialize)]
-struct Local {
-    registry: String,
-    service: String,
-    /// None where no address is known to register it at.
-    znode: Option<String>,
-    state: &'static str,
-    reason: Option<String>,
-    is_registered: bool,
-    checks: Vec<Check>,
-}
-
-#[derive(Debug, Serialize)]
-#[allow(clippy::struct_field_names)] // the names are the JSON's
-struct Check {
-    check: String,
-    state: &'static str,
-    said: String,
-}
 
 /// The form of an explanation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,19 +71,6 @@ pub(super) fn explain(sources: &Sources, server: &Server, query: Option<&str>) -
             .map_err(|error| Refusal::failed(format!("cannot write the answer as JSON: {error}")))?,
     };
     Ok((form, text))
-}
-
-/// What becomes of names that no zone of ours has.
-fn outside(sources: &Sources) -> String {
-    let fate = match sources.forwarder.as_ref().filter(|forwarder| forwarder.is_on()) {
-        None => "REFUSED".to_owned(),
-        Some(forwarder) => format!(
-            "for clients that allow_recursion allows it is forwarded, to the first of these that answers; others are \
-             REFUSED\n{}",
-            forwarder.describe().trim_end()
-        ),
-    };
-    format!("no zone of this server has the name: {fate}")
 }
 
 fn of_name(sources: &Sources, zone: &Zone, name: &Name, rtype: u16) -> OfName {
@@ -250,7 +128,7 @@ fn makes(fixed: &Zone, name: &Name) -> bool {
     fixed.load().get(name.wire()).is_some_and(|entry| entry.sets().next().is_some())
 }
 
-fn service(source: &Source, reader: &crate::publish::registry::Reader) -> Service {
+fn service(source: &Source, reader: &crate::inspect::reader::Reader) -> Service {
     let of = |harm: Harm| {
         let those = source.malformed.iter().filter(|one| one.harm == harm);
         those.map(|one| Problem { path: one.path.clone(), reason: one.reason.clone() }).collect()
@@ -293,70 +171,4 @@ fn in_file(sources: &Sources, zone: &Zone, name: &Name) -> Vec<Placed> {
     });
     placed.truncate(MOST_PLACES);
     placed
-}
-
-impl InFile {
-    fn new(Placed { owner, rtype, place }: Placed) -> Self {
-        Self { place, name: owner.to_string(), r#type: rdata::mnemonic(rtype) }
-    }
-}
-
-/// Services that this process registers and that have the name, or would have it.
-fn local(sources: &Sources, name: &Name) -> Vec<Local> {
-    let mut found = Vec::new();
-    for (registry, status) in &sources.announcements {
-        let Some(source) = sources.registries.iter().find(|source| source.name == *registry) else { continue };
-        let has_name = |service: &str| {
-            source.reader.owners(service).iter().any(|owner| name.is_at_or_below(owner))
-                || source.reader.names(service).contains(name)
-        };
-        let now = Instant::now();
-        let checks = status.checks();
-        let of = |service: &str| {
-            let those = checks.iter().filter(|check| check.service == service);
-            those
-                .map(|check| {
-                    let standing = now.saturating_duration_since(check.since).as_secs();
-                    let said = format!("for {standing}s: {}", check.words());
-                    Check { check: check.check.clone(), state: check.state.as_str(), said }
-                })
-                .collect::<Vec<_>>()
-        };
-        let registrations = status.registrations();
-        for one in registrations.iter().filter(|one| has_name(&one.service)) {
-            found.push(Local {
-                registry: registry.clone(),
-                service: one.service.clone(),
-                znode: Some(one.path.to_string()),
-                state: one.state.as_str(),
-                reason: one.state.reason(),
-                is_registered: one.state == State::Registered,
-                checks: of(&one.service),
-            });
-        }
-        let is_without = |service: &String| !registrations.iter().any(|one| one.service == *service);
-        for service in status.services().into_iter().filter(|service| is_without(service) && has_name(service)) {
-            found.push(Local {
-                registry: registry.clone(),
-                znode: None,
-                state: "waiting",
-                reason: Some("this host has no address to register it at".to_owned()),
-                is_registered: false,
-                checks: of(&service),
-                service,
-            });
-        }
-    }
-    found
-}
-
-impl OfName {
-    /// Returns whether nobody knows the name.
-    fn is_nothing(&self) -> bool {
-        let is_source = |one: &OfRegistry| one.known.is_some() || !one.services.is_empty();
-        self.answer.iter().any(|line| line.starts_with("answer: NXDOMAIN"))
-            && self.zone_file.is_empty()
-            && self.this_host.is_empty()
-            && !self.registries.iter().any(is_source)
-    }
 }

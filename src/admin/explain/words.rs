@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::{Explanation, InFile, Local, OfName, OfRegistry};
-use crate::publish::explain::Explained;
+use super::shapes::{Explanation, InFile, Local, OfName, OfRegistry};
+use crate::inspect::explain::outcome::Explained;
 
 // Writing to a string cannot fail.
 pub(super) fn render(explanation: &Explanation<'_>) -> String {

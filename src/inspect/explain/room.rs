@@ -40,8 +40,8 @@ pub(super) fn lacking(name: &Name, set: PackedSet<'_>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inspect::explain::answer;
     use crate::publish::Target;
-    use crate::publish::explain::answer;
     use crate::zone::ZoneBuilder;
     use crate::zone::entry::RrSet;
     use crate::zone::offer::{Offer, Rank};
@@ -56,7 +56,7 @@ mod tests {
         writer.commit(0);
         writer.set_freshness(crate::zone::Freshness::Fresh);
         let target = Target::new(5, std::sync::Arc::new(std::sync::Mutex::new(writer)));
-        let zone = std::sync::Arc::clone(target.lock().zone());
+        let zone = std::sync::Arc::clone(target.writer.lock().unwrap().zone());
         answer(&zone, &name, rtype::A, &|_, rdata| format!("{rdata:?}")).text
     }
 

@@ -3,25 +3,21 @@
 
 mod candidates;
 mod held;
-mod outcome;
+pub mod outcome;
 mod room;
+pub(super) mod seen;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::sync::Arc;
 
-use super::Target;
-use super::reading::Reading;
-use super::registry::Layout;
-use super::target::below;
 use crate::format;
 use crate::model::{Host, Instance, State};
+use crate::publish::reading::Reading;
+use crate::publish::target::{TargetState, below};
 use crate::registry::Path;
-use crate::registry::shown::ShownTree;
 use crate::zone::build::build;
-use crate::zone::context::{Context, Hosts};
 use crate::zone::lookup::{self, Found};
 use crate::zone::name::Name;
 use crate::zone::offer::Rank;
@@ -29,57 +25,8 @@ use crate::zone::packed::PackedSet;
 use crate::zone::record::rtype;
 use crate::zone::{Freshness, Zone, records};
 use candidates::Candidate;
-pub use outcome::{Explained, Outcome, Source};
-
-/// One state of a registry.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Seen<'r> {
-    pub(super) layout: &'r Layout,
-    pub(super) tree: &'r ShownTree,
-    /// When, in seconds since 1970.
-    pub(super) now: u64,
-    /// The services that the guard holds, by their paths in lower case, and how many instances each has lost.
-    pub(super) held: &'r BTreeMap<String, u32>,
-    /// Until when, in seconds since 1970.
-    pub(super) until: u64,
-}
-
-impl Seen<'_> {
-    fn read(&self, below: &str) -> Option<Reading> {
-        self.layout.read(self.tree, below, self.now)
-    }
-
-    fn services(&self) -> BTreeSet<String> {
-        self.layout.services(self.tree)
-    }
-
-    /// The services that the guard holds and that are not there any more.
-    fn gone(&self) -> impl Iterator<Item = &String> {
-        self.held.keys().filter(|path| self.read(path).is_none())
-    }
-}
-
-/// How a zone shows a registry.
-#[derive(Debug, Clone)]
-pub struct View {
-    /// The zone.
-    pub zone: Arc<Zone>,
-    under: String,
-    ttl: u32,
-    names: records::config::Config,
-    reverse_of: Vec<(String, Name)>,
-    hosts: Arc<Hosts>,
-    /// Names that are known without a znode, and why.
-    known: BTreeMap<Name, String>,
-}
-
-impl View {
-    pub(super) fn new(target: &Target, hosts: Arc<Hosts>, known: BTreeMap<Name, String>) -> Self {
-        let zone = Arc::clone(target.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner).zone());
-        let Target { under, ttl, names, reverse_of, .. } = target.clone();
-        Self { zone, under, ttl, names, reverse_of, hosts, known }
-    }
-}
+use outcome::{Explained, Outcome, Source};
+use seen::Seen;
 
 /// A zone's answer to a question.
 #[derive(Debug)]
@@ -170,12 +117,12 @@ pub fn answer(zone: &Zone, name: &Name, rtype: u16, data: &dyn Fn(u16, &[u8]) ->
 }
 
 /// Where the name could come from in a registry, and what has become of each instance.
-pub(super) fn sources(seen: &Seen<'_>, view: &View, name: &Name) -> Explained {
-    let candidates = candidates::find(seen, view, name);
+pub(super) fn sources(seen: &Seen<'_>, state: &TargetState, name: &Name) -> Explained {
+    let candidates = candidates::find(seen, state, name);
     if candidates.is_empty() {
-        return Explained { known: view.known.get(name).cloned(), sources: Vec::new() };
+        return Explained { known: state.known.get(name).cloned(), sources: Vec::new() };
     }
-    let offers: Vec<Option<Rank>> = candidates.iter().map(|candidate| rank(seen, view, name, candidate)).collect();
+    let offers: Vec<Option<Rank>> = candidates.iter().map(|candidate| rank(seen, state, name, candidate)).collect();
     let order = |i: &usize| (offers[*i], candidates[*i].path.len());
     let best = (0..candidates.len()).filter(|&i| offers[i].is_some()).max_by_key(order);
     let hidden_by = |i: usize| {
@@ -183,7 +130,7 @@ pub(super) fn sources(seen: &Seen<'_>, view: &View, name: &Name) -> Explained {
         Some(format!("{}, which goes before it", seen.layout.full(&candidates[best].path)))
     };
     let sources = candidates.iter().enumerate().map(|(i, candidate)| {
-        let mut source = source(seen, view, candidate, spelled(seen, &candidates, &candidate.path).as_ref());
+        let mut source = source(seen, state, candidate, spelled(seen, &candidates, &candidate.path).as_ref());
         if let Some(by) = hidden_by(i) {
             source.hide(&by);
         }
@@ -204,14 +151,14 @@ fn spelled(seen: &Seen<'_>, candidates: &[Candidate], path: &str) -> Option<Read
     Some(united)
 }
 
-fn source(seen: &Seen<'_>, view: &View, candidate: &Candidate, united: Option<&Reading>) -> Source {
+fn source(seen: &Seen<'_>, state: &TargetState, candidate: &Candidate, united: Option<&Reading>) -> Source {
     let full = seen.layout.full(&candidate.path);
     let mut source = Source {
         service: candidate.path.clone(),
         path: full.to_string(),
         form: candidate.form.describe(),
         hidden_by: None,
-        notes: lines_of(&(held::lines(seen, view, &candidate.path) + &hops(seen, &full))),
+        notes: lines_of(&(held::lines(seen, state, &candidate.path) + &hops(seen, &full))),
         exists: false,
         instances: Vec::new(),
         malformed: Vec::new(),
@@ -221,7 +168,7 @@ fn source(seen: &Seen<'_>, view: &View, candidate: &Candidate, united: Option<&R
     let service = &reading.service;
     for (instance, path) in reading.instances() {
         let links = seen.layout.directories(&full).into_iter().map(|at| hops(seen, &at.child(&instance.name)));
-        let (is_in, words) = match verdict(service, instance, candidate, view) {
+        let (is_in, words) = match verdict(service, instance, candidate, state) {
             Ok(words) => match united.and_then(|united| united.double(path)) {
                 None => (true, words),
                 Some(why) => (false, why.to_owned()),
@@ -257,20 +204,13 @@ fn hops(seen: &Seen<'_>, shown: &Path) -> String {
 }
 
 /// Under what rank a candidate offers the name now, if it does.
-fn rank(seen: &Seen<'_>, view: &View, name: &Name, candidate: &Candidate) -> Option<Rank> {
+fn rank(seen: &Seen<'_>, state: &TargetState, name: &Name, candidate: &Candidate) -> Option<Rank> {
     let service = seen.read(&candidate.path)?.service;
     let folded = candidate.path.to_ascii_lowercase();
-    let mut forward = view.reverse_of.iter().filter(|(under, _)| below(&folded, under).is_some());
-    let context = Context {
-        txt: &view.names.txt,
-        host_domain: view.names.host_domain.as_deref(),
-        unknown_host: view.names.unknown_host,
-        reverse_of: forward.next().map(|(_, origin)| origin),
-        hosts: &view.hosts,
-        ..Context::new(view.zone.origin(), view.ttl)
-    };
-    let built = build(&context, below(&folded, &view.under)?, &service).ok()?;
-    built.rank_at(view.zone.origin(), name)
+    let (target, origin) = (&state.target, state.zone.origin());
+    let context = target.context(origin, &state.hosts, &folded)?;
+    let built = build(&context, below(&folded, &target.under)?, &service).ok()?;
+    built.rank_at(origin, name)
 }
 
 /// Offers of one rank are united, but for parts and other spellings of services.
@@ -283,14 +223,14 @@ fn verdict(
     service: &crate::model::Service,
     instance: &Instance,
     candidate: &Candidate,
-    view: &View,
+    state: &TargetState,
 ) -> Result<String, String> {
-    let state = |state: State| match state {
+    let words = |state: State| match state {
         State::Up => None,
         State::Drain => Some("drained: its state is \"drain\""),
         State::Down => Some("down: its state is \"down\""),
     };
-    if let Some(why) = state(service.defaults.state) {
+    if let Some(why) = words(service.defaults.state) {
         return Err(format!("the whole service is {why}"));
     }
     if let Some(drain) = service.defaults.drains.iter().find(|drain| drain.covers(instance)) {
@@ -301,10 +241,10 @@ fn verdict(
         let at = drain.at.map(|at| format!(" at {}", format::moment(at))).unwrap_or_default();
         return Err(format!("{whole}drained by {by}{at}{until}{reason}"));
     }
-    if let Some(why) = state(instance.state) {
+    if let Some(why) = words(instance.state) {
         return Err(why.to_owned());
     }
-    if let Some(why) = candidate.form.refuses(instance, view) {
+    if let Some(why) = candidate.form.refuses(instance, state) {
         return Err(why);
     }
     let of = |own: bool, service: bool, zone: &'static str| match (own, service) {
@@ -313,14 +253,14 @@ fn verdict(
         _ => zone,
     };
     let defaults = &service.defaults;
-    let ttl = instance.ttl.or(defaults.ttl).unwrap_or(view.ttl);
+    let ttl = instance.ttl.or(defaults.ttl).unwrap_or(state.target.ttl);
     let ttl_of = of(instance.ttl.is_some(), defaults.ttl.is_some(), "the zone's");
     let weight = instance.weight.or(defaults.weight).unwrap_or(crate::zone::order::DEFAULT_WEIGHT);
     let weight_of = of(instance.weight.is_some(), defaults.weight.is_some(), "the default");
     let mut words = format!("ttl {ttl} ({ttl_of}), weight {weight} ({weight_of})");
     if let Host::Name(host) = &instance.endpoint.host {
-        let host = records::srv::wanted(view.names.host_domain.as_deref(), host);
-        let _ = match view.hosts.get(&host) {
+        let host = records::srv::wanted(state.target.names.host_domain.as_deref(), host);
+        let _ = match state.hosts.get(&host) {
             Some(known) if known.addresses.is_empty() => {
                 write!(words, "; the resolver says that {host} has no address")
             }

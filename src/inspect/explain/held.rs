@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use super::{Seen, View, below};
+use super::seen::Seen;
 use crate::format;
+use crate::publish::target::{TargetState, below};
 use crate::zone::lookup::{self, Found};
 use crate::zone::record::rtype;
 use crate::zone::records::label;
@@ -14,13 +15,13 @@ use crate::zone::records::label;
 const MOST_TOLD: usize = 16;
 
 /// What the guard does to the service at `path`; nothing where it does nothing.
-pub(super) fn lines(seen: &Seen<'_>, view: &View, path: &str) -> String {
+pub(super) fn lines(seen: &Seen<'_>, state: &TargetState, path: &str) -> String {
     let Some(lost) = seen.held.get(&path.to_ascii_lowercase()) else { return String::new() };
     let until = format::moment(seen.until);
     let mut text = format!(
         "  the guard holds back the loss of {lost} instances until {until}: until then DNS shows the service as it was\n"
     );
-    let gone: Vec<String> = shown(view, path).difference(&registered(seen, path)).map(ToString::to_string).collect();
+    let gone: Vec<String> = shown(state, path).difference(&registered(seen, path)).map(ToString::to_string).collect();
     if !gone.is_empty() {
         let more = if gone.len() > MOST_TOLD { ", …" } else { "" };
         let first = gone.iter().take(MOST_TOLD).map(String::as_str).collect::<Vec<_>>().join(", ");
@@ -30,13 +31,13 @@ pub(super) fn lines(seen: &Seen<'_>, view: &View, path: &str) -> String {
 }
 
 /// The addresses that DNS has of a service.
-pub(super) fn shown(view: &View, path: &str) -> BTreeSet<IpAddr> {
+pub(super) fn shown(state: &TargetState, path: &str) -> BTreeSet<IpAddr> {
     let folded = path.to_ascii_lowercase();
-    let owner = below(&folded, &view.under).and_then(|path| label::owner(view.zone.origin(), path).ok());
-    let table = view.zone.load();
+    let owner = below(&folded, &state.target.under).and_then(|path| label::owner(state.zone.origin(), path).ok());
+    let table = state.zone.load();
     let mut addresses = BTreeSet::new();
     for (owner, rtype) in owner.iter().flat_map(|owner| [(owner, rtype::A), (owner, rtype::AAAA)]) {
-        if let Found::Answer(set) = lookup::find(&view.zone, &table, owner.wire(), rtype) {
+        if let Found::Answer(set) = lookup::find(&state.zone, &table, owner.wire(), rtype) {
             addresses.extend(set.iter().filter_map(|rdata| address(&rdata)));
         }
     }

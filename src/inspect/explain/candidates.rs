@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::{Seen, View, below, held};
+use super::held;
+use super::seen::Seen;
 use crate::format::NodeKind;
 use crate::model::{Host, Instance, Protocol};
+use crate::publish::target::{TargetState, below};
 use crate::registry::Path;
 use crate::zone::name::Name;
 use crate::zone::records;
@@ -55,7 +57,7 @@ impl Form {
     }
 
     /// Why an instance that is up is not meant; none when it is.
-    pub(super) fn refuses(&self, instance: &Instance, view: &View) -> Option<String> {
+    pub(super) fn refuses(&self, instance: &Instance, state: &TargetState) -> Option<String> {
         let is = |text: &str, wanted: &[u8]| {
             let spelled = || !text.is_ascii() && label::host_name(text).is_some_and(|label| label == wanted);
             label::exact(text).is_ok_and(|label| label == wanted) || spelled()
@@ -81,8 +83,8 @@ impl Form {
                     std::iter::once(&instance.endpoint).chain(instance.ports.iter().map(|(_, endpoint)| endpoint));
                 let here = all.map(|endpoint| &endpoint.host).any(|host| match host {
                     Host::Name(name) => {
-                        let wanted = records::srv::wanted(view.names.host_domain.as_deref(), name);
-                        view.hosts.get(&wanted).is_some_and(|known| known.addresses.contains(address))
+                        let wanted = records::srv::wanted(state.target.names.host_domain.as_deref(), name);
+                        state.hosts.get(&wanted).is_some_and(|known| known.addresses.contains(address))
                     }
                     host => host.ip() == Some(*address),
                 });
@@ -111,15 +113,15 @@ fn protocol(label: &[u8]) -> Option<Protocol> {
     }
 }
 
-/// All services that `name`, in lower case, could be of in the zone that `view` shows.
-pub(super) fn find(seen: &Seen<'_>, view: &View, name: &Name) -> Vec<Candidate> {
-    if let Some(address) = address(seen, view, name) {
-        return at(seen, view, address);
+/// All services that `name`, in lower case, could be of in the zone that `state` shows.
+pub(super) fn find(seen: &Seen<'_>, state: &TargetState, name: &Name) -> Vec<Candidate> {
+    if let Some(address) = address(seen, state, name) {
+        return at(seen, state, address);
     }
-    let front = name.above(view.zone.origin()).unwrap_or_default();
+    let front = name.above(state.zone.origin()).unwrap_or_default();
     let mut found = Vec::new();
     let mut add = |elements: &[&[u8]], form: &Form| {
-        let paths = services_at(seen, &view.under, elements);
+        let paths = services_at(seen, &state.target.under, elements);
         found.extend(paths.into_iter().map(|path| Candidate { path, form: form.clone() }));
     };
     add(&front, &Form::Service);
@@ -141,9 +143,9 @@ pub(super) fn find(seen: &Seen<'_>, view: &View, name: &Name) -> Vec<Candidate> 
 }
 
 /// The address that a name is made of, if it is one.
-fn address(seen: &Seen<'_>, view: &View, name: &Name) -> Option<IpAddr> {
-    if view.reverse_of.is_empty() {
-        return address_of(view.zone.origin(), name);
+fn address(seen: &Seen<'_>, state: &TargetState, name: &Name) -> Option<IpAddr> {
+    if state.target.reverse_of.is_empty() {
+        return address_of(state.zone.origin(), name);
     }
     seen.services().iter().find_map(|path| {
         let service = seen.read(path)?.service;
@@ -154,15 +156,15 @@ fn address(seen: &Seen<'_>, view: &View, name: &Name) -> Option<IpAddr> {
     })
 }
 
-fn at(seen: &Seen<'_>, view: &View, address: IpAddr) -> Vec<Candidate> {
+fn at(seen: &Seen<'_>, state: &TargetState, address: IpAddr) -> Vec<Candidate> {
     let form = Form::Address(address);
     let is_there = |path: &String| {
         let reading = seen.read(path);
-        reading.is_some_and(|reading| reading.service.instances.iter().any(|one| form.refuses(one, view).is_none()))
+        reading.is_some_and(|reading| reading.service.instances.iter().any(|one| form.refuses(one, state).is_none()))
     };
     let paths = seen.services().into_iter().filter(is_there);
     // What the guard holds is in DNS alone.
-    let in_dns = |path: &&String| held::shown(view, path).contains(&address);
+    let in_dns = |path: &&String| held::shown(state, path).contains(&address);
     let paths: BTreeSet<String> = paths.chain(seen.held.keys().filter(in_dns).cloned()).collect();
     let paths = paths.into_iter();
     paths.map(|path| Candidate { path, form: form.clone() }).collect()

@@ -1,7 +1,13 @@
 //! Each reason for which an instance is absent, by name.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use super::*;
 use crate::format;
+use crate::publish::Target;
+use crate::publish::layout::Layout;
+use crate::registry::shown::ShownTree;
 use crate::registry::tree::{Entry, Known, Tree};
 use crate::registry::{Error, Path};
 use crate::zone::ZoneBuilder;
@@ -51,7 +57,7 @@ fn explained_with(
     let layout = layout();
     sources(
         &Seen { layout: &layout, tree: &tree, now: 1_000, held, until: 3600 },
-        &View::new(&target, Arc::default(), BTreeMap::new()),
+        &TargetState::new(&target, Arc::default(), BTreeMap::new()),
         &Name::parse(name).unwrap(),
     )
     .to_string()

@@ -1,0 +1,47 @@
+//! Shapes that several answers have in their JSON.
+
+use serde::Serialize;
+
+use crate::format;
+use crate::model;
+
+/// A node that could not be understood, or a property of one.
+#[derive(Debug, Serialize)]
+pub(super) struct Malformed<'a> {
+    path: &'a str,
+    reason: &'a str,
+}
+
+impl<'a> Malformed<'a> {
+    /// What was found wrong.
+    pub(super) fn new(model::Malformed { path, reason, .. }: &'a model::Malformed) -> Self {
+        Self { path, reason }
+    }
+}
+
+/// What an operator has taken out of the answers.
+#[derive(Debug, Serialize)]
+pub(super) struct Drain<'a> {
+    /// `null` for the whole service.
+    instance: Option<String>,
+    /// `null` where it does not end by itself.
+    until: Option<String>,
+    reason: &'a str,
+    /// The user and host that set it; empty where that is not known.
+    by: &'a str,
+    /// When it was set, by that host's clock.
+    at: Option<String>,
+}
+
+impl<'a> Drain<'a> {
+    /// As it stands in the registry.
+    pub(super) fn new(drain: &'a model::Drain) -> Self {
+        Self {
+            instance: drain.instance.as_ref().map(ToString::to_string),
+            until: drain.until.map(format::moment),
+            reason: &drain.reason,
+            by: &drain.by,
+            at: drain.at.map(format::moment),
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What the admin server shows: the readers and statuses of the parts.
+
+use std::sync::Arc;
+
+use super::control;
+use crate::announce;
+use crate::dns::forward::Forwarder;
+use crate::dns::serve::metrics::Metrics;
+use crate::inspect::reader::Reader;
+use crate::registry::status::Status;
+use crate::zone::{self, Zone, Zones};
+
+/// All that is shown.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// The mirrored registries, in the order of the config.
+    pub registries: Vec<RegistrySource>,
+    /// All zones.
+    pub zones: Zones,
+    /// What has become of the zones' master files, by origin.
+    pub files: Vec<(String, zone::file::status::Status)>,
+    /// The DNS server's counters, if there is one.
+    pub dns: Option<Arc<Metrics>>,
+    /// Who answers what is outside the zones; none without DNS.
+    pub forwarder: Option<Arc<Forwarder>>,
+    /// Each registry's announcer: the registry's name, and what the announcer shows.
+    pub announcements: Vec<(String, announce::Status)>,
+    /// Where orders to the process go; none where it takes none.
+    pub control: Option<control::Control>,
+}
+
+/// A mirrored registry.
+#[derive(Debug, Clone)]
+pub struct RegistrySource {
+    /// Its name in the config.
+    pub name: String,
+    /// The mirror's report.
+    pub status: Status,
+    /// The services.
+    pub reader: Reader,
+    /// The zones that are filled from it.
+    pub zones: Vec<Arc<Zone>>,
+}

@@ -1,0 +1,168 @@
+//! Looks services up in a registry as it is now, for people and tools rather than for DNS.
+
+use std::collections::BTreeSet;
+use std::sync::{PoisonError, RwLockReadGuard};
+use std::time::Instant;
+
+use super::explain;
+use super::explain::outcome::Explained;
+use super::explain::seen::Seen;
+use crate::format::NodeKind;
+use crate::model::{Endpoint, Service};
+use crate::publish::drains::Drains;
+use crate::publish::layout::Layout;
+use crate::publish::meetings::Clash;
+use crate::publish::problems::Problems;
+use crate::publish::reading::Reading;
+use crate::publish::{Publisher, census, guard, unix_now};
+use crate::registry::Path;
+use crate::registry::shown::{SharedTree, ShownTree};
+use crate::zone::name::Name;
+
+/// Looks services up in a registry as it is now, for people and tools rather than for DNS.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    /// Name of the registry in the config.
+    pub name: String,
+    layout: Layout,
+    tree: SharedTree,
+    /// Its malformed nodes.
+    pub problems: Problems,
+    publisher: Option<Publisher>,
+}
+
+impl Reader {
+    /// A reader of the registry called `name`.
+    pub fn new(name: &str, layout: Layout, tree: SharedTree, problems: Problems) -> Self {
+        Self { name: name.to_owned(), layout, tree, problems, publisher: None }
+    }
+
+    /// Also knows how zones show the registry, for [`Self::explain`].
+    pub fn shown_by(self, publisher: Publisher) -> Self {
+        Self { publisher: Some(publisher), ..self }
+    }
+
+    /// What the guard holds back; none without a guard.
+    pub fn guard(&self) -> Option<guard::Report> {
+        self.publisher.as_ref()?.alarm().map(guard::SharedAlarm::report)
+    }
+
+    /// How many services and instances are shown; none where no zone shows the registry.
+    pub fn census(&self) -> Option<census::Report> {
+        self.publisher.as_ref().map(|publisher| publisher.census().report())
+    }
+
+    /// How many names its services do not have to themselves, and the first of them, at most `limit`.
+    pub fn clashes(&self, limit: usize) -> (usize, Vec<Clash>) {
+        self.publisher.as_ref().map(|publisher| publisher.clashes().first(limit)).unwrap_or_default()
+    }
+
+    /// How a name in a zone is not its services' alone; none where it is.
+    pub fn clash(&self, zone: &Name, name: &Name) -> Option<Clash> {
+        self.publisher.as_ref()?.clashes().at(zone, name)
+    }
+
+    /// What is drained now.
+    pub fn drains(&self) -> Drains {
+        self.publisher.as_ref().map(Publisher::drains).unwrap_or_default()
+    }
+
+    /// Where a name (in lower case) in the zone at `origin` comes from; none where that zone does not show the
+    /// registry.
+    pub fn explain(&self, origin: &Name, name: &Name) -> Option<Explained> {
+        // The publisher first: it is not waited for with the tree locked.
+        let state = self.publisher.as_ref()?.state_of(origin)?;
+        let (held, now) = (self.guard().unwrap_or_default(), unix_now());
+        let until = held.until_unix(Instant::now(), now).unwrap_or_default();
+        let tree = self.tree();
+        let seen = Seen { layout: &self.layout, tree: &tree, now, held: &held.held, until };
+        Some(explain::sources(&seen, &state, name))
+    }
+
+    /// The DNS names of the service at `below`, as the zones have them now; of one that is not there, those that it
+    /// would have.
+    pub fn names(&self, below: &str) -> Vec<Name> {
+        self.publisher.as_ref().map(|publisher| publisher.names(below)).unwrap_or_default()
+    }
+
+    /// The name of the service itself at `below`, in each zone, whether it is there or not.
+    pub fn owners(&self, below: &str) -> Vec<Name> {
+        self.publisher.as_ref().map(|publisher| publisher.owners(below)).unwrap_or_default()
+    }
+
+    /// Where in the registry a path is: below the root, whether it is given with the root or without; none for one
+    /// outside.
+    pub fn below<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let root = self.layout.root.as_str().trim_end_matches('/');
+        match path.strip_prefix(root) {
+            Some(rest) if path.starts_with('/') => rest.strip_prefix('/').or(rest.is_empty().then_some("")),
+            _ if path.starts_with('/') => None,
+            _ => Some(path),
+        }
+    }
+
+    /// The service that a path below the root is of, and whether any znode is at that path.
+    pub fn service_at(&self, below: &str) -> (String, bool) {
+        let is_there = self.tree().get(&self.layout.full(below)).is_some();
+        (self.layout.service_at(below).to_owned(), is_there)
+    }
+
+    /// The whole paths of the services that have an instance or a named port at `endpoint`, with those below the root.
+    pub fn at_endpoint(&self, endpoint: &Endpoint) -> Vec<(Path, String)> {
+        let has = |service: &Service| {
+            service.instances.iter().any(|instance| {
+                let ports = instance.ports.iter().map(|(_, endpoint)| endpoint);
+                std::iter::once(&instance.endpoint).chain(ports).any(|one| one.is_same(endpoint))
+            })
+        };
+        let services = self.services().into_iter().filter(has);
+        services.map(|service| (self.layout.full(&service.path), service.path)).collect()
+    }
+
+    /// All services, in the order of their paths.
+    pub fn services(&self) -> Vec<Service> {
+        // The lock is taken for one service at a time: the mirror must not wait for a slow reader.
+        self.paths().iter().filter_map(|path| self.read(path)).map(|reading| reading.service).collect()
+    }
+
+    /// The paths (below the root) of all services, in order.
+    pub fn paths(&self) -> BTreeSet<String> {
+        // The publisher first, as above.
+        let held = self.guard().unwrap_or_default().held;
+        let mut paths = self.layout.services(&self.tree());
+        let gone: Vec<String> = held.into_keys().filter(|path| self.read_now(path).is_none()).collect();
+        paths.extend(gone);
+        paths
+    }
+
+    /// The service at `below`, as it is now; none when no service is there. One that the guard holds is there, if
+    /// without instances.
+    pub fn read(&self, below: &str) -> Option<Reading> {
+        self.read_now(below).or_else(|| {
+            self.held(below)?;
+            Some(Reading::empty(below))
+        })
+    }
+
+    /// How many instances more DNS shows of the service at `below`, as the guard holds back its loss of them, and until
+    /// when, in seconds since 1970.
+    pub fn held(&self, below: &str) -> Option<(u32, u64)> {
+        let (instances, until) = self.publisher.as_ref()?.alarm()?.held(&below.to_ascii_lowercase())?;
+        let left = until.saturating_duration_since(Instant::now());
+        Some((instances, unix_now().saturating_add(left.as_secs())))
+    }
+
+    fn read_now(&self, below: &str) -> Option<Reading> {
+        let tree = self.tree();
+        match self.layout.format.place(below) {
+            NodeKind::Service { path } if self.layout.is_service(&tree, path) => {
+                self.layout.read(&tree, path, unix_now())
+            }
+            _ => None,
+        }
+    }
+
+    fn tree(&self) -> RwLockReadGuard<'_, ShownTree> {
+        self.tree.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,86 @@
+//! The last stage: each zone commits once, and what is to be known of it is told.
+
+use std::time::Instant;
+
+use tracing::{debug, info, warn};
+
+use super::clock::unix_now;
+use super::core::Core;
+use super::holding::{LONGEST, State};
+use super::meetings;
+use super::target::below;
+
+impl Core {
+    pub(super) fn commit(&mut self) {
+        self.hold_transfers(Instant::now());
+        self.follow_past();
+        for target in &self.targets {
+            let mut writer = target.lock();
+            if let Some(commit) = writer.commit(unix_now()) {
+                self.census.changed(Instant::now());
+                let (zone, names) = (writer.zone().origin(), commit.changes.len() - 1);
+                debug!(%zone, serial = commit.serial, names, "published");
+            }
+        }
+        self.tell_meetings();
+        self.telling.tell(Instant::now());
+    }
+
+    /// Tells of names that services have come to share, with each other or with a zone file, since this was last done.
+    pub(super) fn tell_meetings(&self) {
+        for target in &self.targets {
+            let (zone, meetings) = {
+                let mut writer = target.lock();
+                (writer.zone().origin().clone(), writer.source(target.source).take_meetings())
+            };
+            for meeting in meetings {
+                let clash = meetings::clash(&self.layout, &zone, &meeting);
+                let (part, malformed) = meetings::problems(&self.layout, &zone, &meeting);
+                let is_news = self.clashes.replace(&zone, &meeting.owner, clash.as_ref());
+                // Where services alone are to blame, that is the warning.
+                if let Some(clash) = clash.filter(|_| is_news && malformed.is_empty()) {
+                    warn!(%zone, reason = clash.reason, "a name is taken");
+                }
+                self.report(&part, malformed);
+            }
+        }
+    }
+
+    /// Holds the transfers of the zones back that have new hosts. To be called before a commit that shows these.
+    pub(super) fn hold_transfers(&mut self, now: Instant) {
+        self.follow_holding(now, |state| state == State::Free);
+    }
+
+    /// Lets the transfers go on of which the hosts were looked up, or have been waited for long enough. To be called
+    /// after the commit that shows the addresses.
+    pub(super) fn release_transfers(&mut self, now: Instant) {
+        self.follow_holding(now, |state| state != State::Free);
+    }
+
+    fn follow_holding(&mut self, now: Instant, is_meant: impl Fn(State) -> bool) {
+        self.holding.0.resize(self.targets.len(), State::Free);
+        for (target, state) in self.targets.iter().zip(&mut self.holding.0) {
+            if !is_meant(*state) {
+                continue;
+            }
+            let awaits = self.hosts.awaits(|service| below(service, &target.under).is_some());
+            let next = state.next(awaits, now);
+            if next == *state {
+                continue;
+            }
+            let before = std::mem::replace(state, next);
+            let mut writer = target.lock();
+            writer.source(target.source).hold_transfers(matches!(next, State::Held(_)));
+            let zone = writer.zone();
+            if next == State::GaveUp {
+                let waited = LONGEST.as_secs();
+                warn!(
+                    zone = %zone.origin(), seconds = waited,
+                    "hosts were not looked up in time: transfers go on without their addresses; is the resolver of this host well?"
+                );
+            } else if before == State::GaveUp {
+                info!(zone = %zone.origin(), "all hosts were looked up: transfers go on with what was found");
+            }
+        }
+    }
+}

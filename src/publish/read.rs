@@ -1,0 +1,130 @@
+//! Reads one service out of the mirrored tree: what its znodes say together.
+
+use super::layout::Layout;
+use super::reading::Reading;
+use crate::format::{self, NodeKind};
+use crate::model::{Malformed, Service, State};
+use crate::registry;
+use crate::registry::Path;
+use crate::registry::shown::{Readable, Shown, ShownTree};
+use crate::registry::tree::{Entry, Known};
+
+#[cfg(test)]
+thread_local! {
+    /// The services that this thread has read, for tests that count.
+    pub(super) static READS: std::cell::RefCell<Vec<String>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+impl Layout {
+    /// Reads the service that is shown at `below`; none when no znode of it is there. Of its drains there are only
+    /// those that hold at `now`, in seconds since 1970, and what they cover is drained.
+    pub fn read(&self, tree: &ShownTree, below: &str, now: u64) -> Option<Reading> {
+        if self.is_system(below) {
+            return None;
+        }
+        #[cfg(test)]
+        READS.with_borrow_mut(|reads| reads.push(below.to_owned()));
+        let shown = self.full(below);
+        let mut reading = Reading::default();
+        let mut exists = false;
+        if let Some(node) = tree.get(&shown) {
+            exists = true;
+            self.read_defaults(tree, &node, now, &mut reading);
+        }
+        for directory in self.directories(&shown) {
+            let (children, jumped) = tree.children(&directory);
+            for child in children {
+                if let Some(NodeKind::Instance { service, name }) =
+                    child.path.below(&self.root).map(|at| self.format.place(at))
+                    && service == below
+                {
+                    exists = true;
+                    self.read_instance(tree, &child, name, &mut reading);
+                    if jumped {
+                        report_below(tree, &child.real, &mut reading);
+                    }
+                }
+            }
+        }
+        below.clone_into(&mut reading.service.path);
+        let Service { defaults, instances, .. } = &mut reading.service;
+        for instance in instances.iter_mut().filter(|instance| instance.state == State::Up) {
+            if defaults.drains.iter().any(|drain| drain.covers(instance)) {
+                instance.state = State::Drain;
+            }
+        }
+        reading.tell_doubles();
+        reading.sort();
+        exists.then_some(reading)
+    }
+
+    /// Reads what a service's own node says for all its instances.
+    fn read_defaults(&self, tree: &ShownTree, node: &Shown<'_>, now: u64, reading: &mut Reading) {
+        let path = node.real.as_str();
+        match node.entry {
+            Entry::Known(known) => {
+                let said = tree.readable(node, known);
+                let former = self.former(&said, known);
+                let mut remarks = said.remarks;
+                remarks.extend(former.map(|why| format!("{why}; what it said before holds")));
+                let (defaults, more) = self.format.decode_service(&said.data);
+                reading.service.defaults = defaults;
+                let over = reading.service.defaults.drains.extract_if(.., |drain| !drain.holds(now));
+                reading.over.extend(over);
+                remarks.extend(more);
+                reading.malformed.extend(remarks.into_iter().map(|reason| Malformed::doubtful(path, reason)));
+            }
+            Entry::Unreadable(error @ registry::Error::TooMuchData { .. }) => {
+                let reason = format!("{error}; its instances are served as if it said nothing");
+                reading.malformed.push(Malformed::doubtful(path, reason));
+            }
+            Entry::Unreadable(error) => reading.malformed.push(Malformed::lost(path, error.to_string())),
+        }
+    }
+
+    /// Reads the instance `name`.
+    fn read_instance(&self, tree: &ShownTree, node: &Shown<'_>, name: &str, reading: &mut Reading) {
+        let mut precedence = (false, 0);
+        let mut remarks = Vec::new();
+        let read = match node.entry {
+            Entry::Unreadable(error) => self.format.unread_instance(name, &error.to_string()),
+            Entry::Known(known) => {
+                precedence = (known.ephemeral_owner != 0, known.czxid);
+                let said = tree.readable(node, known);
+                let read = match self.former(&said, known) {
+                    None => self.format.decode_instance(name, &said.data),
+                    Some(why) => self.format.decode_former(name, &said.data, &why),
+                };
+                remarks = said.remarks;
+                read
+            }
+        };
+        let path = &node.real;
+        match read {
+            Err(error) => reading.malformed.push(Malformed::lost(path.as_str(), error.to_string())),
+            Ok(mut instance) => {
+                instance.remarks.extend(remarks);
+                let doubts = instance.remarks.iter().map(|reason| Malformed::doubtful(path.as_str(), reason));
+                reading.malformed.extend(doubts);
+                reading.add(instance, precedence, path);
+            }
+        }
+    }
+
+    /// What is wrong with the present data of a znode, where earlier ones are read.
+    fn former(&self, said: &Readable<'_>, known: &Known) -> Option<String> {
+        if said.is_kept {
+            let error = self.format.check(&known.data).err().map(|error| error.to_string());
+            return Some(error.unwrap_or_else(|| "its data cannot be read".to_owned()));
+        }
+        said.refusal.map(ToString::to_string)
+    }
+}
+
+/// Somebody may have put a service below an instance; they should find out why it is not served.
+fn report_below(tree: &ShownTree, instance: &Path, reading: &mut Reading) {
+    for (path, _) in tree.tree().children(instance) {
+        let reason = format::Error::BelowInstance.to_string();
+        reading.malformed.push(Malformed::lost(path.as_str(), reason));
+    }
+}
