@@ -115,19 +115,19 @@ impl Write for Stderr {
 
 /// Lines on their way to a stream. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Queue(Arc<Shared>);
+pub struct Queue(Arc<SharedQueue>);
 
 #[derive(Debug)]
-struct Shared {
+struct SharedQueue {
     /// Bytes that may wait.
     room: usize,
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     /// Signalled when there is a line to write, and when the last one is written.
     moved: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct QueueState {
     lines: VecDeque<Vec<u8>>,
     /// Bytes of `lines`, and of the line that is being written.
     bytes: usize,
@@ -137,7 +137,7 @@ struct State {
     unreported: Option<(u64, Instant)>,
 }
 
-impl State {
+impl QueueState {
     fn lose(&mut self) {
         self.lost += 1;
         self.unreported.get_or_insert_with(|| (0, Instant::now())).0 += 1;
@@ -155,7 +155,7 @@ impl Queue {
         room: usize,
         report: impl Fn(u64, Duration) + Send + 'static,
     ) -> io::Result<Self> {
-        let queue = Self(Arc::new(Shared { room, state: Mutex::default(), moved: Condvar::new() }));
+        let queue = Self(Arc::new(SharedQueue { room, state: Mutex::default(), moved: Condvar::new() }));
         let work = queue.clone();
         std::thread::Builder::new().name("log".into()).spawn(move || work.run(stream, &report))?;
         Ok(queue)
@@ -185,7 +185,7 @@ impl Queue {
         waited.unwrap_or_else(PoisonError::into_inner).0.bytes == 0
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, QueueState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -15,7 +15,7 @@ use super::json::rounded;
 use super::snapshot::{Announcer, Registry, Snapshot, Zone};
 use crate::announce::check::health;
 use crate::announce::check::outcome::Shortage;
-use crate::announce::{CheckStatus, Counts, State};
+use crate::announce::{CheckStatus, Counts, RegistrationState};
 use crate::dns::forward;
 use crate::dns::serve::metrics::Metrics;
 use crate::log;
@@ -237,7 +237,7 @@ fn announcers(announcers: &[Announcer], sheet: &mut Sheet<'_, '_>) -> fmt::Resul
             one.registrations.iter().map(move |(registration, _)| (labels(registration.path.as_str()), registration))
         })
     };
-    let registered = each().map(|(labels, one)| (labels, u32::from(one.state == State::Registered)));
+    let registered = each().map(|(labels, one)| (labels, u32::from(one.state == RegistrationState::Registered)));
     sheet.gauges("announce_registered", "Whether the registration is there, and ours", None, registered)?;
     let mut count = |name, help, value: fn(&Counts) -> u64| {
         sheet.counters(name, help, each().map(|(labels, one)| (labels, value(&one.counts))))
@@ -258,7 +258,7 @@ fn checks(sheet: &mut Sheet<'_, '_>, announcers: &[Announcer]) -> fmt::Result {
             })
         })
     };
-    let well = each().map(|(labels, check)| (labels, u32::from(check.state == health::State::Well)));
+    let well = each().map(|(labels, check)| (labels, u32::from(check.state == health::CheckState::Well)));
     sheet.gauges("check_healthy", "Whether the check says that its service is well", None, well)?;
     let flapping = each().map(|(labels, check)| (labels, u32::from(check.is_flapping)));
     sheet.gauges("check_flapping", "Whether it goes up and down all the time", None, flapping)?;

@@ -10,7 +10,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::snapshot::{Announcer, Registry, Snapshot, Zone};
 use crate::announce::check::health;
-use crate::announce::{CheckStatus, State};
+use crate::announce::{CheckStatus, RegistrationState};
 use crate::format;
 use crate::model::{Drain, Malformed};
 use crate::publish::meetings::Clash;
@@ -218,7 +218,7 @@ fn registrations(announcers: &[Announcer]) -> Markup {
     // What is not as it should be comes first.
     let mut all: Vec<_> =
         announcers.iter().flat_map(|one| one.registrations.iter().map(move |each| (one, each))).collect();
-    all.sort_by_key(|(_, (registration, _))| registration.state == State::Registered);
+    all.sort_by_key(|(_, (registration, _))| registration.state == RegistrationState::Registered);
     html! {
         @for one in announcers.iter().filter(|one| !one.session.is_some_and(|session| session.connected)) {
             @if !one.services.is_empty() {
@@ -230,7 +230,7 @@ fn registrations(announcers: &[Announcer]) -> Markup {
             @for (announcer, (registration, standing)) in all.into_iter().take(ROWS) {
                 tr {
                     td { (registration.path.as_str()) }
-                    td class=[bad(registration.state != State::Registered)] {
+                    td class=[bad(registration.state != RegistrationState::Registered)] {
                         (registration.state.as_str())
                         @if let Some(reason) = registration.state.reason() { ": " (reason) }
                     }
@@ -250,7 +250,7 @@ fn registrations(announcers: &[Announcer]) -> Markup {
 fn checked(check: &CheckStatus, standing: Duration) -> Markup {
     html! {
         (check.check) " "
-        span class=[bad(check.state != health::State::Well || check.is_flapping)] {
+        span class=[bad(check.state != health::CheckState::Well || check.is_flapping)] {
             (check.state.as_str()) " for " (time(standing)) @if check.is_flapping { ", flapping" }
         }
         ": " (check.words())

@@ -24,7 +24,7 @@ pub struct Sources {
     /// Who answers what is outside the zones; none without DNS.
     pub forwarder: Option<Arc<Forwarder>>,
     /// Each registry's announcer: the registry's name, and what the announcer shows.
-    pub announcements: Vec<(String, announce::Status)>,
+    pub announcements: Vec<(String, announce::AnnouncerStatus)>,
     /// Where orders to the process go; none where it takes none.
     pub control: Option<control::Control>,
 }

@@ -17,7 +17,7 @@ use super::{Error, RegistrySource, Sources, bind, routes, server, spawn};
 use crate::announce::check::health;
 use crate::announce::check::outcome::Shortage;
 use crate::announce::{
-    Blocker, CheckStatus, Counts, LastError, LastResult, RefusedAddress, Registration, SessionStatus, State,
+    Blocker, CheckStatus, Counts, LastError, LastResult, RefusedAddress, Registration, RegistrationState, SessionStatus,
 };
 use crate::format;
 use crate::inspect::reader::Reader;
@@ -109,7 +109,7 @@ pub(super) fn sample() -> Snapshot {
         let path = Path::new(path).unwrap();
         let at = Instant::now();
         let (since, reason) = (at + Duration::from_secs(6), "somebody deleted it".to_owned());
-        let last_error = (state == State::Registered).then_some(LastError { at, reason });
+        let last_error = (state == RegistrationState::Registered).then_some(LastError { at, reason });
         let service = "api_x".into();
         let registration = Registration { service, path, state, since, owner, counts, last_error };
         (registration, Duration::from_secs(9))
@@ -125,8 +125,16 @@ pub(super) fn sample() -> Snapshot {
         last_error: Some(("no session with any server: refused".into(), Duration::from_secs(30))),
         session: Some(SessionStatus { id: 0x0100_00ab_cdef_0002, timeout: Duration::from_secs(10), connected: true }),
         registrations: vec![
-            registration("/services/api_x/providers/10.0.0.1:80", State::Registered, Some(0x0100_00ab_cdef_0002)),
-            registration("/services/api_x/providers/10.0.0.2:80", State::Blocked(Blocker::Persistent), None),
+            registration(
+                "/services/api_x/providers/10.0.0.1:80",
+                RegistrationState::Registered,
+                Some(0x0100_00ab_cdef_0002),
+            ),
+            registration(
+                "/services/api_x/providers/10.0.0.2:80",
+                RegistrationState::Blocked(Blocker::Persistent),
+                None,
+            ),
         ],
         checks: Vec::new(),
         services: vec!["api_x".into()],
@@ -134,7 +142,7 @@ pub(super) fn sample() -> Snapshot {
     let check = CheckStatus {
         service: "api_x".into(),
         check: "tcp 127.0.0.1:80".into(),
-        state: health::State::Ill,
+        state: health::CheckState::Ill,
         is_flapping: true,
         since: Instant::now(),
         last: Some(LastResult { at: UNIX_EPOCH + Duration::from_millis(1_500), found: Err("refused".into()) }),

@@ -4,7 +4,7 @@
 //! Doubtful znodes, drains and what waits for a restart are not among it: they are served, wanted, or known.
 
 use super::snapshot::{Announcer, Registry, Snapshot, Zone};
-use crate::announce::{Hold, State};
+use crate::announce::{Hold, RegistrationState};
 use crate::registry::status::Phase;
 use crate::zone::Freshness;
 
@@ -78,7 +78,10 @@ fn announcer(announcer: &Announcer) -> Vec<String> {
         wrong.push(format!("registry {registry}: not connected to register this host's services"));
     }
     for (one, _) in registrations {
-        if matches!(one.state, State::Registered | State::Removed | State::Held(Hold::ReadOnly)) {
+        if matches!(
+            one.state,
+            RegistrationState::Registered | RegistrationState::Removed | RegistrationState::Held(Hold::ReadOnly)
+        ) {
             continue;
         }
         let reason = one.state.reason().map(|reason| format!(": {reason}")).unwrap_or_default();

@@ -83,8 +83,8 @@ impl ServiceConfig {
         lines.extend(self.checks.iter().map(|check| format!("  check {check}")));
         let here = loopback(self.port).to_string();
         let looks_here = self.checks.iter().any(|check| match &check.kind {
-            check::Kind::Tcp(tcp) => tcp.target == here,
-            check::Kind::Grpc(grpc) => grpc.target == here,
+            check::CheckKind::Tcp(tcp) => tcp.target == here,
+            check::CheckKind::Grpc(grpc) => grpc.target == here,
             _ => false,
         });
         let is_elsewhere = match &self.address {

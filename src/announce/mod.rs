@@ -39,10 +39,10 @@ pub use config::{Config, ServiceConfig};
 pub use driver::{Announcer, Services};
 pub use settings::Settings;
 pub use status::{
-    Blocker, CheckStatus, Counts, Hold, LastError, LastResult, NoResult, RefusedAddress, Registration, SessionStatus,
-    State, Status,
+    AnnouncerStatus, Blocker, CheckStatus, Counts, Hold, LastError, LastResult, NoResult, RefusedAddress, Registration,
+    RegistrationState, SessionStatus,
 };
-pub use wanted::{Wanted, Writer};
+pub use wanted::{InstanceWriter, Wanted};
 
 /// Errors that keep announcing from going on.
 #[derive(Debug, thiserror::Error)]

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::origin::ThisHost;
-use super::owner::{Claimant, Owner};
-use super::status::{Blocker, Counts, Hold, LastError, State};
+use super::owner::{Claimant, ZnodeOwner};
+use super::status::{Blocker, Counts, Hold, LastError, RegistrationState};
 use super::wanted::Wanted;
 use crate::backoff::Backoff;
 use crate::registry::Error;
@@ -34,7 +34,7 @@ pub(super) struct Node {
     /// Reason for not being there all the same.
     hold: Option<Hold>,
     /// Its state.
-    pub(super) state: State,
+    pub(super) state: RegistrationState,
     /// Since when.
     pub(super) since: Instant,
     /// Session that owned the znode when it was last seen.
@@ -106,7 +106,7 @@ enum Purpose {
 
 /// Next step.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum NodeStep {
     /// Nothing until it is due.
     Rest,
     Create(Arc<[u8]>),
@@ -159,7 +159,7 @@ pub(super) struct DecisionContext<'s> {
     pub(super) random: f64,
 }
 
-type Decision = (Step, Option<Notice>);
+type Decision = (NodeStep, Option<Notice>);
 
 impl Node {
     pub(super) fn new(wanted: Wanted, now: Instant) -> Self {
@@ -169,7 +169,7 @@ impl Node {
             instance_id: wanted.instance_id,
             data: Some(wanted.data),
             hold: wanted.hold.clone(),
-            state: State::Waiting("there is no session yet"),
+            state: RegistrationState::Waiting("there is no session yet"),
             since: now,
             owner: None,
             counts: Counts::default(),
@@ -199,7 +199,7 @@ impl Node {
         if self.owner.is_some() {
             self.purpose = Purpose::Update;
         }
-        self.enter(State::Waiting(why), now);
+        self.enter(RegistrationState::Waiting(why), now);
     }
 
     /// Takes another reason not to be there, or none. Says whether anything is to be done about it.
@@ -216,7 +216,7 @@ impl Node {
         };
         self.kept &= self.hold_in_force().is_none();
         if self.hold_in_force().is_none() {
-            if self.state == State::Registered {
+            if self.state == RegistrationState::Registered {
                 return false;
             }
             self.because = "its checks pass";
@@ -226,7 +226,7 @@ impl Node {
         }
         self.not_before = None;
         let why = if is_held { "it is being withdrawn" } else { "it may be registered again" };
-        self.enter(State::Waiting(why), now);
+        self.enter(RegistrationState::Waiting(why), now);
         true
     }
 
@@ -242,15 +242,16 @@ impl Node {
 
     /// Returns whether it is still to be seen if it comes to be registered.
     pub(super) fn is_on_its_way(&self) -> bool {
-        self.data.is_some() && matches!(self.state, State::Waiting(_) | State::Held(Hold::Unchecked))
+        self.data.is_some()
+            && matches!(self.state, RegistrationState::Waiting(_) | RegistrationState::Held(Hold::Unchecked))
     }
 
     /// The session is over, and its znodes with it.
     pub(super) fn session_over(&mut self, now: Instant) {
         (self.doing, self.due, self.armed, self.owner, self.created) = (None, None, false, None, false);
         // What is held back is so with any session.
-        if !matches!(self.state, State::Removed | State::Held(_)) {
-            self.enter(State::Waiting("the session ended"), now);
+        if !matches!(self.state, RegistrationState::Removed | RegistrationState::Held(_)) {
+            self.enter(RegistrationState::Waiting("the session ended"), now);
         }
     }
 
@@ -272,11 +273,11 @@ impl Node {
             here: at.here,
         };
         let found = found.map(|znode| (znode, us.owner(znode)));
-        let is_ours = matches!(found, Some((_, Owner::Claimant)));
+        let is_ours = matches!(found, Some((_, ZnodeOwner::Claimant)));
         self.owner = is_ours.then_some(at.session);
         self.held |= is_ours;
         self.created = false;
-        let is_registered = is_ours || matches!(found, Some((_, Owner::UsBefore(_))));
+        let is_registered = is_ours || matches!(found, Some((_, ZnodeOwner::UsBefore(_))));
         self.kept |= is_registered && !self.condemned && matches!(self.hold, None | Some(Hold::Unchecked));
         match (self.data.clone(), self.hold_in_force().cloned()) {
             (Some(data), None) => self.inspected_wanted(data, found, at),
@@ -288,7 +289,7 @@ impl Node {
     fn inspected_wanted(
         &mut self,
         data: Arc<[u8]>,
-        found: Option<(&Znode, Owner)>,
+        found: Option<(&Znode, ZnodeOwner)>,
         at: &DecisionContext<'_>,
     ) -> Decision {
         let Some((znode, owner)) = found else {
@@ -296,32 +297,37 @@ impl Node {
             if matches!(self.purpose, Purpose::TakeOver(_) | Purpose::Stay) {
                 self.purpose = Purpose::Register;
             }
-            return (self.write(Step::Create(data), at), news);
+            return (self.write(NodeStep::Create(data), at), news);
         };
         match owner {
-            Owner::Claimant if *znode.data == *data => (Step::Rest, self.settle(at)),
-            Owner::Claimant => {
+            ZnodeOwner::Claimant if *znode.data == *data => (NodeStep::Rest, self.settle(at)),
+            ZnodeOwner::Claimant => {
                 let news = self.lose("somebody changed its data", at);
-                (self.write(Step::Replace(znode.stat.version, data), at), news)
+                (self.write(NodeStep::Replace(znode.stat.version, data), at), news)
             }
-            Owner::UsBefore(session) => {
+            ZnodeOwner::UsBefore(session) => {
                 self.purpose = Purpose::TakeOver(session);
-                (self.write(Step::Replace(znode.stat.version, data), at), None)
+                (self.write(NodeStep::Replace(znode.stat.version, data), at), None)
             }
-            Owner::Double(session) => (Step::Rest, self.block(Blocker::Double { session }, at)),
-            Owner::Twin(session) => (Step::Rest, self.block(Blocker::Twin { session }, at)),
-            Owner::Stranger(session) => (Step::Rest, self.block(Blocker::Stranger { session }, at)),
-            Owner::Nobody => (Step::Rest, self.block(Blocker::Persistent, at)),
+            ZnodeOwner::Double(session) => (NodeStep::Rest, self.block(Blocker::Double { session }, at)),
+            ZnodeOwner::Twin(session) => (NodeStep::Rest, self.block(Blocker::Twin { session }, at)),
+            ZnodeOwner::Stranger(session) => (NodeStep::Rest, self.block(Blocker::Stranger { session }, at)),
+            ZnodeOwner::Nobody => (NodeStep::Rest, self.block(Blocker::Persistent, at)),
         }
     }
 
-    fn inspected_held(&mut self, hold: Hold, found: Option<(&Znode, Owner)>, at: &DecisionContext<'_>) -> Decision {
+    fn inspected_held(
+        &mut self,
+        hold: Hold,
+        found: Option<(&Znode, ZnodeOwner)>,
+        at: &DecisionContext<'_>,
+    ) -> Decision {
         let version = found.and_then(|(znode, owner)| match owner {
-            Owner::Claimant => Some(znode.stat.version),
-            Owner::UsBefore(session) if at.past.contains(&session) => Some(znode.stat.version),
+            ZnodeOwner::Claimant => Some(znode.stat.version),
+            ZnodeOwner::UsBefore(session) if at.past.contains(&session) => Some(znode.stat.version),
             // The service is ill, whichever process registered it. Should that process live on and put it back, it is a
             // twin's: one deletes, once.
-            Owner::UsBefore(_) if matches!(hold, Hold::Unhealthy(_)) => {
+            ZnodeOwner::UsBefore(_) if matches!(hold, Hold::Unhealthy(_)) => {
                 self.held = true;
                 Some(znode.stat.version)
             }
@@ -329,31 +335,31 @@ impl Node {
         });
         if let Some(version) = version {
             self.withdrawal = Withdrawal::Going(hold);
-            return (self.write(Step::Delete(version), at), None);
+            return (self.write(NodeStep::Delete(version), at), None);
         }
         self.due = Some(at.now + jittered(if found.is_some() { POLL } else { VERIFY }, at.random));
         self.backoff.succeeded(at.now);
-        let is_news = self.enter(State::Held(hold.clone()), at.now);
+        let is_news = self.enter(RegistrationState::Held(hold.clone()), at.now);
         let news = match std::mem::replace(&mut self.withdrawal, Withdrawal::None) {
             Withdrawal::None => is_news.then_some(Notice::Held(hold)),
             Withdrawal::Going(hold) => Some(Notice::WithdrawnFor(hold)),
             Withdrawal::Reported => None,
         };
-        (Step::Rest, news)
+        (NodeStep::Rest, news)
     }
 
-    fn inspected_unwanted(&mut self, found: Option<(&Znode, Owner)>, at: &DecisionContext<'_>) -> Decision {
+    fn inspected_unwanted(&mut self, found: Option<(&Znode, ZnodeOwner)>, at: &DecisionContext<'_>) -> Decision {
         let version = found.and_then(|(znode, owner)| match owner {
-            Owner::Claimant => Some(znode.stat.version),
-            Owner::UsBefore(session) if at.past.contains(&session) => Some(znode.stat.version),
+            ZnodeOwner::Claimant => Some(znode.stat.version),
+            ZnodeOwner::UsBefore(session) if at.past.contains(&session) => Some(znode.stat.version),
             // What only claims to be ours is left to its session.
             _ => None,
         });
         if let Some(version) = version {
-            return (self.write(Step::Delete(version), at), None);
+            return (self.write(NodeStep::Delete(version), at), None);
         }
-        self.enter(State::Removed, at.now);
-        (Step::Forget, (self.held && found.is_none()).then_some(Notice::Withdrawn))
+        self.enter(RegistrationState::Removed, at.now);
+        (NodeStep::Forget, (self.held && found.is_none()).then_some(Notice::Withdrawn))
     }
 
     /// A write ended with an answer.
@@ -373,11 +379,11 @@ impl Node {
             if news.is_some() {
                 self.withdrawal = Withdrawal::Reported;
             }
-            return (Step::Rest, news);
+            return (NodeStep::Rest, news);
         };
         self.created = false;
         match (doing, &error) {
-            (Operation::Creating, Error::NoNode) if !self.parents_made => (Step::MakeParents, None),
+            (Operation::Creating, Error::NoNode) if !self.parents_made => (NodeStep::MakeParents, None),
             (
                 Operation::Creating | Operation::Replacing | Operation::Deleting,
                 Error::NodeExists | Error::NoNode | Error::BadVersion,
@@ -385,9 +391,9 @@ impl Node {
                 // Somebody was there between the inspection and the write.
                 self.due = Some(at.now + pause(&mut self.backoff, at));
                 self.parents_made = false;
-                (Step::Rest, None)
+                (NodeStep::Rest, None)
             }
-            _ => (Step::Rest, self.fail(doing, &error, at)),
+            _ => (NodeStep::Rest, self.fail(doing, &error, at)),
         }
     }
 
@@ -403,7 +409,7 @@ impl Node {
             Operation::MakingParents => "its parents cannot be created",
         };
         let reason = format!("{attempt}: {error}");
-        let news = self.enter(State::Failed(reason.clone()), at.now);
+        let news = self.enter(RegistrationState::Failed(reason.clone()), at.now);
         self.last_error = Some(LastError { at: self.since, reason: reason.clone() });
         news.then_some(Notice::Failed(reason))
     }
@@ -416,7 +422,7 @@ impl Node {
         self.lost.succeeded(at.now);
         self.backoff.succeeded(at.now);
         self.withdrawal = Withdrawal::None;
-        if !self.enter(State::Registered, at.now) {
+        if !self.enter(RegistrationState::Registered, at.now) {
             return None;
         }
         let (count, news) = match std::mem::replace(&mut self.purpose, Purpose::Register) {
@@ -433,12 +439,12 @@ impl Node {
     /// It is not as it should be; somebody has a hand in it if it was well before. Then it comes back at once, and more
     /// slowly when it happens again and again.
     fn lose(&mut self, how: &'static str, at: &DecisionContext<'_>) -> Option<Notice> {
-        if self.state != State::Registered {
+        if self.state != RegistrationState::Registered {
             return None;
         }
         self.purpose = Purpose::Restore;
         self.not_before = Some(at.now + pause(&mut self.lost, at));
-        self.enter(State::Waiting(how), at.now);
+        self.enter(RegistrationState::Waiting(how), at.now);
         self.last_error = Some(LastError { at: at.now, reason: how.to_owned() });
         Some(Notice::Lost(how))
     }
@@ -446,27 +452,27 @@ impl Node {
     fn block(&mut self, by: Blocker, at: &DecisionContext<'_>) -> Option<Notice> {
         self.due = Some(at.now + jittered(POLL, at.random));
         self.purpose = Purpose::Register;
-        let is_news = self.enter(State::Blocked(by), at.now);
+        let is_news = self.enter(RegistrationState::Blocked(by), at.now);
         self.last_error = Some(LastError { at: self.since, reason: by.to_string() });
         is_news.then_some(Notice::Blocked(by))
     }
 
     /// `step` now, or an inspection when it may be done.
-    fn write(&mut self, step: Step, at: &DecisionContext<'_>) -> Step {
+    fn write(&mut self, step: NodeStep, at: &DecisionContext<'_>) -> NodeStep {
         match self.not_before {
             Some(not_before) if not_before > at.now => {
                 self.due = self.not_before;
-                Step::Rest
+                NodeStep::Rest
             }
             _ => {
-                self.created = matches!(step, Step::Create(_) | Step::Replace(..));
+                self.created = matches!(step, NodeStep::Create(_) | NodeStep::Replace(..));
                 step
             }
         }
     }
 
     /// Says whether the state is another one now.
-    fn enter(&mut self, state: State, now: Instant) -> bool {
+    fn enter(&mut self, state: RegistrationState, now: Instant) -> bool {
         let is_new = self.state != state;
         if is_new {
             (self.state, self.since) = (state, now);

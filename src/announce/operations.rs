@@ -10,7 +10,7 @@ use crate::zookeeper::Znode;
 use crate::zookeeper::session::{Access, Ensemble, Mode, Session};
 
 /// Outcome of an operation on a znode.
-pub(super) enum Outcome<E: Ensemble> {
+pub(super) enum OperationOutcome<E: Ensemble> {
     Inspected { path: Path, arming: Arming<<E::Session as Session>::Watch>, found: Result<Znode, registry::Error> },
     Done { path: Path, result: Result<(), registry::Error> },
 }
@@ -22,20 +22,25 @@ pub(super) enum Arming<W> {
 }
 
 /// Reads a znode, from a server that has caught up: what is found may be the reason for deleting it.
-pub(super) async fn inspect<E: Ensemble>(session: &E::Session, path: Path, arm: bool, connection: u64) -> Outcome<E> {
+pub(super) async fn inspect<E: Ensemble>(
+    session: &E::Session,
+    path: Path,
+    arm: bool,
+    connection: u64,
+) -> OperationOutcome<E> {
     let mut arming = Arming::None;
     if arm {
         arming = match session.watch(&path).await {
             Ok(watch) => Arming::Armed { watch, connection },
             Err(registry::Error::Unimplemented) => Arming::Unwatchable,
-            Err(error) => return Outcome::Inspected { path, arming, found: Err(error) },
+            Err(error) => return OperationOutcome::Inspected { path, arming, found: Err(error) },
         };
     }
     let found = match session.sync(&path).await {
         Ok(()) => session.get(&path).await,
         Err(error) => Err(error),
     };
-    Outcome::Inspected { path, arming, found }
+    OperationOutcome::Inspected { path, arming, found }
 }
 
 /// Creates the persistent znodes above `path` that are missing: upwards to the first that is there, then down again. So

@@ -6,7 +6,7 @@ use crate::zookeeper::Znode;
 
 /// Whose a znode is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Owner {
+pub(super) enum ZnodeOwner {
     /// Our session's.
     Claimant,
     /// An earlier session's of this process, or of the process before it: it goes when that session expires, and may be
@@ -44,16 +44,16 @@ impl Claimant<'_> {
     /// has owned the znode once: from then on a new owner with our id is no predecessor but somebody who took it from
     /// us. Who comes last wins, once, and two processes never take a znode from each other in turn. What another host
     /// has written is left to it in any case.
-    pub(super) fn owner(&self, znode: &Znode) -> Owner {
+    pub(super) fn owner(&self, znode: &Znode) -> ZnodeOwner {
         match znode.stat.ephemeral_owner {
-            0 => Owner::Nobody,
-            owner if owner == self.session => Owner::Claimant,
-            owner if self.past.contains(&owner) => Owner::UsBefore(owner),
+            0 => ZnodeOwner::Nobody,
+            owner if owner == self.session => ZnodeOwner::Claimant,
+            owner if self.past.contains(&owner) => ZnodeOwner::UsBefore(owner),
             owner => match format::author(&znode.data).filter(|(id, _)| id == self.instance_id) {
-                None => Owner::Stranger(owner),
-                Some((_, origin)) if !self.here.wrote(&origin, znode.stat.mtime) => Owner::Double(owner),
-                Some(_) if self.held => Owner::Twin(owner),
-                Some(_) => Owner::UsBefore(owner),
+                None => ZnodeOwner::Stranger(owner),
+                Some((_, origin)) if !self.here.wrote(&origin, znode.stat.mtime) => ZnodeOwner::Double(owner),
+                Some(_) if self.held => ZnodeOwner::Twin(owner),
+                Some(_) => ZnodeOwner::UsBefore(owner),
             },
         }
     }
@@ -83,9 +83,9 @@ mod tests {
 
     #[test]
     fn the_session_decides_whatever_the_data_says() {
-        assert_eq!(us(false).owner(&znode(7, "rewritten by somebody")), Owner::Claimant);
-        assert_eq!(us(true).owner(&znode(5, "rewritten by somebody")), Owner::UsBefore(5));
-        assert_eq!(us(false).owner(&znode(0, OUR_DATA)), Owner::Nobody);
+        assert_eq!(us(false).owner(&znode(7, "rewritten by somebody")), ZnodeOwner::Claimant);
+        assert_eq!(us(true).owner(&znode(5, "rewritten by somebody")), ZnodeOwner::UsBefore(5));
+        assert_eq!(us(false).owner(&znode(0, OUR_DATA)), ZnodeOwner::Nobody);
     }
 
     #[test]
@@ -93,18 +93,18 @@ mod tests {
         let theirs = r#"{"instance_id":"c0ffee","boot_id":"b","host_addresses":["10.0.0.2"]}"#;
         let before = r#"{"instance_id":"c0ffee","boot_id":"b","host_addresses":["10.0.0.1"]}"#;
         for held in [false, true] {
-            assert_eq!(us(held).owner(&znode(9, theirs)), Owner::Double(9));
-            assert_eq!(us(held).owner(&znode(7, theirs)), Owner::Claimant, "the session decides");
+            assert_eq!(us(held).owner(&znode(9, theirs)), ZnodeOwner::Double(9));
+            assert_eq!(us(held).owner(&znode(7, theirs)), ZnodeOwner::Claimant, "the session decides");
         }
-        assert_eq!(us(false).owner(&znode(9, before)), Owner::UsBefore(9));
+        assert_eq!(us(false).owner(&znode(9, before)), ZnodeOwner::UsBefore(9));
     }
 
     #[test]
     fn an_unknown_session_is_ours_only_with_our_id_and_before_we_have_owned_the_znode() {
-        assert_eq!(us(false).owner(&znode(9, OUR_DATA)), Owner::UsBefore(9));
-        assert_eq!(us(true).owner(&znode(9, OUR_DATA)), Owner::Twin(9));
+        assert_eq!(us(false).owner(&znode(9, OUR_DATA)), ZnodeOwner::UsBefore(9));
+        assert_eq!(us(true).owner(&znode(9, OUR_DATA)), ZnodeOwner::Twin(9));
         for data in ["", "{}", "c0ffee", "{broken", r#"{"instance_id":"other"}"#, r#"{"instance_id":42}"#] {
-            assert_eq!(us(false).owner(&znode(9, data)), Owner::Stranger(9), "{data}");
+            assert_eq!(us(false).owner(&znode(9, data)), ZnodeOwner::Stranger(9), "{data}");
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::registry::Path;
 
 /// A handle on the status; clones show the same.
 #[derive(Debug, Clone, Default)]
-pub struct Status {
+pub struct AnnouncerStatus {
     shown: Arc<Mutex<StatusRow>>,
     heartbeats: Arc<Heartbeats>,
 }
@@ -63,7 +63,7 @@ pub struct CheckStatus {
     /// Kind and target of the check.
     pub check: String,
     /// State that its results add up to.
-    pub state: health::State,
+    pub state: health::CheckState,
     /// True if it goes up and down so often that rising takes longer.
     pub is_flapping: bool,
     /// Since when the state is what it is.
@@ -164,7 +164,7 @@ pub struct Registration {
     /// Path of the znode.
     pub path: Path,
     /// Its state.
-    pub state: State,
+    pub state: RegistrationState,
     /// Since when.
     pub since: Instant,
     /// The session that owns the znode, where it is there.
@@ -188,7 +188,7 @@ pub struct Counts {
 
 /// State of a registration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
+pub enum RegistrationState {
     /// Not there yet, or not any more, and why.
     Waiting(&'static str),
     /// There, ours, and with our data.
@@ -203,7 +203,7 @@ pub enum State {
     Removed,
 }
 
-impl State {
+impl RegistrationState {
     /// One word for it.
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -259,7 +259,7 @@ pub enum Blocker {
     Persistent,
 }
 
-impl Status {
+impl AnnouncerStatus {
     /// The session, while there is one.
     pub fn session(&self) -> Option<SessionStatus> {
         self.shown().session
@@ -360,7 +360,7 @@ impl Status {
 
     /// Drops the registrations that were taken out.
     pub(super) fn forget_removed(&self) {
-        self.shown().registrations.retain(|_, registration| registration.state != State::Removed);
+        self.shown().registrations.retain(|_, registration| registration.state != RegistrationState::Removed);
     }
 
     fn shown(&self) -> MutexGuard<'_, StatusRow> {

@@ -35,7 +35,7 @@ pub struct Wanted {
 
 /// What the znodes of one registry have in common: their writer, its rights and its host.
 #[derive(Debug, Clone)]
-pub struct Writer {
+pub struct InstanceWriter {
     /// The registry's convention.
     pub format: format::Config,
     /// The registry's root.
@@ -56,7 +56,7 @@ pub struct Writer {
     pub readonly: bool,
 }
 
-impl Writer {
+impl InstanceWriter {
     /// The znodes of `services` on a host with these addresses, and those of them that several services want; the first
     /// one gets it.
     ///
@@ -109,8 +109,8 @@ mod tests {
         LocalAddress { interface: "eth0".into(), address: address.parse().unwrap(), unfit: None }
     }
 
-    fn writer() -> Writer {
-        Writer {
+    fn writer() -> InstanceWriter {
+        InstanceWriter {
             format: format::Config::default(),
             root: Path::new("/services").unwrap(),
             host: HostIdentity::new("host").unwrap(),

@@ -52,7 +52,7 @@ const STALL: Duration = Duration::from_secs(3);
 
 /// A reading that went well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Loaded {
+enum LoadedZoneFile {
     Taken,
     /// Somebody else who waits for the disk takes it.
     ByAnother,
@@ -80,15 +80,15 @@ impl ZoneFile {
     }
 
     /// Reads it into its zone; on an error the zone stays as it is. Blocks as long as its disk does.
-    fn load(&self) -> anyhow::Result<Loaded> {
+    fn load(&self) -> anyhow::Result<LoadedZoneFile> {
         self.stall.watch(|| self.load_watched())
     }
 
-    fn load_watched(&self) -> anyhow::Result<Loaded> {
+    fn load_watched(&self) -> anyhow::Result<LoadedZoneFile> {
         // Held to the end: of two readings the later one is in force.
         let _reading = {
             // On a disk that does not answer not every reload waits, each on a thread: the first reads for all of them.
-            let Ok(_waiting) = self.waiting.try_lock() else { return Ok(Loaded::ByAnother) };
+            let Ok(_waiting) = self.waiting.try_lock() else { return Ok(LoadedZoneFile::ByAnother) };
             self.reading.lock().unwrap_or_else(PoisonError::into_inner)
         };
         let (before, begun) = (asking(|| look(&self.stamps())), SystemTime::now());
@@ -124,7 +124,7 @@ impl ZoneFile {
         }
         self.status.taken(Instant::now());
         drop(writer);
-        Ok(Loaded::Taken)
+        Ok(LoadedZoneFile::Taken)
     }
 
     /// The files that were looked for at the last reading.
@@ -181,8 +181,8 @@ impl ZoneFile {
     pub(super) fn reload(&self) {
         let file = self.path.display();
         match self.load() {
-            Ok(Loaded::Taken) => info!(%file, "zone file re-read"),
-            Ok(Loaded::ByAnother) => {}
+            Ok(LoadedZoneFile::Taken) => info!(%file, "zone file re-read"),
+            Ok(LoadedZoneFile::ByAnother) => {}
             Err(error) => {
                 let error = format!("{error:#}");
                 warn!(%file, error, "zone file not taken; the last good one stays in force");

@@ -143,7 +143,7 @@ impl App {
     ) -> anyhow::Result<()> {
         let announce::Settings { acl, parent_acl, readonly, .. } = &config.announce.settings;
         let host = self.host.clone().unwrap_or_else(HostIdentity::of_this_host);
-        let writer = announce::Writer {
+        let writer = announce::InstanceWriter {
             format: registry.format.clone(),
             root: registry.zookeeper.root.clone(),
             host,

@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Server that is asked.
 #[derive(Debug, Args)]
-pub(super) struct Server {
+pub(super) struct AdminServer {
     /// The admin address of the running server [default: what the configuration says, else 127.0.0.1:5380]
     #[arg(long, value_name = "ADDR:PORT")]
     admin: Option<SocketAddr>,
@@ -24,7 +24,7 @@ pub(super) struct Server {
     file: ConfigFile,
 }
 
-impl Server {
+impl AdminServer {
     fn address(&self) -> anyhow::Result<SocketAddr> {
         if let Some(address) = self.admin {
             return Ok(address);

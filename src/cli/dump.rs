@@ -3,7 +3,7 @@
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
-use super::ask::Server;
+use super::ask::AdminServer;
 use crate::export::Form;
 
 /// Print the whole zones as the server holds them now
@@ -20,7 +20,7 @@ pub(super) struct Dump {
     #[arg(long, value_name = "ORIGIN")]
     zone: Option<String>,
     #[command(flatten)]
-    server: Server,
+    server: AdminServer,
 }
 
 const EXAMPLES: &str = "\

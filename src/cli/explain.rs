@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::ask::Server;
+use super::ask::AdminServer;
 
 /// Show why a name is answered as it is: the znodes, lines of zone files and checks behind it, and each instance, in or
 /// out
@@ -20,7 +20,7 @@ pub(super) struct Explain {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    server: Server,
+    server: AdminServer,
 }
 
 const EXAMPLES: &str = "\

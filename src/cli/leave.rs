@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use clap::Args;
 
-use super::ask::Server;
+use super::ask::AdminServer;
 
 /// Have the running server take its registrations out and end
 ///
@@ -15,7 +15,7 @@ use super::ask::Server;
 #[command(after_help = EXAMPLES)]
 pub(super) struct Leave {
     #[command(flatten)]
-    server: Server,
+    server: AdminServer,
     /// Time to wait for the end, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     timeout: u64,

@@ -63,15 +63,15 @@ Exit codes: 0 fine, 1 failed, 64 bad usage or configuration.";
 enum Command {
     Dev(dev::Dev),
     Serve(serve::Serve),
-    Check(check::Check),
+    Check(check::CheckCommand),
     Template(template::Template),
     Explain(explain::Explain),
     Dump(dump::Dump),
-    Status(status::Status),
+    Status(status::StatusCommand),
     Reload(reload::Reload),
     Restart(restart::Restart),
     Leave(leave::Leave),
-    Drain(drain::Drain),
+    Drain(drain::DrainCommand),
     Undrain(drain::Undrain),
 }
 

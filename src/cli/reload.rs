@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::ask::Server;
+use super::ask::AdminServer;
 
 /// Have the running server read its configuration again, and show what it took
 ///
@@ -12,7 +12,7 @@ use super::ask::Server;
 #[command(after_help = EXAMPLES)]
 pub(super) struct Reload {
     #[command(flatten)]
-    server: Server,
+    server: AdminServer,
 }
 
 const EXAMPLES: &str = "\

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use clap::Args;
 
-use super::ask::Server;
+use super::ask::AdminServer;
 
 /// Have the running server go on as the program that is installed now
 ///
@@ -17,7 +17,7 @@ use super::ask::Server;
 #[command(after_help = EXAMPLES)]
 pub(super) struct Restart {
     #[command(flatten)]
-    server: Server,
+    server: AdminServer,
 }
 
 const EXAMPLES: &str = "\

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::ask::Server;
+use super::ask::AdminServer;
 
 /// Exit code where something is wrong.
 const WRONG: u8 = 1;
@@ -17,12 +17,12 @@ const UNREACHABLE: u8 = 2;
 /// say, 2 no server answers.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Status {
+pub(super) struct StatusCommand {
     /// Print JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    server: Server,
+    server: AdminServer,
 }
 
 const EXAMPLES: &str = "\
@@ -31,7 +31,7 @@ Examples:
   zonekeeper status --json
   zonekeeper status --admin 10.0.0.1:5380";
 
-impl Status {
+impl StatusCommand {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         self.server.check()?;
         let form = if self.json { "json" } else { "text" };

@@ -16,10 +16,10 @@ pub(super) struct Tree {
     /// Its table.
     pub(super) table: Table,
     /// Faults of what is no TOML, in no order.
-    faults: Vec<Fault>,
+    faults: Vec<TomlFault>,
 }
 
-struct Fault {
+struct TomlFault {
     problem: Problem,
     reach: Reach,
 }
@@ -38,7 +38,7 @@ pub(super) fn parse(text: &str, file: u32) -> Tree {
     let (table, errors) = DeTable::parse_recoverable(text);
     let span = Span { file, start: 0, end: 0 };
     let table = Table { span, entries: entries(table.into_inner(), file) };
-    let mut faults: Vec<Fault> = errors.iter().map(|error| fault(text, file, error)).collect();
+    let mut faults: Vec<TomlFault> = errors.iter().map(|error| fault(text, file, error)).collect();
     // What stands in a list, table or text that is not closed only seems to be wrong.
     let missed =
         |error: &&toml::de::Error| ["unclosed", "multi-line"].iter().any(|word| error.message().contains(word));
@@ -47,7 +47,7 @@ pub(super) fn parse(text: &str, file: u32) -> Tree {
         faults.retain(|fault| fault.problem.at.start < open.start);
         let span = Span { end: open.start + 1, ..open };
         let message = "what is opened here is never closed".to_owned();
-        faults.push(Fault { problem: Problem::error(span, message), reach: Reach::File });
+        faults.push(TomlFault { problem: Problem::error(span, message), reach: Reach::File });
     }
     Tree { table, faults }
 }
@@ -73,7 +73,7 @@ impl Tree {
 }
 
 /// The parser's words for a fault, in the manner of the other messages where they leave something to be asked.
-fn fault(text: &str, file: u32, error: &toml::de::Error) -> Fault {
+fn fault(text: &str, file: u32, error: &toml::de::Error) -> TomlFault {
     let range = error.span().unwrap_or_default();
     let covered = text.get(range.clone()).unwrap_or_default();
     let severity = Severity::Error;
@@ -81,16 +81,16 @@ fn fault(text: &str, file: u32, error: &toml::de::Error) -> Fault {
     match error.message() {
         // The parser goes on as if that were allowed.
         "duplicate key" => {
-            Fault { problem: problem(format!("`{covered}` is here for the second time"), None), reach: Reach::Line }
+            TomlFault { problem: problem(format!("`{covered}` is here for the second time"), None), reach: Reach::Line }
         }
         message if message.starts_with("string values must be quoted") && !covered.contains('"') => {
             let help = Some(format!("write \"{covered}\""));
-            Fault { problem: problem("text must stand in quotes".to_owned(), help), reach: Reach::Line }
+            TomlFault { problem: problem("text must stand in quotes".to_owned(), help), reach: Reach::Line }
         }
         message => {
             let far = goes_on(message) || is_header(text, line_start(text, range.start));
             let reach = if far { Reach::File } else { Reach::Line };
-            Fault { problem: problem(format!("this is not TOML: {message}"), None), reach }
+            TomlFault { problem: problem(format!("this is not TOML: {message}"), None), reach }
         }
     }
 }

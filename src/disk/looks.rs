@@ -35,12 +35,12 @@ enum Phase {
 /// A look, for the one that waits for it and for its thread. What is done last at either side takes it out of the
 /// count.
 #[derive(Clone)]
-struct Request {
+struct LookRequest {
     path: PathBuf,
     phase: Arc<Mutex<Phase>>,
 }
 
-impl Request {
+impl LookRequest {
     fn at(path: &Path) -> Self {
         Self { path: path.to_owned(), phase: Arc::new(Mutex::new(Phase::Awaited)) }
     }
@@ -67,7 +67,7 @@ impl Request {
 }
 
 /// The side that waits.
-struct WaiterSide(Request);
+struct WaiterSide(LookRequest);
 
 impl Drop for WaiterSide {
     fn drop(&mut self) {
@@ -76,7 +76,7 @@ impl Drop for WaiterSide {
 }
 
 /// The side that waits for the disk.
-struct WorkerSide(Request);
+struct WorkerSide(LookRequest);
 
 impl Drop for WorkerSide {
     fn drop(&mut self) {
@@ -100,7 +100,7 @@ pub async fn look<T: Send + 'static>(
     if pending().get(path).is_some_and(|count| *count >= GIVEN_UP) {
         return Err(silent());
     }
-    let look = Request::at(path);
+    let look = LookRequest::at(path);
     let (waiting, looking) = (WaiterSide(look.clone()), WorkerSide(look));
     let work = aside(move || {
         let done = work();
@@ -129,7 +129,7 @@ pub fn look_now<T: Send + 'static>(
     if is_given_up {
         return Err(silent());
     }
-    let look = Request::at(path);
+    let look = LookRequest::at(path);
     let (waiting, looking) = (WaiterSide(look.clone()), WorkerSide(look));
     let looked = within(if is_any { BRIEF.min(patience) } else { patience }, move || {
         let done = work();

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use zonekeeper::announce::identity::HostIdentity;
 use zonekeeper::announce::origin::ThisHost;
-use zonekeeper::announce::{Announcer, ServiceConfig, State, Status, Writer};
+use zonekeeper::announce::{Announcer, AnnouncerStatus, InstanceWriter, RegistrationState, ServiceConfig};
 use zonekeeper::format;
 use zonekeeper::registry::{Error, Path};
 use zonekeeper::zookeeper::Znode;
@@ -24,7 +24,7 @@ const SESSION_TIMEOUT: Duration = Duration::from_secs(3);
 struct Announced {
     proxy: Proxy,
     looker: ZooKeeperSession,
-    status: Status,
+    status: AnnouncerStatus,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -36,7 +36,7 @@ impl Announced {
         let (_, namespace) = servers.split_once('/').expect("a chroot");
         let through = ZooKeeper::new(&format!("{}/{namespace}", proxy.address()), SESSION_TIMEOUT);
         let looker = ZooKeeper::new(&servers, Duration::from_secs(30)).connect().await.expect("a session");
-        let writer = Writer {
+        let writer = InstanceWriter {
             format: format::Config::default(),
             root: Path::new("/services").unwrap(),
             host: HostIdentity::new("this host").unwrap(),
@@ -65,7 +65,7 @@ impl Announced {
             let session = self.status.session()?;
             let all = self.status.registrations();
             let good = !all.is_empty()
-                && all.iter().all(|one| one.state == State::Registered && one.owner == Some(session.id));
+                && all.iter().all(|one| one.state == RegistrationState::Registered && one.owner == Some(session.id));
             (good && session.connected).then_some(())
         })
         .await;

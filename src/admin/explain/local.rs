@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::shapes::{Check, Local};
 use crate::admin::sources::Sources;
-use crate::announce::State;
+use crate::announce::RegistrationState;
 use crate::zone::name::Name;
 
 /// Services that this process registers and that have the name, or would have it.
@@ -36,7 +36,7 @@ pub(super) fn local(sources: &Sources, name: &Name) -> Vec<Local> {
                 znode: Some(one.path.to_string()),
                 state: one.state.as_str(),
                 reason: one.state.reason(),
-                is_registered: one.state == State::Registered,
+                is_registered: one.state == RegistrationState::Registered,
                 checks: of(&one.service),
             });
         }

@@ -18,7 +18,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::looks::{self, IN_TIME};
-use super::outcome::{Failure, Probed, Shortage};
+use super::outcome::{ProbeFailure, Probed, Shortage};
 use super::{KEPT, kept};
 use crate::diagnostic::{HIDDEN, Span};
 use crate::settings::{Kind, Located, Section, Setting, Value, live};
@@ -126,8 +126,8 @@ async fn run_hiding(command: &[String], secrets: &[&str], limit: Duration) -> Pr
         start(&words)
     });
     let (mut group, mut output) = starting.await?.map_err(|error| match Shortage::of_starting(&error) {
-        Some(shortage) => Failure::NoResult(shortage, format!("not run: {error}")),
-        None => Failure::Bad(format!("cannot be run: {error}")),
+        Some(shortage) => ProbeFailure::NoResult(shortage, format!("not run: {error}")),
+        None => ProbeFailure::Bad(format!("cannot be run: {error}")),
     })?;
     let mut said = Vec::new();
     let mut piece = [0; 4096];
@@ -151,7 +151,8 @@ async fn run_hiding(command: &[String], secrets: &[&str], limit: Duration) -> Pr
     let _ = timeout(REST, rest).await;
     let said = kept(&hiding(&said, secrets));
     // Its exit status is lost, and with it the result.
-    let status = status.map_err(|error| Failure::NoResult(Shortage::Processes, format!("no exit status: {error}")))?;
+    let status =
+        status.map_err(|error| ProbeFailure::NoResult(Shortage::Processes, format!("no exit status: {error}")))?;
     match (status.success(), said.is_empty()) {
         (true, true) => Ok(status.to_string()),
         (true, false) => Ok(said),
@@ -184,9 +185,9 @@ fn hiding(said: &[u8], secrets: &[&str]) -> String {
 }
 
 /// A command that is running, and everything it has started.
-struct Group(Child);
+struct ProcessGroup(Child);
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         // There is no id once its end was seen: then the number may be another's.
         let id = self.0.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
@@ -197,14 +198,14 @@ impl Drop for Group {
     }
 }
 
-fn start(command: &[String]) -> std::io::Result<(Group, Receiver)> {
+fn start(command: &[String]) -> std::io::Result<(ProcessGroup, Receiver)> {
     let (program, arguments) = command.split_first().ok_or(std::io::ErrorKind::InvalidInput)?;
     let (reader, writer) = std::io::pipe()?;
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
     // Dropping the command, at the end of this function, closes our side of what it writes to.
     let child = command.process_group(0).kill_on_drop(true).spawn()?;
-    Ok((Group(child), Receiver::from_owned_fd(OwnedFd::from(reader))?))
+    Ok((ProcessGroup(child), Receiver::from_owned_fd(OwnedFd::from(reader))?))
 }
 
 fn keep(said: &mut Vec<u8>, piece: &[u8]) {

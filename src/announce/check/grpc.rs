@@ -9,9 +9,9 @@ use hyper::{HeaderMap, Method, Request};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::outcome::{Failure, Probed};
-use super::target::{Stream, Target};
-use super::tls::{self, AlpnOffer, Tls};
+use super::outcome::{ProbeFailure, Probed};
+use super::target::{CheckTarget, Stream};
+use super::tls::{self, AlpnOffer, CheckTls};
 use super::wire::{self, SingleBody};
 use super::{Stage, check_target, kept};
 use crate::settings::{Section, live};
@@ -29,7 +29,7 @@ pub struct Config {
     /// The gRPC service; empty for the server as a whole.
     pub service: String,
     /// Encryption, if any.
-    pub tls: Option<Box<Tls>>,
+    pub tls: Option<Box<CheckTls>>,
 }
 
 impl Config {
@@ -46,14 +46,15 @@ impl Config {
         if let (Some(false), Some((key, span))) = (is_encrypted, implied) {
             section.problems().add(span, format!("`{key}` is for TLS, and `tls = false` says that there is none"));
         }
-        let tls = is_encrypted.unwrap_or(implied.is_some()).then(|| Box::new(Tls::read(section, AlpnOffer::Http2)));
+        let tls =
+            is_encrypted.unwrap_or(implied.is_some()).then(|| Box::new(CheckTls::read(section, AlpnOffer::Http2)));
         Some(Self { target: target?, service: service.map(|said| said.value).unwrap_or_default(), tls })
     }
 
     /// The host that its certificate must be for.
     fn host(&self) -> String {
-        match Target::parse(&self.target) {
-            Some(Target::Host(host, _)) => host.into_owned(),
+        match CheckTarget::parse(&self.target) {
+            Some(CheckTarget::Host(host, _)) => host.into_owned(),
             _ => "localhost".to_owned(),
         }
     }
@@ -66,7 +67,7 @@ impl Config {
 
     async fn ask(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, stage: &Stage) -> Probed {
         stage.enter("no answer");
-        let failed = |error: hyper::Error| Failure::of("no answer", &error);
+        let failed = |error: hyper::Error| ProbeFailure::of("no answer", &error);
         let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
         let (mut sender, connection) = handshake.await.map_err(failed)?;
         let exchange = async {

@@ -59,7 +59,7 @@ impl Rules {
 
 /// The state of one check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum CheckState {
     /// There are not results enough to tell, and none before.
     Unknown,
     /// It is well.
@@ -68,7 +68,7 @@ pub enum State {
     Ill,
 }
 
-impl State {
+impl CheckState {
     /// One word for it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -102,7 +102,7 @@ impl std::fmt::Display for Progress {
 #[derive(Debug, Clone)]
 pub struct Health {
     rules: Rules,
-    state: State,
+    state: CheckState,
     /// The last result.
     last: Option<bool>,
     /// Results like the last one in a row, since the state began.
@@ -116,20 +116,20 @@ pub struct Health {
 impl Health {
     /// The state before any result.
     pub fn new(rules: Rules) -> Self {
-        let state = if rules.initially_well { State::Well } else { State::Unknown };
+        let state = if rules.initially_well { CheckState::Well } else { CheckState::Unknown };
         Self { rules, state, last: None, streak: 0, results: 0, falls: Vec::new(), transitions: 0 }
     }
 
     /// Takes other rules. The state stays, and so do the results that it came from.
     pub fn set_rules(&mut self, rules: Rules) {
-        if self.state == State::Unknown && rules.initially_well && !self.rules.initially_well {
-            self.state = State::Well;
+        if self.state == CheckState::Unknown && rules.initially_well && !self.rules.initially_well {
+            self.state = CheckState::Well;
         }
         self.rules = rules;
     }
 
     /// The state.
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> CheckState {
         self.state
     }
 
@@ -146,10 +146,10 @@ impl Health {
     /// The results since that speak for another state; none when the last one does not.
     pub fn progress(&self) -> Option<Progress> {
         match (self.state, self.last?) {
-            (State::Unknown | State::Ill, true) => {
+            (CheckState::Unknown | CheckState::Ill, true) => {
                 Some(Progress { is_good: true, count: self.streak, of: self.needed_to_rise() })
             }
-            (State::Unknown | State::Well, false) => {
+            (CheckState::Unknown | CheckState::Well, false) => {
                 Some(Progress { is_good: false, count: self.streak, of: self.rules.fall })
             }
             _ => None,
@@ -165,16 +165,16 @@ impl Health {
         self.streak = if self.last == Some(is_good) { self.streak + 1 } else { 1 };
         self.last = Some(is_good);
         let next = match (self.state, is_good) {
-            (State::Unknown | State::Ill, true) if self.streak >= self.needed_to_rise() => State::Well,
-            (State::Unknown | State::Well, false) if self.streak >= self.rules.fall => State::Ill,
+            (CheckState::Unknown | CheckState::Ill, true) if self.streak >= self.needed_to_rise() => CheckState::Well,
+            (CheckState::Unknown | CheckState::Well, false) if self.streak >= self.rules.fall => CheckState::Ill,
             _ => return false,
         };
         self.enter(next);
         true
     }
 
-    fn enter(&mut self, state: State) {
-        if (self.state, state) == (State::Well, State::Ill) {
+    fn enter(&mut self, state: CheckState) {
+        if (self.state, state) == (CheckState::Well, CheckState::Ill) {
             self.falls.push(self.results);
         }
         (self.state, self.streak, self.last) = (state, 0, None);
@@ -198,9 +198,9 @@ mod tests {
     /// Each result as a character: `+` good, `-` bad. Gives the states after each: `?`, `W`, `I`.
     fn states(health: &mut Health, results: &str) -> String {
         let letter = |state| match state {
-            State::Unknown => '?',
-            State::Well => 'W',
-            State::Ill => 'I',
+            CheckState::Unknown => '?',
+            CheckState::Well => 'W',
+            CheckState::Ill => 'I',
         };
         let mut after = |result| {
             let before = health.state();
@@ -259,7 +259,7 @@ mod tests {
         for _ in 0..7 {
             states(&mut one, "-");
             let mut count = 0;
-            while one.state() == State::Ill {
+            while one.state() == CheckState::Ill {
                 states(&mut one, "+");
                 count += 1;
             }

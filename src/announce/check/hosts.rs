@@ -8,26 +8,26 @@ use crate::disk::stamp::{Stamp, stamp};
 
 /// The file, read again when it has changed.
 #[derive(Debug)]
-pub(super) struct Hosts {
+pub(super) struct HostsFile {
     file: PathBuf,
     nsswitch: PathBuf,
-    read: Mutex<Read>,
+    read: Mutex<HostsRead>,
 }
 
 #[derive(Debug, Default)]
-struct Read {
+struct HostsRead {
     stamps: [Option<Stamp>; 2],
     /// Each name in lower case, with an address; none unless the file is the first source.
     entries: Vec<(String, IpAddr)>,
 }
 
-impl Default for Hosts {
+impl Default for HostsFile {
     fn default() -> Self {
         Self { file: "/etc/hosts".into(), nsswitch: "/etc/nsswitch.conf".into(), read: Mutex::default() }
     }
 }
 
-impl Hosts {
+impl HostsFile {
     /// The addresses of a name, if the file has it and is asked first.
     pub(super) fn find(&self, name: &str) -> Option<Arc<[IpAddr]>> {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
@@ -36,10 +36,10 @@ impl Hosts {
             let is_first = is_first(std::fs::read_to_string(&self.nsswitch).ok().as_deref());
             // What cannot be read now, for want of a descriptor, stays as it was and is tried again.
             match std::fs::read(&self.file) {
-                Ok(text) if is_first => *read = Read { stamps, entries: entries(&String::from_utf8_lossy(&text)) },
-                Ok(_) => *read = Read { stamps, entries: Vec::new() },
+                Ok(text) if is_first => *read = HostsRead { stamps, entries: entries(&String::from_utf8_lossy(&text)) },
+                Ok(_) => *read = HostsRead { stamps, entries: Vec::new() },
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    *read = Read { stamps, entries: Vec::new() };
+                    *read = HostsRead { stamps, entries: Vec::new() };
                 }
                 Err(_) => {}
             }
@@ -84,7 +84,7 @@ mod tests {
     fn names_and_aliases_have_all_their_addresses_and_edits_are_seen() {
         let folder = std::env::temp_dir().join(format!("zonekeeper-hosts-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        let hosts = Hosts { file: folder.join("hosts"), nsswitch: folder.join("nsswitch"), read: Mutex::default() };
+        let hosts = HostsFile { file: folder.join("hosts"), nsswitch: folder.join("nsswitch"), read: Mutex::default() };
         assert_eq!(hosts.find("db"), None);
         std::fs::write(&hosts.file, "# db\n10.0.0.1 DB db.example.com # x\nrubbish db\n\n::1\tdb\n").unwrap();
         let both: [IpAddr; 2] = ["10.0.0.1".parse().unwrap(), "::1".parse().unwrap()];

@@ -14,9 +14,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use regex_automata::meta::Regex;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::outcome::{Failure, Probed};
-use super::target::{Stream, Target};
-use super::tls::{self, AlpnOffer, Tls};
+use super::outcome::{ProbeFailure, Probed};
+use super::target::{CheckTarget, Stream};
+use super::tls::{self, AlpnOffer, CheckTls};
 use super::url::{Url, shown};
 use super::wire::{self, SingleBody};
 use super::{Stage, kept};
@@ -36,7 +36,7 @@ pub struct Config {
     /// The Unix socket to ask it on, in place of its host and port.
     pub socket: Option<PathBuf>,
     /// Encryption, if any.
-    pub tls: Option<Box<Tls>>,
+    pub tls: Option<Box<CheckTls>>,
     /// The method.
     pub method: Method,
     /// Headers to send beside those that every request has.
@@ -148,7 +148,7 @@ impl Config {
             said.value.0
         });
         let url = url?.value;
-        let tls = url.is_encrypted().then(|| Box::new(Tls::read(section, AlpnOffer::Http)));
+        let tls = url.is_encrypted().then(|| Box::new(CheckTls::read(section, AlpnOffer::Http)));
         if tls.is_none() {
             for key in tls::KEYS {
                 if let Some(value) = section.value(live(key)) {
@@ -161,10 +161,10 @@ impl Config {
         Some(Self { url, socket, tls, method: method?, headers, status, contains, matches, body_limit })
     }
 
-    pub(super) fn target(&self) -> Target<'_> {
+    pub(super) fn target(&self) -> CheckTarget<'_> {
         match &self.socket {
-            Some(socket) => Target::Unix(socket.clone()),
-            None => Target::Host(self.url.host().into(), self.url.port()),
+            Some(socket) => CheckTarget::Unix(socket.clone()),
+            None => CheckTarget::Host(self.url.host().into(), self.url.port()),
         }
     }
 
@@ -180,7 +180,7 @@ impl Config {
 
     async fn ask(&self, stream: impl AsyncRead + AsyncWrite + Unpin, stage: &Stage) -> Probed {
         stage.enter("no answer");
-        let failed = |error: hyper::Error| Failure::of("no answer", &error);
+        let failed = |error: hyper::Error| ProbeFailure::of("no answer", &error);
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
         let exchange = async {
             let request = self.request(Version::HTTP_11)?;
@@ -191,7 +191,7 @@ impl Config {
 
     async fn ask_http2(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, stage: &Stage) -> Probed {
         stage.enter("no answer");
-        let failed = |error: hyper::Error| Failure::of("no answer", &error);
+        let failed = |error: hyper::Error| ProbeFailure::of("no answer", &error);
         let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
         let (mut sender, connection) = handshake.await.map_err(failed)?;
         let exchange = async {
@@ -251,7 +251,7 @@ impl Config {
         }
         stage.enter("no end of its answer");
         let is_kept = self.contains.is_some() || self.matches.is_some();
-        let failed = |error: hyper::Error| Failure::of("its answer breaks off", &error);
+        let failed = |error: hyper::Error| ProbeFailure::of("its answer breaks off", &error);
         let body = wire::read(answer.into_body(), self.body_limit, is_kept).await.map_err(failed)?;
         if is_kept { self.judge_body(&body) } else { Ok(format!("it answers {status}{to}")) }
     }

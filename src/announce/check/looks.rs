@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
-use super::outcome::{Failure, Shortage};
+use super::outcome::{ProbeFailure, Shortage};
 use crate::disk::looks;
 
 /// The part of a probe's time limit that a look may take: a probe that ends at its limit is a bad result.
@@ -18,13 +18,13 @@ pub(super) async fn look<T: Send + 'static>(
     path: &Path,
     patience: Duration,
     work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Failure> {
+) -> Result<T, ProbeFailure> {
     looks::look(path, patience, work).await.map_err(|error| {
         let path = path.display();
         match (error.kind(), Shortage::of_spawning(&error)) {
-            (ErrorKind::TimedOut, _) => Failure::NoResult(Shortage::Disk, format!("{path}: {error}")),
-            (_, Some(shortage)) => Failure::NoResult(shortage, format!("{path}: not looked at: {error}")),
-            (_, None) => Failure::Bad(format!("{path}: not looked at: {error}")),
+            (ErrorKind::TimedOut, _) => ProbeFailure::NoResult(Shortage::Disk, format!("{path}: {error}")),
+            (_, Some(shortage)) => ProbeFailure::NoResult(shortage, format!("{path}: not looked at: {error}")),
+            (_, None) => ProbeFailure::Bad(format!("{path}: not looked at: {error}")),
         }
     })
 }

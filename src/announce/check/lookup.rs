@@ -17,8 +17,8 @@ use dns_lookup::{AddrInfoHints, LookupErrorKind, getaddrinfo};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::hosts::Hosts;
-use super::outcome::{Failure, Shortage};
+use super::hosts::HostsFile;
+use super::outcome::{ProbeFailure, Shortage};
 
 /// Threads for names that are answered quickly, and for others.
 const THREADS: [usize; 2] = [8, 24];
@@ -32,18 +32,18 @@ const IDLE: Duration = Duration::from_secs(30);
 const REMEMBERED: usize = 10_000;
 
 /// The addresses of a name; never empty.
-pub(super) type Answer = Result<Arc<[IpAddr]>, Failure>;
+pub(super) type LookupAnswer = Result<Arc<[IpAddr]>, ProbeFailure>;
 
 /// Looks names up. Clones share the threads.
 #[derive(Clone)]
-pub struct Lookups(Arc<Shared>);
+pub struct Lookups(Arc<LookupTable>);
 
-struct Shared {
+struct LookupTable {
     state: Mutex<State>,
     /// There is work, for one kind of threads or the other.
     work: [Condvar; 2],
-    hosts: Hosts,
-    ask: fn(&str) -> Answer,
+    hosts: HostsFile,
+    ask: fn(&str) -> LookupAnswer,
 }
 
 #[derive(Default)]
@@ -58,7 +58,7 @@ struct State {
 
 /// A name that is being looked up, or is to be.
 struct PendingLookup {
-    waiters: Vec<oneshot::Sender<Answer>>,
+    waiters: Vec<oneshot::Sender<LookupAnswer>>,
     /// Begin of its look-up, and the kind of its thread.
     running: Option<(Instant, usize)>,
 }
@@ -76,8 +76,9 @@ impl std::fmt::Debug for Lookups {
 }
 
 impl Lookups {
-    fn by(ask: fn(&str) -> Answer) -> Self {
-        let shared = Shared { state: Mutex::default(), work: Default::default(), hosts: Hosts::default(), ask };
+    fn by(ask: fn(&str) -> LookupAnswer) -> Self {
+        let shared =
+            LookupTable { state: Mutex::default(), work: Default::default(), hosts: HostsFile::default(), ask };
         Self(Arc::new(shared))
     }
 
@@ -86,7 +87,7 @@ impl Lookups {
     /// # Errors
     /// A bad result where there is no such name or it has no address; none where the resolver does not answer within
     /// `limit`, fails, or cannot be asked.
-    pub(super) async fn resolve(&self, host: &str, limit: Duration) -> Answer {
+    pub(super) async fn resolve(&self, host: &str, limit: Duration) -> LookupAnswer {
         if let Ok(address) = host.parse() {
             return Ok(Arc::new([address]));
         }
@@ -98,15 +99,15 @@ impl Lookups {
         match timeout(limit, answer).await {
             Ok(Ok(answer)) => answer,
             // The thread has panicked, which getaddrinfo does not.
-            Ok(Err(_)) => Err(Failure::NoResult(Shortage::Resolver, format!("the look-up of {host} was lost"))),
+            Ok(Err(_)) => Err(ProbeFailure::NoResult(Shortage::Resolver, format!("the look-up of {host} was lost"))),
             Err(_) => {
                 let reason = format!("the resolver has not answered for {host} within {limit:?}");
-                Err(Failure::NoResult(Shortage::Resolver, reason))
+                Err(ProbeFailure::NoResult(Shortage::Resolver, reason))
             }
         }
     }
 
-    fn enqueue(&self, host: &str, waiter: oneshot::Sender<Answer>) -> Result<(), Failure> {
+    fn enqueue(&self, host: &str, waiter: oneshot::Sender<LookupAnswer>) -> Result<(), ProbeFailure> {
         let mut state = self.0.lock();
         state.move_slow_threads(Instant::now());
         if let Some(asked) = state.asked.get_mut(host) {
@@ -125,7 +126,7 @@ impl Lookups {
     }
 
     /// Sees to it that somebody does the work of this kind.
-    fn staff(&self, state: &mut State, kind: usize) -> Result<(), Failure> {
+    fn staff(&self, state: &mut State, kind: usize) -> Result<(), ProbeFailure> {
         let waiting = state.queues[kind].len();
         if waiting == 0 {
             return Ok(());
@@ -141,7 +142,7 @@ impl Lookups {
                         state.asked.remove(&host);
                     }
                     let shortage = Shortage::of_spawning(&error).unwrap_or(Shortage::Processes);
-                    return Err(Failure::NoResult(shortage, format!("no thread to look names up: {error}")));
+                    return Err(ProbeFailure::NoResult(shortage, format!("no thread to look names up: {error}")));
                 }
                 Err(_) => {}
             }
@@ -183,7 +184,7 @@ impl State {
     }
 }
 
-impl Shared {
+impl LookupTable {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -226,7 +227,7 @@ impl Shared {
 }
 
 /// Asks the system.
-fn ask(host: &str) -> Answer {
+fn ask(host: &str) -> LookupAnswer {
     let hints = AddrInfoHints { socktype: dns_lookup::SockType::Stream.into(), ..AddrInfoHints::default() };
     let error = match getaddrinfo(Some(host), None, Some(hints)) {
         Ok(found) => {
@@ -245,7 +246,7 @@ fn ask(host: &str) -> Answer {
     };
     let kind = error.kind();
     let error = io::Error::from(error);
-    let no_result = |shortage| Err(Failure::NoResult(shortage, format!("{host} cannot be looked up: {error}")));
+    let no_result = |shortage| Err(ProbeFailure::NoResult(shortage, format!("{host} cannot be looked up: {error}")));
     match kind {
         LookupErrorKind::Memory => no_result(Shortage::Memory),
         LookupErrorKind::NoName | LookupErrorKind::NoData => match io::pipe() {
@@ -278,9 +279,9 @@ mod tests {
         let lookups = Lookups::default();
         // RFC 6761 §6.4: no resolver knows it; one that cannot be reached says nothing.
         let found = lookups.resolve("nobody.invalid", Duration::from_secs(30)).await.unwrap_err();
-        assert!(matches!(found, Failure::Bad(_) | Failure::NoResult(Shortage::Resolver, _)), "{found:?}");
+        assert!(matches!(found, ProbeFailure::Bad(_) | ProbeFailure::NoResult(Shortage::Resolver, _)), "{found:?}");
         let odd = lookups.resolve("a name with spaces", LIMIT).await.unwrap_err();
-        assert!(matches!(odd, Failure::Bad(_) | Failure::NoResult(Shortage::Resolver, _)), "{odd:?}");
+        assert!(matches!(odd, ProbeFailure::Bad(_) | ProbeFailure::NoResult(Shortage::Resolver, _)), "{odd:?}");
     }
 
     #[tokio::test]
@@ -324,7 +325,7 @@ mod tests {
         let silent = everybody(0);
         for one in silent {
             let found = one.await.unwrap();
-            assert!(matches!(found, Err(Failure::NoResult(Shortage::Resolver, _))), "{found:?}");
+            assert!(matches!(found, Err(ProbeFailure::NoResult(Shortage::Resolver, _))), "{found:?}");
         }
         // The threads that hang make room, once they have hung for long enough to be known.
         tokio::time::sleep(LONG).await;

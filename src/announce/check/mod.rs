@@ -33,9 +33,9 @@ use std::time::Duration;
 
 use health::Rules;
 pub use lookup::Lookups;
-use outcome::{Failure, Probed, Shortage};
+use outcome::{ProbeFailure, Probed, Shortage};
 use slots::Slots;
-use target::Target;
+use target::CheckTarget;
 use tokio::time::{Instant, timeout_at};
 use ttl::Heartbeats;
 
@@ -56,7 +56,7 @@ const STALL: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone, PartialEq)]
 pub struct Check {
     /// Kind, with its target.
-    pub kind: Kind,
+    pub kind: CheckKind,
     /// Time from one probe to the next.
     pub interval: Duration,
     /// Time that one probe may take.
@@ -67,7 +67,7 @@ pub struct Check {
 
 /// Kinds of checks.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Kind {
+pub enum CheckKind {
     /// A port takes connections.
     Tcp(tcp::Config),
     /// A URL answers as it should.
@@ -129,11 +129,11 @@ impl Check {
             _ => (Duration::from_secs(5), Rules::default()),
         };
         let kind = match kind {
-            "tcp" => tcp::Config::read(section, target).map(Kind::Tcp),
-            "http" => http::Config::read(section).map(Box::new).map(Kind::Http),
-            "exec" => exec::Config::read(section).map(Kind::Exec),
-            "grpc" => grpc::Config::read(section, target).map(Kind::Grpc),
-            _ => ttl::Config::read(section).map(Kind::Ttl),
+            "tcp" => tcp::Config::read(section, target).map(CheckKind::Tcp),
+            "http" => http::Config::read(section).map(Box::new).map(CheckKind::Http),
+            "exec" => exec::Config::read(section).map(CheckKind::Exec),
+            "grpc" => grpc::Config::read(section, target).map(CheckKind::Grpc),
+            _ => ttl::Config::read(section).map(CheckKind::Ttl),
         };
         let interval = at_least(section, live("interval"), interval, SHORTEST);
         let timeout = at_least(section, live("timeout"), Duration::from_secs(2), Duration::from_millis(1));
@@ -145,11 +145,15 @@ impl Check {
     /// may differ, and a state found by one is a state for the other.
     pub fn is_of_the_same(&self, other: &Self) -> bool {
         match (&self.kind, &other.kind) {
-            (Kind::Tcp(one), Kind::Tcp(other)) => one.target == other.target,
-            (Kind::Http(one), Kind::Http(other)) => (&one.url.uri, &one.socket) == (&other.url.uri, &other.socket),
-            (Kind::Exec(one), Kind::Exec(other)) => one.command == other.command,
-            (Kind::Grpc(one), Kind::Grpc(other)) => (&one.target, &one.service) == (&other.target, &other.service),
-            (Kind::Ttl(one), Kind::Ttl(other)) => one.file == other.file,
+            (CheckKind::Tcp(one), CheckKind::Tcp(other)) => one.target == other.target,
+            (CheckKind::Http(one), CheckKind::Http(other)) => {
+                (&one.url.uri, &one.socket) == (&other.url.uri, &other.socket)
+            }
+            (CheckKind::Exec(one), CheckKind::Exec(other)) => one.command == other.command,
+            (CheckKind::Grpc(one), CheckKind::Grpc(other)) => {
+                (&one.target, &one.service) == (&other.target, &other.service)
+            }
+            (CheckKind::Ttl(one), CheckKind::Ttl(other)) => one.file == other.file,
             _ => false,
         }
     }
@@ -175,11 +179,11 @@ impl Check {
                 }
             };
             match &self.kind {
-                Kind::Tcp(_) => connect.await.map(|_| "connected".to_owned()),
-                Kind::Http(config) => config.probe(connect.await?, &stage).await,
-                Kind::Exec(config) => config.probe(self.timeout).await,
-                Kind::Grpc(config) => config.probe(connect.await?, &stage).await,
-                Kind::Ttl(config) => config.probe(service, &tools.heartbeats, self.timeout).await,
+                CheckKind::Tcp(_) => connect.await.map(|_| "connected".to_owned()),
+                CheckKind::Http(config) => config.probe(connect.await?, &stage).await,
+                CheckKind::Exec(config) => config.probe(self.timeout).await,
+                CheckKind::Grpc(config) => config.probe(connect.await?, &stage).await,
+                CheckKind::Ttl(config) => config.probe(service, &tools.heartbeats, self.timeout).await,
             }
         };
         let end = Instant::now() + self.timeout;
@@ -188,16 +192,19 @@ impl Check {
     }
 
     /// The result of a probe that has not ended at its time limit, but `late` after it.
-    fn out_of_time(&self, stage: &Stage, late: Duration) -> Failure {
+    fn out_of_time(&self, stage: &Stage, late: Duration) -> ProbeFailure {
         let missing = match stage.now() {
             "" => "no result",
             missing => missing,
         };
         let reason = format!("{missing} within {:?}", self.timeout);
         if late > STALL.max(self.timeout / 2) {
-            return Failure::NoResult(Shortage::Time, format!("{reason}, but this process stood still for {late:?}"));
+            return ProbeFailure::NoResult(
+                Shortage::Time,
+                format!("{reason}, but this process stood still for {late:?}"),
+            );
         }
-        Failure::Bad(reason)
+        ProbeFailure::Bad(reason)
     }
 }
 
@@ -233,13 +240,13 @@ impl Stage {
     }
 }
 
-impl Kind {
+impl CheckKind {
     /// The place that it connects to, if it does.
-    fn target(&self) -> Option<Target<'_>> {
+    fn target(&self) -> Option<CheckTarget<'_>> {
         match self {
-            Self::Tcp(config) => Target::parse(&config.target),
+            Self::Tcp(config) => CheckTarget::parse(&config.target),
             Self::Http(config) => Some(config.target()),
-            Self::Grpc(config) => Target::parse(&config.target),
+            Self::Grpc(config) => CheckTarget::parse(&config.target),
             Self::Exec(_) | Self::Ttl(_) => None,
         }
     }
@@ -258,7 +265,7 @@ fn at_least(section: &mut Section<'_>, key: Key, default: Duration, least: Durat
 /// `HOST:PORT`, where the host may be a name or an address, an IPv6 one in brackets; or `unix:/path`.
 fn check_target(section: &mut Section<'_>, default: &str) -> Option<String> {
     let Some(target) = section.located::<String>(live("address")) else { return Some(default.to_owned()) };
-    let is_good = Target::parse(&target.value).is_some();
+    let is_good = CheckTarget::parse(&target.value).is_some();
     if !is_good {
         let help = "host:port, such as \"127.0.0.1:8080\" or \"[::1]:8080\", or a Unix socket, \"unix:/run/app.sock\"";
         section.problems().add_with_help(target.span, "`address` must be a host and a port", help);
@@ -276,16 +283,16 @@ fn kept(text: &str) -> String {
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            Kind::Tcp(config) => write!(f, "tcp {}", config.target),
-            Kind::Http(config) => match &config.socket {
+            CheckKind::Tcp(config) => write!(f, "tcp {}", config.target),
+            CheckKind::Http(config) => match &config.socket {
                 Some(socket) => write!(f, "http {} on {}", config.url, socket.display()),
                 None => write!(f, "http {}", config.url),
             },
-            Kind::Exec(config) => write!(f, "exec {config}"),
-            Kind::Grpc(config) if config.service.is_empty() => write!(f, "grpc {}", config.target),
-            Kind::Grpc(config) => write!(f, "grpc {} {}", config.target, config.service),
-            Kind::Ttl(ttl::Config { file: Some(file), ttl }) => write!(f, "ttl {ttl:?} of {}", file.display()),
-            Kind::Ttl(ttl::Config { file: None, ttl }) => write!(f, "ttl {ttl:?}"),
+            CheckKind::Exec(config) => write!(f, "exec {config}"),
+            CheckKind::Grpc(config) if config.service.is_empty() => write!(f, "grpc {}", config.target),
+            CheckKind::Grpc(config) => write!(f, "grpc {} {}", config.target, config.service),
+            CheckKind::Ttl(ttl::Config { file: Some(file), ttl }) => write!(f, "ttl {ttl:?} of {}", file.display()),
+            CheckKind::Ttl(ttl::Config { file: None, ttl }) => write!(f, "ttl {ttl:?}"),
         }
     }
 }

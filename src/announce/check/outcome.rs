@@ -13,11 +13,11 @@ use std::{fmt, io};
 use rustix::io::Errno;
 
 /// A probe's result. Good comes with a sentence for the status.
-pub type Probed = Result<String, Failure>;
+pub type Probed = Result<String, ProbeFailure>;
 
 /// A probe that did not pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Failure {
+pub enum ProbeFailure {
     /// Speaks against the service: the reason, in a sentence.
     Bad(String),
     /// Says nothing about the service.
@@ -103,7 +103,7 @@ impl fmt::Display for Shortage {
     }
 }
 
-impl Failure {
+impl ProbeFailure {
     /// A failed `attempt`: no result if `error` or a cause of it is a shortage, else a bad one.
     pub(super) fn of(attempt: &str, error: &(dyn Error + 'static)) -> Self {
         let mut cause = Some(error);
@@ -123,7 +123,7 @@ impl Failure {
 }
 
 /// The reason.
-impl fmt::Display for Failure {
+impl fmt::Display for ProbeFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bad(reason) | Self::NoResult(_, reason) => f.write_str(reason),
@@ -131,13 +131,13 @@ impl fmt::Display for Failure {
     }
 }
 
-impl From<String> for Failure {
+impl From<String> for ProbeFailure {
     fn from(reason: String) -> Self {
         Self::Bad(reason)
     }
 }
 
-impl From<&str> for Failure {
+impl From<&str> for ProbeFailure {
     fn from(reason: &str) -> Self {
         Self::Bad(reason.to_owned())
     }
@@ -175,9 +175,9 @@ mod tests {
     fn a_shortage_is_found_behind_the_errors_of_libraries() {
         let inner: io::Error = Errno::MFILE.into();
         let outer = io::Error::other(inner);
-        assert!(matches!(Failure::of("no connection", &outer), Failure::NoResult(Shortage::Descriptors, _)));
+        assert!(matches!(ProbeFailure::of("no connection", &outer), ProbeFailure::NoResult(Shortage::Descriptors, _)));
         let refused: io::Error = Errno::CONNREFUSED.into();
-        let Failure::Bad(reason) = Failure::of("no connection", &refused) else { panic!("a bad result") };
+        let ProbeFailure::Bad(reason) = ProbeFailure::of("no connection", &refused) else { panic!("a bad result") };
         assert!(reason.starts_with("no connection: Connection refused"), "{reason}");
     }
 }

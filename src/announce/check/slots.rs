@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::Kind;
+use super::CheckKind;
 use super::episode::Episode;
 
 /// Limits of probes on their way at once, by kind. Those of `ttl` take no time.
@@ -46,13 +46,13 @@ pub(super) struct Queue {
 pub(super) struct Queues([Queue; 5]);
 
 /// Index of the queue of a kind of check.
-fn index(kind: &Kind) -> usize {
+fn index(kind: &CheckKind) -> usize {
     match kind {
-        Kind::Tcp(_) => 0,
-        Kind::Http(_) => 1,
-        Kind::Exec(_) => 2,
-        Kind::Grpc(_) => 3,
-        Kind::Ttl(_) => 4,
+        CheckKind::Tcp(_) => 0,
+        CheckKind::Http(_) => 1,
+        CheckKind::Exec(_) => 2,
+        CheckKind::Grpc(_) => 3,
+        CheckKind::Ttl(_) => 4,
     }
 }
 
@@ -63,7 +63,7 @@ impl Queues {
         Self([("tcp", tcp), ("http", http), ("exec", exec), ("grpc", grpc), ("ttl", usize::MAX)].map(queue))
     }
 
-    pub(super) fn of(&mut self, kind: &Kind) -> &mut Queue {
+    pub(super) fn of(&mut self, kind: &CheckKind) -> &mut Queue {
         &mut self.0[index(kind)]
     }
 

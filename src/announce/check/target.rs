@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::either::Either;
 
 use super::lookup::Lookups;
-use super::outcome::{Failure, Shortage};
+use super::outcome::{ProbeFailure, Shortage};
 
 const FOREVER: Duration = Duration::from_secs(86_400);
 
@@ -22,7 +22,7 @@ pub(super) type Stream = Either<TcpStream, UnixStream>;
 
 /// Target that a check connects to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Target<'t> {
+pub(super) enum CheckTarget<'t> {
     /// A name or an address without brackets, and a port.
     Host(Cow<'t, str>, u16),
     /// The path of a Unix socket.
@@ -37,7 +37,7 @@ pub(super) enum Resolved {
     Unix(PathBuf),
 }
 
-impl<'t> Target<'t> {
+impl<'t> CheckTarget<'t> {
     /// Reads `HOST:PORT`, an IPv6 address in brackets, or `unix:/path`.
     pub(super) fn parse(text: &'t str) -> Option<Self> {
         if let Some(path) = text.strip_prefix("unix:") {
@@ -51,7 +51,7 @@ impl<'t> Target<'t> {
     }
 
     /// Looks its name up.
-    pub(super) async fn resolve(&self, lookups: &Lookups, limit: Duration) -> Result<Resolved, Failure> {
+    pub(super) async fn resolve(&self, lookups: &Lookups, limit: Duration) -> Result<Resolved, ProbeFailure> {
         match self {
             Self::Host(host, port) => Ok(Resolved::Addresses(lookups.resolve(host, limit).await?, *port)),
             Self::Unix(path) => Ok(Resolved::Unix(path.clone())),
@@ -61,18 +61,18 @@ impl<'t> Target<'t> {
 
 impl Resolved {
     /// Connects. Each address has its share of what is left of `limit`, which the caller sees to.
-    pub(super) async fn connect(&self, limit: Duration) -> Result<Stream, Failure> {
+    pub(super) async fn connect(&self, limit: Duration) -> Result<Stream, ProbeFailure> {
         match self {
             Self::Unix(path) => match UnixStream::connect(path).await {
                 Ok(stream) => Ok(Either::Right(stream)),
-                Err(error) => Err(Failure::of("no connection", &error)),
+                Err(error) => Err(ProbeFailure::of("no connection", &error)),
             },
             Self::Addresses(addresses, port) => connect_any(addresses, *port, limit).await.map(Either::Left),
         }
     }
 }
 
-async fn connect_any(addresses: &[IpAddr], port: u16, limit: Duration) -> Result<TcpStream, Failure> {
+async fn connect_any(addresses: &[IpAddr], port: u16, limit: Duration) -> Result<TcpStream, ProbeFailure> {
     let end = Instant::now() + limit;
     let (mut bad, mut shortage) = (None, None);
     for (tried, address) in addresses.iter().enumerate() {
@@ -86,15 +86,15 @@ async fn connect_any(addresses: &[IpAddr], port: u16, limit: Duration) -> Result
         let failure = match timeout_at(until, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => failed(&attempt(), address, &error),
-            Err(_) => Failure::Bad(format!("{} within {:?}", attempt(), share)),
+            Err(_) => ProbeFailure::Bad(format!("{} within {:?}", attempt(), share)),
         };
-        let kept = if matches!(failure, Failure::Bad(_)) { &mut bad } else { &mut shortage };
+        let kept = if matches!(failure, ProbeFailure::Bad(_)) { &mut bad } else { &mut shortage };
         kept.get_or_insert(failure);
     }
     Err(shortage.or(bad).unwrap_or_else(|| "no connection: it has no address".into()))
 }
 
-fn failed(attempt: &str, address: SocketAddr, error: &io::Error) -> Failure {
+fn failed(attempt: &str, address: SocketAddr, error: &io::Error) -> ProbeFailure {
     let are_ports_used_up = match Errno::from_io_error(error) {
         Some(Errno::AGAIN) => true,
         // There is no such address here, or no port to come from: only then does a socket without one find its way.
@@ -105,9 +105,9 @@ fn failed(attempt: &str, address: SocketAddr, error: &io::Error) -> Failure {
         _ => false,
     };
     if are_ports_used_up {
-        return Failure::NoResult(Shortage::Ports, format!("{attempt}: {error}"));
+        return ProbeFailure::NoResult(Shortage::Ports, format!("{attempt}: {error}"));
     }
-    Failure::of(attempt, error)
+    ProbeFailure::of(attempt, error)
 }
 
 #[cfg(test)]
@@ -116,12 +116,12 @@ mod tests {
 
     #[test]
     fn targets_are_hosts_with_ports_and_unix_sockets() {
-        let host = |host: &'static str, port| Some(Target::Host(host.into(), port));
-        assert_eq!(Target::parse("db.example.com:5432"), host("db.example.com", 5432));
-        assert_eq!(Target::parse("[::1]:80"), host("::1", 80));
-        assert_eq!(Target::parse("unix:/run/app.sock"), Some(Target::Unix("/run/app.sock".into())));
+        let host = |host: &'static str, port| Some(CheckTarget::Host(host.into(), port));
+        assert_eq!(CheckTarget::parse("db.example.com:5432"), host("db.example.com", 5432));
+        assert_eq!(CheckTarget::parse("[::1]:80"), host("::1", 80));
+        assert_eq!(CheckTarget::parse("unix:/run/app.sock"), Some(CheckTarget::Unix("/run/app.sock".into())));
         for bad in ["", "::1:80", "host", "host:0", ":80", "host:65536", "unix:app.sock", "[x]:1", "unix:"] {
-            assert_eq!(Target::parse(bad), None, "{bad}");
+            assert_eq!(CheckTarget::parse(bad), None, "{bad}");
         }
     }
 
@@ -131,10 +131,10 @@ mod tests {
         let error: io::Error = Errno::ADDRNOTAVAIL.into();
         let missing = SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], 80));
         if UdpSocket::bind("[::]:0").and_then(|socket| socket.connect(missing)).is_err() {
-            assert!(matches!(failed("x", missing, &error), Failure::Bad(_)));
+            assert!(matches!(failed("x", missing, &error), ProbeFailure::Bad(_)));
         }
         let here = SocketAddr::from(([127, 0, 0, 1], 80));
-        assert!(matches!(failed("x", here, &error), Failure::NoResult(Shortage::Ports, _)));
+        assert!(matches!(failed("x", here, &error), ProbeFailure::NoResult(Shortage::Ports, _)));
     }
 
     #[tokio::test]

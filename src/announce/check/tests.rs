@@ -382,8 +382,8 @@ async fn grpc_asks_the_standard_health_service() {
 fn a_time_limit_that_passed_while_the_process_stood_still_is_no_result() {
     let (check, stage) = (exec("exit 0"), Stage::default());
     let found = check.out_of_time(&stage, Duration::from_millis(20));
-    assert_eq!(found, Failure::Bad("no result within 2s".into()));
-    assert!(matches!(check.out_of_time(&stage, Duration::from_secs(3)), Failure::NoResult(Shortage::Time, _)));
+    assert_eq!(found, ProbeFailure::Bad("no result within 2s".into()));
+    assert!(matches!(check.out_of_time(&stage, Duration::from_secs(3)), ProbeFailure::NoResult(Shortage::Time, _)));
 }
 
 #[tokio::test]

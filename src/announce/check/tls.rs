@@ -20,7 +20,7 @@ use tokio_rustls::client::TlsStream;
 use tracing::warn;
 
 use super::looks;
-use super::outcome::Failure;
+use super::outcome::ProbeFailure;
 use super::target::Stream;
 use crate::disk::looks::look_now;
 use crate::disk::stamp::{Stamp, stamp};
@@ -63,10 +63,10 @@ impl AlpnOffer {
 
 /// Encryption of connections.
 #[derive(Debug, Clone)]
-pub struct Tls {
+pub struct CheckTls {
     settings: Settings,
     /// Settings of connections, shared by all clones.
-    loaded: Arc<Mutex<Loaded>>,
+    loaded: Arc<Mutex<LoadedFiles>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,21 +90,21 @@ enum ServerTrust {
 }
 
 /// Content of the files; none where it cannot be used, and the reason.
-struct Loaded {
+struct LoadedFiles {
     stamps: Vec<Option<Stamp>>,
     /// The files that were not taken, and told of.
     refused: Option<Vec<Option<Stamp>>>,
     config: Result<Arc<ClientConfig>, String>,
 }
 
-impl std::fmt::Debug for Loaded {
+impl std::fmt::Debug for LoadedFiles {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Loaded").field("stamps", &self.stamps).finish_non_exhaustive()
     }
 }
 
 /// Two are the same when they have the same settings.
-impl PartialEq for Tls {
+impl PartialEq for CheckTls {
     fn eq(&self, other: &Self) -> bool {
         self.settings == other.settings
     }
@@ -113,7 +113,7 @@ impl PartialEq for Tls {
 /// The keys of TLS.
 pub(super) const KEYS: [&str; 5] = ["verify", "ca", "server_name", "cert", "key"];
 
-impl Tls {
+impl CheckTls {
     /// Reads the keys `verify`, `ca`, `server_name`, `cert` and `key`.
     pub(super) fn read(section: &mut Section<'_>, offer: AlpnOffer) -> Self {
         let verify = section.located::<bool>(live("verify"));
@@ -170,7 +170,7 @@ impl Tls {
     ///
     /// # Errors
     /// A bad result, or none where the files cannot be read for now.
-    pub(super) async fn connect(&self, host: &str, stream: Stream) -> Result<TlsStream<Stream>, Failure> {
+    pub(super) async fn connect(&self, host: &str, stream: Stream) -> Result<TlsStream<Stream>, ProbeFailure> {
         let config = self.current().await?;
         let name = self.settings.server_name.clone().or_else(|| server_name(host));
         let name = name.ok_or_else(|| format!("no certificate can be for \"{host}\": set `server_name`"))?;
@@ -180,7 +180,7 @@ impl Tls {
 
     /// The settings of a connection, from the files as they are now. A disk that does not answer leaves what was read
     /// before in force.
-    async fn current(&self) -> Result<Arc<ClientConfig>, Failure> {
+    async fn current(&self) -> Result<Arc<ClientConfig>, ProbeFailure> {
         let looked = if let Some(file) = self.settings.files().next() {
             let all = self.clone();
             looks::look(file, POLL, move || all.refresh()).await
@@ -189,10 +189,10 @@ impl Tls {
             Ok(())
         };
         let config = self.loaded().config.clone();
-        config.map_err(|why| looked.err().unwrap_or(Failure::Bad(why)))
+        config.map_err(|why| looked.err().unwrap_or(ProbeFailure::Bad(why)))
     }
 
-    fn loaded(&self) -> MutexGuard<'_, Loaded> {
+    fn loaded(&self) -> MutexGuard<'_, LoadedFiles> {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -234,8 +234,8 @@ impl Settings {
 
     /// Content of the files when the configuration is read. A disk that does not answer does not hold that up: the
     /// checks read the files once it does.
-    fn load_first(&self) -> Loaded {
-        let loaded = |stamps, config| Loaded { stamps, refused: None, config };
+    fn load_first(&self) -> LoadedFiles {
+        let loaded = |stamps, config| LoadedFiles { stamps, refused: None, config };
         let Some(file) = self.files().next() else { return loaded(Vec::new(), self.load()) };
         let all = self.clone();
         if let Ok((stamps, config)) = look_now(file, TIMEOUT, move || (all.stamps(), all.load())) {

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::looks::{self, IN_TIME};
-use super::outcome::{Failure, Probed, Shortage};
+use super::outcome::{ProbeFailure, Probed, Shortage};
 use crate::settings::{Section, live};
 
 /// The check `ttl`: a way to report, and the time that a report lasts.
@@ -76,7 +76,7 @@ impl Heartbeats {
     ///
     /// # Errors
     /// No result where the disk does not answer `within` a time, or is away.
-    async fn touched(&self, file: &Path, within: Duration) -> Result<Duration, Failure> {
+    async fn touched(&self, file: &Path, within: Duration) -> Result<Duration, ProbeFailure> {
         let path = file.to_owned();
         let looked = looks::look(file, within, move || touched(&path)).await.and_then(|touched| touched);
         let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,7 +89,7 @@ impl Heartbeats {
                 Ok(since.map_or(age, |since| age.min(since)))
             }
             Err(failure) => {
-                if matches!(failure, Failure::NoResult(Shortage::Disk, _)) {
+                if matches!(failure, ProbeFailure::NoResult(Shortage::Disk, _)) {
                     away.insert(file.to_owned(), Instant::now());
                 }
                 Err(failure)
@@ -128,11 +128,11 @@ impl Config {
     ///
     /// # Errors
     /// No result while it cannot be heard; a bad one where it was never heard.
-    fn silence(&self, service: &str, heartbeats: &Heartbeats) -> Result<Duration, Failure> {
+    fn silence(&self, service: &str, heartbeats: &Heartbeats) -> Result<Duration, ProbeFailure> {
         let Reception { is_deaf, again_since } = *heartbeats.hearing();
         if is_deaf {
             let why = "[admin] can take no connection: heartbeats are not heard".to_owned();
-            return Err(Failure::NoResult(Shortage::Descriptors, why));
+            return Err(ProbeFailure::NoResult(Shortage::Descriptors, why));
         }
         let Some(last) = heartbeats.last(service) else {
             return Err(format!("no heartbeat in the {:?} since this process listens", self.ttl).into());
@@ -143,13 +143,13 @@ impl Config {
 }
 
 /// Returns the time since a file was touched. A time to come, which a clock that was set back leaves behind, is now.
-fn touched(file: &Path) -> Result<Duration, Failure> {
+fn touched(file: &Path) -> Result<Duration, ProbeFailure> {
     let touched = std::fs::metadata(file).and_then(|file| file.modified());
     let touched = touched.map_err(|error| {
         let why = format!("{} cannot be read: {error}", file.display());
         match Shortage::of_reading(&error) {
-            Some(shortage) => Failure::NoResult(shortage, why),
-            None => Failure::Bad(why),
+            Some(shortage) => ProbeFailure::NoResult(shortage, why),
+            None => ProbeFailure::Bad(why),
         }
     })?;
     Ok(SystemTime::now().duration_since(touched).unwrap_or_default())

@@ -7,7 +7,7 @@
 
 mod survey;
 
-pub use survey::{Node, Survey, descend, survey};
+pub use survey::{Survey, SurveyedNode, descend, survey};
 
 use std::time::Duration;
 

@@ -17,14 +17,14 @@ const BATCH: usize = 100;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Survey {
     /// Empty where there is no such znode.
-    pub nodes: BTreeMap<String, Node>,
+    pub nodes: BTreeMap<String, SurveyedNode>,
     /// Znodes that may not be read, and why.
     pub refused: Vec<(Path, registry::Error)>,
 }
 
 /// One of these znodes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Node {
+pub struct SurveyedNode {
     /// Endpoints of its instances.
     pub instances: Vec<Endpoint>,
     /// Names where instances stand that give no endpoint.
@@ -39,7 +39,7 @@ pub struct Node {
     pub drains: Vec<Drain>,
 }
 
-impl Node {
+impl SurveyedNode {
     /// Returns whether it is a service for certain: it has instances, or a place for them.
     pub fn is_service(&self) -> bool {
         self.unfit().is_none() && (self.has_directory || !self.instances.is_empty())

@@ -12,13 +12,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::address::{LastingAddresses, LocalAddress, UnfitReason};
-use super::check::runner::{Change, Checks, Told};
-use super::check::{Check, Kind, Resources};
+use super::check::runner::{Change, Checks, RunnerReport};
+use super::check::{Check, CheckKind, Resources};
 use super::config::ServiceConfig;
-use super::operations::{Arming, Outcome, inspect, make_parents, make_root};
+use super::operations::{Arming, OperationOutcome, inspect, make_parents, make_root};
 use super::plan::{Action, Input, Notice, Plan};
-use super::status::{Hold, RefusedAddress, Registration, SessionStatus, Status};
-use super::wanted::{Wanted, Writer};
+use super::status::{AnnouncerStatus, Hold, RefusedAddress, Registration, SessionStatus};
+use super::wanted::{InstanceWriter, Wanted};
 use super::watches::Watches;
 use super::{Error, address, moves};
 use crate::model::Endpoint;
@@ -34,9 +34,9 @@ const LOOK_AT_ADDRESSES: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Announcer<E> {
     ensemble: E,
-    writer: Writer,
+    writer: InstanceWriter,
     services: Services,
-    status: Status,
+    status: AnnouncerStatus,
     means: Resources,
     /// Ends it with its registrations in place.
     keep: CancellationToken,
@@ -45,7 +45,7 @@ pub struct Announcer<E> {
 /// Services that an announcer registers; clones give to the same.
 #[derive(Debug, Clone)]
 pub struct Services {
-    writer: Writer,
+    writer: InstanceWriter,
     desired: Arc<watch::Sender<Vec<ServiceConfig>>>,
 }
 
@@ -72,10 +72,10 @@ impl<E: Ensemble> Announcer<E> {
     ///
     /// # Errors
     /// When a service's name makes no path.
-    pub fn new(ensemble: E, writer: Writer, services: Vec<ServiceConfig>) -> Result<Self, Error> {
+    pub fn new(ensemble: E, writer: InstanceWriter, services: Vec<ServiceConfig>) -> Result<Self, Error> {
         let services =
             Services { writer: writer.clone(), desired: Arc::new(watch::Sender::new(Vec::new())) }.holding(services)?;
-        let (status, means, keep) = (Status::default(), Resources::default(), CancellationToken::new());
+        let (status, means, keep) = (AnnouncerStatus::default(), Resources::default(), CancellationToken::new());
         Ok(Self { ensemble, writer, services, status, means, keep })
     }
 
@@ -97,7 +97,7 @@ impl<E: Ensemble> Announcer<E> {
     }
 
     /// Its status, now and while it runs.
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> AnnouncerStatus {
         self.status.clone()
     }
 
@@ -135,7 +135,7 @@ struct Driver<E: Ensemble> {
     session: Option<Arc<E::Session>>,
     connecting: JoinSet<Result<E::Session, registry::Error>>,
     /// Operations on their way through the session.
-    operations: JoinSet<Outcome<E>>,
+    operations: JoinSet<OperationOutcome<E>>,
     watches: Watches<<E::Session as Session>::Watch>,
     desired: watch::Receiver<Vec<ServiceConfig>>,
     follows_addresses: bool,
@@ -162,16 +162,16 @@ enum Wakeup<E: Ensemble> {
     Stop,
     Keep,
     Connected(Result<E::Session, registry::Error>),
-    Ended(Outcome<E>),
+    Ended(OperationOutcome<E>),
     Told(Event, Path),
     Addresses,
-    Checked(Told),
+    Checked(RunnerReport),
     Services,
     Time,
 }
 
 /// Creates the registry's root if it is missing, but never a chroot: a mistyped one would be filled.
-async fn see_to_root<E: Ensemble>(session: Arc<E::Session>, ensemble: E, writer: Writer) {
+async fn see_to_root<E: Ensemble>(session: Arc<E::Session>, ensemble: E, writer: InstanceWriter) {
     let root = ensemble.full_path(&writer.root);
     match make_root(&*session, &writer.root, writer.parent_access).await {
         Ok(true) => info!(root, "the root was missing: created"),
@@ -294,10 +294,10 @@ impl<E: Ensemble> Driver<E> {
         }
     }
 
-    fn ended(&mut self, outcome: Outcome<E>) -> Vec<Input> {
+    fn ended(&mut self, outcome: OperationOutcome<E>) -> Vec<Input> {
         match outcome {
-            Outcome::Done { path, result } => vec![Input::Done { path, result }],
-            Outcome::Inspected { path, arming, found } => {
+            OperationOutcome::Done { path, result } => vec![Input::Done { path, result }],
+            OperationOutcome::Inspected { path, arming, found } => {
                 let mut inputs = Vec::with_capacity(2);
                 match arming {
                     Arming::Armed { watch, connection } => self.watches.add(&path, watch, connection),
@@ -323,7 +323,7 @@ impl<E: Ensemble> Driver<E> {
         self.before = std::mem::replace(&mut self.given, services.clone());
         self.checks.set(&services, now());
         self.follows_addresses = services.iter().any(|service| service.address.is_none());
-        let waits = |check: &Check| matches!(&check.kind, Kind::Ttl(ttl) if ttl.file.is_none());
+        let waits = |check: &Check| matches!(&check.kind, CheckKind::Ttl(ttl) if ttl.file.is_none());
         let names = services.iter().map(|service| (service.name.value.clone(), service.checks.iter().any(waits)));
         self.announcer.status.set_services(names, self.checks.shown());
         let own = self.own_addresses();
@@ -384,8 +384,8 @@ impl<E: Ensemble> Driver<E> {
     }
 
     /// Shows a check's result; what it does to its service goes to the plan.
-    fn checked(&mut self, told: Told) -> Option<Input> {
-        let Told { id, shown, change } = told;
+    fn checked(&mut self, told: RunnerReport) -> Option<Input> {
+        let RunnerReport { id, shown, change } = told;
         if change.is_some() {
             let (service, check) = (&*shown.service, &*shown.check);
             if let Some(Err(why)) = shown.last.as_ref().map(|last| &last.found) {
@@ -428,23 +428,23 @@ impl<E: Ensemble> Driver<E> {
                         registry::Error::NoRoot(_) => registry::Error::NoRoot(top),
                         other => other,
                     });
-                    Outcome::Done { path, result }
+                    OperationOutcome::Done { path, result }
                 });
             }
             Action::Create { path, data } => self.spawn(move |session| async move {
                 let result = session.create(&path, &data, Mode::Ephemeral, &access).await.map(drop);
-                Outcome::Done { path, result }
+                OperationOutcome::Done { path, result }
             }),
             Action::Replace { path, version, data } => self.spawn(move |session| async move {
                 let delete = Write::Delete { path: path.clone(), version: Some(version) };
                 let mode = Mode::Ephemeral;
                 let create = Write::Create { path: path.clone(), data: data.to_vec(), mode, access };
                 let result = session.write(&[delete, create]).await.map_err(|failed| failed.error);
-                Outcome::Done { path, result }
+                OperationOutcome::Done { path, result }
             }),
             Action::Delete { path, version } => self.spawn(move |session| async move {
                 let result = session.delete(&path, Some(version)).await;
-                Outcome::Done { path, result }
+                OperationOutcome::Done { path, result }
             }),
             Action::Unwatch { path } => self.watches.remove(&path),
             Action::Report { registration, news } => {
@@ -460,7 +460,7 @@ impl<E: Ensemble> Driver<E> {
 
     fn spawn<F>(&mut self, operation: impl FnOnce(Arc<E::Session>) -> F)
     where
-        F: Future<Output = Outcome<E>> + Send + 'static,
+        F: Future<Output = OperationOutcome<E>> + Send + 'static,
     {
         if let Some(session) = &self.session {
             self.operations.spawn(operation(Arc::clone(session)));

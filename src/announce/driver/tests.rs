@@ -7,10 +7,10 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::announce::check::health::Rules;
-use crate::announce::check::{Check, Kind, ttl};
+use crate::announce::check::{Check, CheckKind, ttl};
 use crate::announce::identity::HostIdentity;
 use crate::announce::origin::{Origin, ThisHost};
-use crate::announce::{Blocker, State};
+use crate::announce::{Blocker, RegistrationState};
 use crate::format;
 use crate::zookeeper::Znode;
 use crate::zookeeper::memory::{Memory, MemorySession};
@@ -22,8 +22,8 @@ fn path(text: &str) -> Path {
     Path::new(text).unwrap()
 }
 
-fn writer(pid: u32) -> Writer {
-    Writer {
+fn writer(pid: u32) -> InstanceWriter {
+    InstanceWriter {
         format: format::Config::default(),
         root: path("/services"),
         host: HostIdentity::new("this host").unwrap(),
@@ -42,7 +42,7 @@ fn service(name: &str, port: u16) -> ServiceConfig {
 
 /// A process that announces.
 struct Process {
-    status: Status,
+    status: AnnouncerStatus,
     services: Services,
     stop: CancellationToken,
     task: JoinHandle<()>,
@@ -56,7 +56,7 @@ impl Process {
     /// On a host of this boot and address, which has the machine-id of all others.
     fn start_on(memory: &Memory, boot: &str, address: &str) -> Self {
         let origin = Origin { boot_id: Some(boot.into()), addresses: vec![address.parse().unwrap()] };
-        let writer = Writer { here: ThisHost { origin, booted: None }, ..writer(1) };
+        let writer = InstanceWriter { here: ThisHost { origin, booted: None }, ..writer(1) };
         Self::run(Announcer::new(memory.clone(), writer, vec![service("a", 80)]).unwrap())
     }
 
@@ -84,11 +84,11 @@ impl Process {
         self.status.session().expect("there is a session").id
     }
 
-    fn state(&self) -> State {
+    fn state(&self) -> RegistrationState {
         self.status.registrations()[0].state.clone()
     }
 
-    async fn reaches(&self, state: State) {
+    async fn reaches(&self, state: RegistrationState) {
         let reached = |registrations: &[Registration]| registrations.iter().all(|one| one.state == state);
         // There is nothing to see before it runs.
         let shown = || Some(self.status.registrations()).filter(|registrations| !registrations.is_empty());
@@ -96,7 +96,7 @@ impl Process {
     }
 
     async fn registered(&self) {
-        self.reaches(State::Registered).await;
+        self.reaches(RegistrationState::Registered).await;
     }
 }
 
@@ -231,7 +231,7 @@ async fn a_stranger_is_waited_for_and_never_deleted() {
     let memory = Memory::new("test");
     let stranger = somebody(&memory, r#"{"pid":1}"#).await;
     let process = Process::start(&memory, 1, vec![service("a", 80)]);
-    process.reaches(State::Blocked(Blocker::Stranger { session: stranger.id() })).await;
+    process.reaches(RegistrationState::Blocked(Blocker::Stranger { session: stranger.id() })).await;
     pause(100).await;
     assert_eq!(znode(&memory, A).unwrap().stat.ephemeral_owner, stranger.id());
     drop(stranger);
@@ -244,7 +244,7 @@ async fn stopping_leaves_a_stranger_where_it_is() {
     let memory = Memory::new("test");
     let stranger = somebody(&memory, "").await;
     let process = Process::start(&memory, 1, vec![service("a", 80)]);
-    process.reaches(State::Blocked(Blocker::Stranger { session: stranger.id() })).await;
+    process.reaches(RegistrationState::Blocked(Blocker::Stranger { session: stranger.id() })).await;
     process.stop().await;
     assert!(znode(&memory, A).is_some());
 }
@@ -255,7 +255,7 @@ async fn a_persistent_znode_is_told_and_left_alone() {
     make_directory(&memory);
     memory.create(&path(A), br#"{"by":"hand"}"#).unwrap();
     let process = Process::start(&memory, 1, vec![service("a", 80)]);
-    process.reaches(State::Blocked(Blocker::Persistent)).await;
+    process.reaches(RegistrationState::Blocked(Blocker::Persistent)).await;
     pause(100).await;
     assert_eq!(znode(&memory, A).unwrap().data, br#"{"by":"hand"}"#);
     memory.delete(&path(A)).unwrap();
@@ -288,7 +288,7 @@ async fn of_two_processes_of_one_host_the_later_has_the_znode_and_nobody_fights(
     first.registered().await;
     let second = Process::start(&memory, 2, vec![service("a", 80)]);
     second.registered().await;
-    first.reaches(State::Blocked(Blocker::Twin { session: second.session() })).await;
+    first.reaches(RegistrationState::Blocked(Blocker::Twin { session: second.session() })).await;
     let before = znode(&memory, A).unwrap().stat;
     pause(1000).await;
     assert_eq!(znode(&memory, A).unwrap().stat, before);
@@ -302,7 +302,7 @@ async fn hosts_of_one_machine_id_leave_each_others_znodes_and_a_host_takes_over_
     let memory = Memory::new("test");
     let first = Process::start_on(&memory, "a", "10.0.0.1");
     first.registered().await;
-    let doubled = || State::Blocked(Blocker::Double { session: first.session() });
+    let doubled = || RegistrationState::Blocked(Blocker::Double { session: first.session() });
     let others =
         [("b", "10.0.0.2"), ("a", "10.0.0.3")].map(|(boot, address)| Process::start_on(&memory, boot, address));
     for other in &others {
@@ -316,7 +316,7 @@ async fn hosts_of_one_machine_id_leave_each_others_znodes_and_a_host_takes_over_
     booted.registered().await;
     assert_eq!(booted.status.registrations()[0].counts.takeovers, 1);
     for other in others {
-        assert_eq!(other.state(), State::Blocked(Blocker::Double { session: booted.session() }));
+        assert_eq!(other.state(), RegistrationState::Blocked(Blocker::Double { session: booted.session() }));
         other.stop().await;
     }
     assert_eq!(znode(&memory, A).unwrap().stat.ephemeral_owner, booted.session());
@@ -347,10 +347,10 @@ async fn hours_without_an_ensemble_are_waited_for() {
     memory.refuse(true);
     let process = Process::start(&memory, 1, vec![service("a", 80)]);
     pause(4 * 3600).await;
-    assert_eq!(process.state(), State::Waiting("there is no session yet"));
+    assert_eq!(process.state(), RegistrationState::Waiting("there is no session yet"));
     memory.refuse(false);
     pause(6).await;
-    assert_eq!(process.state(), State::Registered);
+    assert_eq!(process.state(), RegistrationState::Registered);
     process.stop().await;
 }
 
@@ -374,10 +374,10 @@ async fn a_znode_that_may_not_be_read_fails_visibly_and_others_do_not() {
     let memory = Memory::new("test");
     memory.deny(&path(A));
     let process = Process::start(&memory, 1, vec![service("a", 80), service("b", 80)]);
-    let failed = State::Failed("it cannot be read: the znode's ACL does not allow it".to_owned());
+    let failed = RegistrationState::Failed("it cannot be read: the znode's ACL does not allow it".to_owned());
     until("one fails, one does not", || {
         let states: Vec<_> = process.status.registrations().into_iter().map(|one| one.state).collect();
-        states == [failed.clone(), State::Registered]
+        states == [failed.clone(), RegistrationState::Registered]
     })
     .await;
     memory.allow(&path(A));
@@ -400,7 +400,7 @@ async fn a_thousand_services_are_registered_and_taken_out() {
 
 /// A check that passes as long as somebody says so.
 fn heartbeat() -> Check {
-    let kind = Kind::Ttl(ttl::Config { file: None, ttl: Duration::from_secs(2) });
+    let kind = CheckKind::Ttl(ttl::Config { file: None, ttl: Duration::from_secs(2) });
     let rules = Rules { rise: 1, fall: 1, initially_well: false };
     Check { kind, interval: Duration::from_secs(1), timeout: Duration::from_secs(1), rules }
 }
@@ -410,7 +410,7 @@ fn checked(name: &str, port: u16) -> ServiceConfig {
 }
 
 /// Says every half second that `a` is well.
-async fn beat(status: &Status) {
+async fn beat(status: &AnnouncerStatus) {
     loop {
         assert_eq!(status.heartbeat("a", now()), Some(true));
         sleep(Duration::from_millis(500)).await;
@@ -424,7 +424,7 @@ async fn a_service_is_there_exactly_while_it_is_healthy_and_its_neighbour_never_
     let b = "/services/b/providers/10.0.0.1:80";
     until("b is there", || znode(&memory, b).is_some()).await;
     let stat = znode(&memory, b).unwrap().stat;
-    assert_eq!(process.state(), State::Held(Hold::Unchecked));
+    assert_eq!(process.state(), RegistrationState::Held(Hold::Unchecked));
     assert_eq!(process.status.heartbeat("nobody", now()), None);
     for _ in 0..3 {
         tokio::select! {
@@ -433,7 +433,7 @@ async fn a_service_is_there_exactly_while_it_is_healthy_and_its_neighbour_never_
         }
         until("a is gone", || znode(&memory, A).is_none()).await;
     }
-    assert!(matches!(process.state(), State::Held(Hold::Unhealthy(_))), "{:?}", process.state());
+    assert!(matches!(process.state(), RegistrationState::Held(Hold::Unhealthy(_))), "{:?}", process.state());
     assert_eq!(znode(&memory, b).unwrap().stat, stat);
     // Ill during an outage with expiry: not registered on return.
     memory.expire(process.session());
@@ -460,7 +460,11 @@ async fn what_an_earlier_process_left_stays_until_a_check_has_decided() {
     pause(2).await;
     assert_eq!(znode(&memory, A).unwrap().stat.ephemeral_owner, process.session());
     until("the ill one is gone", || znode(&memory, A).is_none()).await;
-    assert!(matches!(process.state(), State::Held(Hold::Unhealthy(_)) | State::Waiting(_)), "{:?}", process.state());
+    assert!(
+        matches!(process.state(), RegistrationState::Held(Hold::Unhealthy(_)) | RegistrationState::Waiting(_)),
+        "{:?}",
+        process.state()
+    );
     process.stop().await;
 }
 
@@ -480,7 +484,7 @@ async fn a_registered_service_with_a_new_check_stays_until_that_has_a_verdict() 
     until("it is back", || znode(&memory, A).is_some()).await;
     until("the ill one is gone", || znode(&memory, A).is_none()).await;
     pause(60).await;
-    assert!(matches!(process.state(), State::Held(Hold::Unhealthy(_))), "{:?}", process.state());
+    assert!(matches!(process.state(), RegistrationState::Held(Hold::Unhealthy(_))), "{:?}", process.state());
     process.stop().await;
 }
 
@@ -489,14 +493,16 @@ async fn an_ill_service_whose_check_is_replaced_waits_for_the_new_ones_verdict()
     let memory = Memory::new("test");
     let process = Process::start(&memory, 1, vec![checked("a", 80)]);
     process
-        .reaches(State::Held(Hold::Unhealthy("ttl 2s: no heartbeat in the 2s since this process listens".into())))
+        .reaches(RegistrationState::Held(Hold::Unhealthy(
+            "ttl 2s: no heartbeat in the 2s since this process listens".into(),
+        )))
         .await;
     let mut other = checked("a", 80);
-    other.checks[0].kind = Kind::Ttl(ttl::Config { file: Some("/nowhere".into()), ttl: Duration::from_secs(2) });
+    other.checks[0].kind = CheckKind::Ttl(ttl::Config { file: Some("/nowhere".into()), ttl: Duration::from_secs(2) });
     other.checks[0].rules.fall = 20;
     process.services.set(vec![other]).unwrap();
     pause(5).await;
-    assert_eq!(process.state(), State::Held(Hold::Unchecked));
+    assert_eq!(process.state(), RegistrationState::Held(Hold::Unchecked));
     assert!(znode(&memory, A).is_none());
     process.stop().await;
 }
@@ -534,10 +540,10 @@ async fn a_reload_that_changes_one_of_fifty_services_changes_one_znode() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_written_in_readonly_mode() {
     let memory = Memory::new("test");
-    let writer = Writer { readonly: true, ..writer(1) };
+    let writer = InstanceWriter { readonly: true, ..writer(1) };
     let announcer = Announcer::new(memory.clone(), writer, vec![service("a", 80), checked("b", 80)]).unwrap();
     let process = Process::run(announcer);
-    process.reaches(State::Held(Hold::ReadOnly)).await;
+    process.reaches(RegistrationState::Held(Hold::ReadOnly)).await;
     pause(100).await;
     process.stop().await;
     assert_eq!(memory.dump().iter().filter(|(path, _)| !path.is_root()).count(), 0);

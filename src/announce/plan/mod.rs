@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use super::node::Notice;
-use super::node::{DecisionContext, Node, Operation, Step};
+use super::node::{DecisionContext, Node, NodeStep, Operation};
 use super::origin::ThisHost;
-use super::status::{Hold, Registration, SessionStatus, State};
+use super::status::{Hold, Registration, RegistrationState, SessionStatus};
 use super::wanted::Wanted;
 use crate::backoff::Backoff;
 use crate::registry::{Error, Path};
@@ -307,7 +307,9 @@ impl Plan {
     /// The registrations of the same service, among those that are wanted, which are on their way; none for one that is
     /// not registered itself.
     fn successors(&self, path: &Path, wanted: &BTreeSet<Path>) -> Vec<Path> {
-        let Some(node) = self.nodes.get(path).filter(|node| node.state == State::Registered) else { return Vec::new() };
+        let Some(node) = self.nodes.get(path).filter(|node| node.state == RegistrationState::Registered) else {
+            return Vec::new();
+        };
         let others = self.nodes.iter().filter(|(path, other)| other.service == node.service && wanted.contains(*path));
         others.filter(|(_, other)| other.is_on_its_way()).map(|(path, _)| path.clone()).collect()
     }
@@ -440,7 +442,7 @@ impl Plan {
             node.armed = armed;
             match &found {
                 Ok(znode) => node.inspected(znode.as_ref(), at),
-                Err(error) => (Step::Rest, node.fail(Operation::Inspecting, error, at)),
+                Err(error) => (NodeStep::Rest, node.fail(Operation::Inspecting, error, at)),
             }
         });
     }
@@ -461,7 +463,7 @@ impl Plan {
         path: Path,
         now: Instant,
         out: &mut Vec<Action>,
-        decide: impl FnOnce(&mut Node, &DecisionContext<'_>) -> (Step, Option<Notice>),
+        decide: impl FnOnce(&mut Node, &DecisionContext<'_>) -> (NodeStep, Option<Notice>),
     ) {
         let (Some(session), Some(node)) = (self.session, self.nodes.get_mut(&path)) else { return };
         let random = self.rng.f64();
@@ -482,18 +484,18 @@ impl Plan {
             out.push(Action::Report { registration: registration(&path, node), news });
         }
         let (doing, action) = match step {
-            Step::Rest => {
+            NodeStep::Rest => {
                 node.due = seen_meanwhile.or(node.due);
                 return;
             }
-            Step::Forget => {
+            NodeStep::Forget => {
                 self.nodes.remove(&path);
                 return out.push(Action::Unwatch { path });
             }
-            Step::MakeParents => (Operation::MakingParents, Action::MakeParents { path }),
-            Step::Create(data) => (Operation::Creating, Action::Create { path, data }),
-            Step::Replace(version, data) => (Operation::Replacing, Action::Replace { path, version, data }),
-            Step::Delete(version) => (Operation::Deleting, Action::Delete { path, version }),
+            NodeStep::MakeParents => (Operation::MakingParents, Action::MakeParents { path }),
+            NodeStep::Create(data) => (Operation::Creating, Action::Create { path, data }),
+            NodeStep::Replace(version, data) => (Operation::Replacing, Action::Replace { path, version, data }),
+            NodeStep::Delete(version) => (Operation::Deleting, Action::Delete { path, version }),
         };
         (node.doing, node.due) = (Some(doing), seen_meanwhile);
         out.push(action);

@@ -9,7 +9,7 @@ mod world;
 use std::time::Duration;
 
 use super::plan::Input;
-use super::status::{Hold, State};
+use super::status::{Hold, RegistrationState};
 use super::wanted::Wanted;
 use world::{CALM, PATHS, Process, World, path};
 
@@ -40,19 +40,23 @@ fn check(world: &World) {
             if let Some(hold) = hold {
                 let state = &process.reported[&path];
                 // What is registered already stays until a check has a verdict.
-                let may_stay = hold == Hold::Unchecked && matches!(state, State::Registered | State::Blocked(_));
-                world.require(may_stay || *state == State::Held(hold), || format!("{path} is held and {state:?}"));
+                let may_stay = hold == Hold::Unchecked
+                    && matches!(state, RegistrationState::Registered | RegistrationState::Blocked(_));
+                world.require(may_stay || *state == RegistrationState::Held(hold), || {
+                    format!("{path} is held and {state:?}")
+                });
             }
         }
         let Some(znode) = world.tree.get(&path) else {
-            let says_so = |one: &Process| one.reported.get(&path) == Some(&State::Registered);
+            let says_so = |one: &Process| one.reported.get(&path) == Some(&RegistrationState::Registered);
             let is_claimed = world.processes.iter().any(says_so);
             world.require(wanting.is_empty() && !is_claimed, || format!("{path} is missing"));
             continue;
         };
         let owner = znode.stat.ephemeral_owner;
         if !world.ours.contains(&owner) {
-            let blocked = wanting.iter().all(|one| matches!(one.reported.get(&path), Some(State::Blocked(_))));
+            let blocked =
+                wanting.iter().all(|one| matches!(one.reported.get(&path), Some(RegistrationState::Blocked(_))));
             world.require(blocked, || format!("a stranger has {path} and it is not told"));
             continue;
         }
@@ -64,7 +68,7 @@ fn check(world: &World) {
         for process in wanting {
             let state = &process.reported[&path];
             let is_holder = process.session == Some(owner);
-            world.require((*state == State::Registered) == is_holder, || format!("{path} is {state:?}"));
+            world.require((*state == RegistrationState::Registered) == is_holder, || format!("{path} is {state:?}"));
         }
     }
 }

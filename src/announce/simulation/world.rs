@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use crate::announce::plan::{Action, Input, Plan};
-use crate::announce::status::{Hold, State};
+use crate::announce::status::{Hold, RegistrationState};
 use crate::announce::wanted::Wanted;
 use crate::registry::{Error, Path};
 use crate::zookeeper::{Stat, Znode};
@@ -50,7 +50,7 @@ pub(super) struct Process {
     past: Vec<i64>,
     /// Znodes that inspections found, on which a delete may be based.
     seen: BTreeMap<Path, i64>,
-    pub(super) reported: BTreeMap<Path, State>,
+    pub(super) reported: BTreeMap<Path, RegistrationState>,
     /// Once it has stopped: what it says may be left.
     pub(super) left: Option<Vec<Path>>,
 }

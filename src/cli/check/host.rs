@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use super::DISK;
-use crate::announce::check::Kind;
+use crate::announce::check::CheckKind;
 use crate::announce::identity::HostIdentity;
 use crate::app;
 use crate::config::Config;
@@ -62,7 +62,7 @@ pub(super) fn problems(config: &Config, main: &Path) -> Report {
     }
     for service in &config.announce.services {
         for check in &service.checks {
-            let Kind::Exec(exec) = &check.kind else { continue };
+            let CheckKind::Exec(exec) = &check.kind else { continue };
             if let Some(why) = exec.command.first().and_then(|program| of_program(program)) {
                 let name = &service.name.value;
                 warn(

@@ -26,7 +26,7 @@ use crate::zookeeper;
 /// are errors, and 0 otherwise.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Check {
+pub(super) struct CheckCommand {
     #[command(flatten)]
     file: ConfigFile,
 }
@@ -39,7 +39,7 @@ Examples:
 /// Time that a disk may take for an answer.
 const DISK: Duration = Duration::from_secs(3);
 
-impl Check {
+impl CheckCommand {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let path = self.file.path()?;
         let config = config::load(&path)?;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::Args;
 
-use crate::announce::drain::{self, Node, Written};
+use crate::announce::drain::{self, SurveyedNode, Written};
 use crate::format;
 use crate::model::{self, Endpoint};
 use crate::publish::unix_now;
@@ -30,7 +30,7 @@ const SKEW: u64 = 5;
 /// `zonekeeper explain` shows what is out and why.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Drain {
+pub(super) struct DrainCommand {
     /// A path below the registry's root, as in `[[service]]`, or a DNS name with or without its zone; all services at
     /// and below it
     #[arg(required_unless_present_any = ["list", "host"], conflicts_with = "list")]
@@ -87,7 +87,7 @@ Examples:
   zonekeeper undrain api_x --instance 192.168.0.42:8080
   zonekeeper undrain --host";
 
-impl Drain {
+impl DrainCommand {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let at = self.place.open(!self.list)?;
         if self.list {
@@ -176,7 +176,7 @@ fn of_services(at: &Opened, found: &Subtree, flag: &model::Drain) -> anyhow::Res
     let is_single = survey.nodes.get(below).is_some_and(|node| !node.leads_on || node.is_service())
         && survey.nodes.iter().all(|(path, node)| path == below || !node.is_service());
     if is_single {
-        if let Some(why) = survey.nodes.get(below).and_then(Node::unfit) {
+        if let Some(why) = survey.nodes.get(below).and_then(SurveyedNode::unfit) {
             bail!("{full} is not drained: {why}");
         }
         let instances = survey.nodes.get(below).map(|node| &*node.instances).unwrap_or_default();
@@ -191,7 +191,7 @@ fn of_services(at: &Opened, found: &Subtree, flag: &model::Drain) -> anyhow::Res
         }
         return Ok(vec![(below.clone(), vec![flag.clone()])]);
     }
-    let is_meant = |node: &Node| match &flag.instance {
+    let is_meant = |node: &SurveyedNode| match &flag.instance {
         None => true,
         Some(instance) => node.instances.iter().any(|one| one.is_same(instance)),
     };

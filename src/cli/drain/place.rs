@@ -4,7 +4,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 
 use super::block_on;
-use crate::announce::drain::{self, Node, Survey};
+use crate::announce::drain::{self, Survey, SurveyedNode};
 use crate::cli::ConfigFile;
 use crate::config::{self, Registry};
 use crate::format::NodeKind;
@@ -177,8 +177,12 @@ impl Opened {
     /// The nearest services to a name that nothing has, for the end of a sentence.
     fn hint(&self, wanted: &str) -> anyhow::Result<String> {
         let all = self.look("")?;
-        let services: Vec<&str> =
-            all.nodes.iter().filter(|(_, node)| Node::is_service(node)).map(|(path, _)| path.as_str()).collect();
+        let services: Vec<&str> = all
+            .nodes
+            .iter()
+            .filter(|(_, node)| SurveyedNode::is_service(node))
+            .map(|(path, _)| path.as_str())
+            .collect();
         // Of a name that is given with the zone, that is the service's.
         let dotted: Vec<(String, &str)> = services
             .iter()

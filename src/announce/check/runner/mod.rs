@@ -18,13 +18,13 @@ use tokio::time::sleep_until;
 use tracing::{info, warn};
 
 use super::episode::Episode;
-use super::health::{Health, State};
-use super::outcome::{Failure, Probed, Shortage};
+use super::health::{CheckState, Health};
+use super::outcome::{ProbeFailure, Probed, Shortage};
 use super::slots::Queues;
 use super::ttl::{self, Heartbeats};
-use super::{Check, Kind, Resources, Tools};
+use super::{Check, CheckKind, Resources, Tools};
 use crate::announce::config::ServiceConfig;
-use crate::announce::status::{CheckStatus, Hold, LastResult, NoResult, Status};
+use crate::announce::status::{AnnouncerStatus, CheckStatus, Hold, LastResult, NoResult};
 
 /// The time in which the first probes begin.
 const SPREAD: Duration = Duration::from_millis(500);
@@ -40,7 +40,7 @@ pub(in crate::announce) struct Change {
 /// The checks of all services.
 pub(in crate::announce) struct Checks {
     services: BTreeMap<Arc<str>, Vec<u64>>,
-    entries: BTreeMap<u64, Entry>,
+    entries: BTreeMap<u64, RunnerEntry>,
     count: u64,
     /// Due times of the checks that are neither waiting nor running.
     due: BinaryHeap<Reverse<(Instant, u64)>>,
@@ -54,11 +54,11 @@ pub(in crate::announce) struct Checks {
     /// Time of the next look at waiting checks.
     look: Option<Instant>,
     tools: Tools,
-    status: Status,
+    status: AnnouncerStatus,
     chance: fastrand::Rng,
 }
 
-struct Entry {
+struct RunnerEntry {
     key: Arc<str>,
     service: Arc<str>,
     check: Arc<Check>,
@@ -75,12 +75,12 @@ struct Entry {
     shown: CheckStatus,
 }
 
-impl Entry {
+impl RunnerEntry {
     /// Returns true while there is nothing to find out: a service has its whole `ttl`, from when we listen, for its
     /// first heartbeat.
     fn awaits_first_heartbeat(&self, heartbeats: &Heartbeats, now: Instant) -> bool {
         match &self.check.kind {
-            Kind::Ttl(ttl::Config { file: None, ttl }) => {
+            CheckKind::Ttl(ttl::Config { file: None, ttl }) => {
                 now < self.listening_since + *ttl && !heartbeats.has_heard(&self.service)
             }
             _ => false,
@@ -90,7 +90,7 @@ impl Entry {
 
 impl Checks {
     /// No checks yet. Their start is shown in `status`, which also hears heartbeats.
-    pub(in crate::announce) fn new(status: Status, means: Resources, chance: fastrand::Rng) -> Self {
+    pub(in crate::announce) fn new(status: AnnouncerStatus, means: Resources, chance: fastrand::Rng) -> Self {
         let Resources { slots, lookups } = means;
         Self {
             services: BTreeMap::new(),
@@ -153,7 +153,7 @@ impl Checks {
             let goes_on = |id: &u64| {
                 self.entries.get(id).is_some_and(|entry| {
                     // Heartbeats come by the service's name.
-                    let is_named = matches!(check.kind, Kind::Ttl(ttl::Config { file: None, .. }));
+                    let is_named = matches!(check.kind, CheckKind::Ttl(ttl::Config { file: None, .. }));
                     is_close(&entry.check, check) && (!is_named || *entry.service == *service.name.value)
                 })
             };
@@ -205,8 +205,18 @@ impl Checks {
         };
         let (key, service) = (Arc::clone(key), service.name.value.as_str().into());
         let check = Arc::new(check.clone());
-        let entry =
-            Entry { key, service, check, health, due, began: now, listening_since: now, waited: 0, probe: None, shown };
+        let entry = RunnerEntry {
+            key,
+            service,
+            check,
+            health,
+            due,
+            began: now,
+            listening_since: now,
+            waited: 0,
+            probe: None,
+            shown,
+        };
         self.entries.insert(self.count, entry);
         self.due.push(Reverse((due, self.count)));
         self.count
@@ -214,7 +224,7 @@ impl Checks {
 
     fn remove(&mut self, id: u64) {
         // Its places in the queues are passed over when their turn comes.
-        if let Some(Entry { probe: Some(probe), .. }) = self.entries.remove(&id) {
+        if let Some(RunnerEntry { probe: Some(probe), .. }) = self.entries.remove(&id) {
             probe.abort();
         }
     }
@@ -222,12 +232,12 @@ impl Checks {
     /// Reason for not registering a service: one of its checks says it is ill, or has not said that it is well.
     pub(in crate::announce) fn hold(&self, key: &str) -> Option<Hold> {
         let entries = || self.services.get(key).into_iter().flatten().filter_map(|id| self.entries.get(id));
-        if let Some(ill) = entries().find(|entry| entry.health.state() == State::Ill) {
+        if let Some(ill) = entries().find(|entry| entry.health.state() == CheckState::Ill) {
             let said = ill.shown.last.as_ref().and_then(|last| last.found.as_ref().err());
             let said = said.map_or("it failed", String::as_str);
             return Some(Hold::Unhealthy(format!("{}: {said}", ill.check)));
         }
-        entries().any(|entry| entry.health.state() == State::Unknown).then_some(Hold::Unchecked)
+        entries().any(|entry| entry.health.state() == CheckState::Unknown).then_some(Hold::Unchecked)
     }
 
     /// State of every check.
@@ -236,7 +246,7 @@ impl Checks {
     }
 
     /// Waits for the next result: the check's status, and its service's health if that is another one now. Cancel-safe.
-    pub(in crate::announce) async fn next(&mut self) -> Told {
+    pub(in crate::announce) async fn next(&mut self) -> RunnerReport {
         loop {
             self.start_due(now());
             let due = self.due.peek().map(|Reverse((due, _))| *due);
@@ -374,13 +384,13 @@ impl Checks {
         }
     }
 
-    fn ended(&mut self, id: u64, probed: Probed, now: Instant) -> Option<Told> {
+    fn ended(&mut self, id: u64, probed: Probed, now: Instant) -> Option<RunnerReport> {
         let entry = self.entries.get_mut(&id)?;
         entry.probe = None;
         let found = match probed {
             Ok(good) => Some(Ok(good)),
-            Err(Failure::Bad(reason)) => Some(Err(reason)),
-            Err(Failure::NoResult(shortage, reason)) => {
+            Err(ProbeFailure::Bad(reason)) => Some(Err(reason)),
+            Err(ProbeFailure::NoResult(shortage, reason)) => {
                 *entry.shown.no_results.entry(shortage).or_default() += 1;
                 if Episode::record(self.shortages.entry(shortage).or_default(), now) {
                     warn!(
@@ -397,8 +407,8 @@ impl Checks {
         };
         let has_changed = found.as_ref().is_some_and(|found| entry.health.observe(found.is_ok()));
         let interval = match entry.health.state() {
-            State::Unknown => entry.check.interval.min(SPREAD),
-            State::Well | State::Ill => entry.check.interval,
+            CheckState::Unknown => entry.check.interval.min(SPREAD),
+            CheckState::Well | CheckState::Ill => entry.check.interval,
         };
         entry.due = now.max(entry.began + interval.mul_f64(0.9 + self.chance.f64() / 10.0));
         self.due.push(Reverse((entry.due, id)));
@@ -418,7 +428,7 @@ impl Checks {
         shown.is_flapping = entry.health.is_flapping();
         let (shown, key) = (shown.clone(), Arc::clone(&entry.key));
         let change = has_changed.then_some(Change { key });
-        Some(Told { id, shown, change })
+        Some(RunnerReport { id, shown, change })
     }
 
     fn is_troubled(&mut self) -> bool {
@@ -449,7 +459,7 @@ impl Checks {
 
 /// A check that stands otherwise than before its last result, if only by that.
 #[derive(Debug)]
-pub(in crate::announce) struct Told {
+pub(in crate::announce) struct RunnerReport {
     /// Number of the check.
     pub(in crate::announce) id: u64,
     /// State of the check.

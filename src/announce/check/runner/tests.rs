@@ -6,7 +6,7 @@ use tokio::time::timeout;
 use crate::announce::check::health::Rules;
 use crate::announce::check::slots::Slots;
 use crate::announce::check::ttl::{self, Heartbeats};
-use crate::announce::check::{Kind, exec, tcp};
+use crate::announce::check::{CheckKind, exec, tcp};
 
 fn service(name: &str, checks: Vec<Check>) -> ServiceConfig {
     ServiceConfig { checks, ..ServiceConfig::new(name, 80) }
@@ -14,13 +14,13 @@ fn service(name: &str, checks: Vec<Check>) -> ServiceConfig {
 
 /// A check that the service itself passes, by heartbeats.
 fn heartbeat(rise: u32, fall: u32) -> Check {
-    let kind = Kind::Ttl(ttl::Config { file: None, ttl: Duration::from_millis(500) });
+    let kind = CheckKind::Ttl(ttl::Config { file: None, ttl: Duration::from_millis(500) });
     let rules = Rules { rise, fall, initially_well: false };
     Check { kind, interval: Duration::from_secs(1), timeout: Duration::from_secs(1), rules }
 }
 
 fn checks() -> (Checks, Arc<Heartbeats>) {
-    let status = Status::default();
+    let status = AnnouncerStatus::default();
     let heartbeats = status.heartbeats();
     (Checks::new(status, Resources::default(), fastrand::Rng::with_seed(1)), heartbeats)
 }
@@ -101,7 +101,7 @@ async fn a_check_goes_on_with_its_state_whatever_is_edited_but_what_is_checked()
     edited.checks[0].interval = Duration::from_secs(60);
     edited.checks[0].timeout = Duration::from_millis(700);
     edited.checks[0].rules = Rules { rise: 5, fall: 2, initially_well: false };
-    edited.checks[0].kind = Kind::Ttl(ttl::Config { file: None, ttl: Duration::from_secs(1) });
+    edited.checks[0].kind = CheckKind::Ttl(ttl::Config { file: None, ttl: Duration::from_secs(1) });
     checks.set(std::slice::from_ref(&edited), now());
     assert_eq!(checks.hold("a:80"), None);
     edited.checks.push(heartbeat(1, 1));
@@ -140,7 +140,7 @@ async fn a_service_has_its_whole_ttl_for_the_first_heartbeat_and_initial_holds_u
     let (mut checks, heartbeats) = checks();
     let mut hopeful = service("hopeful", vec![heartbeat(1, 1)]);
     hopeful.checks[0].rules.initially_well = true;
-    hopeful.checks[0].kind = Kind::Ttl(ttl::Config { file: None, ttl: Duration::from_secs(60) });
+    hopeful.checks[0].kind = CheckKind::Ttl(ttl::Config { file: None, ttl: Duration::from_secs(60) });
     let mut plain = hopeful.clone();
     plain.name.value = "plain".into();
     plain.checks[0].rules.initially_well = false;
@@ -173,12 +173,12 @@ async fn a_thousand_checks_begin_apart_and_none_is_late() {
 
 /// A command that does not end in time, or one that ends at once.
 fn command(script: &str, interval: Duration) -> Check {
-    let kind = Kind::Exec(exec::Config::of(&["/bin/sh", "-c", script]));
+    let kind = CheckKind::Exec(exec::Config::of(&["/bin/sh", "-c", script]));
     Check { kind, interval, timeout: Duration::from_millis(400), rules: Rules { rise: 1, fall: 2, ..Rules::default() } }
 }
 
 /// A server that takes no connection: its queue is full.
-fn hanging() -> (socket2::Socket, Vec<socket2::Socket>, Kind) {
+fn hanging() -> (socket2::Socket, Vec<socket2::Socket>, CheckKind) {
     let socket = || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     let listener = socket();
     listener.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
@@ -190,13 +190,13 @@ fn hanging() -> (socket2::Socket, Vec<socket2::Socket>, Kind) {
         let _ = client.connect(&address);
     }
     let target = address.as_socket().unwrap().to_string();
-    (listener, clients, Kind::Tcp(tcp::Config { target }))
+    (listener, clients, CheckKind::Tcp(tcp::Config { target }))
 }
 
 #[tokio::test]
 async fn hanging_checks_of_one_kind_delay_no_other_kind_and_each_other_visibly() {
     let (_listener, _clients, kind) = hanging();
-    let status = Status::default();
+    let status = AnnouncerStatus::default();
     let means = Resources { slots: Slots { tcp: 4, ..Slots::default() }, ..Resources::default() };
     let mut checks = Checks::new(status.clone(), means, fastrand::Rng::with_seed(1));
     let (interval, timeout) = (Duration::from_millis(300), Duration::from_millis(400));
@@ -230,14 +230,14 @@ async fn without_processes_a_service_stays_as_it_is_and_a_missing_command_is_a_b
     change(&mut checks, || ()).await.expect("it is healthy");
     let id = checks.shown().next().unwrap().0;
     for _ in 0..5 {
-        let failure = Failure::NoResult(Shortage::Processes, "not run: Resource temporarily unavailable".into());
+        let failure = ProbeFailure::NoResult(Shortage::Processes, "not run: Resource temporarily unavailable".into());
         let told = checks.ended(id, Err(failure), now()).unwrap();
-        assert_eq!((told.shown.state, told.change), (State::Well, None));
+        assert_eq!((told.shown.state, told.change), (CheckState::Well, None));
         assert!(told.shown.words().starts_with("no result now, no process or thread left"), "{}", told.shown.words());
     }
     assert!(checks.shortages[&Shortage::Processes].is_some());
     assert_eq!(checks.hold("a:80"), None);
-    let bad = || Err(Failure::Bad("cannot be run: No such file or directory".into()));
+    let bad = || Err(ProbeFailure::Bad("cannot be run: No such file or directory".into()));
     let told = checks.ended(id, bad(), now()).unwrap();
     assert_eq!(told.shown.words(), "1 of 2 failures: cannot be run: No such file or directory");
     assert_eq!(told.shown.no_results, BTreeMap::from([(Shortage::Processes, 5)]));
