@@ -115,6 +115,14 @@ impl ServiceConfig {
     /// Checks what only the registry's convention can tell: that the name is a place for a service, and that what we
     /// write is what we would read.
     pub fn check(&self, format: &format::Config, problems: &Problems) {
+        if !format.is_written() {
+            let message = format!("services cannot be registered into a registry of the format \"{}\"", format.name());
+            return problems.add_with_help(
+                self.name.span,
+                message,
+                "such a registry is only read: name another in `registry`",
+            );
+        }
         if !matches!(format.place(&self.name.value), NodeKind::Service { .. }) {
             problems.add_with_help(
                 self.name.span,
@@ -125,6 +133,7 @@ impl ServiceConfig {
         let origin = format::Origin::default();
         let data =
             format.encode_instance(&self.properties, "0123456789abcdef", &origin, u32::MAX, std::time::UNIX_EPOCH);
+        let Some(data) = data else { return };
         match format.decode_instance("127.0.0.1:1", &data) {
             Ok(instance) => instance.remarks.into_iter().for_each(|remark| problems.add(self.properties_span, remark)),
             Err(error) => {

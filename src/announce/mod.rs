@@ -84,6 +84,14 @@ pub enum Error {
         /// The cause.
         error: crate::registry::Error,
     },
+    /// A registration, in a format that is only read.
+    #[error("the service `{service}` cannot be registered into a registry of the format \"{format}\"")]
+    Format {
+        /// Name of the service.
+        service: String,
+        /// The format.
+        format: &'static str,
+    },
     /// A service's path in the registry.
     #[error("the service `{service}` cannot have a znode: {error}")]
     MakePath {

@@ -37,7 +37,7 @@ impl Convention for Auto {
         self.shape.reserved()
     }
 
-    fn encode(&self, registration: &Registration<'_>) -> Vec<u8> {
-        zc::encode(registration)
+    fn encode(&self, registration: &Registration<'_>) -> Option<Vec<u8>> {
+        Some(zc::encode(registration))
     }
 }

@@ -122,7 +122,7 @@ impl Config {
     }
 
     /// Writes the data of an instance node: the properties in their order, who wrote it on which host and, where the
-    /// convention has it, when.
+    /// convention has it, when. None where the convention is only read.
     pub fn encode_instance(
         &self,
         properties: &[(String, Property)],
@@ -130,7 +130,7 @@ impl Config {
         origin: &Origin,
         pid: u32,
         created: SystemTime,
-    ) -> Vec<u8> {
+    ) -> Option<Vec<u8>> {
         self.encode(&Registration { properties, instance_id, origin, pid, created })
     }
 }

@@ -35,6 +35,11 @@ pub trait Convention: Debug + Send + Sync {
     /// root.
     fn place<'p>(&self, below: &'p str) -> NodeKind<'p>;
 
+    /// Returns whether a [`NodeKind::Leaf`] with these data is an instance.
+    fn is_instance(&self, _data: &[u8]) -> bool {
+        false
+    }
+
     /// Name of the znode between a service and its instances; none where they are directly below it.
     fn directory(&self) -> Option<&str> {
         None
@@ -81,8 +86,18 @@ pub trait Convention: Debug + Send + Sync {
         endpoint.to_string()
     }
 
-    /// Writes the data of a registration.
-    fn encode(&self, registration: &Registration<'_>) -> Vec<u8>;
+    /// Returns whether registrations can be written.
+    fn is_written(&self) -> bool {
+        true
+    }
+
+    /// Writes the data of a registration; none where the convention is only read.
+    fn encode(&self, registration: &Registration<'_>) -> Option<Vec<u8>>;
+
+    /// Returns whether the data of services are read for drain flags, so that some may be written there.
+    fn takes_drains(&self) -> bool {
+        true
+    }
 
     /// Reads the links to other znodes that data hold.
     fn links(&self, data: &[u8]) -> Vec<Link> {

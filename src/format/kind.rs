@@ -1,6 +1,6 @@
 //! Kinds of znodes.
 
-/// Kind of a znode, by its path alone.
+/// Kind of a znode, as far as its path tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NodeKind<'p> {
     /// An instance called `name` of the service at path `service`, whether or not the name is good.
@@ -20,10 +20,33 @@ pub enum NodeKind<'p> {
         /// Its path below the root; empty for the root itself.
         path: &'p str,
     },
+    /// An instance called `name` of the service at path `service` if its data are those of one, see
+    /// [`Convention::is_instance`](super::Convention::is_instance); else a service, or a node on the way to one.
+    Leaf {
+        /// Path of the service that it would be an instance of.
+        service: &'p str,
+        /// Name of the node.
+        name: &'p str,
+        /// Its own path below the root.
+        path: &'p str,
+    },
     /// Something below an instance. It says nothing, and is shown as malformed with
     /// [`Error::BelowInstance`](super::Error::BelowInstance), so that somebody who put a service there finds out.
     Inside {
         /// Path of the service that the instance belongs to.
         service: &'p str,
     },
+}
+
+impl<'p> NodeKind<'p> {
+    /// Path of the service that the node belongs to, or may belong to, or is.
+    pub fn service(self) -> &'p str {
+        match self {
+            Self::Instance { service, .. }
+            | Self::Directory { service }
+            | Self::Inside { service }
+            | Self::Leaf { service, .. } => service,
+            Self::Service { path } => path,
+        }
+    }
 }

@@ -39,8 +39,8 @@ impl Convention for Zc {
         self.shape.reserved()
     }
 
-    fn encode(&self, registration: &Registration<'_>) -> Vec<u8> {
-        encode(registration)
+    fn encode(&self, registration: &Registration<'_>) -> Option<Vec<u8>> {
+        Some(encode(registration))
     }
 }
 

@@ -103,8 +103,9 @@ impl Reader {
 
     /// The service that a path below the root is of, and whether any znode is at that path.
     pub fn service_at(&self, below: &str) -> (String, bool) {
-        let is_there = self.tree().get(&self.layout.full(below)).is_some();
-        (self.layout.service_at(below).to_owned(), is_there)
+        let tree = self.tree();
+        let service = self.layout.kind_at(&tree, below).service();
+        (service.to_owned(), tree.get(&self.layout.full(below)).is_some())
     }
 
     /// The whole paths of the services that have an instance or a named port at `endpoint`, with those below the root.
@@ -154,7 +155,7 @@ impl Reader {
 
     fn read_now(&self, below: &str) -> Option<Reading> {
         let tree = self.tree();
-        match self.layout.format.place(below) {
+        match self.layout.kind_at(&tree, below) {
             NodeKind::Service { path } if self.layout.is_service(&tree, path) => {
                 self.layout.read(&tree, path, unix_now())
             }

@@ -17,7 +17,9 @@ impl Together for Layout {
     fn is_understood(&self, path: &Path, data: &[u8]) -> bool {
         let below = path.below(&self.root).unwrap_or_else(|| path.as_str().trim_start_matches('/'));
         match self.format.place(below) {
-            NodeKind::Instance { .. } | NodeKind::Service { .. } => self.format.check(data).is_ok(),
+            NodeKind::Instance { .. } | NodeKind::Service { .. } | NodeKind::Leaf { .. } => {
+                self.format.check(data).is_ok()
+            }
             NodeKind::Directory { .. } | NodeKind::Inside { .. } => true,
         }
     }

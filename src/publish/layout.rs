@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::format::{self, NodeKind};
 use crate::registry::Path;
-use crate::registry::shown::ShownTree;
+use crate::registry::shown::{Shown, ShownTree};
 
 /// How one registry's services are found in its tree.
 #[derive(Debug, Clone)]
@@ -19,8 +19,12 @@ impl Layout {
     /// The path (below the root) of the service that a changed znode belongs to; none for one that stands elsewhere,
     /// and for ZooKeeper's own.
     pub fn service_of<'p>(&self, path: &'p Path) -> Option<&'p str> {
-        let below = path.below(&self.root)?;
-        (!self.is_system(below)).then(|| self.service_at(below))
+        self.below(path).map(|below| self.service_at(below))
+    }
+
+    /// The part of a path below the root; none for one that stands elsewhere, and for ZooKeeper's own.
+    fn below<'p>(&self, path: &'p Path) -> Option<&'p str> {
+        path.below(&self.root).filter(|below| !self.is_system(below))
     }
 
     /// Returns whether a path below the root is that of znodes that ZooKeeper keeps for itself: `/zookeeper`.
@@ -30,12 +34,35 @@ impl Layout {
     }
 
     pub(crate) fn service_at<'p>(&self, below: &'p str) -> &'p str {
+        self.format.place(below).service()
+    }
+
+    /// Kind of a znode by its path and, where that does not tell, by its data.
+    pub(crate) fn kind<'p>(&self, tree: &ShownTree, node: &Shown<'_>, below: &'p str) -> NodeKind<'p> {
         match self.format.place(below) {
-            NodeKind::Instance { service, .. } | NodeKind::Directory { service } | NodeKind::Inside { service } => {
-                service
+            NodeKind::Leaf { service, name, path } => {
+                let is_instance = tree.data(node).is_some_and(|data| self.format.is_instance(data));
+                if is_instance { NodeKind::Instance { service, name } } else { NodeKind::Service { path } }
             }
-            NodeKind::Service { path } => path,
+            kind => kind,
         }
+    }
+
+    /// Kind of the znode shown at `below`, which may not be there.
+    pub(crate) fn kind_at<'p>(&self, tree: &ShownTree, below: &'p str) -> NodeKind<'p> {
+        match self.format.place(below) {
+            NodeKind::Leaf { path, .. } => match tree.get(&self.full(below)) {
+                Some(node) => self.kind(tree, &node, below),
+                None => NodeKind::Service { path },
+            },
+            kind => kind,
+        }
+    }
+
+    /// Returns whether the znode shown at `below` is an instance by its data, and not by its path.
+    pub(crate) fn is_instance_by_data(&self, tree: &ShownTree, below: &str) -> bool {
+        matches!(self.format.place(below), NodeKind::Leaf { .. })
+            && matches!(self.kind_at(tree, below), NodeKind::Instance { .. })
     }
 
     /// Full path of the service at `below`.
@@ -55,44 +82,59 @@ impl Layout {
         all
     }
 
-    /// The paths (below the root) of the services that these paths belong to.
+    /// The paths (below the root) of the services that these paths belong to, or are.
     pub(crate) fn services_of(&self, paths: &BTreeSet<Path>) -> BTreeSet<String> {
-        let (mut all, mut last) = (BTreeSet::new(), None);
-        // Paths of one service stand together: most are like the one before.
-        for service in paths.iter().filter_map(|path| self.service_of(path)) {
-            if last.replace(service) != Some(service) {
-                all.insert(service.to_owned());
-            }
+        let mut all = Services::default();
+        for path in paths {
+            self.add_services(path, &mut all);
         }
-        all
+        all.paths
     }
 
     /// The paths (below the root) of all services and of the nodes that lead to them.
     pub(crate) fn paths(&self, tree: &ShownTree) -> BTreeSet<String> {
-        let (mut all, mut last) = (BTreeSet::new(), None);
-        tree.each_path(|path| {
-            if let Some(service) = self.service_of(path)
-                && last.as_deref() != Some(service)
-            {
-                all.insert(service.to_owned());
-                last = Some(service.to_owned());
-            }
-        });
-        all
+        let mut all = Services::default();
+        tree.each_path(|path| self.add_services(path, &mut all));
+        all.paths
+    }
+
+    fn add_services(&self, path: &Path, all: &mut Services) {
+        let Some(below) = self.below(path) else { return };
+        let kind = self.format.place(below);
+        all.add(kind.service());
+        if let NodeKind::Leaf { path, .. } = kind {
+            all.paths.insert(path.to_owned());
+        }
     }
 
     /// Whether there is a service at `below`: something of its own, or at least a node that does not lead to others.
     pub(crate) fn is_service(&self, tree: &ShownTree, below: &str) -> bool {
-        if self.is_system(below) {
+        if self.is_system(below) || self.is_instance_by_data(tree, below) {
             return false;
         }
         let mut leads_on = below.is_empty();
         for child in tree.children(&self.full(below)).0 {
-            match child.path.below(&self.root).map(|at| self.format.place(at)) {
+            match child.path.below(&self.root).map(|at| self.kind(tree, &child, at)) {
                 Some(NodeKind::Service { .. }) => leads_on = true,
                 _ => return true,
             }
         }
         !leads_on
+    }
+}
+
+/// Paths of services, of which those that are one like the other come together.
+#[derive(Default)]
+struct Services {
+    paths: BTreeSet<String>,
+    last: Option<String>,
+}
+
+impl Services {
+    fn add(&mut self, service: &str) {
+        if self.last.as_deref() != Some(service) {
+            self.paths.insert(service.to_owned());
+            self.last = Some(service.to_owned());
+        }
     }
 }

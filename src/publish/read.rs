@@ -19,7 +19,7 @@ impl Layout {
     /// Reads the service that is shown at `below`; none when no znode of it is there. Of its drains there are only
     /// those that hold at `now`, in seconds since 1970, and what they cover is drained.
     pub fn read(&self, tree: &ShownTree, below: &str, now: u64) -> Option<Reading> {
-        if self.is_system(below) {
+        if self.is_system(below) || self.is_instance_by_data(tree, below) {
             return None;
         }
         #[cfg(test)]
@@ -35,7 +35,7 @@ impl Layout {
             let (children, jumped) = tree.children(&directory);
             for child in children {
                 if let Some(NodeKind::Instance { service, name }) =
-                    child.path.below(&self.root).map(|at| self.format.place(at))
+                    child.path.below(&self.root).map(|at| self.kind(tree, &child, at))
                     && service == below
                 {
                     exists = true;

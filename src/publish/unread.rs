@@ -220,7 +220,11 @@ fn find(layout: &Layout, tree: &ShownTree) -> BTreeMap<String, Part> {
             continue;
         };
         let service = match layout.format.place(at) {
-            NodeKind::Service { path } | NodeKind::Directory { service: path } if !path.is_empty() => path,
+            NodeKind::Service { path } | NodeKind::Leaf { path, .. } | NodeKind::Directory { service: path }
+                if !path.is_empty() =>
+            {
+                path
+            }
             _ => continue,
         };
         let part = Part { path: path.clone(), read_at: *read_at, sight: Sight::Clear };

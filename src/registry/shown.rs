@@ -159,11 +159,21 @@ impl ShownTree {
         self.tree.root(root)
     }
 
+    /// Data of a znode: the last that could be understood; none where it never was read.
+    pub fn data<'t>(&'t self, shown: &Shown<'t>) -> Option<&'t [u8]> {
+        match shown.entry {
+            Entry::Known(known) => Some(self.tree.kept(shown.real.as_str()).unwrap_or(&known.data)),
+            Entry::Unreadable(_) => None,
+        }
+    }
+
     /// Data that can be understood of a znode that was read.
     pub fn readable<'t>(&'t self, shown: &Shown<'t>, known: &'t Known) -> Readable<'t> {
         let kept = self.tree.kept(shown.real.as_str());
-        let (data, mut remarks) = self.resolved(&shown.path, kept.unwrap_or(&known.data));
-        remarks.splice(0..0, self.linking.remarks(kept.unwrap_or(&known.data)));
+        let said = kept.unwrap_or(&known.data);
+        let (data, missing) = self.resolved(&shown.path, said);
+        let mut remarks = self.linking.remarks(said);
+        remarks.extend(missing);
         let refusal = self.tree.refusal(shown.real.as_str()).map(|refusal| &refusal.error);
         Readable { data, remarks, is_kept: kept.is_some(), refusal }
     }

@@ -160,7 +160,7 @@ impl Survey {
     /// Takes in the znode at `below`. Returns whether it is to be read.
     fn meet(&mut self, format: &Config, below: &str, with_instances: bool) -> bool {
         match format.place(below) {
-            NodeKind::Service { path } => {
+            NodeKind::Service { path } | NodeKind::Leaf { path, .. } => {
                 let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
                 self.nodes.entry(parent.to_owned()).or_default().leads_on = true;
                 true

@@ -100,6 +100,11 @@ impl Opened {
         let is_path = !below.is_empty() && below.split('/').all(|element| !element.is_empty());
         match self.registry.format.place(below) {
             _ if !is_path => bail!("`{name}` is not the path of a service"),
+            _ if !self.registry.format.takes_drains() => bail!(
+                "no flags are read in znodes of the format \"{}\", as which registry {} is read: nothing is drained",
+                self.registry.format.name(),
+                self.registry.name
+            ),
             NodeKind::Instance { service, name } if name.contains(':') => {
                 bail!("{} is an instance: say `{service} --instance {name}`", self.full(below)?)
             }

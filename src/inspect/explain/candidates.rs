@@ -8,7 +8,7 @@ use super::seen::Seen;
 use crate::format::NodeKind;
 use crate::model::{Host, Instance, Protocol};
 use crate::publish::target::{TargetState, below};
-use crate::registry::Path;
+use crate::registry::shown::Shown;
 use crate::zone::name::Name;
 use crate::zone::records;
 use crate::zone::records::address::{address_of, reverse_name};
@@ -194,12 +194,12 @@ fn is(element: &str, wanted: &[u8]) -> bool {
 }
 
 fn children(seen: &Seen<'_>, path: &str, wanted: &[u8]) -> Vec<String> {
-    let child = |child: &Path| {
-        let below = child.below(&seen.layout.root)?;
-        let is_service =
-            matches!(seen.layout.format.place(below), NodeKind::Service { .. }) && !seen.layout.is_system(below);
-        (is_service && is(child.name(), wanted)).then(|| below.to_owned())
+    let child = |child: Shown<'_>| {
+        let below = child.path.below(&seen.layout.root)?;
+        let is_service = matches!(seen.layout.kind(seen.tree, &child, below), NodeKind::Service { .. })
+            && !seen.layout.is_system(below);
+        (is_service && is(child.path.name(), wanted)).then(|| below.to_owned())
     };
     let (children, _) = seen.tree.children(&seen.layout.full(path));
-    children.iter().filter_map(|shown| child(&shown.path)).collect()
+    children.into_iter().filter_map(child).collect()
 }
