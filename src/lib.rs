@@ -20,7 +20,7 @@
 //! # Where things are
 //! | row | modules | may import |
 //! | --- | --- | --- |
-//! | 0 | [`model`], [`backoff`], [`log`], [`disk`]; [`diagnostic`] → log; [`settings`] → diagnostic | nothing else of ours |
+//! | 0 | [`model`], [`backoff`], [`log`], [`disk`], `patience`; [`diagnostic`] → log; [`settings`] → diagnostic | nothing else of ours |
 //! | 1 | [`registry`]; [`mod@format`] → model; [`zone`] → model | row 0, not each other |
 //! | 2 | [`zookeeper`] → registry, backoff; [`dns`] → zone; [`export`] → zone | lower rows, not each other |
 //! | 3 | [`publish`] → registry, format, zone; [`announce`] → zookeeper, registry, format | lower rows, not each other |
@@ -65,6 +65,7 @@ pub mod format;
 pub mod inspect;
 pub mod log;
 pub mod model;
+mod patience;
 pub mod publish;
 pub mod registry;
 pub mod settings;

@@ -22,7 +22,6 @@ mod json;
 mod metrics;
 mod overview;
 mod page;
-mod patience;
 mod query;
 mod rate;
 mod ready;

@@ -18,9 +18,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::control::Peer;
-use super::patience::Patient;
 use super::seats::{Answering, Seats, Usage};
 use crate::backoff::Throttle;
+use crate::patience::Patient;
 
 /// What clients may cost.
 #[derive(Debug, Clone, Copy)]

@@ -63,7 +63,7 @@ impl Budget {
         let registries = config.registries.len().max(1);
         let (listening, wanted_tcp, forwards) = match &config.dns {
             Some(dns) => (
-                dns.listen.len() + dns.tls.as_ref().map_or(0, |tls| tls.listen.len()),
+                dns.listen.len() + dns.encrypted().map(|(_, tls)| tls.listen.len()).sum::<usize>(),
                 dns.tcp.connections,
                 !dns.forward.is_empty(),
             ),

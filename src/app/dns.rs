@@ -12,7 +12,7 @@ use super::{ZoneOf, cookies, lock};
 use crate::config::Config;
 use crate::dns::config::Config as DnsConfig;
 use crate::dns::forward::{Forwarder, Ours, Said};
-use crate::dns::listen::tls::Certificate;
+use crate::dns::listen::tls::{Certificates, Files};
 use crate::dns::serve::cookie::Secrets;
 use crate::dns::serve::gate::Front;
 use crate::dns::serve::metrics::Metrics;
@@ -20,6 +20,7 @@ use crate::dns::serve::policy::Policy;
 use crate::dns::serve::rate::Limiter;
 use crate::dns::transfer::notify::Told;
 use crate::dns::transfer::secondaries::Allowed;
+use crate::dns::transport::Transport;
 use crate::publish::unix_now;
 use crate::zone::Zones;
 use crate::zone::journal::Bounds;
@@ -35,8 +36,8 @@ pub(super) struct Dns {
     pub(super) forwarder: Arc<Forwarder>,
     /// True if serials are kept, which only a start can change.
     keeps_serials: bool,
-    /// The certificate of DNS over TLS; none where that is not served.
-    pub(super) certificate: Option<Arc<Certificate>>,
+    /// The certificates of the encrypted transports.
+    pub(super) certificates: Certificates,
     /// Secondaries that are told of changes.
     told: watch::Sender<Vec<Told>>,
 }
@@ -64,8 +65,8 @@ impl Dns {
         let front = Arc::new(Front::new(readers, policy));
         let told = watch::Sender::new(told(config, &zones));
         let keeps_serials = config.serial_file().is_some();
-        let certificate = dns.tls.as_ref().map(|tls| Certificate::new(tls.files.clone()));
-        let server = Self { zones, front, forwarder: Arc::new(forwarder), keeps_serials, certificate, told };
+        let certificates = Certificates::new(files(dns));
+        let server = Self { zones, front, forwarder: Arc::new(forwarder), keeps_serials, certificates, told };
         // The log has it already, as a warning of the configuration.
         let _ = server.warn_of_serials(config);
         Ok(server)
@@ -94,9 +95,7 @@ impl Dns {
             warn!(%zone, "the zone may be transferred and its serials are not kept: set `serial_file` or `cache_file`");
         }
         self.forwarder.change(said);
-        if let Some((certificate, tls)) = self.certificate.as_ref().zip(dns.tls.as_ref()) {
-            certificate.change(&tls.files);
-        }
+        self.certificates.change(files(dns));
         self.front.change_policy(|policy| changed(policy, config, dns, (&allowed, &fresh, limiter.as_ref())));
         self.told.send_replace(told(config, &self.zones));
         Ok(())
@@ -142,6 +141,11 @@ fn changed(
     };
     let new = Policy::of(dns, config.keys.clone(), allowed.clone(), Arc::clone(secrets), &host());
     Policy { rate: rate.cloned(), ..new }
+}
+
+/// The files of the certificates of encrypted transports.
+fn files(dns: &DnsConfig) -> impl Iterator<Item = (Transport, &Files)> {
+    dns.encrypted().map(|(transport, tls)| (transport, &tls.files))
 }
 
 /// The name of this host, as `hostname` prints it.

@@ -40,6 +40,7 @@ use crate::dns::listen;
 use crate::dns::listen::Bound;
 use crate::dns::serve::metrics::Metrics;
 use crate::dns::transfer::notify;
+use crate::dns::transport::Transport;
 use crate::publish::{Publisher, SharedWriter, unix_now};
 use crate::registry::cache::Hurry;
 use crate::zone::name::Name;
@@ -263,9 +264,9 @@ impl App {
         &self.dns
     }
 
-    /// The addresses DNS over TLS answers on, with their real ports.
-    pub fn dns_over_tls(&self) -> &[SocketAddr] {
-        self.answering.as_ref().map_or(&[], |answering| answering.bound.tls_addresses())
+    /// The encrypted transports that DNS answers by, and the addresses it answers on, with their real ports.
+    pub fn dns_encrypted(&self) -> impl Iterator<Item = (Transport, SocketAddr)> {
+        self.answering.iter().flat_map(|answering| answering.bound.encrypted())
     }
 
     /// The address of the admin server, with its real port.
@@ -492,13 +493,13 @@ impl App {
         goes_on: bool,
     ) {
         let (front, forwarder) = (Arc::clone(&server.front), Some(Arc::clone(&server.forwarder)));
-        let certificate = server.certificate.clone();
+        let certificates = server.certificates.clone();
         let (zones, metrics, stop) = (zones.clone(), Arc::clone(metrics), stop.clone());
         self.parts.spawn(async move {
             if goes_on {
                 catch_up(&zones, &stop).await;
             }
-            (DNS.into(), bound.run(zones, front, forwarder, metrics, certificate, stop).await.map_err(Into::into))
+            (DNS.into(), bound.run(zones, front, forwarder, metrics, certificates, stop).await.map_err(Into::into))
         });
     }
 }

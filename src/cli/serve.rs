@@ -62,8 +62,8 @@ impl Serve {
             for address in app.dns() {
                 info!(%address, "DNS, UDP and TCP");
             }
-            for address in app.dns_over_tls() {
-                info!(%address, "DNS over TLS");
+            for (transport, address) in app.dns_encrypted() {
+                info!(%address, "DNS over {}", transport.name());
             }
             if let Some(address) = app.admin() {
                 info!(%address, "admin, HTTP");

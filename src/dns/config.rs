@@ -3,17 +3,18 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use crate::diagnostic::Problems;
 use crate::dns::forward;
 use crate::dns::forward::local::PrivateReverse;
 use crate::dns::forward::upstream::{Source, is_ours};
 use crate::dns::listen::limits::Limits;
-use crate::dns::listen::tls;
+use crate::dns::listen::{https, tls};
+use crate::dns::lists::{read_list, read_listen};
 use crate::dns::message::options::MAX_NSID;
 use crate::dns::serve::access::{Networks, Transfers};
 use crate::dns::serve::cookie::{Mode, Secrets};
 use crate::dns::serve::rate;
-use crate::settings::{Key, Kind, Located, Section, Setting, Value, fixed, live};
+use crate::dns::transport::Transport;
+use crate::settings::{Located, Section, fixed, live};
 use crate::zone::name::Name;
 
 /// The DNS server.
@@ -55,6 +56,8 @@ pub struct Config {
     pub tcp: Limits,
     /// DNS over TLS; none where it is not served.
     pub tls: Option<tls::Config>,
+    /// DNS over HTTPS; none where it is not served.
+    pub https: Option<https::Config>,
     /// Limit of responses to a network.
     pub rate: rate::Config,
 }
@@ -81,6 +84,7 @@ impl Default for Config {
             forward_ca: "/etc/ssl/certs/ca-certificates.crt".into(),
             tcp: Limits::default(),
             tls: None,
+            https: None,
             rate: rate::Config::default(),
         }
     }
@@ -131,8 +135,12 @@ impl Config {
             tcp.finish();
         }
         if let Some(mut tls) = section.section(live("tls")) {
-            config.tls = Some(tls::Config::read(&mut tls));
+            config.tls = Some(tls::Config::read(&mut tls, tls::PORT));
             tls.finish();
+        }
+        if let Some(mut https) = section.section(live("https")) {
+            config.https = Some(https::Config::read(&mut https));
+            https.finish();
         }
         if let Some(mut rate) = section.section(live("rate")) {
             config.rate = rate::Config::read(&mut rate);
@@ -170,12 +178,15 @@ impl Config {
 impl Config {
     /// Of what `other` says otherwise than this one, that which only a start can take.
     pub fn fixed_differences(&self, other: &Self) -> Vec<&'static str> {
+        let path = |https: &https::Config| https.path.clone();
         let parts = [
             ("listen", self.listen != other.listen),
             ("freebind", self.freebind != other.freebind),
             ("threads", self.threads != other.threads),
             ("serial_file", self.serial_file != other.serial_file),
-            ("tls listen", tls_addresses(self) != tls_addresses(other)),
+            ("tls listen", self.listen_on(Transport::Tls) != other.listen_on(Transport::Tls)),
+            ("https listen", self.listen_on(Transport::Https) != other.listen_on(Transport::Https)),
+            ("https path", self.https.as_ref().map(path) != other.https.as_ref().map(path)),
         ];
         parts.into_iter().filter(|(_, differs)| *differs).map(|(part, _)| part).collect()
     }
@@ -215,13 +226,21 @@ impl Config {
             Source::File(path) => Some(path),
             Source::Server(_) => None,
         });
-        let certificate = self.tls.iter_mut().flat_map(|tls| [&mut tls.files.cert, &mut tls.files.key]);
-        self.serial_file.iter_mut().chain(files).chain([&mut self.forward_ca]).chain(certificate)
+        let tables = self.tls.iter_mut().chain(self.https.iter_mut().map(|https| &mut https.tls));
+        let certificates = tables.flat_map(|tls| [&mut tls.files.cert, &mut tls.files.key]);
+        self.serial_file.iter_mut().chain(files).chain([&mut self.forward_ca]).chain(certificates)
     }
-}
 
-fn tls_addresses(config: &Config) -> &[SocketAddr] {
-    config.tls.as_ref().map_or(&[], |tls| &tls.listen)
+    /// The transports that are encrypted, and the tables of those that are served.
+    pub fn encrypted(&self) -> impl Iterator<Item = (Transport, &tls::Config)> {
+        let https = self.https.as_ref().map(|https| (Transport::Https, &https.tls));
+        self.tls.as_ref().map(|tls| (Transport::Tls, tls)).into_iter().chain(https)
+    }
+
+    /// Addresses of an encrypted transport.
+    fn listen_on(&self, transport: Transport) -> &[SocketAddr] {
+        self.encrypted().find(|(one, _)| *one == transport).map_or(&[], |(_, tls)| &tls.listen)
+    }
 }
 
 fn read_sources(list: &[String], listen: &[SocketAddr]) -> Result<Vec<Source>, (usize, String)> {
@@ -232,48 +251,4 @@ fn read_sources(list: &[String], listen: &[SocketAddr]) -> Result<Vec<Source>, (
         source => Ok(source),
     };
     list.iter().enumerate().map(read).collect()
-}
-
-/// Reads the addresses of `[TABLE]`, each by itself, so that all that are wrong are told at once.
-pub(super) fn read_listen(value: &Value, table: &str, problems: &Problems) -> Vec<SocketAddr> {
-    let Kind::Array(items) = &value.kind else {
-        let help = "for example [\"127.0.0.1:5300\", \"[::1]:5300\"]";
-        problems.add_with_help(value.span, format!("`listen` must be a list, not {}", value.kind.name()), help);
-        return Vec::new();
-    };
-    let mut listen = Vec::new();
-    for item in items {
-        match SocketAddr::read(item) {
-            Err((span, message)) => problems.add(span, format!("`listen` has an element that {message}")),
-            // Port 0 is a free port each time.
-            Ok(address) if address.port() != 0 && listen.contains(&address) => {
-                problems.add(item.span, format!("`listen` names {address} twice"));
-            }
-            Ok(address) => listen.push(address),
-        }
-    }
-    if items.is_empty() {
-        let help = format!("leave the [{table}] table out to serve none of it");
-        problems.add_with_help(value.span, "`listen` must name an address", help);
-    }
-    listen
-}
-
-/// A list of strings that `parse` makes something of; its problem is told at the element it is about.
-pub(super) fn read_list<T>(
-    section: &mut Section<'_>,
-    key: Key,
-    parse: impl FnOnce(&[String]) -> Result<T, (usize, String)>,
-) -> Option<T> {
-    let Located { value, span } = section.located::<Vec<String>>(key)?;
-    let (index, problem) = match parse(&value) {
-        Ok(parsed) => return Some(parsed),
-        Err(problem) => problem,
-    };
-    let element = match section.value(key).map(|value| &value.kind) {
-        Some(Kind::Array(elements)) => elements.get(index).map_or(span, |element| element.span),
-        _ => span,
-    };
-    section.problems().add(element, format!("`{key}` has an element that {problem}"));
-    None
 }

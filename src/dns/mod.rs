@@ -15,6 +15,7 @@ pub mod config;
 pub mod fast;
 pub mod forward;
 pub mod listen;
+mod lists;
 pub mod message;
 pub mod serve;
 pub mod transfer;

@@ -9,6 +9,8 @@ pub enum Transport {
     Tcp,
     /// Connections inside TLS (RFC 7858).
     Tls,
+    /// Requests of HTTP inside TLS (RFC 8484).
+    Https,
 }
 
 impl Transport {
@@ -19,12 +21,24 @@ impl Transport {
         matches!(self, Self::Udp)
     }
 
+    /// Returns whether nobody between client and server can read: responses may be padded (RFC 7830 §6).
+    pub const fn is_encrypted(self) -> bool {
+        matches!(self, Self::Tls | Self::Https)
+    }
+
+    /// Returns whether messages come one after the other on a connection that is theirs alone: it may carry zone
+    /// transfers (RFC 5936 §4, RFC 9103), and the client may be told how long it may idle (RFC 7828).
+    pub const fn is_connection(self) -> bool {
+        matches!(self, Self::Tcp | Self::Tls)
+    }
+
     /// Name in log lines and errors.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Udp => "UDP",
             Self::Tcp => "TCP",
             Self::Tls => "TLS",
+            Self::Https => "HTTPS",
         }
     }
 
@@ -34,6 +48,7 @@ impl Transport {
             Self::Udp => "udp",
             Self::Tcp => "tcp",
             Self::Tls => "tls",
+            Self::Https => "https",
         }
     }
 }

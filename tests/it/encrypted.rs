@@ -12,16 +12,16 @@ use crate::harness::dig::dig;
 use crate::harness::eventually;
 use crate::harness::secondary::KEY;
 
-struct Server {
-    binary: Binary,
-    config: std::path::PathBuf,
-    dns: SocketAddr,
-    tls: SocketAddr,
-    admin: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) binary: Binary,
+    pub(crate) config: std::path::PathBuf,
+    pub(crate) dns: SocketAddr,
+    pub(crate) tls: SocketAddr,
+    pub(crate) admin: SocketAddr,
 }
 
 /// A server of `service.` with one service and a crowd of 300, over plain DNS and TLS.
-async fn server(cert: &Path, key: &Path, more: &str) -> Server {
+pub(crate) async fn server(cert: &Path, key: &Path, more: &str) -> Server {
     let seed = scratch("seed.tree");
     let crowd: Vec<String> = (0..300).map(|i| format!("      /10.0.{}.{}:80\n", 1 + i / 250, 1 + i % 250)).collect();
     let tree =
@@ -47,7 +47,7 @@ async fn server(cert: &Path, key: &Path, more: &str) -> Server {
 }
 
 /// Output of kdig with these words, which go to the address.
-fn kdig(server: SocketAddr, words: &str) -> String {
+pub(crate) fn kdig(server: SocketAddr, words: &str) -> String {
     let mut command = Command::new("kdig");
     command.arg(format!("@{}", server.ip())).args(["-p", &server.port().to_string()]).args(words.split(' '));
     let done = command.stdin(Stdio::null()).output().expect("`kdig` (package knot-dnsutils)");
@@ -55,7 +55,7 @@ fn kdig(server: SocketAddr, words: &str) -> String {
 }
 
 /// Records of the answer, sorted.
-fn records(output: &str) -> Vec<String> {
+pub(crate) fn records(output: &str) -> Vec<String> {
     let lines = output.lines().filter(|line| !line.is_empty() && !line.starts_with(";;"));
     let mut records: Vec<String> =
         lines.map(|line| line.split_ascii_whitespace().collect::<Vec<_>>().join(" ")).collect();
@@ -63,7 +63,7 @@ fn records(output: &str) -> Vec<String> {
     records
 }
 
-fn authority() -> (Authority, std::path::PathBuf, std::path::PathBuf) {
+pub(crate) fn authority() -> (Authority, std::path::PathBuf, std::path::PathBuf) {
     let authority = Authority::new();
     authority.issue("dns");
     let (cert, key) = (authority.file("dns.pem"), authority.file("dns.key"));
@@ -139,7 +139,7 @@ async fn thousands_of_queries_over_tls_lose_no_answer() {
 }
 
 /// Subject of the certificate that is shown.
-fn shown(server: SocketAddr) -> String {
+pub(crate) fn shown(server: SocketAddr) -> String {
     let script = format!("openssl s_client -connect {server} </dev/null 2>/dev/null | openssl x509 -noout -subject");
     let done = Command::new("sh").args(["-c", &script]).output().expect("`openssl` (package openssl)");
     String::from_utf8_lossy(&done.stdout).trim().to_owned()

@@ -27,6 +27,7 @@ mod drain;
 mod earlier_releases;
 mod edns;
 mod encrypted;
+mod encrypted_https;
 mod end_to_end;
 mod ends;
 mod explained;

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::diagnostic::{Report, Severity};
 use crate::disk;
 use crate::disk::stall::asking;
+use crate::dns::config::Config as DnsConfig;
 
 /// Finds them for the user that runs this; `main` is the main file of `config`.
 pub(super) fn problems(config: &Config, main: &Path) -> Report {
@@ -25,10 +26,11 @@ pub(super) fn problems(config: &Config, main: &Path) -> Report {
             report.file(main, Severity::Error, &format!("registry.{}: {error}", registry.name));
         }
     }
-    let certificates = config.dns.as_ref().and_then(|dns| dns.tls.as_ref()).map(|tls| tls.files.clone());
-    let loaded = certificates.and_then(|files| answered(move || files.load().err()));
-    if let Some(why) = loaded {
-        report.file(main, Severity::Error, &format!("dns.tls: {why}"));
+    for (transport, tls) in config.dns.iter().flat_map(DnsConfig::encrypted) {
+        let files = tls.files.clone();
+        if let Some(why) = answered(move || files.load().err()) {
+            report.file(main, Severity::Error, &format!("dns.{}: {why}", transport.label()));
+        }
     }
     let mut warn = |file: &Path, message: String| report.file(file, Severity::Warning, &message);
     for registry in &config.registries {

@@ -9,6 +9,7 @@ use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::Record as ProtoRecord;
 
 use crate::dns::fast::{self, Asked, Built, Loaded, MAX_TCP, MAX_UDP, MIN_UDP, Parsed, Query, ROOM};
+use crate::dns::listen::tls::Certificates;
 use crate::dns::message::options::{self, Presented, Tail};
 use crate::dns::message::parse::Message as Read;
 use crate::dns::serve::access::Networks;
@@ -505,8 +506,14 @@ async fn udp_and_tcp_sockets_say_what_both_ways_say() {
             crate::dns::config::Config { listen: vec![([127, 0, 0, 1], 0).into()], threads: 1, ..Default::default() };
         let bound = crate::dns::listen::bind(&config, crate::dns::listen::Inherited::default()).unwrap();
         let (address, stop) = (bound.addresses()[0], tokio_util::sync::CancellationToken::new());
-        let running =
-            tokio::spawn(bound.run(zones.clone(), Arc::clone(&front), None, Arc::default(), None, stop.clone()));
+        let running = tokio::spawn(bound.run(
+            zones.clone(),
+            Arc::clone(&front),
+            None,
+            Arc::default(),
+            Certificates::default(),
+            stop.clone(),
+        ));
         let server = Server { zones, front, service };
         let udp = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
         udp.connect(address).await.unwrap();

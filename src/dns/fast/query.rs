@@ -65,6 +65,16 @@ impl Query {
         &self.name[..usize::from(self.name_length)]
     }
 
+    /// The type, by number.
+    pub fn rtype(&self) -> u16 {
+        self.rtype
+    }
+
+    /// Returns whether it is padded (RFC 7830), and its response may be.
+    pub fn is_padded(&self) -> bool {
+        self.edns.as_ref().is_some_and(|edns| edns.options.padding)
+    }
+
     /// Returns whether it is for SRV records.
     pub fn wants_services(&self) -> bool {
         self.rtype == rtype::SRV

@@ -2,14 +2,17 @@
 //! batches on Linux ([`batch`]) and one by one elsewhere ([`plain`]); TCP by threads with a runtime each ([`tcp`]);
 //! what is not for the hot path goes through a bounded queue to threads of its own ([`slow`]).
 
+mod accept;
 #[cfg(target_os = "linux")]
 mod batch;
 mod datagrams;
+pub mod https;
 pub mod limits;
 mod open;
 mod plain;
 mod prefetch;
 mod slow;
+mod stream;
 mod tcp;
 pub mod tls;
 mod udp;
@@ -17,7 +20,7 @@ mod udp;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Socket, Type};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -26,13 +29,15 @@ use tokio_util::sync::CancellationToken;
 use crate::dns::Error;
 use crate::dns::config::Config;
 use crate::dns::forward::Forwarder;
-use crate::dns::listen::tls::{Certificate, Handshakes};
 use crate::dns::serve::Service;
 use crate::dns::serve::gate::Front;
 use crate::dns::serve::metrics::Metrics;
 use crate::dns::transport::Transport;
 use crate::zone::Zones;
+use accept::{Acceptor, Protocol};
 use slow::{Slow, Waiting};
+use stream::Shared;
+use tls::{Certificates, Handshakes};
 use udp::Worker;
 
 /// Room for bursts; the kernel caps it at `net.core.rmem_max`.
@@ -45,10 +50,11 @@ pub struct Bound {
     udp: Vec<Vec<UdpSocket>>,
     /// The same for TCP.
     tcp: Vec<Vec<TcpListener>>,
-    /// The same for DNS over TLS.
-    tls: Vec<Vec<TcpListener>>,
     addresses: Vec<SocketAddr>,
-    tls_addresses: Vec<SocketAddr>,
+    /// The same for each address of an encrypted transport.
+    encrypted: Vec<(Transport, SocketAddr, Vec<TcpListener>)>,
+    /// Path of DNS over HTTPS.
+    path: Arc<str>,
 }
 
 /// Bound sockets from the process image before this one, with the queries that wait in them.
@@ -94,7 +100,8 @@ pub fn bind(config: &Config, mut inherited: Inherited) -> Result<Bound, Error> {
         0 => std::thread::available_parallelism().map_or(1, Into::into),
         threads => threads,
     };
-    let mut bound = Bound::default();
+    let path = config.https.as_ref().map_or_else(Arc::default, |https| https.path.as_str().into());
+    let mut bound = Bound { path, ..Bound::default() };
     for &address in &config.listen {
         let (tcp, address, udp) = match inherited.take(address) {
             Some((real, udp, tcp)) => as_many((real, config.freebind), udp, tcp, threads)?,
@@ -104,8 +111,9 @@ pub fn bind(config: &Config, mut inherited: Inherited) -> Result<Bound, Error> {
         bound.tcp.push(tcp);
         bound.udp.push(udp);
     }
-    for &address in config.tls.iter().flat_map(|tls| &tls.listen) {
-        let failed = |source| Error::Bind { transport: Transport::Tls.name(), address, source };
+    let encrypted = config.encrypted().flat_map(|(transport, tls)| tls.listen.iter().map(move |one| (transport, *one)));
+    for (transport, address) in encrypted {
+        let failed = |source| Error::Bind { transport: transport.name(), address, source };
         let mut listeners = inherited.take_tcp(address);
         if let Some(listener) = listeners.first() {
             let real = listener.local_addr().map_err(failed)?;
@@ -115,8 +123,8 @@ pub fn bind(config: &Config, mut inherited: Inherited) -> Result<Bound, Error> {
             let real = local_address(&probe).map_err(failed)?;
             listeners = tcp_listeners(probe, (real, config.freebind), threads).map_err(failed)?;
         }
-        bound.tls_addresses.extend(listeners.first().and_then(|listener| listener.local_addr().ok()));
-        bound.tls.push(listeners);
+        let real = listeners.first().and_then(|listener| listener.local_addr().ok());
+        bound.encrypted.push((transport, real.unwrap_or(address), listeners));
     }
     Ok(bound)
 }
@@ -188,7 +196,7 @@ fn udp_sockets(address: SocketAddr, freebind: bool, threads: usize) -> std::io::
 }
 
 fn udp_socket(address: SocketAddr, freebind: bool, is_shared: bool) -> std::io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(socket2::Protocol::UDP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
@@ -250,7 +258,7 @@ fn local_address(socket: &Socket) -> std::io::Result<SocketAddr> {
 }
 
 fn tcp_socket(address: SocketAddr, freebind: bool, is_shared: bool) -> std::io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(socket2::Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
@@ -274,9 +282,9 @@ impl Bound {
         &self.addresses
     }
 
-    /// The addresses bound for DNS over TLS, with their real ports.
-    pub fn tls_addresses(&self) -> &[SocketAddr] {
-        &self.tls_addresses
+    /// The addresses bound for encrypted transports, with their real ports.
+    pub fn encrypted(&self) -> impl Iterator<Item = (Transport, SocketAddr)> {
+        self.encrypted.iter().map(|(transport, address, _)| (*transport, *address))
     }
 
     /// The same sockets again.
@@ -285,17 +293,23 @@ impl Bound {
     /// When there are no descriptors left.
     pub fn try_clone(&self) -> std::io::Result<Self> {
         let udp = self.udp.iter().map(|sockets| sockets.iter().map(UdpSocket::try_clone).collect());
-        let again = |all: &[Vec<TcpListener>]| -> std::io::Result<Vec<Vec<TcpListener>>> {
-            all.iter().map(|listeners| listeners.iter().map(TcpListener::try_clone).collect()).collect()
+        let again = |listeners: &Vec<TcpListener>| -> std::io::Result<Vec<TcpListener>> {
+            listeners.iter().map(TcpListener::try_clone).collect()
         };
-        let (udp, tcp, tls) = (udp.collect::<Result<_, _>>()?, again(&self.tcp)?, again(&self.tls)?);
-        let (addresses, tls_addresses) = (self.addresses.clone(), self.tls_addresses.clone());
-        Ok(Self { udp, tcp, tls, addresses, tls_addresses })
+        let encrypted = self.encrypted.iter().map(|(transport, address, all)| Ok((*transport, *address, again(all)?)));
+        Ok(Self {
+            udp: udp.collect::<std::io::Result<_>>()?,
+            tcp: self.tcp.iter().map(again).collect::<std::io::Result<_>>()?,
+            addresses: self.addresses.clone(),
+            encrypted: encrypted.collect::<std::io::Result<_>>()?,
+            path: Arc::clone(&self.path),
+        })
     }
 
     /// The sockets, for the next process image.
     pub fn sockets(&self) -> (impl Iterator<Item = &UdpSocket>, impl Iterator<Item = &TcpListener>) {
-        (self.udp.iter().flatten(), self.tcp.iter().chain(&self.tls).flatten())
+        let encrypted = self.encrypted.iter().flat_map(|(_, _, listeners)| listeners);
+        (self.udp.iter().flatten(), self.tcp.iter().flatten().chain(encrypted))
     }
 
     /// Answers from `zones`, behind `front`, until `stop`; what is outside the zones is the forwarder's.
@@ -308,7 +322,7 @@ impl Bound {
         front: Arc<Front>,
         forwarder: Option<Arc<Forwarder>>,
         metrics: Arc<Metrics>,
-        certificate: Option<Arc<Certificate>>,
+        certificates: Certificates,
         stop: CancellationToken,
     ) -> Result<(), Error> {
         // Threads that are left behind by an error stop with this.
@@ -345,28 +359,36 @@ impl Bound {
         }
         threads *= 2;
         let open = open::Open::new();
-        let failed = |source| Error::Serve { transport: Transport::Tls.name(), source };
-        let handshakes = certificate.map(|certificate| {
-            let stop = stop.clone();
-            tasks.spawn(Arc::clone(&certificate).follow(stop));
-            Handshakes::new(certificate).map_err(failed)
+        for certificate in certificates.iter() {
+            tasks.spawn(Arc::clone(certificate).follow(stop.clone()));
+        }
+        let mut listeners: Vec<(Transport, Protocol, Vec<TcpListener>)> =
+            self.tcp.into_iter().map(|listeners| (Transport::Tcp, Protocol::Tcp, listeners)).collect();
+        for (transport, _, sockets) in self.encrypted {
+            // Without a certificate, which the configuration must name, nobody could shake hands.
+            let Some(certificate) = certificates.get(transport) else { continue };
+            let handshakes = Handshakes::new(transport, certificate);
+            let handshakes = handshakes.map_err(|source| Error::Serve { transport: transport.name(), source })?;
+            let protocol = match transport {
+                Transport::Https => Protocol::Https(handshakes, Arc::clone(&self.path)),
+                _ => Protocol::Tls(handshakes),
+            };
+            listeners.push((transport, protocol, sockets));
+        }
+        let listeners = listeners.into_iter().flat_map(|(transport, protocol, sockets)| {
+            sockets.into_iter().map(move |listener| (transport, protocol.clone(), listener))
         });
-        let handshakes = handshakes.transpose()?;
-        let plain = self.tcp.into_iter().flatten().map(|listener| (listener, None));
-        // Without a certificate, which the configuration must name, nobody could shake hands.
-        let encrypted =
-            self.tls.into_iter().flatten().filter_map(|listener| Some((listener, Some(handshakes.clone()?))));
-        for (listener, tls) in plain.chain(encrypted) {
-            let transport = if tls.is_some() { Transport::Tls } else { Transport::Tcp };
+        for (transport, protocol, listener) in listeners {
             let counters = metrics.counters(transport);
-            let acceptor = tcp::Acceptor {
+            let shared = Shared {
                 service: service(Arc::clone(&counters)),
                 front: Arc::clone(&front),
                 zones: zones.clone(),
                 counters,
                 open: Arc::clone(&open),
-                tls,
+                transport,
             };
+            let acceptor = Acceptor { shared: Arc::new(shared), protocol };
             let stop = stop.child_token();
             on_a_thread(transport.label(), (transport.name(), ended.clone()), move || acceptor.run(listener, &stop))?;
             threads += 1;

@@ -33,9 +33,15 @@ struct Connection {
 
 /// A connection's place; free again when it is dropped.
 pub(super) struct Place {
-    open: Arc<Open>,
     id: u64,
-    heard: Arc<AtomicU64>,
+    heard: Heard,
+}
+
+/// Time at which a connection was heard of last.
+#[derive(Clone)]
+pub(super) struct Heard {
+    open: Arc<Open>,
+    at: Arc<AtomicU64>,
 }
 
 impl Open {
@@ -71,7 +77,7 @@ impl Open {
         let (id, heard) = (table.last, Arc::new(AtomicU64::new(now)));
         table.open.insert(id, Connection { client, came: now, heard: Arc::clone(&heard), task: None });
         drop(table);
-        Some(Place { open: Arc::clone(self), id, heard })
+        Some(Place { id, heard: Heard { open: Arc::clone(self), at: heard } })
     }
 
     /// Says which task has the place `id`. When it had to go meanwhile, so does the task.
@@ -127,13 +133,25 @@ impl Place {
 
     /// The client has said something, or taken something.
     pub(super) fn hear(&self) {
-        self.heard.store(self.open.now(), Ordering::Relaxed);
+        self.heard.hear();
+    }
+
+    /// The time, for those that hear beside the connection's own task.
+    pub(super) fn heard(&self) -> Heard {
+        self.heard.clone()
+    }
+}
+
+impl Heard {
+    /// The client has said something, or taken something.
+    pub(super) fn hear(&self) {
+        self.at.store(self.open.now(), Ordering::Relaxed);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.open.lock().open.remove(&self.id);
+        self.heard.open.lock().open.remove(&self.id);
     }
 }
 
@@ -159,8 +177,8 @@ mod tests {
         let [a, b, c] = CLIENTS;
         let first = open.enter(a, 2, 2).unwrap();
         let second = open.enter(b, 2, 2).unwrap();
-        first.heard.store(7, Ordering::Relaxed);
-        second.heard.store(6, Ordering::Relaxed);
+        first.heard.at.store(7, Ordering::Relaxed);
+        second.heard.at.store(6, Ordering::Relaxed);
         let third = open.enter(c, 2, 2).unwrap();
         assert_eq!(ids(&open), [first.id(), third.id()], "the second was silent for the longest");
         drop((first, second, third));
@@ -199,7 +217,7 @@ mod tests {
         Arc::get_mut(&mut open).unwrap().begun = begun;
         let place = || open.enter(CLIENTS[0], 10, 10).unwrap();
         let (silent, talking) = (place(), place());
-        silent.heard.store(0, Ordering::Relaxed);
+        silent.heard.at.store(0, Ordering::Relaxed);
         let (id, task) = (silent.id(), tokio::spawn(std::future::pending::<()>()));
         open.began(id, task.abort_handle());
         open.sweep(Duration::from_secs(10), Duration::from_secs(3600));

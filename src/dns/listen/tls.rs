@@ -1,4 +1,4 @@
-//! DNS over TLS (RFC 7858): what `[dns.tls]` says, and the certificate that the server shows.
+//! TLS: what `[dns.tls]` (RFC 7858) and the like say, and the certificates that the server shows.
 //!
 //! Certificates are renewed by others, at any time: their files are looked at every few seconds and read when they are
 //! others. One that cannot be used is told of and changes nothing. A server whose certificate could not be read yet
@@ -25,20 +25,21 @@ use tracing::{info, warn};
 
 use crate::disk;
 use crate::disk::stamp::{Stamp, stamp};
-use crate::dns::config::read_listen;
+use crate::dns::lists::read_listen;
+use crate::dns::transport::Transport;
 use crate::settings::{Section, fixed, live};
 
 /// Time between two looks at the files.
 const LOOK: Duration = Duration::from_secs(5);
 /// Time that the files have at the start.
 const FIRST_LOOK: Duration = Duration::from_secs(2);
-/// Name of the protocol in the handshake (IANA's registry of ALPN ids).
-const ALPN: &[u8] = b"dot";
+/// Port of DNS over TLS (RFC 7858 §3.1).
+pub const PORT: u16 = 853;
 
-/// The table `[dns.tls]`.
+/// The table `[dns.tls]`, or that part of another one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Config {
-    /// Addresses to answer on; 853 is the port (RFC 7858 §3.1).
+    /// Addresses to answer on.
     pub listen: Vec<SocketAddr>,
     /// Files with the certificate and its chain, and with its key, in PEM.
     pub files: Files,
@@ -54,11 +55,12 @@ pub struct Files {
 }
 
 impl Config {
-    /// Reads the table.
-    pub fn read(section: &mut Section<'_>) -> Self {
+    /// Reads the table; `port` is the usual one.
+    pub fn read(section: &mut Section<'_>, port: u16) -> Self {
         let listen = section.value(fixed("listen")).map(|value| read_listen(value, section.name(), section.problems()));
         if listen.is_none() {
-            section.problems().add(section.span(), "`listen` is missing in [dns.tls]: 853 is the port");
+            let problem = format!("`listen` is missing in [{}]: {port} is the port", section.name());
+            section.problems().add(section.span(), problem);
         }
         let listen = listen.unwrap_or_default();
         let mut file = |key| section.required::<PathBuf>(key).map(|file| file.value).unwrap_or_default();
@@ -97,6 +99,7 @@ pub struct Certificate(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
+    transport: Transport,
     files: Files,
     /// Stamps of the files when they were read last, right or wrong.
     stamps: Option<[Option<Stamp>; 2]>,
@@ -105,9 +108,10 @@ struct State {
 }
 
 impl Certificate {
-    /// A certificate of these files, which are read now, as far as their disk answers at once.
-    pub fn new(files: Files) -> Arc<Self> {
-        let certificate = Arc::new(Self(Mutex::new(State { files, stamps: None, shown: None, trouble: None })));
+    /// The certificate of a transport, of these files, which are read now, as far as their disk answers at once.
+    pub fn new(transport: Transport, files: Files) -> Arc<Self> {
+        let state = State { transport, files, stamps: None, shown: None, trouble: None };
+        let certificate = Arc::new(Self(Mutex::new(state)));
         let looking = Arc::clone(&certificate);
         // Where the disk hangs, `follow` takes what comes.
         let _ = disk::within(FIRST_LOOK, move || looking.look());
@@ -158,21 +162,22 @@ impl Certificate {
             return;
         }
         state.stamps = Some(stamps);
+        let what = format!("DNS over {}", state.transport.name());
         match loaded {
             Ok(pair) => {
                 let is_renewed = state.shown.replace(pair).is_some();
                 if is_renewed || state.trouble.is_some() {
-                    info!(file = %files.cert.display(), "the certificate of DNS over TLS was read again");
+                    info!(file = %files.cert.display(), "the certificate of {what} was read again");
                 }
                 state.trouble = None;
             }
             Err(why) => {
                 if state.trouble.as_ref() != Some(&why) {
                     let consequence = match state.shown {
-                        Some(_) => "the one before is shown on",
-                        None => "DNS over TLS refuses its clients until it can be read",
+                        Some(_) => "the one before is shown on".to_owned(),
+                        None => format!("{what} refuses its clients until it can be read"),
                     };
-                    warn!("the certificate of DNS over TLS cannot be used: {why}; {consequence}");
+                    warn!("the certificate of {what} cannot be used: {why}; {consequence}");
                 }
                 state.trouble = Some(why);
             }
@@ -190,21 +195,58 @@ impl ResolvesServerCert for Certificate {
     }
 }
 
+/// The certificates of all transports that show one.
+#[derive(Debug, Clone, Default)]
+pub struct Certificates(Vec<(Transport, Arc<Certificate>)>);
+
+impl Certificates {
+    /// Certificates of these files.
+    pub fn new<'f>(files: impl Iterator<Item = (Transport, &'f Files)>) -> Self {
+        Self(files.map(|(transport, files)| (transport, Certificate::new(transport, files.clone()))).collect())
+    }
+
+    /// Takes other files, of transports that there were at the start; they are read with the next look.
+    pub fn change<'f>(&self, files: impl Iterator<Item = (Transport, &'f Files)>) {
+        for (transport, files) in files {
+            self.get(transport).inspect(|certificate| certificate.change(files));
+        }
+    }
+
+    /// The certificate of a transport.
+    pub fn get(&self, transport: Transport) -> Option<Arc<Certificate>> {
+        self.0.iter().find(|(one, _)| *one == transport).map(|(_, certificate)| Arc::clone(certificate))
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Certificate>> {
+        self.0.iter().map(|(_, certificate)| certificate)
+    }
+}
+
+/// Names of a transport's protocols in the handshake (IANA's registry of ALPN ids).
+fn alpn(transport: Transport) -> &'static [&'static [u8]] {
+    match transport {
+        Transport::Tls => &[b"dot"],
+        Transport::Https => &[b"h2", b"http/1.1"],
+        Transport::Udp | Transport::Tcp => &[],
+    }
+}
+
 /// Handshakes with clients.
 #[derive(Clone)]
 pub struct Handshakes(TlsAcceptor);
 
 impl Handshakes {
-    /// Handshakes that show this certificate.
+    /// Handshakes of a transport that show this certificate.
     ///
     /// # Errors
     /// When the library has no protocol version in common with its own ciphers.
-    pub fn new(certificate: Arc<Certificate>) -> io::Result<Self> {
+    pub fn new(transport: Transport, certificate: Arc<Certificate>) -> io::Result<Self> {
         let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?;
         let mut config = builder.with_no_client_auth().with_cert_resolver(certificate);
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.alpn_protocols = alpn(transport).iter().map(|name| name.to_vec()).collect();
         Ok(Self(TlsAcceptor::from(Arc::new(config))))
     }
 
@@ -224,7 +266,7 @@ mod tests {
     #[test]
     fn a_certificate_that_cannot_be_read_is_trouble_with_its_file() {
         let absent = Files { cert: "/nowhere/cert.pem".into(), key: "/nowhere/key.pem".into() };
-        let certificate = Certificate::new(absent);
+        let certificate = Certificate::new(Transport::Tls, absent);
         let trouble = certificate.trouble().unwrap_or_default();
         assert!(trouble.starts_with("/nowhere/cert.pem: "), "{trouble}");
         assert!(certificate.lock().shown.is_none());

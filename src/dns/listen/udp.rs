@@ -18,8 +18,10 @@ use super::prefetch::{prefetch, prefetch_line};
 use super::slow::Unusual;
 use crate::dns::fast::{self, Asked, Built, Loaded, Parsed, Query, State};
 use crate::dns::message::options::Tail;
+use crate::dns::serve::exchange::{self, Exchange};
 use crate::dns::serve::gate::{Front, Received};
 use crate::dns::serve::metrics::{Counters, Metrics, Tally};
+use crate::dns::serve::outcome::Outcome;
 use crate::dns::serve::since_1970;
 use crate::dns::transport::Transport;
 use crate::zone::Zones;
@@ -145,36 +147,33 @@ impl Worker {
                 ask_for_the_rest(ahead.into());
             }
             let (packet, peer, out) = datagrams.exchange(i);
+            let (transport, peer_of) = (Transport::Udp, || peer.address());
+            let exchange = |query, outcome| Exchange { transport, peer: &peer_of, query, outcome };
             if parsed[i] == Parsed::Drop || !peer.is_answerable() {
-                counters.dropped();
+                exchange(exchange::Asked::Malformed, Outcome::Dropped).finish(tally);
                 continue;
             }
-            let asked = Asked {
-                packet,
-                query: &queries[i],
-                peer: &|| peer.address(),
-                now: &|| *now,
-                transport: Transport::Udp,
-                random: random.u32(..),
-            };
+            let query = &queries[i];
+            let asked = Asked { packet, query, peer: &peer_of, now: &|| *now, transport, random: random.u32(..) };
             let built = match parsed[i] {
                 Parsed::Plain => fast::respond(&loaded, &asked, subjects[i], tail, out),
                 _ => Built::Unusual,
             };
-            match built {
+            let (length, outcome) = match built {
                 Built::Response { length, rcode, truncated, extended } => {
-                    tally.responded(rcode, truncated, extended);
-                    datagrams.push(i, length.into());
+                    (length, Outcome::Response { rcode, truncated, extended })
                 }
-                Built::Slip { length } => {
-                    counters.limited(true);
-                    datagrams.push(i, length.into());
-                }
-                Built::Limited => counters.limited(false),
+                Built::Slip { length } => (length, Outcome::Slip),
+                Built::Limited => (0, Outcome::Limited),
                 Built::Unusual => {
-                    let received = fast::hand_over(parsed[i], packet, &queries[i]);
+                    let received = fast::hand_over(parsed[i], packet, query);
                     self.pass_on(received, datagrams.route(i));
+                    continue;
                 }
+            };
+            exchange(exchange::Asked::Hot(query), outcome).finish(tally);
+            if length > 0 {
+                datagrams.push(i, length.into());
             }
         }
         counters.add(tally);

@@ -1,8 +1,8 @@
 //! EDNS options (RFC 6891 §6.1.2): those of a query that mean something here, and those that go back with the answer.
 //! On bytes and without an allocation, for both paths. Pure.
 //!
-//! Everything else is skipped as if it were not there (RFC 6891 §6.1.2), padding among it: it is answered over
-//! encrypted transports only (RFC 7830 §6), and there are none here.
+//! Everything else is skipped as if it were not there (RFC 6891 §6.1.2). Padding is answered over encrypted transports
+//! only (RFC 7830 §6), behind all else ([`super::padding`]).
 
 /// DNS NSID (RFC 5001).
 pub const NSID: u16 = 3;
@@ -10,6 +10,8 @@ pub const NSID: u16 = 3;
 pub const COOKIE: u16 = 10;
 /// edns-tcp-keepalive (RFC 7828).
 pub const KEEPALIVE: u16 = 11;
+/// PADDING (RFC 7830).
+pub const PADDING: u16 = 12;
 
 /// Bytes before an option's data: its code and its length.
 pub const OPTION_HEAD: usize = 4;
@@ -25,6 +27,8 @@ pub struct Options {
     pub nsid: bool,
     /// True if the client wants to know how long its connection may idle.
     pub keepalive: bool,
+    /// True if it is padded, and its response may be.
+    pub padding: bool,
 }
 
 /// A cookie as a client presents it.
@@ -56,6 +60,7 @@ impl Options {
                 COOKIE if options.cookie.is_none() => options.cookie = Some(Presented::read(data)?),
                 NSID => options.nsid = true,
                 KEEPALIVE => options.keepalive = true,
+                PADDING => options.padding = true,
                 _ => {}
             }
             rdata = rest;
@@ -150,7 +155,7 @@ mod tests {
             [option(8, &[0, 1, 0, 0]), option(NSID, b""), option(COOKIE, &[7; 8]), option(12, &[0; 40])].concat();
         let options = Options::read(&rdata).unwrap();
         let cookie = Presented { client: [7; 8], server: None, has_server: false };
-        assert_eq!(options, Options { cookie: Some(cookie), nsid: true, keepalive: false });
+        assert_eq!(options, Options { cookie: Some(cookie), nsid: true, keepalive: false, padding: true });
         assert_eq!(Options::read(b""), Some(Options::default()));
         assert!(Options::read(&option(KEEPALIVE, b"")).unwrap().keepalive);
     }

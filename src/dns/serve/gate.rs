@@ -62,7 +62,7 @@ pub enum Admitted {
     /// These messages are.
     Transfer(Running),
     /// The ordinary path answers this request, with these options in its OPT, and the signer signs what it says.
-    Pass(Request, Option<Signer>, Tail),
+    Pass(Option<Signer>, Tail),
 }
 
 /// A transfer that has its place among those that may run at once.
@@ -99,32 +99,54 @@ impl Front {
         self.policy.rcu(|policy| change(policy));
     }
 
-    /// Decides about a request that came from `peer`, at `now`, a time since 1970.
-    pub fn admit(&self, received: Received, peer: IpAddr, transport: Transport, now: Duration) -> Admitted {
+    /// Decides about a query that came from `peer`, at `now`, a time since 1970. Returns the request beside that, if it
+    /// is one.
+    pub fn admit(
+        &self,
+        received: Received,
+        peer: IpAddr,
+        transport: Transport,
+        now: Duration,
+    ) -> (Option<Request>, Admitted) {
         let policy = self.policy();
-        let (since_1970, now) = (now, now.as_secs());
-        // Whatever it is: an answer to it is an answer.
-        let is_bounded = || policy.bound(&peer, !transport.is_datagram(), since_1970) != Fate::Send;
         let (request, verdict) = match received {
             Received::Request(request) => (request, Verdict::Unsigned),
             Received::Packet(packet) => match Message::parse(&packet) {
-                Ok(message) if message.request.is_response() => return Admitted::Dropped,
-                Ok(message) if message.request.question.is_none() => {
-                    if is_bounded() {
-                        return Admitted::Limited;
-                    }
-                    let answer = cookie_alone(&policy, &message.request, peer, now);
-                    return answer
-                        .map_or_else(|| Admitted::Pass(message.request, None, Tail::default()), Admitted::Answer);
-                }
+                Ok(message) if message.request.is_response() => return (None, Admitted::Dropped),
+                Ok(message) if message.request.question.is_none() => (message.request, Verdict::Unsigned),
                 Ok(message) => {
-                    let verdict = tsig::check(&message, &policy.keys, now);
+                    let verdict = tsig::check(&message, &policy.keys, now.as_secs());
                     (message.request, verdict)
                 }
-                Err(_) if is_bounded() => return Admitted::Limited,
-                Err(malformed) => return form_error(&malformed, &policy, peer),
+                Err(malformed) => {
+                    let is_bounded = policy.bound(&peer, !transport.is_datagram(), now) != Fate::Send;
+                    let admitted = if is_bounded { Admitted::Limited } else { form_error(&malformed, &policy, peer) };
+                    return (None, admitted);
+                }
             },
         };
+        let admitted = self.judge(&request, verdict, &policy, (peer, transport), now);
+        (Some(request), admitted)
+    }
+
+    fn judge(
+        &self,
+        request: &Request,
+        verdict: Verdict,
+        policy: &Policy,
+        (peer, transport): (IpAddr, Transport),
+        since_1970: Duration,
+    ) -> Admitted {
+        let now = since_1970.as_secs();
+        // Whatever it is: an answer to it is an answer.
+        let is_bounded = || policy.bound(&peer, !transport.is_datagram(), since_1970) != Fate::Send;
+        if request.question.is_none() {
+            if is_bounded() {
+                return Admitted::Limited;
+            }
+            let answer = cookie_alone(policy, request, peer, now);
+            return answer.map_or_else(|| Admitted::Pass(None, Tail::default()), Admitted::Answer);
+        }
         let signer = match verdict {
             Verdict::Unsigned => None,
             Verdict::Good(signer) => Some(signer),
@@ -145,24 +167,24 @@ impl Front {
         is_proven |= signer.is_some();
         match policy.bound(&peer, is_proven, since_1970) {
             Fate::Send => {}
-            Fate::Slip => return Admitted::Slip(unproven(&request, &policy, peer, (Stance::Truncate, &tail))),
+            Fate::Slip => return Admitted::Slip(unproven(request, policy, peer, (Stance::Truncate, &tail))),
             Fate::Drop => return Admitted::Limited,
         }
         if is_known && let Some(Edns { options: None, .. }) = request.edns {
-            return Admitted::Answer(finish(refusal(&request, Rcode::FormErr, Opt::default()), signer, now));
+            return Admitted::Answer(finish(refusal(request, Rcode::FormErr, Opt::default()), signer, now));
         }
         if request.opcode() == 0 && !is_proven && stance != Stance::Answer {
-            return Admitted::Answer(unproven(&request, &policy, peer, (stance, &tail)));
+            return Admitted::Answer(unproven(request, policy, peer, (stance, &tail)));
         }
         if request.is_transfer() && is_known {
-            return self.transfer(&request, &policy, peer, transport, (signer, &tail), now);
+            return self.transfer(request, policy, peer, transport, (signer, &tail), now);
         }
         // A secondary that may transfer must be able to ask for the SOA.
         let key = signer.as_ref().map(Signer::key);
-        if !policy.may_query(&peer) && !self.may_transfer_of(&request, &policy, peer, key) {
-            return Admitted::Answer(finish(prohibited(&request, &tail), signer, now));
+        if !policy.may_query(&peer) && !self.may_transfer_of(request, policy, peer, key) {
+            return Admitted::Answer(finish(prohibited(request, &tail), signer, now));
         }
-        Admitted::Pass(request, signer, tail)
+        Admitted::Pass(signer, tail)
     }
 
     /// Returns whether a request is for a name in a zone that its sender may transfer.
@@ -182,6 +204,10 @@ impl Front {
         now: u64,
     ) -> Admitted {
         let zone = request.question.as_ref().map_or_else(Name::root, |question| question.name.clone());
+        if transport == Transport::Https {
+            debug!(%peer, %zone, "no zone transfer over HTTPS");
+            return Admitted::Answer(finish(prohibited(request, tail), signer, now));
+        }
         if !policy.allow_transfer.decide(&zone.folded(), peer, signer.as_ref().map(Signer::key)) {
             info!(%peer, %zone, "a zone transfer is refused: allow_transfer does not allow it");
             return Admitted::Answer(finish(prohibited(request, tail), signer, now));
@@ -348,7 +374,7 @@ mod tests {
     }
 
     fn admit(front: &Front, message: &[u8], peer: IpAddr, transport: Transport, now: Duration) -> Admitted {
-        front.admit(message.to_vec().into(), peer, transport, now)
+        front.admit(message.to_vec().into(), peer, transport, now).1
     }
 
     fn kind(admitted: &Admitted) -> (&'static str, u8) {
@@ -358,8 +384,8 @@ mod tests {
             Admitted::Limited => ("limited", 0),
             Admitted::Dropped => ("dropped", 0),
             Admitted::Transfer(_) => ("transfer", 0),
-            Admitted::Pass(_, None, _) => ("pass", 0),
-            Admitted::Pass(_, Some(_), _) => ("signed", 0),
+            Admitted::Pass(None, _) => ("pass", 0),
+            Admitted::Pass(Some(_), _) => ("signed", 0),
         }
     }
 
@@ -459,7 +485,7 @@ mod tests {
     fn only_tcp_is_told_how_long_it_may_idle_and_nobody_gets_padding() {
         let front = with_cookies(Mode::Off);
         let tail = |option, transport| match admit(&front, &with_option(QUERY, option, &[]), PEER, transport, NOW) {
-            Admitted::Pass(_, _, tail) => tail.as_bytes().to_vec(),
+            Admitted::Pass(_, tail) => tail.as_bytes().to_vec(),
             admitted => panic!("{admitted:?}"),
         };
         assert_eq!(tail(11, Transport::Tcp), [0, 11, 0, 2, 0, 100]);

@@ -9,7 +9,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
-use crate::dns::serve::answer::Rcode;
+use super::answer::Rcode;
+use super::outcome::Outcome;
 use crate::dns::transfer::Kind;
 use crate::dns::transport::Transport;
 
@@ -94,50 +95,69 @@ struct OfForwarded {
     outcome: &'static str,
 }
 
-/// Responses counted where nobody else looks, until they are added to [`Counters`]. A number that others may read at
+/// Exchanges counted where nobody else looks, until they are added to [`Counters`]. A number that others may read at
 /// any time waits for everything that was written before it.
 #[derive(Debug, Default)]
 pub struct Tally {
     responses: [u32; RCODES.len()],
     truncated: u32,
     extended: u32,
+    dropped: u32,
+    limited: u32,
+    slipped: u32,
+    transfers: [u32; TRANSFERS.len()],
 }
 
 impl Tally {
-    /// Counts a response.
-    pub fn responded(&mut self, rcode: Rcode, truncated: bool, extended: bool) {
-        self.responses[rcode as usize] += 1;
-        self.truncated += u32::from(truncated);
-        self.extended += u32::from(extended);
+    /// Counts an exchange.
+    #[inline]
+    pub(super) fn count(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Response { rcode, truncated, extended } => {
+                self.responses[rcode as usize] += 1;
+                self.truncated += u32::from(truncated);
+                self.extended += u32::from(extended);
+            }
+            other => self.count_rare(other),
+        }
+    }
+
+    #[cold]
+    fn count_rare(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Response { .. } => {}
+            Outcome::Slip => {
+                self.responses[Rcode::NoError as usize] += 1;
+                self.truncated += 1;
+                self.slipped += 1;
+            }
+            Outcome::Limited => self.limited += 1,
+            Outcome::Dropped => self.dropped += 1,
+            Outcome::Transfer(kind) => {
+                self.responses[Rcode::NoError as usize] += 1;
+                self.transfers[kind as usize] += 1;
+            }
+        }
     }
 }
 
 impl Counters {
     /// Counts what a tally has, which begins again.
     pub fn add(&self, tally: &mut Tally) {
-        let Tally { responses, truncated, extended } = std::mem::take(tally);
-        let of_each = self.responses.iter().zip(responses);
-        for (count, more) in of_each.chain([(&self.truncated, truncated), (&self.extended, extended)]) {
+        let Tally { responses, truncated, extended, dropped, limited, slipped, transfers } = std::mem::take(tally);
+        let of_each = self.responses.iter().zip(responses).chain(self.transfers.iter().zip(transfers));
+        let of_all = [
+            (&self.truncated, truncated),
+            (&self.extended, extended),
+            (&self.dropped, dropped),
+            (&self.limited, limited),
+            (&self.slipped, slipped),
+        ];
+        for (count, more) in of_each.chain(of_all) {
             if more > 0 {
                 count.fetch_add(more.into(), Ordering::Relaxed);
             }
         }
-    }
-
-    /// Counts a response.
-    pub fn responded(&self, rcode: Rcode, truncated: bool, extended: bool) {
-        self.responses[rcode as usize].fetch_add(1, Ordering::Relaxed);
-        if truncated {
-            self.truncated.fetch_add(1, Ordering::Relaxed);
-        }
-        if extended {
-            self.extended.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Counts a packet that nobody is answered for.
-    pub fn dropped(&self) {
-        self.dropped.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts responses that the system did not take.
@@ -155,28 +175,6 @@ impl Counters {
     /// Counts a query that was not for the hot path.
     pub fn unusual(&self) {
         self.unusual.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Counts a response that was too many for its network: cut, or not sent.
-    pub fn limited(&self, slips: bool) {
-        if slips {
-            self.responded(Rcode::NoError, true, false);
-            self.slipped.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.limited.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Counts an answer that was given before anybody looked at the question: by the code in its header.
-    pub fn refused_in_front(&self, rcode: u8) {
-        let known = RCODES.iter().map(|(rcode, _)| *rcode).find(|known| known.low_bits() == rcode);
-        self.responded(known.unwrap_or(Rcode::Refused), false, false);
-    }
-
-    /// Counts a zone transfer that was begun.
-    pub fn transferred(&self, kind: Kind) {
-        self.responded(Rcode::NoError, false, false);
-        self.transfers[kind as usize].fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -288,8 +286,13 @@ mod tests {
     fn the_threads_counters_are_summed() {
         let metrics = Metrics::default();
         let (one, two) = (metrics.counters(Transport::Udp), metrics.counters(Transport::Udp));
-        one.responded(Rcode::NxDomain, false, true);
-        two.responded(Rcode::NxDomain, true, false);
+        let count = |counters: &Counters, truncated, extended| {
+            let mut tally = Tally::default();
+            tally.count(Outcome::Response { rcode: Rcode::NxDomain, truncated, extended });
+            counters.add(&mut tally);
+        };
+        count(&one, false, true);
+        count(&two, true, false);
         let mut registry = Registry::default();
         metrics.register(&mut registry);
         let mut page = String::new();

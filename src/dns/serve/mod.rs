@@ -3,15 +3,17 @@
 //! - [`gate`]: rights ([`access`]), [`cookie`]s and [`rate`]s, all by one [`policy`].
 //! - [`query`]: everything around an answer; [`answer`]: the decisions, pure; [`identity`]: answers about this server.
 //! - [`chain`]: aliases that lead out of the zones and back.
-//! - [`metrics`]: the counters of both paths.
+//! - [`exchange`]: a query and its [`outcome`], where both paths end; [`metrics`]: the counters.
 
 pub mod access;
 pub mod answer;
 mod chain;
 pub mod cookie;
+pub mod exchange;
 pub mod gate;
 pub mod identity;
 pub mod metrics;
+pub mod outcome;
 pub mod policy;
 pub mod query;
 pub mod rate;
@@ -27,6 +29,7 @@ use tracing::warn;
 use super::forward::reply::{self, Found, Room};
 use super::forward::{DEADLINE, Failure, Forwarder, Place, Question};
 use super::message::options::Tail;
+use super::message::padding::pad;
 use super::message::request::{Opt, Request};
 use super::message::sizes::{AA, RA};
 use super::message::tsig::Signer;
@@ -35,8 +38,10 @@ use crate::zone::Zones;
 use crate::zone::name::Name;
 use answer::Rcode;
 use chain::{Chain, Client, Told};
+use exchange::Exchange;
 use gate::{Admitted, Front, Received, Running, sign};
-use metrics::Counters;
+use metrics::{Counters, Tally};
+use outcome::Outcome;
 use query::{Response, Terms};
 
 /// Everything that is not for the hot path, for one transport.
@@ -81,29 +86,37 @@ impl Service {
     /// The same at `now`, a time since 1970.
     pub(super) fn reply_at(&self, received: Received, peer: SocketAddr, transport: Transport, now: Duration) -> Reply {
         let policy = Arc::clone(&self.front.policy());
-        let (request, signer, tail) = match self.front.admit(received, peer.ip(), transport, now) {
+        let (request, admitted) = self.front.admit(received, peer.ip(), transport, now);
+        let finish = |outcome| self.finish(transport, peer, request.as_ref(), outcome);
+        let (signer, tail) = match admitted {
             Admitted::Answer(answer) => {
-                self.counters.refused_in_front(answer.get(3).copied().unwrap_or_default() & 0x0f);
-                return Reply::Message(Some(answer));
+                finish(Outcome::of(&answer));
+                // It is signed already where it is to be; then it is not padded.
+                return Reply::Message(Some(match request {
+                    Some(request) => seal(answer, &request, (None, transport), now.as_secs()),
+                    None => answer,
+                }));
             }
             Admitted::Slip(answer) => {
-                self.counters.limited(true);
+                finish(Outcome::Slip);
                 return Reply::Message(Some(answer));
             }
             Admitted::Limited => {
-                self.counters.limited(false);
+                finish(Outcome::Limited);
                 return Reply::Message(None);
             }
             Admitted::Dropped => {
-                self.counters.dropped();
+                finish(Outcome::Dropped);
                 return Reply::Message(None);
             }
             Admitted::Transfer(running) => {
-                self.counters.transferred(running.kind());
+                finish(Outcome::Transfer(running.kind()));
                 return Reply::Transfer(running);
             }
-            Admitted::Pass(request, signer, tail) => (request, signer, tail),
+            Admitted::Pass(signer, tail) => (signer, tail),
         };
+        // Only requests pass.
+        let Some(request) = request else { return Reply::Message(None) };
         let may_recurse = policy.may_recurse(&peer.ip());
         let key = signer.as_ref().map(|signer| signer.key().clone());
         let client = Client { policy: Arc::clone(&policy), peer: peer.ip(), key };
@@ -111,7 +124,8 @@ impl Service {
             && let Some(chain) = Chain::begin(&self.zones, &client, &request)
         {
             let (zones, now) = (self.zones.clone(), now.as_secs());
-            return self.recurse(forwarder, Asked { request, signer, tail, transport, now, chain, client, zones });
+            let asked = Asked { request, signer, tail, transport, now, chain, client, zones };
+            return self.recurse(forwarder, asked, peer);
         }
         let outside = policy.why_outside(request.is_recursion_desired(), &peer.ip());
         let may = |origin: &Name| client.may(origin);
@@ -121,18 +135,23 @@ impl Service {
             response.set_recursion_available();
         }
         let Response { message, rcode, truncated, extended } = response;
-        self.counters.responded(rcode, truncated, extended);
-        let message = match signer {
-            Some(signer) => sign(message, signer, (request.head_size(), request.limit(transport)), now.as_secs()),
-            None => message,
-        };
-        Reply::Message(Some(message))
+        self.finish(transport, peer, Some(&request), Outcome::Response { rcode, truncated, extended });
+        Reply::Message(Some(seal(message, &request, (signer, transport), now.as_secs())))
     }
 
-    fn recurse(&self, forwarder: Arc<Forwarder>, mut asked: Asked) -> Reply {
-        let counters = Arc::clone(&self.counters);
-        let count = move |response: &[u8]| {
-            counters.refused_in_front(response.get(3).copied().unwrap_or_default() & 0x0f);
+    /// Ends an exchange, and counts it at once.
+    fn finish(&self, transport: Transport, peer: SocketAddr, request: Option<&Request>, outcome: Outcome) {
+        let (query, mut tally) = (request.map_or(exchange::Asked::Malformed, exchange::Asked::Slow), Tally::default());
+        Exchange { transport, peer: &|| peer.ip(), query, outcome }.finish(&mut tally);
+        self.counters.add(&mut tally);
+    }
+
+    fn recurse(&self, forwarder: Arc<Forwarder>, mut asked: Asked, peer: SocketAddr) -> Reply {
+        let service = self.clone();
+        let tell = move |asked: Asked, told| {
+            let response = asked.tell(told);
+            service.finish(asked.transport, peer, Some(&asked.request), Outcome::of(&response));
+            asked.signed(response)
         };
         let told = loop {
             match asked.known(&forwarder) {
@@ -145,17 +164,13 @@ impl Service {
                     let Some(place) = forwarder.place() else { break Told::failed(Failure::Busy) };
                     return Reply::Later(Box::pin(async move {
                         let told = tokio::time::timeout(DEADLINE, asked.wait(&forwarder, &place)).await;
-                        let response = asked.tell(told.unwrap_or_else(|_| Told::failed(Failure::Unreachable)));
-                        count(&response);
-                        response
+                        tell(asked, told.unwrap_or_else(|_| Told::failed(Failure::Unreachable)))
                     }));
                 }
                 Err(failure) => break Told::failed(failure),
             }
         };
-        let now = asked.tell(told);
-        count(&now);
-        Reply::Message(Some(now))
+        Reply::Message(Some(tell(asked, told)))
     }
 }
 
@@ -202,14 +217,13 @@ impl Asked {
         }
     }
 
-    /// The outcome as an answer.
-    fn tell(self, Told { found: outcome, extended, is_ours }: Told) -> Vec<u8> {
+    /// The outcome as an answer, not yet signed.
+    fn tell(&self, Told { found: outcome, extended, is_ours }: Told) -> Vec<u8> {
         let Self { request, signer, tail, transport, .. } = self;
         let opt = Opt { options: tail.as_bytes(), extended: extended.map(|code| (code, "")), ..Opt::default() };
-        let limit = request.limit(transport);
         let taken = request.opt_size(opt) + signer.as_ref().map_or(0, Signer::size);
-        let room = Room { size: limit.saturating_sub(taken), can_retry: transport.is_datagram() };
-        let encoded = outcome.and_then(|found| reply::encode(&request, &found, room).ok_or(Failure::Unwilling));
+        let room = Room { size: request.limit(*transport).saturating_sub(taken), can_retry: transport.is_datagram() };
+        let encoded = outcome.and_then(|found| reply::encode(request, &found, room).ok_or(Failure::Unwilling));
         let mut response = if let Ok(mut response) = encoded {
             response[2] |= if is_ours { AA } else { 0 };
             response
@@ -219,10 +233,30 @@ impl Asked {
             response
         };
         request.push_opt(&mut response, opt);
-        match signer {
-            Some(signer) => sign(response, signer, (request.head_size(), limit), self.now),
-            None => response,
-        }
+        response
+    }
+
+    /// A response, signed where the request was.
+    fn signed(self, response: Vec<u8>) -> Vec<u8> {
+        let Self { request, signer, transport, now, .. } = self;
+        seal(response, &request, (signer, transport), now)
+    }
+}
+
+/// Pads a response where its request was padded, and signs it where that was signed.
+fn seal(
+    mut message: Vec<u8>,
+    request: &Request,
+    (signer, transport): (Option<Signer>, Transport),
+    now: u64,
+) -> Vec<u8> {
+    let is_padded = request.edns.and_then(|edns| edns.options).is_some_and(|options| options.padding);
+    if transport.is_encrypted() && is_padded {
+        pad(&mut message, signer.as_ref().map_or(0, Signer::size));
+    }
+    match signer {
+        Some(signer) => sign(message, signer, (request.head_size(), request.limit(transport)), now),
+        None => message,
     }
 }
 

@@ -185,7 +185,7 @@ impl Policy {
             tail.push(options::NSID, &[&self.nsid]);
         }
         // Only over TCP (RFC 7828 §3.2.1), in tenths of a second.
-        if asked.keepalive && !transport.is_datagram() {
+        if asked.keepalive && transport.is_connection() {
             let idle = u16::try_from(self.tcp.idle.as_millis() / 100).unwrap_or(u16::MAX);
             tail.push(options::KEEPALIVE, &[&idle.to_be_bytes()]);
         }

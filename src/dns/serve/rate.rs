@@ -56,7 +56,7 @@ impl Config {
         let bits = |bits: u32| u8::try_from(bits).ok();
         config.ipv4_prefix = number(live("ipv4_prefix"), 32).and_then(bits).unwrap_or(config.ipv4_prefix);
         config.ipv6_prefix = number(live("ipv6_prefix"), 128).and_then(bits).unwrap_or(config.ipv6_prefix);
-        if let Some(exempt) = crate::dns::config::read_list(section, live("exempt"), Networks::parse) {
+        if let Some(exempt) = crate::dns::lists::read_list(section, live("exempt"), Networks::parse) {
             config.exempt = exempt;
         }
         config

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use crate::dns::config::read_list;
+use crate::dns::lists::read_list;
 use crate::dns::message::key::Key;
 use crate::dns::serve::access::Transfers;
 use crate::settings::{Section, live};

@@ -66,6 +66,22 @@ impl Rcode {
         }
     }
 
+    /// The first code with these bits in the header.
+    pub fn of_low_bits(bits: u8) -> Option<Self> {
+        let all = [
+            Self::NoError,
+            Self::FormErr,
+            Self::ServFail,
+            Self::NxDomain,
+            Self::NotImp,
+            Self::Refused,
+            Self::YxDomain,
+            Self::BadCookie,
+            Self::NotAuth,
+        ];
+        all.into_iter().find(|rcode| rcode.low_bits() == bits)
+    }
+
     /// The eight bits of it that are in the OPT record (RFC 6891 §6.1.3).
     pub fn high_bits(self) -> u8 {
         u8::from(matches!(self, Self::BadVers | Self::BadCookie))

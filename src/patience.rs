@@ -11,7 +11,7 @@ use tokio::time::{Sleep, sleep};
 
 /// A stream whose writes fail with [`io::ErrorKind::TimedOut`] when the other side takes nothing for a while.
 #[derive(Debug)]
-pub(super) struct Patient<S> {
+pub(crate) struct Patient<S> {
     stream: S,
     patience: Duration,
     /// Runs while a write waits.
@@ -20,7 +20,7 @@ pub(super) struct Patient<S> {
 
 impl<S> Patient<S> {
     /// `stream`, with writes that wait for `patience` at most.
-    pub(super) fn new(stream: S, patience: Duration) -> Self {
+    pub(crate) fn new(stream: S, patience: Duration) -> Self {
         Self { stream, patience, deadline: None }
     }
 

@@ -1,0 +1,172 @@
+//! Connections of one thread, whatever is around the messages on them: what they share, and the hot path on memory of
+//! the thread.
+
+use std::cell::{LazyCell, RefCell};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::open::Open;
+use crate::dns::fast::{self, Asked, Built, Loaded, MAX_TCP, Parsed, Query, State};
+use crate::dns::message::options::Tail;
+use crate::dns::message::padding::pad;
+use crate::dns::serve::exchange::{self, Exchange};
+use crate::dns::serve::gate::{Front, Received};
+use crate::dns::serve::metrics::{Counters, Tally};
+use crate::dns::serve::outcome::Outcome;
+use crate::dns::serve::{Service, since_1970};
+use crate::dns::transport::Transport;
+use crate::zone::Zones;
+
+/// What the connections of one thread share.
+pub(super) struct Shared {
+    pub(super) zones: Zones,
+    pub(super) front: Arc<Front>,
+    pub(super) service: Service,
+    pub(super) counters: Arc<Counters>,
+    pub(super) open: Arc<Open>,
+    pub(super) transport: Transport,
+}
+
+/// Answers are written once there are so many bytes of them, even if more queries are there.
+pub(super) const FLUSH: usize = 128 << 10;
+
+/// The length of the first message, when all of it is there (RFC 1035 §4.2.2).
+pub(super) fn whole_message(input: &[u8]) -> Option<usize> {
+    let (length, rest) = input.split_first_chunk::<2>()?;
+    let length = usize::from(u16::from_be_bytes(*length));
+    (rest.len() >= length).then_some(length)
+}
+
+/// Appends a message behind its length.
+pub(super) fn push(output: &mut Vec<u8>, response: &[u8]) {
+    if let Ok(length @ 1..) = u16::try_from(response.len()) {
+        output.extend_from_slice(&length.to_be_bytes());
+        output.extend_from_slice(response);
+    }
+}
+
+/// Why no more of what was read is answered for the moment.
+pub(super) enum Stopped {
+    /// All whole messages are.
+    Done,
+    /// There is much to write.
+    Full,
+    /// This message is not for the hot path.
+    Unusual(Received),
+}
+
+/// Answers the messages in `input` from `done` on, all from one state of the zones.
+pub(super) fn answer_all(
+    input: &[u8],
+    done: &mut usize,
+    client: SocketAddr,
+    output: &mut Vec<u8>,
+    shared: &Shared,
+) -> Stopped {
+    SCRATCH.with_borrow_mut(|Scratch { query, response, spare, tail, tally }| {
+        let (policy, now) = (shared.front.policy(), LazyCell::new(since_1970));
+        let loaded = Loaded::new(&shared.zones, &policy, std::mem::take(spare));
+        let mut stopped = Stopped::Done;
+        while let Some(length) = whole_message(&input[*done..]) {
+            if output.len() >= FLUSH {
+                stopped = Stopped::Full;
+                break;
+            }
+            let packet = &input[*done + 2..*done + 2 + length];
+            *done += 2 + length;
+            let (transport, peer) = (shared.transport, || client.ip());
+            let exchange = |query, outcome| Exchange { transport, peer: &peer, query, outcome };
+            let parsed = fast::parse(packet, query);
+            let built = match parsed {
+                Parsed::Drop => {
+                    exchange(exchange::Asked::Malformed, Outcome::Dropped).finish(tally);
+                    continue;
+                }
+                Parsed::Plain => {
+                    let random = fastrand::u32(..);
+                    let asked = Asked { packet, query, peer: &peer, now: &|| *now, transport, random };
+                    fast::respond(&loaded, &asked, loaded.find(query), tail, response)
+                }
+                Parsed::Unusual => Built::Unusual,
+            };
+            match built {
+                Built::Response { length, rcode, truncated, extended } => {
+                    let outcome = Outcome::Response { rcode, truncated, extended };
+                    exchange(exchange::Asked::Hot(query), outcome).finish(tally);
+                    let response = &response[..length.into()];
+                    if transport.is_encrypted() && query.is_padded() {
+                        let mut padded = response.to_vec();
+                        pad(&mut padded, 0);
+                        push(output, &padded);
+                    } else {
+                        push(output, response);
+                    }
+                }
+                // Whoever has a connection is where he says he is: no rate bounds what he gets.
+                Built::Unusual | Built::Slip { .. } | Built::Limited => {
+                    stopped = Stopped::Unusual(fast::hand_over(parsed, packet, query));
+                    break;
+                }
+            }
+        }
+        shared.counters.add(tally);
+        *spare = loaded.into_spare();
+        stopped
+    })
+}
+
+/// Outcome of one message.
+pub(super) enum Answered {
+    /// This is the response.
+    Response(Vec<u8>),
+    /// There is none to it.
+    Nothing,
+    /// It is not for the hot path.
+    Slow(Received),
+}
+
+/// Answers one message.
+pub(super) fn answer_one(packet: &[u8], client: SocketAddr, shared: &Shared) -> Answered {
+    let (mut framed, mut output) = (Vec::with_capacity(2 + packet.len()), Vec::new());
+    push(&mut framed, packet);
+    match answer_all(&framed, &mut 0, client, &mut output, shared) {
+        Stopped::Unusual(received) => Answered::Slow(received),
+        Stopped::Done | Stopped::Full if output.is_empty() => Answered::Nothing,
+        Stopped::Done | Stopped::Full => Answered::Response(output.split_off(2)),
+    }
+}
+
+/// Memory that a thread answers with; made once, as clearing 64 KiB for each answer would cost more than the answer.
+struct Scratch {
+    query: Query,
+    /// Room in which a response is written before its length is known.
+    response: Vec<u8>,
+    spare: Vec<State>,
+    tail: Tail,
+    tally: Tally,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        let (tail, tally) = (Tail::default(), Tally::default());
+        Self { query: Query::default(), response: vec![0; MAX_TCP], spare: Vec::new(), tail, tally }
+    }
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_taken_when_they_are_whole() {
+        assert_eq!(whole_message(&[]), None);
+        assert_eq!(whole_message(&[0]), None);
+        assert_eq!(whole_message(&[0, 2, 7]), None);
+        assert_eq!(whole_message(&[0, 2, 7, 8, 9]), Some(2));
+        assert_eq!(whole_message(&[0, 0]), Some(0));
+    }
+}
