@@ -37,7 +37,7 @@ pub struct Edits {
     /// The apex' entry.
     pub apex: Option<Packed>,
     /// Names that have an entry held and would be made as well.
-    pub both: usize,
+    pub shadowed: usize,
 }
 
 /// One state of a zone's names: the entries that are held, and what others are made of.
@@ -51,7 +51,7 @@ pub struct Table {
     addresses: Shown,
     /// Instances packed with entries.
     instances: usize,
-    both: usize,
+    shadowed: usize,
     cuts: Cuts,
     apex: Option<Packed>,
 }
@@ -98,8 +98,8 @@ impl Table {
     }
 
     /// Number of names that have an entry held and would be made as well.
-    pub(super) fn both(&self) -> usize {
-        self.both
+    pub(super) fn shadowed(&self) -> usize {
+        self.shadowed
     }
 
     /// The apex' entry, which every negative answer needs.
@@ -120,7 +120,7 @@ impl Table {
     /// Number of names that exist.
     pub(super) fn len(&self) -> usize {
         let held = self.entries.len() + self.shaded.len();
-        (held + self.addresses.len() + self.instances).saturating_sub(self.both)
+        (held + self.addresses.len() + self.instances).saturating_sub(self.shadowed)
     }
 
     fn apply(&mut self, edits: &Edits) {
@@ -250,7 +250,7 @@ impl IndexWriter {
         spare.apply(&edits);
         spare.cuts = edits.cuts;
         spare.apex.clone_from(&edits.apex);
-        spare.both = edits.both;
+        spare.shadowed = edits.shadowed;
         self.spare = self.index.live.swap(Arc::clone(&self.spare));
         self.missing = edits;
         if self.missing.names.len() + self.missing.addresses.len() >= LARGE
@@ -332,7 +332,7 @@ mod tests {
             cuts: Cuts { wildcards: round, ..Cuts::default() },
             watch: None,
             apex: entry("service", round).1,
-            both: 0,
+            shadowed: 0,
         }
     }
 

@@ -11,7 +11,7 @@
 //! - [`journal`]: the last commits, for differences between two serials.
 //! - [`index`]: the names, for many readers at once, in tables of `hashed`, their entries in an `arena`; [`view`]: what
 //!   a reader has of them; [`lookup`] answers from that (RFC 1034 §4.3.2); `watch`: the names that it must watch for.
-//! - [`instances`] and `made`: the names that are as many as instances, made when somebody asks.
+//! - [`instances`] and `synthesized`: the names that are as many as instances, made when somebody asks.
 //! - [`unknown`]: names of which the zone does not know what it should; [`stale`]: those that it no longer reads.
 //! - [`transferred`]: what of all that secondaries get.
 //! - [`warnings`]: what those who run it are to know.
@@ -37,7 +37,6 @@ pub mod index;
 pub mod instances;
 pub mod journal;
 pub mod lookup;
-mod made;
 pub mod name;
 mod names;
 pub mod offer;
@@ -54,6 +53,7 @@ mod slot;
 pub mod soa;
 pub mod source;
 pub mod stale;
+mod synthesized;
 pub mod transferred;
 pub mod unknown;
 pub mod view;

@@ -3,8 +3,8 @@
 use super::addresses::Told;
 use super::entry::RrSet;
 use super::instances::{self, Instance};
-use super::made::{self, Shape};
 use super::name::Name;
+use super::synthesized::{self, SyntheticName};
 
 /// Precedence between the offers for one owner name: the highest that is there hides all below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,15 +64,16 @@ impl Built {
         if let Some(offer) = self.offers.names.iter().find(|offer| offer.owner == *name) {
             return Some(offer.rank);
         }
-        let is_made = match made::shape(origin.wire(), name.wire())? {
-            Shape::Address(address) => self.offers.addresses.iter().any(|(other, _)| *other == address),
-            Shape::Instance(label) => {
-                let above = self.offers.names.iter().filter(|offer| offer.owner.wire() == made::parent(name.wire()));
+        let is_synthesized = match synthesized::shape(origin.wire(), name.wire())? {
+            SyntheticName::Address(address) => self.offers.addresses.iter().any(|(other, _)| *other == address),
+            SyntheticName::Instance(label) => {
+                let above =
+                    self.offers.names.iter().filter(|offer| offer.owner.wire() == synthesized::parent(name.wire()));
                 let mut of_instances = above.flat_map(|offer| &offer.sets).filter(|set| set.rtype == instances::TYPE);
                 let is = |rdata: &[u8]| Instance::read(rdata).is_some_and(|one| one.label == label);
                 of_instances.any(|set| set.iter().any(is))
             }
         };
-        is_made.then_some(Rank::Derived)
+        is_synthesized.then_some(Rank::Derived)
     }
 }

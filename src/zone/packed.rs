@@ -75,7 +75,7 @@ impl Packed {
     }
 
     /// Returns whether it was made for an answer, and is not held in a table.
-    pub fn is_made(&self) -> bool {
+    pub fn is_synthesized(&self) -> bool {
         self.0.place() == Place::Heap
     }
 

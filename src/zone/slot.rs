@@ -319,7 +319,7 @@ impl Slot {
         Some(RrSet::new(instances::TYPE, 0, rdatas))
     }
 
-    /// The RRsets that show at a name of this `site`, in no order; `made` are those that would be made for the name, in
+    /// The RRsets that show at a name of this `site`, in no order; `synthesized` are those that would be made for the name, in
     /// the rank of what is derived. Must not be packed.
     pub(super) fn sets(&self, made: Option<&Shown>, site: Site) -> Vec<RrSet> {
         let mut sets = match site {

@@ -13,10 +13,10 @@
 
 use std::collections::HashSet;
 
-use super::made::{self, Shape};
 use super::name::Name;
 use super::packed::{Packed, PackedSet};
 use super::record::{Record, rtype};
+use super::synthesized::{self, SyntheticName};
 use super::view::{Entries, View};
 
 /// The part of a zone that is transferred.
@@ -57,7 +57,8 @@ impl Transferred {
             return (false, true);
         }
         let name = entry.name();
-        if entry.is_made() && matches!(made::shape(origin.wire(), name), Some(Shape::Instance(_))) {
+        if entry.is_synthesized() && matches!(synthesized::shape(origin.wire(), name), Some(SyntheticName::Instance(_)))
+        {
             return (true, false);
         }
         (false, !is_browsed(origin.wire(), name) || self.listed.contains(name))
@@ -70,8 +71,8 @@ fn is_browsed(origin: &[u8], name: &[u8]) -> bool {
     if !name.ends_with(origin) || name.get(1) != Some(&b'_') {
         return false;
     }
-    let above = made::parent(name);
-    let above = if name.starts_with(b"\x09_services\x07_dns-sd") { made::parent(above) } else { above };
+    let above = synthesized::parent(name);
+    let above = if name.starts_with(b"\x09_services\x07_dns-sd") { synthesized::parent(above) } else { above };
     above.starts_with(b"\x04_tcp") || above.starts_with(b"\x04_udp")
 }
 

@@ -11,37 +11,37 @@ use super::addresses::Told;
 use super::cuts::Cuts;
 use super::hashed::{Place, length_of};
 use super::index::{self, Table};
-use super::made::{self, Shape};
 use super::name::Name;
 use super::packed::{Addresses, Packed};
 use super::records::address;
+use super::synthesized::{self, SyntheticName};
 
 /// One state of a zone's names. To be held for a query, or for a batch of them, not longer.
 #[derive(Debug)]
 pub struct View {
     table: Guard<Arc<Table>>,
-    shelf: Shelf,
+    synthesized: FrozenVec,
 }
 
 impl View {
     pub(super) fn new(table: Guard<Arc<Table>>) -> Self {
-        Self { table, shelf: Shelf::default() }
+        Self { table, synthesized: FrozenVec::default() }
     }
 
     /// The entry of a name, given in wire form and lower case.
     pub fn get(&self, name: &[u8]) -> Option<&Packed> {
-        self.table.held(index::hash(name), name).or_else(|| Some(self.shelf.put(self.table.made(name)?)))
+        self.table.held(index::hash(name), name).or_else(|| Some(self.synthesized.put(self.table.synthesized(name)?)))
     }
 
     /// The entry of a name whose [`index::hash`] is known, where it is the answer to a question about the name: not for
     /// one at or below a cut.
     pub fn get_hashed(&self, hash: u64, name: &[u8]) -> Option<&Packed> {
-        self.table.held_in_light(hash, name).or_else(|| Some(self.shelf.put(self.made_in_light(name)?)))
+        self.table.held_in_light(hash, name).or_else(|| Some(self.synthesized.put(self.made_in_light(name)?)))
     }
 
     /// Makes the entry of a name, unless it lies at or below a cut.
     fn made_in_light(&self, name: &[u8]) -> Option<Packed> {
-        let made = self.table.made(name)?;
+        let made = self.table.synthesized(name)?;
         (!self.table.watch().shades(name)).then_some(made)
     }
 
@@ -56,7 +56,7 @@ impl View {
     #[inline]
     pub fn guess(&self, hash: u64, name: &[u8]) -> Option<(&Packed, u32)> {
         self.table.guess(hash).or_else(|| {
-            let made = self.shelf.put(self.made_in_light(name)?);
+            let made = self.synthesized.put(self.made_in_light(name)?);
             Some((made, length_of(made)))
         })
     }
@@ -95,16 +95,16 @@ impl View {
 
 impl Table {
     /// Makes the entry of a name, whether or not one is held there.
-    pub(super) fn made(&self, name: &[u8]) -> Option<Packed> {
-        match made::shape(self.apex()?.name(), name)? {
-            Shape::Address(address) => {
+    pub(super) fn synthesized(&self, name: &[u8]) -> Option<Packed> {
+        match synthesized::shape(self.apex()?.name(), name)? {
+            SyntheticName::Address(address) => {
                 let (owner, _) = Name::from_wire(name)?;
-                Some(made::address(owner, address, self.address(address)?))
+                Some(synthesized::address(owner, address, self.address(address)?))
             }
-            Shape::Instance(label) => {
-                let parent = made::parent(name);
+            SyntheticName::Instance(label) => {
+                let parent = synthesized::parent(name);
                 let parent = self.held(index::hash(parent), parent)?;
-                made::instance(parent, label, &mut |target, found| self.addresses_of(target, found))
+                synthesized::instance(parent, label, &mut |target, found| self.addresses_of(target, found))
             }
         }
     }
@@ -112,7 +112,9 @@ impl Table {
     /// The address of a host, where it is an `addr` name; others are packed with the service.
     fn addresses_of(&self, target: &[u8], found: &mut Addresses) {
         let target = target.to_ascii_lowercase();
-        if let Some(Shape::Address(address)) = self.apex().and_then(|apex| made::shape(apex.name(), &target)) {
+        if let Some(SyntheticName::Address(address)) =
+            self.apex().and_then(|apex| synthesized::shape(apex.name(), &target))
+        {
             found.push(address);
         }
     }
@@ -126,7 +128,7 @@ pub struct Entries {
     /// The domain of the addresses' names.
     origin: Option<Name>,
     /// Names held that would be made as well.
-    both: HashSet<Vec<u8>>,
+    shadowed: HashSet<Vec<u8>>,
     /// True if names of single instances are among them.
     instances: bool,
 }
@@ -135,9 +137,10 @@ impl Entries {
     fn of(table: &Table) -> Self {
         let origin = table.apex().and_then(|apex| Name::from_wire(apex.name())).map(|(origin, _)| origin);
         let held: Vec<Packed> = table.iter().cloned().collect();
-        let names = held.iter().map(Packed::name).filter(|name| table.both() > 0 && table.made(name).is_some());
-        let both = names.map(<[u8]>::to_vec).collect();
-        Self { held, addresses: table.addresses().collect(), origin, both, instances: true }
+        let names =
+            held.iter().map(Packed::name).filter(|name| table.shadowed() > 0 && table.synthesized(name).is_some());
+        let shadowed = names.map(<[u8]>::to_vec).collect();
+        Self { held, addresses: table.addresses().collect(), origin, shadowed, instances: true }
     }
 
     /// The same without the names of single instances: looking for each of very many takes its time.
@@ -151,45 +154,45 @@ impl IntoIterator for Entries {
     type IntoIter = Box<dyn Iterator<Item = Packed> + Send>;
 
     fn into_iter(self) -> Self::IntoIter {
-        let Self { held, addresses, origin, both, instances } = self;
+        let Self { held, addresses, origin, shadowed, instances } = self;
         let by_address = addresses.into_iter().filter_map(move |(ip, ttl)| {
             let owner = address::name(origin.as_ref()?, ip).ok()?;
-            Some(made::address(owner, ip, ttl))
+            Some(synthesized::address(owner, ip, ttl))
         });
         let with_instances = held.into_iter().flat_map(move |entry| {
             let all = if instances { entry.instances() } else { Vec::new() };
             let mut labels: Vec<Vec<u8>> = all.iter().map(|one| one.label.to_vec()).collect();
             labels.dedup();
             let parent = entry.clone();
-            let instance = move |label: Vec<u8>| made::instance(&parent, &label, &mut |_, _| ());
+            let instance = move |label: Vec<u8>| synthesized::instance(&parent, &label, &mut |_, _| ());
             // Held entries are marked, so that only the others are asked whether they are held as well.
             std::iter::once((true, entry)).chain(labels.into_iter().filter_map(instance).map(|made| (false, made)))
         });
         let all = with_instances.chain(by_address.map(|made| (false, made)));
-        Box::new(all.filter(move |(held, entry)| *held || !both.contains(entry.name())).map(|(_, entry)| entry))
+        Box::new(all.filter(move |(held, entry)| *held || !shadowed.contains(entry.name())).map(|(_, entry)| entry))
     }
 }
 
-/// Shelf of made entries: it only grows, so what is on it can be referred to.
+/// Synthesized entries: the vector only grows, so references to what is in it stay valid.
 #[derive(Debug, Default)]
-struct Shelf(OnceCell<Box<Board>>);
+struct FrozenVec(OnceCell<Box<Chunk>>);
 
-/// Room for some entries, and for more boards. A batch of queries asks for a few of them at most.
+/// Room for some entries, and for more chunks. A batch of queries asks for a few of them at most.
 #[derive(Debug, Default)]
-struct Board {
+struct Chunk {
     entries: [OnceCell<Packed>; 16],
-    next: Shelf,
+    next: FrozenVec,
 }
 
-impl Shelf {
+impl FrozenVec {
     fn put(&self, entry: Packed) -> &Packed {
         let mut at = self;
         loop {
-            let board = at.0.get_or_init(Box::default);
-            if let Some(room) = board.entries.iter().find(|room| room.get().is_none()) {
+            let chunk = at.0.get_or_init(Box::default);
+            if let Some(room) = chunk.entries.iter().find(|room| room.get().is_none()) {
                 return room.get_or_init(|| entry);
             }
-            at = &board.next;
+            at = &chunk.next;
         }
     }
 }
@@ -200,9 +203,9 @@ mod tests {
 
     #[test]
     fn what_is_on_the_shelf_stays_where_it_is() {
-        let shelf = Shelf::default();
-        let entry = |last: u8| made::address(Name::root(), [10, 0, 0, last].into(), 5);
-        let put: Vec<&Packed> = (0..100).map(|last| shelf.put(entry(last))).collect();
+        let synthesized = FrozenVec::default();
+        let entry = |last: u8| synthesized::address(Name::root(), [10, 0, 0, last].into(), 5);
+        let put: Vec<&Packed> = (0..100).map(|last| synthesized.put(entry(last))).collect();
         assert!(put.iter().zip(0..100).all(|(put, last)| **put == entry(last)));
     }
 }

@@ -37,7 +37,6 @@ use super::freshness::Freshness;
 use super::index::{self, IndexWriter};
 use super::instances;
 use super::journal::Bounds;
-use super::made::{self, Shape};
 use super::name::Name;
 use super::offer::{Offer, Offers, Rank};
 use super::packed::Packed;
@@ -49,6 +48,7 @@ use super::site::Sites;
 use super::slot::Slot;
 use super::soa::Soa;
 use super::source::{Contributions, Extent, Key, Role, SourceId};
+use super::synthesized::{self, SyntheticName};
 use super::transferred::Transferred;
 use super::unknown;
 use super::view::View;
@@ -82,7 +82,7 @@ pub struct ZoneWriter {
     slots_of_addresses: HashSet<Name>,
     slots_of_instances: HashMap<Name, BTreeSet<Name>>,
     /// Those of them that are made as well.
-    both: HashSet<Name>,
+    shadowed: HashSet<Name>,
     /// Something was made ready that no serial stands for yet.
     is_prepared: bool,
     /// Names at which several services meet.
@@ -153,7 +153,7 @@ impl ZoneWriter {
             moved: HashSet::default(),
             slots_of_addresses: HashSet::default(),
             slots_of_instances: HashMap::default(),
-            both: HashSet::default(),
+            shadowed: HashSet::default(),
             is_prepared: false,
             meetings: HashSet::default(),
             base: (base, soa.clone()),
@@ -388,9 +388,9 @@ impl ZoneWriter {
         if self.slots.contains_key(owner) {
             return;
         }
-        match made::shape(self.zone.origin().wire(), owner.wire()) {
-            Some(Shape::Address(_)) => drop(self.slots_of_addresses.insert(owner.clone())),
-            Some(Shape::Instance(_)) => {
+        match synthesized::shape(self.zone.origin().wire(), owner.wire()) {
+            Some(SyntheticName::Address(_)) => drop(self.slots_of_addresses.insert(owner.clone())),
+            Some(SyntheticName::Instance(_)) => {
                 if let Some(parent) = owner.parent() {
                     self.slots_of_instances.entry(parent).or_default().insert(owner.clone());
                 }
@@ -403,7 +403,7 @@ impl ZoneWriter {
 
     fn drop_slot(&mut self, owner: &Name) {
         self.wildcards -= usize::from(self.slots.remove(owner).is_some() && is_wildcard(owner));
-        self.both.remove(owner);
+        self.shadowed.remove(owner);
         self.slots_of_addresses.remove(owner);
         if self.slots_of_instances.is_empty() {
             return;

@@ -7,9 +7,9 @@ use crate::model::{Endpoint, Host, Instance, Protocol};
 use crate::zone::context::{Hosts, Resolved};
 use crate::zone::entry::RrSet;
 use crate::zone::instances;
-use crate::zone::made;
 use crate::zone::offer::Offer;
 use crate::zone::records::config::UnknownHost;
+use crate::zone::synthesized;
 use crate::zone::unknown;
 
 fn instance(host: Host, port: u16) -> Instance {
@@ -40,12 +40,12 @@ fn offers(built: &Built) -> Vec<Offer> {
     let mut offers = Vec::new();
     let mut derived = |owner, sets| offers.push(Offer { owner, rank: Rank::Derived, sets });
     for &(address, ttl) in &built.offers.addresses {
-        derived(address::name(&origin(), address).unwrap(), [made::address_set(address, ttl)].into());
+        derived(address::name(&origin(), address).unwrap(), [synthesized::address_set(address, ttl)].into());
     }
     for offer in &built.offers.names {
         for one in offer.sets.iter().filter(|set| set.rtype == instances::TYPE).flat_map(RrSet::iter) {
             let one = instances::Instance::read(one).unwrap();
-            derived(offer.owner.child(one.label).unwrap(), made::instance_sets([one].into_iter()).unwrap());
+            derived(offer.owner.child(one.label).unwrap(), synthesized::instance_sets([one].into_iter()).unwrap());
         }
         let sets = offer.sets.iter().filter(|set| set.rtype != instances::TYPE).cloned().collect();
         derived(offer.owner.clone(), sets);

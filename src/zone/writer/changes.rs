@@ -9,7 +9,6 @@ use super::super::cuts::Cuts;
 use super::super::entry::{Entry, RrSet};
 use super::super::index::{Edit, Edits};
 use super::super::instances::{self, Instance};
-use super::super::made::{self, Shape};
 use super::super::name::Name;
 use super::super::offer::Rank;
 use super::super::packed::{Addresses, Packed};
@@ -17,6 +16,7 @@ use super::super::record::rtype;
 use super::super::records::address;
 use super::super::site::Site;
 use super::super::slot::Slot;
+use super::super::synthesized::{self, SyntheticName};
 use super::super::unknown::{self, Unknown};
 use super::super::watch::{Effect, Watch};
 use super::{HashSet, ZoneWriter, held, is_wildcard};
@@ -46,7 +46,7 @@ pub(super) struct Seen {
     /// The names whose addresses are packed with its SRV records and may change.
     targets: Vec<Name>,
     /// True if the name would be made as well.
-    is_made: bool,
+    is_synthesized: bool,
 }
 
 impl Gathered {
@@ -88,7 +88,7 @@ impl ZoneWriter {
         let mut below_bare = Vec::new();
         for seen in self.see(touched.iter().cloned().collect()) {
             self.depend(&seen.change.owner, &seen.targets);
-            self.note_made(&seen);
+            self.note_synthesized(&seen);
             below_bare.extend(self.note_bare(&seen));
             self.note_large(&seen);
             gathered.names.push(seen.change.owner.clone());
@@ -97,7 +97,7 @@ impl ZoneWriter {
         self.gather_bare(below_bare, &touched, &mut gathered);
         self.watch_after(&mut gathered);
         if all {
-            self.gather_made(&touched, &mut gathered);
+            self.gather_synthesized(&touched, &mut gathered);
         }
         gathered
     }
@@ -141,8 +141,8 @@ impl ZoneWriter {
         let slot = self.slots.get(&owner);
         let site = self.site(&owner);
         // A name that is offered nothing is made, or is none.
-        let (shape, made) = match made::shape(self.zone.origin().wire(), owner.wire()) {
-            Some(shape) if site != Site::Cut => (true, self.made_sets(&owner, shape)),
+        let (shape, made) = match synthesized::shape(self.zone.origin().wire(), owner.wire()) {
+            Some(shape) if site != Site::Cut => (true, self.synthesized_sets(&owner, shape)),
             Some(_) => (true, None),
             None => (false, None),
         };
@@ -161,7 +161,12 @@ impl ZoneWriter {
         let (new, targets) = match slot {
             _ if is_hidden => {
                 let edit = old.is_some().then(|| (owner.clone(), None));
-                return Seen { change: Change { owner, old, new: None }, edit, targets: Vec::new(), is_made: false };
+                return Seen {
+                    change: Change { owner, old, new: None },
+                    edit,
+                    targets: Vec::new(),
+                    is_synthesized: false,
+                };
             }
             // Nothing is different but names below.
             Some(slot) if slot.is_packed() && made.is_none() => match &old {
@@ -177,17 +182,25 @@ impl ZoneWriter {
             None if made.is_none() && self.ghosts.contains(&owner) => pack(self.covering(&owner).into_iter().collect()),
             None => {
                 let new = made.map(|sets| {
-                    made::passing(&owner, sets, &mut |target, found| drop(self.addresses_of(target, found)))
+                    synthesized::passing(&owner, sets, &mut |target, found| drop(self.addresses_of(target, found)))
                 });
-                let was =
-                    if shape { old.clone().or_else(|| self.index.live().made(owner.wire())) } else { old.clone() };
+                let was = if shape {
+                    old.clone().or_else(|| self.index.live().synthesized(owner.wire()))
+                } else {
+                    old.clone()
+                };
                 let edit = old.is_some().then(|| (owner.clone(), None));
-                return Seen { change: Change { owner, old: was, new }, edit, targets: Vec::new(), is_made: false };
+                return Seen {
+                    change: Change { owner, old: was, new },
+                    edit,
+                    targets: Vec::new(),
+                    is_synthesized: false,
+                };
             }
         };
         let edit = (old.as_ref() != Some(&new)).then(|| (owner.clone(), Some(new.clone())));
-        let was = if shape { old.or_else(|| self.index.live().made(owner.wire())) } else { old };
-        Seen { change: Change { owner, old: was, new: Some(new) }, edit, targets, is_made: made.is_some() }
+        let was = if shape { old.or_else(|| self.index.live().synthesized(owner.wire())) } else { old };
+        Seen { change: Change { owner, old: was, new: Some(new) }, edit, targets, is_synthesized: made.is_some() }
     }
 
     /// Record that a name shows which merely exists: that it is unknown, where it lies below what is.
@@ -212,10 +225,12 @@ impl ZoneWriter {
     }
 
     /// The RRsets that are made for a name of this shape; none where none are.
-    fn made_sets(&self, owner: &Name, shape: Shape<'_>) -> Option<Box<[RrSet]>> {
+    fn synthesized_sets(&self, owner: &Name, shape: SyntheticName<'_>) -> Option<Box<[RrSet]>> {
         match shape {
-            Shape::Address(address) => Some([made::address_set(address, self.addresses.ttl(address)?)].into()),
-            Shape::Instance(label) => {
+            SyntheticName::Address(address) => {
+                Some([synthesized::address_set(address, self.addresses.ttl(address)?)].into())
+            }
+            SyntheticName::Instance(label) => {
                 let parent = owner.parent()?;
                 let slot = self.slots.get(&parent)?;
                 let set = if slot.is_packed() {
@@ -223,19 +238,19 @@ impl ZoneWriter {
                 } else {
                     slot.instances()
                 }?;
-                made::instance_sets(set.iter().filter_map(Instance::read).filter(|one| one.label == label))
+                synthesized::instance_sets(set.iter().filter_map(Instance::read).filter(|one| one.label == label))
             }
         }
     }
 
     /// Keeps in mind whether a name that has a slot would be made as well. If so, its entry is more than what is
     /// offered.
-    fn note_made(&mut self, Seen { change: Change { owner, .. }, is_made, .. }: &Seen) {
-        if !is_made {
-            self.both.remove(owner);
+    fn note_synthesized(&mut self, Seen { change: Change { owner, .. }, is_synthesized, .. }: &Seen) {
+        if !is_synthesized {
+            self.shadowed.remove(owner);
         } else if let Some(slot) = self.slots.get_mut(owner) {
             slot.unpack(|| held(&self.index, owner.wire()));
-            self.both.insert(owner.clone());
+            self.shadowed.insert(owner.clone());
         }
     }
 
@@ -243,9 +258,9 @@ impl ZoneWriter {
     pub(super) fn show(&mut self, gathered: Gathered, apex: Option<Packed>) {
         let Gathered { edits: names, addresses, cuts, watch, names: settled, .. } = gathered;
         if !names.is_empty() || !addresses.is_empty() {
-            self.index.commit(Edits { names, addresses, cuts, watch, apex, both: self.both.len() });
+            self.index.commit(Edits { names, addresses, cuts, watch, apex, shadowed: self.shadowed.len() });
         }
-        for name in settled.iter().filter(|name| *name != self.zone.origin() && !self.both.contains(*name)) {
+        for name in settled.iter().filter(|name| *name != self.zone.origin() && !self.shadowed.contains(*name)) {
             // What a cut hides is in no entry.
             if self.sites.has_cuts() && self.cut_above(name).is_some() {
                 continue;
@@ -293,9 +308,9 @@ impl ZoneWriter {
 
     /// The RRsets that `owner` shows, in no order; none where there is no such name.
     fn visible(&self, owner: &Name) -> Option<Vec<RrSet>> {
-        let shape = made::shape(self.zone.origin().wire(), owner.wire());
+        let shape = synthesized::shape(self.zone.origin().wire(), owner.wire());
         let shape = shape.filter(|_| self.site(owner) != Site::Cut);
-        let made = shape.and_then(|shape| self.made_sets(owner, shape));
+        let made = shape.and_then(|shape| self.synthesized_sets(owner, shape));
         match self.slots.get(owner) {
             Some(slot) => Some(self.slot_sets(slot, owner, made.as_deref())),
             None => made.map(<[RrSet]>::into_vec),
@@ -304,7 +319,9 @@ impl ZoneWriter {
 
     /// The address that an `addr` name stands for, where nobody says anything else of it.
     fn plain_address(&self, name: &[u8]) -> Option<IpAddr> {
-        let Some(Shape::Address(address)) = made::shape(self.zone.origin().wire(), name) else { return None };
+        let Some(SyntheticName::Address(address)) = synthesized::shape(self.zone.origin().wire(), name) else {
+            return None;
+        };
         if !self.static_addresses {
             return Some(address);
         }
@@ -374,13 +391,13 @@ impl ZoneWriter {
     }
 
     /// Adds the changes of names that are made on demand, but for those that were `touched` and looked at already.
-    fn gather_made(&self, touched: &HashSet<Name>, gathered: &mut Gathered) {
+    fn gather_synthesized(&self, touched: &HashSet<Name>, gathered: &mut Gathered) {
         let live = self.index.live();
         let mut changes = Vec::new();
         for (address, ttl) in &gathered.addresses {
             let Ok(owner) = address::name(self.zone.origin(), *address) else { continue };
             if !touched.contains(&owner) {
-                let entry = |ttl: Option<u32>| ttl.map(|ttl| made::address(owner.clone(), *address, ttl));
+                let entry = |ttl: Option<u32>| ttl.map(|ttl| synthesized::address(owner.clone(), *address, ttl));
                 let (old, new) = (entry(live.address(*address)), entry(*ttl));
                 changes.push(Change { owner, old, new });
             }
@@ -390,7 +407,9 @@ impl ZoneWriter {
             let all = [old, new].into_iter().flatten().flat_map(Packed::instances);
             let labels: HashSet<Vec<u8>> = all.map(|one| one.label.to_vec()).collect();
             let entry = |parent: &Option<Packed>, label: &[u8]| {
-                made::instance(parent.as_ref()?, label, &mut |target, found| drop(self.addresses_of(target, found)))
+                synthesized::instance(parent.as_ref()?, label, &mut |target, found| {
+                    drop(self.addresses_of(target, found))
+                })
             };
             for label in labels {
                 let Ok(owner) = owner.child(&label) else { continue };

@@ -17,7 +17,7 @@ const NOTHING: [u8; 1] = [0];
 
 /// Kind of made name that a name is, by its shape alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape<'n> {
+pub(super) enum SyntheticName<'n> {
     /// The name of this address.
     Address(IpAddr),
     /// That of the instance with this label, of the service name that begins at the second label.
@@ -25,16 +25,16 @@ pub(super) enum Shape<'n> {
 }
 
 /// The shape of a name in wire form and lower case, in a zone at `origin`.
-pub(super) fn shape<'n>(origin: &[u8], name: &'n [u8]) -> Option<Shape<'n>> {
+pub(super) fn shape<'n>(origin: &[u8], name: &'n [u8]) -> Option<SyntheticName<'n>> {
     let (label, parent) = name.split_at_checked(1 + usize::from(*name.first()?))?;
     if parent.strip_prefix(b"\x04addr") == Some(origin) {
-        return address::of_label(&label[1..]).map(Shape::Address);
+        return address::of_label(&label[1..]).map(SyntheticName::Address);
     }
     // `_api_x`, then `_tcp` or `_udp`.
     let &[length, b'_', ..] = parent else { return None };
     let protocol = parent.get(1 + usize::from(length)..)?;
     let is_service = protocol.starts_with(b"\x04_tcp") || protocol.starts_with(b"\x04_udp");
-    is_service.then_some(Shape::Instance(&label[1..]))
+    is_service.then_some(SyntheticName::Instance(&label[1..]))
 }
 
 /// The name without its first label.
@@ -106,8 +106,8 @@ mod tests {
         let origin = Name::parse("service").unwrap();
         let name = |text: &str| Name::parse(text).unwrap();
         let shape = |name: &Name| match shape(origin.wire(), name.wire()) {
-            Some(Shape::Address(address)) => address.to_string(),
-            Some(Shape::Instance(label)) => String::from_utf8_lossy(label).into_owned(),
+            Some(SyntheticName::Address(address)) => address.to_string(),
+            Some(SyntheticName::Instance(label)) => String::from_utf8_lossy(label).into_owned(),
             None => String::new(),
         };
         assert_eq!(shape(&name("10-0-0-1.addr.service")), "10.0.0.1");
