@@ -24,7 +24,7 @@ use super::names::Names;
 use super::offer::{Built, Rank};
 use super::record::rtype;
 use super::records::label::owner;
-use super::records::srv::{self, Reach};
+use super::records::srv::{self, SrvTarget};
 use super::records::{address, browse, label, subset, txt};
 use crate::model::{self, Endpoint, Protocol, Service, State};
 
@@ -59,14 +59,14 @@ pub fn build(context: &Context<'_>, path: &str, service: &Service) -> Result<Bui
 /// An instance that is in the answers.
 struct Member<'s> {
     instance: &'s model::Instance,
-    reach: Reach,
+    reach: SrvTarget,
 }
 
 impl<'s> Member<'s> {
     fn all(context: &Context<'_>, service: &'s Service, names: &mut Names) -> Vec<Self> {
         let up = service.instances.iter().filter(|instance| is_up(service, instance));
         up.filter_map(|instance| {
-            let reach = Reach::new(context, service, instance, &instance.endpoint);
+            let reach = SrvTarget::new(context, service, instance, &instance.endpoint);
             let told = reach.map_err(|error| names.remark(unnamed(instance, &instance.endpoint, error)));
             Some(Self { instance, reach: told.ok()? })
         })
@@ -131,7 +131,7 @@ fn add_ports(names: &mut Names, context: &Context<'_>, service: &Service, owner:
         for (port, endpoint) in &instance.ports {
             let label = label::exact(port).ok();
             let name = label.and_then(|label| srv::service_name(owner, &label, instance.protocol));
-            match (name, Reach::new(context, service, instance, endpoint)) {
+            match (name, SrvTarget::new(context, service, instance, endpoint)) {
                 (Some(name), Ok(reach)) => {
                     reach.add_address(names);
                     reach.add_srv(names, &name, Rank::Subset);

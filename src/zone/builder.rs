@@ -9,8 +9,8 @@ use super::journal::Bounds;
 use super::name::Name;
 use super::offer::{Offer, Rank};
 use super::record::rtype;
+use super::rrset_builder::RrSetBuilder;
 use super::served::Zone;
-use super::sets::Sets;
 use super::soa::Soa;
 use super::writer::ZoneWriter;
 
@@ -105,10 +105,10 @@ impl ZoneBuilder {
         let (index_writer, index) = IndexWriter::new();
         let of_file = fixed.as_ref().map(|fixed| Arc::clone(fixed.zone()));
         let zone = Arc::new(Zone::new(origin.clone(), index, journal, of_file));
-        let mut apex = Sets::default();
+        let mut apex = RrSetBuilder::default();
         apex.add(rtype::NS, ttl, ns.wire());
         let mut base = vec![Offer { owner: origin, rank: Rank::Base, sets: apex.into_sets() }];
-        let mut glue = Sets::default();
+        let mut glue = RrSetBuilder::default();
         for address in addresses {
             glue.add_address(ttl, address);
         }

@@ -6,8 +6,8 @@ use super::name::Name;
 use super::offer::{Offer, Rank};
 use super::packed::{Packed, PackedSet};
 use super::record::rtype;
+use super::rrset_builder::RrSetBuilder;
 use super::served::Zone;
-use super::sets::Sets;
 
 /// A zone below this one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Child {
 
 /// The RRsets of these types.
 fn copied(entry: &Packed, types: &[u16]) -> Box<[RrSet]> {
-    let mut sets = Sets::default();
+    let mut sets = RrSetBuilder::default();
     for set in entry.sets().filter(|set| types.contains(&set.rtype)) {
         set.iter().for_each(|rdata| sets.add(set.rtype, set.ttl, &rdata));
     }

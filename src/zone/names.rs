@@ -6,12 +6,12 @@ use std::net::IpAddr;
 use super::addresses::Told;
 use super::name::Name;
 use super::offer::{Built, Offer, Offers, Rank};
-use super::sets::Sets;
+use super::rrset_builder::RrSetBuilder;
 
 /// The names of one service under construction.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    owners: Vec<(Name, Rank, Sets)>,
+    owners: Vec<(Name, Rank, RrSetBuilder)>,
     /// Index of each in `owners`.
     places: BTreeMap<(Name, Rank), usize>,
     /// The one that was asked for last: nearly always it is the next as well.
@@ -25,12 +25,12 @@ const MOST_REMARKS: usize = 16;
 
 impl Names {
     /// Returns the offers at a name, which exists from now on.
-    pub(super) fn at(&mut self, owner: &Name, rank: Rank) -> &mut Sets {
-        let is_last = |(name, of, _): &(Name, Rank, Sets)| *of == rank && name == owner;
+    pub(super) fn at(&mut self, owner: &Name, rank: Rank) -> &mut RrSetBuilder {
+        let is_last = |(name, of, _): &(Name, Rank, RrSetBuilder)| *of == rank && name == owner;
         if !self.owners.get(self.last).is_some_and(is_last) {
             let owners = &mut self.owners;
             self.last = *self.places.entry((owner.clone(), rank)).or_insert_with(|| {
-                owners.push((owner.clone(), rank, Sets::default()));
+                owners.push((owner.clone(), rank, RrSetBuilder::default()));
                 owners.len() - 1
             });
         }

@@ -10,7 +10,7 @@ use super::name::Name;
 use super::packed::{Addresses, AddressesOf, Packed, PackedSet, srv_target};
 use super::record::rtype;
 use super::records::address;
-use super::sets::Sets;
+use super::rrset_builder::RrSetBuilder;
 
 /// TXT of an instance that says nothing: there must be one, and it must not be empty (RFC 6763 §6.1).
 const NOTHING: [u8; 1] = [0];
@@ -62,7 +62,7 @@ pub(super) fn address(owner: Name, address: IpAddr, ttl: u32) -> Packed {
 
 /// The RRsets of what is known of one label; none when nothing is.
 pub(super) fn instance_sets<'i>(of_label: impl Iterator<Item = Instance<'i>>) -> Option<Box<[RrSet]>> {
-    let mut sets = Sets::default();
+    let mut sets = RrSetBuilder::default();
     let mut some = false;
     for Instance { ttl, srv, txt, .. } in of_label {
         sets.add(rtype::SRV, ttl, &srv);

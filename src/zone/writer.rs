@@ -39,13 +39,13 @@ use super::instances;
 use super::journal::Bounds;
 use super::name::Name;
 use super::offer::{Offer, Offers, Rank};
+use super::owner_offers::OwnerOffers;
 use super::packed::Packed;
 use super::record::{Record, rtype};
 use super::records::address::address_of;
+use super::rrset_builder::RrSetBuilder;
 use super::served::Zone;
-use super::sets::Sets;
 use super::site::Sites;
-use super::slot::Slot;
 use super::soa::Soa;
 use super::source::{Contributions, Extent, Key, Role, SourceId};
 use super::synthesized::{self, SyntheticName};
@@ -63,7 +63,7 @@ type HashSet<K> = StdSet<K, FixedState>;
 pub struct ZoneWriter {
     zone: Arc<Zone>,
     index: IndexWriter,
-    slots: HashMap<Name, Slot>,
+    slots: HashMap<Name, OwnerOffers>,
     /// The sources: the zone itself, and those that were added.
     sources: Vec<Contributions>,
     contest: Contest,
@@ -221,7 +221,7 @@ impl ZoneWriter {
         }
         let base = self.base_beside(&records);
         let sites = self.sites_of(&records, &base);
-        let mut owners: HashMap<Name, Sets> = HashMap::default();
+        let mut owners: HashMap<Name, RrSetBuilder> = HashMap::default();
         for record in
             records.into_iter().filter(|record| !matches!(record.rtype, rtype::SOA | instances::TYPE | unknown::TYPE))
         {
@@ -398,7 +398,7 @@ impl ZoneWriter {
             None => {}
         }
         self.wildcards += usize::from(is_wildcard(owner));
-        self.slots.insert(owner.clone(), Slot::default());
+        self.slots.insert(owner.clone(), OwnerOffers::default());
     }
 
     fn drop_slot(&mut self, owner: &Name) {
@@ -450,7 +450,7 @@ impl ZoneWriter {
             return;
         }
         // What very many offer something at changes every time.
-        let is_shared = |name: &Name| self.slots.get(name).is_some_and(Slot::is_shared);
+        let is_shared = |name: &Name| self.slots.get(name).is_some_and(OwnerOffers::is_shared);
         let shared: HashSet<Name> = self.touched.iter().filter(|name| is_shared(name)).cloned().collect();
         self.touched.retain(|name| !shared.contains(name));
         let gathered = self.gather(false);

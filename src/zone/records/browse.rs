@@ -7,14 +7,14 @@ use super::super::names::Names;
 use super::super::offer::Rank;
 use super::super::record::rtype;
 use super::label;
-use super::srv::Reach;
+use super::srv::SrvTarget;
 
 /// Adds an instance called `name` to the service at `service` (`_api_x._tcp.service.`). Says whether it makes a name.
 pub(in super::super) fn add(
     names: &mut Names,
     service: &Name,
     name: &str,
-    reach: &Reach,
+    reach: &SrvTarget,
     txt: Option<Vec<u8>>,
 ) -> bool {
     let Ok(label) = label::exact(name) else { return false };

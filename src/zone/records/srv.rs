@@ -15,7 +15,7 @@ use crate::model::{Endpoint, Host, Instance, Protocol, Service};
 
 /// An endpoint as a zone shows it.
 #[derive(Debug)]
-pub(in super::super) struct Reach {
+pub(in super::super) struct SrvTarget {
     place: Place,
     /// Data of its SRV record.
     pub(in super::super) srv: Vec<u8>,
@@ -41,7 +41,7 @@ enum Place {
     },
 }
 
-impl Reach {
+impl SrvTarget {
     /// An endpoint of an instance.
     ///
     /// # Errors
@@ -150,10 +150,10 @@ pub(in super::super) fn add_all<'r>(
     context: &Context<'_>,
     owner: &Name,
     rank: Rank,
-    reaches: impl IntoIterator<Item = &'r Reach>,
+    reaches: impl IntoIterator<Item = &'r SrvTarget>,
 ) {
     names.at(owner, rank);
-    let reaches: Vec<&Reach> = reaches.into_iter().collect();
+    let reaches: Vec<&SrvTarget> = reaches.into_iter().collect();
     for reach in &reaches {
         reach.add_srv(names, owner, rank);
         reach.add_addresses(names, owner, rank, Some(reach.preference));
@@ -171,7 +171,7 @@ pub(in super::super) fn add_all<'r>(
 
 /// Says at `owner` that the addresses are not known, where there are hosts of which they are not, and no other host has
 /// one.
-fn add_unknown(names: &mut Names, owner: &Name, rank: Rank, reaches: &[&Reach]) {
+fn add_unknown(names: &mut Names, owner: &Name, rank: Rank, reaches: &[&SrvTarget]) {
     let mut hosts = reaches.iter().filter_map(|reach| reach.unknown());
     let Some(first) = hosts.next() else { return };
     if reaches.iter().any(|reach| !reach.addresses().is_empty()) {

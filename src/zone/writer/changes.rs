@@ -11,11 +11,11 @@ use super::super::index::{Edit, Edits};
 use super::super::instances::{self, Instance};
 use super::super::name::Name;
 use super::super::offer::Rank;
+use super::super::owner_offers::OwnerOffers;
 use super::super::packed::{Addresses, Packed};
 use super::super::record::rtype;
 use super::super::records::address;
 use super::super::site::Site;
-use super::super::slot::Slot;
 use super::super::synthesized::{self, SyntheticName};
 use super::super::unknown::{self, Unknown};
 use super::super::watch::{Effect, Watch};
@@ -151,7 +151,7 @@ impl ZoneWriter {
             let mut targets = Vec::new();
             let addresses =
                 &mut |target: &[u8], found: &mut Addresses| targets.extend(self.addresses_of(target, found));
-            let is_alias = slot.is_some_and(Slot::is_alias);
+            let is_alias = slot.is_some_and(OwnerOffers::is_alias);
             let packed = if is_alias { Packed::alias(&entry, addresses) } else { Packed::new(&entry, addresses) };
             (packed, targets)
         };
@@ -213,7 +213,7 @@ impl ZoneWriter {
     }
 
     /// RRsets that a slot shows beside what is made for its name.
-    fn slot_sets(&self, slot: &Slot, owner: &Name, made: Option<&[RrSet]>) -> Vec<RrSet> {
+    fn slot_sets(&self, slot: &OwnerOffers, owner: &Name, made: Option<&[RrSet]>) -> Vec<RrSet> {
         let made: Option<Arc<[RrSet]>> = made.map(Into::into);
         let site = self.site(owner);
         if slot.is_packed() {

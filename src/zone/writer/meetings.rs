@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use super::super::name::Name;
-use super::super::slot::MOST_TOLD;
-pub use super::super::slot::Met;
+use super::super::owner_offers::MOST_TOLD;
+pub use super::super::owner_offers::Met;
 use super::super::source::{Key, SourceId};
 use super::ZoneWriter;
 

@@ -13,9 +13,9 @@
 use super::super::entry::RrSet;
 use super::super::name::Name;
 use super::super::offer::Rank;
+use super::super::owner_offers::OwnerOffers;
 use super::super::record::rtype;
 use super::super::site::Site;
-use super::super::slot::Slot;
 use super::changes::{Gathered, Seen};
 use super::{HashSet, ZoneWriter};
 
@@ -30,7 +30,7 @@ impl ZoneWriter {
     pub(super) fn is_bare(&self, Seen { change, .. }: &Seen) -> bool {
         let owner = &change.owner;
         let is_known = || {
-            let by_service = |slot: &Slot| RANKS.iter().any(|rank| slot.has(*rank));
+            let by_service = |slot: &OwnerOffers| RANKS.iter().any(|rank| slot.has(*rank));
             let is_offered = self.slots.get(owner).is_some_and(by_service);
             is_offered || self.ghosts.contains(owner) && self.known.contains(owner)
         };

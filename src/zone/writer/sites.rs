@@ -118,7 +118,7 @@ mod tests {
 
     use super::super::super::entry::RrSet;
     use super::super::super::offer::Rank;
-    use super::super::super::slot::Met;
+    use super::super::super::owner_offers::Met;
     use super::super::super::{Freshness, ZoneBuilder};
     use super::*;
 

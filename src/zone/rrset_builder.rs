@@ -9,10 +9,10 @@ use super::record::rtype;
 
 /// RRsets under construction, by type. Records of one set share the smallest of their times to live (RFC 2181 §5.2).
 #[derive(Debug, Default)]
-pub(super) struct Sets(Vec<Growing>);
+pub(super) struct RrSetBuilder(Vec<OpenSet>);
 
 #[derive(Debug)]
-struct Growing {
+struct OpenSet {
     rtype: u16,
     ttl: u32,
     /// The records' data, one behind the other, and where each ends.
@@ -22,7 +22,7 @@ struct Growing {
     preferences: Vec<Option<Preference>>,
 }
 
-impl Sets {
+impl RrSetBuilder {
     /// Adds a record.
     pub(super) fn add(&mut self, rtype: u16, ttl: u32, rdata: &[u8]) {
         self.write(rtype, ttl, |data| data.extend_from_slice(rdata));
@@ -57,7 +57,7 @@ impl Sets {
     fn grow(&mut self, rtype: u16, ttl: u32, preference: Option<Preference>, write: impl FnOnce(&mut Vec<u8>)) {
         // A name has a handful of types at most.
         let place = self.0.iter().position(|set| set.rtype == rtype).unwrap_or_else(|| {
-            self.0.push(Growing { rtype, ttl, data: Vec::new(), ends: Vec::new(), preferences: Vec::new() });
+            self.0.push(OpenSet { rtype, ttl, data: Vec::new(), ends: Vec::new(), preferences: Vec::new() });
             self.0.len() - 1
         });
         let set = &mut self.0[place];
@@ -72,11 +72,11 @@ impl Sets {
     /// The sets, in the order of their types.
     pub(super) fn into_sets(mut self) -> Box<[RrSet]> {
         self.0.sort_unstable_by_key(|set| set.rtype);
-        self.0.iter().map(Growing::finish).collect()
+        self.0.iter().map(OpenSet::finish).collect()
     }
 }
 
-impl Growing {
+impl OpenSet {
     fn finish(&self) -> RrSet {
         let mut begin = 0;
         let rdatas = self.ends.iter().map(|&end| &self.data[std::mem::replace(&mut begin, end)..end]);
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn records_of_one_type_share_the_least_time_to_live_and_types_are_in_order() {
-        let mut sets = Sets::default();
+        let mut sets = RrSetBuilder::default();
         sets.add(rtype::TXT, 9, b"\x01x");
         for (ttl, last) in [(5, 2), (3, 1), (7, 2)] {
             sets.add_address(ttl, [10, 0, 0, last].into());
@@ -102,6 +102,6 @@ mod tests {
         let of = |rtype, ttl, rdatas: &[&[u8]]| RrSet::new(rtype, ttl, rdatas.to_vec());
         let a = of(rtype::A, 3, &[&[10, 0, 0, 1], &[10, 0, 0, 2]]);
         assert_eq!(*sets.into_sets(), [a, of(rtype::TXT, 9, &[b"", b"\x01x"])]);
-        assert!(Sets::default().into_sets().is_empty());
+        assert!(RrSetBuilder::default().into_sets().is_empty());
     }
 }

@@ -13,7 +13,7 @@ use super::offer::Rank;
 use super::order::Preference;
 use super::packed::Packed;
 use super::record::rtype;
-use super::sets::Sets;
+use super::rrset_builder::RrSetBuilder;
 use super::site::Site;
 use super::source::{self, Key, SourceId};
 use super::unknown;
@@ -29,7 +29,7 @@ const FEW: usize = 16;
 
 /// Offers at one owner.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Slot {
+pub(super) struct OwnerOffers {
     offers: Offers,
     /// Names below this one at which something is offered.
     pub(super) below: u32,
@@ -90,7 +90,7 @@ pub enum Met {
 
 const RANKS: [Rank; 6] = [Rank::Base, Rank::Alias, Rank::Subset, Rank::Derived, Rank::Real, Rank::Static];
 
-impl Slot {
+impl OwnerOffers {
     /// Returns whether nothing is offered.
     pub(super) fn is_empty(&self) -> bool {
         match &self.offers {
@@ -398,7 +398,7 @@ fn united<'s>(offers: impl Iterator<Item = &'s Shown>, preference: Option<Prefer
     if rest.is_empty() {
         return first.to_vec();
     }
-    let mut sets = Sets::default();
+    let mut sets = RrSetBuilder::default();
     for set in first.iter().chain(rest.into_iter().flat_map(|sets| sets.iter())) {
         sets.add_all(set, preference);
     }
@@ -413,13 +413,13 @@ mod tests {
         [RrSet::new(rtype::A, 5, vec![[[10, 0], last.to_be_bytes()].concat()])].into()
     }
 
-    fn shows(slot: &Slot) -> Vec<u8> {
+    fn shows(slot: &OwnerOffers) -> Vec<u8> {
         slot.sets(None, Site::Plain).iter().flat_map(RrSet::iter).map(|rdata| rdata[3]).collect()
     }
 
     #[test]
     fn few_and_many_are_alike() {
-        let mut slot = Slot::default();
+        let mut slot = OwnerOffers::default();
         let sources: Vec<Key> = (0..40).map(|i| Key::own(&format!("s{i:02}"))).collect();
         for (i, source) in (0..).zip(&sources) {
             assert!(slot.put(source, Rank::Derived, sets(i), || None));
@@ -437,7 +437,7 @@ mod tests {
 
     #[test]
     fn what_is_united_is_bounded_and_always_the_same() {
-        let mut slot = Slot::default();
+        let mut slot = OwnerOffers::default();
         for i in (0..6000_u16).rev() {
             slot.put(&Key::own(&format!("s{i:04}")), Rank::Derived, sets(i), || None);
         }
@@ -448,8 +448,8 @@ mod tests {
     #[test]
     fn a_cname_of_the_registry_shows_for_one_host_alone() {
         let of = |rtype, last: u8| RrSet::new(rtype, 5, vec![vec![last]]);
-        let is_shown = |slot: &Slot| slot.sets(None, Site::Plain).iter().any(|set| set.rtype == rtype::CNAME);
-        let mut slot = Slot::default();
+        let is_shown = |slot: &OwnerOffers| slot.sets(None, Site::Plain).iter().any(|set| set.rtype == rtype::CNAME);
+        let mut slot = OwnerOffers::default();
         slot.put(&Key::own("a"), Rank::Real, [of(rtype::CNAME, 1), of(rtype::SRV, 1)].into(), || None);
         assert!(is_shown(&slot));
         slot.put(&Key::own("b"), Rank::Real, [of(rtype::SRV, 2)].into(), || None);
@@ -458,7 +458,7 @@ mod tests {
 
     #[test]
     fn of_two_aliases_the_first_shows_and_of_two_subsets_the_nearer() {
-        let mut slot = Slot::default();
+        let mut slot = OwnerOffers::default();
         slot.put(&Key::own("a-b_c"), Rank::Alias, sets(2), || None);
         slot.put(&Key::own("a_b_c"), Rank::Alias, sets(3), || None);
         assert_eq!(shows(&slot), [2]);
