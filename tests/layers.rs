@@ -110,7 +110,7 @@ const PLACES: &[(&str, &[&str])] = &[
     ("toml", &["config"]),
     ("clap", &["cli", "main"]),
     ("axum", &["admin"]),
-    ("serde_json", &["cli/ask", "cli/restart", "format", "registry/text", "announce", "export"]),
+    ("serde_json", &["cli/ask", "cli/restart", "format", "registry/text", "admin", "announce", "export"]),
     ("dns_lookup", &["announce/check/lookup"]),
     ("if_addrs", &["announce/address"]),
     ("regex_automata", &["announce/check"]),

@@ -15,7 +15,7 @@ use super::snapshot::{self, Snapshot};
 use super::wrong;
 use crate::announce;
 use crate::dns::forward;
-use crate::publish::{guard, meetings};
+use crate::publish::{collisions, guard};
 use crate::registry::cache;
 use crate::registry::status::Counters;
 
@@ -149,7 +149,7 @@ struct Clash<'a> {
 }
 
 impl<'a> Clash<'a> {
-    fn new(meetings::Clash { zone, name, paths, reason, .. }: &'a meetings::Clash) -> Self {
+    fn new(collisions::Clash { zone, name, paths, reason, .. }: &'a collisions::Clash) -> Self {
         Self { zone, name, paths, reason }
     }
 }

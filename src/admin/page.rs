@@ -13,7 +13,7 @@ use crate::announce::check::health;
 use crate::announce::{CheckStatus, RegistrationState};
 use crate::format;
 use crate::model::{Drain, Malformed};
-use crate::publish::meetings::Clash;
+use crate::publish::collisions::Clash;
 use crate::registry::status::Phase;
 use crate::zone::Freshness;
 

@@ -8,7 +8,7 @@ use super::sources::Sources;
 use crate::announce::{CheckStatus, RefusedAddress, Registration, SessionStatus};
 use crate::dns::forward;
 use crate::model::{Drain, Harm, Malformed};
-use crate::publish::meetings::Clash;
+use crate::publish::collisions::Clash;
 use crate::publish::{census, guard};
 use crate::registry::status::Phase;
 use crate::registry::status::Report;

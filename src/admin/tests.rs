@@ -22,8 +22,8 @@ use crate::announce::{
 use crate::format;
 use crate::inspect::reader::Reader;
 use crate::model::{Drain, Endpoint, Host, Malformed};
+use crate::publish::collisions::{Clash, CollisionKind};
 use crate::publish::layout::Layout;
-use crate::publish::meetings::{Clash, Met};
 use crate::publish::{Publisher, Target, census, guard};
 use crate::registry::Path;
 use crate::registry::cache;
@@ -80,7 +80,7 @@ pub(super) fn sample() -> Snapshot {
     let reason =
         "ns.service. is a name server of the zone: its own addresses are served, not those of /services/ns".into();
     let (zone, name, paths) = ("service.".into(), "ns.service.".into(), vec!["/services/ns".into()]);
-    main.clashes = (1_500, vec![Clash { zone, name, paths, reason, met: Met::Server }]);
+    main.clashes = (1_500, vec![Clash { zone, name, paths, reason, kind: CollisionKind::Server }]);
     let failed = Counters { failed_connects: 7, ..Counters::default() };
     let mut far = registry("far", "far.", report("zk9:2181", Phase::Offline, failed));
     let held = [("api".to_owned(), 10), ("web".to_owned(), 20)].into();

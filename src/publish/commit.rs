@@ -5,9 +5,9 @@ use std::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::clock::unix_now;
+use super::collisions;
 use super::core::Core;
 use super::holding::{LONGEST, State};
-use super::meetings;
 use super::target::below;
 
 impl Core {
@@ -22,21 +22,21 @@ impl Core {
                 debug!(%zone, serial = commit.serial, names, "published");
             }
         }
-        self.tell_meetings();
+        self.tell_collisions();
         self.telling.tell(Instant::now());
     }
 
     /// Tells of names that services have come to share, with each other or with a zone file, since this was last done.
-    pub(super) fn tell_meetings(&self) {
+    pub(super) fn tell_collisions(&self) {
         for target in &self.targets {
-            let (zone, meetings) = {
+            let (zone, collisions) = {
                 let mut writer = target.lock();
-                (writer.zone().origin().clone(), writer.source(target.source).take_meetings())
+                (writer.zone().origin().clone(), writer.source(target.source).take_collisions())
             };
-            for meeting in meetings {
-                let clash = meetings::clash(&self.layout, &zone, &meeting);
-                let (part, malformed) = meetings::problems(&self.layout, &zone, &meeting);
-                let is_news = self.clashes.replace(&zone, &meeting.owner, clash.as_ref());
+            for collision in collisions {
+                let clash = collisions::clash(&self.layout, &zone, &collision);
+                let (part, malformed) = collisions::problems(&self.layout, &zone, &collision);
+                let is_news = self.clashes.replace(&zone, &collision.owner, clash.as_ref());
                 // Where services alone are to blame, that is the warning.
                 if let Some(clash) = clash.filter(|_| is_news && malformed.is_empty()) {
                     warn!(%zone, reason = clash.reason, "a name is taken");

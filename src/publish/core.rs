@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::census::Census;
+use super::collisions::Clashes;
 use super::drains::Drains;
 use super::guard::Guard;
 use super::holding::Holding;
 use super::hosts::Hosts;
 use super::layout::Layout;
-use super::meetings::Clashes;
 use super::past::{Past, Wishes};
 use super::problems::Problems;
 use super::target::Target;

@@ -90,7 +90,7 @@ impl Core {
         self.take_wishes(tree);
         self.release_transfers(now);
         // A zone file is read without anything being published.
-        self.tell_meetings();
+        self.tell_collisions();
         self.telling.tell(now);
         self.past.expire(unix_now());
         if self.known_as_of != (self.past.changes(), self.wished, self.unread.empty_as_of()) {

@@ -13,12 +13,13 @@
 //! `known` for names without a znode; [`unread`] and `freshness` for what cannot be read; `notes` for the cache file;
 //! [`problems`], [`census`] and `telling` for people. [`publisher`](Publisher) is what others have of it.
 //!
-//! Services whose paths differ only in case are one service in DNS: their instances are united. [`meetings`] tells of
+//! Services whose paths differ only in case are one service in DNS: their instances are united. [`collisions`] tells of
 //! those that have a name in common otherwise.
 
 mod assemble;
 pub mod census;
 mod clock;
+pub mod collisions;
 mod commit;
 mod convention;
 mod core;
@@ -32,7 +33,6 @@ mod home;
 mod hosts;
 mod known;
 pub mod layout;
-pub mod meetings;
 mod notes;
 pub mod past;
 pub mod problems;

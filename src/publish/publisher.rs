@@ -4,13 +4,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::census::Census;
+use super::collisions::Clashes;
 use super::core::Core;
 use super::drains::Drains;
 use super::guard::{self, Guard, SharedAlarm};
 use super::hosts::Outcome;
 use super::known::names_of;
 use super::layout::Layout;
-use super::meetings::Clashes;
 use super::past::Wishes;
 use super::problems::Problems;
 use super::target::{Target, TargetState, below};

@@ -33,10 +33,10 @@ const CACHE_LINE: usize = 64;
 /// are told.
 const LONG: usize = 512;
 
-/// Place of bytes. What is asked for is apart from what is not: the fewer pages it is in, the more often the processor
+/// Region of bytes. What is asked for is apart from what is not: the fewer pages it is in, the more often the processor
 /// knows where these are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Region {
     /// Names as they are known.
     Names,
     /// Other spellings of the same: a client uses one or the other.
@@ -49,8 +49,8 @@ pub(super) enum Place {
 
 static ARENAS: [Mutex<Talc<Chunks, DefaultBinning>>; 3] = [const { Mutex::new(Talc::new(Chunks)) }; 3];
 
-impl Place {
-    /// Place of so many bytes that would be here.
+impl Region {
+    /// Region of so many bytes that would be here.
     fn of_length(self, length: usize) -> Self {
         if self != Self::Heap && length > LONG { Self::Long } else { self }
     }
@@ -68,7 +68,7 @@ fn lock(arena: &'static Mutex<Talc<Chunks, DefaultBinning>>) -> Arena {
 
 /// The one for tables, which are long.
 fn tables() -> Arena {
-    lock(&ARENAS[Place::Long as usize])
+    lock(&ARENAS[Region::Long as usize])
 }
 
 /// Bytes that nobody changes. Cheap to clone; a pointer wide.
@@ -84,7 +84,7 @@ struct Head {
 
 impl Head {
     /// None for more bytes than it can tell.
-    fn new(length: usize, place: Place) -> Option<Self> {
+    fn new(length: usize, place: Region) -> Option<Self> {
         let extent = u32::try_from(length.checked_mul(4)?).ok()? | place as u32;
         Some(Self { owners: AtomicU32::new(1), extent })
     }
@@ -93,19 +93,19 @@ impl Head {
         self.extent as usize / 4
     }
 
-    fn place(&self) -> Place {
+    fn place(&self) -> Region {
         match self.extent % 4 {
-            0 => Place::Names,
-            1 => Place::Aliases,
-            2 => Place::Long,
-            _ => Place::Heap,
+            0 => Region::Names,
+            1 => Region::Aliases,
+            2 => Region::Long,
+            _ => Region::Heap,
         }
     }
 }
 
 impl Bytes {
     /// A copy of `bytes`, there or with what is long.
-    pub(super) fn new(bytes: &[u8], place: Place) -> Self {
+    pub(super) fn new(bytes: &[u8], place: Region) -> Self {
         let place = place.of_length(bytes.len());
         let layout = layout(bytes.len(), place);
         let Some(new) = Head::new(bytes.len(), place) else { alloc::handle_alloc_error(layout) };
@@ -126,8 +126,8 @@ impl Bytes {
         Self(head)
     }
 
-    /// Place of the bytes.
-    pub(super) fn place(&self) -> Place {
+    /// Region of the bytes.
+    pub(super) fn place(&self) -> Region {
         self.head().place()
     }
 
@@ -144,8 +144,8 @@ impl Bytes {
     }
 }
 
-fn layout(length: usize, place: Place) -> Layout {
-    let align = if place == Place::Heap { align_of::<Head>() } else { CACHE_LINE };
+fn layout(length: usize, place: Region) -> Layout {
+    let align = if place == Region::Heap { align_of::<Head>() } else { CACHE_LINE };
     Layout::from_size_align(size_of::<Head>() + length, align)
         // More than there are addresses. Less must never be taken for it.
         .unwrap_or_else(|_| alloc::handle_alloc_error(Layout::new::<Head>()))
@@ -351,9 +351,9 @@ mod tests {
         for round in 0..rounds {
             let length = if round % 500 == 499 { CHUNK + round } else { random.usize(..1000) };
             let expected: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(length).collect();
-            let place = [Place::Names, Place::Aliases, Place::Long, Place::Heap][random.usize(..4)];
+            let place = [Region::Names, Region::Aliases, Region::Long, Region::Heap][random.usize(..4)];
             let bytes = Bytes::new(&expected, place);
-            assert!(place == Place::Heap || bytes.0.as_ptr().addr().is_multiple_of(CACHE_LINE), "each begins a line");
+            assert!(place == Region::Heap || bytes.0.as_ptr().addr().is_multiple_of(CACHE_LINE), "each begins a line");
             let copy = bytes.clone();
             drop(bytes);
             kept.push((copy, expected));
@@ -367,7 +367,7 @@ mod tests {
 
     #[test]
     fn the_last_owner_frees_on_whichever_thread() {
-        let bytes = Bytes::new(b"one", Place::Names);
+        let bytes = Bytes::new(b"one", Region::Names);
         let threads: Vec<_> = (0..4)
             .map(|_| {
                 std::thread::spawn({
@@ -386,7 +386,7 @@ mod tests {
     fn arrays_own_what_is_in_them() {
         let mut array: Array<Option<Bytes>> = Array::new(1000);
         assert!(array.iter().all(Option::is_none) && array.as_ptr().addr().is_multiple_of(CACHE_LINE));
-        let bytes = Bytes::new(b"one", Place::Names);
+        let bytes = Bytes::new(b"one", Region::Names);
         array.iter_mut().step_by(3).for_each(|place| *place = Some(bytes.clone()));
         assert_eq!(bytes.head().owners.load(Ordering::Relaxed), 1 + 334);
         array[3] = None;
@@ -402,7 +402,7 @@ mod tests {
     #[test]
     fn a_handle_is_a_pointer_and_little_is_before_the_bytes() {
         assert_eq!((size_of::<Option<Bytes>>(), size_of::<Head>()), (size_of::<usize>(), 8));
-        for place in [Place::Names, Place::Aliases, Place::Long, Place::Heap] {
+        for place in [Region::Names, Region::Aliases, Region::Long, Region::Heap] {
             let head = Head::new(12_345, place).unwrap();
             assert_eq!((head.length(), head.place()), (12_345, place));
             assert!(Head::new(1 << 30, place).is_none());

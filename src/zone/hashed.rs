@@ -10,7 +10,7 @@ use super::packed::Packed;
 
 /// A place in the table.
 #[derive(Debug, Clone, Default)]
-pub struct Place {
+pub struct Bucket {
     /// As much of it as tells homes apart, and nearly all names.
     hash: u32,
     /// Of the entry, so that its memory can be asked for without a look at it.
@@ -22,14 +22,14 @@ pub struct Place {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Hashed {
     /// As many as a power of two, or none at all.
-    places: Array<Place>,
+    places: Array<Bucket>,
     len: usize,
 }
 
 /// A table has so many places at least.
 const LEAST: usize = 8;
 
-impl Place {
+impl Bucket {
     fn new(hash: u64, entry: Packed) -> Self {
         let length = length_of(&entry);
         Self { hash: short(hash), length, entry: Some(entry) }
@@ -62,21 +62,21 @@ impl Hashed {
 
     /// First place of a search for this hash, for whoever warms the cache with it: most end in the same line of it.
     #[inline]
-    pub(super) fn near(&self, hash: u64) -> Option<&Place> {
+    pub(super) fn near(&self, hash: u64) -> Option<&Bucket> {
         self.places.get(self.home(short(hash)))
     }
 
     /// Puts an entry in. Gives the one that it replaces.
     pub(super) fn insert(&mut self, hash: u64, entry: Packed) -> Option<Packed> {
         let at = match self.find(hash, |other| other.name() == entry.name()) {
-            Ok(at) => return std::mem::replace(&mut self.places[at], Place::new(hash, entry)).entry,
+            Ok(at) => return std::mem::replace(&mut self.places[at], Bucket::new(hash, entry)).entry,
             Err(_) if self.is_full(self.len + 1) => {
                 self.resize(self.places.len() * 2);
                 self.vacancy(hash)
             }
             Err(at) => at,
         };
-        self.places[at] = Place::new(hash, entry);
+        self.places[at] = Bucket::new(hash, entry);
         self.len += 1;
         None
     }
@@ -128,7 +128,7 @@ impl Hashed {
     fn find(&self, hash: u64, mut is_it: impl FnMut(&Packed) -> bool) -> Result<usize, usize> {
         let hash = short(hash);
         let mut at = self.home(hash);
-        while let Some(Place { hash: other, entry: Some(entry), .. }) = self.places.get(at) {
+        while let Some(Bucket { hash: other, entry: Some(entry), .. }) = self.places.get(at) {
             if *other == hash && is_it(entry) {
                 return Ok(at);
             }
@@ -215,6 +215,6 @@ mod tests {
 
     #[test]
     fn a_place_is_no_larger_than_it_must_be() {
-        assert_eq!(size_of::<Place>(), 16);
+        assert_eq!(size_of::<Bucket>(), 16);
     }
 }

@@ -14,8 +14,8 @@ use foldhash::fast::FixedState;
 use std::hash::{BuildHasher, Hasher as _};
 
 use super::addresses::{Shown, Told};
-use super::cuts::Cuts;
-use super::hashed::{Hashed, Place};
+use super::exceptions::Exceptions;
+use super::hashed::{Bucket, Hashed};
 use super::name::Name;
 use super::packed::Packed;
 use super::watch::Watch;
@@ -30,8 +30,8 @@ pub struct Edits {
     pub names: Vec<Edit>,
     /// Addresses that have names, with their times to live; none for one that is gone.
     pub addresses: Vec<(IpAddr, Option<u32>)>,
-    /// Cuts that look-ups have to watch for from now on.
-    pub cuts: Cuts,
+    /// Exceptions that look-ups have to watch for from now on.
+    pub exceptions: Exceptions,
     /// The names that make them do so, where those are others than before.
     pub watch: Option<Arc<Watch>>,
     /// The apex' entry.
@@ -52,7 +52,7 @@ pub struct Table {
     /// Instances packed with entries.
     instances: usize,
     shadowed: usize,
-    cuts: Cuts,
+    exceptions: Exceptions,
     apex: Option<Packed>,
 }
 
@@ -83,7 +83,7 @@ impl Table {
 
     /// The memory that [`Self::guess`] will read.
     #[inline]
-    pub(super) fn near(&self, hash: u64) -> Option<&Place> {
+    pub(super) fn near(&self, hash: u64) -> Option<&Bucket> {
         self.entries.near(hash)
     }
 
@@ -107,9 +107,9 @@ impl Table {
         self.apex.as_ref()
     }
 
-    /// Cuts that a look-up has to watch for.
-    pub fn cuts(&self) -> Cuts {
-        self.cuts
+    /// Exceptions that a look-up has to watch for.
+    pub fn exceptions(&self) -> Exceptions {
+        self.exceptions
     }
 
     /// All entries that are held, in no order.
@@ -248,7 +248,7 @@ impl IndexWriter {
         let spare = Arc::make_mut(&mut self.spare);
         spare.apply(&self.missing);
         spare.apply(&edits);
-        spare.cuts = edits.cuts;
+        spare.exceptions = edits.exceptions;
         spare.apex.clone_from(&edits.apex);
         spare.shadowed = edits.shadowed;
         self.spare = self.index.live.swap(Arc::clone(&self.spare));
@@ -329,7 +329,7 @@ mod tests {
                 entry(&in_round(round), round),
             ],
             addresses: vec![(IpAddr::from([10, 0, 0, 1]), Some(round)), (IpAddr::from([1; 16]), Some(round))],
-            cuts: Cuts { wildcards: round, ..Cuts::default() },
+            exceptions: Exceptions { wildcards: round, ..Exceptions::default() },
             watch: None,
             apex: entry("service", round).1,
             shadowed: 0,
@@ -349,7 +349,7 @@ mod tests {
                     let mut last = 0;
                     while last < rounds {
                         let table = index.load();
-                        let round = table.cuts().wildcards;
+                        let round = table.exceptions().wildcards;
                         assert!(round >= last, "went back in time");
                         last = round;
                         for (other, ttl) in [(round.wrapping_sub(1), None), (round, Some(round)), (round + 1, None)] {

@@ -1,6 +1,6 @@
 //! A zone's answer to a question (RFC 1034 §4.3.2), as a decision without any encoding.
 
-use super::cuts::Cuts;
+use super::exceptions::Exceptions;
 use super::name::{self, Name};
 use super::packed::{Packed, PackedSet};
 use super::record::rtype;
@@ -32,7 +32,7 @@ pub enum Found<'t> {
 
 /// Looks up a name (in wire form, lower case, at or below the zone's origin).
 pub fn find<'t>(zone: &Zone, table: &'t View, name: &[u8], rtype: u16) -> Found<'t> {
-    if table.cuts() == Cuts::default() {
+    if table.exceptions() == Exceptions::default() {
         return match table.get(name) {
             Some(entry) => at(entry, rtype),
             None => Found::NxDomain,
@@ -56,7 +56,7 @@ pub fn find<'t>(zone: &Zone, table: &'t View, name: &[u8], rtype: u16) -> Found<
     }
     // It may be anything, whatever wildcards say.
     let covers = |start: &usize| table.get(&name[*start..])?.unknown().filter(|unknown| unknown.below);
-    if table.cuts().unknown > 0
+    if table.exceptions().unknown > 0
         && let Some(unknown) = ends.iter().find_map(covers)
     {
         return Found::Unknown(unknown);

@@ -69,9 +69,9 @@ impl Default for Offers {
     }
 }
 
-/// Meeting of offers at a name at which a service does not show as it would alone.
+/// Collision of offers at a name at which a service does not show as it would alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Met {
+pub enum CollisionKind {
     /// The paths of several services make the name: they show as one.
     United,
     /// The name is another spelling of several services: the first shows.
@@ -247,45 +247,45 @@ impl OwnerOffers {
     }
 
     /// Returns how offers meet here so that people are to know of it.
-    pub(super) fn met(&self, site: Site) -> Option<Met> {
+    pub(super) fn collision_kind(&self, site: Site) -> Option<CollisionKind> {
         match site {
-            Site::Cut => return self.services(&[Rank::Real], has_data).next().map(|_| Met::Cut),
+            Site::Cut => return self.services(&[Rank::Real], has_data).next().map(|_| CollisionKind::Cut),
             _ if self.is_alone() => return None,
             Site::Server if self.services(&RANKS, says_where).next().is_some() => {
-                return Some(Met::Server);
+                return Some(CollisionKind::Server);
             }
             _ => {}
         }
         if self.of(Rank::Static).any(|(.., shown)| has_alias(shown)) {
-            return self.services(&RANKS, has_data).next().map(|_| Met::Hidden);
+            return self.services(&RANKS, has_data).next().map(|_| CollisionKind::Hidden);
         }
         if self.has(Rank::Static) && self.services(&RANKS, has_alias).next().is_some() {
-            return Some(Met::Unaliased);
+            return Some(CollisionKind::Unaliased);
         }
         if self.has(Rank::Real) {
-            return self.is_of_several(Rank::Real, |_| true).then_some(Met::United);
+            return self.is_of_several(Rank::Real, |_| true).then_some(CollisionKind::United);
         }
         let is_hidden = [Rank::Derived, Rank::Subset].into_iter().any(|rank| self.has(rank));
         // Everybody at an address has the same name for it.
         let is_reverse = |shown: &Shown| shown.iter().any(|set| set.rtype == rtype::PTR);
-        self.is_of_several(Rank::Alias, |shown| !is_hidden && !is_reverse(shown)).then_some(Met::First)
+        self.is_of_several(Rank::Alias, |shown| !is_hidden && !is_reverse(shown)).then_some(CollisionKind::First)
     }
 
     /// The services that meet, the one that shows first where one does; no more than people want to read.
-    pub(super) fn meeting(&self, met: Met) -> Vec<Key> {
+    pub(super) fn collision(&self, kind: CollisionKind) -> Vec<Key> {
         let of_rank = |rank| self.of(rank).map(|(source, path, _)| Key::new(source, path)).collect();
-        let mut services: Vec<Key> = match met {
-            Met::United => of_rank(Rank::Real),
-            Met::First => of_rank(Rank::Alias),
-            Met::Cut => self.services(&[Rank::Real], has_data).collect(),
-            Met::Server => self.services(&RANKS, says_where).take(MOST_TOLD).collect(),
-            Met::Hidden => self.services(&RANKS, has_data).take(MOST_TOLD).collect(),
-            Met::Unaliased => self.services(&RANKS, has_alias).collect(),
+        let mut services: Vec<Key> = match kind {
+            CollisionKind::United => of_rank(Rank::Real),
+            CollisionKind::First => of_rank(Rank::Alias),
+            CollisionKind::Cut => self.services(&[Rank::Real], has_data).collect(),
+            CollisionKind::Server => self.services(&RANKS, says_where).take(MOST_TOLD).collect(),
+            CollisionKind::Hidden => self.services(&RANKS, has_data).take(MOST_TOLD).collect(),
+            CollisionKind::Unaliased => self.services(&RANKS, has_alias).collect(),
             // It is of whole services, of which those that do not show are not here.
-            Met::Preceded => Vec::new(),
+            CollisionKind::Preceded => Vec::new(),
         };
         services.sort();
-        if let Some((source, path, _)) = self.one_of(Rank::Alias).filter(|_| met == Met::First) {
+        if let Some((source, path, _)) = self.one_of(Rank::Alias).filter(|_| kind == CollisionKind::First) {
             let first = Key::new(source, path);
             services.retain(|service| *service != first);
             services.insert(0, first);
@@ -319,8 +319,8 @@ impl OwnerOffers {
         Some(RrSet::new(instances::TYPE, 0, rdatas))
     }
 
-    /// The RRsets that show at a name of this `site`, in no order; `synthesized` are those that would be made for the name, in
-    /// the rank of what is derived. Must not be packed.
+    /// The RRsets that show at a name of this `site`, in no order; `made` are those that are synthesized for the name,
+    /// in the rank of what is derived. Must not be packed.
     pub(super) fn sets(&self, made: Option<&Shown>, site: Site) -> Vec<RrSet> {
         let mut sets = match site {
             Site::Cut => Vec::new(),

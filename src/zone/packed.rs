@@ -7,15 +7,15 @@
 //! ```
 //! The highest bit of the number of sets says that the directory has a row more, for the instances of a service
 //! ([`super::instances`]); it is of no set that anybody sees. A body has the records ([`body`]), and that of an SRV set
-//! the addresses of their targets ([`glue`], [`hosts`]); the time to live is the set's own, as both are of one answer.
-//! Addresses and SRV records are in the order of [`super::order::Order::Fixed`]: by priority, address and port. The
-//! highest bit of a body's place says that what they are drawn by is before it ([`weights`]); where it is not set, all
-//! are alike. Numbers are big-endian. It is made by the writer, once, and never changes.
+//! the addresses of their targets ([`additionals`], [`hosts`]); the time to live is the set's own, as both are of one
+//! answer. Addresses and SRV records are in the order of [`super::order::Order::Fixed`]: by priority, address and port.
+//! The highest bit of a body's place says that what they are drawn by is before it ([`weights`]); where it is not set,
+//! all are alike. Numbers are big-endian. It is made by the writer, once, and never changes.
 
 #![allow(clippy::inline_always)] // what the hot path finds goes through registers
 
+mod additionals;
 mod body;
-mod glue;
 mod hosts;
 mod instances;
 mod layout;
@@ -25,13 +25,13 @@ pub mod weights;
 use std::borrow::Cow;
 use std::ops::Range;
 
+pub use additionals::{Additionals, Addresses, AddressesOf, HostAddresses};
 pub use body::{Body, Datas, Form, Names, Pieces, head_of, whole};
-pub use glue::{Addresses, AddressesOf, Glue, Glues};
 pub use hosts::{HostRow, Hosts, SHORT};
 pub use layout::{RR_HEAD, SRV_HEAD, srv_target};
 pub use weights::Weights;
 
-use super::arena::{Bytes, Place};
+use super::arena::{Bytes, Region};
 use super::entry::{Entry, RrSet};
 use super::instances::{Instance, TYPE};
 use super::name::Name;
@@ -55,17 +55,17 @@ const HAS_INSTANCES: u8 = 0x80;
 impl Packed {
     /// Packs an entry that is held; `addresses` gives those of its targets.
     pub fn new(entry: &Entry, addresses: &mut AddressesOf<'_>) -> Self {
-        Self(Bytes::new(&pack(entry, addresses), Place::Names))
+        Self(Bytes::new(&pack(entry, addresses), Region::Names))
     }
 
     /// The same of another spelling of a name.
     pub fn alias(entry: &Entry, addresses: &mut AddressesOf<'_>) -> Self {
-        Self(Bytes::new(&pack(entry, addresses), Place::Aliases))
+        Self(Bytes::new(&pack(entry, addresses), Region::Aliases))
     }
 
     /// Packs an entry that is made for an answer, likewise.
     pub fn passing(entry: &Entry, addresses: &mut AddressesOf<'_>) -> Self {
-        Self(Bytes::new(&pack(entry, addresses), Place::Heap))
+        Self(Bytes::new(&pack(entry, addresses), Region::Heap))
     }
 
     /// The owner in wire form, in lower case.
@@ -76,7 +76,7 @@ impl Packed {
 
     /// Returns whether it was made for an answer, and is not held in a table.
     pub fn is_synthesized(&self) -> bool {
-        self.0.place() == Place::Heap
+        self.0.place() == Region::Heap
     }
 
     /// Size in bytes.
@@ -197,14 +197,14 @@ impl Packed {
             bytes = rest;
             weights
         });
-        let (body, glue) = body::unpack(bytes, count);
+        let (body, additionals) = body::unpack(bytes, count);
         PackedSet {
             rtype: u16::from_be_bytes([row[0], row[1]]),
             count,
             ttl: u32::from_be_bytes([row[4], row[5], row[6], row[7]]),
             weights,
             body,
-            glue,
+            additionals,
         }
     }
 
@@ -276,7 +276,11 @@ fn pack(entry: &Entry, addresses: &mut AddressesOf<'_>) -> Vec<u8> {
                 place |= HAS_WEIGHTS;
             }
             let is_srv = set.rtype == rtype::SRV;
-            let found = if is_srv { glue::find(&records.rdatas, addresses) } else { glue::Found::Any(Vec::new()) };
+            let found = if is_srv {
+                additionals::find(&records.rdatas, addresses)
+            } else {
+                additionals::Found::Any(Vec::new())
+            };
             body::pack(&mut bytes, set.rtype, &records.rdatas, &found);
             if is_srv {
                 places = records.places;
@@ -345,8 +349,8 @@ impl<'t> Row<'t> {
 
     /// The names that they end with and the addresses of the hosts with these names, behind which may be more.
     #[inline(always)]
-    pub fn names(&self) -> Option<(Names<'t>, Glues<'t>)> {
-        body::names(self.behind, self.count).map(|(names, glue)| (names, Glues::Any(glue)))
+    pub fn names(&self) -> Option<(Names<'t>, Additionals<'t>)> {
+        body::names(self.behind, self.count).map(|(names, additionals)| (names, Additionals::Any(additionals)))
     }
 
     /// The data of the first record, where they are kept as they are.
@@ -382,7 +386,7 @@ pub struct PackedSet<'t> {
     /// The records.
     pub body: Body<'t>,
     /// The addresses of their targets, if it is SRV.
-    pub glue: Glues<'t>,
+    pub additionals: Additionals<'t>,
 }
 
 impl<'t> PackedSet<'t> {
@@ -508,12 +512,16 @@ mod tests {
         };
         let packed = Packed::new(&entry(), &mut addresses);
         let set = packed.set(rtype::SRV).unwrap();
-        assert!(set.glue.has_v6() && set.glue.has_shared_targets());
-        let glue: Vec<_> = set.glue.iter().map(|glue| (glue.group, glue.v4[0][3], glue.v6.len())).collect();
+        assert!(set.additionals.has_v6() && set.additionals.has_shared_targets());
+        let additionals: Vec<_> = set
+            .additionals
+            .iter()
+            .map(|additionals| (additionals.group, additionals.v4[0][3], additionals.v6.len()))
+            .collect();
         // By address, then by port.
-        assert_eq!(glue, [(0, b'a', 0), (0, b'a', 0), (1, b'b', 1)]);
-        assert!(matches!(set.glue, Glues::Any(_)));
-        assert_eq!(packed.set(rtype::A).unwrap().glue.iter().count(), 0);
+        assert_eq!(additionals, [(0, b'a', 0), (0, b'a', 0), (1, b'b', 1)]);
+        assert!(matches!(set.additionals, Additionals::Any(_)));
+        assert_eq!(packed.set(rtype::A).unwrap().additionals.iter().count(), 0);
     }
 
     #[test]
@@ -523,12 +531,16 @@ mod tests {
         let of = |target: &[u8], addresses: &mut Addresses| addresses.push([10, 0, 0, target[1]].into());
         let packed = Packed::new(&entry, &mut |target, addresses| of(target, addresses));
         let set = packed.set(rtype::SRV).unwrap();
-        assert!(matches!((set.body, set.glue), (Body::Hosts(_), Glues::Each(_))));
+        assert!(matches!((set.body, set.additionals), (Body::Hosts(_), Additionals::Each(_))));
         assert_eq!(set.wire_size(), 2 * (RR_HEAD + 6 + 3) + 2 + 4);
         let turned = set.turned(Turn::new(Order::Uniform, u32::MAX)).map(whole).collect::<Vec<_>>();
         assert_eq!(turned, [srv(2, "bcd.x"), srv(1, "a.x")]);
         assert_eq!(packed.unpack(), entry);
-        let groups: Vec<_> = set.glue.iter().map(|glue| (glue.group, glue.v4, glue.v6.len())).collect();
+        let groups: Vec<_> = set
+            .additionals
+            .iter()
+            .map(|additionals| (additionals.group, additionals.v4, additionals.v6.len()))
+            .collect();
         assert_eq!(groups, [(0, &[[10, 0, 0, b'a']][..], 0), (1, &[[10, 0, 0, b'b']], 0)]);
         let partly = Packed::new(&entry, &mut |target, addresses| {
             if target[1] == b'a' {
@@ -536,8 +548,11 @@ mod tests {
             }
         });
         let set = partly.set(rtype::SRV).unwrap();
-        assert!(matches!((set.body, set.glue), (Body::Names(_), Glues::Any(_))));
-        assert_eq!(set.glue.iter().map(|glue| (glue.group, glue.v4.len())).collect::<Vec<_>>(), [(0, 1), (1, 0)]);
+        assert!(matches!((set.body, set.additionals), (Body::Names(_), Additionals::Any(_))));
+        assert_eq!(
+            set.additionals.iter().map(|additionals| (additionals.group, additionals.v4.len())).collect::<Vec<_>>(),
+            [(0, 1), (1, 0)]
+        );
     }
 
     /// Whatever of the names is long, of more labels, or none, comes out as it went in, and with its address.
@@ -561,11 +576,11 @@ mod tests {
             assert_eq!(packed.unpack(), entry, "{first} {second}");
             let set = packed.set(rtype::SRV).unwrap();
             assert_eq!(matches!(set.body, Body::Hosts(_)), is_kept, "{first} {second}");
-            for (rdata, glue) in set.iter().zip(set.glue.iter()) {
+            for (rdata, additionals) in set.iter().zip(set.additionals.iter()) {
                 let length = u8::try_from(srv_target(&rdata).len()).unwrap();
-                assert_eq!((glue.v4, glue.v6.len()), (&[[10, 0, 0, length]][..], 0), "{first} {second}");
+                assert_eq!((additionals.v4, additionals.v6.len()), (&[[10, 0, 0, length]][..], 0), "{first} {second}");
             }
-            assert_eq!(set.glue.iter().count(), 2);
+            assert_eq!(set.additionals.iter().count(), 2);
         }
     }
 }

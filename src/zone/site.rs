@@ -20,7 +20,7 @@ pub(super) enum Site {
 /// Names at or below which nothing is the registry's.
 pub(super) type Cuts = HashMap<Name, Cut, FixedState>;
 
-/// SrvTarget of a cut.
+/// Extent of a cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cut {
     /// The name and all below it: a delegation.

@@ -80,7 +80,7 @@ pub(super) fn instance(parent: &Packed, label: &[u8], addresses: &mut AddressesO
     let (above, _) = Name::from_wire(parent.name())?;
     let entry = Entry { owner: above.child(label).ok()?, sets };
     let services = parent.set(rtype::SRV);
-    let packed_there = |target: &[u8]| services.and_then(|set| glue(set, target));
+    let packed_there = |target: &[u8]| services.and_then(|set| additionals(set, target));
     Some(Packed::passing(&entry, &mut |target, found| match packed_there(target) {
         Some(there) => *found = there,
         None => addresses(target, found),
@@ -88,12 +88,12 @@ pub(super) fn instance(parent: &Packed, label: &[u8], addresses: &mut AddressesO
 }
 
 /// The addresses packed with the SRV record of a target.
-fn glue(set: PackedSet<'_>, target: &[u8]) -> Option<Addresses> {
+fn additionals(set: PackedSet<'_>, target: &[u8]) -> Option<Addresses> {
     let is_target = |(own, shared)| srv_target(own).iter().chain(shared).eq(target);
     let place = set.pieces().position(is_target)?;
-    let glue = set.glue.iter().nth(place)?;
-    let v4 = glue.v4.iter().map(|octets| (*octets).into()).collect();
-    let v6 = glue.v6.iter().map(|octets| (*octets).into()).collect();
+    let additionals = set.additionals.iter().nth(place)?;
+    let v4 = additionals.v4.iter().map(|octets| (*octets).into()).collect();
+    let v6 = additionals.v6.iter().map(|octets| (*octets).into()).collect();
     Some(Addresses { v4, v6 })
 }
 

@@ -173,7 +173,7 @@ mod tests {
         for owner in ["pay.service", "api.pay.service", "_pay._tcp.service"] {
             assert_eq!(said(&writer, owner, rtype::A), "NxDomain");
         }
-        assert_eq!((writer.live().cuts().unknown, writer.live().len()), (0, 2));
+        assert_eq!((writer.live().exceptions().unknown, writer.live().len()), (0, 2));
     }
 
     #[test]

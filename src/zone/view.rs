@@ -8,8 +8,8 @@ use std::sync::Arc;
 use arc_swap::Guard;
 
 use super::addresses::Told;
-use super::cuts::Cuts;
-use super::hashed::{Place, length_of};
+use super::exceptions::Exceptions;
+use super::hashed::{Bucket, length_of};
 use super::index::{self, Table};
 use super::name::Name;
 use super::packed::{Addresses, Packed};
@@ -63,7 +63,7 @@ impl View {
 
     /// The memory that [`Self::guess`] will read, for whoever warms the cache with it.
     #[inline]
-    pub fn near(&self, hash: u64) -> Option<&Place> {
+    pub fn near(&self, hash: u64) -> Option<&Bucket> {
         self.table.near(hash)
     }
 
@@ -72,9 +72,9 @@ impl View {
         self.table.apex()
     }
 
-    /// Cuts that a look-up has to watch for.
-    pub fn cuts(&self) -> Cuts {
-        self.table.cuts()
+    /// Exceptions that a look-up has to watch for.
+    pub fn exceptions(&self) -> Exceptions {
+        self.table.exceptions()
     }
 
     /// Number of names that exist.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use foldhash::fast::FixedState;
 
-use super::cuts::Cuts;
+use super::exceptions::Exceptions;
 use super::name::{self, Name};
 
 /// Names in wire form and lower case.
@@ -49,9 +49,9 @@ impl Watch {
     }
 
     /// Number of names of each kind.
-    pub(super) fn counts(&self) -> Cuts {
+    pub(super) fn counts(&self) -> Exceptions {
         let count = |names: &Names| u32::try_from(names.len()).unwrap_or(u32::MAX);
-        Cuts {
+        Exceptions {
             delegations: count(&self.delegations),
             wildcards: count(&self.wildcards),
             redirections: count(&self.redirections),
@@ -116,7 +116,7 @@ mod tests {
             let owner = name(owner);
             assert_eq!((watch.shades(owner.wire()), watch.concerns(owner.wire())), (shades, concerns), "{owner}");
         }
-        assert_eq!(watch.counts(), Cuts { delegations: 1, wildcards: 1, redirections: 1, unknown: 1 });
+        assert_eq!(watch.counts(), Exceptions { delegations: 1, wildcards: 1, redirections: 1, unknown: 1 });
         for owner in ["sub.service", "dn.service", "*.w.service", "u.service"] {
             watch.note(&name(owner), Effect::default());
         }

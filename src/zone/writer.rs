@@ -13,11 +13,11 @@
 //! of addresses and of single instances are not kept as names at all ([`super::made`]): there may be millions of them.
 
 mod changes;
+pub mod collisions;
 mod contest;
 pub mod delegations;
 mod events;
 mod large;
-pub mod meetings;
 mod nodata;
 mod sites;
 pub mod sources;
@@ -86,7 +86,7 @@ pub struct ZoneWriter {
     /// Something was made ready that no serial stands for yet.
     is_prepared: bool,
     /// Names at which several services meet.
-    meetings: HashSet<Name>,
+    collisions: HashSet<Name>,
     soa: Soa,
     /// The serials of a zone that is its master file and nothing else.
     file_serial: Option<FileSerial>,
@@ -155,7 +155,7 @@ impl ZoneWriter {
             slots_of_instances: HashMap::default(),
             shadowed: HashSet::default(),
             is_prepared: false,
-            meetings: HashSet::default(),
+            collisions: HashSet::default(),
             base: (base, soa.clone()),
             soa,
             transferred: Transferred::default(),
@@ -343,7 +343,7 @@ impl ZoneWriter {
             if first {
                 self.count_ancestors(&owner, |below| below + 1);
             }
-            self.note_meeting(&owner);
+            self.note_collision(&owner);
             self.touched.insert(owner);
         }
         is_news
@@ -358,7 +358,7 @@ impl ZoneWriter {
             }
             self.count_ancestors(owner, |below| below - 1);
         }
-        self.note_meeting(owner);
+        self.note_collision(owner);
         self.touched.insert(owner.clone());
     }
 

@@ -12,7 +12,7 @@ use super::sources::Sources;
 use crate::inspect::explain::{self, outcome::Source};
 use crate::log;
 use crate::model::Harm;
-use crate::publish::meetings::Met;
+use crate::publish::collisions::CollisionKind;
 use crate::zone::Zone;
 use crate::zone::file::{self, Placed};
 use crate::zone::name::Name;
@@ -94,7 +94,7 @@ fn of_name(sources: &Sources, zone: &Zone, name: &Name, rtype: u16) -> OfName {
             None if is_cut => {
                 Some(cut.map_or("a delegation".to_owned(), |cut| format!("the zone file, {}", cut.place)))
             }
-            None if is_of_host && clash().is_some_and(|clash| clash.met == Met::Server) => {
+            None if is_of_host && clash().is_some_and(|clash| clash.kind == CollisionKind::Server) => {
                 Some("the zone's own name server, which has this name".to_owned())
             }
             None => None,

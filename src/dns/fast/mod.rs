@@ -31,8 +31,8 @@ use crate::dns::serve::gate::Received;
 use crate::dns::serve::policy::{Judgement, Policy, Stance};
 use crate::dns::serve::rate::Fate;
 use crate::dns::transport::Transport;
-use crate::zone::cuts::Cuts;
-use crate::zone::hashed::Place;
+use crate::zone::exceptions::Exceptions;
+use crate::zone::hashed::Bucket;
 use crate::zone::order::{Order, Turn};
 use crate::zone::packed::Packed;
 use crate::zone::record::rtype;
@@ -103,7 +103,7 @@ impl<'z> Loaded<'z> {
             let is_minimal = zone.is_minimal();
             let is_partly_stale = zone.stale().are_there();
             let is_plain = is_minimal && freshness == Freshness::Fresh && !is_partly_stale;
-            let is_all = table.cuts() == Cuts::default();
+            let is_all = table.exceptions() == Exceptions::default();
             State { table, freshness, is_partly_stale, is_minimal, order: zone.order(), is_plain, is_all }
         }));
         Self { zones, policy, is_open: policy.is_open(), states: spare }
@@ -129,7 +129,7 @@ impl<'z> Loaded<'z> {
 
     /// The memory that [`Self::guess`] will read.
     #[inline]
-    pub fn near(&self, aim: Aim, query: &Query) -> Option<&Place> {
+    pub fn near(&self, aim: Aim, query: &Query) -> Option<&Bucket> {
         self.states[aim.zone()].table.near(query.hash)
     }
 
@@ -371,7 +371,7 @@ fn build<'t>(
     if *is_partly_stale && covers() {
         return Built::Unusual;
     }
-    if entry.is_none() && table.cuts() != Cuts::default() && table.concerns(query.name()) {
+    if entry.is_none() && table.exceptions() != Exceptions::default() && table.concerns(query.name()) {
         return Built::Unusual;
     }
     let set = entry.and_then(|entry| Some((entry.row(query.rtype)?, entry.set(query.rtype)?)));

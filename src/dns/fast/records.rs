@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::copy::copy;
 use crate::zone::order::Turn;
-use crate::zone::packed::{Glues, Hosts, Names, RR_HEAD, Row, SHORT, SRV_HEAD, head_of};
+use crate::zone::packed::{Additionals, Hosts, Names, RR_HEAD, Row, SHORT, SRV_HEAD, head_of};
 use crate::zone::record::rtype;
 
 /// An address record whose owner is a pointer.
@@ -178,7 +178,7 @@ struct Ending<'t> {
 impl<'t> Ending<'t> {
     /// Those of a row, from the one that `turn` begins with on, and what is known of the hosts with their names.
     #[inline(always)]
-    fn of(row: Row<'t>, rtype: u16, turn: Turn) -> Option<(Self, Glues<'t>)> {
+    fn of(row: Row<'t>, rtype: u16, turn: Turn) -> Option<(Self, Additionals<'t>)> {
         let (names, glue) = row.names()?;
         let head_size = head_of(rtype).unwrap_or_default();
         let (head, start, round) = (Head::new(rtype, row.ttl), row.start(turn), row.first_group());
@@ -227,7 +227,14 @@ impl<'t> Ending<'t> {
     /// The addresses behind SRV records that were written at `answers`: all A, then all AAAA, each owner a pointer to
     /// the target it belongs to. What does not fit before `end` is left out by RRsets. Gives how many were written and
     /// where they ended.
-    fn write_glue(self, glues: Glues<'_>, out: &mut [u8], mut at: usize, answers: usize, end: usize) -> (u16, usize) {
+    fn write_glue(
+        self,
+        glues: Additionals<'_>,
+        out: &mut [u8],
+        mut at: usize,
+        answers: usize,
+        end: usize,
+    ) -> (u16, usize) {
         let Self { head, names, start, round, .. } = self;
         let mut written = 0;
         for is_v6 in [false, true] {

@@ -3,18 +3,18 @@
 //!
 //! ```text
 //! V4, V6  the addresses, side by side
-//! NAMES   rows: 4 │ shared length │ a length each │ rows: head and own labels each │ shared │ glue
+//! NAMES   rows: 4 │ shared length │ a length each │ rows: head and own labels each │ shared │ additionals
 //! HOSTS   SRV records with the addresses of the hosts: [`super::hosts`]
 //! PLAIN   the data of each, behind its length: 2
 //! ```
 //! Data that end with a name (SRV, PTR, NS, …) are kept without the labels at its end that all names of the set share,
-//! which are there once; `head` is what comes before the name, such as SRV's priority, weight and port. Glue, for SRV,
-//! is [`super::glue`]'s.
+//! which are there once; `head` is what comes before the name, such as SRV's priority, weight and port. Additionals,
+//! for SRV, are [`super::additionals`]'s.
 
 use std::borrow::Cow;
 
 use super::super::record::rtype;
-use super::glue::{self, Found, Glues};
+use super::additionals::{self, Additionals, Found};
 use super::hosts::{self, Hosts};
 use super::layout::{RR_HEAD, SRV_HEAD};
 
@@ -125,8 +125,8 @@ fn pack_names(bytes: &mut Vec<u8>, rtype: u16, rdatas: &[&[u8]], found: &Found) 
     bytes.extend_from_slice(shared);
     match found {
         _ if rtype != rtype::SRV => {}
-        Found::Each(addresses) => bytes.extend(glue::pack_each(addresses)),
-        Found::Any(glue) => bytes.extend_from_slice(glue),
+        Found::Each(addresses) => bytes.extend(additionals::pack_each(addresses)),
+        Found::Any(additionals) => bytes.extend_from_slice(additionals),
     }
     Some(())
 }
@@ -167,18 +167,18 @@ fn is_name(mut bytes: &[u8]) -> bool {
     false
 }
 
-/// The records that were packed here, `count` of them, and the glue behind them.
-pub(super) fn unpack(bytes: &[u8], count: usize) -> (Body<'_>, Glues<'_>) {
-    let none = Glues::Any(&[]);
+/// The records that were packed here, `count` of them, and the additionals behind them.
+pub(super) fn unpack(bytes: &[u8], count: usize) -> (Body<'_>, Additionals<'_>) {
+    let none = Additionals::Any(&[]);
     match bytes.split_first() {
         Some((&V4, rest)) => (Body::V4(rest.as_chunks().0), none),
         Some((&V6, rest)) => (Body::V6(rest.as_chunks().0), none),
         Some((&NAMES, rest)) => match unpack_names(rest, count) {
-            Some((names, glue)) => (Body::Names(names), Glues::Any(glue)),
+            Some((names, additionals)) => (Body::Names(names), Additionals::Any(additionals)),
             None => (Body::Plain(&[]), none),
         },
         Some((&HOSTS, rest)) => match hosts::unpack(rest, count) {
-            Some(hosts) => (Body::Hosts(hosts), Glues::Each(hosts)),
+            Some(hosts) => (Body::Hosts(hosts), Additionals::Each(hosts)),
             None => (Body::Plain(&[]), none),
         },
         Some((_, rest)) => (Body::Plain(rest), none),
@@ -214,7 +214,7 @@ pub(super) fn hosts(bytes: &[u8], count: usize) -> Option<Hosts<'_>> {
     if *form == HOSTS { hosts::unpack(rest, count) } else { None }
 }
 
-/// The names in such a body, and what is behind them: the glue and maybe more.
+/// The names in such a body, and what is behind them: the additionals and maybe more.
 #[inline(always)]
 pub(super) fn names(bytes: &[u8], count: usize) -> Option<(Names<'_>, &[u8])> {
     let (form, rest) = bytes.split_first()?;
@@ -226,8 +226,8 @@ fn unpack_names(bytes: &[u8], count: usize) -> Option<(Names<'_>, &[u8])> {
     let (&[a, b, c, d, shared], rest) = bytes.split_first_chunk::<5>()?;
     let (lengths, rows) = rest.split_at_checked(count)?;
     let size = u32::from_be_bytes([a, b, c, d]) as usize;
-    let (shared, glue) = rows.get(size..)?.split_at_checked(usize::from(shared))?;
-    Some((Names { shared, lengths, rows, size }, glue))
+    let (shared, additionals) = rows.get(size..)?.split_at_checked(usize::from(shared))?;
+    Some((Names { shared, lengths, rows, size }, additionals))
 }
 
 impl Body<'_> {
@@ -306,8 +306,8 @@ mod tests {
         let expected: Vec<&[u8]> = set.iter().collect();
         let mut bytes = Vec::new();
         pack(&mut bytes, rtype, &expected, &Found::Any(Vec::new()));
-        let (body, glue) = unpack(&bytes, set.len());
-        assert_eq!(glue, Glues::Any(&[]));
+        let (body, additionals) = unpack(&bytes, set.len());
+        assert_eq!(additionals, Additionals::Any(&[]));
         assert_eq!(Datas::new(body, rtype).map(whole).collect::<Vec<_>>(), expected);
         let on_wire: usize = expected.iter().map(|rdata| RR_HEAD + rdata.len()).sum();
         assert_eq!(body.wire_size(set.len()), on_wire);

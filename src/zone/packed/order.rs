@@ -6,7 +6,7 @@ use super::super::entry::RrSet;
 use super::super::order::Preference;
 use super::super::record::rtype;
 use super::super::records::address;
-use super::glue::{Addresses, AddressesOf};
+use super::additionals::{Addresses, AddressesOf};
 use super::layout::srv_target;
 
 /// The records of a set as they are kept.

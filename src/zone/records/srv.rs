@@ -16,7 +16,7 @@ use crate::model::{Endpoint, Host, Instance, Protocol, Service};
 /// An endpoint as a zone shows it.
 #[derive(Debug)]
 pub(in super::super) struct SrvTarget {
-    place: Place,
+    target: Target,
     /// Data of its SRV record.
     pub(in super::super) srv: Vec<u8>,
     /// Time to live of all of it, in seconds.
@@ -25,9 +25,9 @@ pub(in super::super) struct SrvTarget {
     preference: Preference,
 }
 
-/// Place of an instance.
+/// Target of an instance.
 #[derive(Debug)]
-enum Place {
+enum Target {
     /// Registered by its address, whose name is the target of SRV records.
     Address(IpAddr),
     /// Registered by the host's name.
@@ -62,9 +62,9 @@ impl SrvTarget {
         }
         let mut by_address = |address: IpAddr| {
             address::append_name(&mut srv, context.origin, address)?;
-            Ok(Place::Address(address))
+            Ok(Target::Address(address))
         };
-        let place = match &endpoint.host {
+        let target_host = match &endpoint.host {
             Host::V4(address) => by_address((*address).into())?,
             Host::V6(address) => by_address((*address).into())?,
             Host::Name(host) => {
@@ -78,22 +78,22 @@ impl SrvTarget {
                 let target =
                     if is_ours { address::below_addr(context.origin, &wanted)? } else { Name::parse(&wanted)? };
                 srv.extend_from_slice(target.wire());
-                Place::Host { target, addresses, is_ours }
+                Target::Host { target, addresses, is_ours }
             }
         };
-        Ok(Self { place, srv, ttl, preference: Preference::new(priority, weight) })
+        Ok(Self { target: target_host, srv, ttl, preference: Preference::new(priority, weight) })
     }
 
     fn addresses(&self) -> &[IpAddr] {
-        match &self.place {
-            Place::Address(address) => std::slice::from_ref(address),
-            Place::Host { addresses, .. } => addresses.as_deref().unwrap_or_default(),
+        match &self.target {
+            Target::Address(address) => std::slice::from_ref(address),
+            Target::Host { addresses, .. } => addresses.as_deref().unwrap_or_default(),
         }
     }
 
     /// Has the address have its name, where there is one.
     pub(in super::super) fn add_address(&self, names: &mut Names) {
-        if let Place::Address(address) = self.place {
+        if let Target::Address(address) = self.target {
             names.name_address(address, self.ttl);
         }
     }
@@ -102,7 +102,7 @@ impl SrvTarget {
     pub(in super::super) fn add_srv(&self, names: &mut Names, owner: &Name, rank: Rank) {
         names.at(owner, rank).add(rtype::SRV, self.ttl, &self.srv);
         // The name of an address is made of it; that of a host known by one label is held.
-        if let Place::Host { target, is_ours: true, .. } = &self.place {
+        if let Target::Host { target, is_ours: true, .. } = &self.target {
             self.add_addresses(names, target, Rank::Derived, None);
             add_unknown(names, target, Rank::Derived, &[self]);
         }
@@ -117,16 +117,16 @@ impl SrvTarget {
 
     /// The host's name, where it is not known which addresses it has.
     fn unknown(&self) -> Option<&Name> {
-        match &self.place {
-            Place::Host { target, addresses: None, .. } => Some(target),
+        match &self.target {
+            Target::Host { target, addresses: None, .. } => Some(target),
             _ => None,
         }
     }
 
     /// The host's name outside of what is made for it, where no address of it is known.
     fn elsewhere(&self) -> Option<&Name> {
-        match &self.place {
-            Place::Host { target, is_ours: false, .. } if self.addresses().is_empty() => Some(target),
+        match &self.target {
+            Target::Host { target, is_ours: false, .. } if self.addresses().is_empty() => Some(target),
             _ => None,
         }
     }

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use super::super::commit::Change;
-use super::super::cuts::Cuts;
 use super::super::entry::{Entry, RrSet};
+use super::super::exceptions::Exceptions;
 use super::super::index::{Edit, Edits};
 use super::super::instances::{self, Instance};
 use super::super::name::Name;
@@ -32,7 +32,7 @@ pub(super) struct Gathered {
     /// Edits of the entries that are held.
     edits: Vec<Edit>,
     addresses: Vec<(IpAddr, Option<u32>)>,
-    cuts: Cuts,
+    exceptions: Exceptions,
     watch: Option<Arc<Watch>>,
     /// The names that were looked at.
     names: Vec<Name>,
@@ -256,9 +256,9 @@ impl ZoneWriter {
 
     /// Makes what was gathered visible. What is offered is in what readers see from now on, and need not be held twice.
     pub(super) fn show(&mut self, gathered: Gathered, apex: Option<Packed>) {
-        let Gathered { edits: names, addresses, cuts, watch, names: settled, .. } = gathered;
+        let Gathered { edits: names, addresses, exceptions, watch, names: settled, .. } = gathered;
         if !names.is_empty() || !addresses.is_empty() {
-            self.index.commit(Edits { names, addresses, cuts, watch, apex, shadowed: self.shadowed.len() });
+            self.index.commit(Edits { names, addresses, exceptions, watch, apex, shadowed: self.shadowed.len() });
         }
         for name in settled.iter().filter(|name| *name != self.zone.origin() && !self.shadowed.contains(*name)) {
             // What a cut hides is in no entry.
@@ -351,7 +351,7 @@ impl ZoneWriter {
     /// longer do so, are put in once more.
     fn watch_after(&self, gathered: &mut Gathered) {
         let live = self.index.live();
-        gathered.cuts = live.cuts();
+        gathered.exceptions = live.exceptions();
         let mut watch: Option<Watch> = None;
         let mut moved: Vec<&Name> = Vec::new();
         for change in &gathered.changes {
@@ -368,7 +368,7 @@ impl ZoneWriter {
             }
         }
         let Some(watch) = watch else { return };
-        gathered.cuts = watch.counts();
+        gathered.exceptions = watch.counts();
         if !moved.is_empty() {
             let known: HashSet<&Name> = gathered.edits.iter().map(|(name, _)| name).collect();
             let is_moved =
@@ -408,7 +408,7 @@ impl ZoneWriter {
             let labels: HashSet<Vec<u8>> = all.map(|one| one.label.to_vec()).collect();
             let entry = |parent: &Option<Packed>, label: &[u8]| {
                 synthesized::instance(parent.as_ref()?, label, &mut |target, found| {
-                    drop(self.addresses_of(target, found))
+                    drop(self.addresses_of(target, found));
                 })
             };
             for label in labels {

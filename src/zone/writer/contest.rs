@@ -81,7 +81,7 @@ impl ZoneWriter {
         for key in &claimants {
             self.settle(key);
         }
-        self.note_meeting(name);
+        self.note_collision(name);
     }
 
     /// Settles all services of a source, and those of others that claim their names.

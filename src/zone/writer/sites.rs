@@ -75,7 +75,7 @@ impl ZoneWriter {
             if let Some(slot) = self.slots.get_mut(&name) {
                 slot.unpack(|| super::held(&self.index, name.wire()));
             }
-            self.note_meeting(&name);
+            self.note_collision(&name);
             self.touched.insert(name);
         }
     }
@@ -118,7 +118,7 @@ mod tests {
 
     use super::super::super::entry::RrSet;
     use super::super::super::offer::Rank;
-    use super::super::super::owner_offers::Met;
+    use super::super::super::owner_offers::CollisionKind;
     use super::super::super::{Freshness, ZoneBuilder};
     use super::*;
 
@@ -152,9 +152,9 @@ mod tests {
         records.map(|record| (record.rtype, *record.rdata.last().unwrap())).collect()
     }
 
-    fn met(writer: &mut ZoneWriter) -> Vec<(String, Option<Met>, usize)> {
-        let meetings = writer.take_meetings().into_iter();
-        meetings.map(|meeting| (meeting.owner.to_string(), meeting.met, meeting.services.len())).collect()
+    fn collided(writer: &mut ZoneWriter) -> Vec<(String, Option<CollisionKind>, usize)> {
+        let collisions = writer.take_collisions().into_iter();
+        collisions.map(|collision| (collision.owner.to_string(), collision.kind, collision.services.len())).collect()
     }
 
     fn service(last: u8) -> Vec<RrSet> {
@@ -172,7 +172,7 @@ mod tests {
         writer.put("n_s", offer("ns.service", Rank::Alias, service(67)));
         writer.commit(1);
         assert_eq!(shown(&writer, "ns.service"), [(rtype::A, 53), (rtype::SRV, 0)]);
-        assert_eq!(met(&mut writer), [("ns.service.".into(), Some(Met::Server), 2)]);
+        assert_eq!(collided(&mut writer), [("ns.service.".into(), Some(CollisionKind::Server), 2)]);
         // A name server of the file takes the name from the zone's own, which is free then.
         let servers =
             [record("service", rtype::NS, b"\x03dns\x07service\0"), record("dns.service", rtype::A, &[10, 9, 9, 9])];
@@ -181,12 +181,12 @@ mod tests {
         writer.commit(2);
         assert_eq!(shown(&writer, "ns.service").len(), 3);
         assert_eq!(shown(&writer, "dns.service"), [(rtype::A, 9), (rtype::SRV, 0)]);
-        let expected = [("ns.service.".into(), None, 0), ("dns.service.".into(), Some(Met::Server), 1)];
-        assert_eq!(met(&mut writer), expected);
+        let expected = [("ns.service.".into(), None, 0), ("dns.service.".into(), Some(CollisionKind::Server), 1)];
+        assert_eq!(collided(&mut writer), expected);
         writer.put("dns", vec![]);
         writer.commit(3);
         assert_eq!(shown(&writer, "dns.service"), [(rtype::A, 9)]);
-        assert_eq!(met(&mut writer), [("dns.service.".into(), None, 0)]);
+        assert_eq!(collided(&mut writer), [("dns.service.".into(), None, 0)]);
     }
 
     #[test]
@@ -219,8 +219,8 @@ mod tests {
         for gone in ["x.sub.service", "y.sub.service", "x.dn.service"] {
             assert!(writer.live().get(name(gone).wire()).is_none(), "{gone}");
         }
-        let cut = |owner: &str| (owner.to_owned(), Some(Met::Cut), 1);
-        assert_eq!(met(&mut writer), [cut("x.dn.service."), cut("x.sub.service."), cut("sub.service.")]);
+        let cut = |owner: &str| (owner.to_owned(), Some(CollisionKind::Cut), 1);
+        assert_eq!(collided(&mut writer), [cut("x.dn.service."), cut("x.sub.service."), cut("sub.service.")]);
         // What is put while it is hidden is there when the cut goes.
         writer.put("x.sub.service", offer("x.sub.service", Rank::Real, service(2)));
         writer.put("z.sub.service", offer("z.sub.service", Rank::Real, service(3)));
@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(shown(&writer, "x.sub.service")[0], (rtype::A, 2));
         assert_eq!(shown(&writer, "z.sub.service")[0], (rtype::A, 3));
         assert_eq!(shown(&writer, "x.dn.service").len(), 3);
-        assert!(met(&mut writer).iter().all(|(_, met, _)| met.is_none()));
+        assert!(collided(&mut writer).iter().all(|(_, kind, _)| kind.is_none()));
     }
 
     /// RFC 1034 §3.6.2, RFC 2181 §10.1, whatever is offered: in transfers as in answers, as both are of the same
@@ -274,11 +274,17 @@ mod tests {
                 assert!(!has_alias || entry.unknown().is_none());
                 aliases += usize::from(has_alias);
             }
-            hidden.extend(writer.take_meetings().into_iter().filter_map(|meeting| meeting.met));
+            hidden.extend(writer.take_collisions().into_iter().filter_map(|collision| collision.kind));
         }
         assert!(aliases > 500, "{aliases}");
-        for met in [Met::Hidden, Met::Unaliased, Met::Server, Met::United, Met::First] {
-            assert!(hidden.contains(&met), "{met:?} of {hidden:?}");
+        for kind in [
+            CollisionKind::Hidden,
+            CollisionKind::Unaliased,
+            CollisionKind::Server,
+            CollisionKind::United,
+            CollisionKind::First,
+        ] {
+            assert!(hidden.contains(&kind), "{kind:?} of {hidden:?}");
         }
     }
 }

@@ -10,7 +10,7 @@ use super::super::offer::{Offer, Offers, Rank};
 use super::super::source::{self, Contributions, Key, Role, SourceId};
 use super::super::unknown::{Scope, Unknown};
 use super::ZoneWriter;
-use super::meetings::Meeting;
+use super::collisions::Collision;
 
 /// The path, in front of a source's number, under which its names are offered as unknown.
 const UNSERVED: &str = "/unserved/";
@@ -184,8 +184,8 @@ impl Source<'_> {
     }
 
     /// The names at which services have come to meet, or ceased to, since this was last asked, in order.
-    pub fn take_meetings(&mut self) -> Vec<Meeting> {
-        self.writer.meetings_for(self.id)
+    pub fn take_collisions(&mut self) -> Vec<Collision> {
+        self.writer.collisions_for(self.id)
     }
 
     /// As [`ZoneWriter::commit`].
@@ -206,7 +206,7 @@ impl Source<'_> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::meetings::Met;
+    use super::super::collisions::CollisionKind;
     use super::*;
     use crate::model::{Endpoint, Host, Instance, Service};
     use crate::zone::build::build;
@@ -274,10 +274,10 @@ mod tests {
         assert!(writer.source(ids[1]).has("api") && writer.source(ids[1]).paths().eq(["api"]));
 
         for (told, other) in [(0, "r1"), (1, "r0")] {
-            let meetings = writer.source(ids[told]).take_meetings();
-            let [meeting] = &meetings[..] else { panic!("{meetings:?}") };
-            assert_eq!((&meeting.owner, meeting.met), (&name("api.service"), Some(Met::Preceded)));
-            let sources: Vec<Option<&str>> = meeting.services.iter().map(|one| one.source.as_deref()).collect();
+            let collisions = writer.source(ids[told]).take_collisions();
+            let [collision] = &collisions[..] else { panic!("{collisions:?}") };
+            assert_eq!((&collision.owner, collision.kind), (&name("api.service"), Some(CollisionKind::Preceded)));
+            let sources: Vec<Option<&str>> = collision.services.iter().map(|one| one.source.as_deref()).collect();
             assert_eq!(sources[1 - told], Some(other));
             assert_eq!(sources[told], None, "the one that shows comes first");
         }
@@ -286,7 +286,7 @@ mod tests {
         writer.commit(103);
         assert_eq!(ask(&writer, "api.service"), Ok(vec![2]));
         assert_eq!(ask(&writer, "10-0-0-2.addr.service"), Ok(vec![2]));
-        assert_eq!(writer.source(ids[0]).take_meetings()[0].met, None);
+        assert_eq!(writer.source(ids[0]).take_collisions()[0].kind, None);
     }
 
     #[test]
@@ -305,7 +305,10 @@ mod tests {
         writer.source(ids[1]).put("api", offers("api", &[2]));
         writer.commit(101);
         assert_eq!(ask(&writer, "api.service"), Ok(vec![1, 2]));
-        assert_eq!(writer.source(ids[0]).take_meetings().iter().filter(|meeting| meeting.met.is_some()).count(), 0);
+        assert_eq!(
+            writer.source(ids[0]).take_collisions().iter().filter(|collision| collision.kind.is_some()).count(),
+            0
+        );
         writer.source(ids[0]).remove("api");
         writer.commit(102);
         assert_eq!(ask(&writer, "api.service"), Ok(vec![2]));

@@ -112,7 +112,7 @@ fn srv(owner: &str, target: &str) -> Offer {
 fn glue(writer: &ZoneWriter, owner: &str) -> Vec<u8> {
     let live = writer.live();
     let set = live.get(name(owner).wire()).and_then(|entry| entry.set(rtype::SRV));
-    set.into_iter().flat_map(|set| set.glue.iter()).flat_map(|glue| glue.v4.iter().map(|v4| v4[3])).collect()
+    set.into_iter().flat_map(|set| set.additionals.iter()).flat_map(|glue| glue.v4.iter().map(|v4| v4[3])).collect()
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn what_somebody_offers_at_a_name_that_is_made_is_united_with_it() {
         live.get(name(instance).wire()).map(|entry| entry.sets().map(|set| set.rtype).collect::<Vec<_>>())
     };
     assert_eq!(types(&writer), Some(vec![rtype::A, rtype::TXT, rtype::SRV]));
-    assert_eq!(writer.both.len(), 2);
+    assert_eq!(writer.shadowed.len(), 2);
     all(&writer);
     // A real znode hides what is made, and what is made shows again when it goes.
     writer.put("x", vec![offer(address, Rank::Real, 79)]);
@@ -237,7 +237,7 @@ fn what_somebody_offers_at_a_name_that_is_made_is_united_with_it() {
     writer.put("x", vec![]);
     writer.commit(104).unwrap();
     assert_eq!(shows(&writer, address), Some(vec![1]));
-    assert!(writer.both.is_empty() && writer.slots_of_addresses.is_empty());
+    assert!(writer.shadowed.is_empty() && writer.slots_of_addresses.is_empty());
     all(&writer);
 }
 

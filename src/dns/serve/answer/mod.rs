@@ -405,7 +405,7 @@ fn owner_of(entry: &Packed) -> Option<Owner> {
 
 /// The addresses of the hosts that SRV records name, as they were packed with them.
 fn add_glue<'t>(answer: &mut Answer<'t>, set: PackedSet<'t>, turn: Turn) {
-    let targets = set.iter().map(|rdata| Name::from_wire(srv_target(&rdata))).zip(set.glue.iter());
+    let targets = set.iter().map(|rdata| Name::from_wire(srv_target(&rdata))).zip(set.additionals.iter());
     let mut seen = HashSet::new();
     let mut sections = [Vec::new(), Vec::new()];
     for (target, glue) in set.round(turn, targets).filter(|(_, glue)| seen.insert(glue.group)) {

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::layout::Layout;
 use crate::model::Malformed;
 use crate::zone::name::Name;
-pub use crate::zone::writer::meetings::Met;
-use crate::zone::writer::meetings::{Meeting, Party};
+pub use crate::zone::writer::collisions::CollisionKind;
+use crate::zone::writer::collisions::{Collision, Party};
 
 /// The part of the registry under which it is reported, in front of zone and name. No path of a service begins with a
 /// slash.
@@ -30,7 +30,7 @@ pub struct Clash {
     /// What is served at the name, as a sentence.
     pub reason: String,
     /// How the services meet what else has the name.
-    pub met: Met,
+    pub kind: CollisionKind,
 }
 
 /// The clashes of one registry, kept current. Cheap to share.
@@ -70,40 +70,46 @@ impl Clashes {
     }
 }
 
-/// What people are to know of a meeting; `None` when it is over.
-pub(super) fn clash(layout: &Layout, zone: &Name, meeting: &Meeting) -> Option<Clash> {
-    let Meeting { owner, services, met, cut } = meeting;
+/// What people are to know of a collision; `None` when it is over.
+pub(super) fn clash(layout: &Layout, zone: &Name, collision: &Collision) -> Option<Clash> {
+    let Collision { owner, services, kind, cut } = collision;
     let paths: Vec<String> = services.iter().map(|service| place(layout, service)).collect();
     let (first, all) = (paths.first()?, paths.join(", "));
-    let met = (*met)?;
-    let reason = match met {
-        Met::United => format!("{owner} is the name of {all}: they are one service in DNS"),
-        Met::First => format!("{owner} is the host name of {all}: {first} is served there"),
-        Met::Preceded => {
+    let kind = (*kind)?;
+    let reason = match kind {
+        CollisionKind::United => format!("{owner} is the name of {all}: they are one service in DNS"),
+        CollisionKind::First => format!("{owner} is the host name of {all}: {first} is served there"),
+        CollisionKind::Preceded => {
             format!("{owner} is the name of {all}, which are not united: {first} is served there alone")
         }
-        Met::Server => {
+        CollisionKind::Server => {
             format!("{owner} is a name server of the zone: its own addresses are served, not those of {all}")
         }
-        Met::Hidden => format!("the zone file has a CNAME at {owner}: {all} is not served there"),
-        Met::Unaliased => format!("the zone file has records at {owner}: the CNAME of {all} is not served there"),
-        Met::Cut => {
+        CollisionKind::Hidden => format!("the zone file has a CNAME at {owner}: {all} is not served there"),
+        CollisionKind::Unaliased => {
+            format!("the zone file has records at {owner}: the CNAME of {all} is not served there")
+        }
+        CollisionKind::Cut => {
             let cut = cut.as_ref().map_or_else(|| zone.to_string(), Name::to_string);
             format!("{owner} lies below {cut}, which is another zone or leads elsewhere: {all} is not served there")
         }
     };
-    Some(Clash { zone: zone.to_string(), name: owner.to_string(), paths, reason, met })
+    Some(Clash { zone: zone.to_string(), name: owner.to_string(), paths, reason, kind })
 }
 
 /// The part that a name's problems are reported under, and they: none when services do not meet there with each other.
-pub(super) fn problems(layout: &Layout, zone: &Name, meeting: &Meeting) -> (String, Vec<Malformed>) {
-    let Meeting { owner, services, met, .. } = meeting;
+pub(super) fn problems(layout: &Layout, zone: &Name, collision: &Collision) -> (String, Vec<Malformed>) {
+    let Collision { owner, services, kind, .. } = collision;
     let part = format!("{NAMES}{zone}/{owner}");
     let Some((first, others)) = services.split_first() else { return (part, Vec::new()) };
     let first = place(layout, first);
-    let reason = match met {
-        Some(Met::United) => format!("its name {owner} is also that of `{first}`: they are one service in DNS"),
-        Some(Met::First) => format!("its host name {owner} is also that of `{first}`, which is the one shown there"),
+    let reason = match kind {
+        Some(CollisionKind::United) => {
+            format!("its name {owner} is also that of `{first}`: they are one service in DNS")
+        }
+        Some(CollisionKind::First) => {
+            format!("its host name {owner} is also that of `{first}`, which is the one shown there")
+        }
         _ => return (part, Vec::new()),
     };
     let problem = |other: &Party| Malformed::doubtful(layout.full(&other.path).as_str(), reason.clone());

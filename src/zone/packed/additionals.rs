@@ -105,7 +105,7 @@ fn push(bytes: &mut Vec<u8>, group: usize, v4: &[Ipv4Addr], v6: &[Ipv6Addr]) {
 
 /// The addresses packed with an SRV set; with others there are none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Glues<'t> {
+pub enum Additionals<'t> {
     /// Among the records.
     Each(Hosts<'t>),
     /// Behind them.
@@ -114,7 +114,7 @@ pub enum Glues<'t> {
 
 /// The addresses of one SRV record's target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Glue<'t> {
+pub struct HostAddresses<'t> {
     /// Records of one set with the same number here have the same target.
     pub group: u16,
     /// IPv4 addresses.
@@ -123,7 +123,7 @@ pub struct Glue<'t> {
     pub v6: &'t [[u8; 16]],
 }
 
-impl<'t> Glues<'t> {
+impl<'t> Additionals<'t> {
     fn has(&self, flag: u8) -> bool {
         matches!(self, Self::Any([flags, ..]) if flags & flag != 0)
     }
@@ -139,7 +139,7 @@ impl<'t> Glues<'t> {
     }
 
     /// The addresses of the records' targets, in the records' order.
-    pub fn iter(&self) -> impl Iterator<Item = Glue<'t>> + Clone + use<'t> {
+    pub fn iter(&self) -> impl Iterator<Item = HostAddresses<'t>> + Clone + use<'t> {
         let mut rest = match *self {
             Self::Each(_) => &[],
             Self::Any(bytes) => bytes.get(1..).unwrap_or_default(),
@@ -150,13 +150,13 @@ impl<'t> Glues<'t> {
             if let Some(hosts) = &mut hosts {
                 let v4 = std::slice::from_ref(hosts.take()?.address());
                 place += 1;
-                return Some(Glue { group: place - 1, v4, v6: &[] });
+                return Some(HostAddresses { group: place - 1, v4, v6: &[] });
             }
             let &[high, low, v4, v6] = rest.first_chunk::<4>()?;
             let (v4, after) = rest[4..].split_at_checked(usize::from(v4) * 4)?;
             let (v6, after) = after.split_at_checked(usize::from(v6) * 16)?;
             rest = after;
-            Some(Glue { group: u16::from_be_bytes([high, low]), v4: v4.as_chunks().0, v6: v6.as_chunks().0 })
+            Some(HostAddresses { group: u16::from_be_bytes([high, low]), v4: v4.as_chunks().0, v6: v6.as_chunks().0 })
         })
     }
 }

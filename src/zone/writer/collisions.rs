@@ -6,20 +6,20 @@
 use std::sync::Arc;
 
 use super::super::name::Name;
+pub use super::super::owner_offers::CollisionKind;
 use super::super::owner_offers::MOST_TOLD;
-pub use super::super::owner_offers::Met;
 use super::super::source::{Key, SourceId};
 use super::ZoneWriter;
 
 /// A name, and the services that meet there: with each other, or with what the zone file or the zone itself has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Meeting {
+pub struct Collision {
     /// The name.
     pub owner: Name,
     /// The services, the one that shows first.
     pub services: Vec<Party>,
-    /// Kind of the meeting; `None` when it is over.
-    pub met: Option<Met>,
+    /// Kind of the collision; `None` when it is over.
+    pub kind: Option<CollisionKind>,
     /// The cut below which the name lies, where that is how they meet.
     pub cut: Option<Name>,
 }
@@ -35,10 +35,10 @@ pub struct Party {
 
 impl ZoneWriter {
     /// Looks at how what is offered at `owner` meets.
-    pub(super) fn note_meeting(&mut self, owner: &Name) {
-        if self.met(owner).is_some() {
-            self.meetings.insert(owner.clone());
-        } else if self.meetings.is_empty() || !self.meetings.remove(owner) {
+    pub(super) fn note_collision(&mut self, owner: &Name) {
+        if self.collision_kind(owner).is_some() {
+            self.collisions.insert(owner.clone());
+        } else if self.collisions.is_empty() || !self.collisions.remove(owner) {
             return;
         }
         // Without any, the zone's own is the only one.
@@ -48,43 +48,43 @@ impl ZoneWriter {
         }
     }
 
-    fn met(&self, owner: &Name) -> Option<Met> {
+    fn collision_kind(&self, owner: &Name) -> Option<CollisionKind> {
         if self.contenders(owner).is_some() {
-            return Some(Met::Preceded);
+            return Some(CollisionKind::Preceded);
         }
         let slot = self.slots.get(owner)?;
         // Nearly all names are one service's alone.
         if slot.is_alone() && !self.sites.has_cuts() {
             return None;
         }
-        let met = slot.met(self.site(owner))?;
-        let is_lost = met != Met::Cut || self.cut_above(owner).is_none_or(|cut| !self.is_alike(cut));
-        is_lost.then_some(met)
+        let kind = slot.collision_kind(self.site(owner))?;
+        let is_lost = kind != CollisionKind::Cut || self.cut_above(owner).is_none_or(|cut| !self.is_alike(cut));
+        is_lost.then_some(kind)
     }
 
     /// The names at which services have come to meet, or ceased to, since this was last asked, in order.
-    pub fn take_meetings(&mut self) -> Vec<Meeting> {
-        self.meetings_for(SourceId::OWN)
+    pub fn take_collisions(&mut self) -> Vec<Collision> {
+        self.collisions_for(SourceId::OWN)
     }
 
-    /// The meetings that a source does not know of yet.
-    pub(super) fn meetings_for(&mut self, id: SourceId) -> Vec<Meeting> {
+    /// The collisions that a source does not know of yet.
+    pub(super) fn collisions_for(&mut self, id: SourceId) -> Vec<Collision> {
         let Some(source) = self.sources.get_mut(id.place()) else { return Vec::new() };
         let untold = std::mem::take(&mut source.untold).into_iter();
-        let mut meetings: Vec<Meeting> = untold
+        let mut collisions: Vec<Collision> = untold
             .map(|owner| {
-                let met = self.met(&owner);
-                let services = match met {
-                    Some(Met::Preceded) => self.contenders(&owner),
-                    _ => self.slots.get(&owner).zip(met).map(|(slot, met)| slot.meeting(met)),
+                let kind = self.collision_kind(&owner);
+                let services = match kind {
+                    Some(CollisionKind::Preceded) => self.contenders(&owner),
+                    _ => self.slots.get(&owner).zip(kind).map(|(slot, kind)| slot.collision(kind)),
                 };
                 let parties = services.unwrap_or_default().into_iter().take(MOST_TOLD).map(|key| self.party(id, key));
-                let cut = self.cut_above(&owner).cloned().filter(|_| met == Some(Met::Cut));
-                Meeting { services: parties.collect(), met, cut, owner }
+                let cut = self.cut_above(&owner).cloned().filter(|_| kind == Some(CollisionKind::Cut));
+                Collision { services: parties.collect(), kind, cut, owner }
             })
             .collect();
-        meetings.sort_by(|a, b| a.owner.cmp(&b.owner));
-        meetings
+        collisions.sort_by(|a, b| a.owner.cmp(&b.owner));
+        collisions
     }
 
     fn party(&self, told: SourceId, Key { source, path }: Key) -> Party {

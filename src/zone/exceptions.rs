@@ -1,9 +1,9 @@
 //! Numbers of names that change the answers for others.
 
-/// Cuts that a look-up has to watch for on its way down. Most zones have none of it, and every name is found in one
-/// step.
+/// Exceptions that a look-up has to watch for on its way down. Most zones have none of it, and every name is found in
+/// one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Cuts {
+pub struct Exceptions {
     /// Owners of NS records below the apex.
     pub delegations: u32,
     /// Owners whose first label is `*`.
