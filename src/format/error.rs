@@ -48,6 +48,9 @@ pub enum Error {
     /// It begins like a JSON object.
     #[error("its data begins like a JSON object and is none: {0}")]
     BadJson(String),
+    /// Data in which the endpoint should be, in a convention that has it there.
+    #[error("its data give no endpoint: {0}")]
+    NoEndpoint(String),
     /// The flags in a service's own node are not as this program writes them, and would be lost.
     #[error("its `drain` is not as this program writes it: {0}")]
     BadDrain(String),

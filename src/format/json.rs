@@ -181,12 +181,8 @@ impl Reader {
         good
     }
 
-    /// The rest, as text: strings as they are, anything else as compact JSON.
+    /// The rest, as text.
     fn metadata(&mut self) -> Vec<(Box<str>, Box<str>)> {
-        let text = |value| match value {
-            Value::String(text) => text.into(),
-            other => other.to_string().into(),
-        };
         std::mem::take(&mut self.properties).into_iter().map(|(key, value)| (key.into(), text(value))).collect()
     }
 
@@ -206,6 +202,14 @@ impl Reader {
     }
 }
 
+/// A value as text: a string as it is, anything else as compact JSON.
+pub(super) fn text(value: Value) -> Box<str> {
+    match value {
+        Value::String(text) => text.into(),
+        other => other.to_string().into(),
+    }
+}
+
 /// Numbers written as strings are taken too: some writers know no other values.
 fn number<T: TryFrom<i64>>(value: &Value) -> Option<T> {
     let number = match value {
@@ -222,7 +226,8 @@ fn whole(number: f64) -> Option<i64> {
     (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64)
 }
 
-fn short(value: &Value) -> Option<u16> {
+/// A whole number from 0 to 65535.
+pub(super) fn short(value: &Value) -> Option<u16> {
     number(value)
 }
 
@@ -274,7 +279,7 @@ fn endpoint(value: &Value, own: &Endpoint) -> Option<Endpoint> {
 }
 
 /// A value as a person may see it: its beginning, if it is long.
-fn quote(value: &Value) -> String {
+pub(super) fn quote(value: &Value) -> String {
     let text = value.to_string();
     match text.char_indices().nth(QUOTED) {
         Some((end, _)) => format!("{}…", &text[..end]),
