@@ -8,12 +8,12 @@ use super::convention::{Convention, Registration, Row};
 use super::error::Error;
 use super::origin::Origin;
 use super::property::Property;
-use super::{auto, nd, zc};
+use super::{auto, curator, nd, zc};
 use crate::model::Instance;
 use crate::settings::{Section, fixed};
 
 /// The conventions, the default first.
-pub const CONVENTIONS: &[Row] = &[auto::ROW, zc::ROW, nd::ROW];
+pub const CONVENTIONS: &[Row] = &[auto::ROW, zc::ROW, nd::ROW, curator::ROW];
 
 /// Settings of how the znodes of one registry are read and written: its convention.
 #[derive(Debug, Clone)]

@@ -14,6 +14,7 @@
 mod auto;
 mod config;
 mod convention;
+mod curator;
 mod drain;
 mod error;
 mod json;

@@ -1,0 +1,263 @@
+//! Apache Curator's x-discovery: `<service>/<id>`, of whichever depth, with JSON in which the endpoint is. Spring Cloud
+//! Zookeeper, and Dubbo 3 for whole applications, write it with metadata in the payload.
+//!
+//! Source: `ServiceInstance.java` and `JsonInstanceSerializer.java` of 5.9.0; `ZookeeperInstance.java` of Spring Cloud
+//! Zookeeper 5.0.2 and of Dubbo 3.3. Absent, `null`, empty and negative are the same to their readers.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::convention::{Convention, Registration, Row};
+use super::error::Error;
+use super::kind::NodeKind;
+use super::link::{Link, PropertyLink};
+use super::{json, name};
+use crate::model::{Defaults, Endpoint, Host, Instance, State};
+
+/// Its row in the table of conventions.
+pub(super) const ROW: Row = Row {
+    name: "curator",
+    doc: "Apache Curator's x-discovery (Spring Cloud, Dubbo 3 applications): by its data, where the endpoint is",
+    build: |_| Arc::new(Curator),
+};
+
+/// Key of the ports of a Dubbo application, in JSON within JSON.
+const ENDPOINTS: &str = "dubbo.endpoints";
+
+#[derive(Debug)]
+struct Curator;
+
+impl Convention for Curator {
+    fn name(&self) -> &'static str {
+        ROW.name
+    }
+
+    fn place<'p>(&self, below: &'p str) -> NodeKind<'p> {
+        let (service, name) = below.rsplit_once('/').unwrap_or(("", below));
+        if name.is_empty() { NodeKind::Service { path: below } } else { NodeKind::Leaf { service, name, path: below } }
+    }
+
+    fn is_instance(&self, data: &[u8]) -> bool {
+        // Most znodes that are none have no data.
+        let begins = data.first() == Some(&b'{');
+        let Some(said) = begins.then(|| json::object(data).ok()).flatten() else { return false };
+        let is_text = |key: &str| said.get(key).is_some_and(Value::is_string);
+        let has = |key: &&str| said.contains_key(*key);
+        is_text("name") && is_text("id") && ["address", "port", "sslPort", "uriSpec", "payload"].iter().any(has)
+    }
+
+    fn decode(&self, _: &str, data: &[u8]) -> Result<Instance, Error> {
+        let mut said = json::object(data)?;
+        let host = host(said.get("address"))?;
+        let payload = said.remove("payload").unwrap_or_default();
+        let (plain, tls) = (port(said.get("port")), port(said.get("sslPort")));
+        let port = plain.or(tls).or_else(|| url_port(&payload));
+        let port = port.ok_or_else(|| Error::NoEndpoint("neither `port` nor `sslPort` is a port".to_owned()))?;
+        let endpoint = |port| Endpoint { host: host.clone(), port };
+        // The id is no name for people.
+        let mut instance = Instance::new(&endpoint(port).to_string(), endpoint(port));
+        instance.ports.extend(tls.map(|port| ("https".into(), endpoint(port))));
+        if said.get("enabled") == Some(&Value::Bool(false)) {
+            instance.state = State::Drain;
+        }
+        let mut metadata = metadata(payload);
+        metadata.insert("id".to_owned(), said.remove("id").unwrap_or_default());
+        read_metadata(&mut metadata, &mut instance);
+        instance.metadata = metadata.into_iter().map(|(key, value)| (key.into(), json::text(value))).collect();
+        Ok(instance)
+    }
+
+    fn decode_service(&self, _: &[u8]) -> (Defaults, Vec<String>) {
+        (Defaults::default(), Vec::new())
+    }
+
+    fn is_written(&self) -> bool {
+        false
+    }
+
+    fn encode(&self, _: &Registration<'_>) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn takes_drains(&self) -> bool {
+        false
+    }
+
+    fn links(&self, _: &[u8]) -> Vec<Link> {
+        Vec::new()
+    }
+
+    fn property_links(&self, _: &[u8]) -> (Vec<PropertyLink>, Vec<String>) {
+        (Vec::new(), Vec::new())
+    }
+}
+
+/// Reads `address`.
+fn host(address: Option<&Value>) -> Result<Host, Error> {
+    let text = address.and_then(Value::as_str).unwrap_or_default();
+    name::any_host(text).map_err(|error| {
+        Error::NoEndpoint(match error {
+            Error::NoHost => "it has no `address`".to_owned(),
+            Error::Unusable(what) => format!("`address` is {what}"),
+            _ => format!("`address` is {}, neither an address nor a host name", json::quote(&Value::from(text))),
+        })
+    })
+}
+
+fn port(value: Option<&Value>) -> Option<u16> {
+    json::short(value?).filter(|port| *port != 0)
+}
+
+/// The port of the first URL among a payload's values: Oozie has no other.
+fn url_port(payload: &Value) -> Option<u16> {
+    payload.as_object()?.values().find_map(|value| {
+        let (_, rest) = value.as_str()?.split_once("://")?;
+        let authority = rest.split(['/', '?', '#']).next()?;
+        name::port(authority.rsplit_once(':')?.1).ok()
+    })
+}
+
+/// Returns what a payload says: its `metadata` where it has some, else all of it. `@class` is Java's, `dubbo.` Dubbo's.
+fn metadata(payload: Value) -> Map<String, Value> {
+    let mut said = match payload {
+        Value::Object(mut payload) => match payload.remove("metadata") {
+            Some(Value::Object(mut metadata)) => {
+                metadata.retain(|key, _| !key.starts_with("dubbo.") || key == ENDPOINTS);
+                metadata
+            }
+            Some(other) => {
+                payload.insert("metadata".to_owned(), other);
+                payload
+            }
+            None => payload,
+        },
+        Value::Null => Map::new(),
+        other => Map::from_iter([("payload".to_owned(), other)]),
+    };
+    said.remove("@class");
+    said
+}
+
+/// Takes what has a meaning out of the metadata.
+fn read_metadata(metadata: &mut Map<String, Value>, instance: &mut Instance) {
+    let host = instance.endpoint.host.clone();
+    let named = |name: &str, port| (Box::from(name), Endpoint { host: host.clone(), port });
+    if let Some(status) = metadata.remove("instance_status") {
+        let word = status.as_str().unwrap_or_default().trim();
+        if !word.is_empty() && !word.eq_ignore_ascii_case("up") {
+            instance.state = State::Drain;
+        }
+    }
+    if let Some(weight) = metadata.remove("weight").filter(|weight| !weight.is_null()) {
+        instance.weight = json::short(&weight);
+        if instance.weight.is_none() {
+            let value = json::quote(&weight);
+            let expected = "not a whole number from 0 to 65535; the default is used";
+            instance.remarks.push(format!("`weight` is {value}, {expected}"));
+        }
+    }
+    for key in ["gRPC_port", "gRPC.port"] {
+        if let Some(port) = port(metadata.get(key)) {
+            instance.ports.push(named("grpc", port));
+            metadata.remove(key);
+        }
+    }
+    if let Some(endpoints) = metadata.remove(ENDPOINTS) {
+        let endpoints = endpoints.as_str().and_then(|text| serde_json::from_str::<Vec<Value>>(text).ok());
+        let read = |one: &Value| Some(named(one.get("protocol")?.as_str()?, port(one.get("port"))?));
+        instance.ports.extend(endpoints.iter().flatten().filter_map(read));
+    }
+    instance.ports.sort();
+    instance.ports.dedup_by(|one, other| one.0 == other.0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// The instances among the znodes of a sample: service, host, port, named ports and state.
+    fn read(sample: &Value) -> Vec<Value> {
+        let mut read = Vec::new();
+        for node in sample["nodes"].as_array().unwrap() {
+            let (path, data) = (node["path"].as_str().unwrap(), node["data"].as_str().unwrap().as_bytes());
+            if !Curator.is_instance(data) {
+                continue;
+            }
+            let NodeKind::Leaf { service, name, .. } = Curator.place(&path[1..]) else { panic!("{path}") };
+            let one = Curator.decode(name, data).unwrap();
+            assert_eq!((&*one.name, &*one.remarks), (&*one.endpoint.to_string(), [].as_slice()));
+            let ports: Map<_, _> =
+                one.ports.iter().map(|(name, port)| (name.to_string(), port.to_string().into())).collect();
+            read.push(json!({"service": service, "host": one.endpoint.host.to_string(), "port": one.endpoint.port,
+                             "ports": ports, "state": one.state.as_str()}));
+        }
+        read
+    }
+
+    #[test]
+    fn what_curator_spring_and_dubbo_write_is_read() {
+        for sample in [
+            include_str!("../../tests/fixtures/curator/plain.json"),
+            include_str!("../../tests/fixtures/curator/spring.json"),
+            include_str!("../../tests/fixtures/curator/dubbo.json"),
+            include_str!("../../tests/fixtures/curator/dubbo-go.json"),
+            include_str!("../../tests/fixtures/curator/others.json"),
+        ] {
+            let sample: Value = serde_json::from_str(sample).unwrap();
+            let key = |one: &Value| (one["service"].to_string(), one["host"].to_string(), one["port"].to_string());
+            let mut found = read(&sample);
+            let mut expected: Vec<Value> = sample["expect"].as_array().unwrap().clone();
+            found.sort_by_key(key);
+            expected.sort_by_key(key);
+            assert_eq!(found.len(), expected.len(), "{found:#?}");
+            for (found, expected) in found.iter().zip(&expected) {
+                let service = expected["service"].as_str().unwrap();
+                assert!(found["service"].as_str().unwrap().ends_with(service), "{found} is not of {service}");
+                assert_eq!((&found["host"], &found["port"]), (&expected["host"], &expected["port"]));
+                assert_eq!(found["ports"], expected.get("ports").cloned().unwrap_or_else(|| json!({})), "{found}");
+                assert_eq!(found["state"], expected.get("state").cloned().unwrap_or_else(|| json!("up")), "{found}");
+            }
+        }
+    }
+
+    #[test]
+    fn metadata_have_their_meaning_and_a_value_that_cannot_be_used_costs_its_default() {
+        let decode = |payload: Value| {
+            let data = json!({"name": "a", "id": "7", "address": "10.0.0.1", "port": 80, "payload": payload});
+            Curator.decode("7", data.to_string().as_bytes()).unwrap()
+        };
+        let one = decode(json!({"metadata": {"weight": "5", "gRPC_port": "9090", "zone": "z1"}}));
+        assert_eq!((one.weight, one.ports[0].1.port, &*one.ports[0].0), (Some(5), 9090, "grpc"));
+        assert_eq!(one.metadata, [("id".into(), "7".into()), ("zone".into(), "z1".into())]);
+        let one = decode(json!({"weight": "heavy", "instance_status": ""}));
+        assert_eq!((one.weight, one.state), (None, State::Up));
+        assert_eq!(one.remarks, ["`weight` is \"heavy\", not a whole number from 0 to 65535; the default is used"]);
+        assert_eq!(decode(json!("text")).metadata[1], ("payload".into(), "text".into()));
+    }
+
+    #[test]
+    fn an_instance_without_an_endpoint_is_malformed_and_says_why() {
+        let reason = |said: Value| Curator.decode("x", said.to_string().as_bytes()).unwrap_err().to_string();
+        assert_eq!(reason(json!({"port": 80})), "its data give no endpoint: it has no `address`");
+        assert_eq!(
+            reason(json!({"address": "10.0.0.300", "port": 80})),
+            "its data give no endpoint: `address` is \"10.0.0.300\", neither an address nor a host name"
+        );
+        for port in [json!(null), json!(0), json!(-1), json!(65_536), json!("")] {
+            let reason = reason(json!({"address": "10.0.0.1", "port": port}));
+            assert_eq!(reason, "its data give no endpoint: neither `port` nor `sslPort` is a port");
+        }
+    }
+
+    #[test]
+    fn only_data_of_the_form_make_an_instance() {
+        for data in
+            ["", "{", "x", "{}", r#"{"name":"a"}"#, r#"{"name":"a","id":"b"}"#, r#"{"id":1,"name":"a","port":1}"#]
+        {
+            assert!(!Curator.is_instance(data.as_bytes()), "{data}");
+        }
+        assert!(Curator.is_instance(br#"{"name":"a","id":"b","port":null}"#));
+    }
+}
