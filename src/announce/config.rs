@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::address::{self, LocalAddress, Selection};
-use super::check::{self, Check};
+use super::check::Check;
 use super::settings::Settings;
 use super::values;
 use crate::diagnostic::{Problems, Span};
@@ -82,11 +82,7 @@ impl ServiceConfig {
         }
         lines.extend(self.checks.iter().map(|check| format!("  check {check}")));
         let here = loopback(self.port).to_string();
-        let looks_here = self.checks.iter().any(|check| match &check.kind {
-            check::CheckKind::Tcp(tcp) => tcp.target == here,
-            check::CheckKind::Grpc(grpc) => grpc.target == here,
-            _ => false,
-        });
+        let looks_here = self.checks.iter().any(|check| check.kind.address() == Some(&here));
         let is_elsewhere = match &self.address {
             Some(Host::V4(address)) => !all.iter().any(|own| own.address == IpAddr::V4(*address)),
             Some(Host::V6(address)) => !all.iter().any(|own| own.address == IpAddr::V6(*address)),

@@ -34,7 +34,7 @@ use std::time::Duration;
 use health::Rules;
 pub use lookup::Lookups;
 use outcome::{ProbeFailure, Probed, Shortage};
-use slots::Slots;
+use slots::{SlotKind, Slots};
 use target::CheckTarget;
 use tokio::time::{Instant, timeout_at};
 use ttl::Heartbeats;
@@ -241,6 +241,26 @@ impl Stage {
 }
 
 impl CheckKind {
+    /// Kind of the places that its probes take.
+    fn slot(&self) -> SlotKind {
+        match self {
+            Self::Tcp(_) => SlotKind::Tcp,
+            Self::Http(_) => SlotKind::Http,
+            Self::Exec(_) => SlotKind::Exec,
+            Self::Grpc(_) => SlotKind::Grpc,
+            Self::Ttl(_) => SlotKind::Ttl,
+        }
+    }
+
+    /// Its `address`, which is the service itself unless the configuration says otherwise.
+    pub fn address(&self) -> Option<&str> {
+        match self {
+            Self::Tcp(config) => Some(&config.target),
+            Self::Grpc(config) => Some(&config.target),
+            Self::Http(_) | Self::Exec(_) | Self::Ttl(_) => None,
+        }
+    }
+
     /// The place that it connects to, if it does.
     fn target(&self) -> Option<CheckTarget<'_>> {
         match self {

@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::CheckKind;
 use super::episode::Episode;
 
 /// Limits of probes on their way at once, by kind. Those of `ttl` take no time.
@@ -26,7 +25,17 @@ impl Default for Slots {
     }
 }
 
-/// The checks of one kind.
+/// Kinds of places, in the order of the queues.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum SlotKind {
+    Tcp,
+    Http,
+    Exec,
+    Grpc,
+    Ttl,
+}
+
+/// The checks that take places of one kind.
 #[derive(Debug)]
 pub(super) struct Queue {
     /// Its name: `tcp`.
@@ -45,17 +54,6 @@ pub(super) struct Queue {
 #[derive(Debug)]
 pub(super) struct Queues([Queue; 5]);
 
-/// Index of the queue of a kind of check.
-fn index(kind: &CheckKind) -> usize {
-    match kind {
-        CheckKind::Tcp(_) => 0,
-        CheckKind::Http(_) => 1,
-        CheckKind::Exec(_) => 2,
-        CheckKind::Grpc(_) => 3,
-        CheckKind::Ttl(_) => 4,
-    }
-}
-
 impl Queues {
     pub(super) fn new(slots: Slots) -> Self {
         let Slots { tcp, http, exec, grpc } = slots;
@@ -63,8 +61,8 @@ impl Queues {
         Self([("tcp", tcp), ("http", http), ("exec", exec), ("grpc", grpc), ("ttl", usize::MAX)].map(queue))
     }
 
-    pub(super) fn of(&mut self, kind: &CheckKind) -> &mut Queue {
-        &mut self.0[index(kind)]
+    pub(super) fn of(&mut self, kind: SlotKind) -> &mut Queue {
+        &mut self.0[kind as usize]
     }
 
     pub(super) fn all(&mut self) -> &mut [Queue] {

@@ -276,7 +276,7 @@ impl Checks {
     /// A probe has ended, or was aborted.
     fn left(&mut self, task: Id) {
         if let Some(check) = self.probes.remove(&task) {
-            self.queues.of(&check.kind).leave();
+            self.queues.of(check.kind.slot()).leave();
         }
     }
 
@@ -291,7 +291,7 @@ impl Checks {
                 && entry.due == due
                 && entry.probe.is_none()
             {
-                self.queues.of(&entry.check.kind).push(due, id);
+                self.queues.of(entry.check.kind.slot()).push(due, id);
             }
         }
         for index in 0..self.queues.all().len() {
@@ -321,7 +321,7 @@ impl Checks {
         let tools = self.tools.clone();
         let probe = self.running.spawn(async move { (id, check.probe(&service, &tools).await) });
         let is_late = late > entry.check.interval;
-        let queue = self.queues.of(&entry.check.kind);
+        let queue = self.queues.of(entry.check.kind.slot());
         queue.enter();
         self.probes.insert(probe.id(), Arc::clone(&entry.check));
         entry.probe = Some(probe);
@@ -335,7 +335,7 @@ impl Checks {
     fn late(&mut self, id: u64, now: Instant) {
         let Some(entry) = self.entries.get(&id) else { return };
         let (check, late) = (&entry.check, now.saturating_duration_since(entry.due));
-        let queue = self.queues.of(&check.kind);
+        let queue = self.queues.of(check.kind.slot());
         self.look.get_or_insert(now + POLL);
         if !Episode::record(&mut queue.late, now) {
             return;
