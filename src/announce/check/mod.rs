@@ -24,6 +24,7 @@ mod target;
 pub mod tcp;
 pub mod tls;
 pub mod ttl;
+pub mod udp;
 pub mod url;
 mod wire;
 
@@ -78,9 +79,11 @@ pub enum CheckKind {
     Grpc(grpc::Config),
     /// The service has reported lately that it is well.
     Ttl(ttl::Config),
+    /// A datagram is answered.
+    Udp(udp::Config),
 }
 
-const KINDS: [&str; 5] = ["tcp", "http", "exec", "grpc", "ttl"];
+const KINDS: [&str; 6] = ["tcp", "http", "exec", "grpc", "ttl", "udp"];
 
 impl Check {
     /// Reads the key `check` of a service's table: a table of checks by kind, each a table or a list of tables.
@@ -89,7 +92,7 @@ impl Check {
         let Some(value) = section.value(live("check")) else { return Vec::new() };
         let problems = section.problems();
         let Said::Table(kinds) = &value.kind else {
-            let help = "write check.http = { url = \"…\" }, or another of tcp, exec, grpc, ttl";
+            let help = "write check.http = { url = \"…\" }, or another of tcp, exec, grpc, ttl, udp";
             problems.add_with_help(value.span, "`check` must be a table of checks by their kinds", help);
             return Vec::new();
         };
@@ -133,6 +136,7 @@ impl Check {
             "http" => http::Config::read(section).map(Box::new).map(CheckKind::Http),
             "exec" => exec::Config::read(section).map(CheckKind::Exec),
             "grpc" => grpc::Config::read(section, target).map(CheckKind::Grpc),
+            "udp" => udp::Config::read(section, target).map(CheckKind::Udp),
             _ => ttl::Config::read(section).map(CheckKind::Ttl),
         };
         let interval = at_least(section, live("interval"), interval, SHORTEST);
@@ -154,6 +158,7 @@ impl Check {
                 (&one.target, &one.service) == (&other.target, &other.service)
             }
             (CheckKind::Ttl(one), CheckKind::Ttl(other)) => one.file == other.file,
+            (CheckKind::Udp(one), CheckKind::Udp(other)) => (&one.target, &one.send) == (&other.target, &other.send),
             _ => false,
         }
     }
@@ -171,6 +176,10 @@ impl Check {
         };
         let stage = Stage::default();
         let ask = async {
+            if let (CheckKind::Udp(config), Some(target)) = (&self.kind, &target) {
+                stage.enter("no answer");
+                return config.probe(target, self.timeout).await;
+            }
             let connect = async {
                 stage.enter("no connection");
                 match &target {
@@ -179,7 +188,7 @@ impl Check {
                 }
             };
             match &self.kind {
-                CheckKind::Tcp(_) => connect.await.map(|_| "connected".to_owned()),
+                CheckKind::Tcp(_) | CheckKind::Udp(_) => connect.await.map(|_| "connected".to_owned()),
                 CheckKind::Http(config) => config.probe(connect.await?, &stage).await,
                 CheckKind::Exec(config) => config.probe(self.timeout).await,
                 CheckKind::Grpc(config) => config.probe(connect.await?, &stage).await,
@@ -244,7 +253,7 @@ impl CheckKind {
     /// Kind of the places that its probes take.
     fn slot(&self) -> SlotKind {
         match self {
-            Self::Tcp(_) => SlotKind::Tcp,
+            Self::Tcp(_) | Self::Udp(_) => SlotKind::Tcp,
             Self::Http(_) => SlotKind::Http,
             Self::Exec(_) => SlotKind::Exec,
             Self::Grpc(_) => SlotKind::Grpc,
@@ -257,6 +266,7 @@ impl CheckKind {
         match self {
             Self::Tcp(config) => Some(&config.target),
             Self::Grpc(config) => Some(&config.target),
+            Self::Udp(config) => Some(&config.target),
             Self::Http(_) | Self::Exec(_) | Self::Ttl(_) => None,
         }
     }
@@ -267,6 +277,7 @@ impl CheckKind {
             Self::Tcp(config) => CheckTarget::parse(&config.target),
             Self::Http(config) => Some(config.target()),
             Self::Grpc(config) => CheckTarget::parse(&config.target),
+            Self::Udp(config) => CheckTarget::parse(&config.target),
             Self::Exec(_) | Self::Ttl(_) => None,
         }
     }
@@ -309,6 +320,7 @@ impl fmt::Display for Check {
                 None => write!(f, "http {}", config.url),
             },
             CheckKind::Exec(config) => write!(f, "exec {config}"),
+            CheckKind::Udp(config) => write!(f, "udp {}", config.target),
             CheckKind::Grpc(config) if config.service.is_empty() => write!(f, "grpc {}", config.target),
             CheckKind::Grpc(config) => write!(f, "grpc {} {}", config.target, config.service),
             CheckKind::Ttl(ttl::Config { file: Some(file), ttl }) => write!(f, "ttl {ttl:?} of {}", file.display()),

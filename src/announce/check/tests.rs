@@ -282,6 +282,58 @@ async fn ttl_is_about_how_long_ago_a_file_was_touched() {
     std::fs::remove_file(&file).unwrap();
 }
 
+/// A server that answers each datagram but the first `lost` ones, with what it was sent and more.
+async fn echo(lost: usize) -> SocketAddr {
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut datagram = [0; 2048];
+        for number in 0.. {
+            let Ok((length, from)) = socket.recv_from(&mut datagram).await else { return };
+            if number >= lost {
+                let answer = [b"pong ", &datagram[..length]].concat();
+                let _ = socket.send_to(&answer, from).await;
+            }
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn udp_is_well_if_a_datagram_is_answered_though_one_was_lost() {
+    let said = |address: SocketAddr, key, value, contains| {
+        [("address", string(&address.to_string())), (key, string(value)), ("contains", string(contains))]
+    };
+    let address = echo(0).await;
+    let good = check("udp", &said(address, "send", "ping", "pong ping"));
+    assert_eq!(good.to_string(), format!("udp {address}"));
+    assert_eq!(probe(&good).await, Ok("an answer of 9 bytes".into()));
+    assert_eq!(probe(&check("udp", &said(address, "send_hex", "21", "!"))).await, Ok("an answer of 6 bytes".into()));
+    let other = probe(&check("udp", &said(address, "send", "ping", "PONG"))).await.unwrap_err().to_string();
+    assert_eq!(other, "the answer does not hold \"PONG\": pong ping");
+    assert!(probe(&check("udp", &said(echo(2).await, "send", "ping", ""))).await.is_ok(), "the third one");
+    let mut silent = check("udp", &said(echo(usize::MAX).await, "send", "ping", ""));
+    silent.timeout = Duration::from_millis(300);
+    assert!(probe(&silent).await.unwrap_err().to_string().contains("no answer"));
+    let nobody = probe(&check("udp", &said(closed().await, "send", "ping", ""))).await.unwrap_err().to_string();
+    assert!(nobody.contains("no answer from") && nobody.contains("refused"), "{nobody}");
+}
+
+#[test]
+fn udp_says_what_it_cannot_send() {
+    let told = |settings: &[(&str, Said)]| read("udp", settings).1;
+    assert_eq!(told(&[]), ["the check says nothing that it sends"]);
+    assert_eq!(told(&[("send", string(""))]), ["what is sent must have from 1 to 1200 bytes"]);
+    assert_eq!(
+        told(&[("send", string("a")), ("send_hex", string("00"))]),
+        ["`send` and `send_hex` exclude each other"]
+    );
+    let hex = "`send_hex` must be pairs of hexadecimal digits, such as \"0a1b\"";
+    assert_eq!(told(&[("send_hex", string("abc"))]), [hex]);
+    let unix = "`address` must be a host and a port: a Unix socket takes no datagrams of UDP";
+    assert_eq!(told(&[("send", string("a")), ("address", string("unix:/run/a"))]), [unix]);
+}
+
 #[test]
 fn defaults_and_limits() {
     let (checks, problems) = read("tcp", &[]);
