@@ -3,6 +3,12 @@
 
 #![allow(dead_code, missing_docs, rustdoc::broken_intra_doc_links)]
 
+#[path = "../../src/diagnostic/mod.rs"]
+pub mod diagnostic;
+#[path = "../../src/disk/mod.rs"]
+pub mod disk;
+#[path = "../../src/log.rs"]
+pub mod log;
 #[path = "../../src/model.rs"]
 pub mod model;
 #[path = "../../src/settings.rs"]
