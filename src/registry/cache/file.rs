@@ -23,7 +23,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::checksum::Crc32;
+use crc32fast::Hasher;
+
 use crate::registry;
 use crate::registry::Path;
 use crate::registry::root;
@@ -110,7 +111,7 @@ pub enum Refusal {
 /// Writes one file, record by record.
 pub(super) struct Encoder<W> {
     out: W,
-    crc: Crc32,
+    crc: Hasher,
     path: String,
     record: Vec<u8>,
     records: u64,
@@ -120,7 +121,7 @@ pub(super) struct Encoder<W> {
 impl<W: Write> Encoder<W> {
     pub(super) fn new(out: W, scope: &Scope) -> io::Result<Self> {
         let (path, record) = (String::new(), Vec::new());
-        let mut encoder = Self { out, crc: Crc32::new(), path, record, records: 0, bytes: 0 };
+        let mut encoder = Self { out, crc: Hasher::new(), path, record, records: 0, bytes: 0 };
         encoder.record.extend_from_slice(MAGIC);
         encoder.record.extend_from_slice(&VERSION.to_le_bytes());
         text(&mut encoder.record, scope.ensemble.as_bytes());
@@ -178,7 +179,7 @@ impl<W: Write> Encoder<W> {
         self.record.extend_from_slice(&millis(when).to_le_bytes());
         self.record.extend_from_slice(&self.records.to_le_bytes());
         self.flush_record()?;
-        let crc = self.crc.value();
+        let crc = self.crc.clone().finalize();
         self.out.write_all(&crc.to_le_bytes())?;
         self.out.flush()?;
         Ok((self.out, self.bytes + 4))
@@ -213,9 +214,9 @@ pub(super) fn decode(bytes: &[u8], scope: &Scope) -> Result<Loaded, Refusal> {
     };
     // From here on every byte is as it was written.
     let (content, crc) = decoder.rest.split_last_chunk::<4>().ok_or(CUT_OFF)?;
-    let mut expected = Crc32::new();
+    let mut expected = Hasher::new();
     expected.update(&bytes[..bytes.len() - crc.len()]);
-    if expected.value() != u32::from_le_bytes(*crc) {
+    if expected.finalize() != u32::from_le_bytes(*crc) {
         return Err(Refusal::Damaged("the checksum is wrong, or it is cut off"));
     }
     decoder.rest = content;
@@ -423,6 +424,15 @@ mod tests {
         decode(bytes, &scope()).unwrap_err().to_string()
     }
 
+    /// Files of earlier versions stay readable.
+    #[test]
+    fn the_checksum_is_that_of_zip_whatever_the_pieces() {
+        let mut crc = Hasher::new();
+        crc.update(b"1234");
+        crc.update(b"56789");
+        assert_eq!(crc.finalize(), 0xcbf4_3926);
+    }
+
     #[test]
     fn what_was_written_is_read_with_what_changed_meanwhile() {
         let Loaded { tree, notes, when: at } = decode(&file(), &scope()).unwrap();
@@ -466,9 +476,9 @@ mod tests {
         for _ in 0..20_000 {
             let mut bytes = good[..rng.usize(MAGIC.len() + 4..good.len() - 4)].to_vec();
             bytes.extend((0..rng.usize(..40)).map(|_| if rng.bool() { rng.u8(..7) } else { rng.u8(..) }));
-            let mut crc = Crc32::new();
+            let mut crc = Hasher::new();
             crc.update(&bytes);
-            bytes.extend_from_slice(&crc.value().to_le_bytes());
+            bytes.extend_from_slice(&crc.finalize().to_le_bytes());
             taken += u32::from(decode(&bytes, &scope()).is_ok());
         }
         assert_eq!(taken, 0, "none has the right number of records at its end");

@@ -8,7 +8,6 @@
 //! A file is saved after the first sync, after changes at most every [`REST`] (or twenty times as long as a save
 //! takes), and now and then without any change, as its time says for how long it may be served.
 
-mod checksum;
 mod file;
 mod hurry;
 mod shared;
