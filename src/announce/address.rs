@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::Error;
+use super::error::Error;
 use crate::diagnostic::Span;
 use crate::settings::{Section, Setting, Value, live};
 

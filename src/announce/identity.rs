@@ -9,7 +9,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
-use super::Error;
+use super::error::Error;
 use crate::disk;
 
 /// The name of this host, as the kernel has it.

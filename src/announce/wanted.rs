@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::Error;
 use super::address::LocalAddress;
 use super::config::ServiceConfig;
+use super::error::Error;
 use super::identity::HostIdentity;
 use super::origin::ThisHost;
 use super::status::Hold;

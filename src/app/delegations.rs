@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{ZoneOf, lock};
+use super::zone_of::{ZoneOf, lock};
 use crate::dns::serve::gate::Front;
 use crate::dns::transfer::secondaries::Allowed;
 use crate::publish::{target, unix_now};

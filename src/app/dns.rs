@@ -8,7 +8,8 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::addresses::if_everywhere;
-use super::{ZoneOf, cookies, lock};
+use super::cookies;
+use super::zone_of::{ZoneOf, lock};
 use crate::config::Config;
 use crate::dns::config::Config as DnsConfig;
 use crate::dns::forward::{Forwarder, Ours, Said};

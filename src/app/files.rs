@@ -10,6 +10,7 @@ use anyhow::{Context, anyhow};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::zone_of::lock;
 use crate::disk;
 use crate::disk::stall::{Stall, asking};
 use crate::disk::stamp::{Stamp, stamp};
@@ -115,7 +116,7 @@ impl ZoneFile {
         for remark in &parsed.remarks {
             warn!("{remark}");
         }
-        let mut writer = super::lock(&self.writer);
+        let mut writer = lock(&self.writer);
         writer.put_static(parsed.records);
         writer.put(UNREAD, Vec::new());
         writer.commit(unix_now());
@@ -166,7 +167,7 @@ impl ZoneFile {
     /// Has names that the file may have be SERVFAIL, unless it was read meanwhile.
     fn unknown(&self, text: &str) {
         let unknown = Unknown { scope: Scope::Everything, below: true, code: 0, text: text.into() };
-        let mut writer = super::lock(&self.writer);
+        let mut writer = lock(&self.writer);
         if self.status.report().taken_at.is_some() {
             return;
         }

@@ -12,6 +12,7 @@ mod descriptors;
 mod dns;
 pub(crate) mod files;
 mod handover;
+mod host;
 mod program;
 mod reaper;
 mod registry;
@@ -19,10 +20,11 @@ mod reload;
 mod serials;
 mod sizes;
 mod threads;
+mod zone_of;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
@@ -41,9 +43,8 @@ use crate::dns::listen::Bound;
 use crate::dns::serve::metrics::Metrics;
 use crate::dns::transfer::notify;
 use crate::dns::transport::Transport;
-use crate::publish::{Publisher, SharedWriter, unix_now};
+use crate::publish::{Publisher, unix_now};
 use crate::registry::cache::Hurry;
-use crate::zone::name::Name;
 use crate::zone::{self, Freshness, ZoneBuilder, Zones};
 pub use clock::serials_ahead;
 use descriptors::Budget;
@@ -54,6 +55,7 @@ pub use handover::Sockets;
 use serials::Serials;
 pub use serials::unusable as unusable_serials;
 use threads::Threads;
+use zone_of::{ZoneOf, lock};
 
 /// Time that the announcements may take to be withdrawn at the end: a little more than each gives itself.
 const WITHDRAWAL: Duration = announce::plan::STOP_WITHIN.saturating_add(Duration::from_millis(500));
@@ -203,7 +205,7 @@ impl App {
         let (is_kept, mut serials) = (opened.is_some(), opened.unwrap_or_default());
         serials.inherit(&inherited.serials);
         let zones = app.zones(config, &serials, end);
-        app.host = Some(registry::host(config, &inherited.host, end));
+        app.host = Some(host::host(config, &inherited.host, end));
         if let Some(dns) = &config.dns {
             delegations::refresh(&zones, &dns::allowed(config, dns));
         }
@@ -510,17 +512,6 @@ fn is_meant(listener: &TcpListener, wanted: SocketAddr) -> bool {
     listener.local_addr().is_ok_and(is_same)
 }
 
-/// A zone under construction, and where its data come from.
-#[derive(Clone)]
-struct ZoneOf {
-    origin: Name,
-    registry: Option<String>,
-    under: String,
-    ttl: u32,
-    names: zone::records::config::Config,
-    writer: SharedWriter,
-}
-
 impl App {
     /// Warns of zones that outgrow what others carry, and of serials, kept or not, that are ahead of the clock.
     fn watch(&mut self, zones: &Zones, is_kept: bool) {
@@ -545,10 +536,6 @@ async fn catch_up(zones: &Zones, stop: &CancellationToken) {
         () = stop.cancelled() => {}
         _ = tokio::time::timeout(CATCHING_UP, caught_up) => {}
     }
-}
-
-fn lock(writer: &SharedWriter) -> std::sync::MutexGuard<'_, zone::writer::ZoneWriter> {
-    writer.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The error of a task that ended although nobody asked it to.

@@ -1,14 +1,15 @@
 //! One registry's parts: its mirror, what fills its zones, its announcer, and the seed of one in memory.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use anyhow::{Context, anyhow};
 use tokio::sync::watch;
 use tracing::warn;
 
-use super::files::{FIRST_READING, Seed, left};
-use super::{App, ZoneOf, lock};
+use super::App;
+use super::files::{FIRST_READING, Seed};
+use super::zone_of::{ZoneOf, lock};
 use crate::admin::{RegistrySource, Sources};
 use crate::announce::identity::HostIdentity;
 use crate::announce::{self, Announcer};
@@ -166,15 +167,6 @@ impl App {
             (name, Ok(()))
         });
         Ok(())
-    }
-}
-
-/// Identity of the host that registers: what the file says that the configuration names, or the system. Its disk is
-/// waited for until `end`. An image before this one has registered as `before`.
-pub(super) fn host(config: &Config, before: &str, end: Instant) -> HostIdentity {
-    match &config.announce.settings.state {
-        Some(path) => HostIdentity::kept_in_or_own(path, HostIdentity::new(before), left(end)),
-        None => HostIdentity::of_this_host(),
     }
 }
 

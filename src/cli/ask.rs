@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::Args;
 
-use super::ConfigFile;
+use super::config_file::ConfigFile;
 use crate::{admin, config};
 
 /// A server that says nothing for this long is not going to.

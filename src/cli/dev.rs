@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 
+use crate::cli::output;
 use crate::config::{Config, Registry};
 use crate::zone::name::{Name, NameError};
 use crate::zookeeper::config::Source;
@@ -61,7 +62,7 @@ impl Dev {
             let dns = app.dns().first().copied().unwrap_or(self.dns);
             let banner = banner(dns, app.admin().unwrap_or(self.admin), &seed);
             // A reader of standard output that has stopped holds nothing else up.
-            std::thread::Builder::new().name("banner".into()).spawn(move || super::print(&banner))?;
+            std::thread::Builder::new().name("banner".into()).spawn(move || output::print(&banner))?;
             Ok(())
         })
     }

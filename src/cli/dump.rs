@@ -4,6 +4,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use super::ask::AdminServer;
+use crate::cli::output;
 use crate::export::Form;
 
 /// Print the whole zones as the server holds them now
@@ -32,6 +33,6 @@ impl Dump {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let mut parameters = vec![("as", self.form.as_str())];
         parameters.extend(self.zone.as_deref().map(|zone| ("zone", zone)));
-        super::print(&self.server.get("/v1/dump", &parameters)?)
+        output::print(&self.server.get("/v1/dump", &parameters)?)
     }
 }

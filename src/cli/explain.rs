@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use crate::cli::output;
+
 use super::ask::AdminServer;
 
 /// Show why a name is answered as it is: the znodes, lines of zone files and checks behind it, and each instance, in or
@@ -33,6 +35,6 @@ impl Explain {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let mut parameters = vec![("name", self.name.as_str()), ("as", if self.json { "json" } else { "text" })];
         parameters.extend(self.rtype.as_deref().map(|rtype| ("type", rtype)));
-        super::print(&self.server.get("/v1/explain", &parameters)?)
+        output::print(&self.server.get("/v1/explain", &parameters)?)
     }
 }

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use clap::Args;
 
+use crate::cli::output;
+
 use super::ask::AdminServer;
 
 /// Have the running server take its registrations out and end
@@ -28,7 +30,7 @@ Examples:
 impl Leave {
     #[expect(clippy::disallowed_methods, reason = "there is no runtime here")]
     pub(super) fn run(self) -> anyhow::Result<()> {
-        super::print(&self.server.post("/v1/leave")?)?;
+        output::print(&self.server.post("/v1/leave")?)?;
         let begun = Instant::now();
         while self.server.is_there() {
             if begun.elapsed() > Duration::from_secs(self.timeout) {
@@ -36,6 +38,6 @@ impl Leave {
             }
             sleep(Duration::from_millis(50));
         }
-        super::print("ended\n")
+        output::print("ended\n")
     }
 }

@@ -2,12 +2,14 @@
 
 mod ask;
 mod check;
+mod config_file;
 mod dev;
 mod drain;
 mod dump;
 mod explain;
 mod leave;
 mod logging;
+mod output;
 mod reload;
 mod restart;
 mod serve;
@@ -15,18 +17,14 @@ mod signals;
 mod status;
 mod template;
 
-use std::borrow::Cow;
-use std::fmt::{self, Write as _};
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::diagnostic::Report;
 use crate::log;
+use output::complain;
 
 /// Bad usage, or a bad configuration (`EX_USAGE` of sysexits).
 const USAGE: u8 = 64;
@@ -73,33 +71,6 @@ enum Command {
     Leave(leave::Leave),
     Drain(drain::DrainCommand),
     Undrain(drain::Undrain),
-}
-
-/// Configuration file that is meant.
-#[derive(Debug, Args)]
-struct ConfigFile {
-    /// The configuration file [default: zonekeeper.toml, then /etc/zonekeeper/zonekeeper.toml]
-    #[arg(short, long, value_name = "FILE")]
-    config: Option<PathBuf>,
-}
-
-/// Paths at which the configuration is looked for, in this order.
-const CONFIG_FILES: [&str; 2] = ["zonekeeper.toml", "/etc/zonekeeper/zonekeeper.toml"];
-
-impl ConfigFile {
-    /// The file that was named, or the first of the usual ones that is there.
-    fn path(&self) -> Result<PathBuf, Report> {
-        if let Some(path) = &self.config {
-            return Ok(path.clone());
-        }
-        let [local, system] = CONFIG_FILES.map(Path::new);
-        // One that is there and cannot be read is the one that is meant, too.
-        [local, system].into_iter().find(|path| path.symlink_metadata().is_ok()).map(Path::to_owned).ok_or_else(|| {
-            let system = system.display();
-            let message = format!("is not there, nor is {system}: see --config, or begin with `zonekeeper template`");
-            Report::of_file(local, &message)
-        })
-    }
 }
 
 /// Runs the command line of this process.
@@ -158,58 +129,4 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     }
     complain(&format_args!("zonekeeper: {error:#}\n"));
     ExitCode::FAILURE
-}
-
-/// Prints to standard output. A reader that has gone is nothing to complain about.
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout();
-    let text = harmless(text);
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot write the output"),
-        _ => Ok(()),
-    }
-}
-
-/// A text without characters that steer a terminal or cannot be seen: anybody may have written parts of it into a
-/// registry. JSON stays JSON.
-fn harmless(text: &str) -> Cow<'_, str> {
-    if !text.starts_with(['{', '[']) {
-        return log::visible(text);
-    }
-    let is_odd = |c: char| log::is_hidden(c) && !matches!(c, '\n' | '\t' | '\r');
-    if !text.contains(is_odd) {
-        return text.into();
-    }
-    let mut written = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_odd(c) {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                // A string can be written to always.
-                let _ = write!(written, "\\u{unit:04x}");
-            }
-        } else {
-            written.push(c);
-        }
-    }
-    written.into()
-}
-
-/// Prints to standard error, where there is one.
-fn complain(text: &dyn fmt::Display) {
-    let _ = log::stderr().write_all(text.to_string().as_bytes());
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_registry_holds_does_not_steer_the_terminal() {
-        assert_eq!(harmless("a\tb\nü"), "a\tb\nü");
-        assert_eq!(harmless("red\u{1b}[31m\u{9b}1m\r"), "red\\u{1b}[31m\\u{9b}1m\\r");
-        let json = "{\"a\":\"b\u{200b}\u{e0041}\"}";
-        let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
-        assert_eq!(harmless(json), "{\"a\":\"b\\u200b\\udb40\\udc41\"}");
-        assert_eq!(value(&harmless(json)), value(json));
-    }
 }

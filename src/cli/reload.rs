@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use crate::cli::output;
+
 use super::ask::AdminServer;
 
 /// Have the running server read its configuration again, and show what it took
@@ -21,6 +23,6 @@ Examples:
 
 impl Reload {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        super::print(&self.server.post("/v1/reload")?)
+        output::print(&self.server.post("/v1/reload")?)
     }
 }

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use clap::Args;
 
+use crate::cli::output;
+
 use super::ask::AdminServer;
 
 /// Have the running server go on as the program that is installed now
@@ -31,14 +33,14 @@ impl Restart {
     #[expect(clippy::disallowed_methods, reason = "there is no runtime here")]
     pub(super) fn run(self) -> anyhow::Result<()> {
         let before = self.process()?;
-        super::print(&self.server.post("/v1/restart")?)?;
+        output::print(&self.server.post("/v1/restart")?)?;
         let begun = Instant::now();
         loop {
             // Between the two images there may be no answer.
             match self.process() {
                 Ok(now) if now["started"] != before["started"] => {
                     let (old, new) = (text(&before["version"]), text(&now["version"]));
-                    return super::print(&format!("zonekeeper {old} goes on as {new}, process {}\n", now["pid"]));
+                    return output::print(&format!("zonekeeper {old} goes on as {new}, process {}\n", now["pid"]));
                 }
                 Ok(now) if !now["restart_failed"].is_null() => {
                     bail!("not restarted, the running process goes on: {}", text(&now["restart_failed"]));

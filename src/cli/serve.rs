@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
-use super::ConfigFile;
+use super::config_file::ConfigFile;
 use super::signals::{self, Ends};
 use crate::admin::control::{Control, Order, Request};
 use crate::announce;

@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::cli::output;
+
 use super::ask::AdminServer;
 
 /// Exit code where something is wrong.
@@ -38,11 +40,11 @@ impl StatusCommand {
         let text = match self.server.get("/v1/status", &[("as", form)]) {
             Ok(text) => text,
             Err(error) => {
-                super::complain(&format_args!("zonekeeper: {error:#}\n"));
+                output::complain(&format_args!("zonekeeper: {error:#}\n"));
                 return Ok(UNREACHABLE.into());
             }
         };
-        super::print(&text)?;
+        output::print(&text)?;
         let is_well = if self.json { text.contains("\"wrong\":[],") } else { text.ends_with("\nall is well\n") };
         Ok(if is_well { ExitCode::SUCCESS } else { WRONG.into() })
     }

@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use crate::cli::output;
+
 /// Print a configuration to start from, every key explained
 ///
 /// Every key is there with its default, or as a comment where it has none, with its unit and when to change it.
@@ -20,6 +22,6 @@ const TEMPLATE: &str = include_str!("../../deploy/zonekeeper.toml");
 impl Template {
     #[allow(clippy::unused_self)] // the other subcommands have something to say
     pub(super) fn run(self) -> anyhow::Result<()> {
-        super::print(TEMPLATE)
+        output::print(TEMPLATE)
     }
 }

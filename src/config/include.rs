@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::source;
+use super::secrets::source;
 use super::tree::{self, Tree};
 use crate::diagnostic::Source;
 use crate::diagnostic::{Problems, Span};

@@ -10,15 +10,15 @@ mod references;
 mod secrets;
 mod serials;
 mod tree;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::diagnostic::{Problem, Problems, Report, Severity, Source};
+use crate::diagnostic::{Problem, Problems, Report, Severity};
 use crate::dns::message::key::Key;
 use crate::dns::transfer::secondaries::Secondaries;
 use crate::publish::{guard, past};
@@ -26,51 +26,8 @@ use crate::settings::{Kind, Section, Table, Value, live};
 use crate::zone::name::Name;
 use crate::{admin, announce, dns, format, settings, zone, zookeeper};
 use references::Registries;
-
-/// A file of a configuration, whose secrets are not shown.
-fn source(path: &Path, text: impl Into<String>) -> Source {
-    let text = text.into();
-    let secrets = secrets::find(&text);
-    Source::new(path, text).hiding(secrets)
-}
-
-/// Everything the program is told.
-#[derive(Debug, Clone, Default)]
-pub struct Config {
-    /// The registries, in the order of the file.
-    pub registries: Vec<Registry>,
-    /// The zones, in the order of the file.
-    pub zones: Vec<zone::config::Config>,
-    /// Their secondaries, by origin.
-    pub secondaries: Vec<(Name, Secondaries)>,
-    /// The DNS server.
-    pub dns: Option<dns::config::Config>,
-    /// The admin server.
-    pub admin: Option<admin::config::Config>,
-    /// The services of this host to register.
-    pub announce: announce::Config,
-    /// The files it was read from, those with secrets among them, and the directories of those that it includes.
-    pub read_from: Vec<PathBuf>,
-    /// The keys that requests are signed with.
-    pub keys: Vec<Arc<Key>>,
-    /// Warnings: what is taken, but has no effect or was perhaps not meant.
-    pub warnings: Report,
-}
-
-/// One registry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Registry {
-    /// Its name: `main` of `[registry.main]`.
-    pub name: String,
-    /// The ensemble.
-    pub zookeeper: zookeeper::config::Config,
-    /// Guard that holds storms of removals back; none holds none back.
-    pub guard: Option<guard::Config>,
-    /// The convention of its znodes.
-    pub format: format::Config,
-    /// Time for which the names of a deleted service are known.
-    pub linger: Duration,
-}
+use secrets::source;
+pub use whole::{Config, Registry};
 
 /// The largest configuration that is read, in bytes: some ten thousand services.
 const MAX_TEXT: u64 = 4 << 20;
@@ -345,32 +302,6 @@ fn tables<'a>(value: Option<&'a Value>, name: &str, problems: &Problems) -> Vec<
             }
         })
         .collect()
-}
-
-impl Config {
-    /// The services to register in the registry called `name`.
-    pub fn services_of(&self, name: &str) -> Vec<announce::ServiceConfig> {
-        let only = self.registries.len() == 1;
-        let is_in = |service: &&announce::ServiceConfig| {
-            service.registry.as_ref().map_or(only, |registry| registry.value == name)
-        };
-        self.announce.services.iter().filter(is_in).cloned().collect()
-    }
-
-    /// Makes relative paths relative to `directory`.
-    fn rebase(&mut self, directory: &Path) {
-        let rebase = |path: &mut PathBuf| *path = directory.join(&*path);
-        self.zones.iter_mut().filter_map(|zone| zone.file.as_mut()).for_each(rebase);
-        self.dns.iter_mut().flat_map(dns::config::Config::paths).for_each(rebase);
-        for registry in &mut self.registries {
-            if let zookeeper::config::Source::Memory(path) = &mut registry.zookeeper.source {
-                rebase(path);
-            }
-            registry.zookeeper.security.files().for_each(rebase);
-            registry.zookeeper.cache_file.as_mut().map(rebase);
-        }
-        self.announce.settings.state.iter_mut().for_each(rebase);
-    }
 }
 
 #[cfg(test)]

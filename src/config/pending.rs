@@ -1,7 +1,7 @@
 //! What a configuration that was read again says otherwise than the one in force and only a start can take: tables and
 //! keys, as they are written in the file.
 
-use super::{Config, Registry};
+use super::whole::{Config, Registry};
 use crate::zookeeper::security::AuthSource;
 use crate::{admin, announce, dns, zone, zookeeper};
 

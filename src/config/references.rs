@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use super::Config;
+use super::whole::Config;
 use crate::announce;
 use crate::diagnostic::{Problems, Span};
 use crate::dns::transfer::secondaries::Allowed;

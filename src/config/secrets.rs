@@ -5,8 +5,10 @@
 //! no tree that could be trusted. So what cannot be told is hidden.
 
 use std::ops::Range;
+use std::path::Path;
 
 use crate::announce::check::url;
+use crate::diagnostic::Source;
 
 /// Words in keys whose values are hidden, with all that is in them.
 const WORDS: [&str; 7] = ["auth", "secret", "token", "pass", "pwd", "credential", "header"];
@@ -244,6 +246,13 @@ fn closing(text: &str, quotes: &str, escapes: bool) -> Option<usize> {
             at += text.get(at..)?.chars().next()?.len_utf8();
         }
     }
+}
+
+/// A file of a configuration, whose secrets are not shown.
+pub(super) fn source(path: &Path, text: impl Into<String>) -> Source {
+    let text = text.into();
+    let secrets = find(&text);
+    Source::new(path, text).hiding(secrets)
 }
 
 #[cfg(test)]

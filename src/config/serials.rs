@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Config;
+use super::whole::Config;
 use crate::diagnostic::Problems;
 use crate::dns::transfer::secondaries::Allowed;
 use crate::settings::Table;

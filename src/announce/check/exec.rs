@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use super::looks::{self, IN_TIME};
 use super::outcome::{ProbeFailure, Probed, Shortage};
-use super::{KEPT, kept};
+use super::probe::{KEPT, kept};
 use crate::diagnostic::{HIDDEN, Span};
 use crate::settings::{Kind, Located, Section, Setting, Value, live};
 

@@ -10,10 +10,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::outcome::{ProbeFailure, Probed};
+use super::probe::{Stage, check_target, kept};
 use super::target::{CheckTarget, Stream};
 use super::tls::{self, AlpnOffer, CheckTls};
 use super::wire::{self, SingleBody};
-use super::{Stage, check_target, kept};
 use crate::settings::{Section, live};
 
 /// Bytes of an answer that are looked at; a health answer has seven.

@@ -15,11 +15,11 @@ use regex_automata::meta::Regex;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::outcome::{ProbeFailure, Probed};
+use super::probe::{Stage, kept};
 use super::target::{CheckTarget, Stream};
 use super::tls::{self, AlpnOffer, CheckTls};
 use super::url::{Url, shown};
 use super::wire::{self, SingleBody};
-use super::{Stage, kept};
 use crate::diagnostic::Span;
 use crate::settings::{Kind, Section, Setting, Size, Value, live};
 

@@ -18,6 +18,7 @@ pub mod http;
 mod looks;
 mod lookup;
 pub mod outcome;
+mod probe;
 pub(super) mod runner;
 pub mod slots;
 mod target;
@@ -29,12 +30,14 @@ pub mod url;
 mod wire;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use health::Rules;
 pub use lookup::Lookups;
 use outcome::{ProbeFailure, Probed, Shortage};
+pub use probe::KEPT;
+use probe::Stage;
 use slots::{SlotKind, Slots};
 use target::CheckTarget;
 use tokio::time::{Instant, timeout_at};
@@ -44,9 +47,6 @@ use crate::settings::{Key, Kind as Said, Section, Value, live, nearest};
 
 /// A result that counts, in a sentence: good, or bad.
 pub type Verdict = Result<String, String>;
-
-/// Characters of a result's sentence that are kept.
-pub const KEPT: usize = 1000;
 
 /// The shortest interval: ten probes a second are no check but a load.
 const SHORTEST: Duration = Duration::from_millis(100);
@@ -235,20 +235,6 @@ pub struct Tools {
     pub lookups: Lookups,
 }
 
-/// Stage that a probe is in, in words for a time-out there: `no connection`.
-#[derive(Debug, Default)]
-struct Stage(Mutex<&'static str>);
-
-impl Stage {
-    fn enter(&self, missing: &'static str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = missing;
-    }
-
-    fn now(&self) -> &'static str {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl CheckKind {
     /// Kind of the places that its probes take.
     fn slot(&self) -> SlotKind {
@@ -291,23 +277,6 @@ fn at_least(section: &mut Section<'_>, key: Key, default: Duration, least: Durat
         }
         said => said.map_or(default, |said| said.value),
     }
-}
-
-/// `HOST:PORT`, where the host may be a name or an address, an IPv6 one in brackets; or `unix:/path`.
-fn check_target(section: &mut Section<'_>, default: &str) -> Option<String> {
-    let Some(target) = section.located::<String>(live("address")) else { return Some(default.to_owned()) };
-    let is_good = CheckTarget::parse(&target.value).is_some();
-    if !is_good {
-        let help = "host:port, such as \"127.0.0.1:8080\" or \"[::1]:8080\", or a Unix socket, \"unix:/run/app.sock\"";
-        section.problems().add_with_help(target.span, "`address` must be a host and a port", help);
-    }
-    is_good.then_some(target.value)
-}
-
-/// At most [`KEPT`] characters of `text`, on one line.
-fn kept(text: &str) -> String {
-    let line: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(KEPT).collect();
-    line.trim_end().to_owned()
 }
 
 /// The check as a person calls it: `http http://127.0.0.1:8080/health`.

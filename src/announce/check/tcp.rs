@@ -1,6 +1,6 @@
 //! The check `tcp`: whether a port, or a Unix socket, takes connections. Nothing is sent on the connection.
 
-use super::check_target;
+use super::probe::check_target;
 use crate::settings::Section;
 
 /// The check `tcp`: a target to connect to.

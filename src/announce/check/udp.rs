@@ -9,8 +9,8 @@ use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout_at};
 
 use super::outcome::{ProbeFailure, Probed};
+use super::probe::{check_target, kept};
 use super::target::{CheckTarget, Resolved};
-use super::{check_target, kept};
 use crate::settings::{Section, live};
 
 /// Size of a datagram, in bytes, that arrives whole over most networks.

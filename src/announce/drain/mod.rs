@@ -5,24 +5,21 @@
 //! Others write to these nodes, too: every write names the version that was read, and is done anew with what is there
 //! by then. What was asked for is the same however often it is done, so that a lost reply does no harm.
 
+mod persist;
 mod survey;
 
 pub use survey::{Survey, SurveyedNode, descend, survey};
 
-use std::time::Duration;
+use tokio::time::Instant;
 
-use tokio::time::{Instant, sleep};
-
-use super::Error;
-use crate::backoff::Backoff;
+use super::error::Error;
 use crate::format::{self, Config};
 use crate::model::Drain;
 use crate::registry;
 use crate::registry::Path;
 use crate::zookeeper::session::{Ensemble, Session};
+use persist::persist;
 
-/// Time for which a registry that does not answer is tried.
-const TIMEOUT: Duration = Duration::from_secs(15);
 /// Outcome of a write of flags.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Written {
@@ -131,33 +128,6 @@ async fn change<E: Ensemble>(
     });
     let changed = changed.await.map_err(|error| Error::ChangeNode { path: ensemble.full_path(path), error })?;
     changed.map_err(|error| Error::KeepNode { path: ensemble.full_path(path), error })
-}
-
-/// Does something through a session of its own, and again through another one while ZooKeeper does not answer.
-async fn persist<E: Ensemble, T>(
-    ensemble: &E,
-    mut attempt: impl AsyncFnMut(&E::Session) -> Result<T, registry::Error>,
-) -> Result<T, registry::Error> {
-    let give_up = Instant::now() + TIMEOUT;
-    let mut delays = Backoff::new(Duration::from_millis(100), Duration::from_secs(2), Duration::ZERO);
-    loop {
-        let done = match ensemble.connect().await {
-            Ok(session) => attempt(&session).await,
-            Err(error) => Err(error),
-        };
-        let error = match done {
-            Ok(done) => return Ok(done),
-            Err(error) => error,
-        };
-        let now = Instant::now();
-        let delay = delays.failed(now.into_std(), fastrand::f64());
-        let is_final =
-            error.is_answer() || matches!(error, registry::Error::AuthFailed | registry::Error::Credentials(_));
-        if is_final || now + delay >= give_up {
-            return Err(error);
-        }
-        sleep(delay).await;
-    }
 }
 
 #[cfg(test)]

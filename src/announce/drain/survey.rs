@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::persist;
+use super::persist::persist;
 use crate::announce::Error;
 use crate::format::{Config, NodeKind};
 use crate::model::{Drain, Endpoint};

@@ -3,10 +3,10 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
-use super::DISK;
 use crate::announce::check::CheckKind;
 use crate::announce::identity::HostIdentity;
 use crate::app;
@@ -15,6 +15,9 @@ use crate::diagnostic::{Report, Severity};
 use crate::disk;
 use crate::disk::stall::asking;
 use crate::dns::config::Config as DnsConfig;
+
+/// Time that a disk may take for an answer.
+pub(super) const DISK: Duration = Duration::from_secs(3);
 
 /// Finds them for the user that runs this; `main` is the main file of `config`.
 pub(super) fn problems(config: &Config, main: &Path) -> Report {

@@ -4,12 +4,12 @@
 mod host;
 
 use std::path::Path;
-use std::time::Duration;
 
 use clap::Args;
 
-use super::ConfigFile;
+use super::config_file::ConfigFile;
 use crate::announce;
+use crate::cli::output;
 use crate::config::{self, Config};
 use crate::diagnostic::{Location, Problem, Report, Severity, Source};
 use crate::disk;
@@ -36,9 +36,6 @@ Examples:
   zonekeeper check                                before the first start
   zonekeeper check --config new.toml && mv new.toml /etc/zonekeeper/zonekeeper.toml";
 
-/// Time that a disk may take for an answer.
-const DISK: Duration = Duration::from_secs(3);
-
 impl CheckCommand {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let path = self.file.path()?;
@@ -49,7 +46,7 @@ impl CheckCommand {
         if report.errors() > 0 {
             return Err(report.into());
         }
-        super::complain(&report);
+        output::complain(&report);
         let own = announce::address::all()?;
         let (mut warnings, mut text) = (report.warnings(), String::new());
         for service in &config.announce.services {
@@ -57,7 +54,7 @@ impl CheckCommand {
             text.extend(lines.iter().map(|line| format!("{line}\n")));
             if let Some(warning) = warning {
                 warnings += 1;
-                super::complain(&format_args!("{}: warning: {warning}\n", service.file.display()));
+                output::complain(&format_args!("{}: warning: {warning}\n", service.file.display()));
             }
         }
         let found = match warnings {
@@ -65,7 +62,7 @@ impl CheckCommand {
             1 => "no errors, 1 warning".to_owned(),
             _ => format!("no errors, {warnings} warnings"),
         };
-        super::print(&format!("{}: {found}\n{text}", path.display()))
+        output::print(&format!("{}: {found}\n{text}", path.display()))
     }
 }
 
@@ -75,7 +72,7 @@ pub(super) fn files(config: &Config) -> Report {
     for zone in &config.zones {
         let Some(path) = &zone.file else { continue };
         let (owned, origin) = (path.clone(), zone.origin.clone());
-        let read = disk::unless_stalled(DISK, move || file::read(&owned, &origin)).unwrap_or_else(|error| {
+        let read = disk::unless_stalled(host::DISK, move || file::read(&owned, &origin)).unwrap_or_else(|error| {
             let message = format!("cannot be read: {error}");
             Err(vec![Problem::error(Location { path: path.clone(), ..Location::default() }, message)])
         });
@@ -117,7 +114,7 @@ fn add(report: &mut Report, problems: Vec<file::Problem>) {
 
 fn seed(path: &Path, report: &mut Report) {
     let owned = path.to_owned();
-    let read = disk::unless_stalled(DISK, move || asking(|| disk::read_text(&owned))).and_then(|read| read);
+    let read = disk::unless_stalled(host::DISK, move || asking(|| disk::read_text(&owned))).and_then(|read| read);
     match read {
         Err(error) => report.file(path, Severity::Error, &format!("cannot be read: {error}")),
         Ok(seed) => {

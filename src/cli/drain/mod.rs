@@ -12,11 +12,12 @@ use anyhow::bail;
 use clap::Args;
 
 use crate::announce::drain::{self, SurveyedNode, Written};
+use crate::cli::output;
 use crate::format;
 use crate::model::{self, Endpoint};
 use crate::publish::unix_now;
 use host::{HostKeys, THIS};
-use place::{Opened, PlaceOf, Subtree};
+use place::{Opened, PlaceOf, Subtree, block_on};
 
 /// Longest time that can be given; longer is as good as without an end.
 const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
@@ -118,17 +119,17 @@ impl DrainCommand {
                     for flag in replaced {
                         let _ = writeln!(text, "  in place of: {}", full_words(&flag));
                     }
-                    super::print(&text)?;
+                    output::print(&text)?;
                 }
                 Err(error) if plan.len() == 1 => return Err(error),
                 Err(error) => {
                     failed += 1;
-                    super::complain(&format_args!("zonekeeper: {service} is not drained: {error:#}\n"));
+                    output::complain(&format_args!("zonekeeper: {service} is not drained: {error:#}\n"));
                 }
             }
         }
         if plan.len() > 1 {
-            super::print(&format!("{} services are drained\n", plan.len() - failed))?;
+            output::print(&format!("{} services are drained\n", plan.len() - failed))?;
         }
         if failed > 0 {
             bail!("{failed} of {} services are not drained", plan.len());
@@ -165,7 +166,7 @@ impl Undrain {
                 None => writeln!(text, "{} was not drained", found.below),
             };
         }
-        super::print(&text)
+        output::print(&text)
     }
 }
 
@@ -182,10 +183,10 @@ fn of_services(at: &Opened, found: &Subtree, flag: &model::Drain) -> anyhow::Res
         let instances = survey.nodes.get(below).map(|node| &*node.instances).unwrap_or_default();
         match &flag.instance {
             Some(instance) if !instances.iter().any(|one| one.is_same(instance)) => {
-                super::complain(&format_args!("zonekeeper: {instance} is not registered at present\n"));
+                output::complain(&format_args!("zonekeeper: {instance} is not registered at present\n"));
             }
             None if instances.is_empty() => {
-                super::complain(&format_args!("zonekeeper: {below} has no instance at present\n"));
+                output::complain(&format_args!("zonekeeper: {below} has no instance at present\n"));
             }
             _ => {}
         }
@@ -241,7 +242,7 @@ impl Opened {
         if all.is_empty() {
             text.push_str("nothing is drained\n");
         }
-        super::print(&text)
+        output::print(&text)
     }
 }
 
@@ -251,7 +252,7 @@ fn told_clock(ahead: Option<i64>, flag: &model::Drain) -> anyhow::Result<()> {
     match clock_words(ahead, flag, unix_now()) {
         None => Ok(()),
         Some((words, false)) => {
-            super::complain(&format_args!("zonekeeper: {words}\n"));
+            output::complain(&format_args!("zonekeeper: {words}\n"));
             Ok(())
         }
         Some((words, true)) => bail!("{words}"),
@@ -302,11 +303,6 @@ fn duration(text: &str) -> Result<Duration, String> {
         Ok(time) => Ok(time),
         Err(error) => Err(error.to_string()),
     }
-}
-
-fn block_on<T>(work: impl Future<Output = Result<T, crate::announce::Error>>) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok(runtime.block_on(work)?)
 }
 
 #[cfg(test)]

@@ -3,9 +3,8 @@
 use anyhow::{Context as _, bail};
 use clap::Args;
 
-use super::block_on;
 use crate::announce::drain::{self, Survey, SurveyedNode};
-use crate::cli::ConfigFile;
+use crate::cli::config_file::ConfigFile;
 use crate::config::{self, Registry};
 use crate::format::NodeKind;
 use crate::registry::Path;
@@ -205,4 +204,9 @@ impl Opened {
         let same_end = || services.iter().copied().find(|path| path.rsplit('/').next() == Some(wanted));
         Ok(path.or_else(same_end).map(|path| format!("; did you mean {path}?")).unwrap_or_default())
     }
+}
+
+pub(super) fn block_on<T>(work: impl Future<Output = Result<T, crate::announce::Error>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(work)?)
 }
