@@ -13,9 +13,21 @@
 //! ```
 //! [`registry::cache`] keeps the last known tree for a start without ZooKeeper; [`zookeeper::verify`] reads everything
 //! again, beside the watches; [`registry::links`] follows zc.zk's links. Each commit also goes into the zone's
-//! `journal`, from which `dns::transfer` makes differences for secondaries. What is not for the hot path goes through
-//! `dns::front`, which knows who may ask, who may transfer and whose signature is good, to `dns::handler` and the
-//! decisions of `dns::answer`, or, where others are to be asked, to `dns::forward`.
+//! `journal`, from which `dns::transfer` makes differences for secondaries.
+//!
+//! # A query's way
+//! 1. A socket of `dns::listen` receives it: UDP in batches, a thread a core; TCP, TLS, HTTPS and QUIC by connections.
+//! 2. `dns::fast::parse` reads header, question and OPT, and hashes the name.
+//! 3. `dns::fast::respond` finds the name's packed entry and copies its records behind the question: the fast way.
+//! 4. Everything else (aliases, ANY, transfers, signatures, what is malformed) is handed over with what was read of it
+//!    (`fast::hand_over`), over UDP through a bounded queue to threads of its own.
+//! 5. `dns::message::parse` reads what nobody has read; no message is read twice (but by QUIC's library).
+//! 6. `dns::serve::gate` judges signature, cookie, rate and rights, and begins zone transfers (`dns::transfer`).
+//! 7. `dns::serve::query` refuses, or has `serve::answer` look the name up in the tables of the zones; aliases that
+//!    lead out of them go by `serve::chain` to `dns::forward`.
+//! 8. `dns::message::writer` writes the records, names compressed, up to the client's limit; OPT and TSIG follow.
+//! 9. `dns::serve::exchange` ends the exchanges of both ways: they are counted there, and nowhere else.
+//! 10. The response leaves by the socket that the query came by.
 //!
 //! # Where things are
 //! | row | modules | may import |
@@ -30,12 +42,13 @@
 //! | 7 | [`app`], [`cli`] | everything |
 //!
 //! `tests/layers.rs` checks the table. Foreign crates stay where they belong: `zookeeper_client` in zookeeper/client/,
-//! `hickory_server` in dns/, `hickory_resolver` in dns/forward/, `rustls` there, in zookeeper/client/ and in
+//! `hickory_server` in dns/listen/quic.rs, `hickory_resolver` in dns/forward/, `hickory_proto` in these two, in
+//! dns/serve/chain.rs, zone/ and export/, `rustls` in dns/listen/, dns/forward/, zookeeper/client/ and
 //! announce/check/tls.rs, `toml` in config/, `clap` in cli/, `axum` in admin/.
 //!
 //! # What holds everywhere
 //! - Decisions are pure, I/O is thin: `zookeeper::mirror`, `announce::plan`, `format`, `zone`, `dns::fast` and
-//!   `dns::answer` have no `async` and take the time as an argument.
+//!   `dns::serve::answer` have no `async` and take the time as an argument.
 //! - Only `publish` and the reader of a zone's own file write zones. A query loads one table and looks nowhere else.
 //! - Names that are as many as instances (`addr` names, DNS-SD instances) are held by nobody: `zone::view` makes their
 //!   records of what the table has.

@@ -103,7 +103,7 @@ const EVERYTHING: &[&str] = &[
 /// Foreign crates that stay where they belong: `a/b` is the file a/b.rs and everything in a/b/.
 const PLACES: &[(&str, &[&str])] = &[
     ("zookeeper_client", &["zookeeper/client"]),
-    ("hickory_server", &["dns"]),
+    ("hickory_server", &["dns/listen/quic"]),
     ("hickory_proto", &["dns", "zone", "export"]),
     ("hickory_resolver", &["dns/forward"]),
     ("rustls", &["announce/check/tls", "dns/forward", "dns/listen/tls", "zookeeper/client"]),

@@ -194,10 +194,12 @@ mod tests {
             order = \"fixed\"\nexpect = [\"x\"]
             [dns]\nlisten = [\"127.0.0.1:9\"]\nfreebind = false\nthreads = 3\nserial_file = \"s\"\nmax_answers = 3
             tls = { listen = [\"127.0.0.1:9\"], cert = \"c\", key = \"k\" }
-            https = { listen = [\"127.0.0.1:6\"], cert = \"c\", key = \"k\", path = \"/d\" }\n[admin]\nlisten = \"127.0.0.1:8\"
+            https = { listen = [\"127.0.0.1:6\"], cert = \"c\", key = \"k\", path = \"/d\" }
+            quic = { listen = [\"127.0.0.1:6\"], cert = \"c\", key = \"k\" }\n[admin]\nlisten = \"127.0.0.1:8\"
             [announce]\nstate = \"s\"\nacl = \"open\"\nparent_acl = \"read\"\nreadonly = true\ndrain = \"9s\"\non_stop = [\"true\"]";
         let none = "[dns]\ntls = { listen = [\"127.0.0.1:7\"], cert = \"c\", key = \"k\" }
-            https = { listen = [\"127.0.0.1:5\"], cert = \"c\", key = \"k\" }\n[admin]\n";
+            https = { listen = [\"127.0.0.1:5\"], cert = \"c\", key = \"k\" }
+            quic = { listen = [\"127.0.0.1:5\"], cert = \"c\", key = \"k\" }\n[admin]\n";
         ROWS.with_borrow_mut(Vec::clear);
         let mut pending = BTreeSet::new();
         for (before, after) in [
@@ -222,6 +224,7 @@ mod tests {
                 one.replace("[[zone]] service.", "[zone]")
                     .replace("[dns] tls", "[dns.tls]")
                     .replace("[dns] https", "[dns.https]")
+                    .replace("[dns] quic", "[dns.quic]")
             })
             .map(|one| one.trim_start_matches('[').split_once("] ").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap())
             .collect();

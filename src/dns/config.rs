@@ -58,6 +58,8 @@ pub struct Config {
     pub tls: Option<tls::Config>,
     /// DNS over HTTPS; none where it is not served.
     pub https: Option<https::Config>,
+    /// DNS over QUIC; none where it is not served.
+    pub quic: Option<tls::Config>,
     /// Limit of responses to a network.
     pub rate: rate::Config,
 }
@@ -85,6 +87,7 @@ impl Default for Config {
             tcp: Limits::default(),
             tls: None,
             https: None,
+            quic: None,
             rate: rate::Config::default(),
         }
     }
@@ -142,6 +145,10 @@ impl Config {
             config.https = Some(https::Config::read(&mut https));
             https.finish();
         }
+        if let Some(mut quic) = section.section(live("quic")) {
+            config.quic = Some(tls::Config::read(&mut quic, tls::PORT));
+            quic.finish();
+        }
         if let Some(mut rate) = section.section(live("rate")) {
             config.rate = rate::Config::read(&mut rate);
             rate.finish();
@@ -186,6 +193,7 @@ impl Config {
             ("serial_file", self.serial_file != other.serial_file),
             ("tls listen", self.listen_on(Transport::Tls) != other.listen_on(Transport::Tls)),
             ("https listen", self.listen_on(Transport::Https) != other.listen_on(Transport::Https)),
+            ("quic listen", self.listen_on(Transport::Quic) != other.listen_on(Transport::Quic)),
             ("https path", self.https.as_ref().map(path) != other.https.as_ref().map(path)),
         ];
         parts.into_iter().filter(|(_, differs)| *differs).map(|(part, _)| part).collect()
@@ -226,7 +234,7 @@ impl Config {
             Source::File(path) => Some(path),
             Source::Server(_) => None,
         });
-        let tables = self.tls.iter_mut().chain(self.https.iter_mut().map(|https| &mut https.tls));
+        let tables = self.tls.iter_mut().chain(self.https.iter_mut().map(|https| &mut https.tls)).chain(&mut self.quic);
         let certificates = tables.flat_map(|tls| [&mut tls.files.cert, &mut tls.files.key]);
         self.serial_file.iter_mut().chain(files).chain([&mut self.forward_ca]).chain(certificates)
     }
@@ -234,7 +242,9 @@ impl Config {
     /// The transports that are encrypted, and the tables of those that are served.
     pub fn encrypted(&self) -> impl Iterator<Item = (Transport, &tls::Config)> {
         let https = self.https.as_ref().map(|https| (Transport::Https, &https.tls));
-        self.tls.as_ref().map(|tls| (Transport::Tls, tls)).into_iter().chain(https)
+        let tls = self.tls.as_ref().map(|tls| (Transport::Tls, tls));
+        let quic = self.quic.as_ref().map(|tls| (Transport::Quic, tls));
+        tls.into_iter().chain(https).chain(quic)
     }
 
     /// Addresses of an encrypted transport.

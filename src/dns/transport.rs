@@ -11,6 +11,8 @@ pub enum Transport {
     Tls,
     /// Requests of HTTP inside TLS (RFC 8484).
     Https,
+    /// Streams of QUIC (RFC 9250).
+    Quic,
 }
 
 impl Transport {
@@ -21,8 +23,9 @@ impl Transport {
         matches!(self, Self::Udp)
     }
 
-    /// Returns whether nobody between client and server can read: responses may be padded (RFC 7830 §6).
-    pub const fn is_encrypted(self) -> bool {
+    /// Returns whether responses are padded for clients that pad (RFC 7830 §6): nobody between them and this server can
+    /// read. QUIC's are written by the library, and not as long as they were made.
+    pub const fn is_padded(self) -> bool {
         matches!(self, Self::Tls | Self::Https)
     }
 
@@ -39,6 +42,7 @@ impl Transport {
             Self::Tcp => "TCP",
             Self::Tls => "TLS",
             Self::Https => "HTTPS",
+            Self::Quic => "QUIC",
         }
     }
 
@@ -49,6 +53,7 @@ impl Transport {
             Self::Tcp => "tcp",
             Self::Tls => "tls",
             Self::Https => "https",
+            Self::Quic => "quic",
         }
     }
 }

@@ -29,6 +29,7 @@ mod earlier_releases;
 mod edns;
 mod encrypted;
 mod encrypted_https;
+mod encrypted_quic;
 mod end_to_end;
 mod ends;
 mod explained;

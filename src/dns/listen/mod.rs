@@ -11,6 +11,7 @@ pub mod limits;
 mod open;
 mod plain;
 mod prefetch;
+mod quic;
 mod slow;
 mod stream;
 mod tcp;
@@ -53,6 +54,8 @@ pub struct Bound {
     addresses: Vec<SocketAddr>,
     /// The same for each address of an encrypted transport.
     encrypted: Vec<(Transport, SocketAddr, Vec<TcpListener>)>,
+    /// One socket for each address of DNS over QUIC.
+    quic: Vec<(SocketAddr, UdpSocket)>,
     /// Path of DNS over HTTPS.
     path: Arc<str>,
 }
@@ -76,6 +79,13 @@ impl Inherited {
             return Vec::new();
         };
         self.tcp.extract_if(.., |listener| listener.local_addr().is_ok_and(|local| local == real)).collect()
+    }
+
+    /// Takes out a socket on `address`, of those that [`take`](Self::take) left.
+    fn take_udp(&mut self, address: SocketAddr) -> Option<UdpSocket> {
+        let is_meant = |local: SocketAddr| local == address || (address.port() == 0 && local.ip() == address.ip());
+        let at = self.udp.iter().position(|socket| socket.local_addr().is_ok_and(is_meant))?;
+        Some(self.udp.swap_remove(at))
     }
 
     /// Takes out those on `address`; where it has no port, those on any port of the same host address. None unless
@@ -113,6 +123,10 @@ pub fn bind(config: &Config, mut inherited: Inherited) -> Result<Bound, Error> {
     }
     let encrypted = config.encrypted().flat_map(|(transport, tls)| tls.listen.iter().map(move |one| (transport, *one)));
     for (transport, address) in encrypted {
+        if transport == Transport::Quic {
+            bound.quic.push(bind_quic(address, config.freebind, &mut inherited)?);
+            continue;
+        }
         let failed = |source| Error::Bind { transport: transport.name(), address, source };
         let mut listeners = inherited.take_tcp(address);
         if let Some(listener) = listeners.first() {
@@ -127,6 +141,16 @@ pub fn bind(config: &Config, mut inherited: Inherited) -> Result<Bound, Error> {
         bound.encrypted.push((transport, real.unwrap_or(address), listeners));
     }
     Ok(bound)
+}
+
+/// One socket: the packets of a connection must come to the same.
+fn bind_quic(address: SocketAddr, freebind: bool, inherited: &mut Inherited) -> Result<(SocketAddr, UdpSocket), Error> {
+    let failed = |source| Error::Bind { transport: Transport::Quic.name(), address, source };
+    let socket = match inherited.take_udp(address) {
+        Some(socket) => socket,
+        None => udp_socket(address, freebind, false).map_err(failed)?,
+    };
+    Ok((socket.local_addr().map_err(failed)?, socket))
 }
 
 /// As many sockets as threads, where there are those of another number of threads already.
@@ -284,7 +308,8 @@ impl Bound {
 
     /// The addresses bound for encrypted transports, with their real ports.
     pub fn encrypted(&self) -> impl Iterator<Item = (Transport, SocketAddr)> {
-        self.encrypted.iter().map(|(transport, address, _)| (*transport, *address))
+        let quic = self.quic.iter().map(|(address, _)| (Transport::Quic, *address));
+        self.encrypted.iter().map(|(transport, address, _)| (*transport, *address)).chain(quic)
     }
 
     /// The same sockets again.
@@ -297,11 +322,13 @@ impl Bound {
             listeners.iter().map(TcpListener::try_clone).collect()
         };
         let encrypted = self.encrypted.iter().map(|(transport, address, all)| Ok((*transport, *address, again(all)?)));
+        let quic = self.quic.iter().map(|(address, socket)| Ok((*address, socket.try_clone()?)));
         Ok(Self {
             udp: udp.collect::<std::io::Result<_>>()?,
             tcp: self.tcp.iter().map(again).collect::<std::io::Result<_>>()?,
             addresses: self.addresses.clone(),
             encrypted: encrypted.collect::<std::io::Result<_>>()?,
+            quic: quic.collect::<std::io::Result<_>>()?,
             path: Arc::clone(&self.path),
         })
     }
@@ -309,7 +336,8 @@ impl Bound {
     /// The sockets, for the next process image.
     pub fn sockets(&self) -> (impl Iterator<Item = &UdpSocket>, impl Iterator<Item = &TcpListener>) {
         let encrypted = self.encrypted.iter().flat_map(|(_, _, listeners)| listeners);
-        (self.udp.iter().flatten(), self.tcp.iter().flatten().chain(encrypted))
+        let udp = self.udp.iter().flatten().chain(self.quic.iter().map(|(_, socket)| socket));
+        (udp, self.tcp.iter().flatten().chain(encrypted))
     }
 
     /// Answers from `zones`, behind `front`, until `stop`; what is outside the zones is the forwarder's.
@@ -391,6 +419,13 @@ impl Bound {
             let acceptor = Acceptor { shared: Arc::new(shared), protocol };
             let stop = stop.child_token();
             on_a_thread(transport.label(), (transport.name(), ended.clone()), move || acceptor.run(listener, &stop))?;
+            threads += 1;
+        }
+        for (_, socket) in self.quic {
+            let Some(certificate) = certificates.get(Transport::Quic) else { continue };
+            let (service, idle) = (service(metrics.counters(Transport::Quic)), front.policy().tcp.idle);
+            let (listener, stop) = (quic::Listener { socket, certificate, service, idle }, stop.child_token());
+            on_a_thread("quic", (Transport::Quic.name(), ended.clone()), move || listener.run(&stop))?;
             threads += 1;
         }
         while threads > 0 {

@@ -94,7 +94,7 @@ pub(super) fn answer_all(
                     let outcome = Outcome::Response { rcode, truncated, extended };
                     exchange(exchange::Asked::Hot(query), outcome).finish(tally);
                     let response = &response[..length.into()];
-                    if transport.is_encrypted() && query.is_padded() {
+                    if transport.is_padded() && query.is_padded() {
                         let mut padded = response.to_vec();
                         pad(&mut padded, 0);
                         push(output, &padded);

@@ -228,8 +228,22 @@ fn alpn(transport: Transport) -> &'static [&'static [u8]] {
     match transport {
         Transport::Tls => &[b"dot"],
         Transport::Https => &[b"h2", b"http/1.1"],
+        Transport::Quic => &[b"doq"],
         Transport::Udp | Transport::Tcp => &[],
     }
+}
+
+/// Terms of a transport's handshakes, in which this certificate is shown.
+///
+/// # Errors
+/// When the library has no protocol version in common with its own ciphers.
+pub(super) fn server_config(transport: Transport, certificate: Arc<Certificate>) -> io::Result<Arc<ServerConfig>> {
+    let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?;
+    let mut config = builder.with_no_client_auth().with_cert_resolver(certificate);
+    config.alpn_protocols = alpn(transport).iter().map(|name| name.to_vec()).collect();
+    Ok(Arc::new(config))
 }
 
 /// Handshakes with clients.
@@ -242,12 +256,7 @@ impl Handshakes {
     /// # Errors
     /// When the library has no protocol version in common with its own ciphers.
     pub fn new(transport: Transport, certificate: Arc<Certificate>) -> io::Result<Self> {
-        let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(io::Error::other)?;
-        let mut config = builder.with_no_client_auth().with_cert_resolver(certificate);
-        config.alpn_protocols = alpn(transport).iter().map(|name| name.to_vec()).collect();
-        Ok(Self(TlsAcceptor::from(Arc::new(config))))
+        Ok(Self(TlsAcceptor::from(server_config(transport, certificate)?)))
     }
 
     /// Shakes hands with a client.

@@ -114,6 +114,11 @@ impl Front {
             Received::Packet(packet) => match Message::parse(&packet) {
                 Ok(message) if message.request.is_response() => return (None, Admitted::Dropped),
                 Ok(message) if message.request.question.is_none() => (message.request, Verdict::Unsigned),
+                // Its response could not be signed.
+                Ok(message) if transport == Transport::Quic && message.signature.is_some() => {
+                    let answer = prohibited(&message.request, &Tail::default());
+                    (message.request, Verdict::Bad(answer))
+                }
                 Ok(message) => {
                     let verdict = tsig::check(&message, &policy.keys, now.as_secs());
                     (message.request, verdict)
@@ -204,8 +209,8 @@ impl Front {
         now: u64,
     ) -> Admitted {
         let zone = request.question.as_ref().map_or_else(Name::root, |question| question.name.clone());
-        if transport == Transport::Https {
-            debug!(%peer, %zone, "no zone transfer over HTTPS");
+        if matches!(transport, Transport::Https | Transport::Quic) {
+            debug!(%peer, %zone, transport = transport.name(), "no zone transfer");
             return Admitted::Answer(finish(prohibited(request, tail), signer, now));
         }
         if !policy.allow_transfer.decide(&zone.folded(), peer, signer.as_ref().map(Signer::key)) {

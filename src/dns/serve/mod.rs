@@ -251,7 +251,7 @@ fn seal(
     now: u64,
 ) -> Vec<u8> {
     let is_padded = request.edns.and_then(|edns| edns.options).is_some_and(|options| options.padding);
-    if transport.is_encrypted() && is_padded {
+    if transport.is_padded() && is_padded {
         pad(&mut message, signer.as_ref().map_or(0, Signer::size));
     }
     match signer {
