@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, header};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
-/// What is asked for.
+/// Order to the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// Read the configuration again and take it.
@@ -20,7 +20,7 @@ pub enum Order {
     Leave,
 }
 
-/// How an order ended: a text for the person who gave it, or why it was not carried out.
+/// Outcome of an order: a text for the person who gave it, or why it was not carried out.
 pub type Outcome = Result<String, String>;
 
 /// An order, and where its outcome goes.
@@ -32,7 +32,7 @@ pub struct Request {
     pub reply: oneshot::Sender<Outcome>,
 }
 
-/// Where orders go, and what became of the last restart; clones are the same.
+/// Way of orders to the process, and what became of the last restart; clones are the same.
 #[derive(Debug, Clone)]
 pub struct Control {
     orders: mpsc::Sender<Request>,
@@ -44,7 +44,7 @@ pub struct Control {
 /// The configuration in force, and what is not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Configuration {
-    /// When the one in force was read.
+    /// Time at which the one in force was read.
     pub taken_at: SystemTime,
     /// Since when the file has another one that is not taken, and what is wrong with that.
     pub rejected: Option<(SystemTime, String)>,
@@ -57,9 +57,9 @@ pub struct Configuration {
 pub(super) struct Process {
     version: &'static str,
     pid: u32,
-    /// When this image began, in milliseconds since 1970: another one after each restart.
+    /// Time at which this image began, in milliseconds since 1970: another one after each restart.
     started: u128,
-    /// Why the last restart failed, so that this image goes on.
+    /// Reason for which the last restart failed, so that this image goes on.
     restart_failed: Option<String>,
 }
 
@@ -94,7 +94,7 @@ impl Control {
         self.configuration.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How the configuration stands, and why the last restart failed.
+    /// State of the configuration, and why the last restart failed.
     pub(super) fn report(&self) -> (Configuration, Option<String>) {
         (self.configuration().clone(), self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }

@@ -33,7 +33,7 @@ pub(super) fn dump(sources: &Sources, query: Option<&str>) -> Result<(Form, Stri
     Ok((form, text))
 }
 
-/// What the registries of a zone say of it besides its records.
+/// Gathers what the registries of a zone say of it besides its records.
 fn beside(sources: &Sources, zone: &Zone) -> Beside {
     let mut beside = Beside::default();
     let is_of = |shown: &std::sync::Arc<Zone>| shown.origin() == zone.origin();

@@ -45,7 +45,7 @@ pub(super) struct Status<'a> {
     version: &'static str,
     uptime_s: f64,
     ready: bool,
-    /// What is not as it should be, a sentence each; empty where all is well.
+    /// Complaints, a sentence each; empty where all is well.
     wrong: Vec<String>,
     config: Option<Config<'a>>,
     registries: Vec<Registry<'a>>,
@@ -68,7 +68,7 @@ struct Config<'a> {
     rejected: Option<Rejected<'a>>,
     /// Tables and keys that wait for a restart.
     restart_pending: &'a [String],
-    /// Why the last restart failed.
+    /// Reason for which the last restart failed.
     restart_failed: Option<&'a str>,
 }
 
@@ -121,7 +121,7 @@ struct Registry<'a> {
     /// Instances that are served, and that are not: drained, down or lost.
     instances_in: Option<u64>,
     instances_out: Option<u64>,
-    /// How long ago the registry changed an answer.
+    /// Age of the registry's last change of an answer.
     last_change_s: Option<f64>,
     malformed_total: usize,
     malformed: Vec<Malformed<'a>>,
@@ -154,7 +154,7 @@ impl<'a> Clash<'a> {
     }
 }
 
-/// What an operator has taken out of the answers.
+/// Instances that an operator has taken out of the answers.
 #[derive(Debug, Serialize)]
 struct Drained<'a> {
     service: &'a str,
@@ -162,12 +162,12 @@ struct Drained<'a> {
     drain: Drain<'a>,
 }
 
-/// What the guard holds back.
+/// Losses that the guard holds back.
 #[derive(Debug, Serialize)]
 struct Guard<'a> {
     services_total: usize,
     instances: u64,
-    /// When all is shown as it is.
+    /// Time at which all is shown as it is.
     lets_through_in_s: Option<f64>,
     trips: u64,
     /// The first of the services.
@@ -189,7 +189,7 @@ impl<'a> Guard<'a> {
     }
 }
 
-/// How keeping the cache file goes.
+/// State of the cache file.
 #[derive(Debug, Serialize)]
 struct CacheFile<'a> {
     /// Unix time at which what it holds was true.
@@ -256,7 +256,7 @@ struct Announcer<'a> {
     session: Option<String>,
     connected: bool,
     timeout_s: Option<f64>,
-    /// Why there was no session last, and how long ago.
+    /// Reason for which there was no session last, and its age.
     last_error: Option<&'a str>,
     last_error_s: Option<f64>,
 }
@@ -283,7 +283,7 @@ struct Registration<'a> {
     registrations: u64,
     takeovers: u64,
     restorations: u64,
-    /// What went wrong last, over or not, and how long ago.
+    /// Last failure, over or not, and its age.
     last_error: Option<&'a str>,
     last_error_s: Option<f64>,
 }
@@ -308,7 +308,7 @@ struct Check<'a> {
     latest_s: f64,
     /// Such as `1 of 3 failures`.
     progress: Option<String>,
-    /// Why there is no result since `output`.
+    /// Reason for which there is no result since `output`.
     no_result: Option<&'a str>,
     no_results: BTreeMap<&'static str, u64>,
 }
@@ -338,7 +338,7 @@ impl<'a> Check<'a> {
 }
 
 impl<'a> Status<'a> {
-    /// What `snapshot` says.
+    /// Status as `snapshot` has it.
     pub(super) fn new(snapshot: &'a Snapshot, ready: bool) -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION"),
@@ -473,7 +473,7 @@ impl<'a> Registration<'a> {
     }
 }
 
-/// How long ago something was that happened to a registration, which stands as it does for `standing`.
+/// Age of something that happened to a registration, which stands as it does for `standing`.
 pub(super) fn ago(at: Instant, registration: &announce::Registration, standing: Duration) -> Duration {
     // As of the moment at which the snapshot was taken.
     (registration.since + standing).saturating_duration_since(at)

@@ -23,7 +23,7 @@ use crate::registry::Cause;
 use crate::registry::status::{Counters, Phase};
 use crate::zone::Freshness;
 
-/// What Prometheus wants to be told of the format.
+/// Content type that Prometheus wants to be told.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The page.

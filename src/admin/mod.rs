@@ -46,7 +46,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use sources::{RegistrySource, Sources};
 
-/// Why HTTP is not served, or not any more.
+/// Reasons for which HTTP is not served, or not any more.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

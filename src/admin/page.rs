@@ -17,7 +17,7 @@ use crate::publish::collisions::Clash;
 use crate::registry::status::Phase;
 use crate::zone::Freshness;
 
-/// What a browser may do with the page: show it.
+/// Rights of the page in a browser: to be shown.
 pub(super) const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
@@ -133,7 +133,7 @@ fn registries(registries: &[Registry]) -> Markup {
     }
 }
 
-/// How far what is known of a registry can be relied on.
+/// Tells how far what is known of a registry can be relied on.
 fn exact(registry: &Registry) -> String {
     match registry.age {
         None => "never yet".to_owned(),
@@ -305,7 +305,7 @@ fn none(words: &str) -> Markup {
     html! { p.quiet { (words) } }
 }
 
-/// Where the path can be asked for as it stands.
+/// Link to the path, where it can be asked for as it stands.
 fn link(path: &str) -> Markup {
     html! { @if path.contains('{') { (path) } @else { a href=(path) { (path) } } }
 }

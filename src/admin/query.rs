@@ -5,11 +5,11 @@
 pub(super) struct Filter {
     /// Name of the registry.
     pub(super) registry: Option<String>,
-    /// What the paths begin with, letter for letter.
+    /// Beginning of the paths, letter for letter.
     pub(super) prefix: Option<String>,
 }
 
-/// Why a query says nothing that can be answered.
+/// Reason for which a query says nothing that can be answered.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BadQuery {
     /// A misspelt filter would otherwise show everything.

@@ -15,7 +15,7 @@ const KEPT: usize = 10;
 #[derive(Debug, Clone)]
 pub(super) struct Rate {
     metrics: Arc<Metrics>,
-    /// When it was looked, and what had been answered by then; the oldest first.
+    /// Times of looks, and what had been answered by then; the oldest first.
     looks: Arc<Mutex<VecDeque<(Instant, u64)>>>,
 }
 

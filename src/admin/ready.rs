@@ -12,10 +12,10 @@ use super::snapshot::{Registry, Snapshot, Zone};
 use crate::registry::status::Phase;
 use crate::zone::Freshness;
 
-/// How long a start from the cache file waits for the registry itself.
+/// Time for which a start from the cache file waits for the registry itself.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What readiness is asked for.
+/// Subject of a question for readiness.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Question {
     /// One zone's origin; all zones without.
@@ -54,7 +54,7 @@ pub(super) fn waiting(snapshot: &Snapshot, asked: &Question) -> Result<String, R
     }
 }
 
-/// What keeps a zone from being ready.
+/// Returns what keeps a zone from being ready.
 fn reason(snapshot: &Snapshot, zone: &Zone, fresh: bool) -> Option<String> {
     let registry = snapshot.registries.iter().find(|registry| registry.zones.contains(&zone.origin));
     let told = || registry.map(standing).unwrap_or_default();
@@ -69,7 +69,7 @@ fn reason(snapshot: &Snapshot, zone: &Zone, fresh: bool) -> Option<String> {
     }
 }
 
-/// Where a registry stands, behind a colon.
+/// State of a registry, behind a colon.
 fn standing(Registry { name, report, in_phase, .. }: &Registry) -> String {
     let (phase, ensemble, since) = (report.phase.as_str(), &report.ensemble, rounded(*in_phase));
     let trouble = report.trouble.as_deref().map(|trouble| format!(": {trouble}")).unwrap_or_default();

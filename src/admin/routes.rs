@@ -25,7 +25,7 @@ use crate::export::Form;
 use crate::inspect::reader::Reader;
 use crate::log;
 
-/// What can be asked for, and what for.
+/// Endpoints, and what each is for.
 const ENDPOINTS: &[(&str, &str)] = &[
     ("/", "what is wrong, drained and registered, as a page for browsers; this list for others"),
     ("/healthz", "200 while the process lives"),
@@ -84,7 +84,7 @@ pub(super) fn router(sources: Sources, admin: &str) -> Router {
         .with_state(Arc::new(shared))
 }
 
-/// What the requests share.
+/// State that the requests share.
 #[derive(Debug)]
 struct Shared {
     sources: Sources,

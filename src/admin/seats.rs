@@ -23,12 +23,12 @@ struct Seat {
     usage: Arc<Usage>,
 }
 
-/// How a connection is used.
+/// Use of a connection.
 #[derive(Debug)]
 pub(super) struct Usage {
     /// Requests whose response was not sent completely.
     requests: AtomicUsize,
-    /// When the last request ended, or the connection began, in nanoseconds since the first of all.
+    /// Time at which the last request ended, or the connection began, in nanoseconds since the first of all.
     idle_since: AtomicU64,
 }
 

@@ -22,17 +22,17 @@ use super::seats::{Answering, Seats, Usage};
 use crate::backoff::Throttle;
 use crate::patience::Patient;
 
-/// What clients may cost.
+/// Limits of what clients may cost.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     /// Connections at once. For more, idle ones make room; while all are being answered, the next ones wait in the
     /// kernel's queue.
     pub(super) connections: usize,
-    /// How long a request's head may take, and so how long a connection may idle.
+    /// Time that a request's head may take, and so that a connection may idle.
     pub(super) head: Duration,
-    /// How long a client may read nothing of what is ready for it.
+    /// Time for which a client may read nothing of what is ready for it.
     pub(super) reading: Duration,
-    /// How long requests that are being answered may take after the stop.
+    /// Time that requests that are being answered may take after the stop.
     pub(super) grace: Duration,
 }
 

@@ -81,7 +81,7 @@ pub(super) struct Service<'a> {
     guard: Option<Guard>,
 }
 
-/// What the guard holds back of it.
+/// Losses that the guard holds back of it.
 #[derive(Debug, Serialize)]
 struct Guard {
     /// Instances that are gone and in DNS.

@@ -13,13 +13,13 @@ pub(super) struct Malformed<'a> {
 }
 
 impl<'a> Malformed<'a> {
-    /// What was found wrong.
+    /// Shape of what was found wrong.
     pub(super) fn new(model::Malformed { path, reason, .. }: &'a model::Malformed) -> Self {
         Self { path, reason }
     }
 }
 
-/// What an operator has taken out of the answers.
+/// Instances that an operator has taken out of the answers.
 #[derive(Debug, Serialize)]
 pub(super) struct Drain<'a> {
     /// `null` for the whole service.
@@ -29,7 +29,7 @@ pub(super) struct Drain<'a> {
     reason: &'a str,
     /// The user and host that set it; empty where that is not known.
     by: &'a str,
-    /// When it was set, by that host's clock.
+    /// Time at which it was set, by that host's clock.
     at: Option<String>,
 }
 

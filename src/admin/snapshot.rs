@@ -30,7 +30,7 @@ const PROBLEMS_SHOWN: usize = 20;
 /// One moment of the process.
 #[derive(Debug)]
 pub(super) struct Snapshot {
-    /// How long it has run.
+    /// Time for which it has run.
     pub(super) uptime: Duration,
     /// Memory that it occupies, in bytes, where the system says so.
     pub(super) resident: Option<u64>,
@@ -55,28 +55,28 @@ pub(super) struct Registry {
     pub(super) name: String,
     /// The mirror's own report; its instants are told as durations below.
     pub(super) report: Report,
-    /// How long the mirror has been in its phase.
+    /// Time for which the mirror has been in its phase.
     pub(super) in_phase: Duration,
-    /// How long ago the view was last known to be exact; none before it was.
+    /// Age of the last moment at which the view was known to be exact; `None` before it was.
     pub(super) age: Option<Duration>,
     /// Origins of the zones that are filled from it.
     pub(super) zones: Vec<String>,
     /// True if it was read completely once, and its zones filled.
     pub(super) synced: bool,
-    /// What the guard holds back, and how long it will still; none without a guard.
+    /// Losses that the guard holds back, and for how long still; `None` without a guard.
     pub(super) guard: Option<(guard::Report, Duration)>,
     /// How many services and instances are shown, and how long ago that changed answers last; none where no zone shows
     /// it.
     pub(super) census: Option<(census::Report, Option<Duration>)>,
-    /// How many drains hold, and the first [`DRAINS_SHOWN`], by service.
+    /// Number of drains that hold, and the first [`DRAINS_SHOWN`], by service.
     pub(super) drains: (usize, Vec<(String, Drain)>),
-    /// How many names its services do not have to themselves, and the first [`CLASHES_SHOWN`].
+    /// Number of names its services do not have to themselves, and the first [`CLASHES_SHOWN`].
     pub(super) clashes: (usize, Vec<Clash>),
     /// The first [`MALFORMED_SHOWN`] malformed nodes.
     pub(super) malformed: Vec<Malformed>,
-    /// How many there are in all.
+    /// Number of all.
     pub(super) malformed_total: usize,
-    /// How many znodes are not served, and the first [`MALFORMED_SHOWN`] reasons.
+    /// Number of znodes that are not served, and the first [`MALFORMED_SHOWN`] reasons.
     pub(super) lost: (usize, Vec<Malformed>),
     /// How many znodes are served with a default or with what they said before, and the first [`MALFORMED_SHOWN`]
     /// reasons.
@@ -92,26 +92,26 @@ pub(super) struct Zone {
     pub(super) serial: u32,
     /// Names in it, empty non-terminals included.
     pub(super) names: usize,
-    /// How far it can be trusted.
+    /// Freshness of its data.
     pub(super) freshness: Freshness,
     /// Its master file, if it has one.
     pub(super) file: Option<ZoneFile>,
-    /// What those who run it are to know, a sentence each.
+    /// Warnings for those who run it, a sentence each.
     pub(super) warnings: Vec<String>,
-    /// How many of its RRsets are larger than others carry.
+    /// Number of its RRsets that are larger than others carry.
     pub(super) large: Large,
 }
 
 /// One moment of a zone's master file.
 #[derive(Debug)]
 pub(super) struct ZoneFile {
-    /// Where it is.
+    /// Path of the file.
     pub(super) path: String,
-    /// How long ago the version in force was read.
+    /// Age of the reading that is in force.
     pub(super) age: Option<Duration>,
     /// The first [`PROBLEMS_SHOWN`] problems of a version that was not taken; none when the present one is in force.
     pub(super) problems: Vec<String>,
-    /// How many there are in all.
+    /// Number of all.
     pub(super) problems_total: usize,
 }
 
@@ -130,12 +130,12 @@ pub(super) struct Announcer {
     pub(super) services: Vec<String>,
     /// Addresses of this host at which they are not registered.
     pub(super) refused: Vec<RefusedAddress>,
-    /// Why there was no session last, and how long ago.
+    /// Reason for which there was no session last, and its age.
     pub(super) last_error: Option<(String, Duration)>,
 }
 
 impl Snapshot {
-    /// What `sources` say at `now`.
+    /// Takes what `sources` say at `now`.
     pub(super) fn take(sources: &Sources, started: Instant, now: Instant) -> Self {
         let registries = sources.registries.iter().map(|source| {
             let report = source.status.report();

@@ -17,15 +17,15 @@ pub struct Sources {
     pub registries: Vec<RegistrySource>,
     /// All zones.
     pub zones: Zones,
-    /// What has become of the zones' master files, by origin.
+    /// States of the zones' master files, by origin.
     pub files: Vec<(String, zone::file::status::Status)>,
     /// The DNS server's counters, if there is one.
     pub dns: Option<Arc<Metrics>>,
-    /// Who answers what is outside the zones; none without DNS.
+    /// Forwarder of what is outside the zones; `None` without DNS.
     pub forwarder: Option<Arc<Forwarder>>,
     /// Each registry's announcer: the registry's name, and what the announcer shows.
     pub announcements: Vec<(String, announce::AnnouncerStatus)>,
-    /// Where orders to the process go; none where it takes none.
+    /// Taker of orders to the process; `None` where it takes none.
     pub control: Option<control::Control>,
 }
 

@@ -42,27 +42,27 @@ impl Reader {
         Self { publisher: Some(publisher), ..self }
     }
 
-    /// What the guard holds back; none without a guard.
+    /// Losses that the guard holds back; `None` without a guard.
     pub fn guard(&self) -> Option<guard::Report> {
         self.publisher.as_ref()?.alarm().map(guard::SharedAlarm::report)
     }
 
-    /// How many services and instances are shown; none where no zone shows the registry.
+    /// Numbers of services and instances that are shown; `None` where no zone shows the registry.
     pub fn census(&self) -> Option<census::Report> {
         self.publisher.as_ref().map(|publisher| publisher.census().report())
     }
 
-    /// How many names its services do not have to themselves, and the first of them, at most `limit`.
+    /// Number of names that its services do not have to themselves, and the first of them, at most `limit`.
     pub fn clashes(&self, limit: usize) -> (usize, Vec<Clash>) {
         self.publisher.as_ref().map(|publisher| publisher.clashes().first(limit)).unwrap_or_default()
     }
 
-    /// How a name in a zone is not its services' alone; none where it is.
+    /// Clash at a name in a zone; `None` where the name is its services' alone.
     pub fn clash(&self, zone: &Name, name: &Name) -> Option<Clash> {
         self.publisher.as_ref()?.clashes().at(zone, name)
     }
 
-    /// What is drained now.
+    /// Drains that hold now.
     pub fn drains(&self) -> Drains {
         self.publisher.as_ref().map(Publisher::drains).unwrap_or_default()
     }

@@ -19,7 +19,7 @@ use crate::zone::build;
 use crate::zone::name::Name;
 use crate::zone::offer::Offers;
 
-/// What one service offers.
+/// Offers of one service, and what else follows from its reading.
 struct Built {
     /// Its path in lower case.
     folded: String,
@@ -33,9 +33,9 @@ struct Built {
     drains: Vec<Drain>,
     /// Its drains that have ended.
     over: Vec<Drain>,
-    /// How many instances are registered.
+    /// Number of instances that are registered.
     instances: usize,
-    /// How many of them are served, and how many are not; none where it is no service.
+    /// Numbers of instances that are served and that are not; `None` where it is no service.
     census: Option<(u32, u32)>,
     /// The names that it had, where it is gone.
     names: Vec<Name>,

@@ -27,9 +27,9 @@ pub struct Clash {
     pub name: String,
     /// The znodes of the services, at most 16.
     pub paths: Vec<String>,
-    /// What is served at the name, as a sentence.
+    /// Outcome at the name, as a sentence.
     pub reason: String,
-    /// How the services meet what else has the name.
+    /// Kind of the collision.
     pub kind: CollisionKind,
 }
 
@@ -44,13 +44,13 @@ struct Kept {
 }
 
 impl Clashes {
-    /// How many there are, and the first of them, at most `limit`, in the order of zones and names.
+    /// Returns how many there are, and the first of them, at most `limit`, in the order of zones and names.
     pub fn first(&self, limit: usize) -> (usize, Vec<Clash>) {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         (kept.clashes.len(), kept.clashes.values().flatten().take(limit).cloned().collect())
     }
 
-    /// What is known of a name in a zone.
+    /// Returns what is known of a name in a zone.
     pub fn at(&self, zone: &Name, name: &Name) -> Option<Clash> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.clashes.get(&(zone.clone(), name.clone())).cloned().flatten()
@@ -70,7 +70,7 @@ impl Clashes {
     }
 }
 
-/// What people are to know of a collision; `None` when it is over.
+/// Returns what people are to know of a collision; `None` when it is over.
 pub(super) fn clash(layout: &Layout, zone: &Name, collision: &Collision) -> Option<Clash> {
     let Collision { owner, services, kind, cut } = collision;
     let paths: Vec<String> = services.iter().map(|service| place(layout, service)).collect();

@@ -28,14 +28,14 @@ pub(super) struct Core {
     pub(super) targets: Vec<Target>,
     pub(super) max_stale: Duration,
     pub(super) problems: Problems,
-    /// What of them is to be told.
+    /// Problems of them that are to be told.
     pub(super) telling: Telling,
     pub(super) census: Census,
     pub(super) clashes: Clashes,
     /// Spellings of service paths other than in lower case, by the lower case.
     pub(super) spellings: BTreeMap<String, BTreeSet<String>>,
     pub(super) hosts: Hosts,
-    /// Whose transfers wait for the hosts' addresses.
+    /// Zones whose transfers wait for the hosts' addresses.
     pub(super) holding: Holding,
     pub(super) drains: Drains,
     /// Zones whose names are not looked up elsewhere: our own.
@@ -46,17 +46,17 @@ pub(super) struct Core {
     pub(super) followed: u64,
     /// Everything was read once, what links lead to included.
     pub(super) complete: bool,
-    /// What was said last of how fresh the view is.
+    /// Freshness of the view as it was last told.
     pub(super) freshness: Freshness,
-    /// Who holds storms of removals back.
+    /// Guard that holds storms of removals back.
     pub(super) guard: Option<Guard>,
-    /// What cannot be read.
+    /// Parts that cannot be read.
     pub(super) unread: Unread,
     /// Services that were deleted lately.
     pub(super) past: Past,
     /// Services that this process registers, by their paths below the root.
     pub(super) registered: BTreeSet<String>,
-    /// What a reload has changed and is not taken yet; how often that was; and as of when the zones know names.
+    /// Changes of a reload that are not taken yet; the number of reloads; and as of when the zones know names.
     pub(super) wishes: Option<Wishes>,
     pub(super) wished: u64,
     pub(super) known_as_of: (u64, u64, u64),

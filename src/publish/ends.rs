@@ -59,7 +59,7 @@ impl Core {
     }
 }
 
-/// What a drain is of, for the log.
+/// Returns the target of a drain, for the log.
 fn what(drain: &Drain) -> String {
     drain.instance.as_ref().map_or("all".to_owned(), ToString::to_string)
 }

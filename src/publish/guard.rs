@@ -22,14 +22,14 @@ use std::time::{Duration, Instant};
 
 use crate::settings::{Located, Section, fixed};
 
-/// When the guard holds back, and for how long.
+/// Threshold and times of the guard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
-    /// How many of a hundred instances may go within the window.
+    /// Instances of a hundred that may go within the window.
     pub percent: u16,
-    /// How long losses are counted together.
+    /// Time for which losses are counted together.
     pub window: Duration,
-    /// How long they are held back.
+    /// Time for which they are held back.
     pub hold: Duration,
 }
 
@@ -58,21 +58,21 @@ impl Config {
     }
 }
 
-/// What the guard tells about itself.
+/// State of the guard.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
     /// Services shown as they were, in lower case, and how many instances each has lost.
     pub held: BTreeMap<String, u32>,
     /// Instances that are shown although they are gone.
     pub instances: u64,
-    /// When all is shown as it is; none while nothing is held back.
+    /// Time at which all is shown as it is; `None` while nothing is held back.
     pub until: Option<Instant>,
-    /// How often it tripped.
+    /// Number of times that it tripped.
     pub trips: u64,
 }
 
 impl Report {
-    /// When all is shown as it is, in seconds since 1970; `now` and `unix` are one moment.
+    /// Returns when all is shown as it is, in seconds since 1970; `now` and `unix` are one moment.
     pub fn until_unix(&self, now: Instant, unix: u64) -> Option<u64> {
         Some(unix.saturating_add(self.until?.saturating_duration_since(now).as_secs()))
     }
@@ -99,16 +99,16 @@ pub(super) struct Guard {
     alarm: SharedAlarm,
 }
 
-/// What a guard holds back, for those who tell of it: nobody has to wait for a publisher at work.
+/// Losses that a guard holds back, for those who tell of it: nobody has to wait for a publisher at work.
 #[derive(Debug, Clone, Default)]
 pub struct SharedAlarm(Arc<Mutex<Alarm>>);
 
 #[derive(Debug, Default)]
 struct Alarm {
-    /// How many instances are gone of each service that is held.
+    /// Number of instances that are gone of each service that is held.
     held: BTreeMap<String, u32>,
     tripped_at: Option<Instant>,
-    /// How long it holds.
+    /// Time for which it holds.
     hold: Duration,
     trips: u64,
 }
@@ -129,7 +129,7 @@ impl SharedAlarm {
         }
     }
 
-    /// How many instances a service, by its path in lower case, has lost that is held, and until when.
+    /// Returns how many instances a service, by its path in lower case, has lost that is held, and until when.
     pub fn held(&self, service: &str) -> Option<(u32, Instant)> {
         let alarm = self.lock();
         Some((*alarm.held.get(service)?, alarm.until()?))
@@ -153,7 +153,7 @@ impl Guard {
         }
     }
 
-    /// What it holds back, kept current.
+    /// Losses that it holds back, kept current.
     pub(super) fn alarm(&self) -> SharedAlarm {
         self.alarm.clone()
     }
@@ -229,7 +229,7 @@ impl Guard {
         self.alarm.lock().held.contains_key(service)
     }
 
-    /// What was held back for long enough by now, and is to be shown as it is.
+    /// Takes what was held back for long enough by now, and is to be shown as it is.
     pub(super) fn due(&mut self, now: Instant) -> Vec<String> {
         let mut alarm = self.alarm.lock();
         match alarm.until() {

@@ -58,7 +58,7 @@ impl Core {
     }
 }
 
-/// What the zones have of a name; none where they do not know it.
+/// Returns what the zones have of a name; `None` where they do not know it.
 fn find(zones: &[Arc<Zone>], dependent: &[Name], mut name: Name) -> Option<Resolved> {
     for _ in 0..=MOST_ALIASES {
         if dependent.iter().any(|other| name.is_at_or_below(other)) {

@@ -35,16 +35,16 @@ pub(super) struct Hosts {
     restored: BTreeMap<String, Instant>,
     /// Those of `wanted` of which no look-up has ended yet.
     new: BTreeSet<String>,
-    /// How long an answer outlives failures.
+    /// Time by which an answer outlives failures.
     max_stale: Duration,
 }
 
 #[derive(Debug, Default)]
 struct Wanted {
     services: BTreeSet<String>,
-    /// When to look it up; none while that is being done, and at once before it ever was.
+    /// Time to look it up; `None` while that is being done, and at once before it ever was.
     due: Option<Instant>,
-    /// When somebody last knew an answer.
+    /// Time at which somebody last knew an answer.
     answered: Option<Instant>,
     /// True if the last answer was that there are no addresses.
     denied: bool,
@@ -77,7 +77,7 @@ impl Hosts {
         }
     }
 
-    /// What is known.
+    /// Known addresses.
     pub(super) fn known(&self) -> &context::Hosts {
         &self.known
     }
@@ -199,12 +199,12 @@ impl Hosts {
         wanted.services.iter().cloned().collect()
     }
 
-    /// How often what is known has changed.
+    /// Number of changes of what is known.
     pub(super) fn changes(&self) -> u64 {
         self.changes
     }
 
-    /// What is worth to be kept for another start: the addresses that others have told, and when they last did.
+    /// Returns what is worth to be kept for another start: the addresses that others have told, and when they last did.
     pub(super) fn kept(&self) -> impl Iterator<Item = (&str, &[IpAddr], Instant)> {
         self.known.iter().filter(|(_, known)| !known.addresses.is_empty()).filter_map(|(host, known)| {
             let wanted = self.wanted.get(host).filter(|wanted| !wanted.is_ours)?;

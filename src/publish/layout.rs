@@ -107,7 +107,8 @@ impl Layout {
         }
     }
 
-    /// Whether there is a service at `below`: something of its own, or at least a node that does not lead to others.
+    /// Returns whether there is a service at `below`: something of its own, or at least a node that does not lead to
+    /// others.
     pub(crate) fn is_service(&self, tree: &ShownTree, below: &str) -> bool {
         if self.is_system(below) || self.is_instance_by_data(tree, below) {
             return false;

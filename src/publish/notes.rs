@@ -10,7 +10,7 @@ use super::core::Core;
 const AT: &str = "at=";
 
 impl Core {
-    /// What is to be kept in the cache file beside the znodes: a line each.
+    /// Returns what is to be kept in the cache file beside the znodes: a line each.
     pub(super) fn notes(&self) -> Vec<u8> {
         let mut notes = String::new();
         let (now, unix) = (Instant::now(), unix_now());

@@ -12,7 +12,7 @@ use crate::settings::{Section, live};
 use crate::zone::name::Name;
 use crate::zone::records;
 
-/// How long a deleted service is known, where nobody says otherwise.
+/// Time for which a deleted service is known, where nobody says otherwise.
 pub const LINGER: Duration = Duration::from_secs(3600);
 
 /// Deleted services that are known at the same time.
@@ -23,14 +23,14 @@ pub fn read_linger(section: &mut Section<'_>) -> Duration {
     section.or(live("linger"), LINGER)
 }
 
-/// What a reload can change about the names of a registry.
+/// Settings of a registry's names that a reload can change.
 #[derive(Debug, Clone)]
 pub struct Wishes {
-    /// How long a deleted service is known.
+    /// Time for which a deleted service is known.
     pub linger: Duration,
     /// Paths of services that this process registers, below the root.
     pub registered: BTreeSet<String>,
-    /// What each zone's table says of its names.
+    /// Settings of names in each zone's table.
     pub zones: Vec<(Name, records::config::Config)>,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Past {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Gone {
-    /// When, in seconds since 1970.
+    /// Seconds since 1970.
     at: u64,
     /// The names that it had.
     names: Vec<Name>,
@@ -97,7 +97,7 @@ impl Past {
         }
     }
 
-    /// How often it has changed.
+    /// Number of changes.
     pub(super) fn changes(&self) -> u64 {
         self.changes
     }

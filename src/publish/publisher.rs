@@ -37,7 +37,7 @@ pub struct Publisher {
     /// The core's.
     drains: Drains,
     census: Census,
-    /// What the guard holds back, where there is one.
+    /// Losses that the guard holds back, where there is one.
     alarm: Option<SharedAlarm>,
 }
 
@@ -83,7 +83,7 @@ impl Publisher {
         self.lock().wishes = Some(wishes);
     }
 
-    /// What the guard holds back, kept current; none without a guard.
+    /// Losses that the guard holds back, kept current; `None` without a guard.
     pub fn alarm(&self) -> Option<&SharedAlarm> {
         self.alarm.as_ref()
     }
@@ -98,7 +98,7 @@ impl Publisher {
         self.lock().problems.clone()
     }
 
-    /// How many services and instances it shows, kept current.
+    /// Numbers of services and instances that it shows, kept current.
     pub fn census(&self) -> Census {
         self.census.clone()
     }
@@ -108,7 +108,7 @@ impl Publisher {
         self.lock().clashes.clone()
     }
 
-    /// How the zone at `origin` shows the registry now; `None` if it does not.
+    /// Returns how the zone at `origin` shows the registry now; `None` if it does not.
     pub fn state_of(&self, origin: &Name) -> Option<TargetState> {
         let core = self.lock();
         let target = core.targets.iter().find(|target| target.origin() == *origin)?;
@@ -131,7 +131,7 @@ impl Publisher {
         core.release_transfers(now);
     }
 
-    /// When the next drain ends, in seconds since 1970, now and from now on.
+    /// Time at which the next drain ends, in seconds since 1970, now and from now on.
     pub(super) fn next_end(&self) -> watch::Receiver<Option<u64>> {
         self.drains.next_end()
     }

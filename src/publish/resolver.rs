@@ -18,7 +18,7 @@ use crate::registry::shown::SharedTree;
 
 /// Look-ups at the same time. The system's resolver holds a thread for each.
 const AT_ONCE: usize = 8;
-/// How often there may be something to do.
+/// Time between two looks for something to do.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// Looks up what `publisher` wants until `stop`, and has it publish what has changed.
@@ -61,7 +61,7 @@ const NOTHING: [&str; 4] = [
     "Name has no usable address",
 ];
 
-/// What the system's resolver says of a host.
+/// Asks the system's resolver for a host.
 fn look_up(host: &str) -> Outcome {
     // With its final dot a name is not tried in the search domains of this host.
     let name = if host.contains('.') { format!("{host}.") } else { host.to_owned() };

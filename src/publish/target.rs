@@ -52,7 +52,7 @@ impl Target {
         self.lock().zone().origin().clone()
     }
 
-    /// What a service at `folded` is built with; none where the zone does not show that part of the registry.
+    /// Returns what a service at `folded` is built with; `None` where the zone does not show that part of the registry.
     pub(crate) fn context<'c>(
         &'c self,
         origin: &'c Name,

@@ -19,7 +19,7 @@ pub(super) struct Touched {
     pub(super) read: Read,
 }
 
-/// What was read of a service.
+/// Reading of a service, now or later.
 #[derive(Debug)]
 pub(super) enum Read {
     /// Nothing yet.

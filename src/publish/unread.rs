@@ -15,10 +15,11 @@ use crate::registry::{Error, Path};
 
 /// Services that are remembered after they went; the oldest are forgotten first.
 const REMEMBERED: usize = 10_000;
-/// How long they are remembered. Servers delete an empty container a minute after the last child went, then its parent.
+/// Time for which they are remembered. Servers delete an empty container a minute after the last child went, then its
+/// parent.
 const MEMORY: Duration = Duration::from_secs(3600);
 
-/// How well a part of the registry can be seen.
+/// Degree to which a part of the registry can be seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) enum Sight {
     /// It can be read.
@@ -37,7 +38,7 @@ pub(super) enum Sight {
 pub(super) struct Part {
     /// The znode that is refused.
     pub(super) path: Path,
-    /// When it was last read.
+    /// Time of the last reading.
     read_at: Option<Instant>,
     pub(super) sight: Sight,
 }
@@ -70,18 +71,18 @@ impl fmt::Debug for Wording {
     }
 }
 
-/// What of one registry cannot be read.
+/// Parts of one registry that cannot be read.
 #[derive(Debug, Default)]
 pub(super) struct Unread {
     /// The parts below the root, by the path of the service in lower case.
     parts: BTreeMap<String, Part>,
-    /// How well the root can be seen.
+    /// Degree to which the root can be seen.
     root: Sight,
     /// True if the root was there and is not any more: its services are known to be empty.
     is_gone: bool,
     /// Services that went, and when.
     went: BTreeMap<String, Instant>,
-    /// How often that changed.
+    /// Number of changes of that.
     changes: u64,
     /// The state of the tree's refusals as of the last look.
     seen: Option<u64>,
@@ -89,7 +90,7 @@ pub(super) struct Unread {
     pub(super) wording: Wording,
 }
 
-/// What a look at the tree found to be different.
+/// Differences that a look at the tree has found.
 #[derive(Debug, Default)]
 pub(super) struct Moved {
     /// Parts that are seen better or worse than before.
@@ -152,7 +153,7 @@ impl Unread {
         self.parts.iter().any(|(part, found)| found.sight > Sight::Stale && below(folded, part).is_some())
     }
 
-    /// How well a zone of what is under `under` can be seen as a whole.
+    /// Degree to which a zone of what is under `under` can be seen as a whole.
     pub(super) fn of_zone(&self, under: &str) -> Sight {
         let whole = self.parts.iter().filter(|(part, _)| below(under, part).is_some()).map(|(_, found)| found.sight);
         whole.chain([self.root]).max().unwrap_or_default()
@@ -174,7 +175,7 @@ impl Unread {
         self.changes += 1;
     }
 
-    /// How often a service went.
+    /// Number of times that a service went.
     pub(super) fn changes(&self) -> u64 {
         self.changes
     }

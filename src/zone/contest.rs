@@ -15,7 +15,7 @@ use super::unknown;
 pub(super) struct Contest {
     pub(super) claimants: HashMap<Name, BTreeSet<Key>, FixedState>,
     pub(super) claims: HashMap<Key, Name, FixedState>,
-    /// What is held of the services that do not show.
+    /// Offers of the services that do not show.
     pub(super) held: HashMap<Key, Offers, FixedState>,
 }
 

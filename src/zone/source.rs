@@ -77,7 +77,7 @@ pub struct Role {
     pub below: Name,
 }
 
-/// What one source has contributed.
+/// Contributions of one source.
 #[derive(Debug)]
 pub(super) struct Contributions {
     pub(super) role: Role,

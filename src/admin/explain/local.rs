@@ -56,7 +56,7 @@ pub(super) fn local(sources: &Sources, name: &Name) -> Vec<Local> {
     found
 }
 
-/// What becomes of names that no zone of ours has.
+/// Tells what becomes of names that no zone of ours has.
 pub(super) fn outside(sources: &Sources) -> String {
     let fate = match sources.forwarder.as_ref().filter(|forwarder| forwarder.is_on()) {
         None => "REFUSED".to_owned(),

@@ -23,7 +23,7 @@ pub(super) struct Meant {
     pub(super) notes: Vec<String>,
 }
 
-/// What `asked` means.
+/// Finds what `asked` means.
 pub(super) fn find(sources: &Sources, asked: &str, rtype: Option<u16>) -> Result<Meant, Refusal> {
     let mut meant = look(sources, asked, rtype)?;
     let mut seen = HashSet::new();

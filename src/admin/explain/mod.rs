@@ -36,7 +36,7 @@ pub(super) enum Form {
     Json,
 }
 
-/// Why `?name=` is answered as it is, for `?type=`, in the form `?as=` says.
+/// Explains why `?name=` is answered as it is, for `?type=`, in the form `?as=` says.
 pub(super) fn explain(sources: &Sources, server: &Server, query: Option<&str>) -> Result<(Form, String), Refusal> {
     let [name, rtype, form] = parameters(query, ["name", "type", "as"], "`name`, `type` and `as`")?;
     let asked = name.ok_or_else(|| Refusal::bad("`name` is missing".to_owned()))?;

@@ -23,7 +23,7 @@ pub(super) struct Explanation<'a> {
     pub(super) server: &'a Server,
     pub(super) asked: String,
     pub(super) r#type: String,
-    /// What was made of it.
+    /// Remarks on what was made of it.
     pub(super) notes: Vec<String>,
     pub(super) names: Vec<OfName>,
     pub(super) did_you_mean: Option<String>,
@@ -52,14 +52,14 @@ pub(super) struct InFile {
     pub(super) r#type: String,
 }
 
-/// What one registry has of a name.
+/// Part of one registry in a name.
 #[derive(Debug, Serialize)]
 pub(super) struct OfRegistry {
     pub(super) registry: String,
     pub(super) mirror: &'static str,
     /// Seconds since it was exact.
     pub(super) age_s: Option<u64>,
-    /// Why the name is known although no znode leads to it.
+    /// Reason for which the name is known although no znode leads to it.
     pub(super) known: Option<String>,
     pub(super) services: Vec<Service>,
     #[serde(skip)]

@@ -19,11 +19,11 @@ use crate::zone::records::label;
 pub(super) struct Candidate {
     /// The service's path below the root, as it is spelled there.
     pub(super) path: String,
-    /// What the name is of it.
+    /// Form of the name.
     pub(super) form: Form,
 }
 
-/// What a name is of a service.
+/// Form of a name of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Form {
     /// Its own name, or that as a host name.
@@ -41,7 +41,7 @@ pub(super) enum Form {
 }
 
 impl Form {
-    /// What the name is, for a person.
+    /// Describes the name, for a person.
     pub(super) fn describe(&self) -> String {
         let words = |labels: &[Vec<u8>]| labels.iter().map(|l| lossy(l)).collect::<Vec<_>>().join(", ");
         match self {
@@ -56,7 +56,7 @@ impl Form {
         }
     }
 
-    /// Why an instance that is up is not meant; none when it is.
+    /// Tells why an instance that is up is not meant; `None` when it is.
     pub(super) fn refuses(&self, instance: &Instance, state: &TargetState) -> Option<String> {
         let is = |text: &str, wanted: &[u8]| {
             let spelled = || !text.is_ascii() && label::host_name(text).is_some_and(|label| label == wanted);

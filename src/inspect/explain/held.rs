@@ -14,7 +14,7 @@ use crate::zone::records::label;
 /// More addresses than these nobody reads.
 const MOST_TOLD: usize = 16;
 
-/// What the guard does to the service at `path`; nothing where it does nothing.
+/// Tells what the guard does to the service at `path`; nothing where it does nothing.
 pub(super) fn lines(seen: &Seen<'_>, state: &TargetState, path: &str) -> String {
     let Some(lost) = seen.held.get(&path.to_ascii_lowercase()) else { return String::new() };
     let until = format::moment(seen.until);

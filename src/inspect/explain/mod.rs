@@ -116,7 +116,7 @@ pub fn answer(zone: &Zone, name: &Name, rtype: u16, data: &dyn Fn(u16, &[u8]) ->
     Answer { text, is_cut }
 }
 
-/// Where the name could come from in a registry, and what has become of each instance.
+/// Finds where the name could come from in a registry, and what has become of each instance.
 pub(super) fn sources(seen: &Seen<'_>, state: &TargetState, name: &Name) -> Explained {
     let candidates = candidates::find(seen, state, name);
     if candidates.is_empty() {
@@ -139,7 +139,7 @@ pub(super) fn sources(seen: &Seen<'_>, state: &TargetState, name: &Name) -> Expl
     Explained { known: None, sources: sources.collect() }
 }
 
-/// What the candidates have together whose paths are `path` in some spelling; none where there is one alone.
+/// Unites the candidates whose paths are `path` in some spelling; `None` where there is one alone.
 fn spelled(seen: &Seen<'_>, candidates: &[Candidate], path: &str) -> Option<Reading> {
     let paths: BTreeSet<&str> = candidates.iter().map(|one| &*one.path).collect();
     let mut alike = paths.into_iter().filter(|other| other.eq_ignore_ascii_case(path));
@@ -186,7 +186,7 @@ fn lines_of(text: &str) -> Vec<String> {
     text.lines().map(|line| line.trim().to_owned()).collect()
 }
 
-/// Where links lead that the znode shown at `shown` is seen through, or takes properties by.
+/// Tells where links lead that the znode shown at `shown` is seen through, or takes properties by.
 fn hops(seen: &Seen<'_>, shown: &Path) -> String {
     let mut text = String::new();
     let real = seen.tree.real(shown);
@@ -218,7 +218,7 @@ fn hides(best: Option<Rank>, other: Option<Rank>) -> bool {
     best > other || (best == other && matches!(best, Some(Rank::Subset | Rank::Alias)))
 }
 
-/// Why an instance is in the answer, or why it is not.
+/// Tells why an instance is in the answer, or why it is not.
 fn verdict(
     service: &crate::model::Service,
     instance: &Instance,

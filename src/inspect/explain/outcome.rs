@@ -4,10 +4,10 @@ use std::fmt;
 
 use crate::model::{Harm, Malformed};
 
-/// Where a name comes from in one registry.
+/// Origins of a name in one registry.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Explained {
-    /// Why the name is known although no znode leads to it.
+    /// Reason for which the name is known although no znode leads to it.
     pub known: Option<String>,
     /// The services that the name could be of.
     pub sources: Vec<Source>,
@@ -20,28 +20,28 @@ pub struct Source {
     pub service: String,
     /// Its whole path.
     pub path: String,
-    /// What the name is of it.
+    /// Form of the name.
     pub form: String,
-    /// What is shown at the name in its place.
+    /// Owner of the records that are shown at the name in its place.
     pub hidden_by: Option<String>,
-    /// What links and the guard do.
+    /// Effects of links and the guard.
     pub notes: Vec<String>,
     /// True if its znode is there.
     pub exists: bool,
     /// Its instances.
     pub instances: Vec<Outcome>,
-    /// What is wrong with its znodes.
+    /// Problems of its znodes.
     pub malformed: Vec<Malformed>,
 }
 
-/// Whether an instance is in the answer, and why.
+/// Place of an instance in the answer or out of it, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     /// Its name.
     pub name: String,
     /// True if it is in.
     pub is_in: bool,
-    /// Why it is not, or what it is in with.
+    /// Reason for which it is not, or what it is in with.
     pub words: String,
     /// Links that it is seen through.
     pub notes: Vec<String>,

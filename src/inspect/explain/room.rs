@@ -5,14 +5,14 @@ use crate::zone::packed::PackedSet;
 
 /// The most that goes over UDP, whatever a client takes (RFC 9715 §3.1).
 const DATAGRAM: usize = 1232;
-/// What clients take that speak no EDNS (RFC 1035 §4.2.1).
+/// Bytes that clients take that speak no EDNS (RFC 1035 §4.2.1).
 const WITHOUT_EDNS: usize = 512;
 /// The longest message (RFC 1035 §4.2.2).
 const MESSAGE: usize = 65_535;
 /// A message's header, and an OPT record without options.
 const AROUND: usize = 12 + 11;
 
-/// Why not every client sees all records of the set at once; none where all do.
+/// Tells why not every client sees all records of the set at once; `None` where all do.
 pub(super) fn lacking(name: &Name, set: PackedSet<'_>) -> Option<String> {
     // The question, and the owner of each record as a pointer to it.
     let begun = AROUND + name.wire().len() + 4;

@@ -11,7 +11,7 @@ use crate::registry::shown::ShownTree;
 pub(in crate::inspect) struct Seen<'r> {
     pub(in crate::inspect) layout: &'r Layout,
     pub(in crate::inspect) tree: &'r ShownTree,
-    /// When, in seconds since 1970.
+    /// Seconds since 1970.
     pub(in crate::inspect) now: u64,
     /// The services that the guard holds, by their paths in lower case, and how many instances each has lost.
     pub(in crate::inspect) held: &'r BTreeMap<String, u32>,

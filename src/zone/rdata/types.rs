@@ -183,7 +183,7 @@ pub(in crate::zone) fn type_name(number: u16) -> String {
     known.map_or_else(|| format!("TYPE{number}"), |layout| layout.mnemonic.to_owned())
 }
 
-/// Why no record of this type can be in a zone file, if none can.
+/// Returns why no record of this type can be in a zone file, if none can.
 pub(in crate::zone) fn refusal(rtype: u16) -> Option<&'static str> {
     let named = REFUSED.iter().find(|(_, number, _)| *number == rtype).map(|(.., why)| *why);
     // RFC 6895 §3.1: 0 is special, 128 to 255 are for questions and meta types.

@@ -115,7 +115,7 @@ impl ZoneWriter {
         (precedence(claimants.first()) != precedence(claimants.last())).then_some(claimants)
     }
 
-    /// What is offered under a path now.
+    /// Returns what is offered under a path now.
     fn offers_of(&mut self, key: &Key) -> Offers {
         let contributions = self.sources.get(key.source.place());
         let Some(extent) = contributions.and_then(|source| source.extents.get(&key.path)) else {
