@@ -56,13 +56,16 @@
 //! - Before the registry was read completely once, its zones answer SERVFAIL, never NXDOMAIN, but for the names
 //!   of their files. Losing ZooKeeper later removes no answer before `max_stale`, and never looks like an empty
 //!   service.
+//! - A zone has sources ([`zone::source`]), each with a precedence, and is as fresh as they are: nobody sets its
+//!   freshness. Whoever waits for a zone follows its events ([`zone::events`]), which leave the one commit.
 //! - Bad registry data is not an error but a value, counted and shown with its path; its neighbours are served.
 //! - A task that ends unasked ends the process with its name; at the end, announcements go first and DNS last.
 //!
 //! # To add
 //! A znode convention: a file in format/ and its row in `format::CONVENTIONS`. A check: a file in announce/check/ and
-//! its line in `Kind`. A form of name: a file in zone/records/ and its line in `zone::build`. An output: a file in
-//! export/. A setting: the part's own `Config`, and deploy/zonekeeper.toml, which a test compares with the defaults.
+//! its line in `Kind`. A form of name: a file in zone/records/ and its line in `zone::build`. A record type: its row in
+//! zone/rdata/types.rs. An output: a file in export/. A setting: the part's own `Config`, and deploy/zonekeeper.toml,
+//! which a test compares with the defaults.
 
 pub mod admin;
 pub mod announce;
