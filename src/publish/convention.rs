@@ -4,12 +4,12 @@
 use super::layout::Layout;
 use crate::format::{self, NodeKind};
 use crate::registry::Path;
-use crate::registry::grouping::Together;
+use crate::registry::grouping::Grouping;
 use crate::registry::links::{Held, Linking, PropertyLink, Taken};
 
 /// A service changes in one step, whether its own node or an instance's does. Elsewhere, where links lead, services are
 /// told by their shape alone.
-impl Together for Layout {
+impl Grouping for Layout {
     fn group<'p>(&self, path: &'p Path) -> &'p str {
         self.service_of(path).unwrap_or_else(|| self.service_at(path.as_str().trim_start_matches('/')))
     }

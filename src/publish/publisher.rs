@@ -17,7 +17,7 @@ use super::target::{Target, TargetState, below};
 use super::unread::Wording;
 use crate::registry::Path;
 use crate::registry::cache::Notes;
-use crate::registry::grouping::Together;
+use crate::registry::grouping::Grouping;
 use crate::registry::links::Linking;
 use crate::registry::root::MissingRoot;
 use crate::registry::shown::ShownTree;
@@ -213,7 +213,7 @@ impl Observer for Publisher {
         Arc::new(self.lock().layout.clone())
     }
 
-    fn together(&self) -> Arc<dyn Together> {
+    fn grouping(&self) -> Arc<dyn Grouping> {
         Arc::new(self.lock().layout.clone())
     }
 

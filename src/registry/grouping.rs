@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use super::Path;
 
 /// Says which znodes are shown together.
-pub trait Together: Debug + Send + Sync {
+pub trait Grouping: Debug + Send + Sync {
     /// Name of a path's group, which must be a part of the path.
     fn group<'p>(&self, path: &'p Path) -> &'p str;
 
@@ -20,7 +20,7 @@ pub trait Together: Debug + Send + Sync {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Siblings;
 
-impl Together for Siblings {
+impl Grouping for Siblings {
     fn group<'p>(&self, path: &'p Path) -> &'p str {
         path.parent().unwrap_or_default()
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::Path;
 use super::cache::Notes;
-use super::grouping::{Siblings, Together};
+use super::grouping::{Grouping, Siblings};
 use super::links::{Linking, NoLinks};
 use super::shown::ShownTree;
 
@@ -25,7 +25,7 @@ pub trait Observer: Send + 'static {
     }
 
     /// Groups of znodes that are shown together.
-    fn together(&self) -> Arc<dyn Together> {
+    fn grouping(&self) -> Arc<dyn Grouping> {
         Arc::new(Siblings)
     }
 

@@ -97,7 +97,7 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
         Self {
             ensemble: ensemble.for_reading(),
             mirror: Mirror::new(root.clone(), limits, mirror::delays(), now, fastrand::u64(..))
-                .grouped(observer.together()),
+                .grouped(observer.grouping()),
             phase: Phase::Offline,
             tree: Arc::new(RwLock::new(ShownTree::new(root.clone(), observer.linking()))),
             root,

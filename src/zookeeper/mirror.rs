@@ -20,7 +20,7 @@
 //! - At most one read of a znode is outstanding in an epoch.
 //! - The tree, once anything was shown, is what readers see or are about to: between the end of an epoch and the next
 //!   time the mirror is live it stays as it was, and what changed in between becomes one step.
-//! - Znodes that are shown together ([`Together`]) are never in the tree but in a state that they once had together:
+//! - Znodes that are shown together ([`Grouping`]) are never in the tree but in a state that they once had together:
 //!   see `groups`.
 //! - The delay between failing connects grows, and starts over only after the mirror was live for a while.
 //!
@@ -38,21 +38,21 @@
 //! of it is shown (`refused`). An ensemble whose zxids are below those seen before is not believed for a while: see
 //! `doubt`.
 
-mod busy;
+mod adding;
 mod doubt;
 mod epoch;
 mod groups;
 mod holding;
-mod joining;
 mod keeping;
 mod limits;
 mod lists;
 mod message;
+#[cfg(test)]
+mod mutation;
+mod read_state;
 mod reading;
 mod refused;
-#[cfg(test)]
-mod sabotage;
-mod showing;
+mod staging;
 mod untold;
 mod weights;
 
@@ -62,17 +62,17 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::FixedState;
 
-use busy::Busy;
 use doubt::Doubt;
 use groups::Group;
 pub use limits::{Limits, delays};
 pub use message::{Action, Difference, Input};
 #[cfg(test)]
-pub(super) use sabotage::Sabotage;
+pub(super) use mutation::Mutation;
+use read_state::ReadState;
 
 use super::session::Read;
 use crate::backoff::Backoff;
-use crate::registry::grouping::{Siblings, Together};
+use crate::registry::grouping::{Grouping, Siblings};
 use crate::registry::status::{Counters, Phase};
 use crate::registry::tree::{Entry, Tree};
 use crate::registry::{Error, Path};
@@ -85,20 +85,20 @@ pub struct Mirror {
     outside: BTreeSet<Path>,
     /// Those of them that came while the mirror was live, until each was read: how many of its reads are queued or
     /// outstanding; none before its watch is armed.
-    joining: BTreeMap<Path, Option<usize>>,
+    adding: BTreeMap<Path, Option<usize>>,
     limits: Limits,
     phase: Phase,
     epoch: u32,
     /// Paths with a read queued or outstanding.
-    busy: HashMap<Path, Busy, FixedState>,
+    busy: HashMap<Path, ReadState, FixedState>,
     /// Reads to issue; the last first, so that a scan goes down before it goes on and the queue stays short.
     queue: Vec<Read>,
     /// Groups of znodes that are shown together.
-    together: Arc<dyn Together>,
+    grouping: Arc<dyn Grouping>,
     /// Once live: the groups in which something is to be read or being read.
     groups: HashMap<Box<str>, Group, FixedState>,
     /// Those of them whose turn it is to be read, each once.
-    line: VecDeque<Box<str>>,
+    ready: VecDeque<Box<str>>,
     /// Rest of a group that is too large for one request.
     pieces: VecDeque<Vec<Read>>,
     /// True if a request is answered as of one moment of the server.
@@ -125,7 +125,7 @@ pub struct Mirror {
     rng: fastrand::Rng,
     /// A bug to prove that the simulator would find it.
     #[cfg(test)]
-    pub(super) sabotage: Option<Sabotage>,
+    pub(super) mutation: Option<Mutation>,
     actions: Vec<Action>,
     counters: Counters,
     trouble: Option<Error>,
@@ -148,15 +148,15 @@ impl Mirror {
         Self {
             root,
             outside: BTreeSet::new(),
-            joining: BTreeMap::new(),
+            adding: BTreeMap::new(),
             limits,
             phase: Phase::Offline,
             epoch: 0,
             busy: HashMap::default(),
             queue: Vec::new(),
-            together: Arc::new(Siblings),
+            grouping: Arc::new(Siblings),
             groups: HashMap::default(),
-            line: VecDeque::new(),
+            ready: VecDeque::new(),
             pieces: VecDeque::new(),
             at_once: true,
             weights: weights::Weights::default(),
@@ -172,7 +172,7 @@ impl Mirror {
             backoff,
             rng: fastrand::Rng::with_seed(seed),
             #[cfg(test)]
-            sabotage: None,
+            mutation: None,
             actions: vec![Action::Connect { after: Duration::ZERO }],
             counters: Counters::default(),
             trouble: None,
@@ -185,9 +185,9 @@ impl Mirror {
         }
     }
 
-    /// Shows znodes together as `together` says, and not those below one znode.
-    pub fn grouped(self, together: Arc<dyn Together>) -> Self {
-        Self { together, ..self }
+    /// Shows znodes together as `grouping` says, and not those below one znode.
+    pub fn grouped(self, grouping: Arc<dyn Grouping>) -> Self {
+        Self { grouping, ..self }
     }
 
     /// Takes in what happened. Actions wait for [`Self::poll`], so that many events can become one batch.

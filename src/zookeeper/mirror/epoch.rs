@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 #[cfg(test)]
-use super::Sabotage;
+use super::Mutation;
 use super::{Action, Mirror};
 use crate::registry::Error;
 use crate::registry::status::Phase;
@@ -55,11 +55,11 @@ impl Mirror {
         self.busy.clear();
         self.queue.clear();
         self.groups.clear();
-        self.line.clear();
+        self.ready.clear();
         self.pieces.clear();
         self.staged.clear();
         self.scan_at = None;
-        self.joining.clear();
+        self.adding.clear();
         self.rescans.clear();
         self.untold.clear();
         self.lists.end_epoch();
@@ -85,7 +85,7 @@ impl Mirror {
             }
             Event::Disconnected if self.phase != Phase::Offline => self.suspend(now),
             #[cfg(test)]
-            Event::Connected if self.sabotage == Some(Sabotage::NoResync) && self.counters.syncs > 0 => {
+            Event::Connected if self.mutation == Some(Mutation::NoResync) && self.counters.syncs > 0 => {
                 self.enter(now, Phase::Live);
             }
             Event::Connected if self.phase != Phase::Offline => self.begin_epoch(now),

@@ -25,15 +25,15 @@ use crate::registry::Path;
 use crate::registry::tree::Entry;
 use crate::zookeeper::session::Read;
 
-/// Room of one request.
+/// Budget of one request.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Room {
+pub(super) struct Budget {
     pub(super) paths: usize,
     pub(super) bytes: usize,
     pub(super) load: Load,
 }
 
-impl Room {
+impl Budget {
     /// Takes place for `path`. Whether there was enough.
     pub(super) fn take(&mut self, weights: &Weights, path: &Path) -> bool {
         let bytes = path.as_str().len();
@@ -113,18 +113,18 @@ impl Group {
         now: Instant,
         patience: Duration,
         weights: &Weights,
-        room: Room,
+        budget: Budget,
         whole: bool,
     ) -> Vec<Vec<Path>> {
-        let asked = self.wanted(now, patience, weights, room).clone();
+        let asked = self.wanted(now, patience, weights, budget).clone();
         self.marked.clear();
-        let (mut requests, mut left) = (Vec::<Vec<Path>>::new(), room);
+        let (mut requests, mut left) = (Vec::<Vec<Path>>::new(), budget);
         for path in &asked {
             match requests.last_mut() {
                 Some(request) if left.take(weights, path) => request.push(path.clone()),
                 // The first, or one too many. A path too long for any request has one of its own.
                 _ => {
-                    left = room;
+                    left = budget;
                     left.take(weights, path);
                     requests.push(vec![path.clone()]);
                 }
@@ -136,13 +136,20 @@ impl Group {
     }
 
     /// Returns whether what is to be asked for now fits into what is `left` of a request.
-    pub(super) fn fits(&self, now: Instant, patience: Duration, weights: &Weights, room: Room, left: Room) -> bool {
-        left.fits(weights, self.wanted(now, patience, weights, room))
+    pub(super) fn fits(
+        &self,
+        now: Instant,
+        patience: Duration,
+        weights: &Weights,
+        budget: Budget,
+        left: Budget,
+    ) -> bool {
+        left.fits(weights, self.wanted(now, patience, weights, budget))
     }
 
-    fn wanted(&self, now: Instant, patience: Duration, weights: &Weights, room: Room) -> &BTreeSet<Path> {
-        let is_restless = now.saturating_duration_since(self.since) >= patience;
-        if is_restless && room.fits(weights, &self.moving) { &self.moving } else { &self.marked }
+    fn wanted(&self, now: Instant, patience: Duration, weights: &Weights, budget: Budget) -> &BTreeSet<Path> {
+        let is_unsettled = now.saturating_duration_since(self.since) >= patience;
+        if is_unsettled && budget.fits(weights, &self.moving) { &self.moving } else { &self.marked }
     }
 
     /// Takes in an answer. Whether it is one that was waited for.
@@ -181,11 +188,11 @@ impl Group {
 mod tests {
     use super::*;
 
-    fn room() -> (Weights, Room) {
+    fn budget() -> (Weights, Budget) {
         let mut weights = Weights::default();
         weights.answered(&path("a"), 10, 0);
         let load = weights.load();
-        (weights, Room { paths: 3, bytes: 100, load })
+        (weights, Budget { paths: 3, bytes: 100, load })
     }
 
     const PATIENCE: Duration = Duration::from_millis(50);
@@ -201,7 +208,7 @@ mod tests {
         for name in names {
             group.mark(&path(name));
         }
-        assert_eq!(group.ask(now, PATIENCE, &room().0, room().1, whole).concat().len(), names.len());
+        assert_eq!(group.ask(now, PATIENCE, &budget().0, budget().1, whole).concat().len(), names.len());
         (group, now)
     }
 
@@ -223,7 +230,7 @@ mod tests {
         let (mut group, now) = asked(&["a"], true);
         group.mark(&path("new"));
         assert_eq!(settled(&mut group, &["a"], now), None);
-        assert_eq!(group.ask(now, PATIENCE, &room().0, room().1, true), [[path("new")]]);
+        assert_eq!(group.ask(now, PATIENCE, &budget().0, budget().1, true), [[path("new")]]);
         assert_eq!(settled(&mut group, &["new"], now), Some(2));
         assert!(!group.is_marked());
     }
@@ -248,7 +255,7 @@ mod tests {
         }
         assert_eq!(settled(&mut group, &["a", "b"], now), None);
         let later = now + PATIENCE;
-        assert_eq!(group.ask(later, PATIENCE, &room().0, room().1, true), [[path("a"), path("b"), path("c")]]);
+        assert_eq!(group.ask(later, PATIENCE, &budget().0, budget().1, true), [[path("a"), path("b"), path("c")]]);
         for name in ["b", "c", "a"] {
             group.mark(&path(name));
         }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Mirror;
 #[cfg(test)]
-use super::Sabotage;
+use super::Mutation;
 use crate::registry::root::Refusal;
 use crate::registry::status::Phase;
 use crate::registry::tree::Tree;
@@ -28,7 +28,7 @@ impl Mirror {
         let is_comparable = self.doubt.is_whole && !tree.refused().any(hides) && !self.stages_refusals();
         let is_old = self.doubt.went_back || (is_comparable && self.doubt.seen < tree.zxid());
         #[cfg(test)]
-        let is_old = is_old && self.sabotage != Some(Sabotage::BelieveOld);
+        let is_old = is_old && self.mutation != Some(Mutation::BelieveOld);
         // Before anything was shown there is nothing to keep.
         if !is_old || self.fresh_at.is_none() {
             self.doubt.since = None;

@@ -15,8 +15,8 @@ impl Mirror {
         match entry {
             Entry::Known(now) if now.czxid != before.czxid => tree.keep(path, None),
             Entry::Known(now) if now.data == before.data => {}
-            Entry::Known(now) if self.together.is_understood(path, &now.data) => tree.keep(path, None),
-            Entry::Known(_) if self.together.is_understood(path, &before.data) => {
+            Entry::Known(now) if self.grouping.is_understood(path, &now.data) => tree.keep(path, None),
+            Entry::Known(_) if self.grouping.is_understood(path, &before.data) => {
                 let data = before.data.clone();
                 tree.keep(path, Some(data));
             }

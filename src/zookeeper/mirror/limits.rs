@@ -16,7 +16,7 @@ pub struct Limits {
     /// Time that changes which can be shown wait for others that are being read, to be shown together.
     pub hold: Duration,
     /// Time for which a group may go on changing until everything in it that moves is read at once.
-    pub restless: Duration,
+    pub unsettled: Duration,
     /// Time without any progress until the session is given up.
     pub patience: Duration,
     /// Time without traffic until the connection is probed.
@@ -39,7 +39,7 @@ impl Limits {
             batch_bytes: 256 << 10,
             in_flight: 8,
             hold: Duration::from_millis(10),
-            restless: Duration::from_millis(50),
+            unsettled: Duration::from_millis(50),
             patience: timeout * 2,
             probe: timeout / 3,
             suspension: Duration::from_secs(1),

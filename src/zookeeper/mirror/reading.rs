@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 #[cfg(test)]
-use super::Sabotage;
-use super::busy::Busy;
-use super::groups::{Group, Room};
+use super::Mutation;
+use super::groups::{Budget, Group};
+use super::read_state::ReadState;
 use super::{Action, Mirror};
 use crate::registry::status::Phase;
 use crate::registry::tree::{Entry, Tree};
@@ -19,41 +19,41 @@ impl Mirror {
         if self.is_awaiting(&path) {
             return;
         }
-        if self.phase == Phase::Live && !self.is_joining(&path) {
+        if self.phase == Phase::Live && !self.is_adding(&path) {
             return self.mark_group(now, &path);
         }
         match self.busy.get_mut(&path) {
             #[cfg(test)]
-            Some(Busy::Reading) if self.sabotage == Some(Sabotage::NoSecondRead) => {}
-            Some(Busy::Reading) => {
-                self.busy.insert(path, Busy::ReadingMarked);
+            Some(ReadState::Reading) if self.mutation == Some(Mutation::NoSecondRead) => {}
+            Some(ReadState::Reading) => {
+                self.busy.insert(path, ReadState::ReadingMarked);
             }
-            Some(Busy::Queued | Busy::ReadingMarked) => {}
+            Some(ReadState::Queued | ReadState::ReadingMarked) => {}
             None => self.visit(path),
         }
     }
 
     fn mark_group(&mut self, now: Instant, path: &Path) {
-        let name = self.together.group(path);
+        let name = self.grouping.group(path);
         if !self.groups.contains_key(name) {
             self.groups.insert(name.into(), Group::new(now));
         }
         let Some(group) = self.groups.get_mut(name) else { return };
         #[cfg(test)]
-        if self.sabotage == Some(Sabotage::NoSecondRead) && group.asks_for(path) {
+        if self.mutation == Some(Mutation::NoSecondRead) && group.asks_for(path) {
             return;
         }
         if group.mark(path) {
-            self.line.push_back(name.into());
+            self.ready.push_back(name.into());
         }
     }
 
     /// Queues a read of `path`, unless one is queued or outstanding already.
     pub(super) fn visit(&mut self, path: Path) {
         if !self.busy.contains_key(&path) {
-            self.count_joining(&path, |reads| reads + 1);
+            self.count_adding(&path, |reads| reads + 1);
             self.queue.push(Read::Node(path.clone()));
-            self.busy.insert(path, Busy::Queued);
+            self.busy.insert(path, ReadState::Queued);
         }
     }
 
@@ -82,7 +82,7 @@ impl Mirror {
             if let Read::Node(path) = read {
                 self.weights.asked(path);
                 if let Some(busy) = self.busy.get_mut(path) {
-                    *busy = Busy::Reading;
+                    *busy = ReadState::Reading;
                 }
             }
             batch.extend(self.queue.pop());
@@ -96,20 +96,20 @@ impl Mirror {
             return Some(piece);
         }
         let paths = self.weights.paths(self.limits.batch_paths);
-        let room = Room { paths, bytes: self.limits.batch_bytes, load: self.weights.load() };
-        let (restless, whole) = (self.limits.restless, self.at_once);
-        let (mut request, mut left) = (Vec::new(), room);
-        while let Some(name) = self.line.front() {
+        let budget = Budget { paths, bytes: self.limits.batch_bytes, load: self.weights.load() };
+        let (unsettled, whole) = (self.limits.unsettled, self.at_once);
+        let (mut request, mut left) = (Vec::new(), budget);
+        while let Some(name) = self.ready.front() {
             let Some(group) = self.groups.get_mut(name) else {
-                self.line.pop_front();
+                self.ready.pop_front();
                 continue;
             };
             let weights = &self.weights;
-            if !request.is_empty() && !group.fits(now, restless, weights, room, left) {
+            if !request.is_empty() && !group.fits(now, unsettled, weights, budget, left) {
                 break;
             }
-            self.line.pop_front();
-            let mut pieces = group.ask(now, restless, weights, room, whole).into_iter();
+            self.ready.pop_front();
+            let mut pieces = group.ask(now, unsettled, weights, budget, whole).into_iter();
             for path in pieces.next().into_iter().flatten() {
                 left.take(weights, &path);
                 request.push(Read::Node(path));
@@ -137,7 +137,7 @@ impl Mirror {
             match (read, reply) {
                 (Read::Node(path), reply) if self.busy.contains_key(&path) => self.node_read(now, &path, reply, tree),
                 (Read::Node(path), reply) => {
-                    let name = self.together.group(&path);
+                    let name = self.grouping.group(&path);
                     if let Some(group) = self.groups.get_mut(name)
                         && group.answered(&path, entry(reply))
                     {
@@ -147,21 +147,21 @@ impl Mirror {
                 (Read::Children(parent), Reply::Children(names)) => {
                     for name in names {
                         let child = parent.child(&name);
-                        if self.is_joining(&child) || !self.is_met(&child, tree) {
+                        if self.is_adding(&child) || !self.is_met(&child, tree) {
                             self.visit(child);
                         }
                     }
-                    self.count_joining(&parent, |reads| reads.saturating_sub(1));
+                    self.count_adding(&parent, |reads| reads.saturating_sub(1));
                 }
                 // Gone meanwhile, or not ours to list. What is known below it is verified at the end of the scan.
-                (Read::Children(parent), _) => self.count_joining(&parent, |reads| reads.saturating_sub(1)),
+                (Read::Children(parent), _) => self.count_adding(&parent, |reads| reads.saturating_sub(1)),
             }
         }
         for name in answered {
             self.group_read(now, name, tree);
         }
-        if !self.joining.is_empty() {
-            self.finish_joining(now, tree);
+        if !self.adding.is_empty() {
+            self.finish_adding(now, tree);
         }
         if self.phase == Phase::Live {
             tree.set_zxid(tree.zxid().max(self.doubt.seen));
@@ -183,12 +183,12 @@ impl Mirror {
     fn group_read(&mut self, now: Instant, name: Box<str>, tree: &mut Tree) {
         let Some(group) = self.groups.get_mut(&name).filter(|group| !group.is_asked()) else { return };
         #[cfg(test)]
-        if self.sabotage == Some(Sabotage::ShowTorn) {
+        if self.mutation == Some(Mutation::ShowTorn) {
             group.mend();
         }
         let state = group.settle(now);
         if group.is_marked() {
-            self.line.push_back(name);
+            self.ready.push_back(name);
         } else {
             self.groups.remove(&name);
         }
@@ -204,7 +204,7 @@ impl Mirror {
 
     /// Takes in what a scan read of `path`, and of `path` alone.
     fn node_read(&mut self, now: Instant, path: &Path, reply: Reply, tree: &mut Tree) {
-        let marked = self.busy.remove(path) == Some(Busy::ReadingMarked);
+        let marked = self.busy.remove(path) == Some(ReadState::ReadingMarked);
         if !self.is_mirrored(path) {
             return;
         }
@@ -212,21 +212,21 @@ impl Mirror {
         if let Reply::Node(znode) = &reply
             && znode.stat.num_children > 0
         {
-            self.count_joining(path, |reads| reads + 1);
+            self.count_adding(path, |reads| reads + 1);
             self.queue.push(Read::Children(path.clone()));
         }
         self.stage(now, path, entry(reply), tree);
         if marked {
             self.visit(path.clone());
         }
-        self.count_joining(path, |reads| reads.saturating_sub(1));
+        self.count_adding(path, |reads| reads.saturating_sub(1));
     }
 
     /// The scan has run dry: verify what it did not meet, then go live.
     pub(super) fn scanned(&mut self, now: Instant, tree: &mut Tree) {
         let not_met = tree.not_met(self.epoch);
         #[cfg(test)]
-        let not_met = if self.sabotage == Some(Sabotage::NoVerify) { Vec::new() } else { not_met };
+        let not_met = if self.mutation == Some(Mutation::NoVerify) { Vec::new() } else { not_met };
         if not_met.is_empty() && self.is_doubtful(now, tree) {
             return;
         }

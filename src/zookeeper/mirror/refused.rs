@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::Mirror;
 #[cfg(test)]
-use super::Sabotage;
+use super::Mutation;
 use crate::registry::Path;
 use crate::registry::root::Root;
 use crate::registry::tree::{Entry, Tree};
@@ -19,7 +19,7 @@ use crate::registry::tree::{Entry, Tree};
 /// Refused znodes that are asked for again at once; the others follow in turn.
 const RECHECKED: usize = 200;
 /// Time for which a part may go on changing until everything is read again, rather than that part alone.
-const RESTLESS: Duration = Duration::from_secs(5);
+const UNSETTLED: Duration = Duration::from_secs(5);
 
 impl Mirror {
     /// Takes out of what a live mirror read of a group what could not be read before: that is read again with
@@ -31,7 +31,7 @@ impl Mirror {
         tree: &Tree,
     ) -> BTreeMap<Path, Option<Entry>> {
         #[cfg(test)]
-        if self.sabotage == Some(Sabotage::NoRescan) {
+        if self.mutation == Some(Mutation::NoRescan) {
             return state;
         }
         let is_new = |path: &Path| {
@@ -66,8 +66,8 @@ impl Mirror {
             }
             last = Some(path.clone());
             let overlaps = |root: &Path| root.below(&path).is_some() || path.below(root).is_some();
-            if self.is_moving(&path) || self.joining.keys().any(overlaps) {
-                if now.saturating_duration_since(since) >= RESTLESS {
+            if self.is_moving(&path) || self.adding.keys().any(overlaps) {
+                if now.saturating_duration_since(since) >= UNSETTLED {
                     return self.begin_epoch(now);
                 }
                 self.rescans.insert(path, since);
@@ -83,7 +83,7 @@ impl Mirror {
             return;
         }
         self.recheck_at = now + self.limits.recheck;
-        let is_awaited = self.is_joining(&self.root) || self.rescans.contains_key(&self.root);
+        let is_awaited = self.is_adding(&self.root) || self.rescans.contains_key(&self.root);
         if tree.root(&self.root) != Root::Present && !is_awaited && !self.is_moving(&self.root) {
             self.expect_untold(&self.root.clone(), tree);
             self.mark(now, self.root.clone());

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 #[cfg(test)]
-use super::Sabotage;
+use super::Mutation;
 use super::{Action, Difference, Mirror};
 use crate::registry::status::Phase;
 use crate::registry::tree::{Entry, Tree};
@@ -48,7 +48,7 @@ impl Mirror {
     /// An event came for `path`.
     pub(super) fn told(&mut self, path: &Path) {
         #[cfg(test)]
-        if self.sabotage == Some(Sabotage::ForgetTold) {
+        if self.mutation == Some(Mutation::ForgetTold) {
             return;
         }
         if !self.untold.roots.is_empty() && self.untold.root_of(path).is_some() {
@@ -61,9 +61,9 @@ impl Mirror {
         if self.phase != Phase::Live {
             return;
         }
-        let is_still = |path: &Path| self.is_mirrored(path) && !self.is_joining(path) && !self.is_moving(path);
+        let is_still = |path: &Path| self.is_mirrored(path) && !self.is_adding(path) && !self.is_moving(path);
         #[cfg(test)]
-        let is_still = |path: &Path| self.sabotage == Some(Sabotage::ForgetTold) || is_still(path);
+        let is_still = |path: &Path| self.mutation == Some(Mutation::ForgetTold) || is_still(path);
         let still: Vec<Path> = paths.into_iter().filter(is_still).collect();
         for path in still {
             self.expect_untold(&path, tree);
@@ -89,7 +89,7 @@ impl Mirror {
         let mut roots = std::mem::take(&mut self.untold.roots);
         roots.retain(|root, _| {
             let is_overlapping = |other: &Path| other.below(root).is_some() || root.below(other).is_some();
-            let is_due = self.rescans.keys().chain(self.joining.keys()).any(is_overlapping);
+            let is_due = self.rescans.keys().chain(self.adding.keys()).any(is_overlapping);
             is_due || self.is_moving(root)
         });
         self.untold.roots = roots;

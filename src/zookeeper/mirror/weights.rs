@@ -45,7 +45,7 @@ struct First {
     held: Vec<Path>,
 }
 
-/// Room for replies in one request.
+/// Weight of the replies to one request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Load {
     bytes: usize,
@@ -82,12 +82,12 @@ impl Weights {
         if self.ceiling <= FIRST { 1 } else { most }
     }
 
-    /// The room of a request that asks for nothing yet.
+    /// The budget of a request that asks for nothing yet.
     pub(super) fn load(&self) -> Load {
         Load { bytes: REPLY, unknown: self.unknown }
     }
 
-    /// Takes room for a read. Whether there was enough.
+    /// Takes place for a read. Returns whether there was enough.
     pub(super) fn take(&self, read: &Read, load: &mut Load) -> bool {
         let (bytes, unknown) = match read {
             Read::Node(path) => match self.largest.get(&directory(path)) {

@@ -26,7 +26,7 @@ mod verify;
 mod world;
 mod writers;
 
-use super::mirror::{Input, Sabotage};
+use super::mirror::{Input, Mutation};
 use crate::registry::Error;
 use std::collections::HashSet;
 use world::World;
@@ -35,7 +35,7 @@ use world::World;
 #[derive(Debug, Clone, Copy, Default)]
 struct Script {
     /// A bug in the mirror.
-    sabotage: Option<Sabotage>,
+    mutation: Option<Mutation>,
     /// One event in fifty is lost.
     lose_events: bool,
     /// Events and replies overtake each other on their way. The mirror must come out exact all the same, though a
@@ -44,7 +44,7 @@ struct Script {
     /// Requests are answered piece by piece, with writes in between.
     pieces: bool,
     /// One service is written all the time, and nothing goes wrong.
-    restless: bool,
+    unsettled: bool,
     /// Znodes hold links, which lead to each other, in circles, and out of the root.
     links: bool,
     /// Readers do not look whether a znode's coming or going leads a link elsewhere.
@@ -115,8 +115,8 @@ fn caught(script: Script) -> Option<u64> {
     Some(seed)
 }
 
-fn is_caught(sabotage: Sabotage) -> bool {
-    caught(Script { sabotage: Some(sabotage), ..Script::default() }).is_some()
+fn is_caught(mutation: Mutation) -> bool {
+    caught(Script { mutation: Some(mutation), ..Script::default() }).is_some()
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn what_is_seen_through_links_is_what_is_there_wherever_they_lead() {
 
 #[test]
 fn a_service_that_is_written_without_rest_is_followed_and_never_shown_as_a_mixture() {
-    explore(Script { restless: true, ..Script::default() }, seeds() / 50);
+    explore(Script { unsettled: true, ..Script::default() }, seeds() / 50);
 }
 
 #[test]
@@ -166,22 +166,22 @@ fn a_restored_ensemble_is_not_shown_for_a_while_and_then_as_it_is() {
 
 #[test]
 fn taking_an_event_that_came_for_a_missed_one_would_be_caught() {
-    assert!(caught(Script { sabotage: Some(Sabotage::ForgetTold), verify: true, ..Script::default() }).is_some());
+    assert!(caught(Script { mutation: Some(Mutation::ForgetTold), verify: true, ..Script::default() }).is_some());
 }
 
 #[test]
 fn forgetting_what_may_not_be_read_any_more_would_be_caught() {
-    assert!(caught(Script { sabotage: Some(Sabotage::ForgetRefused), rights: true, ..Script::default() }).is_some());
+    assert!(caught(Script { mutation: Some(Mutation::ForgetRefused), rights: true, ..Script::default() }).is_some());
 }
 
 #[test]
 fn showing_what_may_be_read_again_without_what_is_below_it_would_be_caught() {
-    assert!(caught(Script { sabotage: Some(Sabotage::NoRescan), rights: true, ..Script::default() }).is_some());
+    assert!(caught(Script { mutation: Some(Mutation::NoRescan), rights: true, ..Script::default() }).is_some());
 }
 
 #[test]
 fn believing_a_restored_ensemble_at_once_would_be_caught() {
-    assert!(caught(Script { sabotage: Some(Sabotage::BelieveOld), restores: true, ..Script::default() }).is_some());
+    assert!(caught(Script { mutation: Some(Mutation::BelieveOld), restores: true, ..Script::default() }).is_some());
 }
 
 #[test]
@@ -196,39 +196,39 @@ fn a_reply_that_overtook_an_event_would_be_caught_as_a_mixture() {
 
 #[test]
 fn a_reconnect_without_a_resync_would_be_caught() {
-    assert!(is_caught(Sabotage::NoResync));
+    assert!(is_caught(Mutation::NoResync));
 }
 
 #[test]
 fn removing_subtrees_would_be_caught() {
     assert!(
-        caught(Script { sabotage: Some(Sabotage::SubtreeRemoval), overtaking: true, ..Script::default() }).is_some()
+        caught(Script { mutation: Some(Mutation::SubtreeRemoval), overtaking: true, ..Script::default() }).is_some()
     );
 }
 
 #[test]
 fn trusting_a_read_that_an_event_overtook_would_be_caught() {
-    assert!(is_caught(Sabotage::NoSecondRead));
+    assert!(is_caught(Mutation::NoSecondRead));
 }
 
 #[test]
 fn not_verifying_what_the_scan_did_not_meet_would_be_caught() {
-    assert!(is_caught(Sabotage::NoVerify));
+    assert!(is_caught(Mutation::NoVerify));
 }
 
 #[test]
 fn publishing_while_neighbours_are_being_read_would_be_caught() {
-    assert!(is_caught(Sabotage::PublishAtOnce));
+    assert!(is_caught(Mutation::PublishAtOnce));
 }
 
 #[test]
 fn showing_what_was_torn_would_be_caught() {
-    assert!(is_caught(Sabotage::ShowTorn));
+    assert!(is_caught(Mutation::ShowTorn));
 }
 
 #[test]
 fn showing_what_a_link_leads_to_before_it_was_read_would_be_caught() {
-    assert!(caught(Script { sabotage: Some(Sabotage::JoinUnread), links: true, ..Script::default() }).is_some());
+    assert!(caught(Script { mutation: Some(Mutation::JoinUnread), links: true, ..Script::default() }).is_some());
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn links_that_do_not_notice_what_is_on_their_way_would_be_caught() {
 
 #[test]
 fn a_failing_seed_tells_its_shortest_story() {
-    let script = Script { sabotage: Some(Sabotage::NoResync), ..Script::default() };
+    let script = Script { mutation: Some(Mutation::NoResync), ..Script::default() };
     let seed = caught(script).unwrap();
     let story = story(seed, script);
     assert!(story.contains("write ") && story.contains("<- Connect") && story.contains("the world is"), "{story}");

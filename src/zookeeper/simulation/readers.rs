@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::links::{self, Through};
 use crate::registry::Path;
-use crate::registry::grouping::Together;
+use crate::registry::grouping::Grouping;
 use crate::registry::links::Links;
 use crate::registry::tree::Tree;
 
@@ -16,7 +16,7 @@ type State = BTreeMap<Path, Vec<u8>>;
 #[derive(Debug)]
 pub(super) struct Services;
 
-impl Together for Services {
+impl Grouping for Services {
     fn group<'p>(&self, path: &'p Path) -> &'p str {
         group(path)
     }
@@ -26,7 +26,7 @@ impl Together for Services {
 #[derive(Debug)]
 pub(super) struct Alone;
 
-impl Together for Alone {
+impl Grouping for Alone {
     fn group<'p>(&self, path: &'p Path) -> &'p str {
         path.as_str()
     }

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use super::readers::{Alone, History, Readers, Services, group};
 use super::{Script, links};
-use crate::registry::grouping::Together;
+use crate::registry::grouping::Grouping;
 use crate::registry::status::Phase;
 use crate::registry::tree::{Entry, Tree};
 use crate::registry::{Error, Path};
-use crate::zookeeper::mirror::{Action, Input, Limits, Mirror, Sabotage, delays};
+use crate::zookeeper::mirror::{Action, Input, Limits, Mirror, Mutation, delays};
 use crate::zookeeper::session::{Event, Read};
 use crate::zookeeper::verify::Round;
 
@@ -79,7 +79,7 @@ pub(super) const PATHS: [&str; 18] = [
 ];
 
 /// The directory whose znodes are written in one transaction, and those znodes.
-pub(super) const TOGETHER: (&str, [&str; 3]) = ("/s/a/p", ["/s/a/p/1", "/s/a/p/2", "/s/a/p/3"]);
+pub(super) const GROUPED: (&str, [&str; 3]) = ("/s/a/p", ["/s/a/p/1", "/s/a/p/2", "/s/a/p/3"]);
 
 /// Limit of the age of what is shown of a service that is written without rest, while nothing else goes wrong.
 const LONGEST_LAG: Duration = Duration::from_secs(1);
@@ -95,23 +95,23 @@ impl World {
     pub(super) fn new(seed: u64, script: Script, traced: bool) -> Self {
         let now = Instant::now();
         // In every third life a service does not fit into one request.
-        let batch_paths = if seed.is_multiple_of(3) && !script.restless { 3 } else { 6 };
+        let batch_paths = if seed.is_multiple_of(3) && !script.unsettled { 3 } else { 6 };
         let limits = Limits {
             batch_paths,
             batch_bytes: 64,
             in_flight: 2,
             hold: Duration::from_millis(10),
-            restless: Duration::from_millis(50),
+            unsettled: Duration::from_millis(50),
             patience: Duration::from_secs(20),
             probe: Duration::from_secs(3),
             suspension: Duration::from_secs(1),
             hold_old: Duration::from_secs(2),
             recheck: Duration::from_millis(300),
         };
-        let is_alone = script.sabotage == Some(Sabotage::PublishAtOnce);
-        let together: Arc<dyn Together> = if is_alone { Arc::new(Alone) } else { Arc::new(Services) };
-        let mut mirror = Mirror::new(path("/s"), limits, delays(), now, seed).grouped(together);
-        mirror.sabotage = script.sabotage;
+        let is_alone = script.mutation == Some(Mutation::PublishAtOnce);
+        let grouping: Arc<dyn Grouping> = if is_alone { Arc::new(Alone) } else { Arc::new(Services) };
+        let mut mirror = Mirror::new(path("/s"), limits, delays(), now, seed).grouped(grouping);
+        mirror.mutation = script.mutation;
         mirror.set_listing(true);
         Self {
             script,
@@ -155,7 +155,7 @@ impl World {
     pub(super) fn live(&mut self, steps: usize) -> Result<(), String> {
         self.feed(Input::Tick);
         match self.script {
-            Script { restless: true, .. } => return self.live_restlessly(steps),
+            Script { unsettled: true, .. } => return self.live_restlessly(steps),
             Script { rights: true, .. } => return self.live_with_rights(steps),
             Script { restores: true, .. } => return self.live_through_restores(steps),
             _ => {}

@@ -1,7 +1,7 @@
 //! Those who write into the world.
 
 use super::links;
-use super::world::{PATHS, TOGETHER, World, path};
+use super::world::{GROUPED, PATHS, World, path};
 use crate::registry::Path;
 
 impl World {
@@ -48,13 +48,13 @@ impl World {
 
     /// Writes where no rest is to be: the same few znodes again and again, one transaction or several.
     pub(super) fn write_restlessly(&mut self) {
-        for path in ["/s", "/s/a", TOGETHER.0].map(path) {
+        for path in ["/s", "/s/a", GROUPED.0].map(path) {
             self.create(&path);
         }
         if self.rng.u8(..3) == 0 {
             self.write_together();
         } else {
-            let path = path(TOGETHER.1[self.rng.usize(..TOGETHER.1.len())]);
+            let path = path(GROUPED.1[self.rng.usize(..GROUPED.1.len())]);
             if self.znodes.contains_key(&path) { self.set(&path) } else { self.create(&path) }
         }
     }
@@ -73,13 +73,13 @@ impl World {
 
     /// One transaction that changes, creates or deletes several znodes of one directory.
     fn write_together(&mut self) {
-        if !self.znodes.contains_key(TOGETHER.0) {
+        if !self.znodes.contains_key(GROUPED.0) {
             return;
         }
         self.zxid += 1;
         let delete = self.rng.u8(..4) == 0;
         let mut changed = Vec::new();
-        for path in TOGETHER.1.map(path) {
+        for path in GROUPED.1.map(path) {
             if delete {
                 if self.znodes.remove(&path).is_none() {
                     continue;

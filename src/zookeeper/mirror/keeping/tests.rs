@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::*;
-use crate::registry::grouping::Together;
+use crate::registry::grouping::Grouping;
 use crate::registry::tree::Known;
 use crate::zookeeper::mirror::limits::{Limits, delays};
 
@@ -12,7 +12,7 @@ use crate::zookeeper::mirror::limits::{Limits, delays};
 #[derive(Debug)]
 struct Letters;
 
-impl Together for Letters {
+impl Grouping for Letters {
     fn group<'p>(&self, path: &'p Path) -> &'p str {
         path.parent().unwrap_or_default()
     }

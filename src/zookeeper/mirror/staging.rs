@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 #[cfg(test)]
-use super::Sabotage;
+use super::Mutation;
 use super::{Action, Mirror};
 use crate::registry::tree::{Entry, Tree};
 use crate::registry::{Error, Path};
@@ -55,12 +55,12 @@ impl Mirror {
 
     fn put(&mut self, now: Instant, path: &Path, entry: Option<Entry>, tree: &mut Tree) {
         #[cfg(test)]
-        if self.sabotage == Some(Sabotage::SubtreeRemoval) && entry.is_none() {
+        if self.mutation == Some(Mutation::SubtreeRemoval) && entry.is_none() {
             let below: Vec<Path> = tree.subtree(path).map(|(path, _)| path.clone()).collect();
             self.changed.extend(below.into_iter().filter(|path| tree.remove(path)));
         }
         #[cfg(test)]
-        let entry = if self.sabotage == Some(Sabotage::ForgetRefused) {
+        let entry = if self.mutation == Some(Mutation::ForgetRefused) {
             entry.filter(|entry| matches!(entry, Entry::Known(_)))
         } else {
             entry

@@ -2,7 +2,7 @@
 
 /// Bugs that other mirrors of this kind have had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::zookeeper) enum Sabotage {
+pub(in crate::zookeeper) enum Mutation {
     /// "No such znode" takes out everything below, too.
     SubtreeRemoval,
     /// A reconnect within the session is taken as if nothing had been missed.

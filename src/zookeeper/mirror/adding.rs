@@ -17,7 +17,7 @@ impl Mirror {
     pub(super) fn set_outside(&mut self, now: Instant, outside: BTreeSet<Path>, tree: &mut Tree) {
         let before = std::mem::replace(&mut self.outside, outside);
         for gone in before.iter().filter(|path| !self.outside.contains(*path)) {
-            self.joining.remove(gone);
+            self.adding.remove(gone);
             self.actions.push(Action::Leave(gone.clone()));
             let gone = tree.uncover(gone).into_iter().filter(|path| !self.is_mirrored(path)).collect::<Vec<_>>();
             if !gone.is_empty() {
@@ -30,7 +30,7 @@ impl Mirror {
         match self.phase {
             Phase::Live if !new.iter().any(|new| self.is_moving(new)) => {
                 for path in new {
-                    self.joining.insert(path.clone(), None);
+                    self.adding.insert(path.clone(), None);
                     self.actions.push(Action::Join(self.epoch, path));
                 }
             }
@@ -42,18 +42,18 @@ impl Mirror {
 
     /// Returns whether `path` is below a root whose watch is not armed yet: all of that is read once it is.
     pub(super) fn is_awaiting(&self, path: &Path) -> bool {
-        self.joining.iter().any(|(root, reads)| reads.is_none() && path.below(root).is_some())
+        self.adding.iter().any(|(root, reads)| reads.is_none() && path.below(root).is_some())
     }
 
     /// The watch of a further root is armed: whatever is known or found below it is read after this moment.
     pub(super) fn joined(&mut self, now: Instant, root: &Path, tree: &mut Tree) {
-        if self.phase != Phase::Live || !self.joining.contains_key(root.as_str()) {
+        if self.phase != Phase::Live || !self.adding.contains_key(root.as_str()) {
             return;
         }
         self.progress = now;
         #[cfg(test)]
-        if self.sabotage == Some(super::Sabotage::JoinUnread) {
-            self.joining.remove(root.as_str());
+        if self.mutation == Some(super::Mutation::JoinUnread) {
+            self.adding.remove(root.as_str());
             tree.cover(root);
             return self.mark(now, root.clone());
         }
@@ -62,7 +62,7 @@ impl Mirror {
 
     /// Reads everything below a root that is joining, and shows it when it was read in whole.
     pub(super) fn read_below(&mut self, now: Instant, root: &Path, tree: &Tree) {
-        self.joining.insert(root.clone(), Some(0));
+        self.adding.insert(root.clone(), Some(0));
         let known: Vec<Path> = tree.subtree(root).map(|(path, _)| path.clone()).collect();
         self.mark(now, root.clone());
         for path in known {
@@ -77,24 +77,24 @@ impl Mirror {
     }
 
     /// Counts a read that is queued, or was answered, towards the root that is being read for the first time.
-    pub(super) fn count_joining(&mut self, path: &Path, count: impl Fn(usize) -> usize) {
-        for (root, reads) in &mut self.joining {
+    pub(super) fn count_adding(&mut self, path: &Path, count: impl Fn(usize) -> usize) {
+        for (root, reads) in &mut self.adding {
             if path.below(root).is_some() {
                 *reads = reads.map(&count);
             }
         }
     }
 
-    pub(super) fn is_joining(&self, path: &Path) -> bool {
-        self.joining.keys().any(|root| path.below(root).is_some())
+    pub(super) fn is_adding(&self, path: &Path) -> bool {
+        self.adding.keys().any(|root| path.below(root).is_some())
     }
 
     /// Roots whose last read was answered belong to the mirror from now on.
-    pub(super) fn finish_joining(&mut self, now: Instant, tree: &mut Tree) {
+    pub(super) fn finish_adding(&mut self, now: Instant, tree: &mut Tree) {
         let done: Vec<Path> =
-            self.joining.iter().filter(|(_, reads)| **reads == Some(0)).map(|(root, _)| root.clone()).collect();
+            self.adding.iter().filter(|(_, reads)| **reads == Some(0)).map(|(root, _)| root.clone()).collect();
         for root in done {
-            self.joining.remove(root.as_str());
+            self.adding.remove(root.as_str());
             if root == self.root || self.outside.contains(&root) {
                 tree.cover(&root);
             }
