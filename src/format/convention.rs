@@ -110,7 +110,7 @@ pub trait Convention: Debug + Send + Sync {
     }
 }
 
-/// What is written of an instance of ours.
+/// An instance of ours, to be written.
 #[derive(Debug, Clone, Copy)]
 pub struct Registration<'r> {
     /// Its properties, in their order.

@@ -27,7 +27,7 @@ pub(super) const KEY: &str = "drain";
 /// The key under which zc.zk sees text that is no JSON.
 const STRING_VALUE: &str = "string_value";
 /// The last second of the year 9999, beyond which there is no stamp.
-const LAST: u64 = 253_402_300_799;
+const LAST_SECOND: u64 = 253_402_300_799;
 
 /// The data of a service's node with these flags in it, and the flags in force that they replace. Those that have ended
 /// at `now` go.
@@ -65,7 +65,7 @@ pub fn undrain(data: &[u8], is_meant: &dyn Fn(&Drain) -> bool, now: u64) -> Resu
 
 /// A moment in seconds since 1970, as people and flags write it: `2026-11-21T15:00:00Z`.
 pub fn moment(seconds: u64) -> String {
-    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds.min(LAST))).to_string()
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds.min(LAST_SECOND))).to_string()
 }
 
 /// Returns whether the flag is that of exactly this instance, or of the whole service.

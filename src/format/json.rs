@@ -12,11 +12,11 @@ use super::{drain, name, python};
 use crate::model::{Defaults, Drain, Endpoint, Instance, Protocol, State};
 
 /// Longest time to live (RFC 2181 §8).
-const LONGEST_TTL: u32 = i32::MAX as u32;
+const MAX_TTL: u32 = i32::MAX as u32;
 /// A node can be wrong in thousands of ways at once; this many are told one by one.
-const MOST_REMARKS: usize = 8;
+const MAX_REMARKS: usize = 8;
 /// Limit of what is quoted of a bad value, in characters.
-const QUOTED: usize = 40;
+const MAX_QUOTED: usize = 40;
 
 /// A value of a drain flag that is not JSON, as JSON: text that is nothing which a flag can say.
 const UNREADABLE: &str = "\"\\ufffd\"";
@@ -187,7 +187,7 @@ impl Reader {
     }
 
     fn remark(&mut self, sentence: impl FnOnce() -> String) {
-        if self.remarks.len() < MOST_REMARKS {
+        if self.remarks.len() < MAX_REMARKS {
             self.remarks.push(sentence());
         } else {
             self.more += 1;
@@ -238,7 +238,7 @@ fn ttl(value: &Value) -> Option<u32> {
         Value::String(text) => number(value).or_else(|| humantime::parse_duration(text.trim()).ok().and_then(whole)),
         _ => number(value),
     };
-    seconds.filter(|seconds| *seconds <= LONGEST_TTL)
+    seconds.filter(|seconds| *seconds <= MAX_TTL)
 }
 
 fn state(value: &Value) -> Option<State> {
@@ -281,7 +281,7 @@ fn endpoint(value: &Value, own: &Endpoint) -> Option<Endpoint> {
 /// A value as a person may see it: its beginning, if it is long.
 pub(super) fn quote(value: &Value) -> String {
     let text = value.to_string();
-    match text.char_indices().nth(QUOTED) {
+    match text.char_indices().nth(MAX_QUOTED) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
     }

@@ -60,7 +60,7 @@ impl PropertyLink {
 
 /// A property to be taken from another znode.
 #[derive(Debug, Clone, Copy)]
-pub struct Taken<'d> {
+pub struct LinkedProperty<'d> {
     /// Its name.
     pub name: &'d str,
     /// The other znode's data, where that is known.
@@ -71,12 +71,12 @@ pub struct Taken<'d> {
 
 /// `data` with these properties in the place of the links to them. One that the other znode does not have is left out;
 /// the names of those are given as well.
-pub fn with_properties(data: &[u8], taken: &[Taken<'_>]) -> (Vec<u8>, Vec<String>) {
+pub fn with_properties(data: &[u8], taken: &[LinkedProperty<'_>]) -> (Vec<u8>, Vec<String>) {
     let (Ok(mut own), mut missing) = (json::object(data), Vec::new()) else { return (data.to_vec(), Vec::new()) };
     let is_taken =
         |key: &str| key.strip_suffix(DOUBLE_ARROW).is_some_and(|key| taken.iter().any(|t| t.name == key.trim()));
     own.retain(|key, _| !is_taken(key));
-    for Taken { name, data, property } in taken {
+    for LinkedProperty { name, data, property } in taken {
         let theirs: Option<Map<String, Value>> = data.and_then(|data| json::object(data).ok());
         match theirs.and_then(|mut theirs| theirs.remove(*property)) {
             Some(value) => drop(own.insert((*name).to_owned(), value)),
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_taken_property_stands_in_the_place_of_its_link() {
-        let taken = |name, data, property| Taken { name, data, property };
+        let taken = |name, data, property| LinkedProperty { name, data, property };
         let (ttl, weight) = (br#"{"ttl": 7}"#.as_slice(), br#"{"heavy": 90}"#.as_slice());
         let all = [taken("ttl", Some(ttl), "ttl"), taken("weight", Some(weight), "heavy"), taken("no", None, "no")];
         let data = br#"{"ttl =>": "/x", "weight =>": "/y heavy", "no =>": "/z", "pid": 1}"#;

@@ -35,7 +35,7 @@ pub use drain::{drain, moment, undrain};
 pub use error::{DATA_LIMIT, Error};
 pub use keys::{INSTANCE_ID, RESERVED};
 pub use kind::NodeKind;
-pub use link::{Link, PropertyLink, Taken, with_properties};
+pub use link::{Link, LinkedProperty, PropertyLink, with_properties};
 pub use name::{any_host as host, endpoint};
 pub use origin::{Origin, author};
 pub use property::Property;

@@ -9,7 +9,7 @@ use super::error::Error;
 use crate::model::{Endpoint, Host};
 
 /// Length of a domain name in text (RFC 1035 §2.3.4: 255 bytes in wire form).
-const LONGEST_HOST: usize = 253;
+const MAX_HOST: usize = 253;
 
 /// Returns whether an element looks like `host:port`, good or not: something, a colon, digits.
 pub(super) fn has_shape(element: &str) -> bool {
@@ -59,7 +59,7 @@ fn registered_host(text: &str) -> Result<Host, Error> {
         return Err(if text.is_empty() { Error::NoHost } else { Error::BadHost });
     }
     let odd = |c: char| c.is_whitespace() || c.is_control() || c == '/';
-    if name.len() > LONGEST_HOST || name.contains(odd) || name.split('.').any(str::is_empty) {
+    if name.len() > MAX_HOST || name.contains(odd) || name.split('.').any(str::is_empty) {
         return Err(Error::BadHost);
     }
     // As browsers and `inet_aton` have it, which take these for addresses.
@@ -77,7 +77,7 @@ fn registered_host(text: &str) -> Result<Host, Error> {
         return Ok(Host::Name(name.into()));
     }
     let ascii = idna::domain_to_ascii(name).map_err(|_| Error::BadIdn)?;
-    if ascii.len() > LONGEST_HOST || ascii.split('.').any(|label| label.is_empty() || label.len() > 63) {
+    if ascii.len() > MAX_HOST || ascii.split('.').any(|label| label.is_empty() || label.len() > 63) {
         return Err(Error::BadIdn);
     }
     // What the mapping makes of it may be an address, or not be a name at all.

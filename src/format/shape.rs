@@ -4,7 +4,7 @@
 use super::kind::NodeKind;
 use super::name;
 
-/// Where instances are.
+/// Places of instances.
 #[derive(Debug, Clone)]
 pub(super) struct Shape {
     /// Name of the providers directory, if services have one.

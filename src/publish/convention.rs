@@ -5,7 +5,7 @@ use super::layout::Layout;
 use crate::format::{self, NodeKind};
 use crate::registry::Path;
 use crate::registry::grouping::Grouping;
-use crate::registry::links::{Held, Linking, PropertyLink, Taken};
+use crate::registry::links::{LinkedProperty, Linking, NodeLinks, PropertyLink};
 
 /// A service changes in one step, whether its own node or an instance's does. Elsewhere, where links lead, services are
 /// told by their shape alone.
@@ -26,22 +26,26 @@ impl Grouping for Layout {
 }
 
 impl Linking for Layout {
-    fn links(&self, data: &[u8]) -> Held {
+    fn links(&self, data: &[u8]) -> NodeLinks {
         let links = self.format.links(data).into_iter().map(|link| (link.name.into(), link.target.into()));
         let properties = self.format.property_links(data).0.into_iter().map(|link| PropertyLink {
             name: link.name.into(),
             path: link.path.into(),
             property: link.property.into(),
         });
-        Held { links: links.collect(), properties: properties.collect() }
+        NodeLinks { links: links.collect(), properties: properties.collect() }
     }
 
     fn remarks(&self, data: &[u8]) -> Vec<String> {
         self.format.property_links(data).1
     }
 
-    fn resolve(&self, data: &[u8], taken: &[Taken<'_>]) -> (Vec<u8>, Vec<String>) {
-        let taken = taken.iter().map(|Taken { name, data, property }| format::Taken { name, data: *data, property });
+    fn resolve(&self, data: &[u8], taken: &[LinkedProperty<'_>]) -> (Vec<u8>, Vec<String>) {
+        let taken = taken.iter().map(|LinkedProperty { name, data, property }| format::LinkedProperty {
+            name,
+            data: *data,
+            property,
+        });
         format::with_properties(data, &taken.collect::<Vec<_>>())
     }
 }

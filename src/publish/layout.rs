@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::format::{self, NodeKind};
 use crate::registry::Path;
-use crate::registry::shown::{Shown, ShownTree};
+use crate::registry::shown::{ShownNode, ShownTree};
 
 /// How one registry's services are found in its tree.
 #[derive(Debug, Clone)]
@@ -38,7 +38,7 @@ impl Layout {
     }
 
     /// Kind of a znode by its path and, where that does not tell, by its data.
-    pub(crate) fn kind<'p>(&self, tree: &ShownTree, node: &Shown<'_>, below: &'p str) -> NodeKind<'p> {
+    pub(crate) fn kind<'p>(&self, tree: &ShownTree, node: &ShownNode<'_>, below: &'p str) -> NodeKind<'p> {
         match self.format.place(below) {
             NodeKind::Leaf { service, name, path } => {
                 let is_instance = tree.data(node).is_some_and(|data| self.format.is_instance(data));

@@ -6,7 +6,7 @@ use crate::format::{self, NodeKind};
 use crate::model::{Malformed, Service, State};
 use crate::registry;
 use crate::registry::Path;
-use crate::registry::shown::{Readable, Shown, ShownTree};
+use crate::registry::shown::{Readable, ShownNode, ShownTree};
 use crate::registry::tree::{Entry, Known};
 
 #[cfg(test)]
@@ -59,7 +59,7 @@ impl Layout {
     }
 
     /// Reads what a service's own node says for all its instances.
-    fn read_defaults(&self, tree: &ShownTree, node: &Shown<'_>, now: u64, reading: &mut Reading) {
+    fn read_defaults(&self, tree: &ShownTree, node: &ShownNode<'_>, now: u64, reading: &mut Reading) {
         let path = node.real.as_str();
         match node.entry {
             Entry::Known(known) => {
@@ -83,7 +83,7 @@ impl Layout {
     }
 
     /// Reads the instance `name`.
-    fn read_instance(&self, tree: &ShownTree, node: &Shown<'_>, name: &str, reading: &mut Reading) {
+    fn read_instance(&self, tree: &ShownTree, node: &ShownNode<'_>, name: &str, reading: &mut Reading) {
         let mut precedence = (false, 0);
         let mut remarks = Vec::new();
         let read = match node.entry {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Path;
 
 /// Bytes of such data that are kept in all. A registry in which more is not understood has another trouble.
-const MOST: usize = 16 << 20;
+const MAX_BYTES: usize = 16 << 20;
 
 /// The data, by path.
 #[derive(Debug, Clone, Default)]
@@ -25,7 +25,7 @@ impl Kept {
         if let Some(before) = self.data.remove(path) {
             self.bytes -= before.len();
         }
-        if let Some(data) = data.filter(|data| self.bytes + data.len() <= MOST) {
+        if let Some(data) = data.filter(|data| self.bytes + data.len() <= MAX_BYTES) {
             self.bytes += data.len();
             self.data.insert(path.clone(), data);
         }

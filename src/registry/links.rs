@@ -21,7 +21,7 @@
 //! znodes.
 
 mod followed;
-mod held;
+mod linking;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -34,18 +34,18 @@ use super::tree::{Entry, Tree};
 pub(super) use followed::join;
 pub use followed::{Broken, Source};
 use followed::{Followed, Holders};
-pub use held::{Held, Linking, NoLinks, PropertyLink, Taken};
+pub use linking::{LinkedProperty, Linking, NoLinks, NodeLinks, PropertyLink};
 use walk::Walk;
 
 /// Paths that are seen elsewhere than before.
 #[derive(Debug, Default)]
-pub struct Moved {
+pub struct ViewChange {
     /// The shown paths at which another znode is seen.
     pub mounts: BTreeSet<Path>,
     /// Those of them at which one was seen before, and its real path.
     pub left: Vec<(Path, Path)>,
     /// The shown paths of znodes with a property that comes from another znode.
-    pub takers: BTreeSet<Path>,
+    pub dependents: BTreeSet<Path>,
 }
 
 /// The links of a tree.
@@ -99,7 +99,7 @@ impl Links {
         self.add_seen(changed, &mut seen);
         if self.take_entries(tree, linking, tree.entries_of(changed)) {
             let moved = self.follow(tree);
-            seen.extend(moved.takers);
+            seen.extend(moved.dependents);
             // A znode that has gone with the link that led to it is among the changed ones.
             let now = moved.mounts.iter().map(|shown| (shown, self.real(shown)));
             let before = moved.left.iter().map(|(shown, real)| (shown, real.clone()));
@@ -124,7 +124,7 @@ impl Links {
         for (path, entry) in entries {
             let held = match entry {
                 Some(Entry::Known(known)) => linking.links(&known.data),
-                _ => Held::default(),
+                _ => NodeLinks::default(),
             };
             anew |= self.set(path, held) || self.may_lead_elsewhere(tree, path);
         }
@@ -134,7 +134,9 @@ impl Links {
     /// Adds the paths at which these znodes are seen through links, or a property of them is.
     pub(super) fn add_seen(&self, paths: &BTreeSet<Path>, seen: &mut BTreeSet<Path>) {
         if !self.lead_nowhere() {
-            seen.extend(paths.iter().flat_map(|path| self.shown(path).into_iter().chain(self.takers(path).cloned())));
+            seen.extend(
+                paths.iter().flat_map(|path| self.shown(path).into_iter().chain(self.dependents(path).cloned())),
+            );
         }
     }
 
@@ -145,12 +147,12 @@ impl Links {
 
     /// Returns whether nothing is seen through any link.
     pub fn lead_nowhere(&self) -> bool {
-        self.followed.mounts.is_empty() && self.followed.takers.is_empty()
+        self.followed.mounts.is_empty() && self.followed.dependents.is_empty()
     }
 
     /// Says which links the data of `holder` has now. Whether they are others than before.
-    pub fn set(&mut self, holder: &Path, held: Held) -> bool {
-        let before = if held == Held::default() {
+    pub fn set(&mut self, holder: &Path, held: NodeLinks) -> bool {
+        let before = if held == NodeLinks::default() {
             self.holders.remove(holder.as_str())
         } else {
             self.holders.insert(holder.clone(), held)
@@ -170,16 +172,16 @@ impl Links {
     }
 
     /// Follows all links anew. What is seen elsewhere now than before.
-    pub fn follow(&mut self, tree: &Tree) -> Moved {
+    pub fn follow(&mut self, tree: &Tree) -> ViewChange {
         let mut walk = Walk { tree, holders: &self.holders, followed: Followed::default(), root: &self.root };
         walk.expand(&self.root, &self.root, &mut Vec::new());
         let mut followed = walk.followed;
         for (shown, real) in &followed.mounts {
             followed.seen_at.entry(real.clone()).or_default().push(shown.clone());
         }
-        for (taker, sources) in &followed.sources {
+        for (dependent, sources) in &followed.sources {
             for (giver, _) in sources.iter().filter_map(|source| source.hops.last()) {
-                followed.takers.entry(giver.clone()).or_default().insert(taker.clone());
+                followed.dependents.entry(giver.clone()).or_default().insert(dependent.clone());
             }
         }
         let all = std::mem::take(&mut followed.outside);
@@ -188,7 +190,7 @@ impl Links {
         self.times_followed += 1;
         let mounts = differing(&before.mounts, &self.followed.mounts);
         let left = mounts.iter().filter_map(|shown| Some((shown.clone(), before.mounts.get(shown)?.clone())));
-        Moved { left: left.collect(), mounts, takers: differing(&before.sources, &self.followed.sources) }
+        ViewChange { left: left.collect(), mounts, dependents: differing(&before.sources, &self.followed.sources) }
     }
 
     /// Real path of the znode shown at `shown`.
@@ -243,8 +245,8 @@ impl Links {
     }
 
     /// The shown paths of znodes that have a property from the one that stands at `real`.
-    pub fn takers(&self, real: &Path) -> impl Iterator<Item = &Path> {
-        self.followed.takers.get(real.as_str()).into_iter().flatten()
+    pub fn dependents(&self, real: &Path) -> impl Iterator<Item = &Path> {
+        self.followed.dependents.get(real.as_str()).into_iter().flatten()
     }
 
     /// Targets outside the root: they have to be mirrored as well.

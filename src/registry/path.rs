@@ -33,8 +33,8 @@ impl Path {
         Ok(Self(path.into()))
     }
 
-    /// A path that a server told of, as it stands.
-    pub(crate) fn told(path: &str) -> Self {
+    /// A path from a server, taken as it is.
+    pub(crate) fn trusted(path: &str) -> Self {
         Self(path.into())
     }
 

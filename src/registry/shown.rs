@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::{Arc, RwLock};
 
-use super::links::{Linking, Links, NoLinks, Source, Taken, join};
+use super::links::{LinkedProperty, Linking, Links, NoLinks, Source, join};
 use super::root::{Refusal, Root};
 use super::tree::{Entry, Known, Tree};
 use super::{Error, Path};
@@ -25,7 +25,7 @@ pub struct ShownTree {
 
 /// A znode as it is seen.
 #[derive(Debug, Clone)]
-pub struct Shown<'t> {
+pub struct ShownNode<'t> {
     /// Path at which it is seen.
     pub path: Path,
     /// Path at which it is.
@@ -96,17 +96,17 @@ impl ShownTree {
     }
 
     /// The znode shown at `path`.
-    pub fn get(&self, path: &Path) -> Option<Shown<'_>> {
+    pub fn get(&self, path: &Path) -> Option<ShownNode<'_>> {
         let real = self.links.real(path);
         let entry = self.tree.get(real.as_str())?;
-        Some(Shown { path: path.clone(), real, entry })
+        Some(ShownNode { path: path.clone(), real, entry })
     }
 
     /// The znodes shown right below `directory`, and whether there may be anything deeper.
-    pub fn children(&self, directory: &Path) -> (Vec<Shown<'_>>, bool) {
+    pub fn children(&self, directory: &Path) -> (Vec<ShownNode<'_>>, bool) {
         let real = self.links.real(directory);
         let mut own = self.tree.children(&real);
-        let child = |(child, entry): (&Path, _)| Shown {
+        let child = |(child, entry): (&Path, _)| ShownNode {
             path: if real == *directory { child.clone() } else { directory.child(child.name()) },
             real: child.clone(),
             entry,
@@ -115,7 +115,7 @@ impl ShownTree {
         let before = seen.len();
         seen.extend(self.links.mounts_in(directory).filter_map(|(shown, real)| {
             let entry = self.tree.get(real.as_str())?;
-            Some(Shown { path: shown.clone(), real: real.clone(), entry })
+            Some(ShownNode { path: shown.clone(), real: real.clone(), entry })
         }));
         let jumped = own.jumped() || seen.len() > before;
         (seen, jumped)
@@ -160,7 +160,7 @@ impl ShownTree {
     }
 
     /// Data of a znode: the last that could be understood; none where it never was read.
-    pub fn data<'t>(&'t self, shown: &Shown<'t>) -> Option<&'t [u8]> {
+    pub fn data<'t>(&'t self, shown: &ShownNode<'t>) -> Option<&'t [u8]> {
         match shown.entry {
             Entry::Known(known) => Some(self.tree.kept(shown.real.as_str()).unwrap_or(&known.data)),
             Entry::Unreadable(_) => None,
@@ -168,7 +168,7 @@ impl ShownTree {
     }
 
     /// Data that can be understood of a znode that was read.
-    pub fn readable<'t>(&'t self, shown: &Shown<'t>, known: &'t Known) -> Readable<'t> {
+    pub fn readable<'t>(&'t self, shown: &ShownNode<'t>, known: &'t Known) -> Readable<'t> {
         let kept = self.tree.kept(shown.real.as_str());
         let said = kept.unwrap_or(&known.data);
         let (data, missing) = self.resolved(&shown.path, said);
@@ -185,9 +185,9 @@ impl ShownTree {
         let taken = sources.iter().filter_map(|source| {
             let (path, property) = source.hops.last()?;
             let data = self.tree.known(path.as_str()).map(|known| &*known.data);
-            Some(Taken { name: &source.name, data, property })
+            Some(LinkedProperty { name: &source.name, data, property })
         });
-        let taken: Vec<Taken<'_>> = taken.collect();
+        let taken: Vec<LinkedProperty<'_>> = taken.collect();
         if taken.is_empty() {
             return (Cow::Borrowed(data), Vec::new());
         }

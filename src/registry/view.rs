@@ -1,4 +1,4 @@
-//! What a registry shows to its observer, whatever keeps it.
+//! The observer of a registry, whatever keeps that.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub trait Observer: Send + 'static {
     /// The tree holds what was exact once, before ZooKeeper was asked for anything: all of it is to be shown.
     fn restore(&mut self, tree: &ShownTree);
 
-    /// How data hold links.
+    /// The links that data hold.
     fn linking(&self) -> Arc<dyn Linking> {
         Arc::new(NoLinks)
     }

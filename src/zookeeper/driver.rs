@@ -469,7 +469,7 @@ async fn caught_up<S: Session>(session: &S, root: Path, begins: bool) -> Result<
         return Ok(None);
     }
     let mut batch = vec![Read::Node(root)];
-    while let Some(parent) = batch.last().and_then(|read| read.path().parent().map(Path::told)) {
+    while let Some(parent) = batch.last().and_then(|read| read.path().parent().map(Path::trusted)) {
         batch.push(Read::Node(parent));
     }
     let mut last = Some(0);

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use crate::registry::Error;
 
 /// After this time an outage that lasts is told again, with its cause as of then.
-const AGAIN: Duration = Duration::from_secs(600);
+const REPEAT: Duration = Duration::from_secs(600);
 /// An outage whose beginning was told lasts, so that its cause is told too, after this time.
-const LASTS: Duration = Duration::from_secs(5);
+const SETTLE: Duration = Duration::from_secs(5);
 /// A cause that changed is told no sooner than this after the last line.
-const CHANGED: Duration = Duration::from_secs(60);
+const MIN_GAP: Duration = Duration::from_secs(60);
 
 /// An outage of one session, as far as the log has it.
 #[derive(Debug, Default)]
@@ -26,10 +26,10 @@ impl Outage {
     pub fn failed(&mut self, now: Instant, error: &Error) -> bool {
         let since = *self.since.get_or_insert(now);
         let is_due = match &self.told {
-            None => !self.is_announced || now.saturating_duration_since(since) >= LASTS,
+            None => !self.is_announced || now.saturating_duration_since(since) >= SETTLE,
             Some((at, told)) => {
                 let age = now.saturating_duration_since(*at);
-                age >= AGAIN || age >= CHANGED && told.cause() != error.cause()
+                age >= REPEAT || age >= MIN_GAP && told.cause() != error.cause()
             }
         };
         if is_due {

@@ -76,7 +76,7 @@ impl Auth {
     /// Reads `digest:user:password` or `sasl:user:password`.
     ///
     /// # Errors
-    /// What is wrong with it, without saying it.
+    /// The fault in it, without the secret.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let mut parts = text.splitn(3, ':');
         let scheme = match parts.next() {

@@ -11,9 +11,9 @@ use crate::registry::root::Root;
 use crate::registry::tree::Tree;
 
 /// Time until trouble that lasts is logged again.
-const AGAIN: Duration = Duration::from_secs(600);
+const REPEAT: Duration = Duration::from_secs(600);
 /// Paths that are named; the others are counted.
-const NAMED: usize = 3;
+const MAX_NAMED: usize = 3;
 
 /// The trouble with the root, if there is any.
 pub(super) fn of_root(ensemble: &impl Ensemble, tree: &Tree, root: &Path) -> Option<String> {
@@ -33,8 +33,8 @@ pub fn not_allowed(ensemble: &impl Ensemble, path: &Path) -> String {
 
 /// The trouble with parts below the root that cannot be read.
 pub(super) fn of_parts(ensemble: &impl Ensemble, parts: &[Path]) -> Option<String> {
-    let named: Vec<String> = parts.iter().take(NAMED).map(|path| not_allowed(ensemble, path)).collect();
-    match parts.len().saturating_sub(NAMED) {
+    let named: Vec<String> = parts.iter().take(MAX_NAMED).map(|path| not_allowed(ensemble, path)).collect();
+    match parts.len().saturating_sub(MAX_NAMED) {
         _ if parts.is_empty() => None,
         0 => Some(named.join("; ")),
         more => Some(format!("{}; and {more} paths more", named.join("; "))),
@@ -50,7 +50,7 @@ pub(super) fn went_back(ensemble: &impl Ensemble) -> String {
 pub(super) fn log_untold(ensemble: &impl Ensemble, paths: &[(Path, Difference)]) {
     for kind in [Difference::Missed, Difference::Rights] {
         let of_kind = || paths.iter().filter(|(_, difference)| *difference == kind);
-        let named: Vec<String> = of_kind().take(NAMED).map(|(path, _)| ensemble.full_path(path)).collect();
+        let named: Vec<String> = of_kind().take(MAX_NAMED).map(|(path, _)| ensemble.full_path(path)).collect();
         let (znodes, paths) = (of_kind().count(), named.join(" "));
         match kind {
             _ if znodes == 0 => {}
@@ -96,7 +96,7 @@ impl Log {
                 *before = None;
                 Some(Due::Over)
             }
-            (Some(trouble), Some((before, at))) if before == trouble && now.saturating_duration_since(*at) < AGAIN => {
+            (Some(trouble), Some((before, at))) if before == trouble && now.saturating_duration_since(*at) < REPEAT => {
                 None
             }
             (Some(trouble), before) => {

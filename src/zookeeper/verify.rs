@@ -24,7 +24,7 @@ pub use round::{Round, Step};
 /// Shortest and longest pause before a round that could not be made is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
 /// Time between two looks whether the mirror is live.
-const LOOK: Duration = Duration::from_millis(500);
+const POLL: Duration = Duration::from_millis(500);
 
 /// A verification of one mirror.
 pub struct Verification<E> {
@@ -99,7 +99,7 @@ impl<E: Ensemble> Verification<E> {
                 epoch = now_in;
             }
             if epoch.is_none() {
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(POLL).await;
                 continue;
             }
             let step = {

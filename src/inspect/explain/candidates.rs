@@ -8,7 +8,7 @@ use super::seen::Seen;
 use crate::format::NodeKind;
 use crate::model::{Host, Instance, Protocol};
 use crate::publish::target::{TargetState, below};
-use crate::registry::shown::Shown;
+use crate::registry::shown::ShownNode;
 use crate::zone::name::Name;
 use crate::zone::records;
 use crate::zone::records::address::{address_of, reverse_name};
@@ -194,7 +194,7 @@ fn is(element: &str, wanted: &[u8]) -> bool {
 }
 
 fn children(seen: &Seen<'_>, path: &str, wanted: &[u8]) -> Vec<String> {
-    let child = |child: Shown<'_>| {
+    let child = |child: ShownNode<'_>| {
         let below = child.path.below(&seen.layout.root)?;
         let is_service = matches!(seen.layout.kind(seen.tree, &child, below), NodeKind::Service { .. })
             && !seen.layout.is_system(below);

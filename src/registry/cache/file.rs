@@ -56,7 +56,7 @@ pub(super) struct Record {
 
 /// Record of the ensemble as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct EnsembleRecord {
     /// The largest zxid.
     pub(super) zxid: i64,
     /// True if the root was ever there.
@@ -172,7 +172,7 @@ impl<W: Write> Encoder<W> {
     }
 
     /// Ends the file: its content was true at `when`. Gives back the writer, and how much was written.
-    pub(super) fn finish(mut self, when: SystemTime, seen: Seen) -> io::Result<(W, u64)> {
+    pub(super) fn finish(mut self, when: SystemTime, seen: EnsembleRecord) -> io::Result<(W, u64)> {
         self.record.push(END);
         self.record.extend_from_slice(&seen.zxid.to_le_bytes());
         self.record.push(u8::from(seen.root));
@@ -265,7 +265,7 @@ impl<'b> Decoder<'b> {
             let text = std::str::from_utf8(&path).map_err(|_| Refusal::Damaged("a path is no text"))?;
             // What a server told of is taken as it is, here as in the mirror: no more is asked than a slash in front.
             let at = if text.starts_with('/') {
-                Path::told(text)
+                Path::trusted(text)
             } else {
                 return Err(Refusal::Damaged("a path is no path"));
             };
@@ -289,7 +289,7 @@ impl<'b> Decoder<'b> {
         }
         let seen = match self.version {
             OLDEST => None,
-            _ => Some(Seen { zxid: i64::from_le_bytes(self.array()?), root: self.byte()? != 0 }),
+            _ => Some(EnsembleRecord { zxid: i64::from_le_bytes(self.array()?), root: self.byte()? != 0 }),
         };
         let when = u64::from_le_bytes(self.array()?);
         if u64::from_le_bytes(self.array()?) != nodes.len() as u64 || !self.rest.is_empty() {
@@ -307,7 +307,8 @@ impl<'b> Decoder<'b> {
             tree.keep(&path, Some(data));
         }
         let is_there = tree.get(root.as_str()).is_some();
-        let Seen { zxid, root } = seen.unwrap_or_else(|| Seen { zxid: tree.last_zxid(), root: is_there });
+        let EnsembleRecord { zxid, root } =
+            seen.unwrap_or_else(|| EnsembleRecord { zxid: tree.last_zxid(), root: is_there });
         tree.set_zxid(zxid);
         if root {
             tree.see_root();
@@ -417,7 +418,7 @@ mod tests {
         encoder.put(&path("/services/a/c"), &record(Some(known(b"new")))).unwrap();
         encoder.put(&path("/services/a"), &record(Some(known(b"changed")))).unwrap();
         encoder.note(b"host\tx\t192.0.2.1\n").unwrap();
-        encoder.finish(when(), Seen { zxid: 1 << 41, root: true }).unwrap().0
+        encoder.finish(when(), EnsembleRecord { zxid: 1 << 41, root: true }).unwrap().0
     }
 
     fn refusal(bytes: &[u8]) -> String {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::shared::Shared;
 
 /// The time between two looks at a save that is under way.
-const LOOK: Duration = Duration::from_millis(5);
+const POLL: Duration = Duration::from_millis(5);
 
 /// Has what no cache file holds yet saved without the rest that saves take; nothing where none is kept.
 #[derive(Debug, Clone, Default)]
@@ -33,7 +33,7 @@ impl Hurry {
                 }
             }
             shared.moved.notify_one();
-            std::thread::park_timeout(LOOK);
+            std::thread::park_timeout(POLL);
         }
     }
 }

@@ -29,7 +29,7 @@ use super::Path;
 use super::shown::SharedTree;
 use super::tree::{Entry, Tree};
 use crate::disk::{self, beside};
-use file::{Encoder, Record, Seen};
+use file::{Encoder, EnsembleRecord, Record};
 pub use file::{Loaded, Refusal, Scope};
 pub use hurry::Hurry;
 pub use shared::Report;
@@ -40,7 +40,7 @@ const REST: Duration = Duration::from_secs(10);
 /// Share of the time that saving may take: one in this many.
 const SHARE: u32 = 20;
 /// Znodes that are read out of the tree at once, while the mirror waits: a millisecond's work.
-const PIECE: usize = 2_000;
+const CHUNK: usize = 2_000;
 
 /// Time for which a disk may give nothing, and take nothing.
 const STALL: Duration = Duration::from_secs(5);
@@ -138,7 +138,7 @@ impl Saver {
         self.shared.lock().proven = Some(SystemTime::now());
     }
 
-    /// How saving goes.
+    /// Report about saving.
     pub fn report(&self) -> Report {
         let state = self.shared.lock();
         Report { behind: state.dirty || state.amendments.is_some(), ..state.report.clone() }
@@ -155,7 +155,7 @@ impl Drop for Saver {
     }
 }
 
-/// What the thread has.
+/// The work of the thread.
 struct Work {
     path: PathBuf,
     scope: Scope,
@@ -251,7 +251,7 @@ impl Work {
             let piece: Vec<(Path, Record)> = {
                 let shown = self.tree.read().unwrap_or_else(PoisonError::into_inner);
                 let tree = shown.tree();
-                let piece = tree.range_after(last.as_ref(), PIECE);
+                let piece = tree.range_after(last.as_ref(), CHUNK);
                 piece.map(|(path, entry)| (path.clone(), record(tree, path, Some(entry)))).collect()
             };
             for (path, record) in &piece {
@@ -268,7 +268,7 @@ impl Work {
         }
         let seen = {
             let shown = self.tree.read().unwrap_or_else(PoisonError::into_inner);
-            Seen { zxid: shown.tree().zxid(), root: shown.tree().is_root_seen() }
+            EnsembleRecord { zxid: shown.tree().zxid(), root: shown.tree().is_root_seen() }
         };
         if let Some(notes) = &self.notes {
             encoder.note(&notes())?;
@@ -296,7 +296,7 @@ impl Work {
     }
 }
 
-/// What is to be written of a znode; an entry of none is a znode that went.
+/// Makes the record of a znode; one without an entry is a znode that went.
 fn record(tree: &Tree, path: &Path, entry: Option<&Entry>) -> Record {
     // The clock of the system, as the file outlives this process.
     let last_read = tree.last_read(path.as_str()).and_then(|at| SystemTime::now().checked_sub(at.elapsed()));

@@ -1,4 +1,4 @@
-//! State of saving, between the thread that saves and those who have something saved.
+//! State of saving, between the thread that saves and its users.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -24,7 +24,7 @@ pub struct Report {
     pub trouble: Option<String>,
 }
 
-/// What the thread that saves shares with those who have something saved.
+/// State and signals between the thread that saves and its users.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) state: Mutex<State>,
@@ -36,7 +36,7 @@ pub(super) struct Shared {
 /// Changes of znodes while a save was under way.
 pub(super) type Amendments = Vec<(Path, Record)>;
 
-/// What there is to save.
+/// Work for the thread, and its report.
 #[derive(Debug, Default)]
 pub(super) struct State {
     /// Records published since the save under way began; none without one.
@@ -47,7 +47,7 @@ pub(super) struct State {
     pub(super) proven: Option<SystemTime>,
     /// Number that [`Saver::noted`](super::Saver::noted) was given last.
     pub(super) noted: u64,
-    /// What is due is saved at once.
+    /// Save what is due at once.
     pub(super) hurry: bool,
     pub(super) stop: bool,
     pub(super) report: Report,

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::held::Held;
+use super::linking::NodeLinks;
 use crate::registry::Path;
 
 /// Mounts beyond these are reported and not followed: a few links that lead to each other's parents make billions.
-pub(super) const MOST_MOUNTS: usize = 10_000;
+pub(super) const MAX_MOUNTS: usize = 10_000;
 
 /// Why a link is not followed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,7 +21,7 @@ pub enum Broken {
     #[error("the link `{0}` leads to `{1}`, which is no path of a znode")]
     NoPath(Box<str>, Box<str>),
     /// There are too many.
-    #[error("the link `{0}` is not followed: more than {MOST_MOUNTS} are")]
+    #[error("the link `{0}` is not followed: more than {MAX_MOUNTS} are")]
     TooMany(Box<str>),
 }
 
@@ -35,7 +35,7 @@ pub struct Source {
 }
 
 /// By the znode that holds them.
-pub(super) type Holders = BTreeMap<Path, Held>;
+pub(super) type Holders = BTreeMap<Path, NodeLinks>;
 
 /// Links, followed to their ends.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub(super) struct Followed {
     /// Shown path of a znode -> where its properties come from that are links.
     pub(super) sources: BTreeMap<Path, Vec<Source>>,
     /// Real path of a znode -> the shown paths of those that have a property from it.
-    pub(super) takers: BTreeMap<Path, BTreeSet<Path>>,
+    pub(super) dependents: BTreeMap<Path, BTreeSet<Path>>,
     /// Real paths whose coming or going may lead a link elsewhere, and whether each was there.
     pub(super) looked_at: HashMap<Path, bool>,
     /// Targets outside the root, none below another.

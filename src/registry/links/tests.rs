@@ -1,6 +1,6 @@
 //! Links in trees of a few znodes.
 
-use super::followed::MOST_MOUNTS;
+use super::followed::MAX_MOUNTS;
 use super::*;
 use crate::registry::tree::{Entry, Known};
 
@@ -23,7 +23,7 @@ impl World {
         for (holder, ..) in links {
             let held = links.iter().filter(|(other, ..)| other == holder);
             let links = held.map(|(_, name, target)| ((*name).into(), (*target).into())).collect();
-            world.links.set(&path(holder), Held { links, properties: Vec::new() });
+            world.links.set(&path(holder), NodeLinks { links, properties: Vec::new() });
         }
         world.links.follow(&world.tree);
         world
@@ -145,7 +145,7 @@ fn links_that_multiply_are_bounded() {
         links.push((&*pair[0], "r", &*pair[1]));
     }
     let world = World::new(&paths, &links);
-    assert_eq!(world.links.followed.mounts.len(), MOST_MOUNTS);
+    assert_eq!(world.links.followed.mounts.len(), MAX_MOUNTS);
     assert!(world.broken().iter().any(|reason| reason.contains("more than 10000")));
 }
 
@@ -153,9 +153,9 @@ fn property(name: &str, path: &str, property: &str) -> PropertyLink {
     PropertyLink { name: name.into(), path: path.into(), property: property.into() }
 }
 
-fn hold(world: &mut World, holder: &str, links: &[(&str, &str)], properties: &[PropertyLink]) -> Moved {
+fn hold(world: &mut World, holder: &str, links: &[(&str, &str)], properties: &[PropertyLink]) -> ViewChange {
     let links = links.iter().map(|(name, target)| ((*name).into(), (*target).into())).collect();
-    world.links.set(&path(holder), Held { links, properties: properties.to_vec() });
+    world.links.set(&path(holder), NodeLinks { links, properties: properties.to_vec() });
     world.links.follow(&world.tree)
 }
 
@@ -169,16 +169,16 @@ fn hops(world: &World, shown: &str) -> Vec<String> {
 fn a_property_is_taken_by_way_of_links_and_its_givers_takers_are_known() {
     let mut world = World::new(&["/s", "/s/a", "/s/b", "/s/c", "/s/c/d"], &[("/s", "l", "/s/c")]);
     let moved = hold(&mut world, "/s/a", &[], &[property("ttl", "/s/l/d", "x")]);
-    assert_eq!(moved.takers, BTreeSet::from([path("/s/a")]));
+    assert_eq!(moved.dependents, BTreeSet::from([path("/s/a")]));
     assert!(moved.mounts.is_empty());
     assert_eq!(hops(&world, "/s/a"), ["/s/c/d x"]);
-    assert!(world.links.takers(&path("/s/c/d")).eq([&path("/s/a")]));
+    assert!(world.links.dependents(&path("/s/c/d")).eq([&path("/s/a")]));
     // The property there is a link again, relative to where the znode was looked for and not to where it stands.
     let moved = hold(&mut world, "/s/c/d", &[], &[property("x", "../../b", "y")]);
-    assert_eq!(moved.takers, BTreeSet::from([path("/s/a"), path("/s/c/d"), path("/s/l/d")]));
+    assert_eq!(moved.dependents, BTreeSet::from([path("/s/a"), path("/s/c/d"), path("/s/l/d")]));
     assert_eq!(hops(&world, "/s/a"), ["/s/c/d x", "/s/b y"]);
-    assert_eq!(world.links.takers(&path("/s/b")).count(), 3);
-    assert_eq!(world.links.takers(&path("/s/c/d")).count(), 0);
+    assert_eq!(world.links.dependents(&path("/s/b")).count(), 3);
+    assert_eq!(world.links.dependents(&path("/s/c/d")).count(), 0);
     // What is on the way goes, and the link with it.
     world.tree.remove(&path("/s/b"));
     assert!(world.links.may_lead_elsewhere(&world.tree, &path("/s/b")));

@@ -4,8 +4,8 @@
 use std::collections::HashSet;
 use std::ops::Bound;
 
-use super::followed::{Broken, Followed, Holders, MOST_MOUNTS, Source, join};
-use super::held::PropertyLink;
+use super::followed::{Broken, Followed, Holders, MAX_MOUNTS, Source, join};
+use super::linking::PropertyLink;
 use crate::registry::Path;
 use crate::registry::tree::Tree;
 
@@ -61,7 +61,7 @@ impl Walk<'_> {
         if chain.iter().any(|holder| holder.below(&real).is_some()) {
             return Err(Broken::Loop(name.into()));
         }
-        if self.followed.mounts.len() >= MOST_MOUNTS {
+        if self.followed.mounts.len() >= MAX_MOUNTS {
             return Err(Broken::TooMany(name.into()));
         }
         if real.below(self.root).is_none() {

@@ -15,17 +15,17 @@ const CLOSING: Duration = Duration::from_secs(3);
 
 /// A thread that is started when it is needed.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Host(Arc<Mutex<Option<Running>>>);
+pub(super) struct Host(Arc<Mutex<Option<HostThread>>>);
 
 /// A thread that runs. It ends with the last clone, after its tasks.
 #[derive(Debug, Clone)]
-pub(super) struct Running {
+pub(super) struct HostThread {
     handle: Handle,
     tracker: TaskTracker,
     _alive: watch::Receiver<()>,
 }
 
-impl Running {
+impl HostThread {
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tracker.spawn_on(task, &self.handle);
     }
@@ -53,7 +53,7 @@ impl Host {
     ///
     /// # Errors
     /// When the system has no thread or no file descriptors for it.
-    pub(super) fn running(&self) -> io::Result<Running> {
+    pub(super) fn running(&self) -> io::Result<HostThread> {
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(running) = &*running {
             return Ok(running.clone());
@@ -69,7 +69,7 @@ impl Host {
     }
 }
 
-fn start() -> io::Result<Running> {
+fn start() -> io::Result<HostThread> {
     let (alive, kept) = watch::channel(());
     let (started, is_started) = mpsc::channel();
     let tracker = TaskTracker::new();
@@ -88,5 +88,5 @@ fn start() -> io::Result<Running> {
         runtime.shutdown_background();
     })?;
     let handle = is_started.recv().map_err(io::Error::other)??;
-    Ok(Running { handle, tracker, _alive: kept })
+    Ok(HostThread { handle, tracker, _alive: kept })
 }

@@ -23,7 +23,7 @@ use crate::registry::{Cause, Error};
 
 /// State of a session.
 #[derive(Debug, Clone)]
-pub(super) enum Standing {
+pub(super) enum Connectivity {
     /// Over this connection, the session's so many'th.
     Connected(u64, Arc<Attached>),
     /// Without a connection, and why.
@@ -36,7 +36,7 @@ pub(super) enum Standing {
 pub(super) struct Link {
     pub(super) shared: Shared,
     pub(super) tasks: Tasks,
-    pub(super) standing: watch::Sender<Standing>,
+    pub(super) standing: watch::Sender<Connectivity>,
     pub(super) closed: CancellationToken,
     pub(super) zxid: Arc<AtomicI64>,
 }
@@ -52,7 +52,7 @@ impl Link {
             over = self.keep(first, ended) => over,
         };
         // With the last mention of its client the library closes the session.
-        self.standing.send_replace(Standing::Over(over));
+        self.standing.send_replace(Connectivity::Over(over));
     }
 
     async fn keep(&self, first: Arc<Attached>, ended: oneshot::Receiver<End>) -> Error {
@@ -79,7 +79,7 @@ impl Link {
                 _ => {}
             }
             debug!(ensemble = &*self.shared.servers, server = %attached.address, why, "the connection is lost");
-            self.standing.send_replace(Standing::Disconnected(why.into()));
+            self.standing.send_replace(Connectivity::Disconnected(why.into()));
             let session = attached.client.session().clone();
             let could = attached.abilities;
             drop(attached);
@@ -92,7 +92,7 @@ impl Link {
                     Err(error) => {
                         let pause = pace.failed(Instant::now(), fastrand::f64());
                         debug!(ensemble = &*self.shared.servers, %error, ?pause, "the session has no connection");
-                        self.standing.send_replace(Standing::Disconnected(error.to_string().into()));
+                        self.standing.send_replace(Connectivity::Disconnected(error.to_string().into()));
                         if Instant::now() + pause >= deadline {
                             return Error::SessionExpired;
                         }
@@ -107,7 +107,7 @@ impl Link {
             }
             number += 1;
             debug!(server = %attached.address, after = ?lost.elapsed(), "the session has a connection again");
-            self.standing.send_replace(Standing::Connected(number, Arc::clone(&attached)));
+            self.standing.send_replace(Connectivity::Connected(number, Arc::clone(&attached)));
         }
     }
 

@@ -52,8 +52,8 @@ use tracing::error;
 
 use self::abilities::Known;
 use self::attach::attach;
-use self::host::{Host, Running};
-use self::link::{Link, Standing};
+use self::host::{Host, HostThread};
+use self::link::{Connectivity, Link};
 use self::names::Names;
 use self::shared::Shared;
 use super::security;
@@ -133,12 +133,12 @@ impl Ensemble for ZooKeeper {
 }
 
 /// Opens a session, on the thread that keeps it.
-async fn open(shared: Shared, running: Running) -> Result<ZooKeeperSession, Error> {
+async fn open(shared: Shared, running: HostThread) -> Result<ZooKeeperSession, Error> {
     let (tasks, zxid) = (running.tasks(), Arc::new(AtomicI64::new(0)));
     let deadline = Instant::now() + shared.session_timeout;
     let (attached, ended) = attach(&shared, &tasks, None, &zxid, deadline).await?;
     let first = Arc::new(attached);
-    let (standing, stands) = channel::channel(Standing::Connected(0, Arc::clone(&first)));
+    let (standing, stands) = channel::channel(Connectivity::Connected(0, Arc::clone(&first)));
     let closed = CancellationToken::new();
     let session = ZooKeeperSession {
         id: first.client.session_id().0,

@@ -12,10 +12,10 @@ use tokio::time::timeout;
 use crate::registry::Cause;
 
 /// Time that an attempt waits for a look-up; then it goes by what was found last.
-const PATIENCE: Duration = Duration::from_secs(2);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Outcome of a look-up.
-type Found = Option<Result<Vec<IpAddr>, String>>;
+type Resolution = Option<Result<Vec<IpAddr>, String>>;
 
 /// The names of an ensemble's servers.
 #[derive(Debug, Clone, Default)]
@@ -24,7 +24,7 @@ pub(super) struct Names(Arc<Mutex<HashMap<String, Name>>>);
 #[derive(Debug, Default)]
 struct Name {
     /// The look-up under way.
-    running: Option<watch::Receiver<Found>>,
+    running: Option<watch::Receiver<Resolution>>,
     /// The addresses it had last.
     last: Vec<IpAddr>,
 }
@@ -39,7 +39,7 @@ impl Names {
             return Ok(vec![address]);
         }
         let mut running = self.start(host).map_err(|why| (Cause::Other, why))?;
-        let found = match timeout(PATIENCE, running.wait_for(Option::is_some)).await {
+        let found = match timeout(LOOKUP_TIMEOUT, running.wait_for(Option::is_some)).await {
             Ok(Ok(found)) => found.clone(),
             Ok(Err(_)) | Err(_) => None,
         };
@@ -52,13 +52,13 @@ impl Names {
             }
             Some(Ok(_)) => (Cause::UnknownName, "the name has no address".to_owned()),
             Some(Err(why)) => (Cause::UnknownName, format!("the name cannot be resolved: {why}")),
-            None => (Cause::Silent, format!("the name cannot be resolved: no answer within {PATIENCE:?}")),
+            None => (Cause::Silent, format!("the name cannot be resolved: no answer within {LOOKUP_TIMEOUT:?}")),
         };
         if name.last.is_empty() { Err(failed) } else { Ok(name.last.clone()) }
     }
 
     /// The look-up of `host` that is under way, or a new one.
-    fn start(&self, host: &str) -> Result<watch::Receiver<Found>, String> {
+    fn start(&self, host: &str) -> Result<watch::Receiver<Resolution>, String> {
         let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let name = names.entry(host.to_owned()).or_default();
         if let Some(running) = name.running.as_ref().filter(|running| running.has_changed().is_ok()) {

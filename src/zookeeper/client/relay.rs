@@ -30,11 +30,11 @@ use super::dial::{Failure, Stream, failure};
 use crate::registry::Cause;
 
 /// Longer messages are taken for another protocol. Lists of a million children are 20 to 60 MB.
-const LONGEST: usize = 256 << 20;
+const MAX_FRAME: usize = 256 << 20;
 /// Longest first message, in either direction.
-const LONGEST_FIRST: usize = 4 << 10;
+const MAX_FIRST_FRAME: usize = 4 << 10;
 /// Bytes that are passed on at once.
-const PIECE: usize = 64 << 10;
+const CHUNK: usize = 64 << 10;
 /// The head of a reply: length, number, transaction, error.
 const HEAD: usize = 20;
 /// The library's own connect and what it says first take no longer.
@@ -132,7 +132,7 @@ impl Relay {
         loop {
             let (mut stream, _) = self.listener.accept().await?;
             stream.set_nodelay(true)?;
-            let first = timeout(Duration::from_secs(1), message(&mut stream, LONGEST_FIRST)).await;
+            let first = timeout(Duration::from_secs(1), message(&mut stream, MAX_FIRST_FRAME)).await;
             if let Ok(Ok(request)) = first
                 && number(&request, 12 + 4) == Some(self.nonce)
             {
@@ -156,7 +156,7 @@ impl Relay {
         let greeting = async {
             server.write_all(&request).await?;
             server.flush().await?;
-            message(server, LONGEST_FIRST).await
+            message(server, MAX_FIRST_FRAME).await
         };
         let answer = match timeout(self.patience, greeting).await {
             Ok(Ok(answer)) => answer,
@@ -193,7 +193,7 @@ impl Relay {
         let (mut from_library, mut to_library) = library.split();
         let mut frames = Frames::default();
         let requests = async {
-            let mut piece = vec![0; PIECE];
+            let mut piece = vec![0; CHUNK];
             loop {
                 match from_library.read(&mut piece).await {
                     Ok(0) | Err(_) => return End::Closed,
@@ -209,7 +209,7 @@ impl Relay {
             }
         };
         let replies = async {
-            let mut piece = vec![0; PIECE];
+            let mut piece = vec![0; CHUNK];
             let mut heard = Instant::now();
             loop {
                 let length = tokio::select! {
@@ -246,7 +246,7 @@ impl Relay {
             let _ = timeout(Duration::from_secs(1), to_library.write_all(&OVER)).await;
             // What is unread would turn the end into a reset, and that would take the words with it.
             let _ = timeout(Duration::from_millis(500), async {
-                let mut rest = vec![0; PIECE];
+                let mut rest = vec![0; CHUNK];
                 while from_library.read(&mut rest).await.is_ok_and(|length| length > 0) {}
             })
             .await;
@@ -344,7 +344,7 @@ impl Frames {
             self.head.extend_from_slice(&piece[..wanted]);
             piece = &piece[wanted..];
             if let Some(length) = number(&self.head, 0)
-                && !usize::try_from(length).is_ok_and(|length| (HEAD - 4..=LONGEST).contains(&length))
+                && !usize::try_from(length).is_ok_and(|length| (HEAD - 4..=MAX_FRAME).contains(&length))
             {
                 return false;
             }

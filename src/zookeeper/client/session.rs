@@ -12,10 +12,10 @@ use zookeeper_client::{AddWatchMode, MultiReadResult, MultiWriteError};
 
 use super::abilities::{Ability, Known};
 use super::attach::Attached;
-use super::host::Running;
-use super::link::Standing;
+use super::host::HostThread;
+use super::link::Connectivity;
 use super::translate::{options, reply, translate};
-use super::watch::{Told, ZooKeeperWatch};
+use super::watch::{EventSource, ZooKeeperWatch};
 use crate::registry::{Error, Path};
 use crate::zookeeper::session::{Access, Mode, Read, Reply, Session, Write, WriteError};
 use crate::zookeeper::{Stat, Znode, size};
@@ -32,9 +32,9 @@ pub struct ZooKeeperSession {
     pub(super) chroot: usize,
     pub(super) known: Known,
     pub(super) reads_at_once: bool,
-    pub(super) standing: watch::Receiver<Standing>,
+    pub(super) standing: watch::Receiver<Connectivity>,
     pub(super) _closed: DropGuard,
-    pub(super) _running: Running,
+    pub(super) _running: HostThread,
 }
 
 impl ZooKeeperSession {
@@ -54,26 +54,26 @@ impl ZooKeeperSession {
     /// The connection, and which of the session's it is.
     async fn connected(&self) -> Result<(u64, Arc<Attached>), Error> {
         let mut standing = self.standing.clone();
-        if matches!(*standing.borrow_and_update(), Standing::Disconnected(_)) {
-            let _ = timeout(GRACE, standing.wait_for(|now| !matches!(now, Standing::Disconnected(_)))).await;
+        if matches!(*standing.borrow_and_update(), Connectivity::Disconnected(_)) {
+            let _ = timeout(GRACE, standing.wait_for(|now| !matches!(now, Connectivity::Disconnected(_)))).await;
         }
         match &*standing.borrow() {
             // Lost this moment, and nobody knows yet.
-            Standing::Connected(_, attached) if attached.client.state().is_terminated() => {
+            Connectivity::Connected(_, attached) if attached.client.state().is_terminated() => {
                 Err(Error::ConnectionLoss("the connection was lost".to_owned()))
             }
-            Standing::Connected(number, attached) => Ok((*number, Arc::clone(attached))),
-            Standing::Disconnected(why) => Err(Error::ConnectionLoss(why.to_string())),
-            Standing::Over(error) => Err(error.clone()),
+            Connectivity::Connected(number, attached) => Ok((*number, Arc::clone(attached))),
+            Connectivity::Disconnected(why) => Err(Error::ConnectionLoss(why.to_string())),
+            Connectivity::Over(error) => Err(error.clone()),
         }
     }
 
     /// The crate takes the end of its connection for that of the session, which may go on over another one.
     fn of_session(&self, error: Error) -> Error {
         match (error, &*self.standing.borrow()) {
-            (Error::SessionExpired, Standing::Over(error)) => error.clone(),
-            (Error::SessionExpired, Standing::Disconnected(why)) => Error::ConnectionLoss(why.to_string()),
-            (Error::SessionExpired, Standing::Connected(..)) => {
+            (Error::SessionExpired, Connectivity::Over(error)) => error.clone(),
+            (Error::SessionExpired, Connectivity::Disconnected(why)) => Error::ConnectionLoss(why.to_string()),
+            (Error::SessionExpired, Connectivity::Connected(..)) => {
                 Error::ConnectionLoss("the connection was lost".to_owned())
             }
             (error, _) => error,
@@ -145,11 +145,11 @@ impl Session for ZooKeeperSession {
     async fn watch(&self, path: &Path) -> Result<ZooKeeperWatch, Error> {
         let (number, attached) = self.connected().await?;
         let told = if let Some(old) = &attached.old {
-            Told::Oneshot(old.watch(path).await?)
+            EventSource::Oneshot(old.watch(path).await?)
         } else {
             let arming = attached.client.watch(path.as_str(), AddWatchMode::PersistentRecursive);
             let armed = timeout(self.timeout, arming).await.map_err(|_| Error::Timeout)?;
-            Told::Persistent(armed.map_err(|error| self.of_session(translate(path.as_str(), error)))?)
+            EventSource::Persistent(armed.map_err(|error| self.of_session(translate(path.as_str(), error)))?)
         };
         let standing = self.standing.clone();
         Ok(ZooKeeperWatch::new(told, number, standing))

@@ -12,7 +12,7 @@ use crate::registry::Error;
 use crate::zookeeper::security;
 use crate::zookeeper::security::Credentials;
 
-/// How long the disk with the credentials may take for an answer.
+/// Time for which the disk with the credentials may not answer.
 const DISK: Duration = Duration::from_secs(2);
 
 /// An ensemble, our credentials, and what is known of its servers.

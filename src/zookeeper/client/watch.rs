@@ -9,7 +9,7 @@ use std::task::Poll;
 use tokio::sync::{mpsc, watch};
 use zookeeper_client::PersistentWatcher;
 
-use super::link::Standing;
+use super::link::Connectivity;
 use super::translate::event;
 use crate::registry::Error;
 use crate::zookeeper::session::{Event, Watch};
@@ -18,10 +18,10 @@ use crate::zookeeper::session::{Event, Watch};
 #[derive(Debug)]
 pub struct ZooKeeperWatch {
     /// None once the connection on which it was armed is lost.
-    told: Option<Told>,
+    source: Option<EventSource>,
     /// Number of the session's connection that was told of last.
     number: u64,
-    standing: watch::Receiver<Standing>,
+    standing: watch::Receiver<Connectivity>,
     /// Events that are to be told next.
     waiting: VecDeque<Event>,
     is_over: bool,
@@ -29,12 +29,12 @@ pub struct ZooKeeperWatch {
 
 /// Source of events about znodes.
 #[derive(Debug)]
-pub(super) enum Told {
+pub(super) enum EventSource {
     Persistent(PersistentWatcher),
     Oneshot(mpsc::UnboundedReceiver<Event>),
 }
 
-impl Told {
+impl EventSource {
     /// The next event about a znode; none when the connection is lost.
     async fn next(&mut self) -> Option<Event> {
         match self {
@@ -55,7 +55,7 @@ impl Watch for ZooKeeperWatch {
                 return std::future::pending().await;
             }
             let told = async {
-                match &mut self.told {
+                match &mut self.source {
                     Some(told) => told.next().await,
                     None => std::future::pending().await,
                 }
@@ -65,7 +65,7 @@ impl Watch for ZooKeeperWatch {
                 biased;
                 told = told => match told {
                     Some(event) => return event,
-                    None => self.told = None,
+                    None => self.source = None,
                 },
                 // An error once the session's keeper has gone.
                 changed = self.standing.changed() => self.follow(changed.is_err()),
@@ -76,8 +76,8 @@ impl Watch for ZooKeeperWatch {
 
 impl ZooKeeperWatch {
     /// A watch that was armed on this connection of the session.
-    pub(super) fn new(told: Told, number: u64, standing: watch::Receiver<Standing>) -> Self {
-        Self { told: Some(told), number, standing, waiting: VecDeque::new(), is_over: false }
+    pub(super) fn new(told: EventSource, number: u64, standing: watch::Receiver<Connectivity>) -> Self {
+        Self { source: Some(told), number, standing, waiting: VecDeque::new(), is_over: false }
     }
 
     /// Takes in how the session is now; changes in between may have been missed.
@@ -85,20 +85,20 @@ impl ZooKeeperWatch {
         let was_connected = self.number != LOST;
         match &*self.standing.borrow_and_update() {
             // The one on which it was armed.
-            Standing::Connected(number, _) if *number == self.number && !is_gone => return,
+            Connectivity::Connected(number, _) if *number == self.number && !is_gone => return,
             _ if is_gone => self.waiting.push_back(Event::Over(Error::SessionExpired)),
-            Standing::Over(error) => self.waiting.push_back(Event::Over(error.clone())),
-            Standing::Disconnected(_) => {
+            Connectivity::Over(error) => self.waiting.push_back(Event::Over(error.clone())),
+            Connectivity::Disconnected(_) => {
                 self.waiting.extend(was_connected.then_some(Event::Disconnected));
                 self.number = LOST;
             }
-            Standing::Connected(number, _) => {
+            Connectivity::Connected(number, _) => {
                 self.waiting.extend(was_connected.then_some(Event::Disconnected));
                 self.waiting.push_back(Event::Connected);
                 self.number = *number;
             }
         }
-        self.told = None;
+        self.source = None;
     }
 }
 

@@ -13,9 +13,9 @@ use crate::zookeeper::session::Event;
 /// Time that the scan of one znode takes, about; measured at a million.
 const SCAN_OF_ONE: Duration = Duration::from_micros(5);
 /// Limit of the time over which scans are spread.
-const LONGEST_STAGGER: Duration = Duration::from_secs(10);
+const MAX_STAGGER: Duration = Duration::from_secs(10);
 /// Scans that take less are not spread.
-const SHORTEST_STAGGER: Duration = Duration::from_millis(250);
+const MIN_STAGGER: Duration = Duration::from_millis(250);
 
 impl Mirror {
     pub(super) fn begin_epoch(&mut self, now: Instant) {
@@ -30,9 +30,9 @@ impl Mirror {
     /// tree is seconds of the servers' work: who has something to serve meanwhile lets chance spread them, over as long
     /// as such a scan takes itself.
     pub(super) fn stagger(&mut self, tree: &Tree) -> Duration {
-        let most = SCAN_OF_ONE.saturating_mul(u32::try_from(tree.len()).unwrap_or(u32::MAX)).min(LONGEST_STAGGER);
+        let most = SCAN_OF_ONE.saturating_mul(u32::try_from(tree.len()).unwrap_or(u32::MAX)).min(MAX_STAGGER);
         // Below the tick's length nothing is won.
-        if most < SHORTEST_STAGGER { Duration::ZERO } else { most.mul_f64(self.rng.f64()) }
+        if most < MIN_STAGGER { Duration::ZERO } else { most.mul_f64(self.rng.f64()) }
     }
 
     /// Begins the scan, when it is time.

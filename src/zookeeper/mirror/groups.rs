@@ -195,7 +195,7 @@ mod tests {
         (weights, Budget { paths: 3, bytes: 100, load })
     }
 
-    const PATIENCE: Duration = Duration::from_millis(50);
+    const SETTLE: Duration = Duration::from_millis(50);
 
     fn path(name: &str) -> Path {
         Path::root().child("s").child(name)
@@ -208,7 +208,7 @@ mod tests {
         for name in names {
             group.mark(&path(name));
         }
-        assert_eq!(group.ask(now, PATIENCE, &budget().0, budget().1, whole).concat().len(), names.len());
+        assert_eq!(group.ask(now, SETTLE, &budget().0, budget().1, whole).concat().len(), names.len());
         (group, now)
     }
 
@@ -230,7 +230,7 @@ mod tests {
         let (mut group, now) = asked(&["a"], true);
         group.mark(&path("new"));
         assert_eq!(settled(&mut group, &["a"], now), None);
-        assert_eq!(group.ask(now, PATIENCE, &budget().0, budget().1, true), [[path("new")]]);
+        assert_eq!(group.ask(now, SETTLE, &budget().0, budget().1, true), [[path("new")]]);
         assert_eq!(settled(&mut group, &["new"], now), Some(2));
         assert!(!group.is_marked());
     }
@@ -254,8 +254,8 @@ mod tests {
             group.mark(&path(name));
         }
         assert_eq!(settled(&mut group, &["a", "b"], now), None);
-        let later = now + PATIENCE;
-        assert_eq!(group.ask(later, PATIENCE, &budget().0, budget().1, true), [[path("a"), path("b"), path("c")]]);
+        let later = now + SETTLE;
+        assert_eq!(group.ask(later, SETTLE, &budget().0, budget().1, true), [[path("a"), path("b"), path("c")]]);
         for name in ["b", "c", "a"] {
             group.mark(&path(name));
         }

@@ -12,8 +12,8 @@ use crate::registry::{Error, Path};
 
 /// Number of looks at an ensemble in the time that it is not believed.
 const LOOKS: u32 = 10;
-const SHORTEST: Duration = Duration::from_millis(200);
-const LONGEST: Duration = Duration::from_secs(30);
+const MIN_PAUSE: Duration = Duration::from_millis(200);
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 impl Mirror {
     /// Judges what a scan has read. Where the ensemble is older than it was, nothing of it is shown yet.
@@ -46,7 +46,7 @@ impl Mirror {
             return false;
         }
         self.end_epoch();
-        let pause = (hold / LOOKS).clamp(SHORTEST, LONGEST);
+        let pause = (hold / LOOKS).clamp(MIN_PAUSE, MAX_PAUSE);
         self.doubt.look_at = Some((now + pause).min(since + hold));
         self.enter(now, Phase::Holding);
         true

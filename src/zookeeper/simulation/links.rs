@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::world::Znodes;
 use crate::registry::Path;
-use crate::registry::links::{Held, Linking, PropertyLink, Taken};
+use crate::registry::links::{LinkedProperty, Linking, NodeLinks, PropertyLink};
 
 /// Znodes that hold links now and then.
 pub(super) const HOLDERS: [&str; 4] = ["/s", "/s/a", "/s/b", "/t/x"];
@@ -37,13 +37,13 @@ pub(super) fn encode(zxid: i64, links: &[(&str, &str)]) -> Vec<u8> {
 
 /// The links that data hold; of two with one name the last. The name of a property ends in `=`, and it is called the
 /// same wherever it is.
-pub(super) fn decode(data: &[u8]) -> Held {
+pub(super) fn decode(data: &[u8]) -> NodeLinks {
     let text = String::from_utf8_lossy(data);
     let links: BTreeMap<&str, &str> = text.split(';').skip(1).filter_map(|link| link.split_once('>')).collect();
     let (properties, links): (Vec<_>, Vec<_>) = links.into_iter().partition(|(name, _)| name.ends_with('='));
     let property =
         |(name, path): (&str, &str)| PropertyLink { name: name.into(), path: path.into(), property: name.into() };
-    Held {
+    NodeLinks {
         links: links.into_iter().map(|(name, target)| (name.into(), target.into())).collect(),
         properties: properties.into_iter().map(property).collect(),
     }
@@ -54,7 +54,7 @@ pub(super) fn decode(data: &[u8]) -> Held {
 pub(super) struct Simulated;
 
 impl Linking for Simulated {
-    fn links(&self, data: &[u8]) -> Held {
+    fn links(&self, data: &[u8]) -> NodeLinks {
         decode(data)
     }
 
@@ -62,7 +62,7 @@ impl Linking for Simulated {
         Vec::new()
     }
 
-    fn resolve(&self, data: &[u8], _: &[Taken<'_>]) -> (Vec<u8>, Vec<String>) {
+    fn resolve(&self, data: &[u8], _: &[LinkedProperty<'_>]) -> (Vec<u8>, Vec<String>) {
         (data.to_vec(), Vec::new())
     }
 }

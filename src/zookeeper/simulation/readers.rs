@@ -126,17 +126,17 @@ impl Readers {
             };
         }
         seen.extend(paths.iter().cloned());
-        for taker in &seen {
-            self.take(tree, taker);
+        for dependent in &seen {
+            self.take(tree, dependent);
         }
     }
 
-    /// Looks anew where the properties of the znode shown at `taker` come from.
-    fn take(&mut self, tree: &Tree, taker: &Path) {
-        self.through.properties.retain(|(path, _), _| path != taker);
-        for source in self.links.sources(taker) {
+    /// Looks anew where the properties of the znode shown at `dependent` come from.
+    fn take(&mut self, tree: &Tree, dependent: &Path) {
+        self.through.properties.retain(|(path, _), _| path != dependent);
+        for source in self.links.sources(dependent) {
             if let Some(known) = source.hops.last().and_then(|(path, _)| tree.known(path.as_str())) {
-                self.through.properties.insert((taker.clone(), source.name.clone()), known.data.to_vec());
+                self.through.properties.insert((dependent.clone(), source.name.clone()), known.data.to_vec());
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::world::{Coming, World, Znodes};
+use super::world::{Delivery, World, Znodes};
 use crate::registry::Error;
 use crate::zookeeper::mirror::{Action, Input};
 use crate::zookeeper::session::{Event, Read, Reply};
@@ -21,7 +21,7 @@ impl World {
         let before = self.coming.iter().filter(|coming| !self.script.overtaking || is_event(&coming.what));
         let last = before.map(|coming| coming.due).max().filter(|_| in_order);
         let due = (self.now + Duration::from_millis(delay)).max(last.unwrap_or(self.now));
-        self.coming.push(Coming { due, what });
+        self.coming.push(Delivery { due, what });
     }
 
     pub(super) fn disturb(&mut self) {
@@ -79,7 +79,7 @@ impl World {
     /// A request, or its reply, is lost: the session gives up on it after a while. Now and then it says so at once,
     /// before the watch tells of the broken connection.
     fn lose_request(&mut self) {
-        let Some(Coming { what, .. }) = self.requests.pop_back() else { return };
+        let Some(Delivery { what, .. }) = self.requests.pop_back() else { return };
         self.say(|| format!("lost {what:?}"));
         let broken = self.rng.bool();
         let error = || if broken { Error::ConnectionLoss("broken".into()) } else { Error::Timeout };
@@ -91,7 +91,7 @@ impl World {
             Action::Connect { .. } | Action::Publish(_) | Action::Untold(_) | Action::Leave(_) => return,
         };
         let due = if broken { self.now } else { self.now + TIMEOUT };
-        self.coming.push(Coming { due, what });
+        self.coming.push(Delivery { due, what });
     }
 
     pub(super) fn catch_up(&mut self) {
@@ -133,7 +133,7 @@ impl World {
     /// The server does what has reached it.
     pub(super) fn serve(&mut self) {
         while self.requests.front().is_some_and(|request| request.due <= self.now) {
-            let Some(Coming { what, .. }) = self.requests.pop_front() else { return };
+            let Some(Delivery { what, .. }) = self.requests.pop_front() else { return };
             match what {
                 Action::Arm(epoch, roots) => {
                     self.armed = self.connection;
@@ -164,7 +164,7 @@ impl World {
     /// One of the things that are due: the first, or where they overtake each other, the first event or any reply. In
     /// front of a reply the driver takes in all events that wait, and some of them may be younger than the reply.
     pub(super) fn arrived(&mut self) -> Option<usize> {
-        let is_event = |coming: &Coming<Input>| matches!(coming.what, Input::Event(_));
+        let is_event = |coming: &Delivery<Input>| matches!(coming.what, Input::Event(_));
         let due: Vec<usize> = (0..self.coming.len()).filter(|&i| self.coming[i].due <= self.now).collect();
         if !self.script.overtaking {
             let first = due.into_iter().min_by_key(|&i| self.coming[i].due)?;

@@ -18,7 +18,7 @@ use crate::zookeeper::session::{Event, Read};
 use crate::zookeeper::verify::Round;
 
 /// Something on its way between mirror and server, and when it may arrive at the earliest.
-pub(super) struct Coming<T> {
+pub(super) struct Delivery<T> {
     pub(super) due: Instant,
     pub(super) what: T,
 }
@@ -54,9 +54,9 @@ pub(super) struct World {
     pub(super) watched: BTreeSet<Path>,
     connect_due: Option<Instant>,
     /// To the server, in the order in which it will do them.
-    pub(super) requests: VecDeque<Coming<Action>>,
+    pub(super) requests: VecDeque<Delivery<Action>>,
     /// To the mirror.
-    pub(super) coming: Vec<Coming<Input>>,
+    pub(super) coming: Vec<Delivery<Input>>,
     pub(super) mirror: Mirror,
     pub(super) tree: Tree,
     pub(super) readers: Readers,
@@ -82,7 +82,7 @@ pub(super) const PATHS: [&str; 18] = [
 pub(super) const GROUPED: (&str, [&str; 3]) = ("/s/a/p", ["/s/a/p/1", "/s/a/p/2", "/s/a/p/3"]);
 
 /// Limit of the age of what is shown of a service that is written without rest, while nothing else goes wrong.
-const LONGEST_LAG: Duration = Duration::from_secs(1);
+const MAX_LAG: Duration = Duration::from_secs(1);
 
 pub(super) fn path(text: &str) -> Path {
     Path::new(text).unwrap()
@@ -207,7 +207,7 @@ impl World {
             self.step();
             let since = self.now - begun;
             match self.readers.behind("/s/a", &self.history, self.now) {
-                Some(behind) if behind > LONGEST_LAG && since > LONGEST_LAG => {
+                Some(behind) if behind > MAX_LAG && since > MAX_LAG => {
                     return Err(format!("readers are {behind:?} behind"));
                 }
                 _ => {}
@@ -306,7 +306,7 @@ impl World {
                 if self.connection.is_some() {
                     let due = self.now + Duration::from_millis(self.rng.u64(..10));
                     let due = self.requests.back().map_or(due, |last| last.due.max(due));
-                    self.requests.push_back(Coming { due, what: action });
+                    self.requests.push_back(Delivery { due, what: action });
                 }
             }
         }

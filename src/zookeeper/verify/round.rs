@@ -20,13 +20,13 @@ const BYTES: usize = 256 << 10;
 /// Names in a child list that take as long as one znode.
 const NAMES: usize = 50;
 /// Names in the child lists that a request asks for, about.
-const MOST_NAMES: usize = 5_000;
+const MAX_NAMES: usize = 5_000;
 /// Time between the two readings of what differs.
-const AGAIN: Duration = Duration::from_secs(1);
+const RETRY: Duration = Duration::from_secs(1);
 
 /// State of a znode at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Seen {
+enum NodeState {
     /// There is none.
     Gone,
     /// It was created and last written by these transactions.
@@ -35,7 +35,7 @@ enum Seen {
     Refused,
 }
 
-impl Seen {
+impl NodeState {
     /// State of the znode at `path`, as the mirror has it.
     fn in_tree(tree: &Tree, path: &Path) -> Self {
         match tree.get(path.as_str()) {
@@ -135,12 +135,12 @@ impl Round {
                     self.pause(names.len() / NAMES, now);
                     let children = names.iter().map(|name| parent.child(name));
                     let unknown = children.filter(|child| tree.get(child.as_str()).is_none());
-                    self.suspects.extend(unknown.map(|child| (child, now + AGAIN)));
+                    self.suspects.extend(unknown.map(|child| (child, now + RETRY)));
                 }
                 // Gone or refused meanwhile, as its own reading tells.
                 (Read::Children(_), _) => {}
                 (Read::Node(path), reply) => {
-                    let is_same = Seen::in_tree(tree, &path).has(Seen::of(reply));
+                    let is_same = NodeState::in_tree(tree, &path).has(NodeState::of(reply));
                     if self.is_second {
                         differing.extend((!is_same).then_some(path));
                         continue;
@@ -153,7 +153,7 @@ impl Round {
                         self.lists.push_back((path.clone(), children));
                     }
                     if !is_same {
-                        self.suspects.push_back((path, now + AGAIN));
+                        self.suspects.push_back((path, now + RETRY));
                     }
                 }
             }
@@ -164,7 +164,7 @@ impl Round {
     /// The next child lists, as many as make no long answer.
     fn next_lists(&mut self) -> Vec<Read> {
         let (mut batch, mut names) = (Vec::new(), 0);
-        while batch.len() < PATHS && names < MOST_NAMES {
+        while batch.len() < PATHS && names < MAX_NAMES {
             let Some((path, length)) = self.lists.pop_front() else { break };
             names += length;
             batch.push(Read::Children(path));

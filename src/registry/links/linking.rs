@@ -2,17 +2,17 @@
 
 use std::fmt::Debug;
 
-/// How the data of znodes hold links.
+/// Reader of the links that the data of znodes hold.
 pub trait Linking: Debug + Send + Sync {
     /// Returns the links that `data` hold.
-    fn links(&self, data: &[u8]) -> Held;
+    fn links(&self, data: &[u8]) -> NodeLinks;
 
     /// Returns a sentence for each property link in `data` that cannot be used.
     fn remarks(&self, data: &[u8]) -> Vec<String>;
 
     /// Returns `data` with these properties in the place of the links to them, and the names of those that the other
     /// znode does not have.
-    fn resolve(&self, data: &[u8], taken: &[Taken<'_>]) -> (Vec<u8>, Vec<String>);
+    fn resolve(&self, data: &[u8], taken: &[LinkedProperty<'_>]) -> (Vec<u8>, Vec<String>);
 }
 
 /// Data hold no links.
@@ -20,22 +20,22 @@ pub trait Linking: Debug + Send + Sync {
 pub struct NoLinks;
 
 impl Linking for NoLinks {
-    fn links(&self, _: &[u8]) -> Held {
-        Held::default()
+    fn links(&self, _: &[u8]) -> NodeLinks {
+        NodeLinks::default()
     }
 
     fn remarks(&self, _: &[u8]) -> Vec<String> {
         Vec::new()
     }
 
-    fn resolve(&self, data: &[u8], _: &[Taken<'_>]) -> (Vec<u8>, Vec<String>) {
+    fn resolve(&self, data: &[u8], _: &[LinkedProperty<'_>]) -> (Vec<u8>, Vec<String>) {
         (data.to_vec(), Vec::new())
     }
 }
 
 /// A property to be taken from another znode.
 #[derive(Debug, Clone, Copy)]
-pub struct Taken<'d> {
+pub struct LinkedProperty<'d> {
     /// Its name.
     pub name: &'d str,
     /// The other znode's data, where that is known.
@@ -46,7 +46,7 @@ pub struct Taken<'d> {
 
 /// The links that a znode's data holds, as written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct NodeLinks {
     /// Name and target of each symbolic link.
     pub links: Vec<(Box<str>, Box<str>)>,
     /// The property links.
