@@ -22,6 +22,7 @@ mod json;
 mod metrics;
 mod overview;
 mod page;
+mod pieces;
 mod query;
 mod rate;
 mod ready;

@@ -1,12 +1,9 @@
-//! Services of the registries as JSON, one or all. All of them may be hundreds of megabytes, and the thread has probes
-//! to answer in between: a list is rendered a piece at a time, as fast as the client reads.
-
-use std::iter;
+//! Services of the registries as JSON, one or all.
 
 use axum::body::Body;
-use futures_util::stream;
 use serde::{Serialize, Serializer};
 
+use super::pieces;
 use super::shapes::{Drain, Malformed};
 use crate::format;
 use crate::inspect::reader::Reader;
@@ -14,22 +11,9 @@ use crate::model::{self, Harm, Protocol};
 use crate::publish::reading::Reading;
 use crate::zone::name::Name;
 
-/// Size at which a piece is sent, in bytes.
-const PIECE: usize = 32 * 1024;
-
 /// The services of `readers` whose paths begin with `prefix`, as they are when their turn comes.
 pub(super) fn list(readers: Vec<Reader>, prefix: String) -> Body {
-    let pieces = Box::new(pieces(readers, prefix));
-    Body::from_stream(stream::unfold(pieces, async |mut pieces| {
-        // The next piece is always ready: without this, a fast client would have the thread for itself.
-        tokio::task::yield_now().await;
-        Some((pieces.next()?, pieces))
-    }))
-}
-
-/// `{"services":[`, a service a line, `]}`.
-fn pieces(readers: Vec<Reader>, prefix: String) -> impl Iterator<Item = serde_json::Result<Vec<u8>>> + Send {
-    let mut services = readers.into_iter().flat_map(move |reader| {
+    let services = readers.into_iter().flat_map(move |reader| {
         let mut paths = reader.paths();
         paths.retain(|path| path.starts_with(&prefix));
         paths.into_iter().filter_map(move |path| {
@@ -38,28 +22,7 @@ fn pieces(readers: Vec<Reader>, prefix: String) -> impl Iterator<Item = serde_js
             Some(serde_json::to_vec(&Service::new(&reader.name, &reading, reader.held(&path), &reader.names(&path))))
         })
     });
-    let mut separator: &[u8] = b"{\"services\":[\n";
-    let mut is_over = false;
-    iter::from_fn(move || {
-        let mut piece = Vec::new();
-        while !is_over && piece.len() < PIECE {
-            match services.next() {
-                Some(Ok(service)) => {
-                    piece.extend_from_slice(separator);
-                    piece.extend_from_slice(&service);
-                    separator = b",\n";
-                }
-                Some(Err(error)) => return Some(Err(error)),
-                None => {
-                    is_over = true;
-                    let opening: &[u8] = if separator == b",\n" { b"" } else { separator };
-                    piece.extend_from_slice(opening);
-                    piece.extend_from_slice(b"\n]}\n");
-                }
-            }
-        }
-        (!piece.is_empty()).then_some(Ok(piece))
-    })
+    pieces::list("{\"services\":[", services, "]}")
 }
 
 /// A service, as `/v1/services` and `/v1/services/{path}` show it. What an instance does not say is `null`.

@@ -1,0 +1,58 @@
+//! Long lists as JSON. One may be hundreds of megabytes, and the thread has probes to answer in between: it is rendered a
+//! piece at a time, as fast as the client reads.
+
+use std::iter;
+
+use axum::body::Body;
+use futures_util::stream;
+
+/// Size at which a piece is sent, in bytes.
+const CHUNK: usize = 32 * 1024;
+
+/// A body of `opening`, the items, one a line with commas between them, and `closing`.
+pub(super) fn list(
+    opening: &'static str,
+    items: impl Iterator<Item = serde_json::Result<Vec<u8>>> + Send + 'static,
+    closing: &'static str,
+) -> Body {
+    let pieces = Box::new(pieces(opening, items, closing));
+    Body::from_stream(stream::unfold(pieces, async |mut pieces| {
+        // The next piece is always ready: without this, a fast client would have the thread for itself.
+        tokio::task::yield_now().await;
+        Some((pieces.next()?, pieces))
+    }))
+}
+
+fn pieces(
+    opening: &'static str,
+    mut items: impl Iterator<Item = serde_json::Result<Vec<u8>>> + Send,
+    closing: &'static str,
+) -> impl Iterator<Item = serde_json::Result<Vec<u8>>> + Send {
+    let mut separator = opening;
+    let mut is_over = false;
+    iter::from_fn(move || {
+        let mut piece = Vec::new();
+        while !is_over && piece.len() < CHUNK {
+            match items.next() {
+                Some(Ok(item)) => {
+                    piece.extend_from_slice(separator.as_bytes());
+                    piece.push(b'\n');
+                    piece.extend_from_slice(&item);
+                    separator = ",";
+                }
+                Some(Err(error)) => return Some(Err(error)),
+                None => {
+                    is_over = true;
+                    if separator == opening {
+                        piece.extend_from_slice(opening.as_bytes());
+                        piece.push(b'\n');
+                    }
+                    piece.push(b'\n');
+                    piece.extend_from_slice(closing.as_bytes());
+                    piece.push(b'\n');
+                }
+            }
+        }
+        (!piece.is_empty()).then_some(Ok(piece))
+    })
+}
