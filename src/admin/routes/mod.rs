@@ -11,14 +11,16 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 
-use super::control::{Control, Order, Peer};
-use super::query::Filter;
-use super::rate::Rate;
-use super::ready::{self, Question};
-use super::reply::{HTML, JSON, Refusal, TEXT, answer, as_json, text};
-use super::snapshot::Snapshot;
-use super::sources::Sources;
-use super::{control, dump, explain as explaining, json, metrics, overview, page, query, registrations, services};
+use crate::admin::control::{Control, Order, Peer};
+use crate::admin::query::Filter;
+use crate::admin::rate::Rate;
+use crate::admin::ready::{self, Question};
+use crate::admin::reply::{HTML, JSON, Refusal, TEXT, answer, as_json, text};
+use crate::admin::snapshot::Snapshot;
+use crate::admin::sources::Sources;
+use crate::admin::{
+    control, dump, explain as explaining, json, metrics, overview, page, query, registrations, services,
+};
 use crate::announce::identity;
 use crate::disk;
 use crate::export::Form;
