@@ -62,10 +62,16 @@
 //! - A task that ends unasked ends the process with its name; at the end, announcements go first and DNS last.
 //!
 //! # To add
-//! A znode convention: a file in format/ and its row in `format::CONVENTIONS`. A check: a file in announce/check/ and
-//! its line in `Kind`. A form of name: a file in zone/records/ and its line in `zone::build`. A record type: its row in
-//! zone/rdata/types.rs. An output: a file in export/. A setting: the part's own `Config`, and deploy/zonekeeper.toml,
-//! which a test compares with the defaults.
+//! Each takes a file and its line or row in another one of the same folder:
+//! - a znode convention: format/, `format::CONVENTIONS`;
+//! - a check: announce/check/, `CheckKind`;
+//! - a form of name: zone/records/, `zone::build`;
+//! - a record type: zone/rdata/, its row in types.rs;
+//! - an endpoint of the admin server: admin/routes/, `ENDPOINTS` and the router;
+//! - an output: export/, `export::Form`.
+//!
+//! A setting is a key in the part's own `Config`, with [`settings::live`] or [`settings::fixed`], and its lines in
+//! deploy/zonekeeper.toml, which a test compares with the defaults.
 
 pub mod admin;
 pub mod announce;

@@ -1,5 +1,5 @@
-//! Long lists as JSON. One may be hundreds of megabytes, and the thread has probes to answer in between: it is rendered a
-//! piece at a time, as fast as the client reads.
+//! Long lists as JSON. One may be hundreds of megabytes, and the thread has probes to answer in between: it is rendered
+//! a piece at a time, as fast as the client reads.
 
 use std::iter;
 

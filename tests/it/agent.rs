@@ -57,7 +57,7 @@ pub(crate) async fn blocking(test: impl FnOnce(String) + Send + 'static) {
 }
 
 /// The proxy's address in place of the server's, with the same chroot.
-fn through(proxy: &Proxy, servers: &str) -> String {
+pub(crate) fn through(proxy: &Proxy, servers: &str) -> String {
     let (_, chroot) = servers.split_once('/').expect("a chroot");
     format!("{}/{chroot}", proxy.address())
 }

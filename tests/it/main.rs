@@ -58,6 +58,7 @@ mod outages;
 mod own_registrations;
 mod page;
 mod past;
+mod prometheus;
 mod quiet;
 mod rate;
 mod readers;

@@ -171,6 +171,7 @@ async fn no_secret_of_a_configuration_is_seen_anywhere() {
                 "/v1/services",
                 "/v1/services/good",
                 "/v1/dump",
+                "/v1/prometheus",
                 "/v1/dump?as=json",
                 "/v1/dump?as=hosts",
                 "/v1/explain?name=good.service",

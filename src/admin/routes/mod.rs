@@ -1,5 +1,7 @@
 //! The endpoints, a line each, and how their answers become HTTP.
 
+mod prometheus;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -45,6 +47,10 @@ const ENDPOINTS: &[(&str, &str)] = &[
     ("/v1/leave", "POST, from this host: take the registrations out and end"),
     ("/v1/services", "all services as JSON; ?registry=NAME and ?prefix=PATH choose among them"),
     ("/v1/services/{path}", "one service; ?registry=NAME where several registries have it"),
+    (
+        "/v1/prometheus",
+        "instances in DNS as targets for Prometheus' http_sd_configs; ?registry=NAME, ?prefix=PATH and ?port=NAME choose",
+    ),
     ("/v1/dump", "whole zones: ?as=zone, json or hosts; ?zone=ORIGIN chooses one"),
     (
         "/v1/explain?name={name}",
@@ -79,6 +85,7 @@ pub(super) fn router(sources: Sources, admin: &str) -> Router {
         .route("/v1/leave", post(leave))
         .route("/v1/services", get(all_services))
         .route("/v1/services/{*path}", get(one_service))
+        .route("/v1/prometheus", get(targets))
         .route("/v1/dump", get(whole_zones))
         .route("/v1/explain", get(explain))
         .fallback(not_found)
@@ -180,6 +187,10 @@ async fn all_services(State(shared): App, RawQuery(query): RawQuery) -> Result<R
     let filter = Filter::of_list(query.as_deref())?;
     let readers = shared.readers(filter.registry.as_deref())?;
     Ok(answer(StatusCode::OK, JSON, services::list(readers, filter.prefix.unwrap_or_default())))
+}
+
+async fn targets(State(shared): App, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
+    prometheus::list(&shared.sources, query.as_deref())
 }
 
 async fn one_service(
