@@ -5,7 +5,7 @@
 //! a service has last said it is well, keeps anything but the readiness latch, or runs between requests. A request
 //! takes a [`snapshot`] and renders it; rendering is pure.
 //!
-//! - [`server`]: connections and their limits; [`patience`] ends those whose client does not read.
+//! - [`server`]: connections and their limits; `patience` ends those whose client does not read.
 //! - [`routes`]: a line an endpoint; [`query`] reads what was asked; [`services`] shows one service, or all of them a
 //!   piece at a time; [`explain`] says why a name is answered as it is.
 //! - [`snapshot`]: one moment, as plain data; [`ready`], [`json`], [`registrations`], [`metrics`] and [`page`] say it

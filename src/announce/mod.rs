@@ -10,7 +10,7 @@
 //! - [`plan`]: the decisions, pure: all registrations and their session; `node`: those about one znode; `owner` and
 //!   [`origin`]: whose a znode is.
 //! - [`drain`]: takes a service, or one instance, out of the answers of every server for a while, by hand.
-//! - [`Announcer`]: its I/O, with `operations` and `watches`. [`Status`]: what it shows to others.
+//! - [`Announcer`]: its I/O, with `operations` and `watches`. [`AnnouncerStatus`]: what it shows to others.
 //!
 //! It knows nothing of DNS and of how znodes are mirrored; it has a session of its own, so that a mirror in trouble
 //! never costs a registration.

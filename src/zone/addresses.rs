@@ -1,6 +1,6 @@
 //! Addresses that instances are registered at. Each has a name of its own, `192-168-0-42.addr.service.`, and a registry
 //! may hold a million of them: all that is kept is the address and its time to live, and the name's records are made
-//! when somebody asks ([`super::made`]).
+//! when somebody asks ([`super::synthesized`]).
 
 use std::collections::{BTreeMap, HashMap as StdMap};
 use std::hash::Hash;

@@ -74,7 +74,7 @@ impl ZoneBuilder {
         self
     }
 
-    /// A zone that is its master file and nothing else: the file numbers it ([`serial::of_file`]).
+    /// A zone that is its master file and nothing else: the file numbers it ([`super::serial::of_file`]).
     pub fn numbered_by_its_file(mut self) -> Self {
         self.is_file = true;
         self

@@ -15,7 +15,7 @@ pub struct Resolved {
     pub ttl: u32,
 }
 
-/// Known addresses of hosts that were registered by name, by that name as [`srv::wanted`] makes it.
+/// Known addresses of hosts that were registered by name, by that name as [`super::records::srv::wanted`] makes it.
 pub type Hosts = BTreeMap<String, Resolved>;
 
 /// Settings that a zone adds to every service in it.

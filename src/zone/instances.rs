@@ -1,6 +1,6 @@
 //! The instances of a service for DNS-SD, packed with `_api_x._tcp.service.`: what is needed to make the records of
-//! `<host:port>._api_x._tcp.service.` when somebody asks ([`super::made`]). There are as many such names as instances,
-//! a million and more, and hardly anybody asks: held as entries they took more memory than all the rest.
+//! `<host:port>._api_x._tcp.service.` when somebody asks ([`super::synthesized`]). There are as many such names as
+//! instances, a million and more, and hardly anybody asks: held as entries they took more memory than all the rest.
 //!
 //! Offered they are an RRset of the type [`TYPE`], a record an instance:
 //! ```text

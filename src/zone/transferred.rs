@@ -4,7 +4,7 @@
 //! a name) long before anything that clients look up does. Left out are
 //! - `_services._dns-sd._udp.<domain>`,
 //! - the PTR records at `_api_x._tcp.<domain>` (the SRV records there stay),
-//! - the names of single instances below it, which are made on demand ([`super::made`]).
+//! - the names of single instances below it, which are made on demand ([`super::synthesized`]).
 //!
 //! What the master file says at such a name is in transfers, whatever the setting.
 //!

@@ -1,5 +1,5 @@
 //! A reader's view of a zone: one state of all its names, those included whose records are made when somebody asks
-//! ([`super::made`]). A made entry lives as long as the view, so that answers can refer to it like to any other.
+//! ([`super::synthesized`]). A made entry lives as long as the view, so that answers can refer to it like to any other.
 
 use std::cell::OnceCell;
 use std::collections::HashSet;

@@ -10,7 +10,8 @@
 //! as something is offered at it or below.
 //!
 //! What is offered is kept only as far as it is not, word for word, in the packed entry that readers see; and the names
-//! of addresses and of single instances are not kept as names at all ([`super::made`]): there may be millions of them.
+//! of addresses and of single instances are not kept as names at all ([`super::synthesized`]): there may be millions of
+//! them.
 
 mod changes;
 pub mod collisions;

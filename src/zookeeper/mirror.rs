@@ -34,9 +34,9 @@
 //!
 //! # What is not known
 //! A znode that was read and is refused now (an ACL or a password changed) stays in the tree as it was, marked with its
-//! last reading ([`Refusal`](super::root::Refusal)). What can be read again is read with everything below it before any
-//! of it is shown (`refused`). An ensemble whose zxids are below those seen before is not believed for a while: see
-//! `doubt`.
+//! last reading ([`Refusal`](crate::registry::root::Refusal)). What can be read again is read with everything below it
+//! before any of it is shown (`refused`). An ensemble whose zxids are below those seen before is not believed for a
+//! while: see `doubt`.
 
 mod adding;
 mod doubt;

@@ -1,7 +1,7 @@
 //! A ZooKeeper ensemble as three traits: an ensemble to connect to, a session with it, a
 //! watch that belongs to a session.
 //!
-//! Two implementations must be indistinguishable to their callers: [`super::zookeeper`] over the wire and
+//! Two implementations must be indistinguishable to their callers: [`super::client`] over the wire and
 //! [`super::memory`] in this process; one battery of tests runs against both. What callers may rely on:
 //!
 //! - An event is queued on its watch before any reply that reflects the same transaction is given out: whoever empties

@@ -3,9 +3,9 @@
 //!
 //! - [`types`]: which types there are, and what fields each has.
 //! - [`word`]: the words that data is written in.
-//! - [`parse`]: words to wire; `svcb` for the parameters of SVCB records.
+//! - `parse`: words to wire; `svcb` for the parameters of SVCB records.
 //! - `check`: whether bytes are data of a type.
-//! - [`print`]: wire to words.
+//! - `print`: wire to words.
 
 mod check;
 mod parse;

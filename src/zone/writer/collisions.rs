@@ -1,7 +1,7 @@
 //! Names at which services meet that should have names of their own: two paths may make one name (`a_b` and `a.b` are
 //! both `a-b` to those who can ask for host names only), or the zone file or the zone itself has that name. What shows
-//! there is decided in [`super::super::slot`]; people are to know of it. A registry has few of them or none, so they
-//! are kept beside the slots.
+//! there is decided in [`super::super::owner_offers`]; people are to know of it. A registry has few of them or none, so
+//! they are kept beside the slots.
 
 use std::sync::Arc;
 
