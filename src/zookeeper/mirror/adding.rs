@@ -60,7 +60,7 @@ impl Mirror {
         self.read_below(now, root, tree);
     }
 
-    /// Reads everything below a root that is joining, and shows it when it was read in whole.
+    /// Reads everything below a root that is added, and shows it when it was read in whole.
     pub(super) fn read_below(&mut self, now: Instant, root: &Path, tree: &Tree) {
         self.adding.insert(root.clone(), Some(0));
         let known: Vec<Path> = tree.subtree(root).map(|(path, _)| path.clone()).collect();
