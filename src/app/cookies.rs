@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::dns::serve::cookie::{Secret, Secrets};
-use crate::dns::serve::gate::Front;
+use crate::dns::serve::gate::Gate;
 use crate::dns::serve::policy::Policy;
 
 /// RFC 7873 §7.1 allows 36 days; a day costs nothing, as cookies of the secret before are accepted on.
@@ -31,7 +31,7 @@ pub(super) fn bytes() -> anyhow::Result<[u8; 16]> {
 }
 
 /// Changes the random secret of `front` until `stop`; one from a file stays.
-pub(super) async fn rotate(front: &Front, stop: CancellationToken) {
+pub(super) async fn rotate(front: &Gate, stop: CancellationToken) {
     let mut time = tokio::time::interval_at(tokio::time::Instant::now() + CHANGE, CHANGE);
     loop {
         tokio::select! {

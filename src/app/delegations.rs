@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::zone_of::{ZoneOf, lock};
-use crate::dns::serve::gate::Front;
+use crate::dns::serve::gate::Gate;
 use crate::dns::transfer::secondaries::Allowed;
 use crate::publish::{target, unix_now};
 use crate::zone::delegation::Child;
@@ -45,7 +45,7 @@ pub(super) fn refresh(zones: &[ZoneOf], allowed: &Allowed) {
 }
 
 /// The same whenever the name servers of a zone, or who may transfer, change, until `stop`.
-pub(super) async fn follow(zones: Vec<ZoneOf>, front: Arc<Front>, stop: CancellationToken) {
+pub(super) async fn follow(zones: Vec<ZoneOf>, front: Arc<Gate>, stop: CancellationToken) {
     if !zones.iter().any(|lower| zones.iter().any(|upper| is_below(lower, upper))) {
         return stop.cancelled().await;
     }

@@ -15,7 +15,7 @@ use crate::dns::config::Config as DnsConfig;
 use crate::dns::forward::{Forwarder, Ours, Said};
 use crate::dns::listen::tls::{Certificates, Files};
 use crate::dns::serve::cookie::Secrets;
-use crate::dns::serve::gate::Front;
+use crate::dns::serve::gate::Gate;
 use crate::dns::serve::metrics::Metrics;
 use crate::dns::serve::policy::Policy;
 use crate::dns::serve::rate::Limiter;
@@ -32,7 +32,7 @@ use crate::zone::warnings::About;
 pub(super) struct Dns {
     zones: Vec<ZoneOf>,
     /// Rights of clients.
-    pub(super) front: Arc<Front>,
+    pub(super) front: Arc<Gate>,
     /// Forwarder of questions outside the zones.
     pub(super) forwarder: Arc<Forwarder>,
     /// True if serials are kept, which only a start can change.
@@ -63,7 +63,7 @@ impl Dns {
             ..Policy::of(dns, config.keys.clone(), allowed(config, dns), secrets, &host())
         };
         let (zones, readers) = zones;
-        let front = Arc::new(Front::new(readers, policy));
+        let front = Arc::new(Gate::new(readers, policy));
         let told = watch::Sender::new(told(config, &zones));
         let keeps_serials = config.serial_file().is_some();
         let certificates = Certificates::new(files(dns));

@@ -77,7 +77,7 @@ fn a_delegation_a_dname_and_a_wildcard_make_only_the_names_they_concern_slow() {
         writer.put_static(records(has));
         writer.commit(round + 1);
         let zones = Zones::new(vec![Arc::clone(writer.zone())]);
-        let front = Arc::new(Front::new(zones.clone(), Policy::new(Secrets::new(SECRET))));
+        let front = Arc::new(Gate::new(zones.clone(), Policy::new(Secrets::new(SECRET))));
         let counters = Metrics::default().counters(Transport::Udp);
         let service = serve::Service::new(zones.clone(), Arc::clone(&front), counters, None);
         let server = Server { zones, front, service };

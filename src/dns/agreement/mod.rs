@@ -14,7 +14,7 @@ use crate::dns::message::options::{self, Presented, Tail};
 use crate::dns::message::parse::Message as Read;
 use crate::dns::serve::access::Networks;
 use crate::dns::serve::cookie::{Mode, Secret, Secrets};
-use crate::dns::serve::gate::Front;
+use crate::dns::serve::gate::Gate;
 use crate::dns::serve::metrics::Metrics;
 use crate::dns::serve::policy::Policy;
 use crate::dns::serve::{self, Reply};
@@ -246,14 +246,14 @@ fn is_part(part: &[ProtoRecord], whole: &[ProtoRecord]) -> bool {
 /// Both ways to an answer.
 struct Server {
     zones: Zones,
-    front: Arc<Front>,
+    front: Arc<Gate>,
     service: serve::Service,
 }
 
 impl Server {
     fn random(rng: &mut fastrand::Rng) -> Self {
         let zones = random_zone(rng);
-        let front = Arc::new(Front::new(zones.clone(), random_policy(rng)));
+        let front = Arc::new(Gate::new(zones.clone(), random_policy(rng)));
         let counters = Metrics::default().counters(Transport::Udp);
         let service = serve::Service::new(zones.clone(), Arc::clone(&front), counters, None);
         Self { zones, front, service }
@@ -499,7 +499,7 @@ async fn udp_and_tcp_sockets_say_what_both_ways_say() {
     for seed in 0..30 {
         let mut rng = fastrand::Rng::with_seed(seed);
         let zones = random_zone(&mut rng);
-        let front = Arc::new(Front::new(zones.clone(), Policy::new(Secrets::new(SECRET))));
+        let front = Arc::new(Gate::new(zones.clone(), Policy::new(Secrets::new(SECRET))));
         let counters = Metrics::default().counters(Transport::Udp);
         let service = serve::Service::new(zones.clone(), Arc::clone(&front), counters, None);
         let config =

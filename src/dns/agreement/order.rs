@@ -25,7 +25,7 @@ fn server(services: &[(&str, Instances<'_>)], order: Order, max_answers: usize) 
     writer.set_live(Live { order, ..Live::default() });
     let zones = Zones::new(vec![Arc::clone(writer.zone())]);
     let policy = Policy { max_answers: NonZeroUsize::new(max_answers), ..Policy::new(Secrets::new(SECRET)) };
-    let front = Arc::new(Front::new(zones.clone(), policy));
+    let front = Arc::new(Gate::new(zones.clone(), policy));
     let counters = Metrics::default().counters(Transport::Udp);
     let service = serve::Service::new(zones.clone(), Arc::clone(&front), counters, None);
     Server { zones, front, service }

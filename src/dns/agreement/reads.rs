@@ -29,7 +29,7 @@ fn server(writer: &ZoneWriter) -> Server {
         allow_recursion: Some(Networks::everybody()),
         ..Policy::new(Secrets::new(SECRET))
     };
-    let front = Arc::new(Front::new(zones.clone(), policy));
+    let front = Arc::new(Gate::new(zones.clone(), policy));
     let said = Said::new(Vec::new(), std::path::Path::new("/nowhere"), Limits::default()).unwrap();
     let forwarder = Arc::new(Forwarder::new(said, Ours::default(), Arc::default()));
     let counters = Metrics::default().counters(Transport::Udp);

@@ -31,7 +31,7 @@ use crate::dns::Error;
 use crate::dns::config::Config;
 use crate::dns::forward::Forwarder;
 use crate::dns::serve::Service;
-use crate::dns::serve::gate::Front;
+use crate::dns::serve::gate::Gate;
 use crate::dns::serve::metrics::Metrics;
 use crate::dns::transport::Transport;
 use crate::zone::Zones;
@@ -347,7 +347,7 @@ impl Bound {
     pub async fn run(
         self,
         zones: Zones,
-        front: Arc<Front>,
+        front: Arc<Gate>,
         forwarder: Option<Arc<Forwarder>>,
         metrics: Arc<Metrics>,
         certificates: Certificates,

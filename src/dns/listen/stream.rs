@@ -10,7 +10,7 @@ use crate::dns::fast::{self, Asked, Built, Loaded, MAX_TCP, Parsed, Query, State
 use crate::dns::message::options::Tail;
 use crate::dns::message::padding::pad;
 use crate::dns::serve::exchange::{self, Exchange};
-use crate::dns::serve::gate::{Front, Received};
+use crate::dns::serve::gate::{Gate, Received};
 use crate::dns::serve::metrics::{Counters, Tally};
 use crate::dns::serve::outcome::Outcome;
 use crate::dns::serve::{Service, since_1970};
@@ -20,7 +20,7 @@ use crate::zone::Zones;
 /// What the connections of one thread share.
 pub(super) struct Shared {
     pub(super) zones: Zones,
-    pub(super) front: Arc<Front>,
+    pub(super) front: Arc<Gate>,
     pub(super) service: Service,
     pub(super) counters: Arc<Counters>,
     pub(super) open: Arc<Open>,

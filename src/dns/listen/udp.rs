@@ -19,7 +19,7 @@ use super::slow::Unusual;
 use crate::dns::fast::{self, Asked, Built, Loaded, Parsed, Query, State};
 use crate::dns::message::options::Tail;
 use crate::dns::serve::exchange::{self, Exchange};
-use crate::dns::serve::gate::{Front, Received};
+use crate::dns::serve::gate::{Gate, Received};
 use crate::dns::serve::metrics::{Counters, Metrics, Tally};
 use crate::dns::serve::outcome::Outcome;
 use crate::dns::serve::since_1970;
@@ -42,7 +42,7 @@ const AHEAD: usize = 8;
 pub(super) struct Worker {
     pub(super) socket: Arc<UdpSocket>,
     pub(super) zones: Zones,
-    pub(super) front: Arc<Front>,
+    pub(super) front: Arc<Gate>,
     pub(super) unusual: mpsc::Sender<Unusual>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) stop: CancellationToken,
@@ -230,7 +230,7 @@ mod tests {
         let (unusual, _waiting) = mpsc::channel(1);
         let worker = Worker {
             socket: Arc::new(socket),
-            front: Arc::new(Front::new(zones.clone(), Policy::new(Secrets::new(Secret::new([7; 16]))))),
+            front: Arc::new(Gate::new(zones.clone(), Policy::new(Secrets::new(Secret::new([7; 16]))))),
             zones,
             unusual,
             metrics: Arc::default(),

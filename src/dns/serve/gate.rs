@@ -1,6 +1,6 @@
 //! The gate before the ordinary answers: access, signatures, cookies, and zone transfers.
 //!
-//! A transport gives every request to [`Front::admit`] first, but for those that [`crate::dns::fast::respond`] answers
+//! A transport gives every request to [`Gate::admit`] first, but for those that [`crate::dns::fast::respond`] answers
 //! by the same [`Policy`]. Pure: addresses and the time are arguments.
 
 use std::net::IpAddr;
@@ -27,7 +27,7 @@ use crate::zone::name::Name;
 
 /// The gate of a server.
 #[derive(Debug)]
-pub struct Front {
+pub struct Gate {
     zones: Zones,
     policy: ArcSwap<Policy>,
     running: Arc<AtomicUsize>,
@@ -83,7 +83,7 @@ impl Running {
 /// More at once would be a burden; secondaries come again.
 const MAX_TRANSFERS: usize = 32;
 
-impl Front {
+impl Gate {
     /// A gate before `zones`.
     pub fn new(zones: Zones, policy: Policy) -> Self {
         Self { zones, policy: ArcSwap::from_pointee(policy), running: Arc::default() }
@@ -358,7 +358,7 @@ mod tests {
         elements.iter().map(|element| (*element).to_owned()).collect()
     }
 
-    fn front(allow_query: &[&str], allow_transfer: &[&str]) -> Front {
+    fn front(allow_query: &[&str], allow_transfer: &[&str]) -> Gate {
         let mut writer = ZoneBuilder::new(Name::parse("service").unwrap(), 5, 5).build();
         writer.set_freshness(Freshness::Fresh);
         writer.commit(100);
@@ -367,7 +367,7 @@ mod tests {
         let transfers = Transfers::parse(&list(allow_transfer), &names).unwrap();
         let zones = Zones::new(vec![Arc::clone(writer.zone())]);
         let allow_query = Networks::parse(&list(allow_query)).unwrap();
-        Front::new(
+        Gate::new(
             zones,
             Policy {
                 keys,
@@ -378,7 +378,7 @@ mod tests {
         )
     }
 
-    fn admit(front: &Front, message: &[u8], peer: IpAddr, transport: Transport, now: Duration) -> Admitted {
+    fn admit(front: &Gate, message: &[u8], peer: IpAddr, transport: Transport, now: Duration) -> Admitted {
         front.admit(message.to_vec().into(), peer, transport, now).1
     }
 
@@ -396,7 +396,7 @@ mod tests {
 
     #[test]
     fn nobody_transfers_unless_allowed_to() {
-        let admit = |front: &Front, message: &[u8]| kind(&self::admit(front, message, PEER, Transport::Tcp, NOW));
+        let admit = |front: &Gate, message: &[u8]| kind(&self::admit(front, message, PEER, Transport::Tcp, NOW));
         assert_eq!(admit(&front(&["any"], &[]), AXFR), ("answer", 5));
         assert_eq!(admit(&front(&["any"], &["192.0.2.0/24"]), AXFR), ("transfer", 0));
         let keyed = front(&["any"], &["key xfr"]);
@@ -410,13 +410,13 @@ mod tests {
 
     #[test]
     fn who_may_not_query_may_still_ask_for_the_soa_of_what_he_transfers() {
-        let admit = |front: &Front, message: &[u8]| kind(&self::admit(front, message, PEER, Transport::Udp, NOW));
+        let admit = |front: &Gate, message: &[u8]| kind(&self::admit(front, message, PEER, Transport::Udp, NOW));
         assert_eq!(admit(&front(&["10.0.0.0/8"], &[]), QUERY), ("answer", 5));
         assert_eq!(admit(&front(&["192.0.2.1"], &[]), QUERY), ("pass", 0));
         assert_eq!(admit(&front(&["10.0.0.0/8"], &["192.0.2.1"]), QUERY), ("pass", 0));
     }
 
-    fn with_cookies(cookies: Mode) -> Front {
+    fn with_cookies(cookies: Mode) -> Gate {
         let front = front(&["any"], &["any"]);
         front.change_policy(|policy| Policy { cookies, ..policy.clone() });
         front

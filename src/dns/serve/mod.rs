@@ -39,7 +39,7 @@ use crate::zone::name::Name;
 use answer::Rcode;
 use chain::{Chain, Client, Told};
 use exchange::Exchange;
-use gate::{Admitted, Front, Received, Running, sign};
+use gate::{Admitted, Gate, Received, Running, sign};
 use metrics::{Counters, Tally};
 use outcome::Outcome;
 use query::{Response, Terms};
@@ -48,7 +48,7 @@ use query::{Response, Terms};
 #[derive(Clone)]
 pub struct Service {
     zones: Zones,
-    front: Arc<Front>,
+    front: Arc<Gate>,
     counters: Arc<Counters>,
     forwarder: Option<Arc<Forwarder>>,
 }
@@ -69,7 +69,7 @@ pub type Later = Pin<Box<dyn Future<Output = Vec<u8>> + Send>>;
 impl Service {
     /// Answers from `zones`, behind the gate, counted in `counters`; what is outside the zones is the forwarder's,
     /// where there is one.
-    pub fn new(zones: Zones, front: Arc<Front>, counters: Arc<Counters>, forwarder: Option<Arc<Forwarder>>) -> Self {
+    pub fn new(zones: Zones, front: Arc<Gate>, counters: Arc<Counters>, forwarder: Option<Arc<Forwarder>>) -> Self {
         Self { zones, front, counters, forwarder }
     }
 

@@ -9,7 +9,7 @@ use hickory_proto::op::Message;
 use zonekeeper::dns::fast::{self, Asked, Built, Loaded, MAX_TCP, MAX_UDP, Parsed, Query, ROOM};
 use zonekeeper::dns::message::options::Tail;
 use zonekeeper::dns::serve::cookie::{Mode, Secrets};
-use zonekeeper::dns::serve::gate::Front;
+use zonekeeper::dns::serve::gate::Gate;
 use zonekeeper::dns::serve::metrics::Metrics;
 use zonekeeper::dns::serve::policy::Policy;
 use zonekeeper::dns::serve::{Reply, Service};
@@ -45,7 +45,7 @@ const NOW: Duration = Duration::from_secs(1_700_000_000);
 /// A server without sockets.
 pub(crate) struct Server {
     zones: Zones,
-    front: Arc<Front>,
+    front: Arc<Gate>,
     service: Service,
 }
 
@@ -64,7 +64,7 @@ impl Server {
         let zones = Zones::new(vec![zone("plain", PLAIN), zone("other", OTHER)]);
         let secrets = Secrets::parse("00112233445566778899aabbccddeeff").expect("a secret");
         let policy = Policy { cookies: Mode::On, nsid: b"fuzz".as_slice().into(), ..Policy::new(secrets) };
-        let front = Arc::new(Front::new(zones.clone(), policy));
+        let front = Arc::new(Gate::new(zones.clone(), policy));
         let counters = Metrics::default().counters(Transport::Udp);
         let service = Service::new(zones.clone(), Arc::clone(&front), counters, None);
         Self { zones, front, service }
