@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use hmac::{Hmac, Mac as _};
 use sha2::{Sha256, Sha384, Sha512};
 
 use crate::settings::{Kind, Located, Section, Table, live};
@@ -78,23 +78,29 @@ impl Key {
 
     /// The MAC of these pieces, one behind the other.
     pub fn mac(&self, pieces: &[&[u8]]) -> Vec<u8> {
+        let secret = &self.secret;
         match self.algorithm {
-            Algorithm::Sha256 => {
-                mac(Hmac::<Sha256>::new_from_slice(&self.secret), pieces, |mac| mac.finalize().into_bytes().to_vec())
-            }
-            Algorithm::Sha384 => {
-                mac(Hmac::<Sha384>::new_from_slice(&self.secret), pieces, |mac| mac.finalize().into_bytes().to_vec())
-            }
-            Algorithm::Sha512 => {
-                mac(Hmac::<Sha512>::new_from_slice(&self.secret), pieces, |mac| mac.finalize().into_bytes().to_vec())
-            }
+            Algorithm::Sha256 => over::<Hmac<Sha256>>(secret, pieces).map(|mac| mac.finalize().into_bytes().to_vec()),
+            Algorithm::Sha384 => over::<Hmac<Sha384>>(secret, pieces).map(|mac| mac.finalize().into_bytes().to_vec()),
+            Algorithm::Sha512 => over::<Hmac<Sha512>>(secret, pieces).map(|mac| mac.finalize().into_bytes().to_vec()),
         }
+        .unwrap_or_default()
     }
 
-    /// Returns whether `claimed` is the MAC of these pieces; takes the same time wherever it differs.
+    /// Returns whether `claimed` is the MAC of these pieces, whole; takes the same time wherever it differs.
     pub fn verify(&self, pieces: &[&[u8]], claimed: &[u8]) -> bool {
-        let mac = self.mac(pieces);
-        mac.len() == claimed.len() && mac.iter().zip(claimed).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
+        let secret = &self.secret;
+        match self.algorithm {
+            Algorithm::Sha256 => {
+                over::<Hmac<Sha256>>(secret, pieces).is_some_and(|mac| mac.verify_slice(claimed).is_ok())
+            }
+            Algorithm::Sha384 => {
+                over::<Hmac<Sha384>>(secret, pieces).is_some_and(|mac| mac.verify_slice(claimed).is_ok())
+            }
+            Algorithm::Sha512 => {
+                over::<Hmac<Sha512>>(secret, pieces).is_some_and(|mac| mac.verify_slice(claimed).is_ok())
+            }
+        }
     }
 
     /// The file that a `[[key]]` table names.
@@ -168,13 +174,13 @@ impl Key {
     }
 }
 
-fn mac<M: hmac::Mac, E>(fresh: Result<M, E>, pieces: &[&[u8]], finish: impl FnOnce(M) -> Vec<u8>) -> Vec<u8> {
-    // HMAC takes keys of any length (RFC 2104 §3): there is no error to be had.
-    let Ok(mut mac) = fresh else { return Vec::new() };
+/// The state of a MAC over these pieces. HMAC takes keys of any length (RFC 2104 §3): there is always one.
+fn over<M: hmac::Mac + hmac::KeyInit>(secret: &[u8], pieces: &[&[u8]]) -> Option<M> {
+    let mut mac = <M as hmac::KeyInit>::new_from_slice(secret).ok()?;
     for piece in pieces {
         mac.update(piece);
     }
-    finish(mac)
+    Some(mac)
 }
 
 #[cfg(test)]
