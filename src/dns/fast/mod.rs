@@ -9,16 +9,16 @@
 //! can go through one step at a time while the memory of the next is on its way: a name in a large zone, asked for out
 //! of the blue, is three places in memory one after the other, and each takes longer to come than an answer to write.
 
+mod asked;
 mod copy;
 mod query;
 mod records;
 mod writer;
 
-use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::ops::Range;
-use std::time::Duration;
 
+pub use asked::{Asked, Built};
 pub use query::{Parsed, Query, parse};
 pub use records::ROOM;
 use writer::Writer;
@@ -30,7 +30,6 @@ use crate::dns::serve::answer::{Extended, Rcode};
 use crate::dns::serve::gate::Received;
 use crate::dns::serve::policy::{Judgement, Policy, Stance};
 use crate::dns::serve::rate::Fate;
-use crate::dns::transport::Transport;
 use crate::zone::exceptions::Exceptions;
 use crate::zone::hashed::Bucket;
 use crate::zone::order::{Order, Turn};
@@ -174,49 +173,6 @@ pub fn other_lines_of(subject: Option<Subject<'_>>, query: &Query) -> Option<Ran
 pub fn hand_over(parsed: Parsed, packet: &[u8], query: &Query) -> Received {
     let request = if parsed == Parsed::Plain { query.request(packet) } else { None };
     request.map_or_else(|| Received::Packet(packet.to_vec()), Received::Request)
-}
-
-/// Outcome of a query. Small enough for a register: through memory, it would be written in parts and read as a whole,
-/// for which a processor has to wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Built {
-    /// A response of this length, for the record.
-    Response {
-        /// Bytes written.
-        length: u16,
-        /// Its code.
-        rcode: Rcode,
-        /// True if TC is set.
-        truncated: bool,
-        /// True if it has an extended error.
-        extended: bool,
-    },
-    /// A response of this length that is cut, since its network got too many.
-    Slip {
-        /// Bytes written.
-        length: u16,
-    },
-    /// It is not answered, since its network got too many.
-    Limited,
-    /// It is not for the hot path after all.
-    Unusual,
-}
-
-/// A query on its way to its response.
-#[derive(Clone, Copy)]
-pub struct Asked<'a> {
-    /// The message.
-    pub packet: &'a [u8],
-    /// Query that was read from it.
-    pub query: &'a Query,
-    /// Address of its sender: most answers do not depend on it.
-    pub peer: &'a dyn Fn() -> IpAddr,
-    /// The time since 1970, likewise.
-    pub now: &'a dyn Fn() -> Duration,
-    /// Transport by which it came.
-    pub transport: Transport,
-    /// Random number that the first record is drawn by: evenly distributed, another for each answer.
-    pub random: u32,
 }
 
 /// Writes the response to a query into `out`, which must hold [`MAX_UDP`] bytes for UDP and [`MAX_TCP`] for TCP. With

@@ -2,10 +2,10 @@
 
 #![allow(clippy::inline_always)] // what is in registers is to stay there
 
+use super::asked::{Asked, Built};
 use super::copy::copy;
 use super::query::{Edns, Query};
 use super::records::{self, Head, V4_RECORD, V6_RECORD, count_of, pointer, put};
-use super::{Asked, Built};
 use crate::dns::message::sizes::{HEADER, MAX_TCP, MAX_UDP, MIN_UDP, OPT};
 use crate::dns::serve::answer::{Extended, Rcode};
 use crate::dns::transport::Transport;

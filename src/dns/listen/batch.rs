@@ -16,7 +16,7 @@ use std::ptr;
 
 use libc::{c_int, c_uint, c_void, cmsghdr, iovec, mmsghdr, msghdr, sockaddr_in6, socklen_t};
 
-use super::datagrams::{self, BATCH, Datagrams, LINE, Origin, QUERY, RESPONSE};
+use super::datagrams::{BATCH, Datagrams, LINE, Origin, QUERY, RESPONSE};
 use crate::dns::fast::MAX_UDP;
 
 /// Room for one control message with an address of either family, with its alignment.
@@ -182,6 +182,7 @@ impl Batch {
 
 impl Datagrams for Batch {
     type Peer = Peer;
+    type Route = Route;
 
     fn new() -> Self {
         let mut vectors = many(|_| iovec { iov_base: ptr::null_mut(), iov_len: 0 });
@@ -230,14 +231,14 @@ impl Datagrams for Batch {
         &self.queries[i][..(self.headers[i].msg_len as usize).min(QUERY)]
     }
 
-    fn route(&self, i: usize) -> datagrams::Route {
+    fn route(&self, i: usize) -> Route {
         let header = &self.headers[i].msg_hdr;
-        datagrams::Route::Batch(Route {
+        Route {
             peer: self.peers[i],
             peer_length: header.msg_namelen,
             control: self.controls[i],
             control_length: header.msg_controllen as usize,
-        })
+        }
     }
 
     fn exchange(&mut self, i: usize) -> (&[u8], &Peer, &mut [u8]) {

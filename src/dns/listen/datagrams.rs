@@ -23,6 +23,8 @@ pub(super) const RESPONSE: usize = fast::ROOM.next_multiple_of(LINE);
 pub(super) trait Datagrams {
     /// Sender of a query.
     type Peer: Origin;
+    /// The way back of a query that is answered later.
+    type Route;
 
     fn new() -> Self;
 
@@ -31,7 +33,7 @@ pub(super) trait Datagrams {
     fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize>;
 
     /// The way back of the `i`-th query.
-    fn route(&self, i: usize) -> Route;
+    fn route(&self, i: usize) -> Self::Route;
 
     /// The `i`-th query.
     fn query(&self, i: usize) -> &[u8];
@@ -65,36 +67,6 @@ impl Origin for SocketAddr {
 
     fn address(&self) -> IpAddr {
         self.ip()
-    }
-}
-
-/// The way back of a query that is answered later.
-#[derive(Clone, Copy)]
-pub(super) enum Route {
-    /// From the address that the query was sent to.
-    #[cfg(target_os = "linux")]
-    Batch(super::batch::Route),
-    /// From the address that the system chooses.
-    Plain(SocketAddr),
-}
-
-impl Route {
-    /// Address of the client.
-    pub(super) fn peer(&self) -> Option<SocketAddr> {
-        match self {
-            #[cfg(target_os = "linux")]
-            Self::Batch(route) => route.peer(),
-            Self::Plain(peer) => Some(*peer),
-        }
-    }
-
-    /// Sends one datagram along it. One that does not find room in the socket's buffer is lost, as datagrams are.
-    pub(super) fn send(&self, socket: &UdpSocket, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            #[cfg(target_os = "linux")]
-            Self::Batch(route) => super::batch::send_one(socket, route, bytes),
-            Self::Plain(peer) => socket.send_to(bytes, peer).map(drop),
-        }
     }
 }
 

@@ -12,6 +12,7 @@ mod open;
 mod plain;
 mod prefetch;
 mod quic;
+mod route;
 mod slow;
 mod stream;
 mod tcp;

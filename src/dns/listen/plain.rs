@@ -4,7 +4,7 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 
-use super::datagrams::{Datagrams, QUERY, RESPONSE, Route};
+use super::datagrams::{Datagrams, QUERY, RESPONSE};
 
 /// One datagram in each direction.
 pub(super) struct Plain {
@@ -17,6 +17,7 @@ pub(super) struct Plain {
 
 impl Datagrams for Plain {
     type Peer = SocketAddr;
+    type Route = SocketAddr;
 
     fn new() -> Self {
         let (query, response) = (Box::new([0; QUERY]), Box::new([0; RESPONSE]));
@@ -30,8 +31,8 @@ impl Datagrams for Plain {
         Ok(1)
     }
 
-    fn route(&self, _: usize) -> Route {
-        Route::Plain(self.peer)
+    fn route(&self, _: usize) -> SocketAddr {
+        self.peer
     }
 
     fn query(&self, _: usize) -> &[u8] {

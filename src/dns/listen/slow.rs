@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::datagrams::Route;
+use super::route::Route;
 use crate::dns::serve::gate::Received;
 use crate::dns::serve::{Reply, Service};
 use crate::dns::transport::Transport;

@@ -12,9 +12,10 @@ use tracing::warn;
 
 #[cfg(target_os = "linux")]
 use super::batch::Batch;
-use super::datagrams::{BATCH, Datagrams, Origin, Route, Trouble};
+use super::datagrams::{BATCH, Datagrams, Origin, Trouble};
 use super::plain::Plain;
 use super::prefetch::{prefetch, prefetch_line};
+use super::route::Route;
 use super::slow::Unusual;
 use crate::dns::fast::{self, Asked, Built, Loaded, Parsed, Query, State};
 use crate::dns::message::options::Tail;
@@ -75,7 +76,7 @@ impl Worker {
         self.serve::<Plain>(&counters)
     }
 
-    fn serve<D: Datagrams>(&self, counters: &Counters) -> std::io::Result<()> {
+    fn serve<D: Datagrams<Route: Into<Route>>>(&self, counters: &Counters) -> std::io::Result<()> {
         let mut datagrams = D::new();
         let mut scratch = Scratch {
             queries: vec![Query::default(); BATCH],
@@ -111,7 +112,13 @@ impl Worker {
     }
 
     /// Writes the responses to all the queries of a batch.
-    fn answer<D: Datagrams>(&self, datagrams: &mut D, received: usize, scratch: &mut Scratch, counters: &Counters) {
+    fn answer<D: Datagrams<Route: Into<Route>>>(
+        &self,
+        datagrams: &mut D,
+        received: usize,
+        scratch: &mut Scratch,
+        counters: &Counters,
+    ) {
         let Scratch { queries, spare, tail, random, tally } = scratch;
         // Few answers depend on it, and it takes its time to be told.
         let now = LazyCell::new(since_1970);
@@ -167,7 +174,7 @@ impl Worker {
                 Built::Limited => (0, Outcome::Limited),
                 Built::Unusual => {
                     let received = fast::hand_over(parsed[i], packet, query);
-                    self.pass_on(received, datagrams.route(i));
+                    self.pass_on(received, datagrams.route(i).into());
                     continue;
                 }
             };
@@ -219,7 +226,7 @@ mod tests {
     use crate::zone::{Freshness, ZoneBuilder};
 
     /// Answers of a worker over `D` to each of `queries`, on a socket of its own.
-    fn answers<D: Datagrams>(queries: &[&[u8]]) -> Vec<Vec<u8>> {
+    fn answers<D: Datagrams<Route: Into<Route>>>(queries: &[&[u8]]) -> Vec<Vec<u8>> {
         let mut writer = ZoneBuilder::new(Name::parse("service").unwrap(), 5, 5).build();
         writer.set_freshness(Freshness::Fresh);
         writer.commit(100);

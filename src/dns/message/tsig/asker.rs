@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{FUDGE, append, read, unsign, variables};
+use super::record::{FUDGE, append, read, unsign, variables};
 use crate::dns::message::key::Key;
 use crate::dns::message::parse::Message;
 

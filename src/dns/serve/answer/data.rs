@@ -1,7 +1,7 @@
 //! One state of a zone, as questions are answered from it: all its names, or, while what a registry says is not known,
 //! those of its file alone.
 
-use super::Extended;
+use super::parts::Extended;
 use crate::zone::lookup::{self, Found};
 use crate::zone::packed::PackedSet;
 use crate::zone::record::rtype;

@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 
-use super::Data;
+use super::data::Data;
 use crate::zone::{Zone, Zones};
 
 /// One state of each zone, loaded when it is first needed. Hold it for one answer.

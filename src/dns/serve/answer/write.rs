@@ -1,6 +1,6 @@
 //! Writes answers into their room: additionals go first, answers only with TC, or, over TCP, as a subset.
 
-use super::{Answer, Owner, Rr};
+use super::parts::{Answer, Owner, Rr};
 use crate::dns::message::writer::{Compress, Section, WireRecord, Writer};
 use crate::zone::record::rtype;
 
