@@ -417,6 +417,14 @@ mod tests {
         slot.sets(None, Site::Plain).iter().flat_map(RrSet::iter).map(|rdata| rdata[3]).collect()
     }
 
+    /// There is an offer for nearly every name.
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn the_source_of_an_offer_costs_no_memory() {
+        assert_eq!(size_of::<Offered>(), size_of::<(Rank, Arc<str>, Option<Shown>)>());
+        assert_eq!(size_of::<(Rank, SourceId, Arc<str>)>(), size_of::<(Rank, Arc<str>)>());
+    }
+
     #[test]
     fn few_and_many_are_alike() {
         let mut slot = OwnerOffers::default();
