@@ -168,23 +168,16 @@ fn no_two_files_import_each_other() {
     assert!(list.is_empty(), "{} pairs of files import each other:\n{}", list.len(), list.join("\n"));
 }
 
-/// Folders in which files still import each other.
-const PENDING: &[&str] = &[];
-
-/// The pairs of files that import each other, test code and the folders of [`PENDING`] left out.
+/// The pairs of files that import each other, test code left out.
 fn circles(sources: &[Source]) -> Vec<String> {
     let scans: Vec<Scan> = sources.iter().map(|source| Scan::of(source.module(), &source.text)).collect();
     let test_modules: BTreeSet<&Vec<String>> = scans.iter().flat_map(|scan| &scan.test_modules).collect();
     let is_test = |module: &[String]| (0..=module.len()).any(|depth| test_modules.contains(&module[..depth].to_vec()));
     let files = sources.iter().zip(&scans).map(|(source, scan)| (source, source.module(), scan));
     let files: Vec<_> = files.filter(|(_, module, _)| !is_test(module)).collect();
-    let is_pending = |[(one, _), (other, _)]: &[(usize, usize); 2]| {
-        PENDING.iter().any(|folder| files[*one].0.is_in(folder) && files[*other].0.is_in(folder))
-    };
     let modules: Vec<_> = files.iter().map(|(_, module, scan)| (module.clone(), *scan)).collect();
     let place = |(file, line): (usize, usize)| format!("src/{}:{line}", files[file].0.path);
-    let pairs = circles::pairs(&modules).into_iter().filter(|pair| !is_pending(pair));
-    pairs.map(|[one, other]| format!("{} and {}", place(one), place(other))).collect()
+    circles::pairs(&modules).into_iter().map(|[one, other]| format!("{} and {}", place(one), place(other))).collect()
 }
 
 /// A file of src/: its path below it, with `/`, and its text.
