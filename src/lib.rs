@@ -63,7 +63,7 @@
 //!
 //! # To add
 //! Each takes a file and its line or row in another one of the same folder:
-//! - a znode convention: format/, `format::CONVENTIONS`;
+//! - a znode convention: format/conventions/, `CONVENTIONS`;
 //! - a check: announce/check/, `CheckKind`;
 //! - a form of name: zone/records/, `zone::build`;
 //! - a record type: zone/rdata/, its row in types.rs;

@@ -1,19 +1,16 @@
-//! Keys of `[registry.NAME]` about its znodes, and the table of conventions.
+//! Keys of `[registry.NAME]` about its znodes.
 
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::convention::{Convention, Registration, Row};
+use super::conventions::CONVENTIONS;
 use super::error::Error;
 use super::origin::Origin;
 use super::property::Property;
-use super::{auto, curator, nd, zc};
 use crate::model::Instance;
 use crate::settings::{Section, fixed};
-
-/// The conventions, the default first.
-pub const CONVENTIONS: &[Row] = &[auto::ROW, zc::ROW, nd::ROW, curator::ROW];
 
 /// Settings of how the znodes of one registry are read and written: its convention.
 #[derive(Debug, Clone)]

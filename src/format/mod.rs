@@ -1,7 +1,7 @@
 //! Znode names and bytes <-> the model: what a registry's znodes mean, and how ours are written.
 //!
-//! A registry follows one of several conventions. Each is a value of a file of its own ([`Convention`]; `auto`, `zc`,
-//! `nd`), with a row in the table of [`config`]: where instances are, what their data say, how ours are written, which
+//! A registry follows one of several conventions. Each is a value of a file of its own ([`Convention`], in
+//! `conventions`), with a row in [`CONVENTIONS`]: where instances are, what their data say, how ours are written, which
 //! links there are. What they share is apart: `name` reads `host:port`, `json` reads the data, `shape` tells instances
 //! by their names, [`Property`] is what can be written. Everything here is pure and reads one znode at a time, so a bad
 //! one cannot reach its neighbours. It knows nothing of sessions, watches or DNS.
@@ -11,10 +11,9 @@
 //! over [`DATA_LIMIT`] nothing is taken, which is told: the instance is doubtful. One whose name gives no endpoint is
 //! lost.
 
-mod auto;
 mod config;
 mod convention;
-mod curator;
+mod conventions;
 mod drain;
 mod error;
 mod json;
@@ -22,15 +21,14 @@ mod keys;
 mod kind;
 mod link;
 mod name;
-mod nd;
 mod origin;
 mod property;
 mod python;
 mod shape;
-mod zc;
 
-pub use config::{CONVENTIONS, Config};
+pub use config::Config;
 pub use convention::{Convention, Registration, Row};
+pub use conventions::CONVENTIONS;
 pub use drain::{drain, moment, undrain};
 pub use error::{DATA_LIMIT, Error};
 pub use keys::{INSTANCE_ID, RESERVED};

@@ -1,3 +1,4 @@
+use super::conventions::{auto, nd, zc};
 use super::*;
 use crate::model::{Defaults, Host, Instance, Protocol, State};
 use std::time::{Duration, Instant, SystemTime};

@@ -8,15 +8,15 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::convention::{Convention, Registration, Row};
-use super::error::Error;
-use super::kind::NodeKind;
-use super::link::{Link, PropertyLink};
-use super::{json, name};
+use crate::format::convention::{Convention, Registration, Row};
+use crate::format::error::Error;
+use crate::format::kind::NodeKind;
+use crate::format::link::{Link, PropertyLink};
+use crate::format::{json, name};
 use crate::model::{Defaults, Endpoint, Host, Instance, State};
 
 /// Its row in the table of conventions.
-pub(super) const ROW: Row = Row {
+pub(in crate::format) const ROW: Row = Row {
     name: "curator",
     doc: "Apache Curator's x-discovery (Spring Cloud, Dubbo 3 applications): by its data, where the endpoint is",
     build: |_| Arc::new(Curator),
@@ -199,11 +199,11 @@ mod tests {
     #[test]
     fn what_curator_spring_and_dubbo_write_is_read() {
         for sample in [
-            include_str!("../../tests/fixtures/curator/plain.json"),
-            include_str!("../../tests/fixtures/curator/spring.json"),
-            include_str!("../../tests/fixtures/curator/dubbo.json"),
-            include_str!("../../tests/fixtures/curator/dubbo-go.json"),
-            include_str!("../../tests/fixtures/curator/others.json"),
+            include_str!("../../../tests/fixtures/curator/plain.json"),
+            include_str!("../../../tests/fixtures/curator/spring.json"),
+            include_str!("../../../tests/fixtures/curator/dubbo.json"),
+            include_str!("../../../tests/fixtures/curator/dubbo-go.json"),
+            include_str!("../../../tests/fixtures/curator/others.json"),
         ] {
             let sample: Value = serde_json::from_str(sample).unwrap();
             let key = |one: &Value| (one["service"].to_string(), one["host"].to_string(), one["port"].to_string());

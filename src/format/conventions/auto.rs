@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use super::convention::{Convention, Registration, Row};
-use super::kind::NodeKind;
-use super::shape::Shape;
 use super::zc;
+use crate::format::convention::{Convention, Registration, Row};
+use crate::format::kind::NodeKind;
+use crate::format::shape::Shape;
 
 /// Its row in the table of conventions.
-pub(super) const ROW: Row = Row {
+pub(in crate::format) const ROW: Row = Row {
     name: "auto",
     doc: "in a providers directory, or directly below a service under a name like host:port",
     build: |providers| Arc::new(Auto { shape: Shape::in_directory(providers).or_direct() }),

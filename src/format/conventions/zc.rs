@@ -4,14 +4,14 @@
 
 use std::sync::Arc;
 
-use super::convention::{Convention, Registration, Row};
-use super::keys::INSTANCE_ID;
-use super::kind::NodeKind;
-use super::property::{self, Property};
-use super::shape::Shape;
+use crate::format::convention::{Convention, Registration, Row};
+use crate::format::keys::INSTANCE_ID;
+use crate::format::kind::NodeKind;
+use crate::format::property::{self, Property};
+use crate::format::shape::Shape;
 
 /// Its row in the table of conventions.
-pub(super) const ROW: Row = Row {
+pub(in crate::format) const ROW: Row = Row {
     name: "zc",
     doc: "zc.zk: only in a providers directory",
     build: |providers| Arc::new(Zc { shape: Shape::in_directory(providers) }),

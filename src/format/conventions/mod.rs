@@ -1,0 +1,11 @@
+//! The conventions that can be chosen, a file each.
+
+pub(super) mod auto;
+pub(super) mod curator;
+pub(super) mod nd;
+pub(super) mod zc;
+
+use super::convention::Row;
+
+/// The conventions, the default first.
+pub const CONVENTIONS: &[Row] = &[auto::ROW, zc::ROW, nd::ROW, curator::ROW];
