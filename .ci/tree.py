@@ -1,5 +1,6 @@
 """Fails on what must not be in the repository: to-dos without a class, paths of somebody's machine, package mirrors,
-comments wider than the code, and doc comments that begin with a question instead of the thing or the deed."""
+comments wider than the code, doc comments that begin with a question instead of the thing or the deed, names of types
+that stand for three things, and files that are too long."""
 
 import re
 import subprocess
@@ -22,6 +23,10 @@ WIDTH = 120
 # "What holds now." names nothing: "Policy that holds now." does. Now and then a question is the best beginning.
 QUESTION = re.compile(r"(what|who|whose|whom|how|where|whether|which|when)\b", re.IGNORECASE)
 MOST_QUESTIONS = 0.07
+# A part's configuration and a part's errors are one thing each.
+COMMON_NAMES = {"Config", "Error"}
+MOST_MEANINGS = 2
+MOST_LINES = 600
 # This file spells out what it looks for.
 EXEMPT = {".ci/tree.py"}
 
@@ -54,6 +59,12 @@ def beginnings(path, text):
         before = doc
 
 
+def types(text):
+    """Names of the types that a file defines, tests aside."""
+    code = re.split(r"^#\[cfg\(test\)\]\n(?:pub(?:\([^)]*\))? )?mod ", text, maxsplit=1, flags=re.MULTILINE)[0]
+    return set(re.findall(r"^(?:pub(?:\([^)]*\))? )?(?:struct|enum|trait|type) (\w+)", code, re.MULTILINE))
+
+
 def self_check():
     for bad in ["// TODO later", "FIXME", "cd /home/me/x", 'source = "registry+https://mirror.example/index"']:
         assert list(problems("x", bad)), bad
@@ -62,6 +73,7 @@ def self_check():
     long = "x " * WIDTH
     assert len(list(wide("x", f"// {long}\n// | {long}\n// ```\n// {long}\n// ```\n{long}\n/// {long}"))) == 2
     assert [said for _, said in beginnings("x", "/// One\n/// two\nfn x() {}\n    /// Three")] == ["One", "Three"]
+    assert types("pub(super) struct A;\ntype B = u8;\n    enum C {}\n#[cfg(test)]\nmod tests {\nstruct D;\n}\n") == {"A", "B"}
     assert QUESTION.match("What holds") and not QUESTION.match("Whatever holds")
 
 
@@ -74,7 +86,7 @@ def main():
         print("this is no git checkout, so there is no list of files to look at")
         sys.exit(1)
     paths = [path for path in listing.stdout.decode().split("\0") if path and path not in EXEMPT]
-    found, docs = [], []
+    found, docs, meanings = [], [], {}
     for path in paths:
         try:
             with open(path, encoding="utf-8") as file:
@@ -84,12 +96,20 @@ def main():
                 found.extend(wide(path, text))
             if path.startswith("src/"):
                 docs.extend(beginnings(path, text))
+                if not re.search(r"/(tests|simulation|testdata)\b", path):
+                    for name in types(text) - COMMON_NAMES:
+                        meanings.setdefault(name, []).append(path)
+                if path.endswith(".rs") and text.count("\n") > MOST_LINES:
+                    found.append(f"{path}: more than {MOST_LINES} lines")
         except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError):
             continue  # deleted but not committed yet, or not text
     asking = [f"{place}: {said}" for place, said in docs if QUESTION.match(said)]
     if len(asking) > MOST_QUESTIONS * len(docs):
         found.extend(asking)
         found.append(f"{len(asking)} of {len(docs)} doc comments begin with a question: name the thing or the deed first")
+    for name, places in sorted(meanings.items()):
+        if len(places) > MOST_MEANINGS:
+            found.append(f"{name} is the name of {len(places)} types: {', '.join(places)}")
     for line in found:
         print(line)
     print(f"{len(paths)} files, {len(found)} problems")
