@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use workload::{Workload, query};
-use zonekeeper::dns::fast::{self, Asked, Built, Loaded, MAX_TCP, Parsed, Query, State};
+use zonekeeper::dns::fast::{self, Asked, Loaded, MAX_TCP, Parsed, Query, Written, ZoneState};
 use zonekeeper::dns::message::options::Tail;
 use zonekeeper::dns::serve::cookie::{Secret, Secrets};
 use zonekeeper::dns::serve::policy::Policy;
@@ -90,7 +90,7 @@ fn answer(
         let (subject, random) = (loaded.find(&scratch.query), scratch.random.u32(..));
         let asked = Asked { packet, query: &scratch.query, peer: &|| PEER, now: &|| NOW, transport, random };
         let built = fast::respond(&loaded, &asked, subject, &mut scratch.tail, &mut scratch.response);
-        answered += usize::from(built != Built::Unusual);
+        answered += usize::from(built != Written::Unusual);
         scratch.spare = loaded.into_spare();
     }
     answered
@@ -100,7 +100,7 @@ struct Scratch {
     query: Query,
     tail: Tail,
     response: Vec<u8>,
-    spare: Vec<State>,
+    spare: Vec<ZoneState>,
     random: fastrand::Rng,
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Order to the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
+pub enum ControlOrder {
     /// Read the configuration again and take it.
     Reload,
     /// Check the configuration with the program's file, and go on as that.
@@ -25,9 +25,9 @@ pub type Outcome = Result<String, String>;
 
 /// An order, and where its outcome goes.
 #[derive(Debug)]
-pub struct Request {
+pub struct ControlRequest {
     /// The order.
-    pub order: Order,
+    pub order: ControlOrder,
     /// Takes the outcome.
     pub reply: oneshot::Sender<Outcome>,
 }
@@ -35,7 +35,7 @@ pub struct Request {
 /// Way of orders to the process, and what became of the last restart; clones are the same.
 #[derive(Debug, Clone)]
 pub struct Control {
-    orders: mpsc::Sender<Request>,
+    orders: mpsc::Sender<ControlRequest>,
     failed: Arc<Mutex<Option<String>>>,
     configuration: Arc<Mutex<Configuration>>,
     started: SystemTime,
@@ -65,7 +65,7 @@ pub(super) struct Process {
 
 impl Control {
     /// A control, and the orders given through it.
-    pub fn new() -> (Self, mpsc::Receiver<Request>) {
+    pub fn new() -> (Self, mpsc::Receiver<ControlRequest>) {
         let (orders, given) = mpsc::channel(8);
         let started = SystemTime::now();
         let configuration = Configuration { taken_at: started, rejected: None, pending: Vec::new() };
@@ -100,10 +100,10 @@ impl Control {
     }
 
     /// Gives an order and waits for its outcome.
-    pub(super) async fn give(&self, order: Order) -> Outcome {
+    pub(super) async fn give(&self, order: ControlOrder) -> Outcome {
         let (reply, outcome) = oneshot::channel();
         let gone = || "this process is ending".to_owned();
-        self.orders.send(Request { order, reply }).await.map_err(|_| gone())?;
+        self.orders.send(ControlRequest { order, reply }).await.map_err(|_| gone())?;
         outcome.await.unwrap_or_else(|_| Err(gone()))
     }
 
@@ -119,12 +119,12 @@ impl Control {
 
 /// The client's address.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(pub(super) SocketAddr);
+pub(super) struct ClientAddress(pub(super) SocketAddr);
 
 /// Whether a request with these headers may change something: it is from this host and meant for it, and neither a page
 /// in a browser nor a proxy stands between.
-pub(super) fn may_change(peer: Option<Peer>, headers: &HeaderMap) -> Result<(), &'static str> {
-    if !peer.is_some_and(|Peer(peer)| peer.ip().to_canonical().is_loopback()) {
+pub(super) fn may_change(peer: Option<ClientAddress>, headers: &HeaderMap) -> Result<(), &'static str> {
+    if !peer.is_some_and(|ClientAddress(peer)| peer.ip().to_canonical().is_loopback()) {
         return Err("it can be asked for only from this host, over a loopback address");
     }
     let between =
@@ -161,7 +161,7 @@ mod tests {
             map.append(*name, value.parse().unwrap());
             map
         });
-        may_change(Some(Peer(peer.parse().unwrap())), &map).is_ok()
+        may_change(Some(ClientAddress(peer.parse().unwrap())), &map).is_ok()
     }
 
     #[test]

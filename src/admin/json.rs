@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 
 use super::control::Configuration;
-use super::shapes::{Drain, Malformed};
+use super::shapes::{Drain, MalformedJson};
 use super::snapshot::{self, Snapshot};
 use super::wrong;
 use crate::announce;
@@ -21,13 +21,13 @@ use crate::registry::status::Counters;
 
 /// An error, and what there is instead.
 #[derive(Debug, Serialize)]
-pub(super) struct Error<'a> {
+pub(super) struct ErrorJson<'a> {
     error: &'a str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     endpoints: &'a [&'a str],
 }
 
-impl<'a> Error<'a> {
+impl<'a> ErrorJson<'a> {
     /// An error of one sentence.
     pub(super) fn new(error: &'a str) -> Self {
         Self { error, endpoints: &[] }
@@ -41,28 +41,28 @@ impl<'a> Error<'a> {
 
 /// The answer of `/v1/status`.
 #[derive(Debug, Serialize)]
-pub(super) struct Status<'a> {
+pub(super) struct StatusJson<'a> {
     version: &'static str,
     uptime_s: f64,
     ready: bool,
     /// Complaints, a sentence each; empty where all is well.
     wrong: Vec<String>,
-    config: Option<Config<'a>>,
-    registries: Vec<Registry<'a>>,
-    zones: Vec<Zone<'a>>,
+    config: Option<ConfigJson<'a>>,
+    registries: Vec<RegistryJson<'a>>,
+    zones: Vec<ZoneJson<'a>>,
     /// Answered over the last ten seconds; none without DNS.
     queries_per_s: Option<f64>,
-    announcers: Vec<Announcer<'a>>,
-    registrations: Vec<Registration<'a>>,
+    announcers: Vec<AnnouncerJson<'a>>,
+    registrations: Vec<RegistrationJson<'a>>,
     /// Addresses of this host at which services are not registered.
     not_registered: Vec<Refused<'a>>,
-    checks: Vec<Check<'a>>,
+    checks: Vec<CheckJson<'a>>,
     upstreams: Vec<Upstream<'a>>,
 }
 
 /// The configuration.
 #[derive(Debug, Serialize)]
-struct Config<'a> {
+struct ConfigJson<'a> {
     /// Unix time.
     taken_at: f64,
     rejected: Option<Rejected<'a>>,
@@ -80,7 +80,7 @@ struct Rejected<'a> {
     problems: &'a str,
 }
 
-impl<'a> Config<'a> {
+impl<'a> ConfigJson<'a> {
     fn new((configuration, failed): &'a (Configuration, Option<String>)) -> Self {
         let unix = |at: SystemTime| rounded(at.duration_since(UNIX_EPOCH).unwrap_or_default());
         let rejected = configuration.rejected.as_ref();
@@ -103,7 +103,7 @@ struct Upstream<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct Registry<'a> {
+struct RegistryJson<'a> {
     name: &'a str,
     ensemble: &'a str,
     phase: &'static str,
@@ -124,17 +124,17 @@ struct Registry<'a> {
     /// Age of the registry's last change of an answer.
     last_change_s: Option<f64>,
     malformed_total: usize,
-    malformed: Vec<Malformed<'a>>,
+    malformed: Vec<MalformedJson<'a>>,
     clashes_total: usize,
     clashes: Vec<Clash<'a>>,
     /// Znodes that are not served.
     lost_total: usize,
-    lost: Vec<Malformed<'a>>,
+    lost: Vec<MalformedJson<'a>>,
     /// Znodes that are served with a default, or with what they said before.
     doubtful_total: usize,
-    doubtful: Vec<Malformed<'a>>,
+    doubtful: Vec<MalformedJson<'a>>,
     cache_file: Option<CacheFile<'a>>,
-    guard: Option<Guard<'a>>,
+    guard: Option<GuardJson<'a>>,
     drains_total: usize,
     drains: Vec<Drained<'a>>,
 }
@@ -164,7 +164,7 @@ struct Drained<'a> {
 
 /// Losses that the guard holds back.
 #[derive(Debug, Serialize)]
-struct Guard<'a> {
+struct GuardJson<'a> {
     services_total: usize,
     instances: u64,
     /// Time at which all is shown as it is.
@@ -177,8 +177,8 @@ struct Guard<'a> {
 /// This many of the services that the guard holds back are told by name.
 const HELD_SHOWN: usize = 100;
 
-impl<'a> Guard<'a> {
-    fn new((report, left): &'a (guard::Report, Duration)) -> Self {
+impl<'a> GuardJson<'a> {
+    fn new((report, left): &'a (guard::GuardReport, Duration)) -> Self {
         Self {
             services_total: report.held.len(),
             instances: report.instances,
@@ -203,7 +203,7 @@ struct CacheFile<'a> {
 }
 
 impl<'a> CacheFile<'a> {
-    fn new(report: &'a cache::Report) -> Self {
+    fn new(report: &'a cache::CacheReport) -> Self {
         Self {
             saved_at: report.saved_at.map(|at| rounded(at.duration_since(UNIX_EPOCH).unwrap_or_default())),
             behind: report.behind,
@@ -229,20 +229,20 @@ struct Counted {
 }
 
 #[derive(Debug, Serialize)]
-struct Zone<'a> {
+struct ZoneJson<'a> {
     origin: &'a str,
     serial: u32,
     names: usize,
     freshness: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    file: Option<ZoneFile<'a>>,
+    file: Option<ZoneFileJson<'a>>,
     /// A sentence each.
     warnings: &'a [String],
 }
 
 /// A zone's master file: since when the version in force is, and why the present one is not.
 #[derive(Debug, Serialize)]
-struct ZoneFile<'a> {
+struct ZoneFileJson<'a> {
     path: &'a str,
     age_s: Option<f64>,
     problems_total: usize,
@@ -251,7 +251,7 @@ struct ZoneFile<'a> {
 
 /// The session that a registry's registrations live by.
 #[derive(Debug, Serialize)]
-struct Announcer<'a> {
+struct AnnouncerJson<'a> {
     registry: &'a str,
     session: Option<String>,
     connected: bool,
@@ -272,7 +272,7 @@ struct Refused<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct Registration<'a> {
+struct RegistrationJson<'a> {
     registry: &'a str,
     service: &'a str,
     path: &'a str,
@@ -291,7 +291,7 @@ struct Registration<'a> {
 /// A check of a service.
 #[derive(Debug, Serialize)]
 #[allow(clippy::struct_field_names)] // the names are the JSON's
-struct Check<'a> {
+struct CheckJson<'a> {
     registry: &'a str,
     service: &'a str,
     check: &'a str,
@@ -313,8 +313,8 @@ struct Check<'a> {
     no_results: BTreeMap<&'static str, u64>,
 }
 
-impl<'a> Check<'a> {
-    fn all(announcer: &'a snapshot::Announcer) -> impl Iterator<Item = Self> {
+impl<'a> CheckJson<'a> {
+    fn all(announcer: &'a snapshot::AnnouncerSnapshot) -> impl Iterator<Item = Self> {
         announcer.checks.iter().map(|(check, standing)| Self {
             registry: &announcer.registry,
             service: &check.service,
@@ -337,7 +337,7 @@ impl<'a> Check<'a> {
     }
 }
 
-impl<'a> Status<'a> {
+impl<'a> StatusJson<'a> {
     /// Status as `snapshot` has it.
     pub(super) fn new(snapshot: &'a Snapshot, ready: bool) -> Self {
         Self {
@@ -345,28 +345,28 @@ impl<'a> Status<'a> {
             uptime_s: rounded(snapshot.uptime),
             ready,
             wrong: wrong::all(snapshot),
-            config: snapshot.configuration.as_ref().map(Config::new),
-            registries: snapshot.registries.iter().map(Registry::new).collect(),
-            zones: snapshot.zones.iter().map(Zone::new).collect(),
+            config: snapshot.configuration.as_ref().map(ConfigJson::new),
+            registries: snapshot.registries.iter().map(RegistryJson::new).collect(),
+            zones: snapshot.zones.iter().map(ZoneJson::new).collect(),
             queries_per_s: snapshot.queries.map(|rate| (rate * 10.0).round() / 10.0),
-            announcers: snapshot.announcers.iter().map(Announcer::new).collect(),
-            registrations: snapshot.announcers.iter().flat_map(Registration::all).collect(),
+            announcers: snapshot.announcers.iter().map(AnnouncerJson::new).collect(),
+            registrations: snapshot.announcers.iter().flat_map(RegistrationJson::all).collect(),
             not_registered: snapshot.announcers.iter().flat_map(Refused::all).collect(),
-            checks: snapshot.announcers.iter().flat_map(Check::all).collect(),
+            checks: snapshot.announcers.iter().flat_map(CheckJson::all).collect(),
             upstreams: snapshot.upstreams.iter().map(Upstream::new).collect(),
         }
     }
 }
 
 impl<'a> Upstream<'a> {
-    fn new(report: &'a forward::Report) -> Self {
-        let forward::Report { upstream, is_up, answers, failures, .. } = report;
+    fn new(report: &'a forward::UpstreamReport) -> Self {
+        let forward::UpstreamReport { upstream, is_up, answers, failures, .. } = report;
         Self { address: upstream, up: *is_up, answers: *answers, failures: *failures }
     }
 }
 
-impl<'a> Registry<'a> {
-    fn new(registry: &'a snapshot::Registry) -> Self {
+impl<'a> RegistryJson<'a> {
+    fn new(registry: &'a snapshot::RegistrySnapshot) -> Self {
         let report = &registry.report;
         let Counters { sessions, failed_connects, epochs, syncs, events, reads, torn, missed, rights, .. } =
             report.counters;
@@ -389,15 +389,15 @@ impl<'a> Registry<'a> {
             instances_out: registry.census.map(|(census, _)| census.out),
             last_change_s: registry.census.and_then(|(_, changed)| changed).map(rounded),
             malformed_total: registry.malformed_total,
-            malformed: registry.malformed.iter().map(Malformed::new).collect(),
+            malformed: registry.malformed.iter().map(MalformedJson::new).collect(),
             clashes_total: registry.clashes.0,
             clashes: registry.clashes.1.iter().map(Clash::new).collect(),
             lost_total: registry.lost.0,
-            lost: registry.lost.1.iter().map(Malformed::new).collect(),
+            lost: registry.lost.1.iter().map(MalformedJson::new).collect(),
             doubtful_total: registry.doubtful.0,
-            doubtful: registry.doubtful.1.iter().map(Malformed::new).collect(),
+            doubtful: registry.doubtful.1.iter().map(MalformedJson::new).collect(),
             cache_file: report.cache.as_ref().map(CacheFile::new),
-            guard: registry.guard.as_ref().map(Guard::new),
+            guard: registry.guard.as_ref().map(GuardJson::new),
             drains_total: registry.drains.0,
             drains: registry
                 .drains
@@ -409,21 +409,18 @@ impl<'a> Registry<'a> {
     }
 }
 
-impl<'a> Zone<'a> {
-    fn new(zone: &'a snapshot::Zone) -> Self {
-        let snapshot::Zone { origin, serial, names, freshness, file, warnings, .. } = zone;
-        let file = file.as_ref().map(|snapshot::ZoneFile { path, age, problems, problems_total }| ZoneFile {
-            path,
-            age_s: age.map(rounded),
-            problems_total: *problems_total,
-            problems,
+impl<'a> ZoneJson<'a> {
+    fn new(zone: &'a snapshot::ZoneSnapshot) -> Self {
+        let snapshot::ZoneSnapshot { origin, serial, names, freshness, file, warnings, .. } = zone;
+        let file = file.as_ref().map(|snapshot::ZoneFileSnapshot { path, age, problems, problems_total }| {
+            ZoneFileJson { path, age_s: age.map(rounded), problems_total: *problems_total, problems }
         });
         Self { origin, serial: *serial, names: *names, freshness: freshness.as_str(), file, warnings }
     }
 }
 
-impl<'a> Announcer<'a> {
-    fn new(announcer: &'a snapshot::Announcer) -> Self {
+impl<'a> AnnouncerJson<'a> {
+    fn new(announcer: &'a snapshot::AnnouncerSnapshot) -> Self {
         let session = announcer.session;
         Self {
             registry: &announcer.registry,
@@ -437,7 +434,7 @@ impl<'a> Announcer<'a> {
 }
 
 impl<'a> Refused<'a> {
-    fn all(announcer: &'a snapshot::Announcer) -> impl Iterator<Item = Self> {
+    fn all(announcer: &'a snapshot::AnnouncerSnapshot) -> impl Iterator<Item = Self> {
         announcer.refused.iter().map(|announce::RefusedAddress { service, address, interface, reason }| Self {
             registry: &announcer.registry,
             service,
@@ -448,8 +445,8 @@ impl<'a> Refused<'a> {
     }
 }
 
-impl<'a> Registration<'a> {
-    fn all(announcer: &'a snapshot::Announcer) -> impl Iterator<Item = Self> {
+impl<'a> RegistrationJson<'a> {
+    fn all(announcer: &'a snapshot::AnnouncerSnapshot) -> impl Iterator<Item = Self> {
         announcer.registrations.iter().map(|(registration, standing)| {
             let announce::Counts { registrations, takeovers, restorations } = registration.counts;
             Self {
@@ -500,13 +497,13 @@ mod tests {
     #[test]
     fn the_status_shows_every_registry_and_zone() {
         let expected = include_str!("testdata/status.json").replace("$VERSION", env!("CARGO_PKG_VERSION"));
-        assert_eq!(text(&Status::new(&sample(), false)), expected.trim_end());
+        assert_eq!(text(&StatusJson::new(&sample(), false)), expected.trim_end());
     }
 
     #[test]
     fn errors_name_the_endpoints_only_where_that_helps() {
-        assert_eq!(serde_json::to_string(&Error::new("no")).unwrap(), r#"{"error":"no"}"#);
-        let error = Error::with_endpoints("no", &["/readyz"]);
+        assert_eq!(serde_json::to_string(&ErrorJson::new("no")).unwrap(), r#"{"error":"no"}"#);
+        let error = ErrorJson::with_endpoints("no", &["/readyz"]);
         assert_eq!(serde_json::to_string(&error).unwrap(), r#"{"error":"no","endpoints":["/readyz"]}"#);
     }
 }

@@ -12,7 +12,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry as Page, Unit};
 
 use super::json::rounded;
-use super::snapshot::{Announcer, Registry, Snapshot, Zone};
+use super::snapshot::{AnnouncerSnapshot, RegistrySnapshot, Snapshot, ZoneSnapshot};
 use crate::announce::check::health;
 use crate::announce::check::outcome::Shortage;
 use crate::announce::{CheckStatus, Counts, RegistrationState};
@@ -88,8 +88,8 @@ impl Moment {
     }
 }
 
-fn registries(registries: &[Registry], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
-    let each = |value: fn(&Registry) -> usize| registries.iter().map(move |one| (label(one), value(one)));
+fn registries(registries: &[RegistrySnapshot], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
+    let each = |value: fn(&RegistrySnapshot) -> usize| registries.iter().map(move |one| (label(one), value(one)));
     let age = registries.iter().filter_map(|one| {
         // While the mirror is live, every change is on its way at once: the view has no age.
         let age = if one.is_stale() { rounded(one.age?) } else { one.age.map(|_| 0.0)? };
@@ -125,7 +125,7 @@ fn registries(registries: &[Registry], sheet: &mut Sheet<'_, '_>) -> fmt::Result
     sheet.gauges("registry_drains", "Drains of services and instances that hold", None, each(|one| one.drains.0))
 }
 
-fn reads(registries: &[Registry], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
+fn reads(registries: &[RegistrySnapshot], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
     let mut count = |name, help, value: fn(&Counters) -> u64| {
         sheet.counters(name, help, registries.iter().map(|one| (label(one), value(&one.report.counters))))
     };
@@ -160,7 +160,7 @@ fn reads(registries: &[Registry], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
 }
 
 /// Of the registries that have a guard: what it holds back.
-fn guards(registries: &[Registry], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
+fn guards(registries: &[RegistrySnapshot], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
     let guards = || registries.iter().filter_map(|one| Some((label(one), &one.guard.as_ref()?.0)));
     let services = guards().map(|(label, guard)| (label, guard.held.len()));
     sheet.gauges("registry_guarded_services", "Services shown as they were, by the guard", None, services)?;
@@ -171,11 +171,11 @@ fn guards(registries: &[Registry], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
 }
 
 /// Of the registries that keep a file: how that goes.
-fn upstreams(upstreams: &[forward::Report], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
+fn upstreams(upstreams: &[forward::UpstreamReport], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
     if upstreams.is_empty() {
         return Ok(());
     }
-    let label = |one: &forward::Report| [("upstream", one.upstream.clone())];
+    let label = |one: &forward::UpstreamReport| [("upstream", one.upstream.clone())];
     let up = upstreams.iter().map(|one| (label(one), u32::from(one.is_up)));
     sheet.gauges("upstream_up", "Whether a name server answered when a name was forwarded to it last", None, up)?;
     let answers = upstreams.iter().map(|one| (label(one), one.answers));
@@ -184,7 +184,7 @@ fn upstreams(upstreams: &[forward::Report], sheet: &mut Sheet<'_, '_>) -> fmt::R
     sheet.counters("upstream_failures", "Forwarded questions that a name server did not answer in time", failures)
 }
 
-fn cache_files(registries: &[Registry], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
+fn cache_files(registries: &[RegistrySnapshot], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
     let kept = || registries.iter().filter_map(|one| Some((label(one), one.report.cache.as_ref()?)));
     let saved_at = kept().filter_map(|(label, cache)| {
         let since = cache.saved_at?.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -204,7 +204,7 @@ fn cache_files(registries: &[Registry], sheet: &mut Sheet<'_, '_>) -> fmt::Resul
     sheet.counters("registry_cache_failures", "Times that the cache file could not be saved", failures)
 }
 
-fn zones(zones: &[Zone], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
+fn zones(zones: &[ZoneSnapshot], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
     let freshness = zones.iter().flat_map(|zone| {
         Freshness::ALL.map(|freshness| {
             (
@@ -225,7 +225,7 @@ fn zones(zones: &[Zone], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
     sheet.gauges("zone_freshness", "1 for how far the zone can be trusted", None, freshness)
 }
 
-fn announcers(announcers: &[Announcer], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
+fn announcers(announcers: &[AnnouncerSnapshot], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
     let connected = announcers.iter().map(|one| {
         let connected = one.session.is_some_and(|session| session.connected);
         ([("registry", one.registry.as_str())], u32::from(connected))
@@ -248,7 +248,7 @@ fn announcers(announcers: &[Announcer], sheet: &mut Sheet<'_, '_>) -> fmt::Resul
     checks(sheet, announcers)
 }
 
-fn checks(sheet: &mut Sheet<'_, '_>, announcers: &[Announcer]) -> fmt::Result {
+fn checks(sheet: &mut Sheet<'_, '_>, announcers: &[AnnouncerSnapshot]) -> fmt::Result {
     let each = || {
         announcers.iter().flat_map(|one| {
             one.checks.iter().map(move |(check, _)| {
@@ -280,11 +280,11 @@ fn checks(sheet: &mut Sheet<'_, '_>, announcers: &[Announcer]) -> fmt::Result {
     sheet.counters("check_no_results", "Probes that could not be made, for a reason of this host's", missed)
 }
 
-fn label(registry: &Registry) -> [(&'static str, &str); 1] {
+fn label(registry: &RegistrySnapshot) -> [(&'static str, &str); 1] {
     [("registry", registry.name.as_str())]
 }
 
-fn origin(zone: &Zone) -> [(&'static str, &str); 1] {
+fn origin(zone: &ZoneSnapshot) -> [(&'static str, &str); 1] {
     [("zone", zone.origin.as_str())]
 }
 

@@ -122,7 +122,7 @@ pub fn spawn(
 }
 
 fn run(listener: TcpListener, sources: Sources, connections: usize, stop: CancellationToken) -> Result<(), Error> {
-    let limits = server::Limits { connections, ..server::Limits::default() };
+    let limits = server::SeatLimits { connections, ..server::SeatLimits::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Start)?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener).map_err(Error::Start)?;

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
-use super::explain::Server;
-use super::snapshot::{Registry, Snapshot, Zone};
+use super::explain::ServerJson;
+use super::snapshot::{RegistrySnapshot, Snapshot, ZoneSnapshot};
 use super::{registrations, wrong};
 use crate::publish::census;
 use crate::registry::status::Phase;
@@ -14,9 +14,9 @@ const WELL: &str = "all is well\n";
 
 // Writing to a string cannot fail.
 /// The screen: it ends in [`WELL`], or in what is wrong, a line each.
-pub(super) fn render(snapshot: &Snapshot, server: &Server, ready: bool) -> String {
+pub(super) fn render(snapshot: &Snapshot, server: &ServerJson, ready: bool) -> String {
     let mut text = String::new();
-    let Server { host, admin, version, pid } = server;
+    let ServerJson { host, admin, version, pid } = server;
     let ready = if ready { "answering" } else { "NOT READY" };
     let _ = writeln!(
         text,
@@ -56,8 +56,8 @@ pub(super) fn render(snapshot: &Snapshot, server: &Server, ready: bool) -> Strin
     text
 }
 
-fn registry(registry: &Registry, text: &mut String) {
-    let Registry { name, report, in_phase, age, census, lost, doubtful, drains, clashes, .. } = registry;
+fn registry(registry: &RegistrySnapshot, text: &mut String) {
+    let RegistrySnapshot { name, report, in_phase, age, census, lost, doubtful, drains, clashes, .. } = registry;
     let phase = report.phase.as_str();
     let _ = write!(text, "registry {name} ({}): {phase} for {}", report.ensemble, time(*in_phase));
     if report.phase != Phase::Live {
@@ -70,7 +70,7 @@ fn registry(registry: &Registry, text: &mut String) {
         let _ = write!(text, ", session {session:#x}");
     }
     let _ = write!(text, ", {}", wrong::znodes(report.znodes));
-    if let Some((census::Report { services, serving, out, .. }, changed)) = census {
+    if let Some((census::CensusReport { services, serving, out, .. }, changed)) = census {
         let _ = write!(text, ", {services} services, instances {serving} in and {out} out");
         if let Some(changed) = changed {
             let _ = write!(text, ", last change {} ago", time(*changed));
@@ -89,8 +89,8 @@ fn registry(registry: &Registry, text: &mut String) {
     text.push('\n');
 }
 
-fn zone(zone: &Zone, text: &mut String) {
-    let Zone { origin, serial, names, freshness, file, warnings, .. } = zone;
+fn zone(zone: &ZoneSnapshot, text: &mut String) {
+    let ZoneSnapshot { origin, serial, names, freshness, file, warnings, .. } = zone;
     let _ = write!(text, "zone {origin}: {}, serial {serial}, {names} names", freshness.as_str());
     if let Some(file) = file {
         let _ = match file.age {

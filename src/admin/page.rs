@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use maud::{DOCTYPE, Markup, html};
 
-use super::snapshot::{Announcer, Registry, Snapshot, Zone};
+use super::snapshot::{AnnouncerSnapshot, RegistrySnapshot, Snapshot, ZoneSnapshot};
 use crate::announce::check::health;
 use crate::announce::{CheckStatus, RegistrationState};
 use crate::format;
@@ -108,7 +108,7 @@ fn explain() -> Markup {
     }
 }
 
-fn registries(registries: &[Registry]) -> Markup {
+fn registries(registries: &[RegistrySnapshot]) -> Markup {
     html! {
         table {
             tr { th { "name" } th { "ensemble" } th { "mirror" } th { "exact" } th { "znodes" } th { "lost" } th { "doubtful" } th { "trouble" } }
@@ -134,7 +134,7 @@ fn registries(registries: &[Registry]) -> Markup {
 }
 
 /// Tells how far what is known of a registry can be relied on.
-fn exact(registry: &Registry) -> String {
+fn exact(registry: &RegistrySnapshot) -> String {
     match registry.age {
         None => "never yet".to_owned(),
         Some(age) if registry.is_stale() => format!("{} ago", time(age)),
@@ -142,11 +142,11 @@ fn exact(registry: &Registry) -> String {
     }
 }
 
-fn zones(zones: &[Zone]) -> Markup {
+fn zones(zones: &[ZoneSnapshot]) -> Markup {
     html! {
         table {
             tr { th { "origin" } th { "view" } th { "names" } th { "serial" } th { "file" } }
-            @for Zone { origin, serial, names, freshness, file, warnings, .. } in zones {
+            @for ZoneSnapshot { origin, serial, names, freshness, file, warnings, .. } in zones {
                 tr {
                     td {
                         (origin)
@@ -167,7 +167,7 @@ fn zones(zones: &[Zone]) -> Markup {
     }
 }
 
-fn drains(registries: &[Registry]) -> Markup {
+fn drains(registries: &[RegistrySnapshot]) -> Markup {
     let all =
         || registries.iter().flat_map(|one| one.drains.1.iter().map(move |(service, drain)| (one, service, drain)));
     let total = registries.iter().map(|one| one.drains.0).sum();
@@ -194,7 +194,7 @@ fn drains(registries: &[Registry]) -> Markup {
 }
 
 /// Nothing where no guard is: it is off by default.
-fn guards(registries: &[Registry]) -> Markup {
+fn guards(registries: &[RegistrySnapshot]) -> Markup {
     html! {
         @for (registry, (guard, left)) in registries.iter().filter_map(|one| Some((one, one.guard.as_ref()?))) {
             h2 { "Held back by the guard of " (registry.name) }
@@ -210,7 +210,7 @@ fn guards(registries: &[Registry]) -> Markup {
     }
 }
 
-fn registrations(announcers: &[Announcer]) -> Markup {
+fn registrations(announcers: &[AnnouncerSnapshot]) -> Markup {
     let total = announcers.iter().map(|one| one.registrations.len()).sum();
     if total == 0 {
         return none("nothing is registered from here");
@@ -258,7 +258,7 @@ fn checked(check: &CheckStatus, standing: Duration) -> Markup {
 }
 
 /// Znodes that something is wrong with, of each registry; `fine` where there are none.
-fn wrong(registries: &[Registry], of: fn(&Registry) -> &(usize, Vec<Malformed>), fine: &str) -> Markup {
+fn wrong(registries: &[RegistrySnapshot], of: fn(&RegistrySnapshot) -> &(usize, Vec<Malformed>), fine: &str) -> Markup {
     let total = registries.iter().map(|one| of(one).0).sum();
     if total == 0 {
         return none(fine);
@@ -275,7 +275,7 @@ fn wrong(registries: &[Registry], of: fn(&Registry) -> &(usize, Vec<Malformed>),
 }
 
 /// Nothing where no names clash.
-fn clashes(registries: &[Registry]) -> Markup {
+fn clashes(registries: &[RegistrySnapshot]) -> Markup {
     let total = registries.iter().map(|one| one.clashes.0).sum();
     html! {
         @if total > 0 {

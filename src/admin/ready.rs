@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::json::rounded;
 use super::query::{BadQuery, parameters};
 use super::reply::Refusal;
-use super::snapshot::{Registry, Snapshot, Zone};
+use super::snapshot::{RegistrySnapshot, Snapshot, ZoneSnapshot};
 use crate::registry::status::Phase;
 use crate::zone::Freshness;
 
@@ -17,14 +17,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Subject of a question for readiness.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Question {
+pub(super) struct ReadyQuestion {
     /// One zone's origin; all zones without.
     zone: Option<String>,
     /// True if stale answers are not enough.
     fresh: bool,
 }
 
-impl Question {
+impl ReadyQuestion {
     /// Reads `?zone=ORIGIN` and `?fresh`.
     pub(super) fn read(query: Option<&str>) -> Result<Self, BadQuery> {
         let [zone, fresh] = parameters(query, ["zone", "fresh"], "`zone` and `fresh`")?;
@@ -42,20 +42,21 @@ pub(super) fn is_ready(snapshot: &Snapshot) -> bool {
 ///
 /// # Errors
 /// 404 for a zone that is not here.
-pub(super) fn waiting(snapshot: &Snapshot, asked: &Question) -> Result<String, Refusal> {
-    let is_meant = |zone: &&Zone| asked.zone.as_ref().is_none_or(|origin| *origin == zone.origin);
-    let zones: Vec<&Zone> = snapshot.zones.iter().filter(is_meant).collect();
+pub(super) fn waiting(snapshot: &Snapshot, asked: &ReadyQuestion) -> Result<String, Refusal> {
+    let is_meant = |zone: &&ZoneSnapshot| asked.zone.as_ref().is_none_or(|origin| *origin == zone.origin);
+    let zones: Vec<&ZoneSnapshot> = snapshot.zones.iter().filter(is_meant).collect();
     match &asked.zone {
         Some(origin) if zones.is_empty() => Err(Refusal::not_found(format!("there is no zone {origin} here"))),
         _ => {
-            let line = |zone: &&Zone| Some(format!("{}: {}\n", zone.origin, reason(snapshot, zone, asked.fresh)?));
+            let line =
+                |zone: &&ZoneSnapshot| Some(format!("{}: {}\n", zone.origin, reason(snapshot, zone, asked.fresh)?));
             Ok(zones.iter().filter_map(line).collect())
         }
     }
 }
 
 /// Returns what keeps a zone from being ready.
-fn reason(snapshot: &Snapshot, zone: &Zone, fresh: bool) -> Option<String> {
+fn reason(snapshot: &Snapshot, zone: &ZoneSnapshot, fresh: bool) -> Option<String> {
     let registry = snapshot.registries.iter().find(|registry| registry.zones.contains(&zone.origin));
     let told = || registry.map(standing).unwrap_or_default();
     match zone.freshness {
@@ -70,7 +71,7 @@ fn reason(snapshot: &Snapshot, zone: &Zone, fresh: bool) -> Option<String> {
 }
 
 /// State of a registry, behind a colon.
-fn standing(Registry { name, report, in_phase, .. }: &Registry) -> String {
+fn standing(RegistrySnapshot { name, report, in_phase, .. }: &RegistrySnapshot) -> String {
     let (phase, ensemble, since) = (report.phase.as_str(), &report.ensemble, rounded(*in_phase));
     let trouble = report.trouble.as_deref().map(|trouble| format!(": {trouble}")).unwrap_or_default();
     match report.phase {
@@ -88,7 +89,7 @@ mod tests {
     use crate::admin::tests::sample;
 
     fn lines(snapshot: &Snapshot, query: &str) -> String {
-        waiting(snapshot, &Question::read(Some(query)).unwrap()).unwrap_or_else(|_| "404".into())
+        waiting(snapshot, &ReadyQuestion::read(Some(query)).unwrap()).unwrap_or_else(|_| "404".into())
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::json::ago;
-use super::snapshot::{Announcer, Registry, Snapshot};
+use super::snapshot::{AnnouncerSnapshot, RegistrySnapshot, Snapshot};
 use crate::announce::RefusedAddress;
 
 /// The same for a screen that has the registries already: nothing of those for which nothing is to be registered.
@@ -46,7 +46,7 @@ const SERVICES: usize = 3;
 const CLASHES: usize = 20;
 
 /// The names that services of a registry do not have to themselves.
-fn clashes(registry: &Registry, text: &mut String) {
+fn clashes(registry: &RegistrySnapshot, text: &mut String) {
     let (total, clashes) = &registry.clashes;
     if *total == 0 {
         return;
@@ -62,7 +62,7 @@ fn clashes(registry: &Registry, text: &mut String) {
 }
 
 // Writing to a string cannot fail.
-fn one(announcer: &Announcer, text: &mut String) {
+fn one(announcer: &AnnouncerSnapshot, text: &mut String) {
     let session = match announcer.session {
         None if announcer.services.is_empty() => "this host registers nothing here".to_owned(),
         None => {
@@ -97,7 +97,7 @@ fn one(announcer: &Announcer, text: &mut String) {
 }
 
 /// The addresses of this host at which services are not registered, each once with its services.
-fn refused(announcer: &Announcer, text: &mut String) {
+fn refused(announcer: &AnnouncerSnapshot, text: &mut String) {
     let mut all: BTreeMap<_, Vec<&str>> = BTreeMap::new();
     for RefusedAddress { service, address, interface, reason } in &announcer.refused {
         all.entry((address, interface, reason)).or_default().push(service);

@@ -45,7 +45,7 @@ impl From<PathRejection> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        as_json(self.0, &json::Error::new(&self.1))
+        as_json(self.0, &json::ErrorJson::new(&self.1))
     }
 }
 

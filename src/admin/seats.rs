@@ -83,17 +83,17 @@ impl Usage {
     }
 
     /// A request, until the guard is dropped.
-    pub(super) fn request(self: &Arc<Self>) -> Request {
+    pub(super) fn request(self: &Arc<Self>) -> AnsweredRequest {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        Request(Arc::clone(self))
+        AnsweredRequest(Arc::clone(self))
     }
 }
 
 /// A request that is being answered.
 #[derive(Debug)]
-pub(super) struct Request(Arc<Usage>);
+pub(super) struct AnsweredRequest(Arc<Usage>);
 
-impl Drop for Request {
+impl Drop for AnsweredRequest {
     fn drop(&mut self) {
         self.0.idle_since.store(now(), Ordering::Relaxed);
         self.0.requests.fetch_sub(1, Ordering::Relaxed);
@@ -104,7 +104,7 @@ impl Drop for Request {
 #[derive(Debug)]
 pub(super) struct Answering<B> {
     pub(super) body: B,
-    pub(super) _request: Request,
+    pub(super) _request: AnsweredRequest,
 }
 
 impl<B: Body + Unpin> Body for Answering<B> {

@@ -17,14 +17,14 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::control::Peer;
+use super::control::ClientAddress;
 use super::seats::{Answering, Seats, Usage};
 use crate::backoff::Throttle;
 use crate::patience::Patient;
 
 /// Limits of what clients may cost.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(super) struct SeatLimits {
     /// Connections at once. For more, idle ones make room; while all are being answered, the next ones wait in the
     /// kernel's queue.
     pub(super) connections: usize,
@@ -36,7 +36,7 @@ pub(super) struct Limits {
     pub(super) grace: Duration,
 }
 
-impl Default for Limits {
+impl Default for SeatLimits {
     /// For few probes, scrapers and people.
     fn default() -> Self {
         let dawdling = Duration::from_secs(10);
@@ -62,7 +62,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub(super) async fn serve(
     listener: TcpListener,
     router: Router,
-    limits: Limits,
+    limits: SeatLimits,
     set_hearing: impl Fn(bool),
     stop: CancellationToken,
 ) -> io::Result<()> {
@@ -85,7 +85,7 @@ pub(super) async fn serve(
                         seats.end_longest_idle();
                     }
                     let usage = Usage::new();
-                    let router = router.clone().layer(Extension(Peer(peer)));
+                    let router = router.clone().layer(Extension(ClientAddress(peer)));
                     let served = connection(stream, router, limits, stop.clone(), Arc::clone(&usage));
                     seats.enter(connections.spawn(served), usage);
                     if !has_place {
@@ -129,7 +129,7 @@ fn is_fatal(error: &io::Error) -> bool {
 }
 
 /// Serves one client.
-async fn connection(stream: TcpStream, router: Router, limits: Limits, stop: CancellationToken, usage: Arc<Usage>) {
+async fn connection(stream: TcpStream, router: Router, limits: SeatLimits, stop: CancellationToken, usage: Arc<Usage>) {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |request| {
         let (counted, response) = (usage.request(), router.call(request));

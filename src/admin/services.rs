@@ -4,7 +4,7 @@ use axum::body::Body;
 use serde::{Serialize, Serializer};
 
 use super::pieces;
-use super::shapes::{Drain, Malformed};
+use super::shapes::{Drain, MalformedJson};
 use crate::format;
 use crate::inspect::reader::Reader;
 use crate::model::{self, Harm, Protocol};
@@ -19,7 +19,12 @@ pub(super) fn list(readers: Vec<Reader>, prefix: String) -> Body {
         paths.into_iter().filter_map(move |path| {
             // One that went away meanwhile is left out.
             let reading = reader.read(&path)?;
-            Some(serde_json::to_vec(&Service::new(&reader.name, &reading, reader.held(&path), &reader.names(&path))))
+            Some(serde_json::to_vec(&ServiceJson::new(
+                &reader.name,
+                &reading,
+                reader.held(&path),
+                &reader.names(&path),
+            )))
         })
     });
     pieces::list("{\"services\":[", services, "]}")
@@ -27,7 +32,7 @@ pub(super) fn list(readers: Vec<Reader>, prefix: String) -> Body {
 
 /// A service, as `/v1/services` and `/v1/services/{path}` show it. What an instance does not say is `null`.
 #[derive(Debug, Serialize)]
-pub(super) struct Service<'a> {
+pub(super) struct ServiceJson<'a> {
     registry: &'a str,
     path: &'a str,
     /// Its DNS names.
@@ -35,18 +40,18 @@ pub(super) struct Service<'a> {
     defaults: Defaults<'a>,
     /// Those in force.
     drains: Vec<Drain<'a>>,
-    instances: Vec<Instance<'a>>,
-    malformed: Vec<Malformed<'a>>,
+    instances: Vec<InstanceJson<'a>>,
+    malformed: Vec<MalformedJson<'a>>,
     /// Of those, what is not served.
-    lost: Vec<Malformed<'a>>,
+    lost: Vec<MalformedJson<'a>>,
     /// Of those, what is served with a default or with what it said before.
-    doubtful: Vec<Malformed<'a>>,
-    guard: Option<Guard>,
+    doubtful: Vec<MalformedJson<'a>>,
+    guard: Option<HeldJson>,
 }
 
 /// Losses that the guard holds back of it.
 #[derive(Debug, Serialize)]
-struct Guard {
+struct HeldJson {
     /// Instances that are gone and in DNS.
     instances: u32,
     until: String,
@@ -62,7 +67,7 @@ struct Defaults<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct Instance<'a> {
+struct InstanceJson<'a> {
     name: &'a str,
     host: String,
     port: u16,
@@ -85,7 +90,7 @@ struct Named<'a> {
     port: u16,
 }
 
-impl<'a> Service<'a> {
+impl<'a> ServiceJson<'a> {
     /// What was read of a service of `registry` that has these DNS names; `held` is what the guard holds back of it,
     /// and until when.
     pub(super) fn new(
@@ -94,7 +99,7 @@ impl<'a> Service<'a> {
         held: Option<(u32, u64)>,
         names: &[Name],
     ) -> Self {
-        let of = |harm| malformed.iter().filter(move |one| one.harm == harm).map(Malformed::new).collect();
+        let of = |harm| malformed.iter().filter(move |one| one.harm == harm).map(MalformedJson::new).collect();
         let model::Defaults { ttl, weight, priority, state, drains, metadata } = &service.defaults;
         Self {
             registry,
@@ -108,16 +113,16 @@ impl<'a> Service<'a> {
                 metadata: Metadata(metadata),
             },
             drains: drains.iter().map(Drain::new).collect(),
-            instances: service.instances.iter().map(Instance::new).collect(),
-            malformed: malformed.iter().map(Malformed::new).collect(),
+            instances: service.instances.iter().map(InstanceJson::new).collect(),
+            malformed: malformed.iter().map(MalformedJson::new).collect(),
             lost: of(Harm::Lost),
             doubtful: of(Harm::Doubtful),
-            guard: held.map(|(instances, until)| Guard { instances, until: format::moment(until) }),
+            guard: held.map(|(instances, until)| HeldJson { instances, until: format::moment(until) }),
         }
     }
 }
 
-impl<'a> Instance<'a> {
+impl<'a> InstanceJson<'a> {
     fn new(instance: &'a model::Instance) -> Self {
         let port = |(name, endpoint): &'a (Box<str>, model::Endpoint)| Named {
             name,
@@ -184,7 +189,7 @@ mod tests {
         let mut reading = Reading::default();
         (reading.service, reading.malformed) = (service, malformed);
         assert_eq!(
-            serde_json::to_string_pretty(&Service::new(
+            serde_json::to_string_pretty(&ServiceJson::new(
                 "main",
                 &reading,
                 Some((2, 60)),

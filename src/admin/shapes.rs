@@ -7,12 +7,12 @@ use crate::model;
 
 /// A node that could not be understood, or a property of one.
 #[derive(Debug, Serialize)]
-pub(super) struct Malformed<'a> {
+pub(super) struct MalformedJson<'a> {
     path: &'a str,
     reason: &'a str,
 }
 
-impl<'a> Malformed<'a> {
+impl<'a> MalformedJson<'a> {
     /// Shape of what was found wrong.
     pub(super) fn new(model::Malformed { path, reason, .. }: &'a model::Malformed) -> Self {
         Self { path, reason }

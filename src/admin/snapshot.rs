@@ -10,8 +10,8 @@ use crate::dns::forward;
 use crate::model::{Drain, Harm, Malformed};
 use crate::publish::collisions::Clash;
 use crate::publish::{census, guard};
+use crate::registry::status::MirrorReport;
 use crate::registry::status::Phase;
-use crate::registry::status::Report;
 use crate::zone::warnings::Large;
 use crate::zone::{Freshness, file};
 
@@ -35,26 +35,26 @@ pub(super) struct Snapshot {
     /// Memory that it occupies, in bytes, where the system says so.
     pub(super) resident: Option<u64>,
     /// The registries, in the order of the config.
-    pub(super) registries: Vec<Registry>,
+    pub(super) registries: Vec<RegistrySnapshot>,
     /// The zones.
-    pub(super) zones: Vec<Zone>,
+    pub(super) zones: Vec<ZoneSnapshot>,
     /// Queries answered a second; none without DNS.
     pub(super) queries: Option<f64>,
     /// The announcers, by registry.
-    pub(super) announcers: Vec<Announcer>,
+    pub(super) announcers: Vec<AnnouncerSnapshot>,
     /// The configuration, and why the last restart failed; none where the process takes no orders.
     pub(super) configuration: Option<(Configuration, Option<String>)>,
     /// The name servers that names outside the zones are forwarded to.
-    pub(super) upstreams: Vec<forward::Report>,
+    pub(super) upstreams: Vec<forward::UpstreamReport>,
 }
 
 /// One moment of a registry.
 #[derive(Debug)]
-pub(super) struct Registry {
+pub(super) struct RegistrySnapshot {
     /// Its name.
     pub(super) name: String,
     /// The mirror's own report; its instants are told as durations below.
-    pub(super) report: Report,
+    pub(super) report: MirrorReport,
     /// Time for which the mirror has been in its phase.
     pub(super) in_phase: Duration,
     /// Age of the last moment at which the view was known to be exact; `None` before it was.
@@ -64,10 +64,10 @@ pub(super) struct Registry {
     /// True if it was read completely once, and its zones filled.
     pub(super) synced: bool,
     /// Losses that the guard holds back, and for how long still; `None` without a guard.
-    pub(super) guard: Option<(guard::Report, Duration)>,
+    pub(super) guard: Option<(guard::GuardReport, Duration)>,
     /// How many services and instances are shown, and how long ago that changed answers last; none where no zone shows
     /// it.
-    pub(super) census: Option<(census::Report, Option<Duration>)>,
+    pub(super) census: Option<(census::CensusReport, Option<Duration>)>,
     /// Number of drains that hold, and the first [`DRAINS_SHOWN`], by service.
     pub(super) drains: (usize, Vec<(String, Drain)>),
     /// Number of names its services do not have to themselves, and the first [`CLASHES_SHOWN`].
@@ -85,7 +85,7 @@ pub(super) struct Registry {
 
 /// One moment of a zone.
 #[derive(Debug)]
-pub(super) struct Zone {
+pub(super) struct ZoneSnapshot {
     /// Its origin, with the final dot.
     pub(super) origin: String,
     /// Its serial.
@@ -95,7 +95,7 @@ pub(super) struct Zone {
     /// Freshness of its data.
     pub(super) freshness: Freshness,
     /// Its master file, if it has one.
-    pub(super) file: Option<ZoneFile>,
+    pub(super) file: Option<ZoneFileSnapshot>,
     /// Warnings for those who run it, a sentence each.
     pub(super) warnings: Vec<String>,
     /// Number of its RRsets that are larger than others carry.
@@ -104,7 +104,7 @@ pub(super) struct Zone {
 
 /// One moment of a zone's master file.
 #[derive(Debug)]
-pub(super) struct ZoneFile {
+pub(super) struct ZoneFileSnapshot {
     /// Path of the file.
     pub(super) path: String,
     /// Age of the reading that is in force.
@@ -117,7 +117,7 @@ pub(super) struct ZoneFile {
 
 /// One moment of what is announced into a registry.
 #[derive(Debug)]
-pub(super) struct Announcer {
+pub(super) struct AnnouncerSnapshot {
     /// The registry's name.
     pub(super) registry: String,
     /// The session that the registrations live by.
@@ -141,7 +141,7 @@ impl Snapshot {
             let report = source.status.report();
             // A report says "live" only after that epoch was published; a zone says so itself.
             let filled = source.zones.iter().all(|zone| zone.freshness() != Freshness::Loading);
-            Registry {
+            RegistrySnapshot {
                 name: source.name.clone(),
                 in_phase: now.saturating_duration_since(report.since),
                 age: report.fresh_at.map(|at| now.saturating_duration_since(at)),
@@ -164,7 +164,7 @@ impl Snapshot {
                 report,
             }
         });
-        let zones = sources.zones.iter().map(|zone| Zone {
+        let zones = sources.zones.iter().map(|zone| ZoneSnapshot {
             origin: zone.origin().to_string(),
             serial: zone.serial(),
             names: zone.load().len(),
@@ -174,16 +174,16 @@ impl Snapshot {
                 freshness => freshness,
             },
             file: sources.files.iter().find(|(origin, _)| *origin == zone.origin().to_string()).map(|(_, status)| {
-                let file::status::Report { path, taken_at, mut problems } = status.report();
+                let file::status::ZoneFileReport { path, taken_at, mut problems } = status.report();
                 let problems_total = problems.len();
                 problems.truncate(PROBLEMS_SHOWN);
                 let age = taken_at.map(|at| now.saturating_duration_since(at));
-                ZoneFile { path: path.display().to_string(), age, problems, problems_total }
+                ZoneFileSnapshot { path: path.display().to_string(), age, problems, problems_total }
             }),
             warnings: zone.warnings().all(),
             large: zone.warnings().large(),
         });
-        let announcers = sources.announcements.iter().map(|(registry, status)| Announcer {
+        let announcers = sources.announcements.iter().map(|(registry, status)| AnnouncerSnapshot {
             registry: registry.clone(),
             session: status.session(),
             services: status.services(),
@@ -220,7 +220,7 @@ impl Snapshot {
     }
 }
 
-impl Registry {
+impl RegistrySnapshot {
     /// Returns whether what is served of it may be out of date.
     pub(super) fn is_stale(&self) -> bool {
         self.age.is_some() && self.report.phase != Phase::Live

@@ -7,7 +7,7 @@ use crate::announce;
 use crate::dns::forward::Forwarder;
 use crate::dns::serve::metrics::Metrics;
 use crate::inspect::reader::Reader;
-use crate::registry::status::Status;
+use crate::registry::status::MirrorStatus;
 use crate::zone::{self, Zone, Zones};
 
 /// All that is shown.
@@ -18,7 +18,7 @@ pub struct Sources {
     /// All zones.
     pub zones: Zones,
     /// States of the zones' master files, by origin.
-    pub files: Vec<(String, zone::file::status::Status)>,
+    pub files: Vec<(String, zone::file::status::ZoneFileStatus)>,
     /// The DNS server's counters, if there is one.
     pub dns: Option<Arc<Metrics>>,
     /// Forwarder of what is outside the zones; `None` without DNS.
@@ -35,7 +35,7 @@ pub struct RegistrySource {
     /// Its name in the config.
     pub name: String,
     /// The mirror's report.
-    pub status: Status,
+    pub status: MirrorStatus,
     /// The services.
     pub reader: Reader,
     /// The zones that are filled from it.

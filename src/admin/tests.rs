@@ -11,8 +11,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::control::Configuration;
-use super::server::Limits;
-use super::snapshot::{Announcer, Registry, Snapshot, Zone, ZoneFile};
+use super::server::SeatLimits;
+use super::snapshot::{AnnouncerSnapshot, RegistrySnapshot, Snapshot, ZoneFileSnapshot, ZoneSnapshot};
 use super::{Error, RegistrySource, Sources, bind, routes, server, spawn};
 use crate::announce::check::health;
 use crate::announce::check::outcome::Shortage;
@@ -27,7 +27,7 @@ use crate::publish::layout::Layout;
 use crate::publish::{Publisher, Target, census, guard};
 use crate::registry::Path;
 use crate::registry::cache;
-use crate::registry::status::Report;
+use crate::registry::status::MirrorReport;
 use crate::registry::status::{Counters, Phase};
 use crate::zone::name::Name;
 use crate::zone::warnings::Large;
@@ -38,7 +38,7 @@ use crate::zookeeper::memory::Memory;
 /// One registry that is live and one that was never reached.
 #[expect(clippy::too_many_lines, reason = "a value for every field")]
 pub(super) fn sample() -> Snapshot {
-    let report = |ensemble: &str, phase, counters| Report {
+    let report = |ensemble: &str, phase, counters| MirrorReport {
         ensemble: ensemble.to_owned(),
         phase,
         since: Instant::now(),
@@ -51,7 +51,7 @@ pub(super) fn sample() -> Snapshot {
         trouble: None,
         cache: None,
     };
-    let registry = |name: &str, zone: &str, report| Registry {
+    let registry = |name: &str, zone: &str, report| RegistrySnapshot {
         name: name.to_owned(),
         report,
         in_phase: Duration::from_millis(1_500),
@@ -72,7 +72,7 @@ pub(super) fn sample() -> Snapshot {
     let mut main = registry("main", "service.", report("zk1:2181,zk2:2181", Phase::Live, counters));
     (main.report.session, main.report.znodes, main.report.bytes) = (Some(0x0100_00ab_cdef_0001), 12, 345);
     (main.age, main.synced, main.malformed_total) = (Some(Duration::from_micros(250_400)), true, 2_000);
-    let census = census::Report { services: 3, serving: 7, out: 2, changed_at: None };
+    let census = census::CensusReport { services: 3, serving: 7, out: 2, changed_at: None };
     main.census = Some((census, Some(Duration::from_secs(4))));
     main.malformed = vec![Malformed::lost("/services/a/providers/x", "it has no port")];
     main.lost = (1_200, main.malformed.clone());
@@ -84,7 +84,7 @@ pub(super) fn sample() -> Snapshot {
     let failed = Counters { failed_connects: 7, ..Counters::default() };
     let mut far = registry("far", "far.", report("zk9:2181", Phase::Offline, failed));
     let held = [("api".to_owned(), 10), ("web".to_owned(), 20)].into();
-    let guard = guard::Report { held, instances: 30, until: Some(Instant::now()), trips: 2 };
+    let guard = guard::GuardReport { held, instances: 30, until: Some(Instant::now()), trips: 2 };
     main.guard = Some((guard, Duration::from_secs(240)));
     let instance = Endpoint { host: Host::V4([10, 0, 0, 1].into()), port: 80 };
     let drain = Drain {
@@ -95,7 +95,7 @@ pub(super) fn sample() -> Snapshot {
         at: Some(1_699_999_000),
     };
     main.drains = (1_500, vec![("api".into(), drain)]);
-    main.report.cache = Some(cache::Report {
+    main.report.cache = Some(cache::CacheReport {
         saves: 3,
         failures: 1,
         bytes: 4_321,
@@ -114,7 +114,7 @@ pub(super) fn sample() -> Snapshot {
         let registration = Registration { service, path, state, since, owner, counts, last_error };
         (registration, Duration::from_secs(9))
     };
-    let announcer = Announcer {
+    let announcer = AnnouncerSnapshot {
         registry: "main".into(),
         refused: vec![RefusedAddress {
             service: "api_x".into(),
@@ -155,7 +155,7 @@ pub(super) fn sample() -> Snapshot {
         missed: None,
         no_results: [(Shortage::Descriptors, 2)].into(),
     };
-    let announcer = Announcer { checks: vec![(check, Duration::from_secs(8))], ..announcer };
+    let announcer = AnnouncerSnapshot { checks: vec![(check, Duration::from_secs(8))], ..announcer };
     let configuration = Configuration {
         taken_at: UNIX_EPOCH + Duration::from_secs(1_700_000_000),
         rejected: Some((UNIX_EPOCH + Duration::from_secs(1_700_000_100), "zonekeeper.toml:3:1: error: oops".into())),
@@ -169,12 +169,12 @@ pub(super) fn sample() -> Snapshot {
         resident: Some(4096),
         registries: vec![main, far],
         zones: vec![
-            Zone {
+            ZoneSnapshot {
                 origin: "service.".into(),
                 serial: 1_700_000_000,
                 names: 9,
                 freshness: Freshness::Fresh,
-                file: Some(ZoneFile {
+                file: Some(ZoneFileSnapshot {
                     path: "service.zone".into(),
                     age: Some(Duration::from_secs(60)),
                     problems: vec!["service.zone:3:1: oops".into()],
@@ -183,7 +183,7 @@ pub(super) fn sample() -> Snapshot {
                 warnings: vec!["the RRset <a> is too large".into()],
                 large: Large { many: 3, long: 1 },
             },
-            Zone {
+            ZoneSnapshot {
                 origin: "far.".into(),
                 serial: 0,
                 names: 2,
@@ -504,7 +504,7 @@ async fn slow_clients_hold_no_place_that_another_needs() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let second = Duration::from_secs(1);
-    let limits = Limits { connections: 2, head: second, reading: second, grace: second };
+    let limits = SeatLimits { connections: 2, head: second, reading: second, grace: second };
     let stop = CancellationToken::new();
     tokio::spawn(server::serve(listener, routes::router(Sources::default(), ""), limits, |_| {}, stop.clone()));
     let begun = Instant::now();

@@ -3,7 +3,7 @@
 //!
 //! Doubtful znodes, drains and what waits for a restart are not among it: they are served, wanted, or known.
 
-use super::snapshot::{Announcer, Registry, Snapshot, Zone};
+use super::snapshot::{AnnouncerSnapshot, RegistrySnapshot, Snapshot, ZoneSnapshot};
 use crate::announce::{Hold, RegistrationState};
 use crate::registry::status::Phase;
 use crate::zone::Freshness;
@@ -19,8 +19,8 @@ pub(super) fn all(snapshot: &Snapshot) -> Vec<String> {
     wrong
 }
 
-fn zone(zone: &Zone) -> Vec<String> {
-    let Zone { origin, freshness, file, .. } = zone;
+fn zone(zone: &ZoneSnapshot) -> Vec<String> {
+    let ZoneSnapshot { origin, freshness, file, .. } = zone;
     let mut wrong = Vec::new();
     match freshness {
         Freshness::Fresh => {}
@@ -34,8 +34,8 @@ fn zone(zone: &Zone) -> Vec<String> {
     wrong
 }
 
-fn registry(registry: &Registry) -> Vec<String> {
-    let Registry { name, report, lost, clashes, .. } = registry;
+fn registry(registry: &RegistrySnapshot) -> Vec<String> {
+    let RegistrySnapshot { name, report, lost, clashes, .. } = registry;
     let mut wrong = Vec::new();
     match &report.trouble {
         Some(trouble) => wrong.push(format!("registry {name}: {trouble}")),
@@ -71,8 +71,8 @@ fn configuration(snapshot: &Snapshot) -> Vec<String> {
     rejected.into_iter().chain(failed).collect()
 }
 
-fn announcer(announcer: &Announcer) -> Vec<String> {
-    let Announcer { registry, session, registrations, services, .. } = announcer;
+fn announcer(announcer: &AnnouncerSnapshot) -> Vec<String> {
+    let AnnouncerSnapshot { registry, session, registrations, services, .. } = announcer;
     let mut wrong = Vec::new();
     if !services.is_empty() && !session.is_some_and(|session| session.connected) {
         wrong.push(format!("registry {registry}: not connected to register this host's services"));

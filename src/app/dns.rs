@@ -19,7 +19,7 @@ use crate::dns::serve::gate::Gate;
 use crate::dns::serve::metrics::Metrics;
 use crate::dns::serve::policy::Policy;
 use crate::dns::serve::rate::Limiter;
-use crate::dns::transfer::notify::Told;
+use crate::dns::transfer::notify::NotifyTargets;
 use crate::dns::transfer::secondaries::Allowed;
 use crate::dns::transport::Transport;
 use crate::publish::unix_now;
@@ -40,7 +40,7 @@ pub(super) struct Dns {
     /// The certificates of the encrypted transports.
     pub(super) certificates: Certificates,
     /// Secondaries that are told of changes.
-    told: watch::Sender<Vec<Told>>,
+    told: watch::Sender<Vec<NotifyTargets>>,
 }
 
 impl Dns {
@@ -122,7 +122,7 @@ impl Dns {
     }
 
     /// Secondaries that are told of changes, now and whenever that changes.
-    pub(super) fn told(&self) -> watch::Receiver<Vec<Told>> {
+    pub(super) fn told(&self) -> watch::Receiver<Vec<NotifyTargets>> {
         self.told.subscribe()
     }
 }
@@ -173,7 +173,7 @@ pub(super) fn journal(config: &Config, origin: &Name) -> Bounds {
     config.dns.as_ref().map_or(Bounds::NONE, |dns| bounds(&allowed(config, dns), origin))
 }
 
-fn told(config: &Config, zones: &[ZoneOf]) -> Vec<Told> {
+fn told(config: &Config, zones: &[ZoneOf]) -> Vec<NotifyTargets> {
     let told = config.secondaries.iter().filter_map(|(origin, secondaries)| {
         let zone = zones.iter().find(|zone| zone.origin == *origin)?;
         Some((Arc::clone(lock(&zone.writer).zone()), secondaries.notify.clone()))

@@ -17,7 +17,7 @@ use crate::disk::stamp::{Stamp, stamp};
 use crate::publish::{SharedWriter, unix_now};
 use crate::registry::text;
 use crate::zone::Freshness;
-use crate::zone::file::{self, status::Status};
+use crate::zone::file::{self, status::ZoneFileStatus};
 use crate::zone::name::Name;
 use crate::zone::offer::{Offer, Rank};
 use crate::zone::unknown::{Scope, Unknown};
@@ -37,7 +37,7 @@ pub(super) struct ZoneFile {
     writer: SharedWriter,
     /// True if the zone is this file and nothing else: then it is unknown until the file was read.
     is_all: bool,
-    status: Status,
+    status: ZoneFileStatus,
     /// Every file that was looked for at the last reading, and how it was then.
     read: Arc<Mutex<Stamps>>,
     /// Held while it is read.
@@ -61,7 +61,7 @@ enum LoadedZoneFile {
 
 impl ZoneFile {
     pub(super) fn new(path: PathBuf, origin: Name, writer: SharedWriter, is_all: bool) -> Self {
-        let (status, read) = (Status::new(&path), Arc::new(Mutex::new(Stamps::from([(path.clone(), None)]))));
+        let (status, read) = (ZoneFileStatus::new(&path), Arc::new(Mutex::new(Stamps::from([(path.clone(), None)]))));
         Self {
             path,
             origin,
@@ -76,7 +76,7 @@ impl ZoneFile {
     }
 
     /// Its status, for those who show it.
-    pub(super) fn status(&self) -> Status {
+    pub(super) fn status(&self) -> ZoneFileStatus {
         self.status.clone()
     }
 
@@ -272,7 +272,7 @@ impl Seed {
         *self.read.lock().unwrap_or_else(PoisonError::into_inner) = stamp(&self.path);
         let text =
             disk::read_text(&self.path).with_context(|| format!("cannot read the seed {}", self.path.display()))?;
-        let place = |problem: &text::Problem| format!("{}:{problem}", self.path.display());
+        let place = |problem: &text::TextProblem| format!("{}:{problem}", self.path.display());
         let nodes = text::parse(&text).map_err(|problems| listed(&problems.iter().map(place).collect::<Vec<_>>()))?;
         let replaced = self.memory.replace(nodes.into_iter().map(|node| (node.path.clone(), node.data())));
         let (created, changed, deleted) = (replaced.created, replaced.changed, replaced.deleted);

@@ -26,7 +26,7 @@ use crate::zone;
 use crate::zone::name::Name;
 use crate::zone::records::address::is_reverse;
 use crate::zookeeper::client::ZooKeeper;
-use crate::zookeeper::config::Source;
+use crate::zookeeper::config::Backing;
 use crate::zookeeper::driver::Driver;
 use crate::zookeeper::memory::Memory;
 use crate::zookeeper::session::Ensemble;
@@ -42,7 +42,7 @@ impl App {
         sources: &mut Sources,
     ) -> anyhow::Result<()> {
         match &registry.zookeeper.source {
-            Source::ZooKeeper(servers) => {
+            Backing::ZooKeeper(servers) => {
                 let security = registry.zookeeper.security.clone();
                 let read = security.clone();
                 match disk::unless_stalled(FIRST_READING, move || asking(|| read.load())) {
@@ -52,7 +52,7 @@ impl App {
                 let ensemble = ZooKeeper::new(servers, registry.zookeeper.session_timeout).secured(security);
                 self.mirror(ensemble, registry, zones, config, sources)
             }
-            Source::Memory(path) => {
+            Backing::Memory(path) => {
                 let memory = Memory::new(&path.display().to_string());
                 let seed = Seed::new(path.clone(), memory.clone());
                 seed.load()?;
@@ -94,7 +94,7 @@ impl App {
             let (root, timeout) = (layout.root.clone(), registry.zookeeper.session_timeout);
             let mut driver = Driver::new(ensemble.clone(), root, timeout, publisher.clone());
             driver = driver.holding(registry.zookeeper.hold);
-            if let Source::ZooKeeper(_) = registry.zookeeper.source {
+            if let Backing::ZooKeeper(_) = registry.zookeeper.source {
                 let (period, followed) = watch::channel(registry.zookeeper.verify);
                 self.verifications.push((registry.name.clone(), period));
                 driver = driver.verifying(followed);

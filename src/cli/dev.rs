@@ -12,7 +12,7 @@ use clap::Args;
 use crate::cli::output;
 use crate::config::{Config, Registry};
 use crate::zone::name::{Name, NameError};
-use crate::zookeeper::config::Source;
+use crate::zookeeper::config::Backing;
 use crate::{admin, dns, format, publish, zone, zookeeper};
 
 /// Try it out: an in-memory registry, DNS and admin on this host, no ZooKeeper, no root
@@ -71,7 +71,7 @@ impl Dev {
 fn config(seed: PathBuf, dns: SocketAddr, admin: SocketAddr) -> anyhow::Result<Config> {
     let registry = Registry {
         name: "dev".into(),
-        zookeeper: zookeeper::config::Config::new(Source::Memory(seed)),
+        zookeeper: zookeeper::config::Config::new(Backing::Memory(seed)),
         format: format::Config::default(),
         guard: None,
         linger: publish::past::LINGER,

@@ -15,7 +15,7 @@ use tracing::{debug, info, warn};
 
 use super::config_file::ConfigFile;
 use super::signals::{self, Ends};
-use crate::admin::control::{Control, Order, Request};
+use crate::admin::control::{Control, ControlOrder, ControlRequest};
 use crate::announce;
 use crate::app::{self, App, Sockets, Turn};
 use crate::config::{self, Config, Snippets};
@@ -177,7 +177,7 @@ const ONCE_MORE: &str = "once more";
 struct Turns<'p> {
     hangup: Signal,
     /// Orders that the admin server was given.
-    orders: mpsc::Receiver<Request>,
+    orders: mpsc::Receiver<ControlRequest>,
     /// The configuration file, all files as they were when they were last read, and what the included ones held.
     followed: Option<(&'p Path, Stamps, Snippets)>,
     /// The file of this program.
@@ -198,14 +198,14 @@ impl Turns<'_> {
                 _ = self.hangup.recv() => ("signal", None),
                 () = changed(&mut self.followed) => ("change", None),
                 () = tokio::time::sleep(RETRY_REFUSED), if self.refused.is_some() => (ONCE_MORE, None),
-                Some(Request { order, reply }) = self.orders.recv() => match order {
-                    Order::Reload => ("order", Some(reply)),
-                    Order::Leave => {
+                Some(ControlRequest { order, reply }) = self.orders.recv() => match order {
+                    ControlOrder::Reload => ("order", Some(reply)),
+                    ControlOrder::Leave => {
                         let _ = reply.send(Ok("taking the registrations out and ending\n".to_owned()));
                         signals::terminate_self();
                         continue;
                     }
-                    Order::Restart => match self.check_program().await {
+                    ControlOrder::Restart => match self.check_program().await {
                         Ok(program) => return Turn::Restart { program, reply },
                         Err(why) => {
                             warn!("not restarted, this process goes on: {why}");

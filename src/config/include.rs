@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::secrets::source;
 use super::tree::{self, Tree};
-use crate::diagnostic::Source;
+use crate::diagnostic::SourceText;
 use crate::diagnostic::{Problems, Span};
 use crate::disk;
 use crate::settings::{Kind, Setting, Table, Value};
@@ -18,7 +18,7 @@ use crate::settings::{Kind, Setting, Table, Value};
 #[derive(Default)]
 pub(super) struct Included {
     /// The files, without their tables, in the order in which they were read. The first is file number 1.
-    pub(super) files: Vec<(Source, Tree)>,
+    pub(super) files: Vec<(SourceText, Tree)>,
     /// The files and directories that were looked at.
     pub(super) looked_at: Vec<PathBuf>,
     /// The files that cannot be read.

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::diagnostic::{Problem, Problems, Report, Severity};
-use crate::dns::message::key::Key;
+use crate::dns::message::key::TsigKey;
 use crate::dns::transfer::secondaries::Secondaries;
 use crate::publish::{guard, past};
 use crate::settings::{Kind, Section, Table, Value, live};
@@ -227,7 +227,7 @@ fn read_registries<'a>(top: &mut Section<'a>) -> (Vec<&'a str>, Vec<Registry>) {
 fn read_zones(
     top: &mut Section<'_>,
     registries: &Registries<'_>,
-    (key_names, keys): (&[Name], &[Arc<Key>]),
+    (key_names, keys): (&[Name], &[Arc<TsigKey>]),
 ) -> (Vec<zone::config::Config>, Vec<(Name, Secondaries)>) {
     let problems = top.problems();
     let (mut zones, mut origins): (Vec<zone::config::Config>, _) = (Vec::new(), Vec::new());
@@ -256,7 +256,7 @@ struct Keys {
     /// The names of all.
     names: Vec<Name>,
     /// Those that can be used.
-    usable: Vec<Arc<Key>>,
+    usable: Vec<Arc<TsigKey>>,
     /// The files with their secrets.
     files: Vec<PathBuf>,
 }
@@ -266,8 +266,8 @@ fn read_keys(top: &mut Section<'_>, directory: &Path) -> Keys {
     let Keys { mut names, mut usable, mut files } = Keys::default();
     for table in tables(top.value(live("key")), "key", problems) {
         let mut section = Section::new(table, "key", problems);
-        let (name, key) = Key::read(&mut section, directory);
-        files.extend(Key::file(table).map(|file| directory.join(file)));
+        let (name, key) = TsigKey::read(&mut section, directory);
+        files.extend(TsigKey::file(table).map(|file| directory.join(file)));
         section.finish();
         if let Some(name) = name {
             if names.contains(&name) {

@@ -74,7 +74,7 @@ fn registry(before: &Registry, after: &Registry) -> Vec<&'static str> {
     let names_file = |auth: &Option<AuthSource>| matches!(auth, Some(AuthSource::File(_)));
     let differs = security.auth != other.security.auth;
     let from_file = [&security.auth, &other.security.auth].into_iter().any(names_file);
-    let is_memory = |source: &zookeeper::config::Source| matches!(source, zookeeper::config::Source::Memory(_));
+    let is_memory = |source: &zookeeper::config::Backing| matches!(source, zookeeper::config::Backing::Memory(_));
     let memory = is_memory(source) && is_memory(&other.source);
     differing([
         ("zookeeper", *source != other.source && !memory),

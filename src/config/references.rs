@@ -28,7 +28,7 @@ impl<'a> Registries<'a> {
     /// The registry that fills a zone, whose table stands at `table`: the one it names, or the only one there is.
     /// None for one that is its file and nothing else: because it says so with `registry = ""`, or there is no
     /// registry.
-    pub(super) fn of_zone(&self, zone: &zone::config::Read, table: Span) -> Option<String> {
+    pub(super) fn of_zone(&self, zone: &zone::config::ReadZone, table: Span) -> Option<String> {
         let wants_none = zone.registry.as_ref().is_some_and(|registry| registry.value.is_empty());
         if wants_none || (self.none && zone.registry.is_none()) {
             if let Some(zone) = zone.config.as_ref().filter(|zone| zone.file.is_none()) {

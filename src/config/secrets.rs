@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use crate::announce::check::url;
-use crate::diagnostic::Source;
+use crate::diagnostic::SourceText;
 
 /// Words in keys whose values are hidden, with all that is in them.
 const WORDS: [&str; 7] = ["auth", "secret", "token", "pass", "pwd", "credential", "header"];
@@ -249,10 +249,10 @@ fn closing(text: &str, quotes: &str, escapes: bool) -> Option<usize> {
 }
 
 /// A file of a configuration, whose secrets are not shown.
-pub(super) fn source(path: &Path, text: impl Into<String>) -> Source {
+pub(super) fn source(path: &Path, text: impl Into<String>) -> SourceText {
     let text = text.into();
     let secrets = find(&text);
-    Source::new(path, text).hiding(secrets)
+    SourceText::new(path, text).hiding(secrets)
 }
 
 #[cfg(test)]

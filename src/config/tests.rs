@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::zookeeper::config::Source as Znodes;
+use crate::zookeeper::config::Backing as Znodes;
 
 const TEMPLATE: &str = include_str!("../../deploy/zonekeeper.toml");
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::diagnostic::Report;
-use crate::dns::message::key::Key;
+use crate::dns::message::key::TsigKey;
 use crate::dns::transfer::secondaries::Secondaries;
 use crate::publish::guard;
 use crate::zone::name::Name;
@@ -29,7 +29,7 @@ pub struct Config {
     /// The files it was read from, those with secrets among them, and the directories of those that it includes.
     pub read_from: Vec<PathBuf>,
     /// The keys that requests are signed with.
-    pub keys: Vec<Arc<Key>>,
+    pub keys: Vec<Arc<TsigKey>>,
     /// Warnings: what is taken, but has no effect or was perhaps not meant.
     pub warnings: Report,
 }
@@ -65,7 +65,7 @@ impl Config {
         self.zones.iter_mut().filter_map(|zone| zone.file.as_mut()).for_each(rebase);
         self.dns.iter_mut().flat_map(dns::config::Config::paths).for_each(rebase);
         for registry in &mut self.registries {
-            if let zookeeper::config::Source::Memory(path) = &mut registry.zookeeper.source {
+            if let zookeeper::config::Backing::Memory(path) = &mut registry.zookeeper.source {
                 rebase(path);
             }
             registry.zookeeper.security.files().for_each(rebase);

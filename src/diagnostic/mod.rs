@@ -7,4 +7,4 @@ mod problem;
 mod report;
 
 pub use problem::{HIDDEN, Location, Problem, Problems, Severity, Span};
-pub use report::{Report, Source};
+pub use report::{Report, SourceText};

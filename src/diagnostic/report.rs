@@ -12,7 +12,7 @@ use crate::log::is_hidden;
 
 /// A file that problems point into.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub struct SourceText {
     path: PathBuf,
     text: String,
     /// Offset of each line, in bytes.
@@ -21,7 +21,7 @@ pub struct Source {
     hidden: Vec<Range<usize>>,
 }
 
-impl Source {
+impl SourceText {
     /// The file at `path`, which holds `text`.
     pub fn new(path: &Path, text: impl Into<String>) -> Self {
         let text = text.into();
@@ -166,7 +166,7 @@ impl Report {
     }
 
     /// A report of `problems`, whose spans are in `sources`.
-    pub fn new(sources: &[Source], problems: &[Problem]) -> Self {
+    pub fn new(sources: &[SourceText], problems: &[Problem]) -> Self {
         let mut report = Self::default();
         for problem in problems {
             let Some(source) = sources.get(problem.at.file as usize) else { continue };
@@ -185,7 +185,7 @@ impl Report {
     }
 
     /// A report that says one thing about a byte of a file.
-    pub fn of_byte(source: &Source, byte: usize, message: &str) -> Self {
+    pub fn of_byte(source: &SourceText, byte: usize, message: &str) -> Self {
         let (line, column) = source.locate(byte);
         let mut report = Self::default();
         report.add(source, Problem::error(Location { path: source.path.clone(), line, column, width: 1 }, message));
@@ -199,7 +199,7 @@ impl Report {
     }
 
     /// Adds a problem in `source`; its path is not looked at.
-    pub fn add(&mut self, source: &Source, problem: Problem<Location>) {
+    pub fn add(&mut self, source: &SourceText, problem: Problem<Location>) {
         let problem = problem.map(|at| Location { path: source.path.clone(), ..at });
         let Location { line, column, width, .. } = problem.at;
         let excerpt = (line > 0).then(|| {
@@ -313,7 +313,7 @@ mod tests {
     use super::*;
 
     fn report(text: &str, start: usize, end: usize) -> String {
-        let source = Source::new(Path::new("z.toml"), text);
+        let source = SourceText::new(Path::new("z.toml"), text);
         let span = Span { file: 0, start, end };
         let problem = Problem { help: Some("mend it".into()), ..Problem::error(span, "is wrong") };
         Report::new(&[source], &[problem]).to_string()
@@ -373,7 +373,7 @@ z.toml:1:6: error: is wrong
 
     #[test]
     fn what_a_file_holds_cannot_steer_the_terminal() {
-        let source = Source::new(Path::new("z"), "a = \"\u{1b}[31m\u{202e}\"");
+        let source = SourceText::new(Path::new("z"), "a = \"\u{1b}[31m\u{202e}\"");
         let mut shown = Report::default();
         let at = Location { path: "z".into(), line: 1, column: 5, width: 3 };
         shown.add(&source, Problem::error(at, "not \"\u{1b}[31m\n\""));
@@ -391,7 +391,7 @@ z.toml:1:6: error: is wrong
     fn a_place_that_is_not_in_the_file_is_no_fault() {
         let mut report = Report::default();
         let at = Location { path: "z".into(), line: 7, ..Location::default() };
-        report.add(&Source::new(Path::new("z"), "a\n"), Problem::error(at, "is gone"));
+        report.add(&SourceText::new(Path::new("z"), "a\n"), Problem::error(at, "is gone"));
         assert_eq!(report.to_string(), "z:7:0: error: is gone\n    7 |\n      | ^\n");
     }
 }

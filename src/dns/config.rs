@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::dns::forward;
 use crate::dns::forward::local::PrivateReverse;
-use crate::dns::forward::upstream::{Source, is_ours};
+use crate::dns::forward::upstream::{UpstreamSource, is_ours};
 use crate::dns::listen::limits::Limits;
 use crate::dns::listen::{https, tls};
 use crate::dns::lists::{read_list, read_listen};
@@ -45,11 +45,11 @@ pub struct Config {
     /// True if questions of class CH about this server are answered.
     pub identity: bool,
     /// Name servers for names outside the zones; none where it is empty.
-    pub forward: Vec<Source>,
+    pub forward: Vec<UpstreamSource>,
     /// For whom questions are forwarded.
     pub allow_recursion: Networks,
     /// Limits of questions that are forwarded.
-    pub forward_limits: forward::Limits,
+    pub forward_limits: forward::ForwardLimits,
     /// File with the authorities that may vouch for upstreams over TLS.
     pub forward_ca: PathBuf,
     /// Limits of TCP connections.
@@ -82,7 +82,7 @@ impl Default for Config {
             identity: true,
             forward: Vec::new(),
             allow_recursion: Networks::near(),
-            forward_limits: forward::Limits::default(),
+            forward_limits: forward::ForwardLimits::default(),
             forward_ca: "/etc/ssl/certs/ca-certificates.crt".into(),
             tcp: Limits::default(),
             tls: None,
@@ -231,8 +231,8 @@ impl Config {
     /// The paths of files, to make them relative to something.
     pub fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let files = self.forward.iter_mut().filter_map(|source| match source {
-            Source::File(path) => Some(path),
-            Source::Server(_) => None,
+            UpstreamSource::File(path) => Some(path),
+            UpstreamSource::Server(_) => None,
         });
         let tables = self.tls.iter_mut().chain(self.https.iter_mut().map(|https| &mut https.tls)).chain(&mut self.quic);
         let certificates = tables.flat_map(|tls| [&mut tls.files.cert, &mut tls.files.key]);
@@ -253,9 +253,9 @@ impl Config {
     }
 }
 
-fn read_sources(list: &[String], listen: &[SocketAddr]) -> Result<Vec<Source>, (usize, String)> {
-    let read = |(i, text): (usize, &String)| match Source::parse(text).map_err(|problem| (i, problem))? {
-        Source::Server(upstream) if is_ours(upstream.address, listen, &[]) => {
+fn read_sources(list: &[String], listen: &[SocketAddr]) -> Result<Vec<UpstreamSource>, (usize, String)> {
+    let read = |(i, text): (usize, &String)| match UpstreamSource::parse(text).map_err(|problem| (i, problem))? {
+        UpstreamSource::Server(upstream) if is_ours(upstream.address, listen, &[]) => {
             Err((i, format!("is this server itself: \"{text}\"")))
         }
         source => Ok(source),

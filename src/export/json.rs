@@ -9,18 +9,18 @@ use crate::zone::packed::Packed;
 use crate::zone::rdata;
 
 #[derive(Serialize)]
-struct Zone<'s> {
+struct ExportedZone<'s> {
     origin: &'s str,
     freshness: &'s str,
-    names: Vec<Entry>,
+    names: Vec<ExportedEntry>,
     /// Services, and the names of each.
-    services: Vec<Service<'s>>,
+    services: Vec<ExportedService<'s>>,
     lost: Vec<Wrong<'s>>,
     doubtful: Vec<Wrong<'s>>,
 }
 
 #[derive(Serialize)]
-struct Service<'s> {
+struct ExportedService<'s> {
     path: &'s str,
     names: &'s [String],
 }
@@ -32,13 +32,13 @@ struct Wrong<'s> {
 }
 
 #[derive(Serialize)]
-struct Entry {
+struct ExportedEntry {
     name: String,
-    records: Vec<Record>,
+    records: Vec<ExportedRecord>,
 }
 
 #[derive(Serialize)]
-struct Record {
+struct ExportedRecord {
     r#type: String,
     ttl: u32,
     data: String,
@@ -46,17 +46,21 @@ struct Record {
 
 pub(super) fn render<'s>(snapshot: &'s Snapshot) -> Result<String, serde_json::Error> {
     let names = snapshot.entries.iter().map(entry).collect();
-    let services = snapshot.beside.paths.iter().map(|(path, names)| Service { path, names }).collect();
+    let services = snapshot.beside.paths.iter().map(|(path, names)| ExportedService { path, names }).collect();
     let wrong = |all: &'s [(String, String)]| all.iter().map(|(path, reason)| Wrong { path, reason }).collect();
     let (lost, doubtful) = (wrong(&snapshot.beside.lost), wrong(&snapshot.beside.doubtful));
-    let zone = Zone { origin: &snapshot.origin, freshness: snapshot.freshness, names, services, lost, doubtful };
+    let zone =
+        ExportedZone { origin: &snapshot.origin, freshness: snapshot.freshness, names, services, lost, doubtful };
     serde_json::to_string(&zone).map(|json| json + "\n")
 }
 
-fn entry(entry: &Packed) -> Entry {
-    let record =
-        |ttl, rtype, rdata: &[u8]| Record { r#type: rdata::mnemonic(rtype), ttl, data: rdata::text(rtype, rdata) };
+fn entry(entry: &Packed) -> ExportedEntry {
+    let record = |ttl, rtype, rdata: &[u8]| ExportedRecord {
+        r#type: rdata::mnemonic(rtype),
+        ttl,
+        data: rdata::text(rtype, rdata),
+    };
     let name = Name::from_wire(entry.name()).map_or_else(String::new, |(name, _)| name.to_string());
     let sets = entry.listed().flat_map(|set| set.iter().map(move |rdata| record(set.ttl, set.rtype, &rdata)));
-    Entry { name, records: sets.collect() }
+    ExportedEntry { name, records: sets.collect() }
 }

@@ -138,7 +138,7 @@ fn raw(value: &impl Serialize) -> Result<Box<RawValue>, Error> {
 
 /// Changes the flags in a node's data, and nothing else of it.
 fn edit(data: &[u8], change: impl FnOnce(&mut Vec<Flag>) -> Result<(), Error>) -> Result<Vec<u8>, Error> {
-    let mut entries = Entries::read(data)?;
+    let mut entries = FlagEntries::read(data)?;
     let before = entries.0.iter().position(|(key, _)| key == KEY);
     let mut flags: Vec<Flag> = match before {
         None => Vec::new(),
@@ -163,9 +163,9 @@ fn edit(data: &[u8], change: impl FnOnce(&mut Vec<Flag>) -> Result<(), Error>) -
 }
 
 /// The entries of a JSON object: keys in their order, values byte for byte.
-struct Entries(Vec<(String, Box<RawValue>)>);
+struct FlagEntries(Vec<(String, Box<RawValue>)>);
 
-impl Entries {
+impl FlagEntries {
     /// Reads a node's data as zc.zk does.
     fn read(data: &[u8]) -> Result<Self, Error> {
         let bad = |error: serde_json::Error| Error::BadJson(error.to_string());
@@ -208,22 +208,22 @@ impl Entries {
     }
 }
 
-impl<'de> Deserialize<'de> for Entries {
+impl<'de> Deserialize<'de> for FlagEntries {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Reader;
         impl<'de> Visitor<'de> for Reader {
-            type Value = Entries;
+            type Value = FlagEntries;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<FlagEntries, A::Error> {
                 let mut entries = Vec::new();
                 while let Some(entry) = map.next_entry()? {
                     entries.push(entry);
                 }
-                Ok(Entries(entries))
+                Ok(FlagEntries(entries))
             }
         }
         deserializer.deserialize_map(Reader)

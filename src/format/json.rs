@@ -88,7 +88,7 @@ pub(super) fn object(data: &[u8]) -> Result<Map<String, Value>, Error> {
 
 /// Fills in what an instance's properties say.
 pub(super) fn instance(properties: Map<String, Value>, instance: &mut Instance) {
-    let mut reader = Reader { properties, remarks: Vec::new(), more: 0 };
+    let mut reader = FieldReader { properties, remarks: Vec::new(), more: 0 };
     instance.weight = reader.take("weight", "a whole number from 0 to 65535", short);
     instance.priority = reader.take("priority", "a whole number from 0 to 65535", short);
     instance.ttl = reader.take("ttl", TTL, ttl);
@@ -102,7 +102,7 @@ pub(super) fn instance(properties: Map<String, Value>, instance: &mut Instance) 
 
 /// Reads a service's properties; returns the remarks as well.
 pub(super) fn defaults(properties: Map<String, Value>) -> (Defaults, Vec<String>) {
-    let mut reader = Reader { properties, remarks: Vec::new(), more: 0 };
+    let mut reader = FieldReader { properties, remarks: Vec::new(), more: 0 };
     let defaults = Defaults {
         ttl: reader.take("ttl", TTL, ttl),
         weight: reader.take("weight", "a whole number from 0 to 65535", short),
@@ -118,13 +118,13 @@ const TTL: &str = "a number of seconds or a duration such as \"30s\"";
 const STATE: &str = "\"up\", \"drain\" or \"down\"";
 
 /// Takes known properties out of a node's data; the rest is metadata.
-struct Reader {
+struct FieldReader {
     properties: Map<String, Value>,
     remarks: Vec<String>,
     more: usize,
 }
 
-impl Reader {
+impl FieldReader {
     /// The property `key`. JSON's `null`, which is how Python writes `None`, counts as not said.
     fn take<T>(&mut self, key: &str, expected: &str, read: impl Fn(&Value) -> Option<T>) -> Option<T> {
         let value = self.properties.remove(key).filter(|value| !value.is_null())?;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::explain;
 use super::explain::outcome::Explained;
-use super::explain::seen::Seen;
+use super::explain::seen::RegistryView;
 use crate::format::NodeKind;
 use crate::model::{Endpoint, Service};
 use crate::publish::collisions::Clash;
@@ -43,12 +43,12 @@ impl Reader {
     }
 
     /// Losses that the guard holds back; `None` without a guard.
-    pub fn guard(&self) -> Option<guard::Report> {
+    pub fn guard(&self) -> Option<guard::GuardReport> {
         self.publisher.as_ref()?.alarm().map(guard::SharedAlarm::report)
     }
 
     /// Numbers of services and instances that are shown; `None` where no zone shows the registry.
-    pub fn census(&self) -> Option<census::Report> {
+    pub fn census(&self) -> Option<census::CensusReport> {
         self.publisher.as_ref().map(|publisher| publisher.census().report())
     }
 
@@ -75,7 +75,7 @@ impl Reader {
         let (held, now) = (self.guard().unwrap_or_default(), unix_now());
         let until = held.until_unix(Instant::now(), now).unwrap_or_default();
         let tree = self.tree();
-        let seen = Seen { layout: &self.layout, tree: &tree, now, held: &held.held, until };
+        let seen = RegistryView { layout: &self.layout, tree: &tree, now, held: &held.held, until };
         Some(explain::sources(&seen, &state, name))
     }
 

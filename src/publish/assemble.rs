@@ -11,7 +11,7 @@ use super::guard::Guard;
 use super::hosts;
 use super::reading::Reading;
 use super::target::{Target, below};
-use super::touched::{Read, Touched};
+use super::touched::{ReadOf, Touched};
 use crate::model::{Drain, Harm, Host, Instance, Malformed, Service, State};
 use crate::registry::shown::ShownTree;
 use crate::zone;
@@ -20,7 +20,7 @@ use crate::zone::name::Name;
 use crate::zone::offer::Offers;
 
 /// Offers of one service, and what else follows from its reading.
-struct Built {
+struct BuiltService {
     /// Its path in lower case.
     folded: String,
     exists: bool,
@@ -81,7 +81,7 @@ impl Core {
                 let mut wishes = Vec::new();
                 while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let build = |folded: &String| publisher.build(tree, &origins, Touched::later(folded.clone()), now);
-                    let mut piece: Vec<Built> = piece.iter().map(build).collect();
+                    let mut piece: Vec<BuiltService> = piece.iter().map(build).collect();
                     for (i, target) in publisher.targets.iter().enumerate() {
                         // While one thread has the writer, the others build.
                         for built in piece.iter_mut().filter(|built| !built.exists) {
@@ -96,7 +96,18 @@ impl Core {
                         // Where nobody is served yet, what was built is not kept twice until all of it is.
                         writer.prepare();
                     }
-                    for Built { folded, exists, malformed, wanted, drains, over, instances, names, census, .. } in piece
+                    for BuiltService {
+                        folded,
+                        exists,
+                        malformed,
+                        wanted,
+                        drains,
+                        over,
+                        instances,
+                        names,
+                        census,
+                        ..
+                    } in piece
                     {
                         publisher.report(&folded, malformed);
                         publisher.census.count(&folded, census);
@@ -125,10 +136,10 @@ impl Core {
     }
 
     /// Builds what one service offers in each zone, of what was read of it, or is now.
-    fn build(&self, tree: &ShownTree, origins: &[Name], Touched { folded, read }: Touched, now: u64) -> Built {
+    fn build(&self, tree: &ShownTree, origins: &[Name], Touched { folded, read }: Touched, now: u64) -> BuiltService {
         let reading = match read {
-            Read::Done(reading) => reading.map(|reading| *reading),
-            Read::Later => self.read(tree, &folded, now),
+            ReadOf::Done(reading) => reading.map(|reading| *reading),
+            ReadOf::Later => self.read(tree, &folded, now),
         };
         let exists = match &reading {
             Some(_) => !self.unread.hides(&folded),
@@ -168,7 +179,7 @@ impl Core {
             let lost = malformed.iter().filter(|one| one.harm == Harm::Lost).count();
             (narrow(served), narrow(instances - served + lost))
         });
-        Built {
+        BuiltService {
             folded,
             exists,
             offered,
@@ -182,7 +193,7 @@ impl Core {
         }
     }
 
-    fn put(&mut self, built: Built) {
+    fn put(&mut self, built: BuiltService) {
         if !built.exists {
             self.forget(&built.folded);
         }
@@ -194,7 +205,7 @@ impl Core {
     }
 
     /// Hands what was built to the zones, and tells what is wrong.
-    fn offer(&mut self, Built { folded, offered, malformed, exists, .. }: Built) {
+    fn offer(&mut self, BuiltService { folded, offered, malformed, exists, .. }: BuiltService) {
         if exists {
             self.past.remove(&folded);
         } else {

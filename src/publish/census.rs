@@ -7,11 +7,11 @@ use std::time::Instant;
 
 /// The counts. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct Census(Arc<Mutex<State>>);
+pub struct Census(Arc<Mutex<CensusState>>);
 
 /// One moment of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct CensusReport {
     /// Services.
     pub services: usize,
     /// Instances that are served.
@@ -23,18 +23,18 @@ pub struct Report {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct CensusState {
     hasher: RandomState,
     /// Instances of each service, served and not, by the hash of its path.
     services: HashMap<u64, (u32, u32)>,
-    report: Report,
+    report: CensusReport,
 }
 
 impl Census {
     /// How it stands.
-    pub fn report(&self) -> Report {
+    pub fn report(&self) -> CensusReport {
         let state = self.lock();
-        Report { services: state.services.len(), ..state.report }
+        CensusReport { services: state.services.len(), ..state.report }
     }
 
     /// Takes that a service has so many instances that are served and that are not; none where there is no such
@@ -57,7 +57,7 @@ impl Census {
         self.lock().report.changed_at = Some(now);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, CensusState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -78,7 +78,7 @@ mod tests {
             ("b", Some((5, 1)), (1, 5, 1)),
         ] {
             census.count(service, instances);
-            let Report { services, serving, out, .. } = census.report();
+            let CensusReport { services, serving, out, .. } = census.report();
             assert_eq!((services, serving, out), expected, "{service}");
         }
     }

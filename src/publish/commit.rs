@@ -7,7 +7,7 @@ use tracing::{debug, info, warn};
 use super::clock::unix_now;
 use super::collisions;
 use super::core::Core;
-use super::holding::{LONGEST, State};
+use super::holding::{GuardState, LONGEST};
 use super::target::below;
 
 impl Core {
@@ -48,17 +48,17 @@ impl Core {
 
     /// Holds the transfers of the zones back that have new hosts. To be called before a commit that shows these.
     pub(super) fn hold_transfers(&mut self, now: Instant) {
-        self.follow_holding(now, |state| state == State::Free);
+        self.follow_holding(now, |state| state == GuardState::Free);
     }
 
     /// Lets the transfers go on of which the hosts were looked up, or have been waited for long enough. To be called
     /// after the commit that shows the addresses.
     pub(super) fn release_transfers(&mut self, now: Instant) {
-        self.follow_holding(now, |state| state != State::Free);
+        self.follow_holding(now, |state| state != GuardState::Free);
     }
 
-    fn follow_holding(&mut self, now: Instant, is_meant: impl Fn(State) -> bool) {
-        self.holding.0.resize(self.targets.len(), State::Free);
+    fn follow_holding(&mut self, now: Instant, is_meant: impl Fn(GuardState) -> bool) {
+        self.holding.0.resize(self.targets.len(), GuardState::Free);
         for (target, state) in self.targets.iter().zip(&mut self.holding.0) {
             if !is_meant(*state) {
                 continue;
@@ -70,15 +70,15 @@ impl Core {
             }
             let before = std::mem::replace(state, next);
             let mut writer = target.lock();
-            writer.source(target.source).hold_transfers(matches!(next, State::Held(_)));
+            writer.source(target.source).hold_transfers(matches!(next, GuardState::Held(_)));
             let zone = writer.zone();
-            if next == State::GaveUp {
+            if next == GuardState::GaveUp {
                 let waited = LONGEST.as_secs();
                 warn!(
                     zone = %zone.origin(), seconds = waited,
                     "hosts were not looked up in time: transfers go on without their addresses; is the resolver of this host well?"
                 );
-            } else if before == State::GaveUp {
+            } else if before == GuardState::GaveUp {
                 info!(zone = %zone.origin(), "all hosts were looked up: transfers go on with what was found");
             }
         }

@@ -10,13 +10,13 @@ use crate::model::Drain;
 /// The drains of one registry. Cheap to share: who only looks waits for nobody who builds zones.
 #[derive(Debug, Clone, Default)]
 pub struct Drains {
-    known: Arc<Mutex<Known>>,
+    known: Arc<Mutex<KnownDrains>>,
     next: watch::Sender<Option<u64>>,
 }
 
 /// The drains by the services (in lower case) that they are of. Pure.
 #[derive(Debug, Default)]
-struct Known {
+struct KnownDrains {
     by_service: BTreeMap<String, Vec<Drain>>,
     /// The first end of each service that has one.
     by_end: BTreeSet<(u64, String)>,
@@ -28,7 +28,7 @@ struct Known {
 
 /// What became of the drains of a service.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Turn {
+pub(super) struct DrainTurn {
     /// Those that hold from now on.
     pub(super) begun: Vec<Drain>,
     /// Those that held before.
@@ -48,16 +48,16 @@ impl Drains {
     }
 
     /// `service` has these, and no others; `over` are written there and have ended.
-    pub(super) fn set(&self, service: &str, drains: Vec<Drain>, over: Vec<Drain>) -> Turn {
+    pub(super) fn set(&self, service: &str, drains: Vec<Drain>, over: Vec<Drain>) -> DrainTurn {
         let mut known = self.lock();
         // Nearly no service has any.
         if drains.is_empty() && over.is_empty() && known.has_none(service) {
-            return Turn::default();
+            return DrainTurn::default();
         }
         let before = known.by_service.remove(service).or_else(|| known.ended.remove(service)).unwrap_or_default();
         let seen = known.late.remove(service).unwrap_or_default();
         let is_new = |drain: &&Drain| !before.contains(drain);
-        let turn = Turn {
+        let turn = DrainTurn {
             begun: drains.iter().filter(is_new).cloned().collect(),
             ended: before.iter().filter(|drain| !drains.contains(drain)).cloned().collect(),
             late: over.iter().filter(is_new).filter(|drain| !seen.contains(drain)).cloned().collect(),
@@ -96,17 +96,17 @@ impl Drains {
         self.next.subscribe()
     }
 
-    fn tell(&self, known: &Known) {
+    fn tell(&self, known: &KnownDrains) {
         let next = known.by_end.first().map(|(end, _)| *end);
         self.next.send_if_modified(|told| std::mem::replace(told, next) != next);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
+    fn lock(&self) -> MutexGuard<'_, KnownDrains> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Known {
+impl KnownDrains {
     fn has_none(&self, service: &str) -> bool {
         let maps = [&self.by_service, &self.ended, &self.late];
         maps.iter().all(|map| !map.contains_key(service))
@@ -146,9 +146,9 @@ mod tests {
         let turn = drains.set("b", vec![until(None)], vec![until(Some(20)), until(Some(5))]);
         assert_eq!(
             turn,
-            Turn { begun: vec![], ended: vec![until(Some(21)), until(Some(20))], late: vec![until(Some(5))] }
+            DrainTurn { begun: vec![], ended: vec![until(Some(21)), until(Some(20))], late: vec![until(Some(5))] }
         );
         let again = drains.set("b", vec![until(None)], vec![until(Some(20)), until(Some(5))]);
-        assert_eq!(again, Turn::default(), "each is told once");
+        assert_eq!(again, DrainTurn::default(), "each is told once");
     }
 }

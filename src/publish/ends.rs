@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::clock::unix_now;
 use super::core::Core;
-use super::drains::Turn;
+use super::drains::DrainTurn;
 use super::publisher::Publisher;
 use crate::format::moment;
 use crate::model::Drain;
@@ -27,7 +27,7 @@ const SKEW: u64 = 5;
 impl Core {
     /// Takes the drains of a service that hold, and those that are `over`, and logs which begin and end.
     pub(super) fn drained(&self, folded: &str, drains: Vec<Drain>, over: Vec<Drain>) {
-        let Turn { begun, ended, late } = self.drains.set(folded, drains, over);
+        let DrainTurn { begun, ended, late } = self.drains.set(folded, drains, over);
         if begun.is_empty() && ended.is_empty() && late.is_empty() {
             return;
         }

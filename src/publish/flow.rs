@@ -10,7 +10,7 @@ use super::clock::unix_now;
 use super::core::Core;
 use super::guard::Left;
 use super::reading::Reading;
-use super::touched::{Read, Touched};
+use super::touched::{ReadOf, Touched};
 use crate::model::Harm;
 use crate::registry::Path;
 use crate::registry::shown::ShownTree;
@@ -75,7 +75,7 @@ impl Core {
         }
         self.guard = Some(guard);
         let touched = passed.into_iter().map(|folded| {
-            let read = readings.remove(&folded).map_or(Read::Later, Read::Done);
+            let read = readings.remove(&folded).map_or(ReadOf::Later, ReadOf::Done);
             Touched { folded, read }
         });
         touched.collect()

@@ -60,7 +60,7 @@ impl Config {
 
 /// State of the guard.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct GuardReport {
     /// Services shown as they were, in lower case, and how many instances each has lost.
     pub held: BTreeMap<String, u32>,
     /// Instances that are shown although they are gone.
@@ -71,7 +71,7 @@ pub struct Report {
     pub trips: u64,
 }
 
-impl Report {
+impl GuardReport {
     /// Returns when all is shown as it is, in seconds since 1970; `now` and `unix` are one moment.
     pub fn until_unix(&self, now: Instant, unix: u64) -> Option<u64> {
         Some(unix.saturating_add(self.until?.saturating_duration_since(now).as_secs()))
@@ -119,9 +119,9 @@ impl SharedAlarm {
     }
 
     /// All of it.
-    pub fn report(&self) -> Report {
+    pub fn report(&self) -> GuardReport {
         let alarm = self.lock();
-        Report {
+        GuardReport {
             held: alarm.held.clone(),
             instances: alarm.held.values().map(|loss| u64::from(*loss)).sum(),
             until: alarm.until(),
@@ -242,7 +242,7 @@ impl Guard {
         }
     }
 
-    pub(super) fn report(&self) -> Report {
+    pub(super) fn report(&self) -> GuardReport {
         self.alarm.report()
     }
 }
@@ -302,7 +302,7 @@ mod tests {
         assert!(guard.holds("s0") && !guard.holds("s9"));
         assert_eq!(guard.due(now + SECOND * 299), [""; 0]);
         assert_eq!(guard.due(now + SECOND * 300).len(), 6);
-        assert_eq!(guard.report(), Report { trips: 1, ..Report::default() });
+        assert_eq!(guard.report(), GuardReport { trips: 1, ..GuardReport::default() });
     }
 
     #[test]
@@ -339,7 +339,7 @@ mod tests {
             }
             assert_eq!(judge_all(&mut guard, now, &[gone(&service)]).len(), 1, "{i}");
         }
-        assert_eq!(guard.report(), Report::default());
+        assert_eq!(guard.report(), GuardReport::default());
         let (mut guard, now) = self::guard();
         for i in 0..10 {
             assert_eq!(judge_all(&mut guard, now, &[gone(&format!("s{i}"))]).len(), 1, "all of it in one transaction");
@@ -371,6 +371,6 @@ mod tests {
         for i in 1..10 {
             assert_eq!(judge(&mut guard, now + SECOND * 2, &[(&format!("s{i}"), 10)]).len(), 1);
         }
-        assert_eq!(guard.report(), Report { trips: 1, ..Report::default() });
+        assert_eq!(guard.report(), GuardReport { trips: 1, ..GuardReport::default() });
     }
 }

@@ -10,10 +10,10 @@ pub(super) const LONGEST: Duration = Duration::from_secs(10);
 
 /// The state of each target, in their order.
 #[derive(Debug, Default)]
-pub(super) struct Holding(pub(super) Vec<State>);
+pub(super) struct Holding(pub(super) Vec<GuardState>);
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum GuardState {
     /// All hosts were looked up.
     #[default]
     Free,
@@ -23,7 +23,7 @@ pub(super) enum State {
     GaveUp,
 }
 
-impl State {
+impl GuardState {
     /// The state after a look at `now`.
     pub(super) fn next(self, awaits: bool, now: Instant) -> Self {
         match self {
@@ -43,12 +43,12 @@ mod tests {
     fn transfers_wait_for_new_hosts_but_not_for_ever_and_not_for_one_after_the_other() {
         let begun = Instant::now();
         let at = |seconds| begun + Duration::from_secs(seconds);
-        let held = State::Free.next(true, at(0));
-        assert_eq!(held, State::Held(at(0)));
+        let held = GuardState::Free.next(true, at(0));
+        assert_eq!(held, GuardState::Held(at(0)));
         assert_eq!(held.next(true, at(9)), held, "another new host makes it no longer");
-        assert_eq!(held.next(false, at(9)), State::Free);
-        assert_eq!(held.next(true, at(10)), State::GaveUp);
-        assert_eq!(State::GaveUp.next(true, at(1000)), State::GaveUp);
-        assert_eq!(State::GaveUp.next(false, at(1000)), State::Free);
+        assert_eq!(held.next(false, at(9)), GuardState::Free);
+        assert_eq!(held.next(true, at(10)), GuardState::GaveUp);
+        assert_eq!(GuardState::GaveUp.next(true, at(1000)), GuardState::GaveUp);
+        assert_eq!(GuardState::GaveUp.next(false, at(1000)), GuardState::Free);
     }
 }

@@ -27,8 +27,8 @@ const MOST_ADDRESSES: usize = 32;
 /// The hosts of one registry.
 #[derive(Debug)]
 pub(super) struct Hosts {
-    known: context::Hosts,
-    wanted: BTreeMap<String, Wanted>,
+    known: context::KnownHosts,
+    wanted: BTreeMap<String, WantedHost>,
     by_service: BTreeMap<String, BTreeSet<String>>,
     changes: u64,
     /// Of whom an earlier process knew addresses, and when they were found, until they are wanted.
@@ -40,7 +40,7 @@ pub(super) struct Hosts {
 }
 
 #[derive(Debug, Default)]
-struct Wanted {
+struct WantedHost {
     services: BTreeSet<String>,
     /// Time to look it up; `None` while that is being done, and at once before it ever was.
     due: Option<Instant>,
@@ -54,7 +54,7 @@ struct Wanted {
 
 /// The outcome of a look-up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum LookupOutcome {
     /// It has addresses.
     Found(Vec<IpAddr>),
     /// It has none: no such name, or no data.
@@ -67,7 +67,7 @@ impl Hosts {
     /// No hosts; answers outlive failures for `max_stale`.
     pub(super) fn new(max_stale: Duration) -> Self {
         Self {
-            known: context::Hosts::default(),
+            known: context::KnownHosts::default(),
             wanted: BTreeMap::new(),
             by_service: BTreeMap::new(),
             changes: 0,
@@ -78,7 +78,7 @@ impl Hosts {
     }
 
     /// Known addresses.
-    pub(super) fn known(&self) -> &context::Hosts {
+    pub(super) fn known(&self) -> &context::KnownHosts {
         &self.known
     }
 
@@ -108,7 +108,7 @@ impl Hosts {
                 continue;
             }
             let is_ours = is_ours(&host);
-            let new = || Wanted { due: (!is_ours).then_some(now), is_ours, ..Wanted::default() };
+            let new = || WantedHost { due: (!is_ours).then_some(now), is_ours, ..WantedHost::default() };
             let wanted = self.wanted.entry(host.clone()).or_insert_with(new);
             let is_new = wanted.services.is_empty() && !is_ours;
             wanted.services.insert(service.to_owned());
@@ -127,7 +127,7 @@ impl Hosts {
 
     /// At most `limit` names that are to be looked up now; they are taken for being looked up.
     pub(super) fn take_due(&mut self, now: Instant, limit: usize) -> Vec<String> {
-        let is_due = |wanted: &Wanted| wanted.due.is_some_and(|due| due <= now);
+        let is_due = |wanted: &WantedHost| wanted.due.is_some_and(|due| due <= now);
         let due = self.wanted.iter_mut().filter(|(_, wanted)| is_due(wanted)).take(limit);
         due.map(|(host, wanted)| {
             wanted.due = None;
@@ -137,7 +137,7 @@ impl Hosts {
     }
 
     /// Takes the outcome of a look-up. Gives the services that are different now.
-    pub(super) fn answered(&mut self, host: &str, outcome: Outcome, now: Instant) -> Vec<String> {
+    pub(super) fn answered(&mut self, host: &str, outcome: LookupOutcome, now: Instant) -> Vec<String> {
         let Some(wanted) = self.wanted.get_mut(host) else { return Vec::new() };
         self.new.remove(host);
         let is_kept = wanted.answered.is_some_and(|at| now.saturating_duration_since(at) <= self.max_stale);
@@ -145,22 +145,24 @@ impl Hosts {
         let has_addresses = known.is_some_and(|known| !known.addresses.is_empty());
         wanted.due = Some(now + RETRY);
         let new = match outcome {
-            Outcome::Found(mut addresses) => {
+            LookupOutcome::Found(mut addresses) => {
                 // Name servers turn their answers round: order is no difference.
                 addresses.sort_unstable();
                 addresses.dedup();
                 addresses.truncate(MOST_ADDRESSES);
-                *wanted = Wanted { due: Some(now + REFRESH), answered: Some(now), denied: false, ..take(wanted) };
+                *wanted = WantedHost { due: Some(now + REFRESH), answered: Some(now), denied: false, ..take(wanted) };
                 Some(addresses)
             }
             // It may be a slip of a resolver that has just begun.
-            Outcome::Nothing if has_addresses && is_kept && !replace(&mut wanted.denied, true) => return Vec::new(),
-            Outcome::Nothing => {
+            LookupOutcome::Nothing if has_addresses && is_kept && !replace(&mut wanted.denied, true) => {
+                return Vec::new();
+            }
+            LookupOutcome::Nothing => {
                 (wanted.answered, wanted.denied) = (Some(now), true);
                 Some(Vec::new())
             }
-            Outcome::Failed if known.is_some() && is_kept => return Vec::new(),
-            Outcome::Failed => None,
+            LookupOutcome::Failed if known.is_some() && is_kept => return Vec::new(),
+            LookupOutcome::Failed => None,
         };
         let ttl = u32::try_from(REFRESH.as_secs()).unwrap_or(u32::MAX);
         self.learn(host, new.map(|addresses| Resolved { addresses, ttl }))
@@ -253,30 +255,30 @@ mod tests {
         hosts.want("b", set(&["x"]), |_| false, now);
         assert_eq!(hosts.take_due(now, 8), ["x", "y"]);
         assert_eq!(hosts.take_due(now, 8), [""; 0], "it is being looked up");
-        assert_eq!(hosts.answered("x", Outcome::Found(address(1)), now), ["a", "b"]);
+        assert_eq!(hosts.answered("x", LookupOutcome::Found(address(1)), now), ["a", "b"]);
         assert_eq!(hosts.take_due(now + REFRESH / 2, 8), [""; 0]);
         assert_eq!(hosts.take_due(now + REFRESH, 8), ["x"]);
-        assert_eq!(hosts.answered("x", Outcome::Found(address(1)), now + REFRESH), [""; 0], "nothing new");
-        assert_eq!(hosts.answered("x", Outcome::Found(address(2)), now + REFRESH), ["a", "b"]);
+        assert_eq!(hosts.answered("x", LookupOutcome::Found(address(1)), now + REFRESH), [""; 0], "nothing new");
+        assert_eq!(hosts.answered("x", LookupOutcome::Found(address(2)), now + REFRESH), ["a", "b"]);
     }
 
     #[test]
     fn a_resolver_that_is_away_costs_no_host_its_addresses_until_max_stale() {
         let (mut hosts, now) = (Hosts::new(MAX_STALE), Instant::now());
         hosts.want("a", set(&["x", "y"]), |_| false, now);
-        hosts.answered("x", Outcome::Found(address(1)), now);
-        hosts.answered("y", Outcome::Nothing, now);
+        hosts.answered("x", LookupOutcome::Found(address(1)), now);
+        hosts.answered("y", LookupOutcome::Nothing, now);
         let mut at = now;
         while at + RETRY <= now + MAX_STALE {
             at += RETRY;
             assert_eq!(hosts.take_due(at, 8).last().map(String::as_str), Some("y"), "it is asked again and again");
-            assert_eq!(hosts.answered("x", Outcome::Failed, at), [""; 0]);
-            assert_eq!(hosts.answered("y", Outcome::Failed, at), [""; 0]);
+            assert_eq!(hosts.answered("x", LookupOutcome::Failed, at), [""; 0]);
+            assert_eq!(hosts.answered("y", LookupOutcome::Failed, at), [""; 0]);
         }
         assert_eq!(hosts.known()["x"].addresses, address(1));
         assert!(hosts.known()["y"].addresses.is_empty(), "it is known that it has none");
-        assert_eq!(hosts.answered("x", Outcome::Failed, at + RETRY), ["a"]);
-        assert_eq!(hosts.answered("y", Outcome::Failed, at + RETRY), ["a"]);
+        assert_eq!(hosts.answered("x", LookupOutcome::Failed, at + RETRY), ["a"]);
+        assert_eq!(hosts.answered("y", LookupOutcome::Failed, at + RETRY), ["a"]);
         assert!(hosts.known().is_empty(), "neither is known any more");
     }
 
@@ -284,14 +286,14 @@ mod tests {
     fn a_host_that_is_said_twice_to_have_no_address_has_none() {
         let (mut hosts, now) = (Hosts::new(MAX_STALE), Instant::now());
         hosts.want("a", set(&["x"]), |_| false, now);
-        let found = Outcome::Found(address(1));
+        let found = LookupOutcome::Found(address(1));
         hosts.answered("x", found.clone(), now);
-        assert_eq!(hosts.answered("x", Outcome::Nothing, now + REFRESH), [""; 0], "it may be a slip");
+        assert_eq!(hosts.answered("x", LookupOutcome::Nothing, now + REFRESH), [""; 0], "it may be a slip");
         assert_eq!(hosts.answered("x", found.clone(), now + REFRESH + RETRY), [""; 0]);
-        assert_eq!(hosts.answered("x", Outcome::Nothing, now + REFRESH * 3), [""; 0], "that was one more slip");
+        assert_eq!(hosts.answered("x", LookupOutcome::Nothing, now + REFRESH * 3), [""; 0], "that was one more slip");
         assert_eq!(hosts.take_due(now + REFRESH * 3 + RETRY, 8), ["x"]);
-        assert_eq!(hosts.answered("x", Outcome::Failed, now + REFRESH * 3 + RETRY), [""; 0], "that says nothing");
-        assert_eq!(hosts.answered("x", Outcome::Nothing, now + REFRESH * 4), ["a"]);
+        assert_eq!(hosts.answered("x", LookupOutcome::Failed, now + REFRESH * 3 + RETRY), [""; 0], "that says nothing");
+        assert_eq!(hosts.answered("x", LookupOutcome::Nothing, now + REFRESH * 4), ["a"]);
         assert!(hosts.known()["x"].addresses.is_empty());
         assert_eq!(hosts.answered("x", found, now + REFRESH * 4 + RETRY), ["a"]);
     }
@@ -300,12 +302,12 @@ mod tests {
     fn a_host_that_has_no_address_is_told_from_one_that_nobody_could_look_up() {
         let (mut hosts, now) = (Hosts::new(MAX_STALE), Instant::now());
         hosts.want("a", set(&["x"]), |_| false, now);
-        assert_eq!(hosts.answered("x", Outcome::Failed, now), [""; 0]);
+        assert_eq!(hosts.answered("x", LookupOutcome::Failed, now), [""; 0]);
         assert!(hosts.known().is_empty());
-        assert_eq!(hosts.answered("x", Outcome::Nothing, now), ["a"], "nothing else was ever known");
-        assert_eq!(hosts.answered("x", Outcome::Failed, now), [""; 0]);
+        assert_eq!(hosts.answered("x", LookupOutcome::Nothing, now), ["a"], "nothing else was ever known");
+        assert_eq!(hosts.answered("x", LookupOutcome::Failed, now), [""; 0]);
         assert!(hosts.known()["x"].addresses.is_empty());
-        assert_eq!(hosts.answered("x", Outcome::Found(address(1)), now), ["a"]);
+        assert_eq!(hosts.answered("x", LookupOutcome::Found(address(1)), now), ["a"]);
     }
 
     #[test]
@@ -318,7 +320,7 @@ mod tests {
         hosts.want("c", set(&["x", "y"]), |_| false, now);
         assert!(hosts.awaits(|service| service == "b") && !hosts.awaits(|service| service == "a"));
         hosts.take_due(now, 8);
-        hosts.answered("x", Outcome::Failed, now);
+        hosts.answered("x", LookupOutcome::Failed, now);
         assert!(!hosts.awaits(|service| service == "b") && hosts.awaits(|service| service == "c"));
         hosts.want("d", set(&["x"]), |_| false, now);
         assert!(!hosts.awaits(|service| service == "d"), "it was looked up for another");
@@ -338,19 +340,19 @@ mod tests {
         assert_eq!((hosts.known().len(), &hosts.known()["x"].addresses), (1, &address(1)), "one was too old");
         assert_eq!(hosts.kept().collect::<Vec<_>>(), [("x", &address(1)[..], told)]);
         assert_eq!(hosts.take_due(now, 8), ["x", "z"]);
-        assert_eq!(hosts.answered("x", Outcome::Failed, now), [""; 0]);
+        assert_eq!(hosts.answered("x", LookupOutcome::Failed, now), [""; 0]);
         assert_eq!(hosts.known()["x"].addresses, address(1));
-        assert_eq!(hosts.answered("x", Outcome::Failed, now + MAX_STALE), ["a"], "no start makes it younger");
+        assert_eq!(hosts.answered("x", LookupOutcome::Failed, now + MAX_STALE), ["a"], "no start makes it younger");
     }
 
     #[test]
     fn what_nobody_wants_any_more_is_forgotten() {
         let (mut hosts, now) = (Hosts::new(MAX_STALE), Instant::now());
         hosts.want("a", set(&["x"]), |_| false, now);
-        hosts.answered("x", Outcome::Found(address(1)), now);
+        hosts.answered("x", LookupOutcome::Found(address(1)), now);
         hosts.want("a", set(&[]), |_| false, now);
         assert!(hosts.known.is_empty() && hosts.wanted.is_empty() && hosts.by_service.is_empty());
-        assert_eq!(hosts.answered("x", Outcome::Found(address(1)), now), [""; 0], "an answer that comes late");
+        assert_eq!(hosts.answered("x", LookupOutcome::Found(address(1)), now), [""; 0], "an answer that comes late");
         assert!(hosts.known().is_empty());
     }
 
@@ -360,7 +362,7 @@ mod tests {
         let many: BTreeSet<String> = (0..MOST_HOSTS + 3).map(|i| format!("h{i:05}")).collect();
         assert_eq!(hosts.want("a", many, |_| false, now), 3);
         assert_eq!(hosts.take_due(now, usize::MAX).len(), MOST_HOSTS);
-        hosts.answered("h00000", Outcome::Found((0..100).map(|i| [10, 0, 0, i].into()).collect()), now);
+        hosts.answered("h00000", LookupOutcome::Found((0..100).map(|i| [10, 0, 0, i].into()).collect()), now);
         assert_eq!(hosts.known()["h00000"].addresses.len(), MOST_ADDRESSES);
     }
 }

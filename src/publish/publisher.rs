@@ -8,7 +8,7 @@ use super::collisions::Clashes;
 use super::core::Core;
 use super::drains::Drains;
 use super::guard::{self, Guard, SharedAlarm};
-use super::hosts::Outcome;
+use super::hosts::LookupOutcome;
 use super::known::names_of;
 use super::layout::Layout;
 use super::past::Wishes;
@@ -121,7 +121,7 @@ impl Publisher {
     }
 
     /// Takes the outcome of a look-up into the zones.
-    pub(super) fn resolved(&self, tree: &ShownTree, host: &str, outcome: Outcome, now: Instant) {
+    pub(super) fn resolved(&self, tree: &ShownTree, host: &str, outcome: LookupOutcome, now: Instant) {
         let mut core = self.lock();
         let changed = core.hosts.answered(host, outcome, now);
         if !changed.is_empty() {

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::hosts::Outcome;
+use super::hosts::LookupOutcome;
 use super::publisher::Publisher;
 use crate::disk;
 use crate::registry::shown::SharedTree;
@@ -23,7 +23,7 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// Looks up what `publisher` wants until `stop`, and has it publish what has changed.
 pub async fn run(publisher: Publisher, tree: SharedTree, stop: CancellationToken) {
-    let mut lookups: JoinSet<(String, Outcome)> = JoinSet::new();
+    let mut lookups: JoinSet<(String, LookupOutcome)> = JoinSet::new();
     let mut tick = tokio::time::interval(LOOK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -41,7 +41,7 @@ pub async fn run(publisher: Publisher, tree: SharedTree, stop: CancellationToken
                             Ok(outcome) => (host, outcome),
                             Err(error) => {
                                 debug!(host, %error, "no thread to look a registered host name up");
-                                (host, Outcome::Failed)
+                                (host, LookupOutcome::Failed)
                             }
                         }
                     });
@@ -62,11 +62,11 @@ const NOTHING: [&str; 4] = [
 ];
 
 /// Asks the system's resolver for a host.
-fn look_up(host: &str) -> Outcome {
+fn look_up(host: &str) -> LookupOutcome {
     // With its final dot a name is not tried in the search domains of this host.
     let name = if host.contains('.') { format!("{host}.") } else { host.to_owned() };
     match (name.as_str(), 0).to_socket_addrs() {
-        Ok(addresses) => Outcome::Found(addresses.map(|address| address.ip()).collect()),
+        Ok(addresses) => LookupOutcome::Found(addresses.map(|address| address.ip()).collect()),
         Err(error) => {
             debug!(host, %error, "a registered host name has no addresses now");
             outcome_of(&error.to_string())
@@ -74,8 +74,8 @@ fn look_up(host: &str) -> Outcome {
     }
 }
 
-fn outcome_of(error: &str) -> Outcome {
-    if NOTHING.iter().any(|words| error.ends_with(words)) { Outcome::Nothing } else { Outcome::Failed }
+fn outcome_of(error: &str) -> LookupOutcome {
+    if NOTHING.iter().any(|words| error.ends_with(words)) { LookupOutcome::Nothing } else { LookupOutcome::Failed }
 }
 
 #[cfg(test)]
@@ -85,8 +85,8 @@ mod tests {
     #[test]
     fn that_there_is_no_such_name_is_told_from_a_resolver_that_is_away() {
         let of = |words: &str| outcome_of(&format!("failed to lookup address information: {words}"));
-        assert_eq!(of("Name or service not known"), Outcome::Nothing);
-        assert_eq!(of("Temporary failure in name resolution"), Outcome::Failed);
-        assert_eq!(of("Try again"), Outcome::Failed);
+        assert_eq!(of("Name or service not known"), LookupOutcome::Nothing);
+        assert_eq!(of("Temporary failure in name resolution"), LookupOutcome::Failed);
+        assert_eq!(of("Try again"), LookupOutcome::Failed);
     }
 }

@@ -56,7 +56,7 @@ impl Target {
     pub(crate) fn context<'c>(
         &'c self,
         origin: &'c Name,
-        hosts: &'c context::Hosts,
+        hosts: &'c context::KnownHosts,
         folded: &str,
     ) -> Option<Context<'c>> {
         let mut forward = self.reverse_of.iter().filter(|(under, _)| below(folded, under).is_some());
@@ -85,14 +85,14 @@ pub struct TargetState {
     /// The zone.
     pub zone: Arc<Zone>,
     /// Known addresses of hosts.
-    pub hosts: Arc<context::Hosts>,
+    pub hosts: Arc<context::KnownHosts>,
     /// Names that are known without a znode, and why.
     pub known: BTreeMap<Name, String>,
 }
 
 impl TargetState {
     /// The state of a target with these hosts and known names.
-    pub fn new(target: &Target, hosts: Arc<context::Hosts>, known: BTreeMap<Name, String>) -> Self {
+    pub fn new(target: &Target, hosts: Arc<context::KnownHosts>, known: BTreeMap<Name, String>) -> Self {
         let zone = Arc::clone(target.lock().zone());
         Self { target: target.clone(), zone, hosts, known }
     }

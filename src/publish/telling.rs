@@ -18,10 +18,10 @@ const NAMED: usize = 3;
 
 /// What is to be told.
 #[derive(Debug, Default)]
-pub(super) struct Telling(Mutex<State>);
+pub(super) struct Telling(Mutex<WordingState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct WordingState {
     /// By harm and service, in that order: lost ones first.
     waiting: BTreeMap<(bool, String), Group>,
     /// When lines were last told, and how many may not be told at that moment.
@@ -94,7 +94,7 @@ impl Telling {
     }
 }
 
-impl State {
+impl WordingState {
     fn lines(&mut self, now: Instant) -> Vec<Line> {
         if self.waiting.is_empty() {
             return Vec::new();

@@ -16,12 +16,12 @@ const LINKS: &str = "/links";
 pub(super) struct Touched {
     /// Its path in lower case.
     pub(super) folded: String,
-    pub(super) read: Read,
+    pub(super) read: ReadOf,
 }
 
 /// Reading of a service, now or later.
 #[derive(Debug)]
-pub(super) enum Read {
+pub(super) enum ReadOf {
     /// Nothing yet.
     Later,
     /// This; `None` if there is no such service.
@@ -31,7 +31,7 @@ pub(super) enum Read {
 impl Touched {
     /// A service that is read when it is built.
     pub(super) fn later(folded: String) -> Self {
-        Self { folded, read: Read::Later }
+        Self { folded, read: ReadOf::Later }
     }
 }
 

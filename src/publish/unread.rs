@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::layout::Layout;
 use super::target::below;
 use crate::format::NodeKind;
-use crate::registry::root::{MissingRoot, Refusal, Root};
+use crate::registry::root::{MissingRoot, Root, RootRefusal};
 use crate::registry::shown::ShownTree;
 use crate::registry::{Error, Path};
 
@@ -215,8 +215,8 @@ impl Unread {
 fn find(layout: &Layout, tree: &ShownTree) -> BTreeMap<String, Part> {
     let mut parts: BTreeMap<String, Part> = BTreeMap::new();
     // Of a znode with too much data, those below can be read.
-    let is_refused = |refusal: &Refusal| !matches!(refusal.error, Error::TooMuchData { .. });
-    for (shown, path, Refusal { read_at, .. }) in tree.refused().filter(|(.., refusal)| is_refused(refusal)) {
+    let is_refused = |refusal: &RootRefusal| !matches!(refusal.error, Error::TooMuchData { .. });
+    for (shown, path, RootRefusal { read_at, .. }) in tree.refused().filter(|(.., refusal)| is_refused(refusal)) {
         let Some(at) = shown.below(&layout.root).filter(|at| !at.is_empty() && !layout.is_system(at)) else {
             continue;
         };

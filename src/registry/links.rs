@@ -32,7 +32,7 @@ use std::ops::Bound;
 use super::Path;
 use super::tree::{Entry, Tree};
 pub(super) use followed::join;
-pub use followed::{Broken, Source};
+pub use followed::{Broken, LinkSource};
 use followed::{Followed, Holders};
 pub use linking::{LinkedProperty, Linking, NoLinks, NodeLinks, PropertyLink};
 use walk::Walk;
@@ -240,7 +240,7 @@ impl Links {
     }
 
     /// Sources of the properties of the znode shown at `shown` that are links.
-    pub fn sources(&self, shown: &Path) -> &[Source] {
+    pub fn sources(&self, shown: &Path) -> &[LinkSource] {
         self.followed.sources.get(shown.as_str()).map(Vec::as_slice).unwrap_or_default()
     }
 

@@ -8,7 +8,7 @@ use crate::settings::{Setting, Value};
 
 /// A server's refusal to show a znode, children included.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct RootRefusal {
     /// The server's reason.
     pub error: Error,
     /// Time at which the znode was last read; none for one that never was. What was read then is still in the tree.
@@ -25,7 +25,7 @@ pub enum Root {
     /// It does not exist any more.
     Gone,
     /// It exists and cannot be read.
-    Refused(Refusal),
+    Refused(RootRefusal),
 }
 
 /// Meaning of a root that does not exist and was never seen.

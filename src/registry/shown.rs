@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::{Arc, RwLock};
 
-use super::links::{LinkedProperty, Linking, Links, NoLinks, Source, join};
-use super::root::{Refusal, Root};
+use super::links::{LinkSource, LinkedProperty, Linking, Links, NoLinks, join};
+use super::root::{Root, RootRefusal};
 use super::tree::{Entry, Known, Tree};
 use super::{Error, Path};
 
@@ -143,7 +143,7 @@ impl ShownTree {
 
     /// The znodes that the server does not show now: the path at which each is seen, the one at which it is, and the
     /// refusal.
-    pub fn refused(&self) -> impl Iterator<Item = (Path, &Path, &Refusal)> {
+    pub fn refused(&self) -> impl Iterator<Item = (Path, &Path, &RootRefusal)> {
         self.tree.refused().flat_map(|(real, refusal)| {
             std::iter::once(real.clone()).chain(self.links.shown(real)).map(move |shown| (shown, real, refusal))
         })
@@ -207,7 +207,7 @@ impl ShownTree {
     }
 
     /// Sources of the properties of the znode shown at `path` that are other znodes'.
-    pub fn sources(&self, path: &Path) -> &[Source] {
+    pub fn sources(&self, path: &Path) -> &[LinkSource] {
         self.links.sources(path)
     }
 }

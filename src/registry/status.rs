@@ -70,7 +70,7 @@ pub struct Counters {
 
 /// Report of the driver about itself.
 #[derive(Debug, Clone)]
-pub struct Report {
+pub struct MirrorReport {
     /// The ensemble's connect string.
     pub ensemble: String,
     /// Phase of the mirror.
@@ -92,26 +92,26 @@ pub struct Report {
     /// The trouble: what keeps the mirror from being live, what cannot be read.
     pub trouble: Option<String>,
     /// Report about saving the cache file, where there is one.
-    pub cache: Option<cache::Report>,
+    pub cache: Option<cache::CacheReport>,
 }
 
 /// The driver's report, for whoever asks.
 #[derive(Debug, Clone)]
-pub struct Status(Arc<Mutex<Report>>);
+pub struct MirrorStatus(Arc<Mutex<MirrorReport>>);
 
-impl Status {
+impl MirrorStatus {
     /// A status whose report is `report` until it is edited.
-    pub fn new(report: Report) -> Self {
+    pub fn new(report: MirrorReport) -> Self {
         Self(Arc::new(Mutex::new(report)))
     }
 
     /// Locks the report, to be edited.
-    pub fn edit(&self) -> MutexGuard<'_, Report> {
+    pub fn edit(&self) -> MutexGuard<'_, MirrorReport> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// As of now.
-    pub fn report(&self) -> Report {
+    pub fn report(&self) -> MirrorReport {
         self.edit().clone()
     }
 }

@@ -10,7 +10,7 @@ use std::ops::Bound;
 use std::time::Instant;
 
 use super::kept::Kept;
-use super::root::{Refusal, Root};
+use super::root::{Root, RootRefusal};
 use super::{Error, Path};
 
 /// Knowledge of one znode.
@@ -43,7 +43,7 @@ pub struct Tree {
     /// The roots below which everything is known that there is.
     covered: BTreeSet<Path>,
     /// Znodes that the server does not show now.
-    refused: BTreeMap<Path, Refusal>,
+    refused: BTreeMap<Path, RootRefusal>,
     /// Number of changes of that.
     refusals: u64,
     /// Time at which what is in the tree was last exact: the last reading of a znode that is refused from now on.
@@ -107,12 +107,12 @@ impl Tree {
     }
 
     /// The server's refusal to show the znode at `path`, if it refuses.
-    pub fn refusal(&self, path: &str) -> Option<&Refusal> {
+    pub fn refusal(&self, path: &str) -> Option<&RootRefusal> {
         self.refused.get(path)
     }
 
     /// All znodes that the server does not show, in the order of their paths.
-    pub fn refused(&self) -> impl Iterator<Item = (&Path, &Refusal)> {
+    pub fn refused(&self) -> impl Iterator<Item = (&Path, &RootRefusal)> {
         self.refused.iter()
     }
 
@@ -170,7 +170,7 @@ impl Tree {
         self.exact_at = at;
     }
 
-    fn refuse(&mut self, path: &Path, refusal: Refusal) {
+    fn refuse(&mut self, path: &Path, refusal: RootRefusal) {
         if self.refused.get(path) != Some(&refusal) {
             self.refusals += 1;
             self.refused.insert(path.clone(), refusal);
@@ -190,7 +190,7 @@ impl Tree {
     }
 
     /// Marks a znode from elsewhere as one that the server refused, with the time of its last reading.
-    pub(crate) fn set_refused(&mut self, path: &Path, refusal: Refusal) {
+    pub(crate) fn set_refused(&mut self, path: &Path, refusal: RootRefusal) {
         self.refuse(path, refusal);
     }
 
@@ -285,7 +285,7 @@ impl Tree {
         let bytes = nodes.values().map(|slot| size(&slot.entry)).sum();
         let mut tree = Self { nodes, bytes, ..Self::default() };
         let is_unreadable = |(path, slot): (&Path, &Slot)| match &slot.entry {
-            Entry::Unreadable(error) => Some((path.clone(), Refusal { error: error.clone(), read_at: None })),
+            Entry::Unreadable(error) => Some((path.clone(), RootRefusal { error: error.clone(), read_at: None })),
             Entry::Known(_) => None,
         };
         tree.refused = tree.nodes.iter().filter_map(is_unreadable).collect();
@@ -323,10 +323,10 @@ impl Tree {
                         return false;
                     }
                     let read_at = before.map_or(self.exact_at, |before| before.read_at);
-                    self.refuse(path, Refusal { error: error.clone(), read_at });
+                    self.refuse(path, RootRefusal { error: error.clone(), read_at });
                     return true;
                 }
-                self.refuse(path, Refusal { error: error.clone(), read_at: None });
+                self.refuse(path, RootRefusal { error: error.clone(), read_at: None });
                 false
             }
         };
@@ -499,7 +499,7 @@ mod tests {
         assert_eq!(tree.root(&root), Root::Missing);
         tree.put(&root, Entry::Unreadable(Error::NoAuth), 1);
         tree.see_root();
-        assert!(matches!(tree.root(&root), Root::Refused(Refusal { read_at: None, .. })));
+        assert!(matches!(tree.root(&root), Root::Refused(RootRefusal { read_at: None, .. })));
         tree.remove(&root);
         assert_eq!(tree.root(&root), Root::Gone);
     }

@@ -11,7 +11,7 @@ use foldhash::fast::FixedState;
 type HashMap<K, V> = StdMap<K, V, FixedState>;
 
 /// An address that somebody is registered at, and for how many seconds that may be taken for true.
-pub type Told = (IpAddr, u32);
+pub type AddressTtl = (IpAddr, u32);
 
 /// The addresses as readers see them, with their times to live.
 #[derive(Debug, Clone, Default)]
@@ -43,7 +43,7 @@ impl Shown {
         self.v4.len() + self.v6.len()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = Told> + '_ {
+    pub(super) fn iter(&self) -> impl Iterator<Item = AddressTtl> + '_ {
         let v4 = self.v4.iter().map(|(address, ttl)| ((*address).into(), *ttl));
         v4.chain(self.v6.iter().map(|(address, ttl)| ((*address).into(), *ttl)))
     }
@@ -80,7 +80,7 @@ impl Counts {
     }
 
     /// Somebody is at an address. Whether that shows.
-    pub(super) fn add(&mut self, (address, ttl): Told) -> bool {
+    pub(super) fn add(&mut self, (address, ttl): AddressTtl) -> bool {
         match address {
             IpAddr::V4(v4) => add(&mut self.v4, &mut self.mixed, v4, address, ttl),
             IpAddr::V6(v6) => add(&mut self.v6, &mut self.mixed, v6, address, ttl),
@@ -88,7 +88,7 @@ impl Counts {
     }
 
     /// Somebody is at an address no longer. Whether that shows.
-    pub(super) fn remove(&mut self, (address, ttl): Told) -> bool {
+    pub(super) fn remove(&mut self, (address, ttl): AddressTtl) -> bool {
         match address {
             IpAddr::V4(v4) => remove(&mut self.v4, &mut self.mixed, &v4, address, ttl),
             IpAddr::V6(v6) => remove(&mut self.v6, &mut self.mixed, &v6, address, ttl),

@@ -85,7 +85,7 @@ impl Config {
     }
 
     /// Reads what a zone's table says of the zone itself, whatever is wrong with it.
-    pub fn read(section: &mut Section<'_>) -> Read {
+    pub fn read(section: &mut Section<'_>) -> ReadZone {
         let origin = section.required::<String>(fixed("origin"));
         let registry = section.located::<String>(fixed("registry"));
         let under = section.located::<String>(fixed("under")).filter(|under| !under.value.is_empty());
@@ -95,7 +95,7 @@ impl Config {
         let names = records::config::Config::read(section);
         let live = Live::read(section);
         let path = under.as_ref().map_or(String::new(), |under| read_under(under, section.problems()));
-        Read {
+        ReadZone {
             origin: origin.as_ref().map_or(section.span(), |origin| origin.span),
             under: under.map(|under| under.span),
             config: origin.and_then(|origin| read_origin(&origin, section.problems())).map(|origin| {
@@ -109,7 +109,7 @@ impl Config {
 
 /// A zone's table as it was read, with what only the whole configuration can check.
 #[derive(Debug, Clone)]
-pub struct Read {
+pub struct ReadZone {
     /// The zone; none when it has no usable origin.
     pub config: Option<Config>,
     /// Span of its origin, or of a table without one.

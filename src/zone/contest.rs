@@ -7,21 +7,21 @@ use foldhash::fast::FixedState;
 
 use super::name::Name;
 use super::offer::{Offer, Offers, Rank};
-use super::source::{Key, SourceId};
+use super::source::{SourceId, SourceKey};
 use super::unknown;
 
 /// Claims of services on names, and the services that do not show.
 #[derive(Debug, Default)]
 pub(super) struct Contest {
-    pub(super) claimants: HashMap<Name, BTreeSet<Key>, FixedState>,
-    pub(super) claims: HashMap<Key, Name, FixedState>,
+    pub(super) claimants: HashMap<Name, BTreeSet<SourceKey>, FixedState>,
+    pub(super) claims: HashMap<SourceKey, Name, FixedState>,
     /// Offers of the services that do not show.
-    pub(super) held: HashMap<Key, Offers, FixedState>,
+    pub(super) held: HashMap<SourceKey, Offers, FixedState>,
 }
 
 impl Contest {
     /// Offers of a service that does not show.
-    pub(super) fn held(&self, key: &Key) -> Option<&Offers> {
+    pub(super) fn held(&self, key: &SourceKey) -> Option<&Offers> {
         self.held.get(key)
     }
 
@@ -30,7 +30,7 @@ impl Contest {
         self.held.keys().filter(move |key| key.source == source).map(|key| &key.path)
     }
 
-    pub(super) fn claim(&mut self, key: &Key, name: Option<Name>) {
+    pub(super) fn claim(&mut self, key: &SourceKey, name: Option<Name>) {
         if let Some(before) = self.claims.remove(key)
             && let Some(claimants) = self.claimants.get_mut(&before)
         {

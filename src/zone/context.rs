@@ -16,7 +16,7 @@ pub struct Resolved {
 }
 
 /// Known addresses of hosts that were registered by name, by that name as [`super::records::srv::wanted`] makes it.
-pub type Hosts = BTreeMap<String, Resolved>;
+pub type KnownHosts = BTreeMap<String, Resolved>;
 
 /// Settings that a zone adds to every service in it.
 #[derive(Debug, Clone)]
@@ -30,14 +30,14 @@ pub struct Context<'c> {
     /// The domain of hosts registered by a single label, in lower case and without a final dot.
     pub host_domain: Option<&'c str>,
     /// Known addresses of hosts.
-    pub hosts: &'c Hosts,
+    pub hosts: &'c KnownHosts,
     /// Answer for those of which no address is known.
     pub unknown_host: UnknownHost,
     /// For a zone of reverse names: the zone whose `addr` names they point to.
     pub reverse_of: Option<&'c Name>,
 }
 
-static NO_HOSTS: Hosts = Hosts::new();
+static NO_HOSTS: KnownHosts = KnownHosts::new();
 
 impl<'c> Context<'c> {
     /// A zone with nothing special.

@@ -35,14 +35,14 @@ pub struct Event {
     /// Those that are made on demand are among them only where a journal is kept.
     pub names: Vec<Name>,
     /// Services that offer something else than before.
-    pub services: Vec<Service>,
+    pub services: Vec<ChangedService>,
     /// True if more names or services changed than are listed.
     pub is_partial: bool,
 }
 
 /// A service in an event.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Service {
+pub struct ChangedService {
     /// The name of its source; empty for the zone's own.
     pub source: Arc<str>,
     /// Its path.
@@ -59,10 +59,10 @@ pub struct Lagged {
 
 /// The events of one zone.
 #[derive(Debug, Default)]
-pub(super) struct Events(Mutex<State>);
+pub(super) struct Events(Mutex<EventsState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct EventsState {
     /// Number of the next event.
     next: u64,
     /// The last events, the newest last.
@@ -74,7 +74,7 @@ struct State {
 }
 
 impl Events {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, EventsState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -136,7 +136,7 @@ impl Follower {
         Next(self)
     }
 
-    fn take(&mut self, state: &State) -> Result<Option<Arc<Event>>, Lagged> {
+    fn take(&mut self, state: &EventsState) -> Result<Option<Arc<Event>>, Lagged> {
         let oldest = state.next - state.kept.len() as u64;
         if self.next < oldest {
             let missed = oldest - self.next;

@@ -13,7 +13,7 @@ use arc_swap::{ArcSwap, Guard};
 use foldhash::fast::FixedState;
 use std::hash::{BuildHasher, Hasher as _};
 
-use super::addresses::{Shown, Told};
+use super::addresses::{AddressTtl, Shown};
 use super::exceptions::Exceptions;
 use super::hashed::{Bucket, Hashed};
 use super::name::Name;
@@ -93,7 +93,7 @@ impl Table {
     }
 
     /// The addresses that have names.
-    pub(super) fn addresses(&self) -> impl Iterator<Item = Told> + '_ {
+    pub(super) fn addresses(&self) -> impl Iterator<Item = AddressTtl> + '_ {
         self.addresses.iter()
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::addresses::Told;
+use super::addresses::AddressTtl;
 use super::name::Name;
 use super::offer::{Built, Offer, Offers, Rank};
 use super::rrset_builder::RrSetBuilder;
@@ -16,7 +16,7 @@ pub(super) struct Names {
     places: BTreeMap<(Name, Rank), usize>,
     /// The one that was asked for last: nearly always it is the next as well.
     last: usize,
-    addresses: Vec<Told>,
+    addresses: Vec<AddressTtl>,
     remarks: Vec<String>,
 }
 

@@ -1,6 +1,6 @@
 //! Offers of sources to a zone: RRsets at owner names, each under a precedence.
 
-use super::addresses::Told;
+use super::addresses::AddressTtl;
 use super::entry::RrSet;
 use super::instances::{self, Instance};
 use super::name::Name;
@@ -40,7 +40,7 @@ pub struct Offers {
     /// Each owner once.
     pub names: Vec<Offer>,
     /// Each address once, in order, with its time to live: made a name of when somebody asks.
-    pub addresses: Vec<Told>,
+    pub addresses: Vec<AddressTtl>,
 }
 
 impl From<Vec<Offer>> for Offers {

@@ -34,14 +34,14 @@ impl Order {
 
 /// An order, and the chance that one answer goes by.
 #[derive(Debug, Clone, Copy)]
-pub struct Turn {
+pub struct Rotation {
     /// The order.
     pub order: Order,
     /// Evenly distributed; unused where the order is fixed.
     pub random: u32,
 }
 
-impl Turn {
+impl Rotation {
     /// A turn that leaves records as they are kept: the lowest priority first, then by address and port.
     pub const FIXED: Self = Self { order: Order::Fixed, random: 0 };
 

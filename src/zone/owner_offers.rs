@@ -15,7 +15,7 @@ use super::packed::Packed;
 use super::record::rtype;
 use super::rrset_builder::RrSetBuilder;
 use super::site::Site;
-use super::source::{self, Key, SourceId};
+use super::source::{self, SourceId, SourceKey};
 use super::unknown;
 
 /// Sources that are united at one name. Twice as many records as a message over TCP holds.
@@ -55,13 +55,13 @@ struct Offered {
 }
 
 impl Offered {
-    fn is_of(&self, key: &Key) -> bool {
+    fn is_of(&self, key: &SourceKey) -> bool {
         self.source == key.source && self.path == key.path
     }
 }
 
 /// An offer under some rank: the source, the path there, and the RRsets.
-type Found<'s> = (SourceId, &'s Arc<str>, &'s Shown);
+type RankedOffer<'s> = (SourceId, &'s Arc<str>, &'s Shown);
 
 impl Default for Offers {
     fn default() -> Self {
@@ -117,7 +117,7 @@ impl OwnerOffers {
     /// Replaces what is offered under `key`. Says whether that is different. `live` is the entry that readers see.
     pub(super) fn put(
         &mut self,
-        key: &Key,
+        key: &SourceKey,
         rank: Rank,
         sets: Box<[RrSet]>,
         live: impl FnOnce() -> Option<Packed>,
@@ -154,7 +154,7 @@ impl OwnerOffers {
     }
 
     /// Takes away what is offered under `key`.
-    pub(super) fn remove(&mut self, key: &Key) {
+    pub(super) fn remove(&mut self, key: &SourceKey) {
         match &mut self.offers {
             Offers::Few(offers) => offers.retain(|one| !one.is_of(key)),
             Offers::Many(offers) => {
@@ -193,7 +193,7 @@ impl OwnerOffers {
     }
 
     /// Returns what is offered under `key`; `None` also while that is packed.
-    pub(super) fn get(&self, key: &Key) -> Option<(Rank, &Shown)> {
+    pub(super) fn get(&self, key: &SourceKey) -> Option<(Rank, &Shown)> {
         match &self.offers {
             Offers::Few(offers) => {
                 let one = offers.iter().find(|one| one.is_of(key))?;
@@ -207,7 +207,7 @@ impl OwnerOffers {
     }
 
     /// Offers under `rank`.
-    fn of(&self, rank: Rank) -> Box<dyn Iterator<Item = Found<'_>> + '_> {
+    fn of(&self, rank: Rank) -> Box<dyn Iterator<Item = RankedOffer<'_>> + '_> {
         match &self.offers {
             Offers::Few(offers) => {
                 let of_rank = offers.iter().filter(move |one| one.rank == rank);
@@ -232,8 +232,8 @@ impl OwnerOffers {
 
     /// Of several that cannot be united, one of the source that goes first, and there the one whose service is nearest:
     /// the longest path; then the first.
-    fn one_of(&self, rank: Rank) -> Option<Found<'_>> {
-        let key = |(source, path, _): &Found<'_>| {
+    fn one_of(&self, rank: Rank) -> Option<RankedOffer<'_>> {
+        let key = |(source, path, _): &RankedOffer<'_>| {
             (source.precedence(), std::cmp::Reverse(path.len()), Arc::clone(path), *source)
         };
         self.of(rank).min_by_key(key)
@@ -272,9 +272,9 @@ impl OwnerOffers {
     }
 
     /// The services that meet, the one that shows first where one does; no more than people want to read.
-    pub(super) fn collision(&self, kind: CollisionKind) -> Vec<Key> {
-        let of_rank = |rank| self.of(rank).map(|(source, path, _)| Key::new(source, path)).collect();
-        let mut services: Vec<Key> = match kind {
+    pub(super) fn collision(&self, kind: CollisionKind) -> Vec<SourceKey> {
+        let of_rank = |rank| self.of(rank).map(|(source, path, _)| SourceKey::new(source, path)).collect();
+        let mut services: Vec<SourceKey> = match kind {
             CollisionKind::United => of_rank(Rank::Real),
             CollisionKind::First => of_rank(Rank::Alias),
             CollisionKind::Cut => self.services(&[Rank::Real], has_data).collect(),
@@ -286,7 +286,7 @@ impl OwnerOffers {
         };
         services.sort();
         if let Some((source, path, _)) = self.one_of(Rank::Alias).filter(|_| kind == CollisionKind::First) {
-            let first = Key::new(source, path);
+            let first = SourceKey::new(source, path);
             services.retain(|service| *service != first);
             services.insert(0, first);
         }
@@ -299,11 +299,11 @@ impl OwnerOffers {
         &'s self,
         ranks: &'s [Rank],
         is_meant: impl Fn(&Shown) -> bool + 's,
-    ) -> impl Iterator<Item = Key> + 's {
+    ) -> impl Iterator<Item = SourceKey> + 's {
         let offered = ranks.iter().filter(|rank| !matches!(rank, Rank::Static | Rank::Base));
         let offered = offered.flat_map(|rank| self.of(*rank));
         let services = offered.filter(move |(_, path, shown)| source::is_service(path) && is_meant(shown));
-        services.map(|(source, path, _)| Key::new(source, path))
+        services.map(|(source, path, _)| SourceKey::new(source, path))
     }
 
     /// The instances that have names below this one ([`instances`]), whatever shows here.
@@ -428,7 +428,7 @@ mod tests {
     #[test]
     fn few_and_many_are_alike() {
         let mut slot = OwnerOffers::default();
-        let sources: Vec<Key> = (0..40).map(|i| Key::own(&format!("s{i:02}"))).collect();
+        let sources: Vec<SourceKey> = (0..40).map(|i| SourceKey::own(&format!("s{i:02}"))).collect();
         for (i, source) in (0..).zip(&sources) {
             assert!(slot.put(source, Rank::Derived, sets(i), || None));
             assert!(!slot.put(source, Rank::Derived, sets(i), || None), "nothing new");
@@ -447,7 +447,7 @@ mod tests {
     fn what_is_united_is_bounded_and_always_the_same() {
         let mut slot = OwnerOffers::default();
         for i in (0..6000_u16).rev() {
-            slot.put(&Key::own(&format!("s{i:04}")), Rank::Derived, sets(i), || None);
+            slot.put(&SourceKey::own(&format!("s{i:04}")), Rank::Derived, sets(i), || None);
         }
         assert_eq!(slot.sets(None, Site::Plain)[0].len(), MOST_UNITED);
         assert_eq!(slot.sets(None, Site::Plain)[0].iter().next(), Some(&[10, 0, 0, 0][..]));
@@ -458,20 +458,20 @@ mod tests {
         let of = |rtype, last: u8| RrSet::new(rtype, 5, vec![vec![last]]);
         let is_shown = |slot: &OwnerOffers| slot.sets(None, Site::Plain).iter().any(|set| set.rtype == rtype::CNAME);
         let mut slot = OwnerOffers::default();
-        slot.put(&Key::own("a"), Rank::Real, [of(rtype::CNAME, 1), of(rtype::SRV, 1)].into(), || None);
+        slot.put(&SourceKey::own("a"), Rank::Real, [of(rtype::CNAME, 1), of(rtype::SRV, 1)].into(), || None);
         assert!(is_shown(&slot));
-        slot.put(&Key::own("b"), Rank::Real, [of(rtype::SRV, 2)].into(), || None);
+        slot.put(&SourceKey::own("b"), Rank::Real, [of(rtype::SRV, 2)].into(), || None);
         assert!(!is_shown(&slot));
     }
 
     #[test]
     fn of_two_aliases_the_first_shows_and_of_two_subsets_the_nearer() {
         let mut slot = OwnerOffers::default();
-        slot.put(&Key::own("a-b_c"), Rank::Alias, sets(2), || None);
-        slot.put(&Key::own("a_b_c"), Rank::Alias, sets(3), || None);
+        slot.put(&SourceKey::own("a-b_c"), Rank::Alias, sets(2), || None);
+        slot.put(&SourceKey::own("a_b_c"), Rank::Alias, sets(3), || None);
         assert_eq!(shows(&slot), [2]);
-        slot.put(&Key::own("x"), Rank::Subset, sets(4), || None);
-        slot.put(&Key::own("x/y"), Rank::Subset, sets(5), || None);
+        slot.put(&SourceKey::own("x"), Rank::Subset, sets(4), || None);
+        slot.put(&SourceKey::own("x/y"), Rank::Subset, sets(5), || None);
         assert_eq!(shows(&slot), [5]);
     }
 }

@@ -26,8 +26,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 pub use additionals::{Additionals, Addresses, AddressesOf, HostAddresses};
-pub use body::{Body, Datas, Form, Names, Pieces, head_of, whole};
-pub use hosts::{HostRow, Hosts, SHORT};
+pub use body::{Body, BodyForm, Datas, Pieces, SuffixedNames, head_of, whole};
+pub use hosts::{HostRow, PackedHosts, SHORT};
 pub use layout::{RR_HEAD, SRV_HEAD, srv_target};
 pub use weights::Weights;
 
@@ -35,7 +35,7 @@ use super::arena::{Bytes, Region};
 use super::entry::{Entry, RrSet};
 use super::instances::{Instance, TYPE};
 use super::name::Name;
-use super::order::Turn;
+use super::order::Rotation;
 use super::record::{Record, rtype};
 use super::unknown::{self, Unknown};
 
@@ -279,7 +279,7 @@ fn pack(entry: &Entry, addresses: &mut AddressesOf<'_>) -> Vec<u8> {
             let found = if is_srv {
                 additionals::find(&records.rdatas, addresses)
             } else {
-                additionals::Found::Any(Vec::new())
+                additionals::TargetAddresses::Any(Vec::new())
             };
             body::pack(&mut bytes, set.rtype, &records.rdatas, &found);
             if is_srv {
@@ -310,7 +310,7 @@ fn place(row: &[u8; ROW]) -> (usize, bool) {
 /// The place of `count` that `turn` begins with, where all are alike.
 #[inline(always)]
 #[allow(clippy::cast_possible_truncation)] // no set has more
-fn start(turn: Turn, count: usize) -> usize {
+fn start(turn: Rotation, count: usize) -> usize {
     turn.below(count as u32) as usize
 }
 
@@ -337,19 +337,19 @@ impl<'t> Row<'t> {
 
     /// Form of the records.
     #[inline(always)]
-    pub fn form(&self) -> Form<'t> {
+    pub fn form(&self) -> BodyForm<'t> {
         body::form(self.behind, self.count)
     }
 
     /// The hosts that they name.
     #[inline(always)]
-    pub fn hosts(&self) -> Option<Hosts<'t>> {
+    pub fn hosts(&self) -> Option<PackedHosts<'t>> {
         body::hosts(self.behind, self.count)
     }
 
     /// The names that they end with and the addresses of the hosts with these names, behind which may be more.
     #[inline(always)]
-    pub fn names(&self) -> Option<(Names<'t>, Additionals<'t>)> {
+    pub fn names(&self) -> Option<(SuffixedNames<'t>, Additionals<'t>)> {
         body::names(self.behind, self.count).map(|(names, additionals)| (names, Additionals::Any(additionals)))
     }
 
@@ -361,7 +361,7 @@ impl<'t> Row<'t> {
 
     /// The record that `turn` begins with.
     #[inline(always)]
-    pub fn start(&self, turn: Turn) -> usize {
+    pub fn start(&self, turn: Rotation) -> usize {
         self.weights.map_or_else(|| start(turn, self.count), |weights| weights.start(turn))
     }
 
@@ -401,7 +401,7 @@ impl<'t> PackedSet<'t> {
     }
 
     /// The records' data, beginning with the one that `turn` draws.
-    pub fn turned(&self, turn: Turn) -> impl Iterator<Item = Pieces<'t>> + Clone + use<'t> {
+    pub fn turned(&self, turn: Rotation) -> impl Iterator<Item = Pieces<'t>> + Clone + use<'t> {
         self.round(turn, self.pieces())
     }
 
@@ -409,7 +409,7 @@ impl<'t> PackedSet<'t> {
     /// its priority, and then the others.
     pub fn round<T: Iterator + Clone>(
         &self,
-        turn: Turn,
+        turn: Rotation,
         records: T,
     ) -> impl Iterator<Item = T::Item> + Clone + use<'t, T> {
         let (start, round) = match self.weights {
@@ -422,7 +422,7 @@ impl<'t> PackedSet<'t> {
 
     /// Draws as many of the records as `places` has room for, none twice, and writes where they are kept. Returns how
     /// many they are. `taken` is room for as many.
-    pub fn draw(&self, turns: impl FnMut() -> Turn, places: &mut [u16], taken: &mut [u16]) -> usize {
+    pub fn draw(&self, turns: impl FnMut() -> Rotation, places: &mut [u16], taken: &mut [u16]) -> usize {
         weights::draw(self.weights, self.count, turns, places, taken)
     }
 
@@ -479,9 +479,9 @@ mod tests {
         assert_eq!(kept(rtype::A), [[10, 0, 0, 2], [10, 0, 0, 1], [10, 0, 0, 3]], "by priority");
         assert_eq!(kept(rtype::SRV), [srv(0, 10, "10-0-0-9.addr.x"), srv(0, 9, "10-0-0-10.addr.x")], "by address");
         let row = packed.row(rtype::A).unwrap();
-        assert_eq!((row.first_group(), row.start(Turn::new(Order::Weighted, u32::MAX))), (1, 0));
+        assert_eq!((row.first_group(), row.start(Rotation::new(Order::Weighted, u32::MAX))), (1, 0));
         let turned = packed.set(rtype::SRV).unwrap();
-        let first = |order, random| turned.turned(Turn::new(order, random)).next().map(|rdata| whole(rdata)[3]);
+        let first = |order, random| turned.turned(Rotation::new(order, random)).next().map(|rdata| whole(rdata)[3]);
         assert_eq!(first(Order::Weighted, u32::MAX / 2), Some(10));
         assert_eq!(first(Order::Weighted, u32::MAX / 19 * 11), Some(9));
         assert_eq!(first(Order::Fixed, u32::MAX), Some(10));
@@ -493,7 +493,7 @@ mod tests {
         let set = packed.set(rtype::A).unwrap();
         assert_eq!((set.count, set.ttl, set.wire_size()), (2, 5, 32));
         let turned = |set: &PackedSet<'_>, random| {
-            let turn = Turn::new(Order::Uniform, random);
+            let turn = Rotation::new(Order::Uniform, random);
             set.turned(turn).map(|rdata| whole(rdata).into_owned()).collect::<Vec<_>>()
         };
         assert_eq!(turned(&set, u32::MAX), [vec![10, 0, 0, 2], vec![10, 0, 0, 1]]);
@@ -533,7 +533,7 @@ mod tests {
         let set = packed.set(rtype::SRV).unwrap();
         assert!(matches!((set.body, set.additionals), (Body::Hosts(_), Additionals::Each(_))));
         assert_eq!(set.wire_size(), 2 * (RR_HEAD + 6 + 3) + 2 + 4);
-        let turned = set.turned(Turn::new(Order::Uniform, u32::MAX)).map(whole).collect::<Vec<_>>();
+        let turned = set.turned(Rotation::new(Order::Uniform, u32::MAX)).map(whole).collect::<Vec<_>>();
         assert_eq!(turned, [srv(2, "bcd.x"), srv(1, "a.x")]);
         assert_eq!(packed.unpack(), entry);
         let groups: Vec<_> = set

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
-use super::addresses::Told;
+use super::addresses::AddressTtl;
 use super::freshness::Freshness;
 use super::name::Name;
 use super::offer::Offers;
@@ -44,12 +44,12 @@ impl SourceId {
 
 /// A service of a source.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Key {
+pub(super) struct SourceKey {
     pub(super) source: SourceId,
     pub(super) path: Arc<str>,
 }
 
-impl Key {
+impl SourceKey {
     pub(super) fn new(source: SourceId, path: &Arc<str>) -> Self {
         Self { source, path: Arc::clone(path) }
     }
@@ -136,7 +136,7 @@ impl Extent {
         Self { owners, v4: v4.into(), v6: v6.into() }
     }
 
-    pub(super) fn addresses(&self) -> impl Iterator<Item = Told> + '_ {
+    pub(super) fn addresses(&self) -> impl Iterator<Item = AddressTtl> + '_ {
         let v4 = self.v4.iter().map(|&(address, ttl)| (address.into(), ttl));
         v4.chain(self.v6.iter().map(|&(address, ttl)| (address.into(), ttl)))
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arc_swap::Guard;
 
-use super::addresses::Told;
+use super::addresses::AddressTtl;
 use super::exceptions::Exceptions;
 use super::hashed::{Bucket, length_of};
 use super::index::{self, Table};
@@ -124,7 +124,7 @@ impl Table {
 #[derive(Debug)]
 pub struct Entries {
     held: Vec<Packed>,
-    addresses: Vec<Told>,
+    addresses: Vec<AddressTtl>,
     /// The domain of the addresses' names.
     origin: Option<Name>,
     /// Names held that would be made as well.

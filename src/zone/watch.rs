@@ -9,19 +9,19 @@ use super::exceptions::Exceptions;
 use super::name::{self, Name};
 
 /// Names in wire form and lower case.
-type Names = HashSet<Box<[u8]>, FixedState>;
+type WatchedNames = HashSet<Box<[u8]>, FixedState>;
 
 /// Names by what they do to others.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Watch {
     /// Owners of NS records below the apex: they and all names below are somebody else's.
-    delegations: Names,
+    delegations: WatchedNames,
     /// Owners of DNAME records: all names below lead elsewhere.
-    redirections: Names,
+    redirections: WatchedNames,
     /// Names right below which there is a wildcard: it may answer for names below that are not there.
-    wildcards: Names,
+    wildcards: WatchedNames,
     /// Names below which those that are not there are unknown.
-    unknown: Names,
+    unknown: WatchedNames,
 }
 
 /// Effect of one name on others.
@@ -50,7 +50,7 @@ impl Watch {
 
     /// Number of names of each kind.
     pub(super) fn counts(&self) -> Exceptions {
-        let count = |names: &Names| u32::try_from(names.len()).unwrap_or(u32::MAX);
+        let count = |names: &WatchedNames| u32::try_from(names.len()).unwrap_or(u32::MAX);
         Exceptions {
             delegations: count(&self.delegations),
             wildcards: count(&self.wildcards),
@@ -77,7 +77,7 @@ impl Watch {
     }
 }
 
-fn set(names: &mut Names, name: &[u8], is_in: bool) {
+fn set(names: &mut WatchedNames, name: &[u8], is_in: bool) {
     if is_in {
         names.insert(name.into());
     } else {

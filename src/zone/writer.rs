@@ -48,7 +48,7 @@ use super::rrset_builder::RrSetBuilder;
 use super::served::Zone;
 use super::site::Sites;
 use super::soa::Soa;
-use super::source::{Contributions, Extent, Key, Role, SourceId};
+use super::source::{Contributions, Extent, Role, SourceId, SourceKey};
 use super::synthesized::{self, SyntheticName};
 use super::transferred::Transferred;
 use super::unknown;
@@ -69,7 +69,7 @@ pub struct ZoneWriter {
     sources: Vec<Contributions>,
     contest: Contest,
     /// Services that offer something else than at the last commit, as far as events list them.
-    changed: BTreeSet<Key>,
+    changed: BTreeSet<SourceKey>,
     /// Seconds since 1970 at the last commit.
     committed_at: u64,
     /// Names to be looked at in the next commit.
@@ -100,7 +100,7 @@ pub struct ZoneWriter {
     dependents: HashMap<Name, BTreeSet<Name>>,
     targets: HashMap<Name, Vec<Name>>,
     /// Names below which all is unknown ([`unknown`]), by who says so.
-    covers: HashMap<Key, Vec<Name>>,
+    covers: HashMap<SourceKey, Vec<Name>>,
     /// Names that are to exist although nothing is offered at them, as far as no wildcard is there for them; and those
     /// that do for that, and the names above them.
     known: BTreeSet<Name>,
@@ -240,7 +240,7 @@ impl ZoneWriter {
     /// Replaces everything that the zone itself offers under `path`; see [`sources::Source::put`].
     pub fn put(&mut self, path: &str, offers: impl Into<Offers>) {
         let path = self.path_of(SourceId::OWN, path);
-        self.contribute(&Key { source: SourceId::OWN, path }, offers.into());
+        self.contribute(&SourceKey { source: SourceId::OWN, path }, offers.into());
     }
 
     /// The path as it is held, if anything is offered under it.
@@ -250,7 +250,7 @@ impl ZoneWriter {
     }
 
     /// Has this, and nothing else, be offered under `key`.
-    fn apply(&mut self, key: &Key, offers: Offers) {
+    fn apply(&mut self, key: &SourceKey, offers: Offers) {
         let Some(source) = self.sources.get_mut(key.source.place()) else { return };
         let before = source.extents.remove(&key.path).unwrap_or_default();
         let now = Extent::new(&offers);
@@ -276,7 +276,7 @@ impl ZoneWriter {
 
     /// Notes below which names all is unknown. Names there that merely exist are looked at again where that is
     /// different.
-    fn cover(&mut self, key: &Key, offers: &Offers) {
+    fn cover(&mut self, key: &SourceKey, offers: &Offers) {
         let covers = offers.names.iter().filter(|offer| unknown::covers(&offer.sets)).map(|offer| offer.owner.clone());
         let now: Vec<Name> = covers.collect();
         if now.is_empty() && self.covers.is_empty() {
@@ -335,7 +335,7 @@ impl ZoneWriter {
     }
 
     /// Has an RRset be offered at a name; returns whether that is news.
-    fn offer(&mut self, key: &Key, Offer { owner, rank, sets }: Offer) -> bool {
+    fn offer(&mut self, key: &SourceKey, Offer { owner, rank, sets }: Offer) -> bool {
         self.make_slot(&owner);
         let Some(slot) = self.slots.get_mut(&owner) else { return false };
         let first = slot.is_empty();
@@ -350,7 +350,7 @@ impl ZoneWriter {
         is_news
     }
 
-    fn withdraw(&mut self, key: &Key, owner: &Name) {
+    fn withdraw(&mut self, key: &SourceKey, owner: &Name) {
         let Some(slot) = self.slots.get_mut(owner) else { return };
         slot.remove(key);
         if slot.is_empty() {

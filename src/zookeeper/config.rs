@@ -14,7 +14,7 @@ use crate::settings::{Located, Section, Setting, Value, fixed, live};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Source of its znodes.
-    pub source: Source,
+    pub source: Backing,
     /// The znode below which services stand.
     pub root: Path,
     /// The session time-out to ask for; the server may grant another.
@@ -35,7 +35,7 @@ pub struct Config {
 
 /// Source of a registry's znodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum Backing {
     /// In an ensemble: its connect string.
     ZooKeeper(String),
     /// In this process, seeded from a tree text, which is followed.
@@ -57,7 +57,7 @@ const MAX_MAX_STALE: Duration = Duration::from_secs(10 * 365 * 86_400);
 impl Config {
     /// Settings for `source`, all else as it is where nobody says otherwise: services below `/services`, zc.zk's
     /// session time-out of 10 s, answers for a day without ZooKeeper.
-    pub fn new(source: Source) -> Self {
+    pub fn new(source: Backing) -> Self {
         Self {
             source,
             root: Path::root().child("services"),
@@ -75,7 +75,7 @@ impl Config {
     /// are.
     pub fn read(section: &mut Section<'_>) -> Option<Self> {
         let source = read_source(section);
-        let mut config = Self::new(Source::Memory(PathBuf::new()));
+        let mut config = Self::new(Backing::Memory(PathBuf::new()));
         if let Some(Located { value, span }) = section.located::<String>(fixed("root")) {
             match Path::new(&value) {
                 Ok(root) => config.root = root,
@@ -117,11 +117,11 @@ impl Config {
             }
         }
         config.security = security::Config::read(section);
-        if let Some(Source::ZooKeeper(servers)) = &source {
+        if let Some(Backing::ZooKeeper(servers)) = &source {
             check_tls(section, servers, config.security.tls.is_some());
         }
         if let Some(Located { value, span }) = section.located::<PathBuf>(fixed("cache_file")) {
-            if let Some(Source::Memory(_)) = source {
+            if let Some(Backing::Memory(_)) = source {
                 section
                     .problems()
                     .add(span, "`cache_file` has no use beside `memory`: its file is there at every start");
@@ -138,10 +138,10 @@ impl Config {
 }
 
 /// Reads where the znodes are. A table that says neither, or both, is a problem, as is a bad value.
-fn read_source(section: &mut Section<'_>) -> Option<Source> {
+fn read_source(section: &mut Section<'_>) -> Option<Backing> {
     let (zookeeper, memory) = (section.value(fixed("zookeeper")), section.value(fixed("memory")));
-    let servers = section.optional(fixed("zookeeper")).map(|Servers(servers)| Source::ZooKeeper(servers));
-    let seed = section.optional(fixed("memory")).map(Source::Memory);
+    let servers = section.optional(fixed("zookeeper")).map(|Servers(servers)| Backing::ZooKeeper(servers));
+    let seed = section.optional(fixed("memory")).map(Backing::Memory);
     match (zookeeper, memory) {
         (None, None) => {
             let message = format!("[{}] does not say where its znodes are", section.name());

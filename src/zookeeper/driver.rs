@@ -12,16 +12,16 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::mirror::{Action, Input, Limits, Mirror};
+use super::mirror::{Action, Input, Mirror, MirrorLimits};
 use super::outage::Outage;
 use super::session::{Ensemble, Event, Read, Reply, Session, Watch};
 use super::verify::Verification;
 use super::{mirror, trouble};
 use crate::registry::cache;
-use crate::registry::cache::{Hurry, Saver, Scope};
+use crate::registry::cache::{CacheScope, Hurry, Saver};
 use crate::registry::shown::{SharedTree, ShownTree};
 use crate::registry::status::{Counters, Phase};
-use crate::registry::status::{Report, Status};
+use crate::registry::status::{MirrorReport, MirrorStatus};
 use crate::registry::tree::Tree;
 use crate::registry::view::{Freshness, Observer};
 use crate::registry::{Cause, Error, Path};
@@ -37,7 +37,7 @@ pub struct Driver<E: Ensemble, O> {
     tree: SharedTree,
     /// Paths mirrored besides the root.
     outside: BTreeSet<Path>,
-    status: Status,
+    status: MirrorStatus,
     connection: Option<Connection<E::Session>>,
     tasks: JoinSet<Done<E::Session>>,
     /// The outage, as far as it was logged. Attempts go on for hours.
@@ -54,7 +54,7 @@ pub struct Driver<E: Ensemble, O> {
 /// The cache file: how it is to be kept, and who keeps it once the driver runs.
 struct Cache {
     path: PathBuf,
-    scope: Scope,
+    scope: CacheScope,
     /// Time for which an unchanged file may stand.
     refresh: Duration,
     hurry: Hurry,
@@ -80,8 +80,8 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
     /// A driver that mirrors `root` of `ensemble` for `observer`; `session_timeout` is the one asked for.
     pub fn new(ensemble: E, root: Path, session_timeout: Duration, observer: O) -> Self {
         let now = Instant::now();
-        let limits = Limits::for_session(session_timeout);
-        let report = Report {
+        let limits = MirrorLimits::for_session(session_timeout);
+        let report = MirrorReport {
             ensemble: ensemble.describe().to_owned(),
             phase: Phase::Offline,
             since: now,
@@ -103,7 +103,7 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
             root,
             observer,
             outside: BTreeSet::new(),
-            status: Status::new(report),
+            status: MirrorStatus::new(report),
             connection: None,
             tasks: JoinSet::new(),
             outage: Outage::default(),
@@ -129,13 +129,13 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
     /// Keeps the last known tree in the file at `path`, and begins with it. An unchanged file is written again after
     /// `refresh`, and with what it has not yet where there is a `hurry`.
     pub fn with_cache(mut self, path: PathBuf, refresh: Duration, hurry: Hurry) -> Self {
-        let scope = Scope { ensemble: self.ensemble.describe().to_owned(), root: self.root.clone() };
+        let scope = CacheScope { ensemble: self.ensemble.describe().to_owned(), root: self.root.clone() };
         self.cache = Some(Cache { path, scope, refresh, hurry, saver: None });
         self
     }
 
     /// The driver's report, kept current.
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> MirrorStatus {
         self.status.clone()
     }
 

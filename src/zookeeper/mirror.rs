@@ -64,7 +64,7 @@ use foldhash::fast::FixedState;
 
 use doubt::Doubt;
 use groups::Group;
-pub use limits::{Limits, delays};
+pub use limits::{MirrorLimits, delays};
 pub use message::{Action, Difference, Input};
 #[cfg(test)]
 pub(super) use mutation::Mutation;
@@ -86,7 +86,7 @@ pub struct Mirror {
     /// Those of them that came while the mirror was live, until each was read: how many of its reads are queued or
     /// outstanding; none before its watch is armed.
     adding: BTreeMap<Path, Option<usize>>,
-    limits: Limits,
+    limits: MirrorLimits,
     phase: Phase,
     epoch: u32,
     /// Paths with a read queued or outstanding.
@@ -144,7 +144,7 @@ pub struct Mirror {
 
 impl Mirror {
     /// A mirror of `root` and everything below it, offline. `seed` decides the jitter.
-    pub fn new(root: Path, limits: Limits, backoff: Backoff, now: Instant, seed: u64) -> Self {
+    pub fn new(root: Path, limits: MirrorLimits, backoff: Backoff, now: Instant, seed: u64) -> Self {
         Self {
             root,
             outside: BTreeSet::new(),

@@ -16,8 +16,8 @@ use tracing::debug;
 
 use super::session::{Ensemble, Session};
 use crate::registry::shown::SharedTree;
+use crate::registry::status::MirrorStatus;
 use crate::registry::status::Phase;
-use crate::registry::status::Status;
 use crate::registry::{Error, Path};
 pub use round::{Round, Step};
 
@@ -33,7 +33,7 @@ pub struct Verification<E> {
     /// The mirrored tree.
     pub tree: SharedTree,
     /// The mirror's status.
-    pub status: Status,
+    pub status: MirrorStatus,
     /// Time from the beginning of one round to that of the next, at least; zero for none at all.
     pub period: watch::Receiver<Duration>,
     /// Takes the paths that differ.

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use workload::{Workload, query};
-use zonekeeper::dns::fast::{self, Asked, Built, Loaded, Parsed, Query, ROOM};
+use zonekeeper::dns::fast::{self, Asked, Loaded, Parsed, Query, ROOM, Written};
 use zonekeeper::dns::message::options::Tail;
 use zonekeeper::dns::serve::cookie::{Secret, Secrets};
 use zonekeeper::dns::serve::policy::Policy;
@@ -67,7 +67,7 @@ fn answer(zones: &Zones, policy: &Policy, packets: &[Vec<u8>], batches: usize) -
             let (peer, random) = (&|| IpAddr::V4(Ipv4Addr::LOCALHOST), random.u32(..));
             let asked = Asked { packet, query, peer, now: &|| NOW, transport: Transport::Udp, random };
             let built = fast::respond(&loaded, &asked, subject, &mut tail, &mut out);
-            responses += usize::from(matches!(built, Built::Response { .. }));
+            responses += usize::from(matches!(built, Written::Response { .. }));
         }
         spare = loaded.into_spare();
     }

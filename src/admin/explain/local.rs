@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::shapes::{Check, Local};
+use super::shapes::{CheckJson, Local};
 use crate::admin::sources::Sources;
 use crate::announce::RegistrationState;
 use crate::zone::name::Name;
@@ -24,7 +24,7 @@ pub(super) fn local(sources: &Sources, name: &Name) -> Vec<Local> {
                 .map(|check| {
                     let standing = now.saturating_duration_since(check.since).as_secs();
                     let said = format!("for {standing}s: {}", check.words());
-                    Check { check: check.check.clone(), state: check.state.as_str(), said }
+                    CheckJson { check: check.check.clone(), state: check.state.as_str(), said }
                 })
                 .collect::<Vec<_>>()
         };

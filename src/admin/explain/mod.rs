@@ -9,7 +9,7 @@ mod words;
 use super::query::parameters;
 use super::reply::Refusal;
 use super::sources::Sources;
-use crate::inspect::explain::{self, outcome::Source};
+use crate::inspect::explain::{self, outcome::NameSource};
 use crate::log;
 use crate::model::Harm;
 use crate::publish::collisions::CollisionKind;
@@ -20,8 +20,8 @@ use crate::zone::rdata;
 use crate::zone::record::rtype;
 use local::{local, outside};
 use meant::Meant;
-pub(super) use shapes::Server;
-use shapes::{Explanation, InFile, Instance, OfName, OfRegistry, Problem, Service};
+pub(super) use shapes::ServerJson;
+use shapes::{Explanation, InFile, InstanceJson, OfName, OfRegistry, ProblemJson, ServiceJson};
 
 /// Types of records below which nothing is the registry's.
 const CUTS: [u16; 2] = [rtype::NS, rtype::DNAME];
@@ -31,18 +31,22 @@ const MOST_PLACES: usize = 20;
 
 /// The form of an explanation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum AnswerForm {
     Text,
     Json,
 }
 
 /// Explains why `?name=` is answered as it is, for `?type=`, in the form `?as=` says.
-pub(super) fn explain(sources: &Sources, server: &Server, query: Option<&str>) -> Result<(Form, String), Refusal> {
+pub(super) fn explain(
+    sources: &Sources,
+    server: &ServerJson,
+    query: Option<&str>,
+) -> Result<(AnswerForm, String), Refusal> {
     let [name, rtype, form] = parameters(query, ["name", "type", "as"], "`name`, `type` and `as`")?;
     let asked = name.ok_or_else(|| Refusal::bad("`name` is missing".to_owned()))?;
     let form = match form.as_deref() {
-        None | Some("text") => Form::Text,
-        Some("json") => Form::Json,
+        None | Some("text") => AnswerForm::Text,
+        Some("json") => AnswerForm::Json,
         Some(other) => return Err(Refusal::bad(format!("there is no form `{other}`, only text and json"))),
     };
     let wanted = rtype.map(|word| {
@@ -66,8 +70,8 @@ pub(super) fn explain(sources: &Sources, server: &Server, query: Option<&str>) -
     let rtype = rdata::mnemonic(wanted.unwrap_or(rtype::A));
     let explanation = Explanation { server, asked, r#type: rtype, notes, names: explained, did_you_mean };
     let text = match form {
-        Form::Text => log::visible(&words::render(&explanation)).into_owned(),
-        Form::Json => serde_json::to_string(&explanation)
+        AnswerForm::Text => log::visible(&words::render(&explanation)).into_owned(),
+        AnswerForm::Json => serde_json::to_string(&explanation)
             .map_err(|error| Refusal::failed(format!("cannot write the answer as JSON: {error}")))?,
     };
     Ok((form, text))
@@ -75,7 +79,7 @@ pub(super) fn explain(sources: &Sources, server: &Server, query: Option<&str>) -
 
 fn of_name(sources: &Sources, zone: &Zone, name: &Name, rtype: u16) -> OfName {
     let data = |rtype, rdata: &[u8]| format!("{} {}", rdata::mnemonic(rtype), rdata::text(rtype, rdata));
-    let explain::Answer { text: mut answer, is_cut } = explain::answer(zone, name, rtype, &data);
+    let explain::ZoneAnswer { text: mut answer, is_cut } = explain::answer(zone, name, rtype, &data);
     let in_file = in_file(sources, zone, name);
     let cut = in_file.iter().find(|placed| placed.owner != *zone.origin() && CUTS.contains(&placed.rtype));
     let is_of_host = [rtype::A, rtype::AAAA, rtype::CNAME].contains(&rtype);
@@ -128,12 +132,12 @@ fn makes(fixed: &Zone, name: &Name) -> bool {
     fixed.load().get(name.wire()).is_some_and(|entry| entry.sets().next().is_some())
 }
 
-fn service(source: &Source, reader: &crate::inspect::reader::Reader) -> Service {
+fn service(source: &NameSource, reader: &crate::inspect::reader::Reader) -> ServiceJson {
     let of = |harm: Harm| {
         let those = source.malformed.iter().filter(|one| one.harm == harm);
-        those.map(|one| Problem { path: one.path.clone(), reason: one.reason.clone() }).collect()
+        those.map(|one| ProblemJson { path: one.path.clone(), reason: one.reason.clone() }).collect()
     };
-    Service {
+    ServiceJson {
         path: source.path.clone(),
         names: reader.names(&source.service).iter().map(ToString::to_string).collect(),
         form: source.form.clone(),
@@ -142,7 +146,7 @@ fn service(source: &Source, reader: &crate::inspect::reader::Reader) -> Service 
         instances: source
             .instances
             .iter()
-            .map(|one| Instance {
+            .map(|one| InstanceJson {
                 name: one.name.clone(),
                 r#in: one.is_in,
                 why: one.words.clone(),

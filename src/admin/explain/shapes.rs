@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
-use crate::inspect::explain::outcome::Source;
+use crate::inspect::explain::outcome::NameSource;
 use crate::zone::file::Placed;
 use crate::zone::rdata;
 
 /// The process that answers.
 #[derive(Debug, Clone, Serialize)]
-pub(in crate::admin) struct Server {
+pub(in crate::admin) struct ServerJson {
     /// The host's name.
     pub(in crate::admin) host: String,
     /// The admin address.
@@ -20,7 +20,7 @@ pub(in crate::admin) struct Server {
 /// All that is known about what was asked for.
 #[derive(Debug, Serialize)]
 pub(super) struct Explanation<'a> {
-    pub(super) server: &'a Server,
+    pub(super) server: &'a ServerJson,
     pub(super) asked: String,
     pub(super) r#type: String,
     /// Remarks on what was made of it.
@@ -61,27 +61,27 @@ pub(super) struct OfRegistry {
     pub(super) age_s: Option<u64>,
     /// Reason for which the name is known although no znode leads to it.
     pub(super) known: Option<String>,
-    pub(super) services: Vec<Service>,
+    pub(super) services: Vec<ServiceJson>,
     #[serde(skip)]
-    pub(super) sources: Vec<Source>,
+    pub(super) sources: Vec<NameSource>,
 }
 
 /// A service that the name could be of.
 #[derive(Debug, Serialize)]
-pub(super) struct Service {
+pub(super) struct ServiceJson {
     pub(super) path: String,
     /// All DNS names of the service.
     pub(super) names: Vec<String>,
     pub(super) form: String,
     pub(super) hidden_by: Option<String>,
     pub(super) notes: Vec<String>,
-    pub(super) instances: Vec<Instance>,
-    pub(super) lost: Vec<Problem>,
-    pub(super) doubtful: Vec<Problem>,
+    pub(super) instances: Vec<InstanceJson>,
+    pub(super) lost: Vec<ProblemJson>,
+    pub(super) doubtful: Vec<ProblemJson>,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Instance {
+pub(super) struct InstanceJson {
     pub(super) name: String,
     pub(super) r#in: bool,
     pub(super) why: String,
@@ -89,7 +89,7 @@ pub(super) struct Instance {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Problem {
+pub(super) struct ProblemJson {
     pub(super) path: String,
     pub(super) reason: String,
 }
@@ -104,12 +104,12 @@ pub(super) struct Local {
     pub(super) state: &'static str,
     pub(super) reason: Option<String>,
     pub(super) is_registered: bool,
-    pub(super) checks: Vec<Check>,
+    pub(super) checks: Vec<CheckJson>,
 }
 
 #[derive(Debug, Serialize)]
 #[allow(clippy::struct_field_names)] // the names are the JSON's
-pub(super) struct Check {
+pub(super) struct CheckJson {
     pub(super) check: String,
     pub(super) state: &'static str,
     pub(super) said: String,

@@ -13,10 +13,10 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 
-use crate::admin::control::{Control, Order, Peer};
+use crate::admin::control::{ClientAddress, Control, ControlOrder};
 use crate::admin::query::Filter;
 use crate::admin::rate::Rate;
-use crate::admin::ready::{self, Question};
+use crate::admin::ready::{self, ReadyQuestion};
 use crate::admin::reply::{HTML, JSON, Refusal, TEXT, answer, as_json, text};
 use crate::admin::snapshot::Snapshot;
 use crate::admin::sources::Sources;
@@ -60,7 +60,7 @@ const ENDPOINTS: &[(&str, &str)] = &[
 
 /// The router of all endpoints.
 pub(super) fn router(sources: Sources, admin: &str) -> Router {
-    let server = explaining::Server {
+    let server = explaining::ServerJson {
         host: identity::host_name().unwrap_or_else(|| "unknown host".to_owned()),
         admin: admin.to_owned(),
         version: env!("CARGO_PKG_VERSION"),
@@ -70,7 +70,7 @@ pub(super) fn router(sources: Sources, admin: &str) -> Router {
     if let Some(rate) = rate.clone() {
         tokio::spawn(rate.follow());
     }
-    let shared = Shared { sources, server, rate, started: Instant::now() };
+    let shared = Context { sources, server, rate, started: Instant::now() };
     Router::new()
         .route("/", get(index))
         .route("/healthz", get(healthz))
@@ -95,17 +95,17 @@ pub(super) fn router(sources: Sources, admin: &str) -> Router {
 
 /// State that the requests share.
 #[derive(Debug)]
-struct Shared {
+struct Context {
     sources: Sources,
     /// The process itself, for people who wonder which it is.
-    server: explaining::Server,
+    server: explaining::ServerJson,
     rate: Option<Rate>,
     started: Instant,
 }
 
-type App = State<Arc<Shared>>;
+type App = State<Arc<Context>>;
 
-impl Shared {
+impl Context {
     /// As of now, and whether the process is ready.
     fn look(&self) -> (Snapshot, bool) {
         let queries = self.rate.as_ref().map(Rate::now);
@@ -152,7 +152,7 @@ async fn healthz() -> Response {
 }
 
 async fn readyz(State(shared): App, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
-    let waiting = ready::waiting(&shared.look().0, &Question::read(query.as_deref())?)?;
+    let waiting = ready::waiting(&shared.look().0, &ReadyQuestion::read(query.as_deref())?)?;
     Ok(match waiting.as_str() {
         "" => text(StatusCode::OK, "ready\n".to_owned()),
         _ => text(StatusCode::SERVICE_UNAVAILABLE, waiting),
@@ -170,7 +170,7 @@ async fn status(State(shared): App, RawQuery(query): RawQuery) -> Result<Respons
     let [form] = query::parameters(query.as_deref(), ["as"], "`as`")?;
     let (snapshot, ready) = shared.look();
     match form.as_deref() {
-        None | Some("json") => Ok(as_json(StatusCode::OK, &json::Status::new(&snapshot, ready))),
+        None | Some("json") => Ok(as_json(StatusCode::OK, &json::StatusJson::new(&snapshot, ready))),
         Some("text") => {
             let words = overview::render(&snapshot, &shared.server, ready);
             Ok(text(StatusCode::OK, log::visible(&words).into_owned()))
@@ -207,7 +207,7 @@ async fn one_service(
         [] => Err(Refusal::not_found(format!("there is no service `{path}`"))),
         [(reader, reading)] => {
             let names = reader.names(path);
-            let service = services::Service::new(&reader.name, reading, reader.held(path), &names);
+            let service = services::ServiceJson::new(&reader.name, reading, reader.held(path), &names);
             Ok(as_json(StatusCode::OK, &service))
         }
         several => {
@@ -226,7 +226,7 @@ async fn whole_zones(State(shared): App, RawQuery(query): RawQuery) -> Result<Re
 async fn explain(State(shared): App, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
     let explained = aside(move || explaining::explain(&shared.sources, &shared.server, query.as_deref())).await?;
     let (form, explained) = explained;
-    Ok(answer(StatusCode::OK, if form == explaining::Form::Json { JSON } else { TEXT }, explained))
+    Ok(answer(StatusCode::OK, if form == explaining::AnswerForm::Json { JSON } else { TEXT }, explained))
 }
 
 /// Does what may take seconds on another thread: this one has probes to answer.
@@ -255,22 +255,34 @@ async fn process(State(shared): App) -> Result<Response, Refusal> {
     Ok(as_json(StatusCode::OK, &shared.control()?.process()))
 }
 
-async fn reload(State(shared): App, peer: Option<Extension<Peer>>, headers: HeaderMap) -> Result<Response, Refusal> {
-    order(&shared, Order::Reload, peer, &headers).await
+async fn reload(
+    State(shared): App,
+    peer: Option<Extension<ClientAddress>>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    order(&shared, ControlOrder::Reload, peer, &headers).await
 }
 
-async fn restart(State(shared): App, peer: Option<Extension<Peer>>, headers: HeaderMap) -> Result<Response, Refusal> {
-    order(&shared, Order::Restart, peer, &headers).await
+async fn restart(
+    State(shared): App,
+    peer: Option<Extension<ClientAddress>>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    order(&shared, ControlOrder::Restart, peer, &headers).await
 }
 
-async fn leave(State(shared): App, peer: Option<Extension<Peer>>, headers: HeaderMap) -> Result<Response, Refusal> {
-    order(&shared, Order::Leave, peer, &headers).await
+async fn leave(
+    State(shared): App,
+    peer: Option<Extension<ClientAddress>>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    order(&shared, ControlOrder::Leave, peer, &headers).await
 }
 
 async fn order(
-    shared: &Shared,
-    order: Order,
-    peer: Option<Extension<Peer>>,
+    shared: &Context,
+    order: ControlOrder,
+    peer: Option<Extension<ClientAddress>>,
     headers: &HeaderMap,
 ) -> Result<Response, Refusal> {
     let refused = |why: &str| Refusal(StatusCode::FORBIDDEN, why.to_owned());
@@ -282,7 +294,7 @@ async fn order(
 async fn not_found(uri: Uri) -> Response {
     let endpoints = ENDPOINTS.iter().map(|(path, _)| *path).collect::<Vec<_>>();
     let message = format!("there is no {} here", uri.path());
-    as_json(StatusCode::NOT_FOUND, &json::Error::with_endpoints(&message, &endpoints))
+    as_json(StatusCode::NOT_FOUND, &json::ErrorJson::with_endpoints(&message, &endpoints))
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Refusal {

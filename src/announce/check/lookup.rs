@@ -39,7 +39,7 @@ pub(super) type LookupAnswer = Result<Arc<[IpAddr]>, ProbeFailure>;
 pub struct Lookups(Arc<LookupTable>);
 
 struct LookupTable {
-    state: Mutex<State>,
+    state: Mutex<LookupState>,
     /// There is work, for one kind of threads or the other.
     work: [Condvar; 2],
     hosts: HostsFile,
@@ -47,7 +47,7 @@ struct LookupTable {
 }
 
 #[derive(Default)]
-struct State {
+struct LookupState {
     asked: HashMap<Arc<str>, PendingLookup>,
     queues: [VecDeque<Arc<str>>; 2],
     threads: [usize; 2],
@@ -126,7 +126,7 @@ impl Lookups {
     }
 
     /// Sees to it that somebody does the work of this kind.
-    fn staff(&self, state: &mut State, kind: usize) -> Result<(), ProbeFailure> {
+    fn staff(&self, state: &mut LookupState, kind: usize) -> Result<(), ProbeFailure> {
         let waiting = state.queues[kind].len();
         if waiting == 0 {
             return Ok(());
@@ -152,7 +152,7 @@ impl Lookups {
     }
 }
 
-impl State {
+impl LookupState {
     /// Takes threads whose look-ups take long for slow ones, as far as there may be more of those.
     fn move_slow_threads(&mut self, now: Instant) {
         for (host, asked) in &mut self.asked {
@@ -185,7 +185,7 @@ impl State {
 }
 
 impl LookupTable {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, LookupState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -11,7 +11,7 @@ use super::config_file::ConfigFile;
 use crate::announce;
 use crate::cli::output;
 use crate::config::{self, Config};
-use crate::diagnostic::{Location, Problem, Report, Severity, Source};
+use crate::diagnostic::{Location, Problem, Report, Severity, SourceText};
 use crate::disk;
 use crate::disk::stall::asking;
 use crate::registry::text;
@@ -86,7 +86,7 @@ pub(super) fn files(config: &Config) -> Report {
 pub(super) fn seeds(config: &Config) -> Report {
     let mut report = Report::default();
     for registry in &config.registries {
-        if let zookeeper::config::Source::Memory(path) = &registry.zookeeper.source {
+        if let zookeeper::config::Backing::Memory(path) = &registry.zookeeper.source {
             seed(path, &mut report);
         }
     }
@@ -95,7 +95,7 @@ pub(super) fn seeds(config: &Config) -> Report {
 
 /// Adds problems of a zone file and the files it includes, each of which is read once.
 fn add(report: &mut Report, problems: Vec<file::Problem>) {
-    let mut sources: Vec<Source> = Vec::new();
+    let mut sources: Vec<SourceText> = Vec::new();
     for problem in problems {
         let path = &problem.at.path;
         let known = sources.iter().position(|source| source.path() == path);
@@ -105,7 +105,7 @@ fn add(report: &mut Report, problems: Vec<file::Problem>) {
                 0 => Vec::new(),
                 _ => std::fs::read(path).unwrap_or_default(),
             };
-            sources.push(Source::new(path, String::from_utf8_lossy(&text)));
+            sources.push(SourceText::new(path, String::from_utf8_lossy(&text)));
             sources.len() - 1
         });
         report.add(&sources[index], problem);
@@ -119,7 +119,7 @@ fn seed(path: &Path, report: &mut Report) {
         Err(error) => report.file(path, Severity::Error, &format!("cannot be read: {error}")),
         Ok(seed) => {
             let problems = text::parse(&seed).err().unwrap_or_default();
-            let source = Source::new(path, seed);
+            let source = SourceText::new(path, seed);
             for problem in problems {
                 report.add(&source, problem);
             }

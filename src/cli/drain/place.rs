@@ -13,7 +13,7 @@ use crate::zone::name::Name;
 use crate::zone::records::address::is_reverse;
 use crate::zone::records::label;
 use crate::zookeeper::client::ZooKeeper;
-use crate::zookeeper::config::Source;
+use crate::zookeeper::config::Backing;
 
 /// Registry that is meant.
 #[derive(Debug, Args)]
@@ -60,7 +60,7 @@ impl PlaceOf {
             None => bail!("{} has several registries: say --registry, one of {}", path.display(), names()),
         };
         let registry = registries.swap_remove(index);
-        let Source::ZooKeeper(servers) = &registry.zookeeper.source else {
+        let Backing::ZooKeeper(servers) = &registry.zookeeper.source else {
             bail!("the registry {} is not in ZooKeeper: write the flag into its file", registry.name);
         };
         let ensemble =

@@ -8,7 +8,7 @@ use std::time::Duration;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::Record as ProtoRecord;
 
-use crate::dns::fast::{self, Asked, Built, Loaded, MAX_TCP, MAX_UDP, MIN_UDP, Parsed, Query, ROOM};
+use crate::dns::fast::{self, Asked, Loaded, MAX_TCP, MAX_UDP, MIN_UDP, Parsed, Query, ROOM, Written};
 use crate::dns::listen::tls::Certificates;
 use crate::dns::message::options::{self, Presented, Tail};
 use crate::dns::message::parse::Message as Read;
@@ -298,7 +298,8 @@ fn compare(server: &Server, packet: &[u8], transport: Transport) -> Option<bool>
     let of_udp = if packet[0].is_multiple_of(2) { MAX_UDP } else { ROOM };
     let mut out = vec![0; if transport.is_datagram() { of_udp } else { MAX_TCP }];
     let asked = Asked { packet, query: &query, peer: &|| PEER.into(), now: &|| NOW, transport, random: 3 << 20 };
-    let Built::Response { length, truncated, .. } = fast::respond(&loaded, &asked, subject, &mut tail, &mut out) else {
+    let Written::Response { length, truncated, .. } = fast::respond(&loaded, &asked, subject, &mut tail, &mut out)
+    else {
         return None;
     };
     let length = usize::from(length);
@@ -394,7 +395,7 @@ fn each_host_has_its_address_whatever_the_lengths_of_names() {
             let (peer, now) = (&|| PEER.into(), &|| NOW);
             let asked = Asked { packet: &packet, query: &query, peer, now, transport, random };
             let built = fast::respond(&loaded, &asked, loaded.find(&query), &mut tail, &mut out);
-            let Built::Response { length, truncated, .. } = built else { panic!("{built:?}") };
+            let Written::Response { length, truncated, .. } = built else { panic!("{built:?}") };
             let message = Message::from_vec(&out[..length.into()]).unwrap();
             let room = query_limit(&packet, transport) - usize::from(length);
             assert_eq!(message.answers.len(), if truncated { 0 } else { endpoints.len() });
@@ -446,7 +447,7 @@ fn names_that_are_no_hosts_have_no_addresses_behind_them() {
     let asked =
         Asked { packet, query: &query, peer: &|| PEER.into(), now: &|| NOW, transport: Transport::Udp, random: 0 };
     let built = fast::respond(&loaded, &asked, loaded.find(&query), &mut tail, &mut out);
-    let Built::Response { length, .. } = built else { panic!("{built:?}") };
+    let Written::Response { length, .. } = built else { panic!("{built:?}") };
     let message = Message::from_vec(&out[..length.into()]).unwrap();
     assert_eq!((message.answers.len(), message.additionals.len()), (1, 0), "{message}");
 }

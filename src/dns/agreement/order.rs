@@ -52,7 +52,7 @@ impl Server {
         let random = random.u32(..);
         let asked = Asked { packet, query: &query, peer: &|| PEER.into(), now: &|| NOW, transport, random };
         let built = fast::respond(&loaded, &asked, loaded.find(&query), &mut tail, &mut out);
-        let Built::Response { length, .. } = built else { panic!("{built:?}") };
+        let Written::Response { length, .. } = built else { panic!("{built:?}") };
         Message::from_vec(&out[..length.into()]).unwrap()
     }
 }

@@ -1,12 +1,12 @@
 //! No message is read twice, whichever way it goes.
 
 use super::*;
-use crate::dns::forward::{Forwarder, Limits, Ours, Said};
+use crate::dns::forward::{ForwardLimits, Forwarder, Ours, Said};
 use crate::dns::message::parse::{Message as Read, reads};
 use crate::dns::message::tsig::tests::{key, signed_request};
 use crate::dns::message::tsig::{Verdict, check};
 use crate::dns::serve::access::Transfers;
-use crate::dns::transfer::notify::Plan;
+use crate::dns::transfer::notify::NotifyPlan;
 use crate::dns::transfer::secondaries::{Allowed, Secondary};
 use crate::zone::writer::ZoneWriter;
 
@@ -30,7 +30,7 @@ fn server(writer: &ZoneWriter) -> Server {
         ..Policy::new(Secrets::new(SECRET))
     };
     let front = Arc::new(Gate::new(zones.clone(), policy));
-    let said = Said::new(Vec::new(), std::path::Path::new("/nowhere"), Limits::default()).unwrap();
+    let said = Said::new(Vec::new(), std::path::Path::new("/nowhere"), ForwardLimits::default()).unwrap();
     let forwarder = Arc::new(Forwarder::new(said, Ours::default(), Arc::default()));
     let counters = Metrics::default().counters(Transport::Udp);
     let service = serve::Service::new(zones.clone(), Arc::clone(&front), counters, Some(forwarder));
@@ -86,7 +86,7 @@ fn each_query_is_read_once() {
 fn the_reply_to_a_notify_is_read_once() {
     let (writer, key, now) = (writer(), key("xfr", b"0123456789abcdef"), NOW.as_secs());
     let address = "192.0.2.9:53".parse().unwrap();
-    let mut plan = Plan::default();
+    let mut plan = NotifyPlan::default();
     plan.tell(&[(Arc::clone(writer.zone()), vec![Secondary { address, key: Some(Arc::clone(&key)) }])]);
     let begun = tokio::time::Instant::now().into_std();
     let sent = plan.due(begun, now, || 7).remove(0);

@@ -27,7 +27,7 @@ pub struct Asked<'a> {
 /// Outcome of a query. Small enough for a register: through memory, it would be written in parts and read as a whole,
 /// for which a processor has to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Built {
+pub enum Written {
     /// A response of this length, for the record.
     Response {
         /// Bytes written.

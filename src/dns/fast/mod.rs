@@ -18,7 +18,7 @@ mod writer;
 use std::num::NonZeroU32;
 use std::ops::Range;
 
-pub use asked::{Asked, Built};
+pub use asked::{Asked, Written};
 pub use query::{Parsed, Query, parse};
 pub use records::ROOM;
 use writer::Writer;
@@ -32,7 +32,7 @@ use crate::dns::serve::policy::{Judgement, Policy, Stance};
 use crate::dns::serve::rate::Fate;
 use crate::zone::exceptions::Exceptions;
 use crate::zone::hashed::Bucket;
-use crate::zone::order::{Order, Turn};
+use crate::zone::order::{Order, Rotation};
 use crate::zone::packed::Packed;
 use crate::zone::record::rtype;
 use crate::zone::view::View;
@@ -49,11 +49,11 @@ pub struct Loaded<'z> {
     policy: &'z Policy,
     /// Value of [`Policy::is_open`].
     is_open: bool,
-    states: Vec<State>,
+    states: Vec<ZoneState>,
 }
 
 /// One state of a zone.
-pub struct State {
+pub struct ZoneState {
     table: View,
     freshness: Freshness,
     /// True if some names are stale where the zone is not.
@@ -95,7 +95,7 @@ pub struct Subject<'t> {
 
 impl<'z> Loaded<'z> {
     /// The state of now, and what holds. `spare` is where an earlier one left its memory.
-    pub fn new(zones: &'z Zones, policy: &'z Policy, mut spare: Vec<State>) -> Self {
+    pub fn new(zones: &'z Zones, policy: &'z Policy, mut spare: Vec<ZoneState>) -> Self {
         spare.clear();
         spare.extend(zones.iter().map(|zone| {
             let (table, freshness) = (zone.load(), zone.freshness());
@@ -103,13 +103,13 @@ impl<'z> Loaded<'z> {
             let is_partly_stale = zone.stale().are_there();
             let is_plain = is_minimal && freshness == Freshness::Fresh && !is_partly_stale;
             let is_all = table.exceptions() == Exceptions::default();
-            State { table, freshness, is_partly_stale, is_minimal, order: zone.order(), is_plain, is_all }
+            ZoneState { table, freshness, is_partly_stale, is_minimal, order: zone.order(), is_plain, is_all }
         }));
         Self { zones, policy, is_open: policy.is_open(), states: spare }
     }
 
     /// Gives the memory back for the next.
-    pub fn into_spare(mut self) -> Vec<State> {
+    pub fn into_spare(mut self) -> Vec<ZoneState> {
         self.states.clear();
         self.states
     }
@@ -183,7 +183,7 @@ pub fn respond<'t>(
     subject: Option<Subject<'t>>,
     tail: &mut Tail,
     out: &mut [u8],
-) -> Built {
+) -> Written {
     tail.clear();
     if loaded.is_open && !asked.query.asks {
         return write(loaded, asked, subject, &[], out);
@@ -199,17 +199,17 @@ fn weigh<'t>(
     subject: Option<Subject<'t>>,
     tail: &mut Tail,
     out: &mut [u8],
-) -> Built {
+) -> Written {
     let (policy, peer, now) = (loaded.policy, (asked.peer)(), (asked.now)());
     if !policy.may_query(&peer) {
-        return Built::Unusual;
+        return Written::Unusual;
     }
     let options = asked.query.edns.as_ref().map(|edns| &edns.options);
     let Judgement { stance, is_proven } = policy.judge(options, &peer, asked.transport, now, tail);
     let recurses = policy.may_recurse(&peer);
     // Outside the zones, and recursion is desired (RD): it is forwarded.
     if recurses && stance == Stance::Answer && subject.is_none() && asked.packet[2] & 0x01 != 0 {
-        return Built::Unusual;
+        return Written::Unusual;
     }
     let built = match stance {
         Stance::Answer => write(loaded, asked, subject, tail.as_bytes(), &mut *out),
@@ -217,15 +217,15 @@ fn weigh<'t>(
         Stance::Truncate => bare(asked, tail, &mut *out, Rcode::NoError, true),
     };
     // What is not for here is counted where it is answered.
-    if built == Built::Unusual {
+    if built == Written::Unusual {
         return built;
     }
     let built = match policy.bound(&peer, is_proven, now) {
         Fate::Send => built,
-        Fate::Drop => return Built::Limited,
+        Fate::Drop => return Written::Limited,
         Fate::Slip => match bare(asked, tail, &mut *out, Rcode::NoError, true) {
-            Built::Response { length, .. } => Built::Slip { length },
-            _ => return Built::Limited,
+            Written::Response { length, .. } => Written::Slip { length },
+            _ => return Written::Limited,
         },
     };
     if recurses {
@@ -235,10 +235,10 @@ fn weigh<'t>(
 }
 
 /// Writes the question alone, with a code or TC.
-fn bare(asked: &Asked<'_>, tail: &Tail, out: &mut [u8], rcode: Rcode, truncated: bool) -> Built {
+fn bare(asked: &Asked<'_>, tail: &Tail, out: &mut [u8], rcode: Rcode, truncated: bool) -> Written {
     match Writer::new(asked, tail.as_bytes(), out) {
         Some(mut writer) => writer.finish(rcode, false, truncated, None),
-        None => Built::Unusual,
+        None => Written::Unusual,
     }
 }
 
@@ -251,14 +251,14 @@ fn write<'t>(
     subject: Option<Subject<'t>>,
     options: &[u8],
     out: &mut [u8],
-) -> Built {
+) -> Written {
     let Asked { query, random, .. } = *asked;
     let plain = subject.and_then(|Subject { aim, entry, .. }| Some((loaded.states.get(aim.zone())?, entry)));
     match plain.filter(|(state, _)| state.is_plain) {
         Some((state, Some(entry))) if copy::is_same(entry.name(), query.name()) => match entry.row(query.rtype) {
             Some(row) if row.count <= loaded.policy.most(query.rtype) => {
                 if let Some(mut writer) = Writer::new(asked, options, &mut *out)
-                    && writer.has_put_row(row, Turn::new(state.order, random), None)
+                    && writer.has_put_row(row, Rotation::new(state.order, random), None)
                 {
                     return writer.finish(Rcode::NoError, true, false, None);
                 }
@@ -273,20 +273,20 @@ fn write<'t>(
     }
     match Writer::new(asked, options, out) {
         Some(mut writer) => build(loaded, asked, subject, &mut writer),
-        None => Built::Unusual,
+        None => Written::Unusual,
     }
 }
 
 /// Writes that there is nothing.
 #[inline(never)]
-fn write_nothing(state: &State, asked: &Asked<'_>, options: &[u8], out: &mut [u8], rcode: Rcode) -> Built {
+fn write_nothing(state: &ZoneState, asked: &Asked<'_>, options: &[u8], out: &mut [u8], rcode: Rcode) -> Written {
     // At an apex it is the parent zone's to answer (RFC 4035 §3.1.4.1).
     if asked.query.rtype == rtype::DS {
-        return Built::Unusual;
+        return Written::Unusual;
     }
     match Writer::new(asked, options, out) {
         Some(mut writer) => writer.negative(&state.table, rcode, None),
-        None => Built::Unusual,
+        None => Written::Unusual,
     }
 }
 
@@ -305,17 +305,17 @@ fn build<'t>(
     asked: &Asked<'_>,
     subject: Option<Subject<'t>>,
     writer: &mut Writer<'_>,
-) -> Built {
+) -> Written {
     let Asked { query, random, transport, .. } = *asked;
     let Some(Subject { aim, entry, .. }) = subject.map(|subject| loaded.settle(subject, query)) else {
         let why = loaded.policy.why_outside(asked.packet[2] & 0x01 != 0, &(asked.peer)());
         return writer.finish(Rcode::Refused, false, false, Some(why));
     };
-    let State { table, freshness, is_partly_stale, is_minimal, order, .. } = &loaded.states[aim.zone()];
-    let turn = Turn::new(*order, random);
+    let ZoneState { table, freshness, is_partly_stale, is_minimal, order, .. } = &loaded.states[aim.zone()];
+    let turn = Rotation::new(*order, random);
     let is_ours = || loaded.zones.get(aim.zone()).is_some_and(|zone| is_fixed(zone, query.name()));
     let stale = match freshness {
-        Freshness::Loading | Freshness::Expired if is_ours() => return Built::Unusual,
+        Freshness::Loading | Freshness::Expired if is_ours() => return Written::Unusual,
         Freshness::Loading => return writer.finish(Rcode::ServFail, false, false, Some(Extended::NotReady)),
         Freshness::Expired => {
             return writer.finish(Rcode::ServFail, false, false, Some(Extended::NoReachableAuthority));
@@ -325,19 +325,19 @@ fn build<'t>(
     };
     let covers = || loaded.zones.get(aim.zone()).is_some_and(|zone| zone.stale().cover(query.name()));
     if *is_partly_stale && covers() {
-        return Built::Unusual;
+        return Written::Unusual;
     }
     if entry.is_none() && table.exceptions() != Exceptions::default() && table.concerns(query.name()) {
-        return Built::Unusual;
+        return Written::Unusual;
     }
     let set = entry.and_then(|entry| Some((entry.row(query.rtype)?, entry.set(query.rtype)?)));
     match (&set, entry) {
-        (Some(_), _) if !is_minimal => Built::Unusual,
+        (Some(_), _) if !is_minimal => Written::Unusual,
         (Some((_, set)), _) if set.count > loaded.policy.most(set.rtype) => {
             writer.some(set, turn, loaded.policy.most(set.rtype), transport, stale.then_some(Extended::StaleAnswer))
         }
         (Some((row, set)), _) => writer.positive((*row, set), turn, transport, stale.then_some(Extended::StaleAnswer)),
-        (None, Some(entry)) if entry.is_unusual() || query.rtype == rtype::DS => Built::Unusual,
+        (None, Some(entry)) if entry.is_unusual() || query.rtype == rtype::DS => Written::Unusual,
         (None, Some(_)) => writer.negative(table, Rcode::NoError, stale.then_some(Extended::StaleAnswer)),
         (None, None) => writer.negative(table, Rcode::NxDomain, stale.then_some(Extended::StaleNxDomain)),
     }

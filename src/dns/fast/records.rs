@@ -6,8 +6,8 @@
 use std::ops::Range;
 
 use super::copy::copy;
-use crate::zone::order::Turn;
-use crate::zone::packed::{Additionals, Hosts, Names, RR_HEAD, Row, SHORT, SRV_HEAD, head_of};
+use crate::zone::order::Rotation;
+use crate::zone::packed::{Additionals, PackedHosts, RR_HEAD, Row, SHORT, SRV_HEAD, SuffixedNames, head_of};
 use crate::zone::record::rtype;
 
 /// An address record whose owner is a pointer.
@@ -26,7 +26,7 @@ pub(super) const QUESTION: [u8; 2] = [0xc0, 0x0c];
 #[inline(always)]
 pub(super) fn addresses<const N: usize, const RECORD: usize>(
     room: &mut [u8],
-    head: Head,
+    head: RecordHead,
     addresses: &[[u8; N]],
     start: usize,
 ) {
@@ -43,14 +43,14 @@ pub(super) fn addresses<const N: usize, const RECORD: usize>(
 /// addresses of as many of the hosts as there is room for before `end`. Gives how many these are, and where they end:
 /// where it was to begin if there is no room for all the records.
 #[inline(never)] // what it keeps in registers would push out what others keep there
-pub(super) fn hosts(row: Row<'_>, turn: Turn, out: &mut [u8], at: usize, end: usize) -> (u16, usize) {
+pub(super) fn hosts(row: Row<'_>, turn: Rotation, out: &mut [u8], at: usize, end: usize) -> (u16, usize) {
     let Some(hosts) = row.hosts() else { return (0, at) };
     let additionals = at + hosts.wire_size();
     if additionals > end {
         return (0, at);
     }
     let most = ((end - additionals) / V4_RECORD).min(hosts.count);
-    let (head, start, round) = (Head::new(rtype::SRV, row.ttl), row.start(turn), row.first_group());
+    let (head, start, round) = (RecordHead::new(rtype::SRV, row.ttl), row.start(turn), row.first_group());
     let end = additionals + most * V4_RECORD;
     let written = out.first_chunk_mut().filter(|_| end <= PLACES && round == hosts.count).and_then(|out| {
         // Copied in one piece of the smaller size that does.
@@ -70,9 +70,9 @@ pub(super) fn hosts(row: Row<'_>, turn: Turn, out: &mut [u8], at: usize, end: us
 /// Writes the records from `at` and, where they end, as many addresses as there is room for in `glue`.
 #[inline(always)]
 fn put_hosts<const SHARED: usize>(
-    hosts: Hosts<'_>,
+    hosts: PackedHosts<'_>,
     shared: &[u8; SHARED],
-    head: Head,
+    head: RecordHead,
     start: usize,
     out: &mut [u8; ROOM],
     at: usize,
@@ -123,8 +123,8 @@ fn room<const N: usize>(out: &mut [u8; ROOM], at: usize) -> &mut [u8; N] {
 /// ones that go round. Gives how many addresses there are, and where they end.
 #[cold]
 fn put_many_hosts(
-    hosts: Hosts<'_>,
-    head: Head,
+    hosts: PackedHosts<'_>,
+    head: RecordHead,
     (start, round): (usize, usize),
     out: &mut [u8],
     mut at: usize,
@@ -152,7 +152,7 @@ fn put_many_hosts(
 /// with these names, as far as there is room for them before `end`. Gives how many of the latter there are, and where
 /// they end: where it was to begin if there is no room for all the names.
 #[inline(never)] // as above
-pub(super) fn names(row: Row<'_>, rtype: u16, turn: Turn, out: &mut [u8], at: usize, end: usize) -> (u16, usize) {
+pub(super) fn names(row: Row<'_>, rtype: u16, turn: Rotation, out: &mut [u8], at: usize, end: usize) -> (u16, usize) {
     let Some((records, glue)) = Ending::of(row, rtype, turn) else { return (0, at) };
     if at + records.names.wire_size(row.count) > end {
         return (0, at);
@@ -165,10 +165,10 @@ pub(super) fn names(row: Row<'_>, rtype: u16, turn: Turn, out: &mut [u8], at: us
 /// Records of the question's name whose data end with a name.
 #[derive(Clone, Copy)]
 struct Ending<'t> {
-    head: Head,
+    head: RecordHead,
     /// Bytes before the name.
     head_size: usize,
-    names: Names<'t>,
+    names: SuffixedNames<'t>,
     /// The first of them to be written; the others of its priority follow, those before it, and then those behind
     /// `round`.
     start: usize,
@@ -178,16 +178,16 @@ struct Ending<'t> {
 impl<'t> Ending<'t> {
     /// Those of a row, from the one that `turn` begins with on, and what is known of the hosts with their names.
     #[inline(always)]
-    fn of(row: Row<'t>, rtype: u16, turn: Turn) -> Option<(Self, Additionals<'t>)> {
+    fn of(row: Row<'t>, rtype: u16, turn: Rotation) -> Option<(Self, Additionals<'t>)> {
         let (names, glue) = row.names()?;
         let head_size = head_of(rtype).unwrap_or_default();
-        let (head, start, round) = (Head::new(rtype, row.ttl), row.start(turn), row.first_group());
+        let (head, start, round) = (RecordHead::new(rtype, row.ttl), row.start(turn), row.first_group());
         Some((Self { head, head_size, names, start, round }, glue))
     }
 
     /// Writes them. Gives where they end.
     fn write(self, out: &mut [u8], mut at: usize) -> usize {
-        let Self { head, head_size, names: Names { shared, lengths, rows, .. }, start, round } = self;
+        let Self { head, head_size, names: SuffixedNames { shared, lengths, rows, .. }, start, round } = self;
         let mut shared_short = [0; SHORT];
         if let Some(room) = shared_short.get_mut(..shared.len()) {
             room.copy_from_slice(shared);
@@ -241,7 +241,7 @@ impl<'t> Ending<'t> {
             if is_v6 && !glues.has_v6() {
                 break;
             }
-            let mut seen = Seen::new(glues.has_shared_targets());
+            let mut seen = WrittenTargets::new(glues.has_shared_targets());
             let mut target = answers;
             let all = names.lengths.iter().zip(glues.iter());
             let first = all.clone().skip(start).take(round.saturating_sub(start));
@@ -290,14 +290,14 @@ fn after(place: usize, count: usize) -> usize {
 /// Head before the data of a record: owner, type, class IN, TTL, length. In two numbers, so that what differs from
 /// record to record is put in where it is computed, and not in memory that is read again at once.
 #[derive(Clone, Copy)]
-pub(super) struct Head {
+pub(super) struct RecordHead {
     /// All but the last four bytes.
     begin: u64,
     /// The lower half of the TTL, and the length.
     end: u32,
 }
 
-impl Head {
+impl RecordHead {
     /// Of a record of the question's name.
     #[inline]
     pub(super) fn new(rtype: u16, ttl: u32) -> Self {
@@ -341,8 +341,8 @@ struct AddressHead {
 
 impl AddressHead {
     /// With the time to live of `head`.
-    fn new(head: Head) -> Self {
-        let Head { begin, end } = head.of_type(rtype::A).of_owner([0xc0, 0]).of_length(4);
+    fn new(head: RecordHead) -> Self {
+        let RecordHead { begin, end } = head.of_type(rtype::A).of_owner([0xc0, 0]).of_length(4);
         let [a, b, c, d] = end.to_be_bytes();
         Self { begin: u64::from_ne_bytes(begin.to_be_bytes()), end: u64::from_ne_bytes([a, b, c, d, 0, 0, 0, 0]) }
     }
@@ -367,11 +367,11 @@ pub(super) fn pointer(at: usize) -> Option<[u8; 2]> {
 
 /// Targets that had their addresses written. Only kept where records share targets, and then for the first thousands
 /// of them; beyond, an address may be there twice, which harms nobody.
-struct Seen {
+struct WrittenTargets {
     groups: Option<[u64; 64]>,
 }
 
-impl Seen {
+impl WrittenTargets {
     fn new(is_kept: bool) -> Self {
         Self { groups: is_kept.then_some([0; 64]) }
     }

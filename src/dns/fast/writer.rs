@@ -2,15 +2,15 @@
 
 #![allow(clippy::inline_always)] // what is in registers is to stay there
 
-use super::asked::{Asked, Built};
+use super::asked::{Asked, Written};
 use super::copy::copy;
 use super::query::{Edns, Query};
-use super::records::{self, Head, V4_RECORD, V6_RECORD, count_of, pointer, put};
+use super::records::{self, RecordHead, V4_RECORD, V6_RECORD, count_of, pointer, put};
 use crate::dns::message::sizes::{HEADER, MAX_TCP, MAX_UDP, MIN_UDP, OPT};
 use crate::dns::serve::answer::{Extended, Rcode};
 use crate::dns::transport::Transport;
-use crate::zone::order::Turn;
-use crate::zone::packed::{Body, Form, PackedSet, Pieces, RR_HEAD, Row};
+use crate::zone::order::Rotation;
+use crate::zone::packed::{Body, BodyForm, PackedSet, Pieces, RR_HEAD, Row};
 use crate::zone::record::rtype;
 use crate::zone::view::View;
 
@@ -74,12 +74,12 @@ impl<'a> Writer<'a> {
     /// room for these. Nothing is written, and that is said, where there is no room for the records, and where more is
     /// to be known of them than what is packed.
     #[inline(always)]
-    pub(super) fn has_put_row(&mut self, row: Row<'_>, turn: Turn, extended: Option<Extended>) -> bool {
+    pub(super) fn has_put_row(&mut self, row: Row<'_>, turn: Rotation, extended: Option<Extended>) -> bool {
         let end = self.end(extended);
         let (rtype, at) = (self.query.rtype, self.at);
-        let head = Head::new(rtype, row.ttl);
+        let head = RecordHead::new(rtype, row.ttl);
         match row.form() {
-            Form::V4(addresses) if at + addresses.len() * V4_RECORD <= end => {
+            BodyForm::V4(addresses) if at + addresses.len() * V4_RECORD <= end => {
                 let room = &mut self.out[at..];
                 if row.weights.is_none() {
                     records::addresses::<4, V4_RECORD>(room, head, addresses, row.start(turn));
@@ -88,21 +88,21 @@ impl<'a> Writer<'a> {
                 }
                 self.at += addresses.len() * V4_RECORD;
             }
-            Form::Hosts => {
+            BodyForm::Hosts => {
                 let (additionals, written) = records::hosts(row, turn, self.out, at, end);
                 if written == at {
                     return false;
                 }
                 (self.additionals, self.at) = (additionals, written);
             }
-            Form::Names if !matches!(rtype, rtype::MX | rtype::NS) => {
+            BodyForm::Names if !matches!(rtype, rtype::MX | rtype::NS) => {
                 let (additionals, written) = records::names(row, rtype, turn, self.out, at, end);
                 if written == at {
                     return false;
                 }
                 (self.additionals, self.at) = (additionals, written);
             }
-            Form::V6(addresses) if at + addresses.len() * V6_RECORD <= end => {
+            BodyForm::V6(addresses) if at + addresses.len() * V6_RECORD <= end => {
                 let room = &mut self.out[at..];
                 if row.weights.is_none() {
                     records::addresses::<16, V6_RECORD>(room, head, addresses, row.start(turn));
@@ -121,13 +121,13 @@ impl<'a> Writer<'a> {
     pub(super) fn positive(
         &mut self,
         (row, set): (Row<'_>, &PackedSet<'_>),
-        turn: Turn,
+        turn: Rotation,
         transport: Transport,
         extended: Option<Extended>,
-    ) -> Built {
+    ) -> Written {
         // The records that are named by others have more to say than what is packed.
         if matches!(set.rtype, rtype::MX | rtype::NS | rtype::SVCB | rtype::HTTPS) {
-            return Built::Unusual;
+            return Written::Unusual;
         }
         if self.has_put_row(row, turn, extended) {
             return self.finish(Rcode::NoError, true, false, extended);
@@ -137,7 +137,7 @@ impl<'a> Writer<'a> {
                 set.turned(turn).for_each(|rdata| self.record(set, rdata));
             }
             _ if transport.is_datagram() => return self.cut(set, turn, extended),
-            _ => return Built::Unusual,
+            _ => return Written::Unusual,
         }
         self.answers = count_of(set.count);
         self.finish(Rcode::NoError, true, false, extended)
@@ -147,33 +147,33 @@ impl<'a> Writer<'a> {
     pub(super) fn some(
         &mut self,
         set: &PackedSet<'_>,
-        turn: Turn,
+        turn: Rotation,
         most: usize,
         transport: Transport,
         extended: Option<Extended>,
-    ) -> Built {
+    ) -> Written {
         let end = self.end(extended);
         let size = match set.body {
             Body::V4(_) => V4_RECORD,
             Body::V6(_) => V6_RECORD,
             // Only addresses are limited in number.
-            _ => return Built::Unusual,
+            _ => return Written::Unusual,
         };
         if self.at + most * size > end {
-            return if transport.is_datagram() { self.cut(set, turn, extended) } else { Built::Unusual };
+            return if transport.is_datagram() { self.cut(set, turn, extended) } else { Written::Unusual };
         }
         if !self.draw(set, turn, most) {
-            return Built::Unusual;
+            return Written::Unusual;
         }
         self.finish(Rcode::NoError, true, false, extended)
     }
 
     /// So many address records that are drawn; none, and that is said, where they are too many to be drawn here.
-    fn draw(&mut self, set: &PackedSet<'_>, turn: Turn, most: usize) -> bool {
+    fn draw(&mut self, set: &PackedSet<'_>, turn: Rotation, most: usize) -> bool {
         let ([mut places, mut taken], mut random) =
             ([[0; MOST_DRAWN]; 2], fastrand::Rng::with_seed(turn.random.into()));
         let Some((places, taken)) = places.get_mut(..most).zip(taken.get_mut(..most)) else { return false };
-        let turns = || Turn::new(turn.order, random.u32(..));
+        let turns = || Rotation::new(turn.order, random.u32(..));
         let drawn = set.draw(turns, places, taken);
         for place in places.iter().take(drawn).map(|place| usize::from(*place)) {
             match set.body {
@@ -189,7 +189,7 @@ impl<'a> Writer<'a> {
     /// Writes what there is room for, with TC: something for clients that know no EDNS, of which some never ask again
     /// over TCP (musl's); nothing for others, which do.
     #[cold]
-    fn cut(&mut self, set: &PackedSet<'_>, turn: Turn, extended: Option<Extended>) -> Built {
+    fn cut(&mut self, set: &PackedSet<'_>, turn: Rotation, extended: Option<Extended>) -> Written {
         if self.query.edns.is_some() {
             return self.finish(Rcode::NoError, true, true, extended);
         }
@@ -213,22 +213,22 @@ impl<'a> Writer<'a> {
 
     /// One record of the question's name, its data in two pieces.
     fn record(&mut self, set: &PackedSet<'_>, (own, shared): Pieces<'_>) {
-        self.put(&Head::new(set.rtype, set.ttl).of_length(own.len() + shared.len()).bytes());
+        self.put(&RecordHead::new(set.rtype, set.ttl).of_length(own.len() + shared.len()).bytes());
         self.put(own);
         self.put(shared);
     }
 
-    pub(super) fn negative(&mut self, table: &View, rcode: Rcode, extended: Option<Extended>) -> Built {
-        let Some(apex) = table.apex() else { return Built::Unusual };
+    pub(super) fn negative(&mut self, table: &View, rcode: Rcode, extended: Option<Extended>) -> Written {
+        let Some(apex) = table.apex() else { return Written::Unusual };
         let soa = apex.row(rtype::SOA);
-        let Some((row, rdata)) = soa.and_then(|row| Some((row, row.first()?))) else { return Built::Unusual };
+        let Some((row, rdata)) = soa.and_then(|row| Some((row, row.first()?))) else { return Written::Unusual };
         if self.at + RR_HEAD + rdata.len() > self.end(extended) {
-            return Built::Unusual;
+            return Written::Unusual;
         }
         // The apex is a suffix of the question.
         let owner = pointer(HEADER + usize::from(self.query.name_length) - apex.name().len());
         let minimum = rdata.last_chunk::<4>().map_or(row.ttl, |minimum| u32::from_be_bytes(*minimum));
-        let head = Head::new(rtype::SOA, row.ttl.min(minimum)).of_length(rdata.len());
+        let head = RecordHead::new(rtype::SOA, row.ttl.min(minimum)).of_length(rdata.len());
         self.put(&owner.map_or(head, |owner| head.of_owner(owner)).bytes());
         self.put(rdata);
         self.authority = 1;
@@ -242,7 +242,7 @@ impl<'a> Writer<'a> {
         authoritative: bool,
         truncated: bool,
         extended: Option<Extended>,
-    ) -> Built {
+    ) -> Written {
         let mut additionals = self.additionals;
         if let Some(edns) = &self.query.edns {
             self.opt(edns, rcode, extended);
@@ -262,7 +262,7 @@ impl<'a> Writer<'a> {
         }
         #[allow(clippy::cast_possible_truncation)] // no message is longer
         let length = self.at as u16;
-        Built::Response { length, rcode, truncated, extended: extended.is_some() && self.query.edns.is_some() }
+        Written::Response { length, rcode, truncated, extended: extended.is_some() && self.query.edns.is_some() }
     }
 
     /// The OPT record.
@@ -294,7 +294,7 @@ impl<'a> Writer<'a> {
 #[cold]
 fn weighted_addresses<const N: usize, const RECORD: usize>(
     room: &mut [u8],
-    head: Head,
+    head: RecordHead,
     addresses: &[[u8; N]],
     (start, round): (usize, usize),
 ) {

@@ -7,7 +7,7 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::rdata::{A, AAAA, NS, PTR, SOA};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
-use super::reply::Found;
+use super::reply::ReceivedAnswer;
 
 /// Destination of reverse names of private networks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,7 +41,7 @@ const PRIVATE: &[&str] = &[
 ];
 
 /// Returns the answer to a question, `None` where it is for others to answer.
-pub(super) fn answer(name: &Name, rtype: RecordType, reverse: PrivateReverse) -> Option<Found> {
+pub(super) fn answer(name: &Name, rtype: RecordType, reverse: PrivateReverse) -> Option<ReceivedAnswer> {
     let below = |zone: &str| Name::from_ascii(zone).ok().filter(|zone| zone.zone_of(name));
     if let Some(zone) = below("localhost.") {
         let data = match rtype {
@@ -94,11 +94,11 @@ fn soa(zone: &Name) -> SOA {
     SOA::new(zone.clone(), mailbox, 1, 3600, 1200, 604_800, TTL)
 }
 
-fn found(zone: &Name, name: &Name, data: Option<RData>, exists: bool) -> Found {
+fn found(zone: &Name, name: &Name, data: Option<RData>, exists: bool) -> ReceivedAnswer {
     let rcode = if exists { ResponseCode::NoError } else { ResponseCode::NXDomain };
     let record = |owner: &Name, data| Record::from_rdata(owner.clone(), TTL, data);
     let authorities = if data.is_some() { Vec::new() } else { vec![record(zone, RData::SOA(soa(zone)))] };
-    Found {
+    ReceivedAnswer {
         rcode,
         answers: data.into_iter().map(|data| record(name, data)).collect(),
         authorities,

@@ -39,10 +39,10 @@ use crate::dns::serve::metrics::{Forwarded, Metrics};
 use crate::zone::name::Name;
 use crate::zone::record::rtype;
 use local::PrivateReverse;
-pub use peer::Report;
-use peer::{Peer, Tls};
-use reply::Found;
-use upstream::{Source, Upstream, is_ours, read_resolv_conf};
+pub use peer::UpstreamReport;
+use peer::{Tls, UpstreamPeer};
+use reply::ReceivedAnswer;
+use upstream::{Upstream, UpstreamSource, is_ours, read_resolv_conf};
 
 /// Forwarder of questions outside the zones.
 pub struct Forwarder {
@@ -50,7 +50,7 @@ pub struct Forwarder {
     said: ArcSwap<Said>,
     /// There is something else in `said`.
     changed: Notify,
-    peers: ArcSwap<Vec<Arc<Peer>>>,
+    peers: ArcSwap<Vec<Arc<UpstreamPeer>>>,
     cache: ArcSwap<ResponseCache>,
     /// Questions that are with other name servers.
     outstanding: Arc<AtomicUsize>,
@@ -64,21 +64,21 @@ pub struct Forwarder {
 /// Settings of the configuration; checked, and not yet in force.
 #[derive(Debug)]
 pub struct Said {
-    sources: Vec<Source>,
+    sources: Vec<UpstreamSource>,
     tls: Tls,
-    limits: Limits,
+    limits: ForwardLimits,
 }
 
 /// Limits of questions that are forwarded, to whomever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct ForwardLimits {
     /// Questions that may be with other name servers at the same time. More are answered with SERVFAIL at once.
     pub outstanding: usize,
     /// Destination of reverse names of private networks.
     pub private_reverse: PrivateReverse,
 }
 
-impl Default for Limits {
+impl Default for ForwardLimits {
     fn default() -> Self {
         Self { outstanding: 1024, private_reverse: PrivateReverse::default() }
     }
@@ -109,7 +109,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// A question on its way.
 #[derive(Debug, Clone)]
-pub struct Question {
+pub struct ForwardQuestion {
     query: Query,
     dnssec_ok: bool,
     checking_disabled: bool,
@@ -128,9 +128,9 @@ pub enum Failure {
 
 /// A place among the questions that are on their way.
 #[derive(Debug)]
-pub struct Place(Arc<AtomicUsize>);
+pub struct ForwardPermit(Arc<AtomicUsize>);
 
-impl Drop for Place {
+impl Drop for ForwardPermit {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -141,8 +141,12 @@ impl Said {
     ///
     /// # Errors
     /// When TLS is asked for, and the certificates in `authorities` cannot be read.
-    pub fn new(sources: Vec<Source>, authorities: &std::path::Path, limits: Limits) -> Result<Self, crate::dns::Error> {
-        let is_tls = |source: &Source| matches!(source, Source::Server(Upstream { tls: Some(_), .. }));
+    pub fn new(
+        sources: Vec<UpstreamSource>,
+        authorities: &std::path::Path,
+        limits: ForwardLimits,
+    ) -> Result<Self, crate::dns::Error> {
+        let is_tls = |source: &UpstreamSource| matches!(source, UpstreamSource::Server(Upstream { tls: Some(_), .. }));
         let tls = Tls::trusting(sources.iter().any(is_tls).then_some(authorities))?;
         Ok(Self { sources, tls, limits })
     }
@@ -179,7 +183,7 @@ impl Forwarder {
         self.said.store(Arc::new(said));
         self.cache.store(Arc::new(empty_cache()));
         if !trusts_like {
-            let plain = |peer: &&Arc<Peer>| peer.upstream.tls.is_none();
+            let plain = |peer: &&Arc<UpstreamPeer>| peer.upstream.tls.is_none();
             self.peers.rcu(|peers| peers.iter().filter(plain).cloned().collect::<Vec<_>>());
         }
         self.reload();
@@ -211,9 +215,9 @@ impl Forwarder {
     }
 
     /// A place for one more question, if there is one.
-    pub fn place(&self) -> Option<Place> {
+    pub fn place(&self) -> Option<ForwardPermit> {
         let limit = self.said.load().limits.outstanding;
-        let place = Place(Arc::clone(&self.outstanding));
+        let place = ForwardPermit(Arc::clone(&self.outstanding));
         let others = self.outstanding.fetch_add(1, Ordering::Relaxed);
         if others < limit {
             if others < limit / 2 {
@@ -232,19 +236,19 @@ impl Forwarder {
     }
 
     /// The answer to a question, where it is not for others to give.
-    pub fn local(&self, question: &Question) -> Option<Found> {
+    pub fn local(&self, question: &ForwardQuestion) -> Option<ReceivedAnswer> {
         local::answer(&question.query.name, question.query.query_type, self.said.load().limits.private_reverse)
     }
 
     /// Reports about the name servers, in the order of the configuration.
-    pub fn reports(&self) -> Vec<Report> {
+    pub fn reports(&self) -> Vec<UpstreamReport> {
         let now = Instant::now();
         self.peers.load().iter().map(|peer| peer.report(now)).collect()
     }
 
     /// The answer to a question, if it is known. Needs no place: what is known is told also while everything else waits
     /// for somebody who does not answer.
-    pub fn known(&self, question: &Question, now: Instant) -> Option<Found> {
+    pub fn known(&self, question: &ForwardQuestion, now: Instant) -> Option<ReceivedAnswer> {
         if !question.is_cacheable() {
             return None;
         }
@@ -257,7 +261,7 @@ impl Forwarder {
     ///
     /// # Errors
     /// Why there is none.
-    pub async fn answer(&self, question: &Question, _place: &Place) -> Result<Found, Failure> {
+    pub async fn answer(&self, question: &ForwardQuestion, _place: &ForwardPermit) -> Result<ReceivedAnswer, Failure> {
         if self.is_own_probe(question) {
             return Err(Failure::Unwilling);
         }
@@ -273,9 +277,9 @@ impl Forwarder {
     }
 
     /// Asks one name server after the other. An answer is a message, or the error that hickory makes of a negative one.
-    async fn ask(&self, question: &Question) -> Result<Result<Message, NetError>, Failure> {
+    async fn ask(&self, question: &ForwardQuestion) -> Result<Result<Message, NetError>, Failure> {
         let begun = Instant::now();
-        let peers = Peer::in_order(&self.peers.load(), begun);
+        let peers = UpstreamPeer::in_order(&self.peers.load(), begun);
         let mut failure = Failure::Unreachable;
         for (i, peer) in peers.iter().enumerate() {
             let left = DEADLINE.saturating_sub(begun.elapsed());
@@ -315,7 +319,7 @@ impl Forwarder {
             }
             self.reload();
             for peer in self.peers.load_full().iter().filter(|peer| peer.is_new()) {
-                let probe = Question {
+                let probe = ForwardQuestion {
                     query: Query::query(peer.probe.clone(), RecordType::TXT),
                     dnssec_ok: false,
                     checking_disabled: false,
@@ -331,7 +335,7 @@ impl Forwarder {
     }
 
     /// Returns whether the question is one of ours that came back. Then that name server is asked no more.
-    fn is_own_probe(&self, question: &Question) -> bool {
+    fn is_own_probe(&self, question: &ForwardQuestion) -> bool {
         let peers = self.peers.load();
         let Some(peer) = peers.iter().find(|peer| peer.probe == question.query.name) else { return false };
         if peer.is_loop() {
@@ -346,9 +350,9 @@ impl Forwarder {
         let (mut upstreams, mut unknown): (Vec<Upstream>, Vec<String>) = (Vec::new(), Vec::new());
         for source in &said.sources {
             let found = match source {
-                Source::Server(upstream) => vec![upstream.clone()],
+                UpstreamSource::Server(upstream) => vec![upstream.clone()],
                 // A file that is away for a moment is no reason to forget what was in it: the next look sees.
-                Source::File(path) => match crate::disk::read_text(path) {
+                UpstreamSource::File(path) => match crate::disk::read_text(path) {
                     Ok(text) => {
                         let found = read_resolv_conf(&text);
                         unknown.extend(found.unknown);
@@ -368,9 +372,9 @@ impl Forwarder {
             return;
         }
         let known = |upstream: &Upstream| old.iter().find(|peer| peer.upstream == *upstream).cloned();
-        let peers: Vec<Arc<Peer>> = upstreams
+        let peers: Vec<Arc<UpstreamPeer>> = upstreams
             .into_iter()
-            .map(|upstream| known(&upstream).unwrap_or_else(|| Arc::new(Peer::new(upstream, &said.tls))))
+            .map(|upstream| known(&upstream).unwrap_or_else(|| Arc::new(UpstreamPeer::new(upstream, &said.tls))))
             .collect();
         let upstreams: Vec<String> = peers.iter().map(|peer| peer.upstream.to_string()).collect();
         match (upstreams.is_empty(), old.is_empty()) {
@@ -410,7 +414,7 @@ impl Forwarder {
         if peers.is_empty() {
             return "  nobody: there is no name server to forward to\n".to_owned();
         }
-        let line = |peer: &Arc<Peer>| format!("  {}{}\n", peer.upstream, peer.state(now));
+        let line = |peer: &Arc<UpstreamPeer>| format!("  {}{}\n", peer.upstream, peer.state(now));
         peers.iter().map(line).collect::<Vec<_>>().concat()
     }
 }
@@ -440,7 +444,7 @@ impl std::fmt::Debug for Forwarder {
     }
 }
 
-impl Question {
+impl ForwardQuestion {
     /// The question of a request that [`Forwarder::can_take`] has taken, about `name`; `None` for what cannot be a name
     /// elsewhere.
     pub fn about(name: &Name, request: &Request) -> Option<Self> {
@@ -498,7 +502,7 @@ fn judge(outcome: Result<Message, NetError>) -> Judged {
     }
 }
 
-impl From<Message> for Found {
+impl From<Message> for ReceivedAnswer {
     fn from(message: Message) -> Self {
         let mut additionals = message.additionals;
         additionals.retain(|record| !matches!(record.data, RData::OPT(_)));
@@ -511,12 +515,12 @@ impl From<Message> for Found {
     }
 }
 
-fn found(answer: Result<Message, NetError>) -> Option<Found> {
+fn found(answer: Result<Message, NetError>) -> Option<ReceivedAnswer> {
     answer.map_or_else(negative, |message| Some(message.into()))
 }
 
 /// The sections of a negative answer, as far as hickory keeps them.
-fn negative(error: NetError) -> Option<Found> {
+fn negative(error: NetError) -> Option<ReceivedAnswer> {
     let NetError::Dns(DnsError::NoRecordsFound(NoRecords { response_code: rcode, soa, authorities, .. })) = error
     else {
         return None;
@@ -525,7 +529,7 @@ fn negative(error: NetError) -> Option<Found> {
         Some(records) => records.to_vec(),
         None => soa.map(|soa| (*soa).into_record_of_rdata()).into_iter().collect(),
     };
-    Some(Found { rcode, answers: Vec::new(), authorities, additionals: Vec::new() })
+    Some(ReceivedAnswer { rcode, answers: Vec::new(), authorities, additionals: Vec::new() })
 }
 
 #[cfg(test)]

@@ -24,12 +24,12 @@ use super::upstream::Upstream;
 use crate::dns::Error;
 
 /// A name server.
-pub(super) struct Peer {
+pub(super) struct UpstreamPeer {
     pub(super) upstream: Upstream,
     /// A name that nobody else has: a question for it that comes back comes from there.
     pub(super) probe: Name,
     pool: NameServerPool<TokioRuntimeProvider>,
-    state: Mutex<State>,
+    state: Mutex<PeerState>,
     is_probed: AtomicBool,
     is_loop: AtomicBool,
 }
@@ -48,7 +48,7 @@ const SILENCES: u32 = 3;
 
 /// State of a name server.
 #[derive(Debug, Default)]
-struct State {
+struct PeerState {
     /// Time at which it did not answer last, unless it has since.
     failed: Option<Instant>,
     /// Since when it does not answer, and how often in a row.
@@ -63,7 +63,7 @@ struct State {
 
 /// A name server's state, for those who show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
+pub struct UpstreamReport {
     /// Its address as the configuration has it.
     pub upstream: String,
     /// True if it answered when it was asked last.
@@ -113,7 +113,7 @@ impl Tls {
     }
 }
 
-impl Peer {
+impl UpstreamPeer {
     pub(super) fn new(upstream: Upstream, tls: &Tls) -> Self {
         let mut options = ResolverOpts::default();
         options.timeout = TIMEOUT;
@@ -209,12 +209,12 @@ impl Peer {
     }
 
     /// Reports how it has done.
-    pub(super) fn report(&self, now: Instant) -> Report {
+    pub(super) fn report(&self, now: Instant) -> UpstreamReport {
         let (is_up, answers, failures) = {
             let state = self.lock();
             (state.failed.is_none(), state.answers, state.failures)
         };
-        Report { upstream: self.upstream.to_string(), is_up, state: self.state(now), answers, failures }
+        UpstreamReport { upstream: self.upstream.to_string(), is_up, state: self.state(now), answers, failures }
     }
 
     /// Returns whether it was not probed yet; from now on it was.
@@ -237,7 +237,7 @@ impl Peer {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, PeerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

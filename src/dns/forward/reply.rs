@@ -11,7 +11,7 @@ use crate::dns::message::writer::{Compress, Section, WireRecord, Writer};
 
 /// Known answer to a question.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Found {
+pub struct ReceivedAnswer {
     /// The response code.
     pub rcode: ResponseCode,
     /// The answer section.
@@ -32,7 +32,7 @@ pub struct Room {
 }
 
 /// The answer, but for its OPT record. None when it cannot be written.
-pub fn encode(request: &Request, found: &Found, room: Room) -> Option<Vec<u8>> {
+pub fn encode(request: &Request, found: &ReceivedAnswer, room: Room) -> Option<Vec<u8>> {
     let mut writer = writer_of(request, found, room.size);
     let all = |writer: &mut Writer, section, records: &[Record]| {
         records.iter().all(|record| push(writer, request, section, record))
@@ -53,7 +53,7 @@ pub fn encode(request: &Request, found: &Found, room: Room) -> Option<Vec<u8>> {
 }
 
 /// Header and question.
-fn writer_of(request: &Request, found: &Found, limit: usize) -> Writer {
+fn writer_of(request: &Request, found: &ReceivedAnswer, limit: usize) -> Writer {
     let mut head = request.response(found.rcode.low(), false);
     head[3] |= RA;
     Writer::new(head, limit)
@@ -102,15 +102,15 @@ mod tests {
         Name::from_ascii(text).unwrap()
     }
 
-    fn found(addresses: u8) -> Found {
+    fn found(addresses: u8) -> ReceivedAnswer {
         let record = |i| Record::from_rdata(name("www.example."), 60, RData::A(A::new(192, 0, 2, i)));
         let additionals = vec![Record::from_rdata(name("ns.example."), 60, RData::A(A::new(192, 0, 2, 250)))];
         let answers = (0..addresses).map(record).collect();
-        Found { rcode: ResponseCode::NoError, answers, authorities: Vec::new(), additionals }
+        ReceivedAnswer { rcode: ResponseCode::NoError, answers, authorities: Vec::new(), additionals }
     }
 
     #[allow(clippy::needless_pass_by_value)]
-    fn encoded(found: Found, size: usize, can_retry: bool) -> Option<Vec<u8>> {
+    fn encoded(found: ReceivedAnswer, size: usize, can_retry: bool) -> Option<Vec<u8>> {
         encode(&Read::parse(QUERY).unwrap().request, &found, Room { size, can_retry })
     }
 
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn other_codes_are_passed_on() {
-        let response = encoded(Found { rcode: ResponseCode::NXDomain, ..found(0) }, 512, true).unwrap();
+        let response = encoded(ReceivedAnswer { rcode: ResponseCode::NXDomain, ..found(0) }, 512, true).unwrap();
         assert_eq!((response[3] & 0x0f, response[3] & RA, response[2] & 0x04), (3, RA, 0));
     }
 }

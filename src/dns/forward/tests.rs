@@ -78,8 +78,8 @@ impl Fake {
         self.asked.load(Ordering::SeqCst)
     }
 
-    fn source(&self) -> Source {
-        Source::Server(Upstream::plain(self.address))
+    fn source(&self) -> UpstreamSource {
+        UpstreamSource::Server(Upstream::plain(self.address))
     }
 }
 
@@ -120,12 +120,16 @@ fn answer(manner: Manner, mut message: Message) -> Option<Message> {
     Some(message)
 }
 
-fn forwarder(sources: Vec<Source>) -> Forwarder {
+fn forwarder(sources: Vec<UpstreamSource>) -> Forwarder {
     forwarder_at(sources, Ours::default())
 }
 
-fn forwarder_at(sources: Vec<Source>, ours: Ours) -> Forwarder {
-    Forwarder::new(Said::new(sources, &PathBuf::from("/nonexistent"), Limits::default()).unwrap(), ours, Arc::default())
+fn forwarder_at(sources: Vec<UpstreamSource>, ours: Ours) -> Forwarder {
+    Forwarder::new(
+        Said::new(sources, &PathBuf::from("/nonexistent"), ForwardLimits::default()).unwrap(),
+        ours,
+        Arc::default(),
+    )
 }
 
 /// `www.example.` A, with RD; `flags` is the second byte of flags.
@@ -138,21 +142,21 @@ fn query(flags: u8, edns: bool) -> Vec<u8> {
     query
 }
 
-async fn ask(forwarder: &Forwarder) -> Result<Found, Failure> {
+async fn ask(forwarder: &Forwarder) -> Result<ReceivedAnswer, Failure> {
     ask_with(forwarder, &query(0, false)).await
 }
 
-async fn ask_with(forwarder: &Forwarder, query: &[u8]) -> Result<Found, Failure> {
+async fn ask_with(forwarder: &Forwarder, query: &[u8]) -> Result<ReceivedAnswer, Failure> {
     let request = Read::parse(query).unwrap().request;
     assert!(Forwarder::can_take(&request));
-    let question = Question::about(&request.question.as_ref().unwrap().name, &request).unwrap();
+    let question = ForwardQuestion::about(&request.question.as_ref().unwrap().name, &request).unwrap();
     if let Some(known) = forwarder.known(&question, Instant::now()) {
         return Ok(known);
     }
     forwarder.answer(&question, &forwarder.place().unwrap()).await
 }
 
-fn address(found: &Found) -> String {
+fn address(found: &ReceivedAnswer) -> String {
     found.answers.iter().map(|record| record.data.to_string()).collect()
 }
 
@@ -249,7 +253,7 @@ async fn a_resolv_conf_is_read_again_when_it_changes() {
     let path = directory.join("resolv.conf");
     std::fs::write(&path, "nameserver 192.0.2.1\nnameserver 127.0.0.9\n").unwrap();
     let ours = Ours { listening: vec!["127.0.0.9:53".parse().unwrap()], host: Vec::new() };
-    let forwarder = forwarder_at(vec![Source::File(path.clone())], ours);
+    let forwarder = forwarder_at(vec![UpstreamSource::File(path.clone())], ours);
     assert_eq!(forwarder.describe(), "  192.0.2.1:53\n", "and not this server itself");
     std::fs::write(&path, "nameserver 192.0.2.2\n").unwrap();
     forwarder.reload();
@@ -266,7 +270,7 @@ async fn an_upstream_that_leads_back_here_is_asked_no_more() {
     let fake = Fake::start(Manner::Code(ResponseCode::Refused)).await;
     let forwarder = forwarder(vec![fake.source()]);
     let peer = Arc::clone(&forwarder.peers.load()[0]);
-    let probe = Question {
+    let probe = ForwardQuestion {
         query: Query::query(peer.probe.clone(), RecordType::TXT),
         dnssec_ok: false,
         checking_disabled: false,
@@ -281,7 +285,8 @@ async fn an_upstream_that_leads_back_here_is_asked_no_more() {
 #[tokio::test]
 async fn there_is_a_bound_on_questions_on_their_way() {
     let forwarder = forwarder(vec![]);
-    let places: Vec<Place> = (0..Limits::default().outstanding).map(|_| forwarder.place().unwrap()).collect();
+    let places: Vec<ForwardPermit> =
+        (0..ForwardLimits::default().outstanding).map(|_| forwarder.place().unwrap()).collect();
     assert!(forwarder.place().is_none());
     drop(places);
     assert!(forwarder.place().is_some());
@@ -307,7 +312,8 @@ fn only_questions_that_want_recursion_are_taken() {
 #[tokio::test]
 async fn without_authorities_nobody_is_asked_over_tls() {
     let tls = Upstream { tls: Some("dns.example".into()), ..Upstream::plain("192.0.2.1:853".parse().unwrap()) };
-    let refused = Said::new(vec![Source::Server(tls)], &PathBuf::from("/nonexistent/ca"), Limits::default());
+    let refused =
+        Said::new(vec![UpstreamSource::Server(tls)], &PathBuf::from("/nonexistent/ca"), ForwardLimits::default());
     assert!(refused.unwrap_err().to_string().starts_with("cannot take authorities from /nonexistent/ca: "));
 }
 
@@ -370,7 +376,7 @@ async fn a_name_server_that_does_not_answer_is_reported_by_its_name_until_it_doe
     let address = closed.local_addr().unwrap();
     drop(closed);
     let good = Fake::start(Manner::Address(1)).await;
-    let forwarder = forwarder(vec![Source::Server(Upstream::plain(address)), good.source()]);
+    let forwarder = forwarder(vec![UpstreamSource::Server(Upstream::plain(address)), good.source()]);
     ask_with(&forwarder, &query(0x10, false)).await.unwrap();
     let reports = forwarder.reports();
     assert_eq!((&*reports[0].upstream, reports[0].is_up, reports[0].failures), (&*address.to_string(), false, 1));
@@ -384,7 +390,8 @@ async fn localhost_is_answered_here() {
     let mut query = query(0, false);
     query.splice(12..query.len() - 4, *b"\x09localhost\0");
     let request = Read::parse(&query).unwrap().request;
-    let found = forwarder.local(&Question::about(&request.question.as_ref().unwrap().name, &request).unwrap()).unwrap();
+    let found =
+        forwarder.local(&ForwardQuestion::about(&request.question.as_ref().unwrap().name, &request).unwrap()).unwrap();
     assert_eq!(found.answers[0].data, RData::A(A::new(127, 0, 0, 1)));
     assert_eq!(elsewhere.asked(), 0);
 }
@@ -393,7 +400,7 @@ async fn localhost_is_answered_here() {
 async fn a_link_local_name_server_is_asked_through_its_interface() {
     let bad = Upstream { scope: Some("none0".to_owned()), ..Upstream::plain("[fe80::1]:53".parse().unwrap()) };
     let good = Fake::start(Manner::Address(1)).await;
-    let forwarder = forwarder(vec![Source::Server(bad), good.source()]);
+    let forwarder = forwarder(vec![UpstreamSource::Server(bad), good.source()]);
     assert_eq!(
         ask(&forwarder).await.unwrap().answers.len(),
         1,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 /// An element of `forward`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum UpstreamSource {
     /// A name server.
     Server(Upstream),
     /// A file like /etc/resolv.conf that names some, read again when it changes.
@@ -30,7 +30,7 @@ const DNS: u16 = 53;
 /// DNS over TLS (RFC 7858 §3.1).
 const DOT: u16 = 853;
 
-impl Source {
+impl UpstreamSource {
     /// Reads an element.
     ///
     /// # Errors
@@ -161,8 +161,8 @@ pub fn is_ours(address: SocketAddr, listening: &[SocketAddr], host: &[IpAddr]) -
 mod tests {
     use super::*;
 
-    fn server(address: &str, tls: Option<&str>) -> Source {
-        Source::Server(Upstream { address: address.parse().unwrap(), scope: None, tls: tls.map(str::to_owned) })
+    fn server(address: &str, tls: Option<&str>) -> UpstreamSource {
+        UpstreamSource::Server(Upstream { address: address.parse().unwrap(), scope: None, tls: tls.map(str::to_owned) })
     }
 
     #[test]
@@ -176,11 +176,11 @@ mod tests {
             ("tls://192.0.2.1#dns.example", server("192.0.2.1:853", Some("dns.example"))),
             ("tls://[2001:db8::1]:8853#dns.example", server("[2001:db8::1]:8853", Some("dns.example"))),
             ("tls://192.0.2.1", server("192.0.2.1:853", Some("192.0.2.1"))),
-            ("/etc/resolv.conf", Source::File("/etc/resolv.conf".into())),
-            ("./resolv.conf", Source::File("./resolv.conf".into())),
-            ("resolv.conf", Source::File("resolv.conf".into())),
+            ("/etc/resolv.conf", UpstreamSource::File("/etc/resolv.conf".into())),
+            ("./resolv.conf", UpstreamSource::File("./resolv.conf".into())),
+            ("resolv.conf", UpstreamSource::File("resolv.conf".into())),
         ] {
-            assert_eq!(Source::parse(text), Ok(expected), "{text}");
+            assert_eq!(UpstreamSource::parse(text), Ok(expected), "{text}");
         }
     }
 
@@ -200,11 +200,11 @@ mod tests {
             "fe80::1%a b",
             "fe80::1%eth0%eth1",
         ] {
-            assert!(Source::parse(text).unwrap_err().starts_with("must be an address"), "{text}");
+            assert!(UpstreamSource::parse(text).unwrap_err().starts_with("must be an address"), "{text}");
         }
-        assert!(Source::parse("tls://fe80::1%eth0#dns.example").unwrap_err().contains("over TLS"));
-        assert!(Source::parse("tls://192.0.2.1#").unwrap_err().contains("host name"));
-        assert!(Source::parse("tls://192.0.2.1#a b").unwrap_err().contains("host name"));
+        assert!(UpstreamSource::parse("tls://fe80::1%eth0#dns.example").unwrap_err().contains("over TLS"));
+        assert!(UpstreamSource::parse("tls://192.0.2.1#").unwrap_err().contains("host name"));
+        assert!(UpstreamSource::parse("tls://192.0.2.1#a b").unwrap_err().contains("host name"));
     }
 
     #[test]
@@ -226,7 +226,7 @@ mod tests {
             ("[fe80::1%eth0]:5353", "[fe80::1%eth0]:5353"),
             ("[fe80::1%lo]", "[fe80::1%lo]:53"),
         ] {
-            let Ok(Source::Server(upstream)) = Source::parse(text) else { panic!("{text}") };
+            let Ok(UpstreamSource::Server(upstream)) = UpstreamSource::parse(text) else { panic!("{text}") };
             assert_eq!(upstream.to_string(), expected);
         }
     }

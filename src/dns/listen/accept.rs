@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::limits::Limits;
-use super::open::Place;
-use super::stream::Shared;
+use super::open::ConnectionPermit;
+use super::stream::StreamContext;
 use super::tls::Handshakes;
 use super::{https, tcp};
 use crate::backoff::Throttle;
@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// One thread's listener.
 pub(super) struct Acceptor {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<StreamContext>,
     pub(super) protocol: Protocol,
 }
 
@@ -101,7 +101,12 @@ async fn accept(listener: TcpListener, acceptor: Arc<Acceptor>, stop: &Cancellat
     }
 }
 
-async fn begin(stream: TcpStream, client: SocketAddr, acceptor: &Acceptor, place: &Place) -> std::io::Result<()> {
+async fn begin(
+    stream: TcpStream,
+    client: SocketAddr,
+    acceptor: &Acceptor,
+    place: &ConnectionPermit,
+) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let shared = &acceptor.shared;
     // A handshake that does not come to its end is swept away like any connection without a query.

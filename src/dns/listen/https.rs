@@ -21,8 +21,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use super::open::{Heard, Place};
-use super::stream::{Answered, Shared, answer_one};
+use super::open::{ConnectionPermit, Heard};
+use super::stream::{Answered, StreamContext, answer_one};
 use super::tls;
 use crate::dns::message::walk;
 use crate::dns::serve::Reply;
@@ -79,8 +79,8 @@ impl Config {
 pub(super) async fn serve(
     stream: TlsStream<TcpStream>,
     client: SocketAddr,
-    shared: &Arc<Shared>,
-    (place, path): (&Place, &Arc<str>),
+    shared: &Arc<StreamContext>,
+    (place, path): (&ConnectionPermit, &Arc<str>),
 ) -> io::Result<()> {
     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let stream = TokioIo::new(Patient::new(stream, shared.front.policy().tcp.write));
@@ -103,7 +103,7 @@ pub(super) async fn serve(
 async fn respond(
     request: Request<Incoming>,
     client: SocketAddr,
-    shared: &Shared,
+    shared: &StreamContext,
     (heard, path): (&Heard, &str),
 ) -> Response<Whole> {
     let packet = match read(request, path).await {

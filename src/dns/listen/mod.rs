@@ -38,7 +38,7 @@ use crate::dns::transport::Transport;
 use crate::zone::Zones;
 use accept::{Acceptor, Protocol};
 use slow::{Slow, Waiting};
-use stream::Shared;
+use stream::StreamContext;
 use tls::{Certificates, Handshakes};
 use udp::Worker;
 
@@ -409,7 +409,7 @@ impl Bound {
         });
         for (transport, protocol, listener) in listeners {
             let counters = metrics.counters(transport);
-            let shared = Shared {
+            let shared = StreamContext {
                 service: service(Arc::clone(&counters)),
                 front: Arc::clone(&front),
                 zones: zones.clone(),

@@ -11,12 +11,12 @@ use tokio::task::AbortHandle;
 
 /// The open connections.
 pub(super) struct Open {
-    connections: Mutex<Table>,
+    connections: Mutex<ConnectionTable>,
     begun: Instant,
 }
 
 #[derive(Default)]
-struct Table {
+struct ConnectionTable {
     last: u64,
     open: HashMap<u64, Connection>,
 }
@@ -32,7 +32,7 @@ struct Connection {
 }
 
 /// A connection's place; free again when it is dropped.
-pub(super) struct Place {
+pub(super) struct ConnectionPermit {
     id: u64,
     heard: Heard,
 }
@@ -49,7 +49,7 @@ impl Open {
         Arc::new(Self { connections: Mutex::default(), begun: Instant::now() })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
+    fn lock(&self) -> MutexGuard<'_, ConnectionTable> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -64,7 +64,7 @@ impl Open {
 
     /// Takes a connection in. Where its client has as many as it may, the longest idle one of that client goes; where
     /// all places are taken, the longest idle one of all.
-    pub(super) fn enter(self: &Arc<Self>, client: IpAddr, most: usize, per_client: usize) -> Option<Place> {
+    pub(super) fn enter(self: &Arc<Self>, client: IpAddr, most: usize, per_client: usize) -> Option<ConnectionPermit> {
         let now = self.now();
         let mut table = self.lock();
         if table.open.values().filter(|connection| connection.client == client).count() >= per_client {
@@ -77,7 +77,7 @@ impl Open {
         let (id, heard) = (table.last, Arc::new(AtomicU64::new(now)));
         table.open.insert(id, Connection { client, came: now, heard: Arc::clone(&heard), task: None });
         drop(table);
-        Some(Place { id, heard: Heard { open: Arc::clone(self), at: heard } })
+        Some(ConnectionPermit { id, heard: Heard { open: Arc::clone(self), at: heard } })
     }
 
     /// Says which task has the place `id`. When it had to go meanwhile, so does the task.
@@ -105,7 +105,7 @@ impl Open {
     }
 }
 
-impl Table {
+impl ConnectionTable {
     /// Ends the connection that was silent for the longest, of those that `may_go`; of those that were silent for
     /// equally long, the oldest.
     fn end_longest_idle(&mut self, may_go: impl Fn(&Connection) -> bool) -> Option<()> {
@@ -125,7 +125,7 @@ impl Connection {
     }
 }
 
-impl Place {
+impl ConnectionPermit {
     /// The number of it.
     pub(super) fn id(&self) -> u64 {
         self.id
@@ -149,7 +149,7 @@ impl Heard {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.heard.open.lock().open.remove(&self.id);
     }

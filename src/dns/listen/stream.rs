@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::open::Open;
-use crate::dns::fast::{self, Asked, Built, Loaded, MAX_TCP, Parsed, Query, State};
+use crate::dns::fast::{self, Asked, Loaded, MAX_TCP, Parsed, Query, Written, ZoneState};
 use crate::dns::message::options::Tail;
 use crate::dns::message::padding::pad;
 use crate::dns::serve::exchange::{self, Exchange};
@@ -18,7 +18,7 @@ use crate::dns::transport::Transport;
 use crate::zone::Zones;
 
 /// What the connections of one thread share.
-pub(super) struct Shared {
+pub(super) struct StreamContext {
     pub(super) zones: Zones,
     pub(super) front: Arc<Gate>,
     pub(super) service: Service,
@@ -61,7 +61,7 @@ pub(super) fn answer_all(
     done: &mut usize,
     client: SocketAddr,
     output: &mut Vec<u8>,
-    shared: &Shared,
+    shared: &StreamContext,
 ) -> Stopped {
     SCRATCH.with_borrow_mut(|Scratch { query, response, spare, tail, tally }| {
         let (policy, now) = (shared.front.policy(), LazyCell::new(since_1970));
@@ -87,10 +87,10 @@ pub(super) fn answer_all(
                     let asked = Asked { packet, query, peer: &peer, now: &|| *now, transport, random };
                     fast::respond(&loaded, &asked, loaded.find(query), tail, response)
                 }
-                Parsed::Unusual => Built::Unusual,
+                Parsed::Unusual => Written::Unusual,
             };
             match built {
-                Built::Response { length, rcode, truncated, extended } => {
+                Written::Response { length, rcode, truncated, extended } => {
                     let outcome = Outcome::Response { rcode, truncated, extended };
                     exchange(exchange::Asked::Hot(query), outcome).finish(tally);
                     let response = &response[..length.into()];
@@ -103,7 +103,7 @@ pub(super) fn answer_all(
                     }
                 }
                 // Whoever has a connection is where he says he is: no rate bounds what he gets.
-                Built::Unusual | Built::Slip { .. } | Built::Limited => {
+                Written::Unusual | Written::Slip { .. } | Written::Limited => {
                     stopped = Stopped::Unusual(fast::hand_over(parsed, packet, query));
                     break;
                 }
@@ -126,7 +126,7 @@ pub(super) enum Answered {
 }
 
 /// Answers one message.
-pub(super) fn answer_one(packet: &[u8], client: SocketAddr, shared: &Shared) -> Answered {
+pub(super) fn answer_one(packet: &[u8], client: SocketAddr, shared: &StreamContext) -> Answered {
     let (mut framed, mut output) = (Vec::with_capacity(2 + packet.len()), Vec::new());
     push(&mut framed, packet);
     match answer_all(&framed, &mut 0, client, &mut output, shared) {
@@ -141,7 +141,7 @@ struct Scratch {
     query: Query,
     /// Room in which a response is written before its length is known.
     response: Vec<u8>,
-    spare: Vec<State>,
+    spare: Vec<ZoneState>,
     tail: Tail,
     tally: Tally,
 }

@@ -8,8 +8,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::open::Place;
-use super::stream::{FLUSH, Shared, Stopped, answer_all, push, whole_message};
+use super::open::ConnectionPermit;
+use super::stream::{FLUSH, Stopped, StreamContext, answer_all, push, whole_message};
 use crate::dns::serve::Reply;
 
 /// Questions of one connection that may be on their way to other name servers.
@@ -25,8 +25,8 @@ const READ: usize = 8 << 10;
 pub(super) async fn serve(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     client: SocketAddr,
-    shared: &Shared,
-    place: &Place,
+    shared: &StreamContext,
+    place: &ConnectionPermit,
 ) -> std::io::Result<()> {
     let mut input = Vec::with_capacity(READ);
     let mut output = Vec::new();
@@ -89,7 +89,11 @@ pub(super) async fn serve(
 }
 
 /// Writes everything, in the time that a client has to take it.
-async fn write(stream: &mut (impl AsyncWrite + Unpin), output: &mut Vec<u8>, shared: &Shared) -> std::io::Result<()> {
+async fn write(
+    stream: &mut (impl AsyncWrite + Unpin),
+    output: &mut Vec<u8>,
+    shared: &StreamContext,
+) -> std::io::Result<()> {
     let writing = async {
         stream.write_all(output).await?;
         stream.flush().await

@@ -95,10 +95,10 @@ impl Files {
 
 /// The certificate that the server shows, as its files have it.
 #[derive(Debug)]
-pub struct Certificate(Mutex<State>);
+pub struct Certificate(Mutex<CertificateState>);
 
 #[derive(Debug)]
-struct State {
+struct CertificateState {
     transport: Transport,
     files: Files,
     /// Stamps of the files when they were read last, right or wrong.
@@ -110,7 +110,7 @@ struct State {
 impl Certificate {
     /// The certificate of a transport, of these files, which are read now, as far as their disk answers at once.
     pub fn new(transport: Transport, files: Files) -> Arc<Self> {
-        let state = State { transport, files, stamps: None, shown: None, trouble: None };
+        let state = CertificateState { transport, files, stamps: None, shown: None, trouble: None };
         let certificate = Arc::new(Self(Mutex::new(state)));
         let looking = Arc::clone(&certificate);
         // Where the disk hangs, `follow` takes what comes.
@@ -184,7 +184,7 @@ impl Certificate {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, CertificateState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -17,7 +17,7 @@ use super::plain::Plain;
 use super::prefetch::{prefetch, prefetch_line};
 use super::route::Route;
 use super::slow::Unusual;
-use crate::dns::fast::{self, Asked, Built, Loaded, Parsed, Query, State};
+use crate::dns::fast::{self, Asked, Loaded, Parsed, Query, Written, ZoneState};
 use crate::dns::message::options::Tail;
 use crate::dns::serve::exchange::{self, Exchange};
 use crate::dns::serve::gate::{Gate, Received};
@@ -52,7 +52,7 @@ pub(super) struct Worker {
 /// Memory that a thread answers with, made once.
 struct Scratch {
     queries: Vec<Query>,
-    spare: Vec<State>,
+    spare: Vec<ZoneState>,
     tail: Tail,
     /// Random numbers that the first record of each answer is drawn by.
     random: fastrand::Rng,
@@ -164,15 +164,15 @@ impl Worker {
             let asked = Asked { packet, query, peer: &peer_of, now: &|| *now, transport, random: random.u32(..) };
             let built = match parsed[i] {
                 Parsed::Plain => fast::respond(&loaded, &asked, subjects[i], tail, out),
-                _ => Built::Unusual,
+                _ => Written::Unusual,
             };
             let (length, outcome) = match built {
-                Built::Response { length, rcode, truncated, extended } => {
+                Written::Response { length, rcode, truncated, extended } => {
                     (length, Outcome::Response { rcode, truncated, extended })
                 }
-                Built::Slip { length } => (length, Outcome::Slip),
-                Built::Limited => (0, Outcome::Limited),
-                Built::Unusual => {
+                Written::Slip { length } => (length, Outcome::Slip),
+                Written::Limited => (0, Outcome::Limited),
+                Written::Unusual => {
                     let received = fast::hand_over(parsed[i], packet, query);
                     self.pass_on(received, datagrams.route(i).into());
                     continue;

@@ -53,7 +53,7 @@ impl Algorithm {
 
 /// A key: what two servers share.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Key {
+pub struct TsigKey {
     /// Its name, in lower case: both sides must call it the same.
     pub name: Name,
     /// Algorithm that it is used with.
@@ -61,7 +61,7 @@ pub struct Key {
     secret: Vec<u8>,
 }
 
-impl fmt::Debug for Key {
+impl fmt::Debug for TsigKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Key").field("name", &self.name).field("algorithm", &self.algorithm).finish_non_exhaustive()
     }
@@ -70,7 +70,7 @@ impl fmt::Debug for Key {
 /// Shorter secrets are for guessing. NIST SP 800-107 asks for 112 bits.
 const MIN_SECRET: usize = 14;
 
-impl Key {
+impl TsigKey {
     /// A key with this secret.
     pub fn new(name: &Name, algorithm: Algorithm, secret: Vec<u8>) -> Self {
         Self { name: name.folded(), algorithm, secret }
@@ -201,7 +201,7 @@ mod tests {
                 "164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea2505549758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d4a6b4b636e070a38bce737",
             ),
         ] {
-            let key = Key::new(&Name::parse("k").unwrap(), algorithm, b"Jefe".to_vec());
+            let key = TsigKey::new(&Name::parse("k").unwrap(), algorithm, b"Jefe".to_vec());
             let mac = key.mac(&[b"what do ya want ", b"for nothing?"]);
             assert_eq!(data_encoding::HEXLOWER.encode(&mac), expected);
             assert_eq!(mac.len(), algorithm.length());
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_secret_is_not_printed() {
-        let key = Key::new(&Name::parse("k").unwrap(), Algorithm::Sha256, b"hush".to_vec());
+        let key = TsigKey::new(&Name::parse("k").unwrap(), Algorithm::Sha256, b"hush".to_vec());
         assert!(!format!("{key:?}").contains("104"), "{key:?}");
     }
 }

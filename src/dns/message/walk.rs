@@ -4,7 +4,7 @@ use super::sizes::HEADER;
 use crate::zone::record::rtype;
 
 /// A record's place in a message.
-struct Place {
+struct RecordPlace {
     start: usize,
     rtype: u16,
     ttl: u32,
@@ -29,7 +29,7 @@ fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
 }
 
 /// The records, to the end of the message.
-fn records(message: &[u8]) -> impl Iterator<Item = Place> {
+fn records(message: &[u8]) -> impl Iterator<Item = RecordPlace> {
     let questions = half(message, 4).unwrap_or_default();
     let begin = (0..questions).try_fold(HEADER, |at, _| Some(skip_name(message, at)? + 4));
     let mut at = begin.unwrap_or(usize::MAX);
@@ -38,7 +38,7 @@ fn records(message: &[u8]) -> impl Iterator<Item = Place> {
         let fixed = skip_name(message, start)?;
         let ttl = u32::from(half(message, fixed + 4)?) << 16 | u32::from(half(message, fixed + 6)?);
         at = fixed + 10 + usize::from(half(message, fixed + 8)?);
-        (at <= message.len()).then_some(Place { start, rtype: half(message, fixed)?, ttl, index, end: at })
+        (at <= message.len()).then_some(RecordPlace { start, rtype: half(message, fixed)?, ttl, index, end: at })
     })
 }
 

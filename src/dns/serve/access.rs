@@ -58,9 +58,9 @@ fn mask(length: u8) -> u128 {
 
 /// A table of networks, each with what holds in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Table<T>(Vec<(Network, T)>);
+pub struct NetworkTable<T>(Vec<(Network, T)>);
 
-impl<T> Table<T> {
+impl<T> NetworkTable<T> {
     /// A table of these. Of two equal networks the first counts.
     pub fn new(mut rows: Vec<(Network, T)>) -> Self {
         // The longest match is found first. Such tables have a handful of rows, and are looked through in nanoseconds.
@@ -87,7 +87,7 @@ const NEAR: [&str; 8] =
 /// Addresses that may do something, and others that may not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Networks {
-    table: Table<bool>,
+    table: NetworkTable<bool>,
     /// True if every address may: known beforehand, since each query asks.
     is_everybody: bool,
 }
@@ -96,7 +96,7 @@ impl Networks {
     fn new(rows: Vec<(Network, bool)>) -> Self {
         let is_everybody = rows.iter().all(|(_, allowed)| *allowed)
             && Network::EVERYTHING.iter().all(|all| rows.iter().any(|(network, _)| network == all));
-        Self { table: Table::new(rows), is_everybody }
+        Self { table: NetworkTable::new(rows), is_everybody }
     }
 
     /// Returns whether every address may.
@@ -156,12 +156,12 @@ enum Demand {
 
 /// Clients that may transfer zones: by network, by key, or by both.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Transfers(Table<Demand>);
+pub struct Transfers(NetworkTable<Demand>);
 
 impl Default for Transfers {
     /// Nobody.
     fn default() -> Self {
-        Self(Table::new(Vec::new()))
+        Self(NetworkTable::new(Vec::new()))
     }
 }
 
@@ -183,7 +183,7 @@ impl Transfers {
                 }
             }
         }
-        Ok(Self(Table::new(rows)))
+        Ok(Self(NetworkTable::new(rows)))
     }
 
     /// Returns whether anybody may at all.

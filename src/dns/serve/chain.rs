@@ -13,7 +13,7 @@ use hickory_proto::rr::{Name as ProtoName, RData, Record as ProtoRecord, RecordT
 use super::answer::{self, Draws, Extended, Owner, Question, Rcode, Rr, Tables};
 use super::policy::Policy;
 use crate::dns::forward::Failure;
-use crate::dns::forward::reply::Found;
+use crate::dns::forward::reply::ReceivedAnswer;
 use crate::dns::message::request::Request;
 use crate::zone::Zones;
 use crate::zone::name::Name;
@@ -60,16 +60,16 @@ pub(in crate::dns) struct Chain {
 
 /// An answer, or why there is none.
 #[derive(Debug)]
-pub(in crate::dns) struct Told {
+pub(in crate::dns) struct ChainAnswer {
     /// Its sections.
-    pub(in crate::dns) found: Result<Found, Failure>,
+    pub(in crate::dns) found: Result<ReceivedAnswer, Failure>,
     /// The code of an extended error.
     pub(in crate::dns) extended: Option<u16>,
     /// AA.
     pub(in crate::dns) is_ours: bool,
 }
 
-impl Told {
+impl ChainAnswer {
     /// There is no answer.
     pub(in crate::dns) fn failed(failure: Failure) -> Self {
         let extended = (failure == Failure::Unreachable).then_some(Extended::NoReachableAuthority.code());
@@ -112,7 +112,12 @@ impl Chain {
     }
 
     /// Takes what another name server says of [`Self::next`]. Returns the answer where that is the end of it.
-    pub(in crate::dns) fn take(&mut self, mut found: Found, zones: &Zones, client: &Client) -> Option<Told> {
+    pub(in crate::dns) fn take(
+        &mut self,
+        mut found: ReceivedAnswer,
+        zones: &Zones,
+        client: &Client,
+    ) -> Option<ChainAnswer> {
         let Some((aliases, home)) = self.leads_home(&found.answers, zones, client) else {
             found.answers.splice(0..0, std::mem::take(&mut self.records));
             return Some(self.told(Ok(found), None));
@@ -140,16 +145,16 @@ impl Chain {
         self.seen.len() < 2 * MAX_PARTS && self.seen.insert(name.folded())
     }
 
-    fn end(&mut self, rcode: Rcode, sections: [Vec<ProtoRecord>; 2], extended: Option<u16>) -> Told {
+    fn end(&mut self, rcode: Rcode, sections: [Vec<ProtoRecord>; 2], extended: Option<u16>) -> ChainAnswer {
         let (answers, [authorities, additionals]) = (std::mem::take(&mut self.records), sections);
         self.told(
-            Ok(Found { rcode: ResponseCode::from(0, rcode.low_bits()), answers, authorities, additionals }),
+            Ok(ReceivedAnswer { rcode: ResponseCode::from(0, rcode.low_bits()), answers, authorities, additionals }),
             extended,
         )
     }
 
-    fn told(&self, found: Result<Found, Failure>, extended: Option<u16>) -> Told {
-        Told { is_ours: self.is_ours && found.is_ok(), found, extended }
+    fn told(&self, found: Result<ReceivedAnswer, Failure>, extended: Option<u16>) -> ChainAnswer {
+        ChainAnswer { is_ours: self.is_ours && found.is_ok(), found, extended }
     }
 
     /// Follows the aliases in an answer from elsewhere up to the first name that one of the zones has. Gives them, and

@@ -20,7 +20,7 @@ use crate::dns::message::parse::{Malformed, Message};
 use crate::dns::message::request::{Edns, Opt, Request};
 use crate::dns::message::sizes::{HEADER, RA, TC};
 use crate::dns::message::tsig::{self, Signer, Verdict};
-use crate::dns::transfer::{Kind, Refusal, Transfer};
+use crate::dns::transfer::{Kind, Transfer, TransferRefusal};
 use crate::dns::transport::Transport;
 use crate::zone::Zones;
 use crate::zone::name::Name;
@@ -70,7 +70,7 @@ pub enum Admitted {
 pub struct Running {
     /// The messages.
     pub(in crate::dns) transfer: Transfer,
-    _place: Place,
+    _place: TransferPermit,
 }
 
 impl Running {
@@ -217,7 +217,7 @@ impl Gate {
             info!(%peer, %zone, "a zone transfer is refused: allow_transfer does not allow it");
             return Admitted::Answer(finish(prohibited(request, tail), signer, now));
         }
-        let begun = Place::take(&self.running).ok_or(Rcode::ServFail).and_then(|place| {
+        let begun = TransferPermit::take(&self.running).ok_or(Rcode::ServFail).and_then(|place| {
             Ok((Transfer::begin(&self.zones, request, tail.as_bytes(), transport).map_err(Rcode::from)?, place))
         });
         match begun {
@@ -234,12 +234,12 @@ impl Gate {
     }
 }
 
-impl From<Refusal> for Rcode {
-    fn from(refusal: Refusal) -> Self {
+impl From<TransferRefusal> for Rcode {
+    fn from(refusal: TransferRefusal) -> Self {
         match refusal {
-            Refusal::FormErr => Self::FormErr,
-            Refusal::ServFail => Self::ServFail,
-            Refusal::NotAuth => Self::NotAuth,
+            TransferRefusal::FormErr => Self::FormErr,
+            TransferRefusal::ServFail => Self::ServFail,
+            TransferRefusal::NotAuth => Self::NotAuth,
         }
     }
 }
@@ -322,9 +322,9 @@ pub fn sign(mut answer: Vec<u8>, mut signer: Signer, (head, limit): (usize, usiz
 
 /// One of the places for transfers; free again when it is dropped.
 #[derive(Debug)]
-struct Place(Arc<AtomicUsize>);
+struct TransferPermit(Arc<AtomicUsize>);
 
-impl Place {
+impl TransferPermit {
     fn take(running: &Arc<AtomicUsize>) -> Option<Self> {
         if running.fetch_add(1, Ordering::Relaxed) < MAX_TRANSFERS {
             return Some(Self(Arc::clone(running)));
@@ -334,7 +334,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for TransferPermit {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

@@ -26,8 +26,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tracing::warn;
 
-use super::forward::reply::{self, Found, Room};
-use super::forward::{DEADLINE, Failure, Forwarder, Place, Question};
+use super::forward::reply::{self, ReceivedAnswer, Room};
+use super::forward::{DEADLINE, Failure, ForwardPermit, ForwardQuestion, Forwarder};
 use super::message::options::Tail;
 use super::message::padding::pad;
 use super::message::request::{Opt, Request};
@@ -37,7 +37,7 @@ use super::transport::Transport;
 use crate::zone::Zones;
 use crate::zone::name::Name;
 use answer::Rcode;
-use chain::{Chain, Client, Told};
+use chain::{Chain, ChainAnswer, Client};
 use exchange::Exchange;
 use gate::{Admitted, Gate, Received, Running, sign};
 use metrics::{Counters, Tally};
@@ -124,7 +124,7 @@ impl Service {
             && let Some(chain) = Chain::begin(&self.zones, &client, &request)
         {
             let (zones, now) = (self.zones.clone(), now.as_secs());
-            let asked = Asked { request, signer, tail, transport, now, chain, client, zones };
+            let asked = ForwardedQuestion { request, signer, tail, transport, now, chain, client, zones };
             return self.recurse(forwarder, asked, peer);
         }
         let outside = policy.why_outside(request.is_recursion_desired(), &peer.ip());
@@ -146,9 +146,9 @@ impl Service {
         self.counters.add(&mut tally);
     }
 
-    fn recurse(&self, forwarder: Arc<Forwarder>, mut asked: Asked, peer: SocketAddr) -> Reply {
+    fn recurse(&self, forwarder: Arc<Forwarder>, mut asked: ForwardedQuestion, peer: SocketAddr) -> Reply {
         let service = self.clone();
-        let tell = move |asked: Asked, told| {
+        let tell = move |asked: ForwardedQuestion, told| {
             let response = asked.tell(told);
             service.finish(asked.transport, peer, Some(&asked.request), Outcome::of(&response));
             asked.signed(response)
@@ -161,13 +161,13 @@ impl Service {
                     }
                 }
                 Ok(None) => {
-                    let Some(place) = forwarder.place() else { break Told::failed(Failure::Busy) };
+                    let Some(place) = forwarder.place() else { break ChainAnswer::failed(Failure::Busy) };
                     return Reply::Later(Box::pin(async move {
                         let told = tokio::time::timeout(DEADLINE, asked.wait(&forwarder, &place)).await;
-                        tell(asked, told.unwrap_or_else(|_| Told::failed(Failure::Unreachable)))
+                        tell(asked, told.unwrap_or_else(|_| ChainAnswer::failed(Failure::Unreachable)))
                     }));
                 }
-                Err(failure) => break Told::failed(failure),
+                Err(failure) => break ChainAnswer::failed(failure),
             }
         };
         Reply::Message(Some(tell(asked, told)))
@@ -175,7 +175,7 @@ impl Service {
 }
 
 /// A question that is to be forwarded.
-struct Asked {
+struct ForwardedQuestion {
     request: Request,
     signer: Option<Signer>,
     tail: Tail,
@@ -186,20 +186,20 @@ struct Asked {
     zones: Zones,
 }
 
-impl Asked {
+impl ForwardedQuestion {
     /// Question that others are to be asked now.
-    fn question(&self) -> Result<Question, Failure> {
-        Question::about(self.chain.next(), &self.request).ok_or(Failure::Unwilling)
+    fn question(&self) -> Result<ForwardQuestion, Failure> {
+        ForwardQuestion::about(self.chain.next(), &self.request).ok_or(Failure::Unwilling)
     }
 
     /// Answer that is known without asking.
-    fn known(&self, forwarder: &Forwarder) -> Result<Option<Found>, Failure> {
+    fn known(&self, forwarder: &Forwarder) -> Result<Option<ReceivedAnswer>, Failure> {
         let question = self.question()?;
         Ok(forwarder.local(&question).or_else(|| forwarder.known(&question, Instant::now())))
     }
 
     /// Asks until the answer is whole.
-    async fn wait(&mut self, forwarder: &Forwarder, place: &Place) -> Told {
+    async fn wait(&mut self, forwarder: &Forwarder, place: &ForwardPermit) -> ChainAnswer {
         loop {
             let found = match self.known(forwarder) {
                 Ok(Some(found)) => Ok(found),
@@ -212,13 +212,13 @@ impl Asked {
             match found.map(|found| self.chain.take(found, &self.zones, &self.client)) {
                 Ok(Some(told)) => return told,
                 Ok(None) => {}
-                Err(failure) => return Told::failed(failure),
+                Err(failure) => return ChainAnswer::failed(failure),
             }
         }
     }
 
     /// The outcome as an answer, not yet signed.
-    fn tell(&self, Told { found: outcome, extended, is_ours }: Told) -> Vec<u8> {
+    fn tell(&self, ChainAnswer { found: outcome, extended, is_ours }: ChainAnswer) -> Vec<u8> {
         let Self { request, signer, tail, transport, .. } = self;
         let opt = Opt { options: tail.as_bytes(), extended: extended.map(|code| (code, "")), ..Opt::default() };
         let taken = request.opt_size(opt) + signer.as_ref().map_or(0, Signer::size);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::dns::config::Config;
 use crate::dns::listen::limits::Limits;
-use crate::dns::message::key::Key;
+use crate::dns::message::key::TsigKey;
 use crate::dns::message::options::{self, Options, Tail};
 use crate::dns::serve::access::Networks;
 use crate::dns::serve::answer::Extended;
@@ -23,7 +23,7 @@ use crate::zone::record::rtype;
 #[derive(Debug, Clone)]
 pub struct Policy {
     /// The keys that requests may be signed with.
-    pub keys: Vec<Arc<Key>>,
+    pub keys: Vec<Arc<TsigKey>>,
     /// Clients that may ask.
     pub allow_query: Networks,
     /// Clients that may transfer each zone.
@@ -90,7 +90,7 @@ impl Policy {
     /// The policy of a configuration on the host of this name, but for the limiter; with `secrets` where it has none.
     pub fn of(
         config: &Config,
-        keys: Vec<Arc<Key>>,
+        keys: Vec<Arc<TsigKey>>,
         allow_transfer: Allowed,
         secrets: Arc<Secrets>,
         host: &str,

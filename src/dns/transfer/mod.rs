@@ -21,7 +21,7 @@ use crate::zone::{Zone, Zones, serial};
 /// Response codes of refused transfers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)] // the names are the mnemonics
-pub enum Refusal {
+pub enum TransferRefusal {
     FormErr = 1,
     ServFail = 2,
     NotAuth = 9,
@@ -74,19 +74,24 @@ impl Transfer {
     ///
     /// # Errors
     /// Why there is none.
-    pub fn begin(zones: &Zones, request: &Request, options: &[u8], transport: Transport) -> Result<Self, Refusal> {
-        let question = request.question.as_ref().ok_or(Refusal::FormErr)?;
+    pub fn begin(
+        zones: &Zones,
+        request: &Request,
+        options: &[u8],
+        transport: Transport,
+    ) -> Result<Self, TransferRefusal> {
+        let question = request.question.as_ref().ok_or(TransferRefusal::FormErr)?;
         let apex = question.name.folded();
         let zone = zones.find(apex.wire()).filter(|zone| *zone.origin() == apex && question.class == 1);
-        let zone = zone.ok_or(Refusal::NotAuth)?;
+        let zone = zone.ok_or(TransferRefusal::NotAuth)?;
         // A secondary must not take an empty zone for the zone, nor hosts without addresses for all that there is.
         if !zone.is_transferable() {
-            return Err(Refusal::ServFail);
+            return Err(TransferRefusal::ServFail);
         }
         let (kind, serial, records) = match question.rtype {
-            rtype::AXFR if transport.is_datagram() => return Err(Refusal::FormErr),
+            rtype::AXFR if transport.is_datagram() => return Err(TransferRefusal::FormErr),
             rtype::AXFR => full(zone)?,
-            _ => incremental(zone, request.serial.ok_or(Refusal::FormErr)?, transport)?,
+            _ => incremental(zone, request.serial.ok_or(TransferRefusal::FormErr)?, transport)?,
         };
         let start = request.response(0, true);
         let mut opt = start.clone();
@@ -159,15 +164,15 @@ fn no_records() -> Records {
 }
 
 /// RFC 5936 §2.2: the SOA, everything else, the SOA again.
-fn full(zone: &Zone) -> Result<(Kind, u32, Records), Refusal> {
+fn full(zone: &Zone) -> Result<(Kind, u32, Records), TransferRefusal> {
     let (soa, (transferred, entries)) = {
         let table = zone.load();
-        let apex = table.get(zone.origin().wire()).ok_or(Refusal::ServFail)?;
+        let apex = table.get(zone.origin().wire()).ok_or(TransferRefusal::ServFail)?;
         let transferred = zone.transferred();
         let entries = transferred.entries(&table);
-        (journal::soa(apex).ok_or(Refusal::ServFail)?, (transferred, entries))
+        (journal::soa(apex).ok_or(TransferRefusal::ServFail)?, (transferred, entries))
     };
-    let serial = soa.soa_serial().ok_or(Refusal::ServFail)?;
+    let serial = soa.soa_serial().ok_or(TransferRefusal::ServFail)?;
     let origin = zone.origin().clone();
     let rest = entries.into_iter().flat_map(move |entry| transferred.records(&origin, &entry));
     let rest = rest.filter(|record| record.rtype != rtype::SOA);
@@ -175,13 +180,13 @@ fn full(zone: &Zone) -> Result<(Kind, u32, Records), Refusal> {
 }
 
 /// RFC 1995 §2 and §4.
-fn incremental(zone: &Zone, from: u32, transport: Transport) -> Result<(Kind, u32, Records), Refusal> {
+fn incremental(zone: &Zone, from: u32, transport: Transport) -> Result<(Kind, u32, Records), TransferRefusal> {
     let (soa, names) = {
         let table = zone.load();
-        let apex = table.get(zone.origin().wire()).ok_or(Refusal::ServFail)?;
-        (journal::soa(apex).ok_or(Refusal::ServFail)?, table.len())
+        let apex = table.get(zone.origin().wire()).ok_or(TransferRefusal::ServFail)?;
+        (journal::soa(apex).ok_or(TransferRefusal::ServFail)?, table.len())
     };
-    let serial = soa.soa_serial().ok_or(Refusal::ServFail)?;
+    let serial = soa.soa_serial().ok_or(TransferRefusal::ServFail)?;
     if transport.is_datagram() || !serial::is_after(serial, from) {
         return Ok((Kind::Soa, serial, Box::new(iter::once(soa))));
     }
@@ -263,7 +268,7 @@ mod tests {
         message
     }
 
-    fn begin(writer: &ZoneWriter, message: &[u8], transport: Transport) -> Result<Transfer, Refusal> {
+    fn begin(writer: &ZoneWriter, message: &[u8], transport: Transport) -> Result<Transfer, TransferRefusal> {
         Transfer::begin(&zones(writer), &Message::parse(message).unwrap().request, &[], transport)
     }
 
@@ -419,13 +424,13 @@ mod tests {
     fn what_cannot_be_transferred_is_refused_with_the_right_code() {
         let mut writer = writer();
         let refused = |message: &[u8], transport| begin(&writer, message, transport).unwrap_err();
-        assert_eq!(refused(&request("service", rtype::AXFR, None), Transport::Udp), Refusal::FormErr);
-        assert_eq!(refused(&request("service", rtype::IXFR, None), Transport::Tcp), Refusal::FormErr);
-        assert_eq!(refused(&request("a.service", rtype::AXFR, None), Transport::Tcp), Refusal::NotAuth);
-        assert_eq!(refused(&request("example", rtype::AXFR, None), Transport::Tcp), Refusal::NotAuth);
+        assert_eq!(refused(&request("service", rtype::AXFR, None), Transport::Udp), TransferRefusal::FormErr);
+        assert_eq!(refused(&request("service", rtype::IXFR, None), Transport::Tcp), TransferRefusal::FormErr);
+        assert_eq!(refused(&request("a.service", rtype::AXFR, None), Transport::Tcp), TransferRefusal::NotAuth);
+        assert_eq!(refused(&request("example", rtype::AXFR, None), Transport::Tcp), TransferRefusal::NotAuth);
         writer.set_freshness(Freshness::Loading);
         let refused = begin(&writer, &request("service", rtype::AXFR, None), Transport::Tcp).unwrap_err();
-        assert_eq!(refused, Refusal::ServFail);
+        assert_eq!(refused, TransferRefusal::ServFail);
     }
 
     #[test]

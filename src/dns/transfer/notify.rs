@@ -38,11 +38,11 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const ATTEMPTS: u32 = 6;
 
 /// A zone, and who is told of its changes.
-pub type Told = (Arc<Zone>, Vec<Secondary>);
+pub type NotifyTargets = (Arc<Zone>, Vec<Secondary>);
 
 /// Plan of who is told what, and when.
 #[derive(Debug, Default)]
-pub struct Plan {
+pub struct NotifyPlan {
     tellings: Vec<Telling>,
 }
 
@@ -57,11 +57,11 @@ struct Telling {
     told: Option<u32>,
     /// Time at which it was told first.
     began: Option<Instant>,
-    state: State,
+    state: SecondaryState,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum SecondaryState {
     /// Acknowledged, given up, or nothing was ever to be told.
     Quiet,
     /// Told so many times, under this ID; again when it is due.
@@ -77,10 +77,10 @@ pub struct Outgoing {
     pub message: Vec<u8>,
 }
 
-impl Plan {
+impl NotifyPlan {
     /// From now on these secondaries are told of these zones. Those that were told before are not told again of what
     /// they know.
-    pub fn tell(&mut self, told: &[Told]) {
+    pub fn tell(&mut self, told: &[NotifyTargets]) {
         let mut before = std::mem::take(&mut self.tellings);
         for (zone, secondaries) in told {
             for secondary in secondaries {
@@ -127,7 +127,8 @@ impl Plan {
         }
         let id = response.id();
         let is_meant = |telling: &&mut Telling| {
-            telling.secondary.address == from && matches!(telling.state, State::Waiting { id: sent, .. } if sent == id)
+            telling.secondary.address == from
+                && matches!(telling.state, SecondaryState::Waiting { id: sent, .. } if sent == id)
         };
         let Some(telling) = self.tellings.iter_mut().find(is_meant) else { return };
         // Where a question comes back it must be ours.
@@ -145,7 +146,7 @@ impl Plan {
             }
             Some(Checked::Bad) => return,
         }
-        telling.state = State::Quiet;
+        telling.state = SecondaryState::Quiet;
         let (zone, rcode) = (telling.zone.origin(), response.rcode());
         if rcode == 0 {
             debug!(%zone, secondary = %from, serial = telling.told, "a secondary has taken a NOTIFY");
@@ -158,7 +159,7 @@ impl Plan {
 
 impl Telling {
     fn new(zone: Arc<Zone>, secondary: Secondary) -> Self {
-        Self { zone, secondary, asker: None, told: None, began: None, state: State::Quiet }
+        Self { zone, secondary, asker: None, told: None, began: None, state: SecondaryState::Quiet }
     }
 
     fn due(&mut self, now: Instant, unix: u64, id: &mut impl FnMut() -> u16) -> Option<Outgoing> {
@@ -172,12 +173,12 @@ impl Telling {
             (self.told, self.began) = (Some(serial), Some(now));
             return self.send(now, unix, id(), 0);
         }
-        let State::Waiting { id, attempts, due } = self.state else { return None };
+        let SecondaryState::Waiting { id, attempts, due } = self.state else { return None };
         if now < due {
             return None;
         }
         if attempts >= ATTEMPTS {
-            self.state = State::Quiet;
+            self.state = SecondaryState::Quiet;
             let (zone, secondary) = (self.zone.origin(), self.secondary.address);
             warn!(%zone, %secondary, serial, "a secondary does not answer NOTIFY: it will find out by its refresh");
             return None;
@@ -192,14 +193,14 @@ impl Telling {
         }
         let spaced = self.began.filter(|_| self.told != Some(self.zone.serial())).map(|began| began + SPACING);
         let again = match self.state {
-            State::Waiting { due, .. } => Some(due),
-            State::Quiet => None,
+            SecondaryState::Waiting { due, .. } => Some(due),
+            SecondaryState::Quiet => None,
         };
         spaced.into_iter().chain(again).min()
     }
 
     fn send(&mut self, now: Instant, unix: u64, id: u16, attempts: u32) -> Option<Outgoing> {
-        self.state = State::Waiting { id, attempts: attempts + 1, due: now + PATIENCE * (1 << attempts) };
+        self.state = SecondaryState::Waiting { id, attempts: attempts + 1, due: now + PATIENCE * (1 << attempts) };
         let mut message = message(&self.zone, id)?;
         self.asker = self.secondary.key.as_ref().map(|key| Asker::sign(key, &mut message, unix));
         Some(Outgoing { secondary: self.secondary.address, message })
@@ -235,8 +236,8 @@ pub fn source(secondary: IpAddr, listening: &[SocketAddr]) -> IpAddr {
 }
 
 /// Tells until `stop`, whom `told` says. `listening` are the addresses that DNS answers on.
-pub async fn run(mut told: watch::Receiver<Vec<Told>>, listening: Vec<SocketAddr>, stop: CancellationToken) {
-    let (mut plan, mut sockets, mut buffer) = (Plan::default(), HashMap::new(), [0; MAX_UDP]);
+pub async fn run(mut told: watch::Receiver<Vec<NotifyTargets>>, listening: Vec<SocketAddr>, stop: CancellationToken) {
+    let (mut plan, mut sockets, mut buffer) = (NotifyPlan::default(), HashMap::new(), [0; MAX_UDP]);
     plan.tell(&told.borrow_and_update());
     let mut changes = Changes::of(plan.zones().map(|zone| zone.follow()));
     open(&plan, &listening, &mut sockets).await;
@@ -281,7 +282,7 @@ async fn readable(sockets: &HashMap<IpAddr, UdpSocket>) {
 }
 
 /// Opens a socket for every address that secondaries are told from.
-async fn open(plan: &Plan, listening: &[SocketAddr], sockets: &mut HashMap<IpAddr, UdpSocket>) {
+async fn open(plan: &NotifyPlan, listening: &[SocketAddr], sockets: &mut HashMap<IpAddr, UdpSocket>) {
     for secondary in plan.secondaries() {
         let source = source(secondary.ip(), listening);
         if sockets.contains_key(&source) {
@@ -297,7 +298,7 @@ async fn open(plan: &Plan, listening: &[SocketAddr], sockets: &mut HashMap<IpAdd
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dns::message::key::Key;
+    use crate::dns::message::key::TsigKey;
     use crate::dns::message::tsig::tests::{NOW as UNIX, key};
     use crate::dns::message::tsig::{Verdict, check};
     use crate::zone::Freshness;
@@ -310,13 +311,13 @@ mod tests {
         "192.0.2.9:53".parse().unwrap()
     }
 
-    fn plan(writer: &ZoneWriter, key: Option<Arc<Key>>) -> Plan {
-        let mut plan = Plan::default();
+    fn plan(writer: &ZoneWriter, key: Option<Arc<TsigKey>>) -> NotifyPlan {
+        let mut plan = NotifyPlan::default();
         plan.tell(&[(Arc::clone(writer.zone()), vec![Secondary { address: secondary(), key }])]);
         plan
     }
 
-    fn zone() -> (ZoneWriter, Plan, Instant) {
+    fn zone() -> (ZoneWriter, NotifyPlan, Instant) {
         let mut writer = ZoneBuilder::new(Name::parse("service").unwrap(), 5, 5).build();
         writer.commit(100);
         let plan = plan(&writer, None);
@@ -364,7 +365,7 @@ mod tests {
     fn what_is_not_acknowledged_is_told_again_and_given_up_in_the_end() {
         let (mut writer, mut plan, begun) = zone();
         writer.set_freshness(Freshness::Fresh);
-        let times = |plan: &mut Plan, from: u64| -> Vec<u64> {
+        let times = |plan: &mut NotifyPlan, from: u64| -> Vec<u64> {
             (from..from + 200).filter(|at| !plan.due(begun + Duration::from_secs(*at), UNIX, || 7).is_empty()).collect()
         };
         assert_eq!(times(&mut plan, 0), [0, 1, 3, 7, 15, 31]);

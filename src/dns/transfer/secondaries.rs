@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::dns::lists::read_list;
-use crate::dns::message::key::Key;
+use crate::dns::message::key::TsigKey;
 use crate::dns::serve::access::Transfers;
 use crate::settings::{Section, live};
 use crate::zone::name::Name;
@@ -25,13 +25,13 @@ pub struct Secondary {
     /// Address on which it listens.
     pub address: SocketAddr,
     /// Key of messages to it; none for unsigned ones.
-    pub key: Option<Arc<Key>>,
+    pub key: Option<Arc<TsigKey>>,
 }
 
 impl Secondaries {
     /// Reads `allow_transfer` and `notify` of a `[[zone]]` table. `names` are the names of all keys, `keys` those that
     /// can be used: a mistake in one is told once, in its table.
-    pub fn read(section: &mut Section<'_>, names: &[Name], keys: &[Arc<Key>]) -> Self {
+    pub fn read(section: &mut Section<'_>, names: &[Name], keys: &[Arc<TsigKey>]) -> Self {
         let allow_transfer = read_list(section, live("allow_transfer"), |list| Transfers::parse(list, names));
         let notify = read_list(section, live("notify"), |list| {
             let each = list.iter().enumerate().map(|(i, text)| Secondary::parse(text, names, keys).map_err(|e| (i, e)));
@@ -43,7 +43,7 @@ impl Secondaries {
 
 impl Secondary {
     /// Reads `"192.0.2.1:53"` or `"192.0.2.1:53 key NAME"`.
-    fn parse(text: &str, names: &[Name], keys: &[Arc<Key>]) -> Result<Self, String> {
+    fn parse(text: &str, names: &[Name], keys: &[Arc<TsigKey>]) -> Result<Self, String> {
         let words: Vec<&str> = text.split_whitespace().collect();
         let (address, key) = match *words {
             [address] => (address, None),
@@ -106,8 +106,8 @@ mod tests {
         Name::parse(text).unwrap()
     }
 
-    fn key() -> Arc<Key> {
-        Arc::new(Key::new(&name("xfr"), Algorithm::Sha256, vec![1; 16]))
+    fn key() -> Arc<TsigKey> {
+        Arc::new(TsigKey::new(&name("xfr"), Algorithm::Sha256, vec![1; 16]))
     }
 
     #[test]

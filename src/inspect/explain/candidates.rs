@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::held;
-use super::seen::Seen;
+use super::seen::RegistryView;
 use crate::format::NodeKind;
 use crate::model::{Host, Instance, Protocol};
 use crate::publish::target::{TargetState, below};
@@ -20,12 +20,12 @@ pub(super) struct Candidate {
     /// The service's path below the root, as it is spelled there.
     pub(super) path: String,
     /// Form of the name.
-    pub(super) form: Form,
+    pub(super) form: NameForm,
 }
 
 /// Form of a name of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum NameForm {
     /// Its own name, or that as a host name.
     Service,
     /// A combination of tags, as labels.
@@ -40,7 +40,7 @@ pub(super) enum Form {
     Address(IpAddr),
 }
 
-impl Form {
+impl NameForm {
     /// Describes the name, for a person.
     pub(super) fn describe(&self) -> String {
         let words = |labels: &[Vec<u8>]| labels.iter().map(|l| lossy(l)).collect::<Vec<_>>().join(", ");
@@ -114,36 +114,36 @@ fn protocol(label: &[u8]) -> Option<Protocol> {
 }
 
 /// All services that `name`, in lower case, could be of in the zone that `state` shows.
-pub(super) fn find(seen: &Seen<'_>, state: &TargetState, name: &Name) -> Vec<Candidate> {
+pub(super) fn find(seen: &RegistryView<'_>, state: &TargetState, name: &Name) -> Vec<Candidate> {
     if let Some(address) = address(seen, state, name) {
         return at(seen, state, address);
     }
     let front = name.above(state.zone.origin()).unwrap_or_default();
     let mut found = Vec::new();
-    let mut add = |elements: &[&[u8]], form: &Form| {
+    let mut add = |elements: &[&[u8]], form: &NameForm| {
         let paths = services_at(seen, &state.target.under, elements);
         found.extend(paths.into_iter().map(|path| Candidate { path, form: form.clone() }));
     };
-    add(&front, &Form::Service);
+    add(&front, &NameForm::Service);
     for i in 0..front.len() {
         let (before, rest) = front.split_at(i);
         let under = |rest: &[&[u8]]| Some((rest.first()?.strip_prefix(b"_")?.to_vec(), protocol(rest.get(1)?)?));
         if let (Some((service, protocol)), 0 | 1) = (under(rest), i) {
-            let form = before.first().map_or(Form::Protocol(protocol), |name| Form::Instance(name.to_vec()));
+            let form = before.first().map_or(NameForm::Protocol(protocol), |name| NameForm::Instance(name.to_vec()));
             let elements = [&[service.as_slice()], &rest[2..]].concat();
             add(&elements, &form);
             if i == 0 && rest.len() > 2 {
-                add(&rest[2..], &Form::Port(service, protocol));
+                add(&rest[2..], &NameForm::Port(service, protocol));
             }
         } else if (1..=3).contains(&i) && !before.iter().any(|label| label.starts_with(b"_")) {
-            add(rest, &Form::Tags(before.iter().map(|label| label.to_vec()).collect()));
+            add(rest, &NameForm::Tags(before.iter().map(|label| label.to_vec()).collect()));
         }
     }
     found
 }
 
 /// The address that a name is made of, if it is one.
-fn address(seen: &Seen<'_>, state: &TargetState, name: &Name) -> Option<IpAddr> {
+fn address(seen: &RegistryView<'_>, state: &TargetState, name: &Name) -> Option<IpAddr> {
     if state.target.reverse_of.is_empty() {
         return address_of(state.zone.origin(), name);
     }
@@ -156,8 +156,8 @@ fn address(seen: &Seen<'_>, state: &TargetState, name: &Name) -> Option<IpAddr> 
     })
 }
 
-fn at(seen: &Seen<'_>, state: &TargetState, address: IpAddr) -> Vec<Candidate> {
-    let form = Form::Address(address);
+fn at(seen: &RegistryView<'_>, state: &TargetState, address: IpAddr) -> Vec<Candidate> {
+    let form = NameForm::Address(address);
     let is_there = |path: &String| {
         let reading = seen.read(path);
         reading.is_some_and(|reading| reading.service.instances.iter().any(|one| form.refuses(one, state).is_none()))
@@ -171,7 +171,7 @@ fn at(seen: &Seen<'_>, state: &TargetState, address: IpAddr) -> Vec<Candidate> {
 }
 
 /// The paths below `under` that are these labels, the last of which is the first element.
-fn services_at(seen: &Seen<'_>, under: &str, labels: &[&[u8]]) -> Vec<String> {
+fn services_at(seen: &RegistryView<'_>, under: &str, labels: &[&[u8]]) -> Vec<String> {
     let mut paths = vec![under.to_owned()];
     for wanted in labels.iter().rev() {
         paths = paths.iter().flat_map(|path| children(seen, path, wanted)).collect();
@@ -193,7 +193,7 @@ fn is(element: &str, wanted: &[u8]) -> bool {
     label::exact(element).is_ok_and(|label| label == wanted) || label::host_name(element).is_some_and(|l| l == wanted)
 }
 
-fn children(seen: &Seen<'_>, path: &str, wanted: &[u8]) -> Vec<String> {
+fn children(seen: &RegistryView<'_>, path: &str, wanted: &[u8]) -> Vec<String> {
     let child = |child: ShownNode<'_>| {
         let below = child.path.below(&seen.layout.root)?;
         let is_service = matches!(seen.layout.kind(seen.tree, &child, below), NodeKind::Service { .. })

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use super::seen::Seen;
+use super::seen::RegistryView;
 use crate::format;
 use crate::publish::target::{TargetState, below};
 use crate::zone::lookup::{self, Found};
@@ -15,7 +15,7 @@ use crate::zone::records::label;
 const MOST_TOLD: usize = 16;
 
 /// Tells what the guard does to the service at `path`; nothing where it does nothing.
-pub(super) fn lines(seen: &Seen<'_>, state: &TargetState, path: &str) -> String {
+pub(super) fn lines(seen: &RegistryView<'_>, state: &TargetState, path: &str) -> String {
     let Some(lost) = seen.held.get(&path.to_ascii_lowercase()) else { return String::new() };
     let until = format::moment(seen.until);
     let mut text = format!(
@@ -50,7 +50,7 @@ fn address(rdata: &[u8]) -> Option<IpAddr> {
 }
 
 /// The addresses that ZooKeeper has of a service.
-fn registered(seen: &Seen<'_>, path: &str) -> BTreeSet<IpAddr> {
+fn registered(seen: &RegistryView<'_>, path: &str) -> BTreeSet<IpAddr> {
     let instances = seen.read(path).map(|reading| reading.service.instances).unwrap_or_default();
     instances.iter().filter_map(|instance| instance.endpoint.host.ip()).collect()
 }

@@ -25,12 +25,12 @@ use crate::zone::packed::PackedSet;
 use crate::zone::record::rtype;
 use crate::zone::{Freshness, Zone, records};
 use candidates::Candidate;
-use outcome::{Explained, Outcome, Source};
-use seen::Seen;
+use outcome::{Explained, InstanceOutcome, NameSource};
+use seen::RegistryView;
 
 /// A zone's answer to a question.
 #[derive(Debug)]
-pub struct Answer {
+pub struct ZoneAnswer {
     /// The answer in a few lines.
     pub text: String,
     /// True if the name lies at or below a delegation, or below a DNAME: nothing else that has it shows.
@@ -38,7 +38,7 @@ pub struct Answer {
 }
 
 /// Answers a question as the zone does. `data` writes a record's type and data.
-pub fn answer(zone: &Zone, name: &Name, rtype: u16, data: &dyn Fn(u16, &[u8]) -> String) -> Answer {
+pub fn answer(zone: &Zone, name: &Name, rtype: u16, data: &dyn Fn(u16, &[u8]) -> String) -> ZoneAnswer {
     let mut text = format!("zone {}, serial {}, {}\n", zone.origin(), zone.serial(), zone.freshness().as_str());
     let unknown = match zone.freshness() {
         Freshness::Loading => Some("the registry was not read completely yet"),
@@ -113,11 +113,11 @@ pub fn answer(zone: &Zone, name: &Name, rtype: u16, data: &dyn Fn(u16, &[u8]) ->
         }
         break;
     }
-    Answer { text, is_cut }
+    ZoneAnswer { text, is_cut }
 }
 
 /// Finds where the name could come from in a registry, and what has become of each instance.
-pub(super) fn sources(seen: &Seen<'_>, state: &TargetState, name: &Name) -> Explained {
+pub(super) fn sources(seen: &RegistryView<'_>, state: &TargetState, name: &Name) -> Explained {
     let candidates = candidates::find(seen, state, name);
     if candidates.is_empty() {
         return Explained { known: state.known.get(name).cloned(), sources: Vec::new() };
@@ -140,7 +140,7 @@ pub(super) fn sources(seen: &Seen<'_>, state: &TargetState, name: &Name) -> Expl
 }
 
 /// Unites the candidates whose paths are `path` in some spelling; `None` where there is one alone.
-fn spelled(seen: &Seen<'_>, candidates: &[Candidate], path: &str) -> Option<Reading> {
+fn spelled(seen: &RegistryView<'_>, candidates: &[Candidate], path: &str) -> Option<Reading> {
     let paths: BTreeSet<&str> = candidates.iter().map(|one| &*one.path).collect();
     let mut alike = paths.into_iter().filter(|other| other.eq_ignore_ascii_case(path));
     let (first, second) = (alike.next()?, alike.next()?);
@@ -151,9 +151,9 @@ fn spelled(seen: &Seen<'_>, candidates: &[Candidate], path: &str) -> Option<Read
     Some(united)
 }
 
-fn source(seen: &Seen<'_>, state: &TargetState, candidate: &Candidate, united: Option<&Reading>) -> Source {
+fn source(seen: &RegistryView<'_>, state: &TargetState, candidate: &Candidate, united: Option<&Reading>) -> NameSource {
     let full = seen.layout.full(&candidate.path);
-    let mut source = Source {
+    let mut source = NameSource {
         service: candidate.path.clone(),
         path: full.to_string(),
         form: candidate.form.describe(),
@@ -176,7 +176,7 @@ fn source(seen: &Seen<'_>, state: &TargetState, candidate: &Candidate, united: O
             Err(words) => (false, words),
         };
         let name = instance.name.to_string();
-        source.instances.push(Outcome { name, is_in, words, notes: lines_of(&links.collect::<String>()) });
+        source.instances.push(InstanceOutcome { name, is_in, words, notes: lines_of(&links.collect::<String>()) });
     }
     source.malformed = reading.malformed;
     source
@@ -187,7 +187,7 @@ fn lines_of(text: &str) -> Vec<String> {
 }
 
 /// Tells where links lead that the znode shown at `shown` is seen through, or takes properties by.
-fn hops(seen: &Seen<'_>, shown: &Path) -> String {
+fn hops(seen: &RegistryView<'_>, shown: &Path) -> String {
     let mut text = String::new();
     let real = seen.tree.real(shown);
     if real != *shown {
@@ -204,7 +204,7 @@ fn hops(seen: &Seen<'_>, shown: &Path) -> String {
 }
 
 /// Under what rank a candidate offers the name now, if it does.
-fn rank(seen: &Seen<'_>, state: &TargetState, name: &Name, candidate: &Candidate) -> Option<Rank> {
+fn rank(seen: &RegistryView<'_>, state: &TargetState, name: &Name, candidate: &Candidate) -> Option<Rank> {
     let service = seen.read(&candidate.path)?.service;
     let folded = candidate.path.to_ascii_lowercase();
     let (target, origin) = (&state.target, state.zone.origin());

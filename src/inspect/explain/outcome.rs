@@ -10,12 +10,12 @@ pub struct Explained {
     /// Reason for which the name is known although no znode leads to it.
     pub known: Option<String>,
     /// The services that the name could be of.
-    pub sources: Vec<Source>,
+    pub sources: Vec<NameSource>,
 }
 
 /// A service that a name could be of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
+pub struct NameSource {
     /// Its path below the root.
     pub service: String,
     /// Its whole path.
@@ -29,14 +29,14 @@ pub struct Source {
     /// True if its znode is there.
     pub exists: bool,
     /// Its instances.
-    pub instances: Vec<Outcome>,
+    pub instances: Vec<InstanceOutcome>,
     /// Problems of its znodes.
     pub malformed: Vec<Malformed>,
 }
 
 /// Place of an instance in the answer or out of it, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
+pub struct InstanceOutcome {
     /// Its name.
     pub name: String,
     /// True if it is in.
@@ -47,7 +47,7 @@ pub struct Outcome {
     pub notes: Vec<String>,
 }
 
-impl Source {
+impl NameSource {
     /// Something else is shown at the name in its place.
     pub fn hide(&mut self, by: &str) {
         self.hidden_by = Some(by.to_owned());
@@ -67,7 +67,7 @@ impl fmt::Display for Explained {
     }
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for NameSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {}", self.path, self.form)?;
         if let Some(by) = &self.hidden_by {
@@ -77,7 +77,7 @@ impl fmt::Display for Source {
         if self.exists && self.instances.is_empty() && self.malformed.is_empty() {
             writeln!(f, "  it is there and has no instance")?;
         }
-        for Outcome { name, is_in, words, notes } in &self.instances {
+        for InstanceOutcome { name, is_in, words, notes } in &self.instances {
             writeln!(f, "  {name:<24} {}  {words}", if *is_in { "IN " } else { "OUT" })?;
             notes.iter().try_for_each(|note| writeln!(f, "  {note}"))?;
         }

@@ -8,7 +8,7 @@ use crate::registry::shown::ShownTree;
 
 /// One state of a registry.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::inspect) struct Seen<'r> {
+pub(in crate::inspect) struct RegistryView<'r> {
     pub(in crate::inspect) layout: &'r Layout,
     pub(in crate::inspect) tree: &'r ShownTree,
     /// Seconds since 1970.
@@ -19,7 +19,7 @@ pub(in crate::inspect) struct Seen<'r> {
     pub(in crate::inspect) until: u64,
 }
 
-impl Seen<'_> {
+impl RegistryView<'_> {
     pub(super) fn read(&self, below: &str) -> Option<Reading> {
         self.layout.read(self.tree, below, self.now)
     }

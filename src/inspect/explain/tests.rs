@@ -56,7 +56,7 @@ fn explained_with(
     }
     let layout = layout();
     sources(
-        &Seen { layout: &layout, tree: &tree, now: 1_000, held, until: 3600 },
+        &RegistryView { layout: &layout, tree: &tree, now: 1_000, held, until: 3600 },
         &TargetState::new(&target, Arc::default(), BTreeMap::new()),
         &Name::parse(name).unwrap(),
     )

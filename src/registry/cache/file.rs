@@ -45,7 +45,7 @@ const KEPT: u8 = 6;
 
 /// Record of one znode.
 #[derive(Debug, Clone)]
-pub(super) struct Record {
+pub(super) struct CacheRecord {
     /// Its entry; none when it went.
     pub(super) entry: Option<Entry>,
     /// Time of its last reading, where it is refused since.
@@ -65,14 +65,14 @@ pub(super) struct EnsembleRecord {
 
 /// Identity of the registry that a file holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Scope {
+pub struct CacheScope {
     /// The ensemble's connect string.
     pub ensemble: String,
     /// The mirrored root.
     pub root: Path,
 }
 
-impl Scope {
+impl CacheScope {
     /// Returns whether the registry of `other` can be the same: the same chroot and root, and at least one server in
     /// common, so that a server more or less in the connect string costs no cache.
     fn may_be(&self, other: &Self) -> bool {
@@ -90,7 +90,7 @@ fn split(ensemble: &str) -> (&str, &str) {
 
 /// Why a file's content is not taken.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal {
+pub enum CacheRefusal {
     /// It cannot be read.
     #[error("it cannot be read")]
     Read(#[from] io::Error),
@@ -102,7 +102,7 @@ pub enum Refusal {
     Newer(u32),
     /// It is the cache of another registry.
     #[error("it holds {}{} of another registry, {}", .0.root, if .0.root.is_root() { "" } else { "/" }, .0.ensemble)]
-    Other(Scope),
+    Other(CacheScope),
     /// It is cut off or was changed.
     #[error("it is damaged: {0}")]
     Damaged(&'static str),
@@ -119,7 +119,7 @@ pub(super) struct Encoder<W> {
 }
 
 impl<W: Write> Encoder<W> {
-    pub(super) fn new(out: W, scope: &Scope) -> io::Result<Self> {
+    pub(super) fn new(out: W, scope: &CacheScope) -> io::Result<Self> {
         let (path, record) = (String::new(), Vec::new());
         let mut encoder = Self { out, crc: Hasher::new(), path, record, records: 0, bytes: 0 };
         encoder.record.extend_from_slice(MAGIC);
@@ -132,8 +132,8 @@ impl<W: Write> Encoder<W> {
 
     /// Adds what is known of `path`; none says that it is gone. Answers that say nothing for another session are left
     /// out.
-    pub(super) fn put(&mut self, path: &Path, record: &Record) -> io::Result<()> {
-        let Record { entry, last_read, kept } = record;
+    pub(super) fn put(&mut self, path: &Path, record: &CacheRecord) -> io::Result<()> {
+        let CacheRecord { entry, last_read, kept } = record;
         let tag = match entry {
             Some(Entry::Known(_)) if last_read.is_some() => HELD,
             Some(Entry::Known(_)) => KNOWN,
@@ -206,25 +206,25 @@ pub struct Loaded {
 }
 
 /// Reads a whole file.
-pub(super) fn decode(bytes: &[u8], scope: &Scope) -> Result<Loaded, Refusal> {
-    let mut decoder = Decoder { rest: bytes.strip_prefix(MAGIC).ok_or(Refusal::Foreign)?, version: VERSION };
+pub(super) fn decode(bytes: &[u8], scope: &CacheScope) -> Result<Loaded, CacheRefusal> {
+    let mut decoder = Decoder { rest: bytes.strip_prefix(MAGIC).ok_or(CacheRefusal::Foreign)?, version: VERSION };
     decoder.version = match u32::from_le_bytes(decoder.array()?) {
         version @ OLDEST..=VERSION => version,
-        other => return Err(Refusal::Newer(other)),
+        other => return Err(CacheRefusal::Newer(other)),
     };
     // From here on every byte is as it was written.
     let (content, crc) = decoder.rest.split_last_chunk::<4>().ok_or(CUT_OFF)?;
     let mut expected = Hasher::new();
     expected.update(&bytes[..bytes.len() - crc.len()]);
     if expected.finalize() != u32::from_le_bytes(*crc) {
-        return Err(Refusal::Damaged("the checksum is wrong, or it is cut off"));
+        return Err(CacheRefusal::Damaged("the checksum is wrong, or it is cut off"));
     }
     decoder.rest = content;
     let ensemble = decoder.str()?.to_owned();
-    let root = Path::new(decoder.str()?).map_err(|_| Refusal::Damaged("its root is no path"))?;
-    let found = Scope { ensemble, root };
+    let root = Path::new(decoder.str()?).map_err(|_| CacheRefusal::Damaged("its root is no path"))?;
+    let found = CacheScope { ensemble, root };
     if !found.may_be(scope) {
-        return Err(Refusal::Other(found));
+        return Err(CacheRefusal::Other(found));
     }
     decoder.records(&found.root)
 }
@@ -235,7 +235,7 @@ struct Decoder<'b> {
 }
 
 impl<'b> Decoder<'b> {
-    fn records(mut self, root: &Path) -> Result<Loaded, Refusal> {
+    fn records(mut self, root: &Path) -> Result<Loaded, CacheRefusal> {
         // As every file was written a moment after the last reading, what is left of a clock's jump is no matter.
         let (now, unix) = (Instant::now(), millis(SystemTime::now()));
         let mut held = Vec::new();
@@ -252,27 +252,27 @@ impl<'b> Decoder<'b> {
                 continue;
             }
             if tag == KEPT {
-                let (at, _) = nodes.last().ok_or(Refusal::Damaged("data of no znode are kept"))?;
+                let (at, _) = nodes.last().ok_or(CacheRefusal::Damaged("data of no znode are kept"))?;
                 kept.insert(at.clone(), self.text()?.into());
                 continue;
             }
             let shared = usize::try_from(self.number()?).unwrap_or(usize::MAX);
             if shared > path.len() {
-                return Err(Refusal::Damaged("a path shares more than there is"));
+                return Err(CacheRefusal::Damaged("a path shares more than there is"));
             }
             path.truncate(shared);
             path.extend_from_slice(self.text()?);
-            let text = std::str::from_utf8(&path).map_err(|_| Refusal::Damaged("a path is no text"))?;
+            let text = std::str::from_utf8(&path).map_err(|_| CacheRefusal::Damaged("a path is no text"))?;
             // What a server told of is taken as it is, here as in the mirror: no more is asked than a slash in front.
             let at = if text.starts_with('/') {
                 Path::trusted(text)
             } else {
-                return Err(Refusal::Damaged("a path is no path"));
+                return Err(CacheRefusal::Damaged("a path is no path"));
             };
             let entry = match tag {
                 KNOWN | HELD => {
                     let data = self.text()?.into();
-                    let mut number = || Ok::<_, Refusal>(self.number()?.cast_signed());
+                    let mut number = || Ok::<_, CacheRefusal>(self.number()?.cast_signed());
                     let (czxid, mzxid, ephemeral_owner) = (number()?, number()?, number()?);
                     if tag == HELD {
                         let age = Duration::from_millis(unix.saturating_sub(self.number()?));
@@ -282,7 +282,7 @@ impl<'b> Decoder<'b> {
                 }
                 UNREADABLE => Some(Entry::Unreadable(registry::Error::NoAuth)),
                 GONE => None,
-                _ => return Err(Refusal::Damaged("there is a record of an unknown kind")),
+                _ => return Err(CacheRefusal::Damaged("there is a record of an unknown kind")),
             };
             kept.remove(&at);
             nodes.push((at, entry));
@@ -293,14 +293,14 @@ impl<'b> Decoder<'b> {
         };
         let when = u64::from_le_bytes(self.array()?);
         if u64::from_le_bytes(self.array()?) != nodes.len() as u64 || !self.rest.is_empty() {
-            return Err(Refusal::Damaged("it holds more or less than it says"));
+            return Err(CacheRefusal::Damaged("it holds more or less than it says"));
         }
         let when =
-            UNIX_EPOCH.checked_add(Duration::from_millis(when)).ok_or(Refusal::Damaged("its time is no time"))?;
+            UNIX_EPOCH.checked_add(Duration::from_millis(when)).ok_or(CacheRefusal::Damaged("its time is no time"))?;
         let mut tree = Tree::from_records(nodes);
         for (path, read_at) in held {
             if tree.known(path.as_str()).is_some() {
-                tree.set_refused(&path, root::Refusal { error: registry::Error::NoAuth, read_at });
+                tree.set_refused(&path, root::RootRefusal { error: registry::Error::NoAuth, read_at });
             }
         }
         for (path, data) in kept {
@@ -316,17 +316,17 @@ impl<'b> Decoder<'b> {
         Ok(Loaded { tree, notes: beside, when })
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Refusal> {
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], CacheRefusal> {
         let (array, rest) = self.rest.split_first_chunk().ok_or(CUT_OFF)?;
         self.rest = rest;
         Ok(*array)
     }
 
-    fn byte(&mut self) -> Result<u8, Refusal> {
+    fn byte(&mut self) -> Result<u8, CacheRefusal> {
         Ok(self.array::<1>()?[0])
     }
 
-    fn number(&mut self) -> Result<u64, Refusal> {
+    fn number(&mut self) -> Result<u64, CacheRefusal> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -335,22 +335,22 @@ impl<'b> Decoder<'b> {
                 return Ok(number);
             }
         }
-        Err(Refusal::Damaged("a number does not end"))
+        Err(CacheRefusal::Damaged("a number does not end"))
     }
 
-    fn text(&mut self) -> Result<&'b [u8], Refusal> {
+    fn text(&mut self) -> Result<&'b [u8], CacheRefusal> {
         let length = usize::try_from(self.number()?).unwrap_or(usize::MAX);
         let (text, rest) = self.rest.split_at_checked(length).ok_or(CUT_OFF)?;
         self.rest = rest;
         Ok(text)
     }
 
-    fn str(&mut self) -> Result<&'b str, Refusal> {
-        std::str::from_utf8(self.text()?).map_err(|_| Refusal::Damaged("its head is no text"))
+    fn str(&mut self) -> Result<&'b str, CacheRefusal> {
+        std::str::from_utf8(self.text()?).map_err(|_| CacheRefusal::Damaged("its head is no text"))
     }
 }
 
-const CUT_OFF: Refusal = Refusal::Damaged("it is cut off");
+const CUT_OFF: CacheRefusal = CacheRefusal::Damaged("it is cut off");
 
 fn number(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
@@ -377,16 +377,16 @@ mod tests {
         Path::new(text).unwrap()
     }
 
-    fn scope() -> Scope {
-        Scope { ensemble: "zk1:2181,zk2:2181/prod".into(), root: path("/services") }
+    fn scope() -> CacheScope {
+        CacheScope { ensemble: "zk1:2181,zk2:2181/prod".into(), root: path("/services") }
     }
 
     fn known(data: &[u8]) -> Entry {
         Entry::Known(Known { data: data.into(), czxid: 7, mzxid: 1 << 40, ephemeral_owner: -3 })
     }
 
-    fn record(entry: Option<Entry>) -> Record {
-        Record { entry, last_read: None, kept: None }
+    fn record(entry: Option<Entry>) -> CacheRecord {
+        CacheRecord { entry, last_read: None, kept: None }
     }
 
     fn when() -> SystemTime {
@@ -404,10 +404,12 @@ mod tests {
         ] {
             encoder.put(&path(at), &record(Some(entry))).unwrap();
         }
-        let held =
-            Record { last_read: Some(SystemTime::now() - Duration::from_secs(60)), ..record(Some(known(b"held"))) };
+        let held = CacheRecord {
+            last_read: Some(SystemTime::now() - Duration::from_secs(60)),
+            ..record(Some(known(b"held")))
+        };
         encoder.put(&path("/services/held"), &held).unwrap();
-        let bad = |kept: &[u8]| Record { kept: Some(kept.into()), ..record(Some(known(b"{"))) };
+        let bad = |kept: &[u8]| CacheRecord { kept: Some(kept.into()), ..record(Some(known(b"{"))) };
         for (at, kept) in [("/services/odd", "good"), ("/services/odd2", "gone"), ("/services/odd3", "old")] {
             encoder.put(&path(at), &bad(kept.as_bytes())).unwrap();
         }
@@ -491,7 +493,7 @@ mod tests {
     fn a_newer_file_and_another_registrys_are_told_apart() {
         let mut newer = file();
         newer[MAGIC.len()] = 3;
-        assert!(matches!(decode(&newer, &scope()), Err(Refusal::Newer(3))));
+        assert!(matches!(decode(&newer, &scope()), Err(CacheRefusal::Newer(3))));
         for (ensemble, root, taken) in [
             ("zk2:2181,zk9:2181/prod", "/services", true),
             ("zk1:2181,zk2:2181/test", "/services", false),
@@ -499,7 +501,7 @@ mod tests {
             ("zk9:2181/prod", "/services", false),
             ("zk1:2181,zk2:2181/prod", "/", false),
         ] {
-            let scope = Scope { ensemble: ensemble.into(), root: path(root) };
+            let scope = CacheScope { ensemble: ensemble.into(), root: path(root) };
             assert_eq!(decode(&file(), &scope).is_ok(), taken, "{ensemble} {root}");
         }
     }

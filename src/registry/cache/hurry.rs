@@ -3,17 +3,17 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::shared::Shared;
+use super::shared::SharedCache;
 
 /// The time between two looks at a save that is under way.
 const POLL: Duration = Duration::from_millis(5);
 
 /// Has what no cache file holds yet saved without the rest that saves take; nothing where none is kept.
 #[derive(Debug, Clone, Default)]
-pub struct Hurry(Arc<Mutex<Option<Arc<Shared>>>>);
+pub struct Hurry(Arc<Mutex<Option<Arc<SharedCache>>>>);
 
 impl Hurry {
-    pub(super) fn of(&self, shared: &Arc<Shared>) {
+    pub(super) fn of(&self, shared: &Arc<SharedCache>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(shared));
     }
 

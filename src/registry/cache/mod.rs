@@ -29,11 +29,11 @@ use super::Path;
 use super::shown::SharedTree;
 use super::tree::{Entry, Tree};
 use crate::disk::{self, beside};
-use file::{Encoder, EnsembleRecord, Record};
-pub use file::{Loaded, Refusal, Scope};
+use file::{CacheRecord, Encoder, EnsembleRecord};
+pub use file::{CacheRefusal, CacheScope, Loaded};
 pub use hurry::Hurry;
-pub use shared::Report;
-use shared::{Amendments, Shared};
+pub use shared::CacheReport;
+use shared::{Amendments, SharedCache};
 
 /// Least time between two saves.
 const REST: Duration = Duration::from_secs(10);
@@ -50,7 +50,7 @@ pub type Notes = Arc<dyn Fn() -> Vec<u8> + Send + Sync>;
 
 /// Reads the cache file at `path`; none when there is no such file. A file that is not taken is moved aside, to the
 /// same name with `.refused` behind it, so that it can be looked at and the next save replaces nothing unseen.
-pub fn load(path: &FilePath, scope: &Scope) -> Option<Loaded> {
+pub fn load(path: &FilePath, scope: &CacheScope) -> Option<Loaded> {
     let read = match disk::read_steadily(path, STALL) {
         Ok(bytes) => file::decode(&bytes, scope),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -62,7 +62,7 @@ pub fn load(path: &FilePath, scope: &Scope) -> Option<Loaded> {
             warn!(file = %path.display(), %error, "the cache file is left out: nothing is answered from it");
             return None;
         }
-        Err(error) => Err(Refusal::Read(error)),
+        Err(error) => Err(CacheRefusal::Read(error)),
     };
     match read {
         Ok(read) => Some(read),
@@ -80,7 +80,7 @@ pub fn load(path: &FilePath, scope: &Scope) -> Option<Loaded> {
 /// Keeps a cache file current. Dropping it saves what has changed since the last time, and ends the thread.
 #[derive(Debug)]
 pub struct Saver {
-    shared: Arc<Shared>,
+    shared: Arc<SharedCache>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -92,14 +92,14 @@ impl Saver {
     /// When no thread can be had.
     pub fn spawn(
         path: PathBuf,
-        scope: Scope,
+        scope: CacheScope,
         tree: SharedTree,
         notes: Option<Notes>,
         refresh: Duration,
         hurry: &Hurry,
     ) -> io::Result<Self> {
         let shared =
-            Arc::new(Shared { state: Mutex::default(), moved: Condvar::new(), settled: AtomicBool::new(false) });
+            Arc::new(SharedCache { state: Mutex::default(), moved: Condvar::new(), settled: AtomicBool::new(false) });
         hurry.of(&shared);
         let work = Work { path, scope, tree, notes, refresh, shared: Arc::clone(&shared) };
         let thread = std::thread::Builder::new().name("cache file".into()).spawn(move || work.run())?;
@@ -139,9 +139,9 @@ impl Saver {
     }
 
     /// Report about saving.
-    pub fn report(&self) -> Report {
+    pub fn report(&self) -> CacheReport {
         let state = self.shared.lock();
-        Report { behind: state.dirty || state.amendments.is_some(), ..state.report.clone() }
+        CacheReport { behind: state.dirty || state.amendments.is_some(), ..state.report.clone() }
     }
 }
 
@@ -158,11 +158,11 @@ impl Drop for Saver {
 /// The work of the thread.
 struct Work {
     path: PathBuf,
-    scope: Scope,
+    scope: CacheScope,
     tree: SharedTree,
     notes: Option<Notes>,
     refresh: Duration,
-    shared: Arc<Shared>,
+    shared: Arc<SharedCache>,
 }
 
 impl Work {
@@ -178,9 +178,9 @@ impl Work {
             match outcome {
                 Ok(Some((bytes, when))) => {
                     info!(file = %self.path.display(), bytes, ?took, "cache file saved");
-                    let Report { saves, failures, .. } = state.report;
-                    let saved = Report { bytes, saved_at: Some(when), ..Report::default() };
-                    state.report = Report { saves: saves + 1, failures, ..saved };
+                    let CacheReport { saves, failures, .. } = state.report;
+                    let saved = CacheReport { bytes, saved_at: Some(when), ..CacheReport::default() };
+                    state.report = CacheReport { saves: saves + 1, failures, ..saved };
                 }
                 Ok(None) => return,
                 Err(error) => {
@@ -248,7 +248,7 @@ impl Work {
         let mut last = None;
         loop {
             // Cloned under the lock, written without it: a disk may take its time.
-            let piece: Vec<(Path, Record)> = {
+            let piece: Vec<(Path, CacheRecord)> = {
                 let shown = self.tree.read().unwrap_or_else(PoisonError::into_inner);
                 let tree = shown.tree();
                 let piece = tree.range_after(last.as_ref(), CHUNK);
@@ -297,11 +297,11 @@ impl Work {
 }
 
 /// Makes the record of a znode; one without an entry is a znode that went.
-fn record(tree: &Tree, path: &Path, entry: Option<&Entry>) -> Record {
+fn record(tree: &Tree, path: &Path, entry: Option<&Entry>) -> CacheRecord {
     // The clock of the system, as the file outlives this process.
     let last_read = tree.last_read(path.as_str()).and_then(|at| SystemTime::now().checked_sub(at.elapsed()));
     let kept = entry.and_then(|_| tree.kept(path.as_str())).map(Into::into);
-    Record { entry: entry.cloned(), last_read, kept }
+    CacheRecord { entry: entry.cloned(), last_read, kept }
 }
 
 #[cfg(test)]

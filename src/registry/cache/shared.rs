@@ -4,12 +4,12 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use super::file::Record;
+use super::file::CacheRecord;
 use crate::registry::Path;
 
 /// Report about saving.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct CacheReport {
     /// Files saved since the start.
     pub saves: u64,
     /// Saves that failed since the start.
@@ -26,19 +26,19 @@ pub struct Report {
 
 /// State and signals between the thread that saves and its users.
 #[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) state: Mutex<State>,
+pub(super) struct SharedCache {
+    pub(super) state: Mutex<SaveState>,
     pub(super) moved: Condvar,
     /// True if the tree holds nothing that was not published. Cleared under the tree's write lock.
     pub(super) settled: AtomicBool,
 }
 
 /// Changes of znodes while a save was under way.
-pub(super) type Amendments = Vec<(Path, Record)>;
+pub(super) type Amendments = Vec<(Path, CacheRecord)>;
 
 /// Work for the thread, and its report.
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(super) struct SaveState {
     /// Records published since the save under way began; none without one.
     pub(super) amendments: Option<Amendments>,
     /// Something was published that no file has.
@@ -50,17 +50,17 @@ pub(super) struct State {
     /// Save what is due at once.
     pub(super) hurry: bool,
     pub(super) stop: bool,
-    pub(super) report: Report,
+    pub(super) report: CacheReport,
 }
 
-impl Shared {
+impl SharedCache {
     /// Locks the state.
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, SaveState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for something to happen, for at most `time`.
-    pub(super) fn wait<'s>(&self, state: MutexGuard<'s, State>, time: Duration) -> MutexGuard<'s, State> {
+    pub(super) fn wait<'s>(&self, state: MutexGuard<'s, SaveState>, time: Duration) -> MutexGuard<'s, SaveState> {
         self.moved.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0
     }
 }

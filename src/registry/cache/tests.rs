@@ -9,8 +9,8 @@ fn path(text: &str) -> Path {
     Path::new(text).unwrap()
 }
 
-fn scope() -> Scope {
-    Scope { ensemble: "127.0.0.1:2181".into(), root: path("/s") }
+fn scope() -> CacheScope {
+    CacheScope { ensemble: "127.0.0.1:2181".into(), root: path("/s") }
 }
 
 fn entry(data: &str) -> Entry {

@@ -27,7 +27,7 @@ pub enum Broken {
 
 /// Source of a property link.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
+pub struct LinkSource {
     /// The property's name.
     pub name: Box<str>,
     /// The znodes it leads to, one after the other, and what the property is called there. The last has it, or nobody.
@@ -45,7 +45,7 @@ pub(super) struct Followed {
     /// Real path -> the shown paths of its mounts.
     pub(super) seen_at: BTreeMap<Path, Vec<Path>>,
     /// Shown path of a znode -> where its properties come from that are links.
-    pub(super) sources: BTreeMap<Path, Vec<Source>>,
+    pub(super) sources: BTreeMap<Path, Vec<LinkSource>>,
     /// Real path of a znode -> the shown paths of those that have a property from it.
     pub(super) dependents: BTreeMap<Path, BTreeSet<Path>>,
     /// Real paths whose coming or going may lead a link elsewhere, and whether each was there.

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::ops::Bound;
 
-use super::followed::{Broken, Followed, Holders, MAX_MOUNTS, Source, join};
+use super::followed::{Broken, Followed, Holders, LinkSource, MAX_MOUNTS, join};
 use super::linking::PropertyLink;
 use crate::registry::Path;
 use crate::registry::tree::Tree;
@@ -91,10 +91,10 @@ impl Walk<'_> {
     }
 
     /// Finds the source of a property. `at` is the path at which its holder was looked for.
-    fn property(&mut self, at: &Path, holder: &Path, link: &PropertyLink) -> Result<Source, Broken> {
+    fn property(&mut self, at: &Path, holder: &Path, link: &PropertyLink) -> Result<LinkSource, Broken> {
         let label = || format!("{} =>", link.name).into_boxed_str();
         let (mut at, mut next) = (at.clone(), link.clone());
-        let mut source = Source { name: link.name.clone(), hops: Vec::new() };
+        let mut source = LinkSource { name: link.name.clone(), hops: Vec::new() };
         loop {
             at = absolute(&at, &next.path).ok_or_else(|| Broken::NoPath(label(), next.path.clone()))?;
             let real = self.walk(&at, &label(), &mut HashSet::new())?;

@@ -37,12 +37,12 @@ impl Literal {
 
 /// A dict in the making. Of two values at one key the later one counts, as in Python and in JSON.
 #[derive(Default)]
-pub(super) struct Entries {
+pub(super) struct LiteralEntries {
     pub(super) entries: Vec<(String, Literal)>,
     index: HashMap<String, usize>,
 }
 
-impl Entries {
+impl LiteralEntries {
     pub(super) fn put(&mut self, key: String, value: Literal) {
         if let Some(&at) = self.index.get(&key) {
             self.entries[at].1 = value;
@@ -117,7 +117,7 @@ impl<'de> Visitor<'de> for FromJson {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Literal, A::Error> {
-        let mut dict = Entries::default();
+        let mut dict = LiteralEntries::default();
         while let Some((key, value)) = entries.next_entry()? {
             dict.put(key, value);
         }

@@ -42,14 +42,14 @@ const DEPTH: usize = 100;
 
 /// A znode of a tree text.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Node {
+pub struct TextNode {
     /// Its path.
     pub path: Path,
     /// Its properties, links among them, in the order of the text.
     pub properties: Vec<(String, Literal)>,
 }
 
-impl Node {
+impl TextNode {
     /// The znode's data as zc.zk encodes properties: a text that is called `string_value` and alone stands for itself,
     /// everything else is compact JSON, nothing is `{}`.
     pub fn data(&self) -> Vec<u8> {
@@ -61,14 +61,14 @@ impl Node {
 }
 
 /// Something wrong with a tree text, at a place without a path.
-pub type Problem = diagnostic::Problem<Location>;
+pub type TextProblem = diagnostic::Problem<Location>;
 
 /// Reads a tree text. Parents come before their children.
 ///
 /// # Errors
 /// Everything that is wrong with it, in the order of the lines.
-pub fn parse(text: &str) -> Result<Vec<Node>, Vec<Problem>> {
-    let mut reader = Reader::default();
+pub fn parse(text: &str) -> Result<Vec<TextNode>, Vec<TextProblem>> {
+    let mut reader = TextReader::default();
     for (index, line) in text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate() {
         if let Err(fault) = reader.line(line) {
             let column = line.get(..fault.at).unwrap_or(line).chars().count() + 1;
@@ -81,13 +81,13 @@ pub fn parse(text: &str) -> Result<Vec<Node>, Vec<Problem>> {
 
 /// State of the reading. After a problem it goes on with the likeliest meaning, to find the next one.
 #[derive(Default)]
-struct Reader {
-    nodes: Vec<Node>,
+struct TextReader {
+    nodes: Vec<TextNode>,
     known: HashSet<Path>,
     levels: Vec<Level>,
     /// The character of the text's indentation.
     indent: Option<char>,
-    problems: Vec<Problem>,
+    problems: Vec<TextProblem>,
 }
 
 /// Lines of one indentation that belong to one znode.
@@ -99,7 +99,7 @@ struct Level {
     last: Option<usize>,
 }
 
-impl Reader {
+impl TextReader {
     fn line(&mut self, line: &str) -> Result<(), Fault> {
         let line = line.trim_end();
         let said = line.trim_start();
@@ -162,7 +162,7 @@ impl Reader {
         let path = owner.map_or_else(Path::root, |owner| self.nodes[owner].path.clone()).child(name);
         let properties = kind.map(|kind| ("type".to_owned(), Literal::Text(kind.to_owned()))).into_iter().collect();
         let new = self.known.insert(path.clone());
-        self.nodes.push(Node { path: path.clone(), properties });
+        self.nodes.push(TextNode { path: path.clone(), properties });
         let index = self.nodes.len() - 1;
         if let Some(level) = self.levels.last_mut() {
             level.last = Some(index);

@@ -3,7 +3,7 @@
 //! zc.zk hands a value to Python's `eval`; this reads literals and nothing else: text (`'…'`, `"…"`, `u'…'`, pieces
 //! side by side), numbers, `True`, `False`, `None`, lists, tuples and dicts. A comment may follow.
 
-use super::literal::{Entries, Literal};
+use super::literal::{Literal, LiteralEntries};
 use crate::diagnostic::Problem;
 
 /// Limit of nested lists and dicts: what `serde_json` still reads back with an object around it.
@@ -14,7 +14,7 @@ pub(super) type Fault = Problem<usize>;
 
 /// Reads the literal that is all of `text`, but for a comment behind it.
 pub(super) fn parse(text: &str) -> Result<Literal, Fault> {
-    let mut reader = Reader { text, at: 0, depth: 0 };
+    let mut reader = LiteralReader { text, at: 0, depth: 0 };
     let value = reader.value()?;
     reader.space();
     match reader.peek() {
@@ -23,13 +23,13 @@ pub(super) fn parse(text: &str) -> Result<Literal, Fault> {
     }
 }
 
-struct Reader<'t> {
+struct LiteralReader<'t> {
     text: &'t str,
     at: usize,
     depth: usize,
 }
 
-impl<'t> Reader<'t> {
+impl<'t> LiteralReader<'t> {
     fn value(&mut self) -> Result<Literal, Fault> {
         self.space();
         match self.peek() {
@@ -85,7 +85,7 @@ impl<'t> Reader<'t> {
     }
 
     fn dict(&mut self) -> Result<Vec<(String, Literal)>, Fault> {
-        let mut dict = Entries::default();
+        let mut dict = LiteralEntries::default();
         let mut comma = true;
         loop {
             self.space();

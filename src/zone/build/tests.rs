@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::model::{Endpoint, Host, Instance, Protocol};
-use crate::zone::context::{Hosts, Resolved};
+use crate::zone::context::{KnownHosts, Resolved};
 use crate::zone::entry::RrSet;
 use crate::zone::instances;
 use crate::zone::offer::Offer;
@@ -168,7 +168,7 @@ fn txt_shows_what_the_zone_lists() {
 #[test]
 fn hosts_of_one_label_are_completed_or_stand_below_addr() {
     let (origin, service) = (origin(), service(vec![host("Server1")]));
-    let mut hosts = Hosts::new();
+    let mut hosts = KnownHosts::new();
     hosts.insert("server1".into(), Resolved { addresses: vec![[10, 0, 0, 1].into()], ttl: 3 });
     let alone = build(&Context { hosts: &hosts, ..Context::new(&origin, 5) }, "a", &service).unwrap();
     assert_eq!(shown(&alone)["server1.addr.service."], [(rtype::A, 3, 1)]);
@@ -185,7 +185,7 @@ fn hosts_of_one_label_are_completed_or_stand_below_addr() {
 
 #[test]
 fn host_names_are_flattened_with_the_lesser_ttl() {
-    let mut hosts = Hosts::new();
+    let mut hosts = KnownHosts::new();
     let addresses = vec![[10, 0, 0, 1].into(), "2001:db8::1".parse().unwrap()];
     hosts.insert("a.example".into(), Resolved { addresses, ttl: 3 });
     let origin = origin();

@@ -8,7 +8,7 @@ use crate::zone::rdata::word::{Fault, Spot, Word};
 
 /// An entry: a line, or several joined by parentheses. It has at least one word.
 #[derive(Debug)]
-pub(super) struct Entry<'t> {
+pub(super) struct FileEntry<'t> {
     /// True if it begins with white space, which stands for the owner of the entry before.
     pub indented: bool,
     pub words: Vec<Word<'t>>,
@@ -43,9 +43,9 @@ impl<'t> Lexer<'t> {
     }
 
     /// The next entry, or the first fault of it; the one after it begins on a line of its own in both cases.
-    pub(super) fn next_entry(&mut self) -> Option<Result<Entry<'t>, Fault>> {
+    pub(super) fn next_entry(&mut self) -> Option<Result<FileEntry<'t>, Fault>> {
         loop {
-            let mut entry = Entry { indented: false, words: Vec::new() };
+            let mut entry = FileEntry { indented: false, words: Vec::new() };
             self.peek()?;
             let fault = self.entry(&mut entry);
             if let Some(fault) = fault {
@@ -57,7 +57,7 @@ impl<'t> Lexer<'t> {
         }
     }
 
-    fn entry(&mut self, entry: &mut Entry<'t>) -> Option<Fault> {
+    fn entry(&mut self, entry: &mut FileEntry<'t>) -> Option<Fault> {
         entry.indented = matches!(self.peek(), Some(b' ' | b'\t'));
         let mut open: Vec<Spot> = Vec::new();
         let mut fault = None;

@@ -5,7 +5,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::lexer::{Entry, Lexer};
+use super::lexer::{FileEntry, Lexer};
 use super::parsed::{MAX_TEXT, Parsed, Problem, TOO_LARGE};
 use super::rules::{self, At, Placed};
 use crate::diagnostic::{Location, Severity};
@@ -31,7 +31,7 @@ pub(super) fn read(
     include: &mut dyn FnMut(&str) -> Result<String, String>,
 ) -> Result<Parsed, Vec<Problem>> {
     let mut reader = Reader::new(origin, include);
-    reader.text(Scope { source: 0, text, origin: origin.clone(), owner: Owner::Unset });
+    reader.text(FileScope { source: 0, text, origin: origin.clone(), owner: Owner::Unset });
     reader.finish()
 }
 
@@ -43,7 +43,7 @@ pub(super) fn places(
     is_wanted: &dyn Fn(&Name) -> bool,
 ) -> Vec<(Name, u16, PathBuf, usize)> {
     let mut reader = Reader::new(origin, include);
-    reader.text(Scope { source: 0, text, origin: origin.clone(), owner: Owner::Unset });
+    reader.text(FileScope { source: 0, text, origin: origin.clone(), owner: Owner::Unset });
     let Reader { placed, sources, .. } = reader;
     let wanted = placed.into_iter().filter(|placed| is_wanted(&placed.record.owner));
     wanted.map(|Placed { record, at }| (record.owner, record.rtype, sources[at.source].clone(), at.line)).collect()
@@ -60,14 +60,14 @@ enum Owner {
 }
 
 /// State within one text.
-struct Scope<'t> {
+struct FileScope<'t> {
     source: usize,
     text: &'t str,
     origin: Name,
     owner: Owner,
 }
 
-impl Scope<'_> {
+impl FileScope<'_> {
     fn at(&self, spot: Spot) -> At {
         let (column, width) = spot.place(self.text);
         At { source: self.source, line: spot.line, column, width }
@@ -154,7 +154,7 @@ impl Reader<'_> {
         Ok(Parsed { records, remarks: self.remarks, includes: self.sources.split_off(1) })
     }
 
-    fn text(&mut self, mut scope: Scope<'_>) {
+    fn text(&mut self, mut scope: FileScope<'_>) {
         let mut lexer = Lexer::new(scope.text);
         while let Some(entry) = lexer.next_entry() {
             if self.problems.len() >= MAX_PROBLEMS {
@@ -173,7 +173,7 @@ impl Reader<'_> {
         }
     }
 
-    fn entry(&mut self, entry: &Entry<'_>, scope: &mut Scope<'_>) -> Result<(), Fault> {
+    fn entry(&mut self, entry: &FileEntry<'_>, scope: &mut FileScope<'_>) -> Result<(), Fault> {
         match entry.words.split_first() {
             Some((first, rest)) if !entry.indented && !first.quoted && first.raw.starts_with('$') => {
                 self.directive(first, rest, scope)
@@ -182,7 +182,7 @@ impl Reader<'_> {
         }
     }
 
-    fn directive(&mut self, directive: &Word<'_>, words: &[Word<'_>], scope: &mut Scope<'_>) -> Result<(), Fault> {
+    fn directive(&mut self, directive: &Word<'_>, words: &[Word<'_>], scope: &mut FileScope<'_>) -> Result<(), Fault> {
         let kind = directive.raw.to_ascii_uppercase();
         let most = match kind.as_str() {
             "$ORIGIN" | "$TTL" => 1,
@@ -203,7 +203,7 @@ impl Reader<'_> {
     }
 
     /// Reads another file in place of the entry. The origin and the owner are as before when it ends (RFC 1035 §5.1).
-    fn include(&mut self, file: &Word<'_>, origin: Option<&Word<'_>>, scope: &Scope<'_>) -> Result<(), Fault> {
+    fn include(&mut self, file: &Word<'_>, origin: Option<&Word<'_>>, scope: &FileScope<'_>) -> Result<(), Fault> {
         let origin = origin.map_or(Ok(scope.origin.clone()), |word| name_of(word, &scope.origin))?;
         let name = String::from_utf8(file.bytes()?).map_err(|_| file.fault("a file's name must be UTF-8"))?;
         let path =
@@ -228,12 +228,12 @@ impl Reader<'_> {
             self.sources.len() - 1
         });
         self.open.push(source);
-        self.text(Scope { source, text: &text, origin, owner: scope.owner.clone() });
+        self.text(FileScope { source, text: &text, origin, owner: scope.owner.clone() });
         self.open.pop();
         Ok(())
     }
 
-    fn record(&mut self, entry: &Entry<'_>, scope: &mut Scope<'_>) -> Result<(), Fault> {
+    fn record(&mut self, entry: &FileEntry<'_>, scope: &mut FileScope<'_>) -> Result<(), Fault> {
         let mut words = entry.words.as_slice();
         let ([first, ..], [.., last]) = (words, words) else { return Ok(()) };
         if !entry.indented {
@@ -246,7 +246,7 @@ impl Reader<'_> {
                 }
             };
         }
-        let head = Head::read(words, last.spot)?;
+        let head = EntryHead::read(words, last.spot)?;
         let rdata = rdata::parse(head.rtype, head.data, head.spot, &scope.origin)?;
         let spot = first.spot.to(head.spot);
         let at = scope.at(spot);
@@ -275,7 +275,7 @@ impl Reader<'_> {
     }
 
     /// The TTL of a record (RFC 2308 §4): its own, else what `$TTL` says, else that of the record before.
-    fn ttl_for(&mut self, head: &Head<'_, '_>, rdata: &[u8], at: At) -> u32 {
+    fn ttl_for(&mut self, head: &EntryHead<'_, '_>, rdata: &[u8], at: At) -> u32 {
         let minimum =
             (head.rtype == rtype::SOA).then(|| rdata.last_chunk().map(|bytes| u32::from_be_bytes(*bytes))).flatten();
         let ttl = head.ttl.or(self.ttl).or(self.last_ttl);
@@ -322,7 +322,7 @@ fn ttl_of(word: &Word<'_>) -> Result<u32, Fault> {
 }
 
 /// The front of a record: what stands between its owner and its data.
-struct Head<'w, 't> {
+struct EntryHead<'w, 't> {
     ttl: Option<u32>,
     rtype: u16,
     /// Position of the type.
@@ -330,7 +330,7 @@ struct Head<'w, 't> {
     data: &'w [Word<'t>],
 }
 
-impl<'w, 't> Head<'w, 't> {
+impl<'w, 't> EntryHead<'w, 't> {
     /// Reads TTL and class, in either order or not there, and the type. `end` is where the entry ends.
     fn read(mut words: &'w [Word<'t>], end: Spot) -> Result<Self, Fault> {
         let mut ttl = None;

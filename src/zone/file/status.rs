@@ -7,11 +7,11 @@ use std::time::Instant;
 
 /// The report of one master file, shared by its reader and by whoever shows it. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Status(Arc<Mutex<Report>>);
+pub struct ZoneFileStatus(Arc<Mutex<ZoneFileReport>>);
 
 /// State of a master file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Report {
+pub struct ZoneFileReport {
     /// The file.
     pub path: PathBuf,
     /// Time at which the version in force was read; none before any was.
@@ -20,14 +20,14 @@ pub struct Report {
     pub problems: Vec<String>,
 }
 
-impl Status {
+impl ZoneFileStatus {
     /// Of a file that was not read yet.
     pub fn new(path: &Path) -> Self {
-        Self(Arc::new(Mutex::new(Report { path: path.to_owned(), ..Report::default() })))
+        Self(Arc::new(Mutex::new(ZoneFileReport { path: path.to_owned(), ..ZoneFileReport::default() })))
     }
 
     /// Its present state.
-    pub fn report(&self) -> Report {
+    pub fn report(&self) -> ZoneFileReport {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use foldhash::fast::FixedState;
 
-use super::hosts::Hosts;
+use super::hosts::PackedHosts;
 use super::layout::srv_target;
 
 /// The addresses of one host.
@@ -43,7 +43,7 @@ const HAS_V6: u8 = 1;
 const HAS_SHARED: u8 = 2;
 
 /// The addresses of the targets of an SRV set.
-pub(super) enum Found {
+pub(super) enum TargetAddresses {
     /// One for each record, whose targets are all different.
     Each(Vec<[u8; 4]>),
     /// Packed, whatever they are.
@@ -58,7 +58,7 @@ pub(super) fn pack_each(addresses: &[[u8; 4]]) -> Vec<u8> {
 }
 
 /// Looks up those of SRV records.
-pub(super) fn find(rdatas: &[&[u8]], addresses: &mut AddressesOf<'_>) -> Found {
+pub(super) fn find(rdatas: &[&[u8]], addresses: &mut AddressesOf<'_>) -> TargetAddresses {
     // A service may have thousands of instances; names that differ in case only are one host.
     let mut groups: HashMap<Cow<'_, [u8]>, usize, FixedState> =
         HashMap::with_capacity_and_hasher(rdatas.len(), FixedState::default());
@@ -90,9 +90,9 @@ pub(super) fn find(rdatas: &[&[u8]], addresses: &mut AddressesOf<'_>) -> Found {
     match any {
         Some(mut bytes) => {
             bytes[0] = flags;
-            Found::Any(bytes)
+            TargetAddresses::Any(bytes)
         }
-        None => Found::Each(each),
+        None => TargetAddresses::Each(each),
     }
 }
 
@@ -107,7 +107,7 @@ fn push(bytes: &mut Vec<u8>, group: usize, v4: &[Ipv4Addr], v6: &[Ipv6Addr]) {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Additionals<'t> {
     /// Among the records.
-    Each(Hosts<'t>),
+    Each(PackedHosts<'t>),
     /// Behind them.
     Any(&'t [u8]),
 }

@@ -14,8 +14,8 @@
 use std::borrow::Cow;
 
 use super::super::record::rtype;
-use super::additionals::{self, Additionals, Found};
-use super::hosts::{self, Hosts};
+use super::additionals::{self, Additionals, TargetAddresses};
+use super::hosts::{self, PackedHosts};
 use super::layout::{RR_HEAD, SRV_HEAD};
 
 const PLAIN: u8 = 0;
@@ -32,16 +32,16 @@ pub enum Body<'t> {
     /// IPv6 addresses.
     V6(&'t [[u8; 16]]),
     /// Data that end with a name.
-    Names(Names<'t>),
+    Names(SuffixedNames<'t>),
     /// SRV records, with the address of each target.
-    Hosts(Hosts<'t>),
+    Hosts(PackedHosts<'t>),
     /// The data of each record behind its length, two bytes.
     Plain(&'t [u8]),
 }
 
 /// Form of the records of a set, for those who write several at once.
 #[derive(Debug, Clone, Copy)]
-pub enum Form<'t> {
+pub enum BodyForm<'t> {
     /// IPv4 addresses.
     V4(&'t [[u8; 4]]),
     /// IPv6 addresses.
@@ -56,7 +56,7 @@ pub enum Form<'t> {
 
 /// Records that end with a name, and the labels that all these names end with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Names<'t> {
+pub struct SuffixedNames<'t> {
     /// The labels that all names end with, the root's among them.
     pub shared: &'t [u8],
     /// For each record the length of the name's own labels.
@@ -79,7 +79,7 @@ pub fn head_of(rtype: u16) -> Option<usize> {
 }
 
 /// Appends records in this order, and what was found of their targets.
-pub(super) fn pack(bytes: &mut Vec<u8>, rtype: u16, rdatas: &[&[u8]], found: &Found) {
+pub(super) fn pack(bytes: &mut Vec<u8>, rtype: u16, rdatas: &[&[u8]], found: &TargetAddresses) {
     let all = |length: usize| rdatas.iter().all(|rdata| rdata.len() == length);
     match rtype {
         rtype::A if all(4) => push_all(bytes, V4, rdatas),
@@ -103,10 +103,10 @@ fn push_all(bytes: &mut Vec<u8>, form: u8, rdatas: &[&[u8]]) {
 }
 
 /// None, and nothing appended, where the data are not such.
-fn pack_names(bytes: &mut Vec<u8>, rtype: u16, rdatas: &[&[u8]], found: &Found) -> Option<()> {
+fn pack_names(bytes: &mut Vec<u8>, rtype: u16, rdatas: &[&[u8]], found: &TargetAddresses) -> Option<()> {
     let head = head_of(rtype)?;
     let shared = shared(rdatas, head)?;
-    if let (Found::Each(addresses), rtype::SRV) = (found, rtype) {
+    if let (TargetAddresses::Each(addresses), rtype::SRV) = (found, rtype) {
         bytes.push(HOSTS);
         if hosts::pack(bytes, rdatas, shared, addresses).is_some() {
             return Some(());
@@ -125,8 +125,8 @@ fn pack_names(bytes: &mut Vec<u8>, rtype: u16, rdatas: &[&[u8]], found: &Found) 
     bytes.extend_from_slice(shared);
     match found {
         _ if rtype != rtype::SRV => {}
-        Found::Each(addresses) => bytes.extend(additionals::pack_each(addresses)),
-        Found::Any(additionals) => bytes.extend_from_slice(additionals),
+        TargetAddresses::Each(addresses) => bytes.extend(additionals::pack_each(addresses)),
+        TargetAddresses::Any(additionals) => bytes.extend_from_slice(additionals),
     }
     Some(())
 }
@@ -188,14 +188,14 @@ pub(super) fn unpack(bytes: &[u8], count: usize) -> (Body<'_>, Additionals<'_>) 
 
 /// Form of the records in a body that may have more behind it.
 #[inline(always)]
-pub(super) fn form(bytes: &[u8], count: usize) -> Form<'_> {
-    let Some((form, rest)) = bytes.split_first() else { return Form::Other };
+pub(super) fn form(bytes: &[u8], count: usize) -> BodyForm<'_> {
+    let Some((form, rest)) = bytes.split_first() else { return BodyForm::Other };
     match (*form, rest.get(..count * 4), rest.get(..count * 16)) {
-        (V4, Some(addresses), _) => Form::V4(addresses.as_chunks().0),
-        (V6, _, Some(addresses)) => Form::V6(addresses.as_chunks().0),
-        (HOSTS, _, _) => Form::Hosts,
-        (NAMES, _, _) => Form::Names,
-        _ => Form::Other,
+        (V4, Some(addresses), _) => BodyForm::V4(addresses.as_chunks().0),
+        (V6, _, Some(addresses)) => BodyForm::V6(addresses.as_chunks().0),
+        (HOSTS, _, _) => BodyForm::Hosts,
+        (NAMES, _, _) => BodyForm::Names,
+        _ => BodyForm::Other,
     }
 }
 
@@ -209,25 +209,25 @@ pub(super) fn first(bytes: &[u8]) -> Option<&[u8]> {
 
 /// The hosts in such a body.
 #[inline(always)]
-pub(super) fn hosts(bytes: &[u8], count: usize) -> Option<Hosts<'_>> {
+pub(super) fn hosts(bytes: &[u8], count: usize) -> Option<PackedHosts<'_>> {
     let (form, rest) = bytes.split_first()?;
     if *form == HOSTS { hosts::unpack(rest, count) } else { None }
 }
 
 /// The names in such a body, and what is behind them: the additionals and maybe more.
 #[inline(always)]
-pub(super) fn names(bytes: &[u8], count: usize) -> Option<(Names<'_>, &[u8])> {
+pub(super) fn names(bytes: &[u8], count: usize) -> Option<(SuffixedNames<'_>, &[u8])> {
     let (form, rest) = bytes.split_first()?;
     if *form == NAMES { unpack_names(rest, count) } else { None }
 }
 
 #[inline(always)]
-fn unpack_names(bytes: &[u8], count: usize) -> Option<(Names<'_>, &[u8])> {
+fn unpack_names(bytes: &[u8], count: usize) -> Option<(SuffixedNames<'_>, &[u8])> {
     let (&[a, b, c, d, shared], rest) = bytes.split_first_chunk::<5>()?;
     let (lengths, rows) = rest.split_at_checked(count)?;
     let size = u32::from_be_bytes([a, b, c, d]) as usize;
     let (shared, additionals) = rows.get(size..)?.split_at_checked(usize::from(shared))?;
-    Some((Names { shared, lengths, rows, size }, additionals))
+    Some((SuffixedNames { shared, lengths, rows, size }, additionals))
 }
 
 impl Body<'_> {
@@ -244,7 +244,7 @@ impl Body<'_> {
     }
 }
 
-impl Names<'_> {
+impl SuffixedNames<'_> {
     /// Bytes of `count` records, which are all, in a message, with owners that are pointers.
     pub fn wire_size(&self, count: usize) -> usize {
         self.size + count * (self.shared.len() + RR_HEAD)
@@ -274,7 +274,7 @@ impl<'t> Iterator for Datas<'t> {
         match &mut self.body {
             Body::V4(rest) => rest.split_off_first().map(|address| (&address[..], &[][..])),
             Body::V6(rest) => rest.split_off_first().map(|address| (&address[..], &[][..])),
-            Body::Names(Names { shared, lengths, rows, .. }) => {
+            Body::Names(SuffixedNames { shared, lengths, rows, .. }) => {
                 let own = lengths.split_off_first()?;
                 Some((rows.split_off(..self.head + usize::from(*own))?, shared))
             }
@@ -305,7 +305,7 @@ mod tests {
         let set = RrSet::new(rtype, 5, rdatas.to_vec());
         let expected: Vec<&[u8]> = set.iter().collect();
         let mut bytes = Vec::new();
-        pack(&mut bytes, rtype, &expected, &Found::Any(Vec::new()));
+        pack(&mut bytes, rtype, &expected, &TargetAddresses::Any(Vec::new()));
         let (body, additionals) = unpack(&bytes, set.len());
         assert_eq!(additionals, Additionals::Any(&[]));
         assert_eq!(Datas::new(body, rtype).map(whole).collect::<Vec<_>>(), expected);

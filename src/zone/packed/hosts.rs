@@ -22,7 +22,7 @@ const LABEL: usize = ADDRESS + SRV_HEAD;
 
 /// Such records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Hosts<'t> {
+pub struct PackedHosts<'t> {
     /// Number of records.
     pub count: usize,
     /// From one row to the next.
@@ -71,14 +71,14 @@ pub(super) fn pack(bytes: &mut Vec<u8>, rdatas: &[&[u8]], shared: &[u8], address
 
 /// So many, packed here.
 #[inline(always)]
-pub(super) fn unpack(bytes: &[u8], count: usize) -> Option<Hosts<'_>> {
+pub(super) fn unpack(bytes: &[u8], count: usize) -> Option<PackedHosts<'_>> {
     let (&[stride, shared, a, b, c, d], rows) = bytes.split_first_chunk::<6>()?;
     let (stride, size) = (usize::from(stride), u32::from_be_bytes([a, b, c, d]) as usize);
     let from_shared = rows.get(count * stride..)?;
-    Some(Hosts { count, stride, rows, shared: from_shared.get(..usize::from(shared))?, from_shared, size })
+    Some(PackedHosts { count, stride, rows, shared: from_shared.get(..usize::from(shared))?, from_shared, size })
 }
 
-impl<'t> Hosts<'t> {
+impl<'t> PackedHosts<'t> {
     /// Bytes of all of them in a message, with an owner of two bytes each: a pointer.
     #[inline(always)]
     pub fn wire_size(&self) -> usize {

@@ -7,7 +7,7 @@
 //! A group is the records of one priority. They are kept in the order of their priorities, so that the first group is
 //! the one that an answer begins with.
 
-use super::super::order::{Order, Preference, Turn};
+use super::super::order::{Order, Preference, Rotation};
 
 /// Weights that the records of a set are drawn by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,13 +53,13 @@ impl Weights<'_> {
     }
 
     /// Returns the place of the record that an answer begins with.
-    pub fn start(&self, turn: Turn) -> usize {
+    pub fn start(&self, turn: Rotation) -> usize {
         if turn.order == Order::Fixed { 0 } else { self.draw(turn, 0, self.first_group(), &[]) }
     }
 
     /// Draws one of the records from `begin` to `end`, which have one priority, that is not among those `taken`, which
     /// are in order and not all.
-    fn draw(&self, turn: Turn, begin: usize, end: usize, taken: &[u16]) -> usize {
+    fn draw(&self, turn: Rotation, begin: usize, end: usize, taken: &[u16]) -> usize {
         let before = self.sum_before(begin);
         let weight = |place: usize| self.sum_before(place + 1) - self.sum_before(place);
         let without: u32 = taken.iter().map(|place| weight(usize::from(*place))).sum();
@@ -97,7 +97,7 @@ fn end_of(group: [u8; 4]) -> usize {
 }
 
 /// Draws one of the records from `begin` to `end` evenly, but for those `taken`.
-fn even(turn: Turn, begin: usize, end: usize, taken: &[u16]) -> usize {
+fn even(turn: Rotation, begin: usize, end: usize, taken: &[u16]) -> usize {
     let left = (end - begin).saturating_sub(taken.len());
     let mut at = begin + turn.below(u32::try_from(left).unwrap_or(u32::MAX)) as usize;
     for place in taken.iter().map(|place| usize::from(*place)) {
@@ -114,7 +114,7 @@ fn even(turn: Turn, begin: usize, end: usize, taken: &[u16]) -> usize {
 pub fn draw(
     weights: Option<Weights<'_>>,
     count: usize,
-    mut turns: impl FnMut() -> Turn,
+    mut turns: impl FnMut() -> Rotation,
     places: &mut [u16],
     taken: &mut [u16],
 ) -> usize {
@@ -164,7 +164,7 @@ mod tests {
         let [mut first, mut last] = [(); 2].map(|()| vec![0; preferences.len()]);
         let (mut places, mut taken) = (vec![0; most], vec![0; most]);
         for _ in 0..60_000 {
-            let turns = || Turn::new(order, random.u32(..));
+            let turns = || Rotation::new(order, random.u32(..));
             assert_eq!(draw(Some(weights), preferences.len(), turns, &mut places, &mut taken), most);
             let mut sorted = places.clone();
             sorted.sort_unstable();
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(last, [0, 0, 60_000]);
         let (bytes, all) = (packed(&[(1, 1), (1, 1), (2, 1000)]), u32::MAX);
         let (weights, _) = unpack(&bytes, 3).unwrap();
-        assert_eq!((weights.first_group(), weights.start(Turn::new(Order::Weighted, all))), (2, 1));
+        assert_eq!((weights.first_group(), weights.start(Rotation::new(Order::Weighted, all))), (2, 1));
         let read: Vec<_> = weights.preferences().map(|one| (one.priority, one.weight)).collect();
         assert_eq!(read, [(1, 1), (1, 1), (2, 1000)]);
     }
@@ -216,7 +216,7 @@ mod tests {
         let (mut random, mut counts) = (fastrand::Rng::with_seed(1), [[0; 4]; 2]);
         for _ in 0..40_000 {
             let (mut places, mut taken) = ([0; 2], [0; 2]);
-            let turns = || Turn::new(Order::Weighted, random.u32(..));
+            let turns = || Rotation::new(Order::Weighted, random.u32(..));
             assert_eq!(draw(None, 4, turns, &mut places, &mut taken), 2);
             (0..2).for_each(|i| counts[i][usize::from(places[i])] += 1);
         }

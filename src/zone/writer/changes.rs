@@ -39,7 +39,7 @@ pub(super) struct Gathered {
 }
 
 /// Findings about one name.
-pub(super) struct Seen {
+pub(super) struct NameFindings {
     pub(super) change: Change,
     /// See [`Gathered::edits`]; the name need not be there.
     edit: Option<Edit>,
@@ -55,7 +55,7 @@ impl Gathered {
     }
 
     /// Takes in what was found at a name, as far as it is different.
-    pub(super) fn take(&mut self, Seen { change, edit, .. }: Seen) {
+    pub(super) fn take(&mut self, NameFindings { change, edit, .. }: NameFindings) {
         if change.old != change.new {
             self.changes.push(change);
         }
@@ -116,7 +116,7 @@ impl ZoneWriter {
     }
 
     /// Looks at these names. The first sight of a large registry is shared out among the processors.
-    fn see(&self, names: Vec<Name>) -> Vec<Seen> {
+    fn see(&self, names: Vec<Name>) -> Vec<NameFindings> {
         if names.len() < WORTH_THREADS {
             return names.into_iter().map(|owner| self.seen(owner)).collect();
         }
@@ -135,7 +135,7 @@ impl ZoneWriter {
     }
 
     /// Returns what is and what was to be seen at `owner`.
-    pub(super) fn seen(&self, owner: Name) -> Seen {
+    pub(super) fn seen(&self, owner: Name) -> NameFindings {
         let old = held(&self.index, owner.wire());
         let is_apex = owner == *self.zone.origin();
         let slot = self.slots.get(&owner);
@@ -161,7 +161,7 @@ impl ZoneWriter {
         let (new, targets) = match slot {
             _ if is_hidden => {
                 let edit = old.is_some().then(|| (owner.clone(), None));
-                return Seen {
+                return NameFindings {
                     change: Change { owner, old, new: None },
                     edit,
                     targets: Vec::new(),
@@ -190,7 +190,7 @@ impl ZoneWriter {
                     old.clone()
                 };
                 let edit = old.is_some().then(|| (owner.clone(), None));
-                return Seen {
+                return NameFindings {
                     change: Change { owner, old: was, new },
                     edit,
                     targets: Vec::new(),
@@ -200,7 +200,12 @@ impl ZoneWriter {
         };
         let edit = (old.as_ref() != Some(&new)).then(|| (owner.clone(), Some(new.clone())));
         let was = if shape { old.or_else(|| self.index.live().synthesized(owner.wire())) } else { old };
-        Seen { change: Change { owner, old: was, new: Some(new) }, edit, targets, is_synthesized: made.is_some() }
+        NameFindings {
+            change: Change { owner, old: was, new: Some(new) },
+            edit,
+            targets,
+            is_synthesized: made.is_some(),
+        }
     }
 
     /// Record that a name shows which merely exists: that it is unknown, where it lies below what is.
@@ -245,7 +250,7 @@ impl ZoneWriter {
 
     /// Keeps in mind whether a name that has a slot would be made as well. If so, its entry is more than what is
     /// offered.
-    fn note_synthesized(&mut self, Seen { change: Change { owner, .. }, is_synthesized, .. }: &Seen) {
+    fn note_synthesized(&mut self, NameFindings { change: Change { owner, .. }, is_synthesized, .. }: &NameFindings) {
         if !is_synthesized {
             self.shadowed.remove(owner);
         } else if let Some(slot) = self.slots.get_mut(owner) {

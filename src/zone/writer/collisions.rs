@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::super::name::Name;
 pub use super::super::owner_offers::CollisionKind;
 use super::super::owner_offers::MOST_TOLD;
-use super::super::source::{Key, SourceId};
+use super::super::source::{SourceId, SourceKey};
 use super::ZoneWriter;
 
 /// A name, and the services that meet there: with each other, or with what the zone file or the zone itself has.
@@ -87,7 +87,7 @@ impl ZoneWriter {
         collisions
     }
 
-    fn party(&self, told: SourceId, Key { source, path }: Key) -> Party {
+    fn party(&self, told: SourceId, SourceKey { source, path }: SourceKey) -> Party {
         let other = self.sources.get(source.place()).filter(|_| source != told);
         Party { source: other.map(|other| Arc::clone(&other.role.name)), path }
     }

@@ -7,12 +7,12 @@
 use super::super::contest::claim;
 use super::super::name::Name;
 use super::super::offer::{Offer, Offers};
-use super::super::source::{Contributions, Key, SourceId, is_service};
+use super::super::source::{Contributions, SourceId, SourceKey, is_service};
 use super::{ZoneWriter, held};
 
 impl ZoneWriter {
     /// Replaces what a source contributes under a path.
-    pub(super) fn contribute(&mut self, key: &Key, offers: Offers) {
+    pub(super) fn contribute(&mut self, key: &SourceKey, offers: Offers) {
         if !self.is_contested() || !is_contender(key) {
             return self.apply(key, offers);
         }
@@ -41,7 +41,7 @@ impl ZoneWriter {
     }
 
     /// Returns whether a service shows.
-    fn is_shown(&self, key: &Key) -> bool {
+    fn is_shown(&self, key: &SourceKey) -> bool {
         if !self.is_served(key.source) {
             return false;
         }
@@ -57,7 +57,7 @@ impl ZoneWriter {
     }
 
     /// Has a service show that should, and hides one that should not.
-    fn settle(&mut self, key: &Key) {
+    fn settle(&mut self, key: &SourceKey) {
         let is_held = self.contest.held.contains_key(key);
         match self.is_shown(key) {
             true if is_held => {
@@ -77,7 +77,7 @@ impl ZoneWriter {
 
     /// Settles the services that claim a name.
     fn settle_name(&mut self, name: &Name) {
-        let claimants: Vec<Key> = self.contest.claimants.get(name).into_iter().flatten().cloned().collect();
+        let claimants: Vec<SourceKey> = self.contest.claimants.get(name).into_iter().flatten().cloned().collect();
         for key in &claimants {
             self.settle(key);
         }
@@ -91,7 +91,7 @@ impl ZoneWriter {
         }
         let Some(contributions) = self.sources.get(source.place()) else { return };
         let paths = contributions.extents.keys().chain(self.contest.paths(source));
-        let keys: Vec<Key> = paths.map(|path| Key::new(source, path)).filter(is_contender).collect();
+        let keys: Vec<SourceKey> = paths.map(|path| SourceKey::new(source, path)).filter(is_contender).collect();
         for key in keys {
             // What came before there was anything to contend with has claimed nothing yet.
             let claimed = match self.contest.claims.get(&key) {
@@ -108,15 +108,15 @@ impl ZoneWriter {
     }
 
     /// The services that contend for a name, the one that shows first; `None` where all that claim it are united.
-    pub(super) fn contenders(&self, name: &Name) -> Option<Vec<Key>> {
+    pub(super) fn contenders(&self, name: &Name) -> Option<Vec<SourceKey>> {
         let claimants = self.contest.claimants.get(name)?.iter().filter(|key| self.is_served(key.source));
-        let claimants: Vec<Key> = claimants.cloned().collect();
-        let precedence = |key: Option<&Key>| key.map(|key| key.source.precedence());
+        let claimants: Vec<SourceKey> = claimants.cloned().collect();
+        let precedence = |key: Option<&SourceKey>| key.map(|key| key.source.precedence());
         (precedence(claimants.first()) != precedence(claimants.last())).then_some(claimants)
     }
 
     /// Returns what is offered under a path now.
-    fn offers_of(&mut self, key: &Key) -> Offers {
+    fn offers_of(&mut self, key: &SourceKey) -> Offers {
         let contributions = self.sources.get(key.source.place());
         let Some(extent) = contributions.and_then(|source| source.extents.get(&key.path)) else {
             return Offers::default();
@@ -137,6 +137,6 @@ impl ZoneWriter {
 }
 
 /// Returns whether it is a service of a registered source.
-fn is_contender(key: &Key) -> bool {
+fn is_contender(key: &SourceKey) -> bool {
     key.source != SourceId::OWN && is_service(&key.path)
 }

@@ -1,14 +1,14 @@
 //! Tells those that follow the zone of its commits, and of changes in how far it can be trusted.
 
 use super::super::commit::Commit;
-use super::super::events::{Event, MAX_LISTED, Service};
+use super::super::events::{ChangedService, Event, MAX_LISTED};
 use super::super::freshness::Freshness;
-use super::super::source::{Key, is_service};
+use super::super::source::{SourceKey, is_service};
 use super::ZoneWriter;
 
 impl ZoneWriter {
     /// Notes that a service offers something else than before.
-    pub(super) fn note_changed(&mut self, key: &Key) {
+    pub(super) fn note_changed(&mut self, key: &SourceKey) {
         // One more than is listed says that there are more.
         if self.changed.len() <= MAX_LISTED && is_service(&key.path) && self.zone.events().are_followed() {
             self.changed.insert(key.clone());
@@ -25,9 +25,9 @@ impl ZoneWriter {
         let origin = self.zone.origin();
         let names = commit.changes.iter().map(|change| &change.owner).filter(|owner| *owner != origin);
         let names = names.take(MAX_LISTED).cloned().collect();
-        let services = changed.into_iter().take(MAX_LISTED).map(|Key { source, path }| {
+        let services = changed.into_iter().take(MAX_LISTED).map(|SourceKey { source, path }| {
             let source = self.sources.get(source.place());
-            Service { source: source.map_or_else(|| "".into(), |source| source.role.name.clone()), path }
+            ChangedService { source: source.map_or_else(|| "".into(), |source| source.role.name.clone()), path }
         });
         let services = services.collect();
         let event = self.event();

@@ -6,7 +6,7 @@
 use super::super::packed::{Packed, PackedSet};
 use super::super::record::rtype;
 use super::super::warnings::{About, Large};
-use super::changes::Seen;
+use super::changes::NameFindings;
 use super::{ZoneWriter, held};
 
 /// BIND's limit of records of a type at a name (`max-records-per-type`, since 9.18.28): it refuses a zone with more.
@@ -33,7 +33,7 @@ fn is_too_long(entry: &Packed, set: &PackedSet<'_>) -> bool {
 
 impl ZoneWriter {
     /// Notes whether a name has RRsets that are large.
-    pub(super) fn note_large(&mut self, Seen { change, .. }: &Seen) {
+    pub(super) fn note_large(&mut self, NameFindings { change, .. }: &NameFindings) {
         let is_large = change.new.as_ref().is_some_and(is_large);
         if is_large {
             self.large.insert(change.owner.clone());

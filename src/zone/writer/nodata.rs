@@ -16,7 +16,7 @@ use super::super::offer::Rank;
 use super::super::owner_offers::OwnerOffers;
 use super::super::record::rtype;
 use super::super::site::Site;
-use super::changes::{Gathered, Seen};
+use super::changes::{Gathered, NameFindings};
 use super::{HashSet, ZoneWriter};
 
 /// The first label.
@@ -27,7 +27,7 @@ const RANKS: [Rank; 4] = [Rank::Alias, Rank::Subset, Rank::Derived, Rank::Real];
 
 impl ZoneWriter {
     /// Returns whether what was found is a known name without data.
-    pub(super) fn is_bare(&self, Seen { change, .. }: &Seen) -> bool {
+    pub(super) fn is_bare(&self, NameFindings { change, .. }: &NameFindings) -> bool {
         let owner = &change.owner;
         let is_known = || {
             let by_service = |slot: &OwnerOffers| RANKS.iter().any(|rank| slot.has(*rank));
@@ -41,7 +41,7 @@ impl ZoneWriter {
     }
 
     /// Notes whether a name is known and without data. Returns the name below it that comes or goes with that.
-    pub(super) fn note_bare(&mut self, seen: &Seen) -> Option<Name> {
+    pub(super) fn note_bare(&mut self, seen: &NameFindings) -> Option<Name> {
         let owner = &seen.change.owner;
         let is_news = if self.is_bare(seen) { self.bare.insert(owner.clone()) } else { self.bare.remove(owner.wire()) };
         // There is none below a name that is as long as a name can be.

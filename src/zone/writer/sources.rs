@@ -7,7 +7,7 @@ use super::super::commit::Commit;
 use super::super::freshness::Freshness;
 use super::super::name::Name;
 use super::super::offer::{Offer, Offers, Rank};
-use super::super::source::{self, Contributions, Key, Role, SourceId};
+use super::super::source::{self, Contributions, Role, SourceId, SourceKey};
 use super::super::unknown::{Scope, Unknown};
 use super::ZoneWriter;
 use super::collisions::Collision;
@@ -74,7 +74,7 @@ impl ZoneWriter {
             let has = self.sources[0].extents.contains_key(&path);
             if has || offer.is_some() {
                 is_different = true;
-                self.apply(&Key::new(SourceId::OWN, &path), Vec::from_iter(offer).into());
+                self.apply(&SourceKey::new(SourceId::OWN, &path), Vec::from_iter(offer).into());
             }
         }
         let holds = is_waiting || self.sources.iter().any(|source| source.holds_transfers);
@@ -101,7 +101,7 @@ impl Source<'_> {
     /// looked at again.
     pub fn put(&mut self, path: &str, offers: impl Into<Offers>) {
         let path = self.writer.path_of(self.id, path);
-        self.writer.contribute(&Key { source: self.id, path }, offers.into());
+        self.writer.contribute(&SourceKey { source: self.id, path }, offers.into());
     }
 
     /// Takes away what is offered under `path`.
@@ -198,7 +198,7 @@ impl Source<'_> {
     }
 
     fn held(&self, path: &str) -> Option<&Offers> {
-        self.writer.contest.held(&Key { source: self.id, path: path.into() })
+        self.writer.contest.held(&SourceKey { source: self.id, path: path.into() })
     }
 }
 

@@ -40,16 +40,16 @@ impl Abilities {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Answer {
+struct AbilityAnswer {
     can: bool,
     until: Instant,
 }
 
 /// Known abilities of an ensemble's servers.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Known(Arc<Mutex<HashMap<(SocketAddr, Ability), Answer>>>);
+pub(super) struct KnownAbilities(Arc<Mutex<HashMap<(SocketAddr, Ability), AbilityAnswer>>>);
 
-impl Known {
+impl KnownAbilities {
     /// Returns whether the server at `address` can do that, if it is known.
     pub(super) fn get(&self, now: Instant, address: SocketAddr, ability: Ability) -> Option<bool> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -58,15 +58,15 @@ impl Known {
 
     /// The server answered.
     pub(super) fn answered(&self, now: Instant, address: SocketAddr, ability: Ability, can: bool) {
-        self.put(address, ability, Answer { can, until: now + HOLDS });
+        self.put(address, ability, AbilityAnswer { can, until: now + HOLDS });
     }
 
     /// The server closed the connection on the question.
     pub(super) fn hung_up(&self, now: Instant, address: SocketAddr, ability: Ability) {
-        self.put(address, ability, Answer { can: false, until: now + HANGUP_HOLDS });
+        self.put(address, ability, AbilityAnswer { can: false, until: now + HANGUP_HOLDS });
     }
 
-    fn put(&self, address: SocketAddr, ability: Ability, answer: Answer) {
+    fn put(&self, address: SocketAddr, ability: Ability, answer: AbilityAnswer) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((address, ability), answer);
     }
 }
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn an_answer_holds_for_a_while_and_for_one_server() {
-        let (known, now) = (Known::default(), Instant::now());
+        let (known, now) = (KnownAbilities::default(), Instant::now());
         let (one, other) = (SocketAddr::from(([10, 0, 0, 1], 2181)), SocketAddr::from(([10, 0, 0, 2], 2181)));
         known.hung_up(now, one, Ability::Batches);
         known.answered(now, one, Ability::Watches, true);

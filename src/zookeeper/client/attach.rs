@@ -18,7 +18,7 @@ use super::host::Tasks;
 use super::oneshot::Watches;
 use super::relay::{End, Relay};
 use super::servers::{Candidate, Servers};
-use super::shared::Shared;
+use super::shared::SharedClient;
 use super::translate::translate;
 use crate::registry::{Cause, Error};
 use crate::zookeeper::security::{Credentials, Scheme};
@@ -49,7 +49,7 @@ enum Obstacle {
 
 /// Common part of all attempts.
 struct Attempt<'i> {
-    shared: &'i Shared,
+    shared: &'i SharedClient,
     tasks: &'i Tasks,
     session: Option<&'i SessionInfo>,
     zxid: &'i Arc<AtomicI64>,
@@ -64,7 +64,7 @@ struct Attempt<'i> {
 /// [`Error::NoServer`]; [`Error::SessionExpired`] when the session that was to be resumed is over;
 /// [`Error::AuthFailed`], [`Error::Credentials`].
 pub(super) async fn attach(
-    shared: &Shared,
+    shared: &SharedClient,
     tasks: &Tasks,
     session: Option<&SessionInfo>,
     zxid: &Arc<AtomicI64>,

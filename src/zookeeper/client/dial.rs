@@ -19,8 +19,8 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
-use super::names::Names;
-use super::servers::{Candidate, Server, Servers, spread};
+use super::names::ServerNames;
+use super::servers::{Candidate, ServerAddress, Servers, spread};
 use crate::registry::{Cause, Error};
 use crate::zookeeper::security::Certificates;
 
@@ -59,7 +59,7 @@ impl Dialing {
     /// Looks the servers' names up. Nothing is connected to yet.
     pub(super) async fn start(
         servers: &Arc<Servers>,
-        names: &Names,
+        names: &ServerNames,
         tls: Option<TlsConnector>,
         limit: Duration,
     ) -> Self {
@@ -132,7 +132,7 @@ impl Dialing {
 
 async fn connect(
     candidate: &Candidate,
-    server: &Server,
+    server: &ServerAddress,
     tls: Option<TlsConnector>,
 ) -> Result<Box<dyn Stream>, Failure> {
     let stream = TcpStream::connect(candidate.address).await.map_err(|error| failure(&error))?;
@@ -260,7 +260,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind(("127.0.0.3", port)).await.unwrap();
         let servers = Arc::new(Servers::parse(&format!("127.0.0.2:{port},127.0.0.3:{port}"), false).unwrap());
         for _ in 0..4 {
-            let mut dialing = Dialing::start(&servers, &Names::default(), None, Duration::from_secs(3)).await;
+            let mut dialing = Dialing::start(&servers, &ServerNames::default(), None, Duration::from_secs(3)).await;
             let begun = std::time::Instant::now();
             let (candidate, _) = dialing.next().await.unwrap();
             assert_eq!(candidate.server, 1);

@@ -17,7 +17,7 @@ use super::dial::{Dialing, connector};
 use super::host::Tasks;
 use super::relay::End;
 use super::servers::Servers;
-use super::shared::Shared;
+use super::shared::SharedClient;
 use crate::backoff::Backoff;
 use crate::registry::{Cause, Error};
 
@@ -34,7 +34,7 @@ pub(super) enum Connectivity {
 
 /// Keeps a session until `closed`, or until it is over.
 pub(super) struct Link {
-    pub(super) shared: Shared,
+    pub(super) shared: SharedClient,
     pub(super) tasks: Tasks,
     pub(super) standing: watch::Sender<Connectivity>,
     pub(super) closed: CancellationToken,

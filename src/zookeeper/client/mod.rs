@@ -50,12 +50,12 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use self::abilities::Known;
+use self::abilities::KnownAbilities;
 use self::attach::attach;
 use self::host::{Host, HostThread};
 use self::link::{Connectivity, Link};
-use self::names::Names;
-use self::shared::Shared;
+use self::names::ServerNames;
+use self::shared::SharedClient;
 use super::security;
 use super::session::Ensemble;
 use crate::registry::Error;
@@ -69,17 +69,17 @@ const LATE: Duration = Duration::from_secs(10);
 /// A ZooKeeper ensemble.
 #[derive(Debug, Clone)]
 pub struct ZooKeeper {
-    shared: Shared,
+    shared: SharedClient,
     host: Host,
 }
 
 impl ZooKeeper {
     /// The ensemble behind a connect string, `host:port,…/chroot`. Nothing is connected yet, nor is the string checked.
     pub fn new(servers: &str, session_timeout: Duration) -> Self {
-        let (names, known) = (Names::default(), Known::default());
+        let (names, known) = (ServerNames::default(), KnownAbilities::default());
         let (security, last) = (Arc::default(), Arc::default());
         let servers = servers.into();
-        let shared = Shared { servers, session_timeout, security, last, reads_only: false, names, known };
+        let shared = SharedClient { servers, session_timeout, security, last, reads_only: false, names, known };
         Self { shared, host: Host::default() }
     }
 
@@ -95,7 +95,7 @@ impl Ensemble for ZooKeeper {
 
     fn for_reading(self) -> Self {
         // A thread of its own.
-        Self { shared: Shared { reads_only: true, ..self.shared }, host: Host::default() }
+        Self { shared: SharedClient { reads_only: true, ..self.shared }, host: Host::default() }
     }
 
     async fn connect(&self) -> Result<ZooKeeperSession, Error> {
@@ -133,7 +133,7 @@ impl Ensemble for ZooKeeper {
 }
 
 /// Opens a session, on the thread that keeps it.
-async fn open(shared: Shared, running: HostThread) -> Result<ZooKeeperSession, Error> {
+async fn open(shared: SharedClient, running: HostThread) -> Result<ZooKeeperSession, Error> {
     let (tasks, zxid) = (running.tasks(), Arc::new(AtomicI64::new(0)));
     let deadline = Instant::now() + shared.session_timeout;
     let (attached, ended) = attach(&shared, &tasks, None, &zxid, deadline).await?;

@@ -19,7 +19,7 @@ type Resolution = Option<Result<Vec<IpAddr>, String>>;
 
 /// The names of an ensemble's servers.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Names(Arc<Mutex<HashMap<String, Name>>>);
+pub(super) struct ServerNames(Arc<Mutex<HashMap<String, Name>>>);
 
 #[derive(Debug, Default)]
 struct Name {
@@ -29,7 +29,7 @@ struct Name {
     last: Vec<IpAddr>,
 }
 
-impl Names {
+impl ServerNames {
     /// The addresses of `host`: those of now, or, where the resolver does not say, those it said last.
     ///
     /// # Errors

@@ -97,7 +97,7 @@ struct Listing {
 }
 
 /// A znode to arm watches on.
-struct Order {
+struct CallOrder {
     path: Path,
     /// True if it is told as changed once it is armed.
     tell: bool,
@@ -106,8 +106,8 @@ struct Order {
 }
 
 /// Outcome of arming.
-struct Outcome {
-    order: Order,
+struct CallOutcome {
+    order: CallOrder,
     result: Result<Armed, Error>,
 }
 
@@ -138,9 +138,9 @@ impl Armed {
 struct Tender {
     client: Client,
     states: StateWatcher,
-    arming: FuturesUnordered<BoxFuture<'static, Outcome>>,
+    arming: FuturesUnordered<BoxFuture<'static, CallOutcome>>,
     watching: FuturesUnordered<BoxFuture<'static, (Path, On, EventType)>>,
-    orders: VecDeque<Order>,
+    orders: VecDeque<CallOrder>,
     subscribers: Vec<Subscriber>,
     listed: HashMap<Path, Listing>,
     data: HashSet<Path>,
@@ -149,7 +149,7 @@ struct Tender {
     /// Paths at which arming is under way, but for lists that are read again.
     being_armed: HashSet<Path>,
     /// Orders for those, looked at when that has ended.
-    deferred: Vec<Order>,
+    deferred: Vec<CallOrder>,
     unwatched: HashSet<Path>,
     /// Something could not be armed: the connection is lost.
     is_lost: bool,
@@ -192,7 +192,7 @@ impl Tender {
     }
 
     fn subscribed(&mut self, subscriber: Subscriber) {
-        self.orders.push_back(Order { path: subscriber.root.clone(), tell: false, before: None });
+        self.orders.push_back(CallOrder { path: subscriber.root.clone(), tell: false, before: None });
         self.subscribers.push(subscriber);
     }
 
@@ -214,7 +214,7 @@ impl Tender {
             }
             let is_root = self.subscribers.iter().any(|subscriber| subscriber.root == order.path);
             let on_data = order.before.is_none() && self.data.len() + self.arming.len() < DATA_WATCHES;
-            let wanted = Wanted { on_data, on_children: !self.listed.contains_key(&order.path), is_root };
+            let wanted = WantedWatch { on_data, on_children: !self.listed.contains_key(&order.path), is_root };
             let client = self.client.clone();
             self.arming.push(Box::pin(async move {
                 let result = match &order.before {
@@ -224,7 +224,7 @@ impl Tender {
                     }
                     None => arm(&client, &order.path, wanted).await,
                 };
-                Outcome { order, result }
+                CallOutcome { order, result }
             }));
         }
         if self.arming.is_empty() && self.orders.is_empty() && !self.is_lost {
@@ -235,7 +235,7 @@ impl Tender {
         }
     }
 
-    fn armed(&mut self, Outcome { order: Order { path, tell, before }, result }: Outcome) {
+    fn armed(&mut self, CallOutcome { order: CallOrder { path, tell, before }, result }: CallOutcome) {
         if before.is_none() {
             self.being_armed.remove(&path);
             self.orders.extend(self.deferred.extract_if(.., |order| order.path == path));
@@ -288,10 +288,10 @@ impl Tender {
         for name in now_names.into_iter().flatten() {
             let child = path.child(name);
             if is_new(name) {
-                self.orders.push_back(Order { path: child, tell: tell || relisted, before: None });
+                self.orders.push_back(CallOrder { path: child, tell: tell || relisted, before: None });
             } else if !explained {
                 // Some of these were deleted and are back.
-                self.orders.push_back(Order { path: child.clone(), tell: false, before: None });
+                self.orders.push_back(CallOrder { path: child.clone(), tell: false, before: None });
                 self.tell(&child);
             }
         }
@@ -316,18 +316,18 @@ impl Tender {
                 if event != EventType::NodeDeleted || back() {
                     // Where it is gone, its parent's list tells.
                     let tell = event != EventType::NodeDeleted;
-                    self.orders.push_back(Order { path, tell, before: None });
+                    self.orders.push_back(CallOrder { path, tell, before: None });
                 } else {
                     self.tell_root(&path);
                 }
             }
             On::Children => {
                 let before = self.listed.remove(&path).unwrap_or_default();
-                self.orders.push_back(Order { path, tell: false, before: Some(before) });
+                self.orders.push_back(CallOrder { path, tell: false, before: Some(before) });
             }
             On::Existence => {
                 self.awaited.remove(&path);
-                self.orders.push_back(Order { path, tell: true, before: None });
+                self.orders.push_back(CallOrder { path, tell: true, before: None });
             }
         }
     }
@@ -340,7 +340,7 @@ impl Tender {
         if self.subscribers.iter().any(|subscriber| subscriber.root == *path) && !self.listed.contains_key(path) {
             self.data.remove(path);
             self.tell(path);
-            self.orders.push_back(Order { path: path.clone(), tell: false, before: None });
+            self.orders.push_back(CallOrder { path: path.clone(), tell: false, before: None });
         }
     }
 
@@ -354,14 +354,18 @@ impl Tender {
 
 /// Watches that a znode is to get.
 #[derive(Clone, Copy)]
-struct Wanted {
+struct WantedWatch {
     on_data: bool,
     on_children: bool,
     is_root: bool,
 }
 
 /// Arms the watches of a znode.
-async fn arm(client: &Client, path: &Path, Wanted { on_data, on_children, is_root }: Wanted) -> Result<Armed, Error> {
+async fn arm(
+    client: &Client,
+    path: &Path,
+    WantedWatch { on_data, on_children, is_root }: WantedWatch,
+) -> Result<Armed, Error> {
     let text = path.as_str();
     let wrong = |error| translate(text, error);
     let mut armed = Armed { exists: true, ..Armed::default() };

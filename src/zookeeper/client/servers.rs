@@ -7,14 +7,14 @@ use crate::registry::Error;
 /// A parsed connect string.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Servers {
-    pub(super) list: Vec<Server>,
+    pub(super) list: Vec<ServerAddress>,
     /// Empty, or an absolute path.
     pub(super) chroot: String,
 }
 
 /// A server as the connect string names it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Server {
+pub(super) struct ServerAddress {
     pub(super) host: String,
     pub(super) port: u16,
     /// True if it is spoken to over TLS.
@@ -56,14 +56,14 @@ impl Servers {
             if host.is_empty() || port == 0 {
                 return Err(wrong("a server has no name or no port"));
             }
-            list.push(Server { host: host.to_owned(), port, encrypted });
+            list.push(ServerAddress { host: host.to_owned(), port, encrypted });
         }
         let chroot = if chroot == "/" { "" } else { chroot };
         Ok(Self { list, chroot: chroot.to_owned() })
     }
 }
 
-impl std::fmt::Display for Server {
+impl std::fmt::Display for ServerAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { host, port, .. } = self;
         if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
@@ -72,7 +72,11 @@ impl std::fmt::Display for Server {
 
 /// The order of attempts: one address of each server in turn, servers and addresses in random order, so that many
 /// clients spread over all of them and a server with many addresses does not come before the others.
-pub(super) fn spread(servers: &[Server], addresses: Vec<Vec<IpAddr>>, rng: &mut fastrand::Rng) -> Vec<Candidate> {
+pub(super) fn spread(
+    servers: &[ServerAddress],
+    addresses: Vec<Vec<IpAddr>>,
+    rng: &mut fastrand::Rng,
+) -> Vec<Candidate> {
     let mut order: Vec<usize> = (0..servers.len()).collect();
     rng.shuffle(&mut order);
     let mut addresses = addresses;
@@ -97,8 +101,8 @@ pub(super) fn spread(servers: &[Server], addresses: Vec<Vec<IpAddr>>, rng: &mut 
 mod tests {
     use super::*;
 
-    fn server(host: &str, port: u16, encrypted: bool) -> Server {
-        Server { host: host.to_owned(), port, encrypted }
+    fn server(host: &str, port: u16, encrypted: bool) -> ServerAddress {
+        ServerAddress { host: host.to_owned(), port, encrypted }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tokio_util::sync::DropGuard;
 use zookeeper_client as client;
 use zookeeper_client::{AddWatchMode, MultiReadResult, MultiWriteError};
 
-use super::abilities::{Ability, Known};
+use super::abilities::{Ability, KnownAbilities};
 use super::attach::Attached;
 use super::host::HostThread;
 use super::link::Connectivity;
@@ -30,7 +30,7 @@ pub struct ZooKeeperSession {
     pub(super) timeout: Duration,
     /// Bytes that the chroot adds to each path.
     pub(super) chroot: usize,
-    pub(super) known: Known,
+    pub(super) known: KnownAbilities,
     pub(super) reads_at_once: bool,
     pub(super) standing: watch::Receiver<Connectivity>,
     pub(super) _closed: DropGuard,

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::abilities::Known;
-use super::names::Names;
+use super::abilities::KnownAbilities;
+use super::names::ServerNames;
 use crate::disk;
 use crate::registry::Error;
 use crate::zookeeper::security;
@@ -17,7 +17,7 @@ const DISK: Duration = Duration::from_secs(2);
 
 /// An ensemble, our credentials, and what is known of its servers.
 #[derive(Debug, Clone)]
-pub(super) struct Shared {
+pub(super) struct SharedClient {
     /// The connect string, `host:port,…/chroot`.
     pub(super) servers: Arc<str>,
     pub(super) session_timeout: Duration,
@@ -26,11 +26,11 @@ pub(super) struct Shared {
     pub(super) last: Arc<Mutex<Option<Credentials>>>,
     /// True if sessions do without writes, so that a server without quorum will do.
     pub(super) reads_only: bool,
-    pub(super) names: Names,
-    pub(super) known: Known,
+    pub(super) names: ServerNames,
+    pub(super) known: KnownAbilities,
 }
 
-impl Shared {
+impl SharedClient {
     /// Reads the credentials. Those that were read before serve on where their disk does not answer.
     ///
     /// # Errors

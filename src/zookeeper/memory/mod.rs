@@ -28,7 +28,7 @@ use super::{Stat, Znode, size};
 use crate::registry::{Error, Path};
 
 pub use self::replace::Replaced;
-use self::replace::{Plan, plan};
+use self::replace::{ReplacePlan, plan};
 
 /// The session timeout that sessions report; nothing here times out.
 pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -50,7 +50,7 @@ impl Memory {
     /// empty. Nobody sees a state in between.
     pub fn replace(&self, wanted: impl IntoIterator<Item = (Path, Vec<u8>)>) -> Replaced {
         let mut world = self.world();
-        let Plan { writes, kept, hidden } = plan(&world.store, &wanted.into_iter().collect());
+        let ReplacePlan { writes, kept, hidden } = plan(&world.store, &wanted.into_iter().collect());
         let mut replaced = Replaced { kept, hidden, ..Replaced::default() };
         for write in &writes {
             // A plan only has writes that succeed in its order; counting what did is cheaper than to trust that.

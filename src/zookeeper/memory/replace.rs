@@ -26,20 +26,20 @@ pub struct Replaced {
 }
 
 /// Steps to take.
-pub(super) struct Plan {
+pub(super) struct ReplacePlan {
     pub(super) writes: Vec<Write>,
     pub(super) kept: Vec<Path>,
     pub(super) hidden: Vec<Path>,
 }
 
 /// Plans the writes that make the persistent znodes those of `wanted`.
-pub(super) fn plan(store: &Store, wanted: &BTreeMap<Path, Vec<u8>>) -> Plan {
+pub(super) fn plan(store: &Store, wanted: &BTreeMap<Path, Vec<u8>>) -> ReplacePlan {
     let ephemerals = || store.iter().filter(|(.., stat)| stat.ephemeral_owner != 0).map(|(path, ..)| path);
     let ephemeral: BTreeSet<&str> = ephemerals().map(Path::as_str).collect();
     let above_wanted: BTreeSet<&str> = wanted.keys().flat_map(ancestors).collect();
     let above_ephemeral: BTreeSet<&str> = ephemerals().flat_map(ancestors).collect();
 
-    let mut plan = Plan { writes: Vec::new(), kept: Vec::new(), hidden: Vec::new() };
+    let mut plan = ReplacePlan { writes: Vec::new(), kept: Vec::new(), hidden: Vec::new() };
     // Backwards, as a path sorts after its ancestors' and children are deleted first.
     for (path, ..) in store.iter().rev() {
         let stays = path.is_root() || wanted.contains_key(path) || above_wanted.contains(path.as_str());

@@ -15,11 +15,11 @@ use crate::zookeeper::{Stat, Znode};
 pub(super) struct Store {
     /// The last transaction.
     zxid: i64,
-    nodes: BTreeMap<Path, Node>,
+    nodes: BTreeMap<Path, StoredNode>,
 }
 
 #[derive(Debug, Clone, Default)]
-struct Node {
+struct StoredNode {
     content: Content,
     czxid: i64,
     owner: i64,
@@ -42,13 +42,13 @@ struct Content {
 enum Undo {
     Create(Path),
     Set(Path, Content),
-    Delete(Path, Node),
+    Delete(Path, StoredNode),
 }
 
 impl Store {
     /// A store with nothing but the root.
     pub(super) fn new() -> Self {
-        Self { zxid: 0, nodes: BTreeMap::from([(Path::root(), Node::default())]) }
+        Self { zxid: 0, nodes: BTreeMap::from([(Path::root(), StoredNode::default())]) }
     }
 
     /// A znode's data and stat.
@@ -121,7 +121,7 @@ impl Store {
                 let content = Content { data: data.as_slice().into(), mzxid: zxid, version: 0 };
                 let kept = if *mode == Mode::Ephemeral { owner } else { 0 };
                 let children = BTreeSet::new();
-                self.create(owner, path, Node { content, czxid: zxid, owner: kept, access: *access, children })
+                self.create(owner, path, StoredNode { content, czxid: zxid, owner: kept, access: *access, children })
             }
             Write::Set { path, data, version } => self.set(owner, zxid, path, data, *version),
             Write::Delete { path, version } => self.delete(owner, path, *version),
@@ -130,7 +130,7 @@ impl Store {
 
     // The order of the checks below is the servers'.
 
-    fn create(&mut self, who: i64, path: &Path, node: Node) -> Result<Undo, Error> {
+    fn create(&mut self, who: i64, path: &Path, node: StoredNode) -> Result<Undo, Error> {
         let Some(parent) = path.parent() else {
             return Err(root("it cannot be created"));
         };
@@ -193,19 +193,19 @@ impl Store {
         }
     }
 
-    fn remove(&mut self, path: &Path) -> Option<Node> {
+    fn remove(&mut self, path: &Path) -> Option<StoredNode> {
         if let Some(parent) = path.parent().and_then(|parent| self.nodes.get_mut(parent)) {
             parent.children.remove(path.name());
         }
         self.nodes.remove(path.as_str())
     }
 
-    fn node(&self, path: &Path) -> Result<&Node, Error> {
+    fn node(&self, path: &Path) -> Result<&StoredNode, Error> {
         self.nodes.get(path.as_str()).ok_or(Error::NoNode)
     }
 }
 
-impl Node {
+impl StoredNode {
     fn stat(&self) -> Stat {
         Stat {
             czxid: self.czxid,

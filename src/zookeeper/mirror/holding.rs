@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::Mirror;
 #[cfg(test)]
 use super::Mutation;
-use crate::registry::root::Refusal;
+use crate::registry::root::RootRefusal;
 use crate::registry::status::Phase;
 use crate::registry::tree::Tree;
 use crate::registry::{Error, Path};
@@ -20,7 +20,7 @@ impl Mirror {
     pub(super) fn is_doubtful(&mut self, now: Instant, tree: &Tree) -> bool {
         // What was read once, and is refused now as it was before, may be what the largest zxid was seen in. (Of data
         // that are too large the stat is known, and what is not refused any more hides nothing.)
-        let hides = |(path, refusal): (&Path, &Refusal)| {
+        let hides = |(path, refusal): (&Path, &RootRefusal)| {
             refusal.read_at.is_some()
                 && !matches!(refusal.error, Error::TooMuchData { .. })
                 && !self.staged.contains_key(path.as_str())

@@ -6,7 +6,7 @@ use crate::backoff::Backoff;
 
 /// Limits of a mirror.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct MirrorLimits {
     /// Paths in one request. Servers refuse requests above 1 MiB (jute.maxbuffer).
     pub batch_paths: usize,
     /// Bytes of paths in one request.
@@ -31,7 +31,7 @@ pub struct Limits {
     pub recheck: Duration,
 }
 
-impl Limits {
+impl MirrorLimits {
     /// Limits for a session with this time-out.
     pub fn for_session(timeout: Duration) -> Self {
         Self {

@@ -9,7 +9,7 @@ const TIMEOUT: Duration = Duration::from_secs(9);
 
 fn mirror_of(now: Instant, seed: u64) -> Mirror {
     let backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(15), Duration::from_secs(30));
-    let mut mirror = Mirror::new(Path::root().child("s"), Limits::for_session(TIMEOUT), backoff, now, seed);
+    let mut mirror = Mirror::new(Path::root().child("s"), MirrorLimits::for_session(TIMEOUT), backoff, now, seed);
     mirror.poll(now);
     mirror
 }

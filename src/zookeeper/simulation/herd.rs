@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::registry::tree::{Entry, Known, Tree};
 use crate::registry::{Error, Path};
-use crate::zookeeper::mirror::{Action, Input, Limits, Mirror, delays};
+use crate::zookeeper::mirror::{Action, Input, Mirror, MirrorLimits, delays};
 
 const FRONT_ENDS: u64 = 300;
 /// Time that the ensemble is away.
@@ -14,7 +14,8 @@ const TENTH: Duration = Duration::from_millis(100);
 
 /// Times at which each front-end tries to connect, from the moment the ensemble went until it has a session again.
 fn attempts(seed: u64, begun: Instant) -> Vec<Duration> {
-    let mut mirror = Mirror::new(Path::root().child("s"), Limits::for_session(TENTH * 100), delays(), begun, seed);
+    let mut mirror =
+        Mirror::new(Path::root().child("s"), MirrorLimits::for_session(TENTH * 100), delays(), begun, seed);
     let (mut tree, mut now, mut attempts) = (Tree::default(), begun, Vec::new());
     loop {
         let connect = mirror.poll(now).into_iter().find_map(|action| match action {
@@ -66,7 +67,8 @@ fn three_hundred_scans_of_a_large_tree_do_not_begin_at_once() {
     }
     let mut begins = Vec::new();
     for seed in 0..FRONT_ENDS {
-        let mut mirror = Mirror::new(Path::root().child("s"), Limits::for_session(TENTH * 100), delays(), begun, seed);
+        let mut mirror =
+            Mirror::new(Path::root().child("s"), MirrorLimits::for_session(TENTH * 100), delays(), begun, seed);
         let mut act = |now: Instant, input: Input, tree: &mut Tree| {
             mirror.handle(now, input, tree);
             mirror.poll(now)

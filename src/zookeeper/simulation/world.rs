@@ -13,7 +13,7 @@ use crate::registry::grouping::Grouping;
 use crate::registry::status::Phase;
 use crate::registry::tree::{Entry, Tree};
 use crate::registry::{Error, Path};
-use crate::zookeeper::mirror::{Action, Input, Limits, Mirror, Mutation, delays};
+use crate::zookeeper::mirror::{Action, Input, Mirror, MirrorLimits, Mutation, delays};
 use crate::zookeeper::session::{Event, Read};
 use crate::zookeeper::verify::Round;
 
@@ -96,7 +96,7 @@ impl World {
         let now = Instant::now();
         // In every third life a service does not fit into one request.
         let batch_paths = if seed.is_multiple_of(3) && !script.unsettled { 3 } else { 6 };
-        let limits = Limits {
+        let limits = MirrorLimits {
             batch_paths,
             batch_bytes: 64,
             in_flight: 2,

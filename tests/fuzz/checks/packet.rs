@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_proto::op::Message;
-use zonekeeper::dns::fast::{self, Asked, Built, Loaded, MAX_TCP, MAX_UDP, Parsed, Query, ROOM};
+use zonekeeper::dns::fast::{self, Asked, Loaded, MAX_TCP, MAX_UDP, Parsed, Query, ROOM, Written};
 use zonekeeper::dns::message::options::Tail;
 use zonekeeper::dns::serve::cookie::{Mode, Secrets};
 use zonekeeper::dns::serve::gate::Gate;
@@ -108,12 +108,12 @@ impl Server {
         let mut out = vec![0; if transport.is_datagram() { ROOM } else { MAX_TCP }];
         let asked = Asked { packet, query: &query, peer: &|| PEER, now: &|| NOW, transport, random: 1 << 28 };
         match fast::respond(&loaded, &asked, subject, &mut tail, &mut out) {
-            Built::Response { length, .. } => {
+            Written::Response { length, .. } => {
                 out.truncate(length.into());
                 Some(out)
             }
-            Built::Unusual => None,
-            Built::Slip { .. } | Built::Limited => panic!("nothing is limited: {packet:?}"),
+            Written::Unusual => None,
+            Written::Slip { .. } | Written::Limited => panic!("nothing is limited: {packet:?}"),
         }
     }
 

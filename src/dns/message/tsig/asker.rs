@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use super::record::{FUDGE, append, read, unsign, variables};
-use crate::dns::message::key::Key;
+use crate::dns::message::key::TsigKey;
 use crate::dns::message::parse::Message;
 
 /// A request that was signed, waiting for its response.
 #[derive(Debug)]
 pub struct Asker {
-    key: Arc<Key>,
+    key: Arc<TsigKey>,
     /// The request's MAC, which the response's is made with.
     mac: Vec<u8>,
 }
@@ -29,7 +29,7 @@ pub enum Checked {
 
 impl Asker {
     /// Signs `message` at `now`, in seconds since 1970.
-    pub fn sign(key: &Arc<Key>, message: &mut Vec<u8>, now: u64) -> Self {
+    pub fn sign(key: &Arc<TsigKey>, message: &mut Vec<u8>, now: u64) -> Self {
         let mac = key.mac(&[message, &variables(key, now, FUDGE, 0, &[])]);
         let id = message.first_chunk().copied().map_or(0, u16::from_be_bytes);
         append(message, key.name.wire(), key.algorithm.wire(), (now, FUDGE), &mac, (id, 0), &[]);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 pub use asker::{Asker, Checked};
 
-use super::key::Key;
+use super::key::TsigKey;
 use super::parse::Message;
 use super::request::Opt;
 use crate::zone::name::Name;
@@ -40,7 +40,7 @@ enum Error {
 }
 
 /// Judges the signature of a request at `now`.
-pub fn check(message: &Message<'_>, keys: &[Arc<Key>], now: u64) -> Verdict {
+pub fn check(message: &Message<'_>, keys: &[Arc<TsigKey>], now: u64) -> Verdict {
     let (request, Some(record)) = (&message.request, &message.signature) else { return Verdict::Unsigned };
     // RFC 8945 §5.2: what cannot be interpreted is a FORMERR.
     let Some(signature) = &read(record) else { return Verdict::Bad(request.response(FORMERR, false)) };
@@ -51,7 +51,7 @@ pub fn check(message: &Message<'_>, keys: &[Arc<Key>], now: u64) -> Verdict {
         push(&mut response, signature, signature.time, error, &[], &[]);
         Verdict::Bad(response)
     };
-    let known = |key: &&Arc<Key>| key.name == signature.key && *key.algorithm.wire() == *signature.algorithm.wire();
+    let known = |key: &&Arc<TsigKey>| key.name == signature.key && *key.algorithm.wire() == *signature.algorithm.wire();
     let Some(key) = keys.iter().find(known) else { return unsigned(Error::Key) };
     let length = key.algorithm.length();
     match signature.mac.len() {
@@ -81,7 +81,7 @@ pub fn check(message: &Message<'_>, keys: &[Arc<Key>], now: u64) -> Verdict {
 /// Signs the messages of one answer, in their order.
 #[derive(Debug)]
 pub struct Signer {
-    key: Arc<Key>,
+    key: Arc<TsigKey>,
     /// The MAC before: the request's, then that of each message (RFC 8945 §5.3.1).
     prior: Vec<u8>,
     is_first: bool,
@@ -130,12 +130,12 @@ pub(in crate::dns) mod tests {
 
     pub(in crate::dns) const NOW: u64 = 1_800_000_000;
 
-    pub(in crate::dns) fn key(name: &str, secret: &[u8]) -> Arc<Key> {
-        Arc::new(Key::new(&Name::parse(name).unwrap(), Algorithm::Sha256, secret.to_vec()))
+    pub(in crate::dns) fn key(name: &str, secret: &[u8]) -> Arc<TsigKey> {
+        Arc::new(TsigKey::new(&Name::parse(name).unwrap(), Algorithm::Sha256, secret.to_vec()))
     }
 
     /// Signs a request as a client does: as the first message, with nothing before it.
-    pub(in crate::dns) fn signed_request(message: &[u8], key: &Key, time: u64) -> Vec<u8> {
+    pub(in crate::dns) fn signed_request(message: &[u8], key: &TsigKey, time: u64) -> Vec<u8> {
         let mut signed = message.to_vec();
         let mac = key.mac(&[message, &variables(key, time, FUDGE, 0, &[])]);
         let id = u16::from_be_bytes([message[0], message[1]]);
@@ -178,7 +178,8 @@ pub(in crate::dns) mod tests {
     #[test]
     fn rfc8945_5_2_bad_keys_macs_and_times() {
         let (key, other) = (key("xfr", b"0123456789abcdef"), key("xfr", b"fedcba9876543210"));
-        let verdict = |message: &[u8], keys: &[Arc<Key>]| match check(&Message::parse(message).unwrap(), keys, NOW) {
+        let verdict = |message: &[u8], keys: &[Arc<TsigKey>]| match check(&Message::parse(message).unwrap(), keys, NOW)
+        {
             Verdict::Bad(response) => response,
             verdict => panic!("{verdict:?}"),
         };

@@ -1,6 +1,6 @@
 //! The TSIG record (RFC 8945 §4): read, written, and what is signed beside the message.
 
-use crate::dns::message::key::Key;
+use crate::dns::message::key::TsigKey;
 use crate::dns::message::parse::RawRecord;
 use crate::dns::message::sizes::HEADER;
 use crate::dns::message::writer::{WireRecord, append as append_record};
@@ -61,7 +61,7 @@ pub(super) fn unsign(message: &[u8], signature: &Signature<'_>) -> Vec<u8> {
 }
 
 /// Data that are signed beside the message (RFC 8945 §4.3.3).
-pub(super) fn variables(key: &Key, time: u64, fudge: u16, error: u16, other: &[u8]) -> Vec<u8> {
+pub(super) fn variables(key: &TsigKey, time: u64, fudge: u16, error: u16, other: &[u8]) -> Vec<u8> {
     let length = u16::try_from(other.len()).unwrap_or_default();
     [
         key.name.wire(),

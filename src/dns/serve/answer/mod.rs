@@ -21,7 +21,7 @@ pub use write::Overflow;
 use crate::zone::Zone;
 use crate::zone::lookup::{self, Found};
 use crate::zone::name::Name;
-use crate::zone::order::{Order, Turn};
+use crate::zone::order::{Order, Rotation};
 use crate::zone::packed::{Packed, PackedSet, srv_target, whole};
 use crate::zone::record::rtype;
 use crate::zone::view::View;
@@ -41,8 +41,8 @@ pub struct Draws<'a> {
 }
 
 impl Draws<'_> {
-    fn turn(&mut self, order: Order) -> Turn {
-        Turn::new(order, self.random.u32(..))
+    fn turn(&mut self, order: Order) -> Rotation {
+        Rotation::new(order, self.random.u32(..))
     }
 }
 
@@ -73,7 +73,7 @@ pub fn answer<'t>(
         };
         let target = match found {
             Found::Alias(set) => {
-                push(&mut answer.answers, &owner, set, Turn::FIXED);
+                push(&mut answer.answers, &owner, set, Rotation::FIXED);
                 set.iter().next().and_then(|rdata| lookup::target(&rdata))
             }
             // A name that grows with each turn is not met twice; the DNAME is.
@@ -115,7 +115,7 @@ pub fn answer<'t>(
 /// Adds the zone's NS records to the authority section, for zones that want them there (RFC 1034 §4.3.2 step 6).
 fn add_servers<'t>(answer: &mut Answer<'t>, zone: &Zone, data: &'t Data) {
     if let Some(set) = data.names().apex().and_then(|apex| apex.set(rtype::NS)).filter(|_| !zone.is_minimal()) {
-        push(&mut answer.authority, &Owner::Name(zone.origin().clone()), set, Turn::FIXED);
+        push(&mut answer.authority, &Owner::Name(zone.origin().clone()), set, Rotation::FIXED);
     }
 }
 
@@ -130,7 +130,7 @@ fn redirect<'t>(answer: &mut Answer<'t>, owner: Owner, name: &[u8], entry: &'t P
     let (from, set) = owner_of(entry).zip(entry.set(rtype::DNAME))?;
     // An RRset is in an answer once (RFC 2181 §5).
     if !is_used(answer, entry) {
-        push(&mut answer.answers, &from, set, Turn::FIXED);
+        push(&mut answer.answers, &from, set, Rotation::FIXED);
     }
     let target = lookup::redirected(name, entry);
     match &target {
@@ -178,7 +178,7 @@ fn conclude<'t>(
         Found::Delegation(cut) => {
             answer.authoritative = !answer.answers.is_empty();
             if let Some(((name, _), servers)) = Name::from_wire(cut.name()).zip(cut.set(rtype::NS)) {
-                push(&mut answer.authority, &Owner::Name(name.clone()), servers, Turn::FIXED);
+                push(&mut answer.authority, &Owner::Name(name.clone()), servers, Rotation::FIXED);
                 // RFC 9471 §3.1: the addresses of servers in the delegated domain are to be had nowhere else.
                 let (inside, beside): (Vec<Name>, Vec<Name>) =
                     targets(&answer.authority).partition(|target| target.folded().is_at_or_below(&name));
@@ -203,16 +203,16 @@ fn conclude<'t>(
     }
 }
 
-fn push<'t>(section: &mut Vec<Rr<'t>>, owner: &Owner, set: PackedSet<'t>, turn: Turn) {
+fn push<'t>(section: &mut Vec<Rr<'t>>, owner: &Owner, set: PackedSet<'t>, turn: Rotation) {
     let rr = |rdata| Rr { owner: owner.clone(), rtype: set.rtype, ttl: set.ttl, rdata: whole(rdata) };
     section.extend(set.turned(turn).map(rr));
 }
 
 /// So many of the records, drawn one after the other.
-fn push_drawn<'t>(section: &mut Vec<Rr<'t>>, owner: &Owner, (set, most): (PackedSet<'t>, usize), turn: Turn) {
+fn push_drawn<'t>(section: &mut Vec<Rr<'t>>, owner: &Owner, (set, most): (PackedSet<'t>, usize), turn: Rotation) {
     let mut random = fastrand::Rng::with_seed(turn.random.into());
     let (mut places, mut taken) = (vec![0; most], vec![0; most]);
-    let drawn = set.draw(|| Turn::new(turn.order, random.u32(..)), &mut places, &mut taken);
+    let drawn = set.draw(|| Rotation::new(turn.order, random.u32(..)), &mut places, &mut taken);
     let records: Vec<_> = set.pieces().collect();
     let records = places[..drawn].iter().filter_map(|place| records.get(usize::from(*place)));
     let rr = |rdata| Rr { owner: owner.clone(), rtype: set.rtype, ttl: set.ttl, rdata: whole(rdata) };
@@ -234,7 +234,7 @@ fn owner_of(entry: &Packed) -> Option<Owner> {
 }
 
 /// The addresses of the hosts that SRV records name, as they were packed with them.
-fn add_glue<'t>(answer: &mut Answer<'t>, set: PackedSet<'t>, turn: Turn) {
+fn add_glue<'t>(answer: &mut Answer<'t>, set: PackedSet<'t>, turn: Rotation) {
     let targets = set.iter().map(|rdata| Name::from_wire(srv_target(&rdata))).zip(set.additionals.iter());
     let mut seen = HashSet::new();
     let mut sections = [Vec::new(), Vec::new()];
@@ -278,7 +278,7 @@ fn addresses(hosts: impl Iterator<Item = Name>, table: &View) -> Vec<Rr<'_>> {
             continue;
         }
         for (section, rtype) in families.iter_mut().zip([rtype::A, rtype::AAAA]) {
-            entry.set(rtype).into_iter().for_each(|set| push(section, &owner, set, Turn::FIXED));
+            entry.set(rtype).into_iter().for_each(|set| push(section, &owner, set, Rotation::FIXED));
         }
     }
     families.into_iter().flatten().collect()

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::*;
 use crate::registry::grouping::Grouping;
 use crate::registry::tree::Known;
-use crate::zookeeper::mirror::limits::{Limits, delays};
+use crate::zookeeper::mirror::limits::{MirrorLimits, delays};
 
 /// Understands what begins with a letter.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl Grouping for Letters {
 #[test]
 fn the_last_words_that_were_understood_are_kept_as_long_as_the_znode_lives() {
     let (path, mut tree) = (Path::new("/a").unwrap(), Tree::default());
-    let limits = Limits::for_session(std::time::Duration::from_secs(4));
+    let limits = MirrorLimits::for_session(std::time::Duration::from_secs(4));
     let mut mirror = Mirror::new(Path::root(), limits, delays(), Instant::now(), 1).grouped(Arc::new(Letters));
     let known =
         |data: &str, czxid| Entry::Known(Known { data: data.as_bytes().into(), czxid, mzxid: 1, ephemeral_owner: 0 });
