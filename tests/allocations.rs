@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use workload::{Workload, query};
-use zonekeeper::dns::fast::{self, Asked, Loaded, MAX_TCP, Parsed, Query, Written, ZoneState};
+use zonekeeper::dns::fast::{self, MAX_TCP, Parsed, PendingQuery, Query, Written, ZoneState, ZoneStates};
 use zonekeeper::dns::message::options::Tail;
 use zonekeeper::dns::serve::cookie::{Secret, Secrets};
 use zonekeeper::dns::serve::policy::Policy;
@@ -86,9 +86,9 @@ fn answer(
     let mut answered = 0;
     for packet in questions {
         assert_eq!(fast::parse(packet, &mut scratch.query), Parsed::Plain);
-        let loaded = Loaded::new(&workload.zones, policy, std::mem::take(&mut scratch.spare));
+        let loaded = ZoneStates::new(&workload.zones, policy, std::mem::take(&mut scratch.spare));
         let (subject, random) = (loaded.find(&scratch.query), scratch.random.u32(..));
-        let asked = Asked { packet, query: &scratch.query, peer: &|| PEER, now: &|| NOW, transport, random };
+        let asked = PendingQuery { packet, query: &scratch.query, peer: &|| PEER, now: &|| NOW, transport, random };
         let built = fast::respond(&loaded, &asked, subject, &mut scratch.tail, &mut scratch.response);
         answered += usize::from(built != Written::Unusual);
         scratch.spare = loaded.into_spare();

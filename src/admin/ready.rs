@@ -13,7 +13,7 @@ use crate::registry::status::Phase;
 use crate::zone::Freshness;
 
 /// Time for which a start from the cache file waits for the registry itself.
-const PATIENCE: Duration = Duration::from_secs(5);
+const CACHE_WAIT: Duration = Duration::from_secs(5);
 
 /// Subject of a question for readiness.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,7 +64,7 @@ fn reason(snapshot: &Snapshot, zone: &ZoneSnapshot, fresh: bool) -> Option<Strin
         Freshness::Stale if fresh => Some(format!("stale{}", told())),
         Freshness::Fresh | Freshness::Stale => {
             let is_cached = registry.is_some_and(|registry| registry.report.counters.syncs == 0);
-            let is_early = snapshot.uptime < PATIENCE;
+            let is_early = snapshot.uptime < CACHE_WAIT;
             (is_cached && is_early).then(|| format!("answered from the cache file so far{}", told()))
         }
     }
@@ -121,11 +121,11 @@ mod tests {
     fn a_start_from_the_cache_file_waits_five_seconds_for_the_registry() {
         let mut snapshot = sample();
         snapshot.zones[1].freshness = Freshness::Stale;
-        snapshot.uptime = PATIENCE / 2;
+        snapshot.uptime = CACHE_WAIT / 2;
         assert!(
             lines(&snapshot, "").starts_with("far.: answered from the cache file so far: registry far not read yet")
         );
-        snapshot.uptime = PATIENCE;
+        snapshot.uptime = CACHE_WAIT;
         assert!(is_ready(&snapshot));
     }
 }

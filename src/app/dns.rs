@@ -12,7 +12,7 @@ use super::cookies;
 use super::zone_of::{ZoneOf, lock};
 use crate::config::Config;
 use crate::dns::config::Config as DnsConfig;
-use crate::dns::forward::{Forwarder, Ours, Said};
+use crate::dns::forward::{CheckedSettings, Forwarder, ServerAddresses};
 use crate::dns::listen::tls::{Certificates, Files};
 use crate::dns::serve::cookie::Secrets;
 use crate::dns::serve::gate::Gate;
@@ -55,7 +55,7 @@ impl Dns {
         zones: (Vec<ZoneOf>, Zones),
         metrics: &Arc<Metrics>,
     ) -> anyhow::Result<Self> {
-        let ours = Ours { listening: listening.to_vec(), host: if_everywhere(listening) };
+        let ours = ServerAddresses { listening: listening.to_vec(), host: if_everywhere(listening) };
         let forwarder = Forwarder::new(said(dns)?, ours, Arc::clone(metrics));
         let secrets = Arc::new(cookies::random()?);
         let policy = Policy {
@@ -154,8 +154,8 @@ fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-fn said(dns: &DnsConfig) -> Result<Said, crate::dns::Error> {
-    Said::new(dns.forward.clone(), &dns.forward_ca, dns.forward_limits)
+fn said(dns: &DnsConfig) -> Result<CheckedSettings, crate::dns::Error> {
+    CheckedSettings::new(dns.forward.clone(), &dns.forward_ca, dns.forward_limits)
 }
 
 /// Clients that may transfer each zone.

@@ -12,7 +12,7 @@ use super::config_file::ConfigFile;
 use crate::{admin, config};
 
 /// A server that says nothing for this long is not going to.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Server that is asked.
 #[derive(Debug, Args)]
@@ -70,7 +70,7 @@ impl AdminServer {
         let address = self.address()?;
         let asked = || -> std::io::Result<Vec<u8>> {
             let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
-            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.set_read_timeout(Some(TIMEOUT))?;
             // With version 1.0 the answer ends with the connection, and is in one piece.
             write!(stream, "{method} {target} HTTP/1.0\r\nHost: {address}\r\nContent-Length: 0\r\n\r\n")?;
             let mut response = Vec::new();

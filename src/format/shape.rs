@@ -6,14 +6,14 @@ use super::name;
 
 /// Places of instances.
 #[derive(Debug, Clone)]
-pub(super) struct Shape {
+pub(super) struct InstanceShape {
     /// Name of the providers directory, if services have one.
     directory: Option<Box<str>>,
     /// True if a name of the form `host:port` makes an instance.
     is_direct: bool,
 }
 
-impl Shape {
+impl InstanceShape {
     /// In a directory called `providers`, or by their names where that is empty.
     pub(super) fn in_directory(providers: &str) -> Self {
         Self { directory: (!providers.is_empty()).then(|| providers.into()), is_direct: providers.is_empty() }

@@ -42,10 +42,10 @@ struct BuiltService {
 }
 
 /// Services that are built in one go when there are many.
-const PIECE: usize = 256;
+const CHUNK: usize = 256;
 
 /// From how many services on it is worth while to start threads.
-pub(super) const FEW: usize = PIECE * 2;
+pub(super) const FEW: usize = CHUNK * 2;
 
 /// The source under which the hosts of a service are reported, in front of its path.
 const HOSTS: &str = "/hosts/";
@@ -73,7 +73,7 @@ impl Core {
         }
         let touched: Vec<String> = touched.into_iter().map(|one| one.folded).collect();
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let (next, pieces) = (AtomicUsize::new(0), touched.chunks(PIECE).collect::<Vec<_>>());
+        let (next, pieces) = (AtomicUsize::new(0), touched.chunks(CHUNK).collect::<Vec<_>>());
         let mut wishes = Vec::with_capacity(touched.len());
         std::thread::scope(|scope| {
             let publisher = &*self;
@@ -253,7 +253,7 @@ impl Core {
             Name::parse(host).is_ok_and(|name| own.iter().any(|origin| name.folded().is_at_or_below(origin)))
         };
         let beyond = self.hosts.want(folded, wanted, is_ours, Instant::now());
-        let reason = || format!("{beyond} of its hosts are not looked up: there are over {}", hosts::MOST_HOSTS);
+        let reason = || format!("{beyond} of its hosts are not looked up: there are over {}", hosts::MAX_HOSTS);
         let malformed = || Malformed::lost(self.layout.full(folded).as_str(), reason());
         self.report(&format!("{HOSTS}{folded}"), (beyond > 0).then(malformed).into_iter().collect());
     }

@@ -16,7 +16,7 @@ use crate::zone::writer::collisions::{Collision, Party};
 const NAMES: &str = "/names/";
 
 /// Clashes that are kept; the others are only counted.
-const MOST_KEPT: usize = 10_000;
+const MAX_KEPT: usize = 10_000;
 
 /// A name that a service does not have to itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Clashes {
         let before = kept.clashes.remove(&key);
         kept.held -= usize::from(before.as_ref().is_some_and(Option::is_some));
         let Some(clash) = clash else { return false };
-        let is_kept = kept.held < MOST_KEPT;
+        let is_kept = kept.held < MAX_KEPT;
         kept.held += usize::from(is_kept);
         kept.clashes.insert(key, is_kept.then(|| clash.clone()));
         before.is_none_or(|before| before.is_some_and(|before| before != *clash))

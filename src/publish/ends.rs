@@ -18,9 +18,9 @@ use crate::model::Drain;
 use crate::registry::shown::SharedTree;
 
 /// The longest time between two looks at the clock while something is to end.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL: Duration = Duration::from_secs(1);
 /// Lines about one service that a change makes.
-const MOST_LINES: usize = 10;
+const MAX_LINES: usize = 10;
 /// Seconds by which clocks may differ without a word.
 const SKEW: u64 = 5;
 
@@ -34,7 +34,7 @@ impl Core {
         let spelled = self.spellings.get(folded).and_then(|spellings| spellings.first().cloned());
         let path = self.layout.full(spelled.as_deref().unwrap_or(folded));
         let now = unix_now();
-        for drain in begun.iter().take(MOST_LINES) {
+        for drain in begun.iter().take(MAX_LINES) {
             let (instance, by, reason) = (what(drain), who(drain), &drain.reason);
             let until = drain.until.map_or("undrained".to_owned(), moment);
             info!(%path, instance, by, until, %reason, "drained: out of DNS");
@@ -42,17 +42,17 @@ impl Core {
                 warn!(%path, by, at = moment(at), now = moment(now), "the drain was set in the future: clocks differ");
             }
         }
-        for drain in ended.iter().take(MOST_LINES) {
+        for drain in ended.iter().take(MAX_LINES) {
             let (instance, by, reason) = (what(drain), who(drain), &drain.reason);
             let why = if drain.holds(now) { "undrained" } else { "its time is over" };
             info!(%path, instance, by, why, %reason, "the drain has ended");
         }
         // At the start old flags are still there.
-        for drain in late.iter().take(MOST_LINES).filter(|_| self.complete) {
+        for drain in late.iter().take(MAX_LINES).filter(|_| self.complete) {
             let (instance, by, until) = (what(drain), who(drain), drain.until.map(moment));
             warn!(%path, instance, by, until, now = moment(now), "a drain was written that had ended already: clocks differ");
         }
-        let more = [begun, ended, late].iter().map(|drains| drains.len().saturating_sub(MOST_LINES)).sum::<usize>();
+        let more = [begun, ended, late].iter().map(|drains| drains.len().saturating_sub(MAX_LINES)).sum::<usize>();
         if more > 0 {
             info!(%path, more, "more drains of this service have begun or ended");
         }
@@ -79,7 +79,7 @@ impl Publisher {
                 match end {
                     Some(end) => {
                         let left = Duration::from_secs(end.saturating_sub(unix_now()));
-                        tokio::time::sleep(left.min(LOOK)).await;
+                        tokio::time::sleep(left.min(POLL)).await;
                     }
                     None => std::future::pending().await,
                 }

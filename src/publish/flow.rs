@@ -8,7 +8,7 @@ use tracing::{info, warn};
 use super::assemble::{FEW, narrow};
 use super::clock::unix_now;
 use super::core::Core;
-use super::guard::Left;
+use super::guard::ServiceCount;
 use super::reading::Reading;
 use super::touched::{ReadOf, Touched};
 use crate::model::Harm;
@@ -61,7 +61,7 @@ impl Core {
             if is_few {
                 readings.insert(service.clone(), reading.map(Box::new));
             }
-            Left { service, instances, exists }
+            ServiceCount { service, instances, exists }
         });
         let left = left.collect();
         let before = guard.report();

@@ -80,7 +80,7 @@ impl GuardReport {
 
 /// A service as a batch of changes has left it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Left {
+pub(super) struct ServiceCount {
     pub(super) service: String,
     pub(super) instances: u32,
     /// True if its own znode, or anything of it, is still there.
@@ -169,11 +169,11 @@ impl Guard {
 
     /// Decides on services as one batch of changes has left them. Gives those that are to be shown as they are; the
     /// others are to stay as they were. Whether it tripped just now is in [`Self::report`].
-    pub(super) fn judge(&mut self, now: Instant, services: Vec<Left>) -> Vec<String> {
+    pub(super) fn judge(&mut self, now: Instant, services: Vec<ServiceCount>) -> Vec<String> {
         while self.lost.front().is_some_and(|(at, ..)| now.saturating_duration_since(*at) > self.config.window) {
             self.lost.pop_front();
         }
-        let loss = |left: &Left| self.shown.get(&left.service).unwrap_or(&0).saturating_sub(left.instances);
+        let loss = |left: &ServiceCount| self.shown.get(&left.service).unwrap_or(&0).saturating_sub(left.instances);
         let shared = self.alarm();
         let mut alarm = shared.lock();
         let wish = deleted_alone(&services, loss).filter(|service| !alarm.held.contains_key(*service));
@@ -248,7 +248,7 @@ impl Guard {
 }
 
 /// The service that does not exist any more, where nothing else lost anything.
-fn deleted_alone(services: &[Left], loss: impl Fn(&Left) -> u32) -> Option<&str> {
+fn deleted_alone(services: &[ServiceCount], loss: impl Fn(&ServiceCount) -> u32) -> Option<&str> {
     let mut losing = services.iter().filter(|left| !left.exists || loss(left) > 0);
     let first = losing.next().filter(|left| !left.exists)?;
     losing.next().is_none().then_some(&*first.service)
@@ -269,32 +269,32 @@ mod tests {
         (guard, Instant::now())
     }
 
-    fn left(service: &str, instances: u32) -> Left {
-        Left { service: service.to_owned(), instances, exists: true }
+    fn left(service: &str, instances: u32) -> ServiceCount {
+        ServiceCount { service: service.to_owned(), instances, exists: true }
     }
 
-    fn gone(service: &str) -> Left {
-        Left { exists: false, ..left(service, 0) }
+    fn gone(service: &str) -> ServiceCount {
+        ServiceCount { exists: false, ..left(service, 0) }
     }
 
     /// Judges, and shows what passes.
-    fn judge_all(guard: &mut Guard, now: Instant, all: &[Left]) -> Vec<String> {
+    fn judge_all(guard: &mut Guard, now: Instant, all: &[ServiceCount]) -> Vec<String> {
         let passed = guard.judge(now, all.to_vec());
-        for Left { service, instances, .. } in all.iter().filter(|left| passed.contains(&left.service)) {
+        for ServiceCount { service, instances, .. } in all.iter().filter(|left| passed.contains(&left.service)) {
             guard.shows(service, *instances);
         }
         passed
     }
 
     fn judge(guard: &mut Guard, now: Instant, services: &[(&str, u32)]) -> Vec<String> {
-        let all: Vec<Left> = services.iter().map(|(name, n)| left(name, *n)).collect();
+        let all: Vec<ServiceCount> = services.iter().map(|(name, n)| left(name, *n)).collect();
         judge_all(guard, now, &all)
     }
 
     #[test]
     fn a_storm_is_held_back_and_let_through_after_a_time() {
         let (mut guard, now) = guard();
-        let storm: Vec<Left> = (0..6).map(|i| left(&format!("s{i}"), 0)).chain([left("new", 3)]).collect();
+        let storm: Vec<ServiceCount> = (0..6).map(|i| left(&format!("s{i}"), 0)).chain([left("new", 3)]).collect();
         assert_eq!(guard.judge(now, storm), ["new"]);
         let report = guard.report();
         assert_eq!((report.held.len(), report.instances, report.trips), (6, 60, 1));
@@ -349,10 +349,10 @@ mod tests {
     #[test]
     fn many_services_deleted_at_once_are_a_storm_and_stay_held_when_their_znodes_go_one_by_one() {
         let (mut guard, now) = guard();
-        let all: Vec<Left> = (0..10).map(|i| gone(&format!("s{i}"))).collect();
+        let all: Vec<ServiceCount> = (0..10).map(|i| gone(&format!("s{i}"))).collect();
         assert_eq!(guard.judge(now, all), [""; 0]);
         let (mut guard, now) = self::guard();
-        let storm: Vec<Left> = (0..8).map(|i| left(&format!("s{i}"), 0)).collect();
+        let storm: Vec<ServiceCount> = (0..8).map(|i| left(&format!("s{i}"), 0)).collect();
         assert_eq!(guard.judge(now, storm), [""; 0]);
         for i in 0..8 {
             assert_eq!(judge_all(&mut guard, now, &[gone(&format!("s{i}"))]), [""; 0], "{i}");
@@ -364,7 +364,7 @@ mod tests {
     #[test]
     fn what_comes_back_is_shown_as_it_is_and_ends_the_alarm() {
         let (mut guard, now) = guard();
-        let storm: Vec<Left> = (0..10).map(|i| left(&format!("s{i}"), 0)).collect();
+        let storm: Vec<ServiceCount> = (0..10).map(|i| left(&format!("s{i}"), 0)).collect();
         assert_eq!(guard.judge(now, storm).len(), 0);
         assert_eq!(judge(&mut guard, now + SECOND, &[("s0", 10), ("s1", 5)]), ["s0"]);
         assert!(guard.holds("s1"));

@@ -10,14 +10,14 @@ use std::sync::Arc;
 use super::core::Core;
 use super::target::below;
 use crate::zone::context::Resolved;
-use crate::zone::lookup::{self, Found};
+use crate::zone::lookup::{self, LookupResult};
 use crate::zone::name::Name;
 use crate::zone::record::rtype;
 use crate::zone::records::label;
 use crate::zone::{Freshness, Zone};
 
 /// Aliases that are followed, as in answers.
-const MOST_ALIASES: usize = 8;
+const MAX_ALIASES: usize = 8;
 
 impl Core {
     /// Looks up the hosts that are names of our own, and gives the services that are different by it.
@@ -60,7 +60,7 @@ impl Core {
 
 /// Returns what the zones have of a name; `None` where they do not know it.
 fn find(zones: &[Arc<Zone>], dependent: &[Name], mut name: Name) -> Option<Resolved> {
-    for _ in 0..=MOST_ALIASES {
+    for _ in 0..=MAX_ALIASES {
         if dependent.iter().any(|other| name.is_at_or_below(other)) {
             return None;
         }
@@ -74,17 +74,17 @@ fn find(zones: &[Arc<Zone>], dependent: &[Name], mut name: Name) -> Option<Resol
         let mut next = None;
         for family in [rtype::A, rtype::AAAA] {
             match lookup::find(zone, &table, name.wire(), family) {
-                Found::Answer(set) => {
+                LookupResult::Answer(set) => {
                     resolved.ttl = resolved.ttl.min(set.ttl);
                     for rdata in set.iter() {
                         let v4 = <[u8; 4]>::try_from(&*rdata).map(IpAddr::from);
                         resolved.addresses.extend(v4.or_else(|_| <[u8; 16]>::try_from(&*rdata).map(IpAddr::from)).ok());
                     }
                 }
-                Found::Alias(set) => next = set.iter().next().and_then(|rdata| lookup::target(&rdata)),
-                Found::Redirection(entry) => next = lookup::redirected(name.wire(), entry),
-                Found::Unknown(_) | Found::Delegation(_) => return None,
-                Found::All(_) | Found::NoData | Found::NxDomain => {}
+                LookupResult::Alias(set) => next = set.iter().next().and_then(|rdata| lookup::target(&rdata)),
+                LookupResult::Redirection(entry) => next = lookup::redirected(name.wire(), entry),
+                LookupResult::Unknown(_) | LookupResult::Delegation(_) => return None,
+                LookupResult::All(_) | LookupResult::NoData | LookupResult::NxDomain => {}
             }
         }
         let Some(target) = next else {

@@ -20,9 +20,9 @@ const REFRESH: Duration = Duration::from_secs(30);
 /// Time until a failed look-up is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 /// Most names looked up for one registry; what is beyond is shown with SRV records only.
-pub(super) const MOST_HOSTS: usize = 10_000;
+pub(super) const MAX_HOSTS: usize = 10_000;
 /// Most addresses taken of one name.
-const MOST_ADDRESSES: usize = 32;
+const MAX_ADDRESSES: usize = 32;
 
 /// The hosts of one registry.
 #[derive(Debug)]
@@ -103,7 +103,7 @@ impl Hosts {
         }
         let (mut taken, mut beyond) = (BTreeSet::new(), 0);
         for host in hosts {
-            if self.wanted.len() >= MOST_HOSTS && !self.wanted.contains_key(&host) {
+            if self.wanted.len() >= MAX_HOSTS && !self.wanted.contains_key(&host) {
                 beyond += 1;
                 continue;
             }
@@ -149,7 +149,7 @@ impl Hosts {
                 // Name servers turn their answers round: order is no difference.
                 addresses.sort_unstable();
                 addresses.dedup();
-                addresses.truncate(MOST_ADDRESSES);
+                addresses.truncate(MAX_ADDRESSES);
                 *wanted = WantedHost { due: Some(now + REFRESH), answered: Some(now), denied: false, ..take(wanted) };
                 Some(addresses)
             }
@@ -218,7 +218,7 @@ impl Hosts {
     /// called before anybody wants any.
     pub(super) fn restore(&mut self, kept: impl IntoIterator<Item = (String, Vec<IpAddr>, Instant)>, now: Instant) {
         let ttl = u32::try_from(REFRESH.as_secs()).unwrap_or(u32::MAX);
-        for (host, addresses, at) in kept.into_iter().take(MOST_HOSTS) {
+        for (host, addresses, at) in kept.into_iter().take(MAX_HOSTS) {
             if now.saturating_duration_since(at) <= self.max_stale {
                 self.restored.insert(host.clone(), at);
                 self.known.insert(host, Resolved { addresses, ttl });
@@ -359,10 +359,10 @@ mod tests {
     #[test]
     fn there_is_a_bound_on_names_and_on_addresses() {
         let (mut hosts, now) = (Hosts::new(MAX_STALE), Instant::now());
-        let many: BTreeSet<String> = (0..MOST_HOSTS + 3).map(|i| format!("h{i:05}")).collect();
+        let many: BTreeSet<String> = (0..MAX_HOSTS + 3).map(|i| format!("h{i:05}")).collect();
         assert_eq!(hosts.want("a", many, |_| false, now), 3);
-        assert_eq!(hosts.take_due(now, usize::MAX).len(), MOST_HOSTS);
+        assert_eq!(hosts.take_due(now, usize::MAX).len(), MAX_HOSTS);
         hosts.answered("h00000", LookupOutcome::Found((0..100).map(|i| [10, 0, 0, i].into()).collect()), now);
-        assert_eq!(hosts.known()["h00000"].addresses.len(), MOST_ADDRESSES);
+        assert_eq!(hosts.known()["h00000"].addresses.len(), MAX_ADDRESSES);
     }
 }

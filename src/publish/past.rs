@@ -2,8 +2,8 @@
 //! configuration expects. They are NODATA, never NXDOMAIN, which resolvers and clients remember and pools are emptied
 //! by.
 //!
-//! Of deleted services there are at most [`MOST`]; the oldest leave first. They are kept in the cache file, so that a
-//! restart forgets none. Pure.
+//! Of deleted services there are at most [`MAX_NAMES`]; the oldest leave first. They are kept in the cache file, so
+//! that a restart forgets none. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::zone::records;
 pub const LINGER: Duration = Duration::from_secs(3600);
 
 /// Deleted services that are known at the same time.
-const MOST: usize = 10_000;
+const MAX_NAMES: usize = 10_000;
 
 /// Reads the key `linger` of a registry's table.
 pub fn read_linger(section: &mut Section<'_>) -> Duration {
@@ -67,7 +67,7 @@ impl Past {
         self.changes += 1;
         self.by_time.insert((at, service.to_owned()));
         self.services.insert(service.to_owned(), Gone { at, names });
-        while self.services.len() > MOST
+        while self.services.len() > MAX_NAMES
             && let Some((_, oldest)) = self.by_time.pop_first()
         {
             self.services.remove(&oldest);
@@ -138,14 +138,14 @@ mod tests {
     #[test]
     fn a_deleted_service_is_known_for_a_while_and_the_oldest_leave_first() {
         let mut past = Past::default();
-        for i in 0..MOST as u64 + 3 {
+        for i in 0..MAX_NAMES as u64 + 3 {
             past.add(&format!("s{i}"), 1000 + i / 10, names(&format!("s{i}.service")));
         }
-        assert_eq!((past.services.len(), past.by_time.len()), (MOST, MOST));
+        assert_eq!((past.services.len(), past.by_time.len()), (MAX_NAMES, MAX_NAMES));
         assert!(!past.services.contains_key("s2") && past.services.contains_key("s3"));
         past.remove("s3");
         past.expire(1000 + 3600);
-        assert_eq!(past.services.len(), MOST - 7);
+        assert_eq!(past.services.len(), MAX_NAMES - 7);
         past.linger = Duration::ZERO;
         past.expire(3000);
         assert!(past.services.is_empty() && past.by_time.is_empty());

@@ -19,12 +19,12 @@ use crate::registry::shown::SharedTree;
 /// Look-ups at the same time. The system's resolver holds a thread for each.
 const AT_ONCE: usize = 8;
 /// Time between two looks for something to do.
-const LOOK: Duration = Duration::from_millis(250);
+const POLL: Duration = Duration::from_millis(250);
 
 /// Looks up what `publisher` wants until `stop`, and has it publish what has changed.
 pub async fn run(publisher: Publisher, tree: SharedTree, stop: CancellationToken) {
     let mut lookups: JoinSet<(String, LookupOutcome)> = JoinSet::new();
-    let mut tick = tokio::time::interval(LOOK);
+    let mut tick = tokio::time::interval(POLL);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {

@@ -10,7 +10,7 @@ use tracing::warn;
 use crate::model::{Harm, Malformed};
 
 /// Lines at once.
-const MOST_LINES: usize = 10;
+const MAX_LINES: usize = 10;
 /// How long it takes until there may be one more.
 const PAUSE: Duration = Duration::from_secs(6);
 /// Znodes of a service that are named.
@@ -103,7 +103,7 @@ impl WordingState {
             let regained = now.saturating_duration_since(at).as_secs() / PAUSE.as_secs();
             used.saturating_sub(usize::try_from(regained).unwrap_or(usize::MAX))
         });
-        let free = MOST_LINES.saturating_sub(used);
+        let free = MAX_LINES.saturating_sub(used);
         if free == 0 {
             return Vec::new();
         }
@@ -171,7 +171,7 @@ mod tests {
             telling.add(&format!("s{i:03}"), foreign("s", 2));
         }
         let told = lines(&telling, now);
-        assert_eq!(told.len(), MOST_LINES);
+        assert_eq!(told.len(), MAX_LINES);
         assert_eq!(told.last(), Some(&Line::Rest { services: 991, lost: 1982, doubtful: 0 }));
         // Ten times a second for an hour, in a service of its own each time.
         let mut count = 0;
@@ -181,7 +181,7 @@ mod tests {
         }
         assert!((550..=650).contains(&count), "{count}");
         let told = lines(&telling, now + Duration::from_secs(4000));
-        assert!(told.len() <= MOST_LINES, "all is told at the end: {told:?}");
+        assert!(told.len() <= MAX_LINES, "all is told at the end: {told:?}");
         assert_eq!(lines(&telling, now + Duration::from_secs(9000)), []);
     }
 }

@@ -92,7 +92,7 @@ pub(super) struct Unread {
 
 /// Differences that a look at the tree has found.
 #[derive(Debug, Default)]
-pub(super) struct Moved {
+pub(super) struct TreeDifferences {
     /// Parts that are seen better or worse than before.
     pub(super) parts: Vec<String>,
     /// Services to be built again, as the root went or came back.
@@ -103,7 +103,13 @@ pub(super) struct Moved {
 
 impl Unread {
     /// Looks at the tree again, or at the clock alone where nothing is refused that was not before.
-    pub(super) fn look(&mut self, layout: &Layout, tree: &ShownTree, now: Instant, max_stale: Duration) -> Moved {
+    pub(super) fn look(
+        &mut self,
+        layout: &Layout,
+        tree: &ShownTree,
+        now: Instant,
+        max_stale: Duration,
+    ) -> TreeDifferences {
         let sight = |read_at: Option<Instant>| match read_at {
             None => Sight::Unknown,
             Some(at) if now.saturating_duration_since(at) > max_stale => Sight::Expired,
@@ -135,7 +141,7 @@ impl Unread {
         if !is_gone {
             self.went.retain(|_, at| now.saturating_duration_since(*at) < MEMORY);
         }
-        Moved { parts: moved, services, is_different }
+        TreeDifferences { parts: moved, services, is_different }
     }
 
     /// The part at `folded`, if it cannot be read.

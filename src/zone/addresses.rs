@@ -15,12 +15,12 @@ pub type AddressTtl = (IpAddr, u32);
 
 /// The addresses as readers see them, with their times to live.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Shown {
+pub(super) struct AddressTable {
     v4: HashMap<Ipv4Addr, u32>,
     v6: HashMap<Ipv6Addr, u32>,
 }
 
-impl Shown {
+impl AddressTable {
     pub(super) fn get(&self, address: IpAddr) -> Option<u32> {
         match address {
             IpAddr::V4(address) => self.v4.get(&address),

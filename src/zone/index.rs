@@ -13,7 +13,7 @@ use arc_swap::{ArcSwap, Guard};
 use foldhash::fast::FixedState;
 use std::hash::{BuildHasher, Hasher as _};
 
-use super::addresses::{AddressTtl, Shown};
+use super::addresses::{AddressTable, AddressTtl};
 use super::exceptions::Exceptions;
 use super::hashed::{Bucket, Hashed};
 use super::name::Name;
@@ -48,7 +48,7 @@ pub struct Table {
     /// ([`Watch::shades`]): beside the others, so that these need not be asked for it.
     shaded: Hashed,
     watch: Arc<Watch>,
-    addresses: Shown,
+    addresses: AddressTable,
     /// Instances packed with entries.
     instances: usize,
     shadowed: usize,
@@ -203,11 +203,11 @@ const LARGE: usize = 10_000;
 
 /// Time that the writer waits at once for readers that still hold the old table: about as long as one needs for a
 /// batch.
-const MOMENT: Duration = Duration::from_micros(50);
+const READER_WAIT: Duration = Duration::from_micros(50);
 
 /// Time that it waits in all, for each name: about as long as it takes to copy it. A reader that was interrupted comes
 /// back sooner than a large table is copied; one that does not come back at all must not double the time.
-const PATIENCE: Duration = Duration::from_nanos(200);
+const SPIN: Duration = Duration::from_nanos(200);
 
 /// The one writer.
 #[derive(Debug)]
@@ -234,11 +234,11 @@ impl IndexWriter {
     #[allow(clippy::disallowed_methods)] // no longer than the copy would take
     fn await_readers(&mut self) {
         let names = u32::try_from(self.spare.entries.len() + self.spare.addresses.len()).unwrap_or(u32::MAX);
-        for _ in 0..=(PATIENCE * names).as_micros() / MOMENT.as_micros() {
+        for _ in 0..=(SPIN * names).as_micros() / READER_WAIT.as_micros() {
             if Arc::get_mut(&mut self.spare).is_some() {
                 return;
             }
-            std::thread::sleep(MOMENT);
+            std::thread::sleep(READER_WAIT);
         }
     }
 

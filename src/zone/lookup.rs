@@ -11,7 +11,7 @@ use super::view::View;
 
 /// A zone's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found<'t> {
+pub enum LookupResult<'t> {
     /// The RRset asked for.
     Answer(PackedSet<'t>),
     /// The name is an alias for another (step 3a); the alias record's set.
@@ -31,11 +31,11 @@ pub enum Found<'t> {
 }
 
 /// Looks up a name (in wire form, lower case, at or below the zone's origin).
-pub fn find<'t>(zone: &Zone, table: &'t View, name: &[u8], rtype: u16) -> Found<'t> {
+pub fn find<'t>(zone: &Zone, table: &'t View, name: &[u8], rtype: u16) -> LookupResult<'t> {
     if table.exceptions() == Exceptions::default() {
         return match table.get(name) {
             Some(entry) => at(entry, rtype),
-            None => Found::NxDomain,
+            None => LookupResult::NxDomain,
         };
     }
     let apex = zone.origin().wire().len();
@@ -45,10 +45,10 @@ pub fn find<'t>(zone: &Zone, table: &'t View, name: &[u8], rtype: u16) -> Found<
     for (depth, &start) in ends.iter().rev().enumerate() {
         let Some(entry) = table.get(&name[start..]) else { continue };
         if depth > 0 && entry.set(rtype::NS).is_some() && !(start == 0 && rtype == rtype::DS) {
-            return Found::Delegation(entry);
+            return LookupResult::Delegation(entry);
         }
         if start > 0 && entry.set(rtype::DNAME).is_some() {
-            return Found::Redirection(entry);
+            return LookupResult::Redirection(entry);
         }
     }
     if let Some(entry) = table.get(name) {
@@ -59,27 +59,27 @@ pub fn find<'t>(zone: &Zone, table: &'t View, name: &[u8], rtype: u16) -> Found<
     if table.exceptions().unknown > 0
         && let Some(unknown) = ends.iter().find_map(covers)
     {
-        return Found::Unknown(unknown);
+        return LookupResult::Unknown(unknown);
     }
     // The closest encloser's wildcard, and no other (RFC 4592 §3.3.1).
     let encloser = ends.iter().find(|&&start| start > 0 && table.get(&name[start..]).is_some());
     match encloser.and_then(|&start| wildcard(table, &name[start..])) {
         Some(entry) => at(entry, rtype),
-        None => Found::NxDomain,
+        None => LookupResult::NxDomain,
     }
 }
 
 /// Looks up a name in [`Zone::fixed`], whose view `fixed` is, while nothing is known of what a registry says; none
 /// where the registry may have the name. It may have whatever the file has no records for, names below others and below
 /// wildcards included. At a name that the file gives, types that it does not give are NODATA.
-pub fn find_fixed<'t>(zone: &Zone, fixed: &'t View, name: &[u8], rtype: u16) -> Option<Found<'t>> {
+pub fn find_fixed<'t>(zone: &Zone, fixed: &'t View, name: &[u8], rtype: u16) -> Option<LookupResult<'t>> {
     match find(zone, fixed, name, rtype) {
-        Found::NxDomain | Found::Unknown(_) => None,
-        found @ (Found::Delegation(_) | Found::Redirection(_)) => Some(found),
+        LookupResult::NxDomain | LookupResult::Unknown(_) => None,
+        found @ (LookupResult::Delegation(_) | LookupResult::Redirection(_)) => Some(found),
         found => {
             fixed.get(name).filter(|entry| !entry.is_empty())?;
             let is_apex = name == zone.origin().wire();
-            let is_open = is_apex && found == Found::NoData && may_be_registered(zone, rtype);
+            let is_open = is_apex && found == LookupResult::NoData && may_be_registered(zone, rtype);
             (!is_open).then_some(found)
         }
     }
@@ -99,22 +99,22 @@ fn wildcard<'t>(table: &'t View, encloser: &[u8]) -> Option<&'t Packed> {
     table.get(&[b"\x01*", encloser].concat())
 }
 
-fn at(entry: &Packed, rtype: u16) -> Found<'_> {
+fn at(entry: &Packed, rtype: u16) -> LookupResult<'_> {
     match entry.set(rtype) {
-        Some(set) => return Found::Answer(set),
-        None if rtype == rtype::ANY && !entry.is_empty() => return Found::All(entry),
+        Some(set) => return LookupResult::Answer(set),
+        None if rtype == rtype::ANY && !entry.is_empty() => return LookupResult::All(entry),
         None => {}
     }
     if let Some(set) = entry.set(rtype::CNAME) {
-        return Found::Alias(set);
+        return LookupResult::Alias(set);
     }
     let is_meant = |unknown: &Unknown<'_>| match unknown.scope {
         Scope::Everything => true,
         Scope::Addresses => matches!(rtype, rtype::A | rtype::AAAA | rtype::ANY),
     };
     match entry.unknown().filter(is_meant) {
-        Some(unknown) => Found::Unknown(unknown),
-        None => Found::NoData,
+        Some(unknown) => LookupResult::Unknown(unknown),
+        None => LookupResult::NoData,
     }
 }
 
@@ -165,16 +165,16 @@ mod tests {
         kind_of(&find(writer.zone(), &table, name(owner).wire(), rtype))
     }
 
-    fn kind_of(found: &Found<'_>) -> &'static str {
+    fn kind_of(found: &LookupResult<'_>) -> &'static str {
         match found {
-            Found::Answer(_) => "answer",
-            Found::Alias(_) => "alias",
-            Found::All(_) => "all",
-            Found::NoData => "nodata",
-            Found::NxDomain => "nxdomain",
-            Found::Delegation(_) => "delegation",
-            Found::Redirection(_) => "redirection",
-            Found::Unknown(_) => "unknown",
+            LookupResult::Answer(_) => "answer",
+            LookupResult::Alias(_) => "alias",
+            LookupResult::All(_) => "all",
+            LookupResult::NoData => "nodata",
+            LookupResult::NxDomain => "nxdomain",
+            LookupResult::Delegation(_) => "delegation",
+            LookupResult::Redirection(_) => "redirection",
+            LookupResult::Unknown(_) => "unknown",
         }
     }
 

@@ -21,7 +21,7 @@ pub(super) struct Names {
 }
 
 /// More remarks of one kind of trouble help nobody.
-const MOST_REMARKS: usize = 16;
+const MAX_REMARKS: usize = 16;
 
 impl Names {
     /// Returns the offers at a name, which exists from now on.
@@ -43,7 +43,7 @@ impl Names {
     }
 
     pub(super) fn remark(&mut self, sentence: String) {
-        if self.remarks.len() < MOST_REMARKS && !self.remarks.contains(&sentence) {
+        if self.remarks.len() < MAX_REMARKS && !self.remarks.contains(&sentence) {
             self.remarks.push(sentence);
         }
     }

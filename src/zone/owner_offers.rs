@@ -1,7 +1,7 @@
 //! The offers at one owner name, and which of them show.
 //!
 //! Most names are offered by one service. A few are shared by very many: `_services._dns-sd._udp` by all of a domain.
-//! So a short list becomes a map when it grows, and of what is united no more than [`MOST_UNITED`] sources are: the
+//! So a short list becomes a map when it grows, and of what is united no more than [`MAX_UNITED`] sources are: the
 //! first in the order of their paths. What one change of one service costs does not depend on how many there are.
 
 use std::collections::BTreeMap;
@@ -19,10 +19,10 @@ use super::source::{self, SourceId, SourceKey};
 use super::unknown;
 
 /// Sources that are united at one name. Twice as many records as a message over TCP holds.
-pub(super) const MOST_UNITED: usize = 4096;
+pub(super) const MAX_UNITED: usize = 4096;
 
 /// Services that are told of at a name where they meet.
-pub(super) const MOST_TOLD: usize = 16;
+pub(super) const MAX_LISTED: usize = 16;
 
 /// Beyond this many offers, a map.
 const FEW: usize = 16;
@@ -35,12 +35,12 @@ pub(super) struct OwnerOffers {
     pub(super) below: u32,
 }
 
-type Shown = Arc<[RrSet]>;
+type SharedRrSets = Arc<[RrSet]>;
 
 #[derive(Debug, Clone)]
 enum Offers {
     Few(Vec<Offered>),
-    Many(BTreeMap<(Rank, SourceId, Arc<str>), Shown>),
+    Many(BTreeMap<(Rank, SourceId, Arc<str>), SharedRrSets>),
 }
 
 /// An offer. There is one for nearly every name: the key's parts are apart, so that the small ones share eight bytes.
@@ -51,7 +51,7 @@ struct Offered {
     rank: Rank,
     /// None while nobody else offers anything and it is all in the packed entry that readers see: nearly everywhere,
     /// and it need not be held twice.
-    shown: Option<Shown>,
+    shown: Option<SharedRrSets>,
 }
 
 impl Offered {
@@ -61,7 +61,7 @@ impl Offered {
 }
 
 /// An offer under some rank: the source, the path there, and the RRsets.
-type RankedOffer<'s> = (SourceId, &'s Arc<str>, &'s Shown);
+type RankedOffer<'s> = (SourceId, &'s Arc<str>, &'s SharedRrSets);
 
 impl Default for Offers {
     fn default() -> Self {
@@ -193,7 +193,7 @@ impl OwnerOffers {
     }
 
     /// Returns what is offered under `key`; `None` also while that is packed.
-    pub(super) fn get(&self, key: &SourceKey) -> Option<(Rank, &Shown)> {
+    pub(super) fn get(&self, key: &SourceKey) -> Option<(Rank, &SharedRrSets)> {
         match &self.offers {
             Offers::Few(offers) => {
                 let one = offers.iter().find(|one| one.is_of(key))?;
@@ -241,7 +241,7 @@ impl OwnerOffers {
 
     /// Returns whether different paths offer something under `rank`, as far as they are `meant`. One path in several
     /// sources that are united is one service.
-    fn is_of_several(&self, rank: Rank, is_meant: impl Fn(&Shown) -> bool) -> bool {
+    fn is_of_several(&self, rank: Rank, is_meant: impl Fn(&SharedRrSets) -> bool) -> bool {
         let mut paths = self.of(rank).filter(|(.., shown)| is_meant(shown)).map(|(_, path, _)| path);
         paths.next().is_some_and(|first| paths.any(|path| path != first))
     }
@@ -267,7 +267,7 @@ impl OwnerOffers {
         }
         let is_hidden = [Rank::Derived, Rank::Subset].into_iter().any(|rank| self.has(rank));
         // Everybody at an address has the same name for it.
-        let is_reverse = |shown: &Shown| shown.iter().any(|set| set.rtype == rtype::PTR);
+        let is_reverse = |shown: &SharedRrSets| shown.iter().any(|set| set.rtype == rtype::PTR);
         self.is_of_several(Rank::Alias, |shown| !is_hidden && !is_reverse(shown)).then_some(CollisionKind::First)
     }
 
@@ -278,8 +278,8 @@ impl OwnerOffers {
             CollisionKind::United => of_rank(Rank::Real),
             CollisionKind::First => of_rank(Rank::Alias),
             CollisionKind::Cut => self.services(&[Rank::Real], has_data).collect(),
-            CollisionKind::Server => self.services(&RANKS, says_where).take(MOST_TOLD).collect(),
-            CollisionKind::Hidden => self.services(&RANKS, has_data).take(MOST_TOLD).collect(),
+            CollisionKind::Server => self.services(&RANKS, says_where).take(MAX_LISTED).collect(),
+            CollisionKind::Hidden => self.services(&RANKS, has_data).take(MAX_LISTED).collect(),
             CollisionKind::Unaliased => self.services(&RANKS, has_alias).collect(),
             // It is of whole services, of which those that do not show are not here.
             CollisionKind::Preceded => Vec::new(),
@@ -290,7 +290,7 @@ impl OwnerOffers {
             services.retain(|service| *service != first);
             services.insert(0, first);
         }
-        services.truncate(MOST_TOLD);
+        services.truncate(MAX_LISTED);
         services
     }
 
@@ -298,7 +298,7 @@ impl OwnerOffers {
     fn services<'s>(
         &'s self,
         ranks: &'s [Rank],
-        is_meant: impl Fn(&Shown) -> bool + 's,
+        is_meant: impl Fn(&SharedRrSets) -> bool + 's,
     ) -> impl Iterator<Item = SourceKey> + 's {
         let offered = ranks.iter().filter(|rank| !matches!(rank, Rank::Static | Rank::Base));
         let offered = offered.flat_map(|rank| self.of(*rank));
@@ -308,8 +308,8 @@ impl OwnerOffers {
 
     /// The instances that have names below this one ([`instances`]), whatever shows here.
     pub(super) fn instances(&self) -> Option<RrSet> {
-        let of_set = |shown: &Shown| shown.iter().find(|set| set.rtype == instances::TYPE).cloned();
-        let mut sets = self.of(Rank::Derived).take(MOST_UNITED).filter_map(|(.., shown)| of_set(shown));
+        let of_set = |shown: &SharedRrSets| shown.iter().find(|set| set.rtype == instances::TYPE).cloned();
+        let mut sets = self.of(Rank::Derived).take(MAX_UNITED).filter_map(|(.., shown)| of_set(shown));
         let first = sets.next()?;
         let rest: Vec<RrSet> = sets.collect();
         if rest.is_empty() {
@@ -321,7 +321,7 @@ impl OwnerOffers {
 
     /// The RRsets that show at a name of this `site`, in no order; `made` are those that are synthesized for the name,
     /// in the rank of what is derived. Must not be packed.
-    pub(super) fn sets(&self, made: Option<&Shown>, site: Site) -> Vec<RrSet> {
+    pub(super) fn sets(&self, made: Option<&SharedRrSets>, site: Site) -> Vec<RrSet> {
         let mut sets = match site {
             Site::Cut => Vec::new(),
             Site::Plain | Site::Server => self.registered(made),
@@ -350,7 +350,7 @@ impl OwnerOffers {
     }
 
     /// The RRsets of the registry: those of the highest rank.
-    fn registered(&self, made: Option<&Shown>) -> Vec<RrSet> {
+    fn registered(&self, made: Option<&SharedRrSets>) -> Vec<RrSet> {
         let mut sets = if self.has(Rank::Real) {
             united(self.of(Rank::Real).map(|(.., shown)| shown), Some(Preference::default()))
         } else if self.has(Rank::Derived) || made.is_some() {
@@ -374,22 +374,22 @@ fn is_of_host(set: &RrSet) -> bool {
     }
 }
 
-fn says_where(shown: &Shown) -> bool {
+fn says_where(shown: &SharedRrSets) -> bool {
     shown.iter().any(is_of_host)
 }
 
 /// Returns whether it is more than a name that exists: inner znodes offer no more.
-fn has_data(shown: &Shown) -> bool {
+fn has_data(shown: &SharedRrSets) -> bool {
     !shown.is_empty()
 }
 
-fn has_alias(shown: &Shown) -> bool {
+fn has_alias(shown: &SharedRrSets) -> bool {
     shown.iter().any(|set| set.rtype == rtype::CNAME)
 }
 
 /// The union of several offers' RRsets. `preference` is that of addresses of which an offer says nothing.
-fn united<'s>(offers: impl Iterator<Item = &'s Shown>, preference: Option<Preference>) -> Vec<RrSet> {
-    let offers: Vec<&Shown> = offers.take(MOST_UNITED).collect();
+fn united<'s>(offers: impl Iterator<Item = &'s SharedRrSets>, preference: Option<Preference>) -> Vec<RrSet> {
+    let offers: Vec<&SharedRrSets> = offers.take(MAX_UNITED).collect();
     // Whoever knows something of the name goes before those who do not.
     let is_known = offers.iter().any(|sets| !unknown::is_all(sets));
     let mut offers = offers.into_iter().filter(|sets| !is_known || !unknown::is_all(sets));
@@ -421,7 +421,7 @@ mod tests {
     #[test]
     #[cfg(target_pointer_width = "64")]
     fn the_source_of_an_offer_costs_no_memory() {
-        assert_eq!(size_of::<Offered>(), size_of::<(Rank, Arc<str>, Option<Shown>)>());
+        assert_eq!(size_of::<Offered>(), size_of::<(Rank, Arc<str>, Option<SharedRrSets>)>());
         assert_eq!(size_of::<(Rank, SourceId, Arc<str>)>(), size_of::<(Rank, Arc<str>)>());
     }
 
@@ -449,7 +449,7 @@ mod tests {
         for i in (0..6000_u16).rev() {
             slot.put(&SourceKey::own(&format!("s{i:04}")), Rank::Derived, sets(i), || None);
         }
-        assert_eq!(slot.sets(None, Site::Plain)[0].len(), MOST_UNITED);
+        assert_eq!(slot.sets(None, Site::Plain)[0].len(), MAX_UNITED);
         assert_eq!(slot.sets(None, Site::Plain)[0].iter().next(), Some(&[10, 0, 0, 0][..]));
     }
 

@@ -18,7 +18,7 @@ pub(super) enum Site {
 }
 
 /// Names at or below which nothing is the registry's.
-pub(super) type Cuts = HashMap<Name, Cut, FixedState>;
+pub(super) type ZoneCuts = HashMap<Name, Cut, FixedState>;
 
 /// Extent of a cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub(super) struct Sites {
     /// Name servers whose addresses the zone file or the zone itself has.
     pub(super) servers: HashSet<Name, FixedState>,
     /// Names at or below which nothing is the registry's.
-    pub(super) cuts: Cuts,
+    pub(super) cuts: ZoneCuts,
     /// Name servers of delegations, below a cut, of which the registry alone can have addresses: nobody would find them
     /// without.
     pub(super) glue: HashSet<Name, FixedState>,

@@ -144,9 +144,9 @@ mod tests {
     fn said(writer: &ZoneWriter, owner: &str, rtype: u16) -> String {
         let table = writer.live();
         match lookup::find(writer.zone(), &table, name(owner).wire(), rtype) {
-            lookup::Found::Unknown(unknown) => format!("SERVFAIL {}", unknown.code),
-            lookup::Found::Answer(_) => "answer".to_owned(),
-            lookup::Found::Alias(_) => "alias".to_owned(),
+            lookup::LookupResult::Unknown(unknown) => format!("SERVFAIL {}", unknown.code),
+            lookup::LookupResult::Answer(_) => "answer".to_owned(),
+            lookup::LookupResult::Alias(_) => "alias".to_owned(),
             found => format!("{found:?}"),
         }
     }

@@ -34,9 +34,9 @@
 //!
 //! # What is not known
 //! A znode that was read and is refused now (an ACL or a password changed) stays in the tree as it was, marked with its
-//! last reading ([`Refusal`](crate::registry::root::Refusal)). What can be read again is read with everything below it
-//! before any of it is shown (`refused`). An ensemble whose zxids are below those seen before is not believed for a
-//! while: see `doubt`.
+//! last reading ([`RootRefusal`](crate::registry::root::RootRefusal)). What can be read again is read with everything
+//! below it before any of it is shown (`refused`). An ensemble whose zxids are below those seen before is not believed
+//! for a while: see `doubt`.
 
 mod adding;
 mod doubt;
@@ -115,7 +115,7 @@ pub struct Mirror {
     changed_since: Option<Instant>,
     /// Time at which the scan may begin.
     scan_at: Option<Instant>,
-    /// Time at which something last moved in this phase; nothing for [`Limits::patience`] ends the session.
+    /// Time at which something last moved in this phase; nothing for [`MirrorLimits::patience`] ends the session.
     progress: Instant,
     /// A [`Action::Sync`] that only asks whether the connection is alive is outstanding.
     probing: bool,

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use workload::{Workload, query};
-use zonekeeper::dns::fast::{self, Asked, Loaded, Parsed, Query, ROOM, Written};
+use zonekeeper::dns::fast::{self, Parsed, PendingQuery, Query, ROOM, Written, ZoneStates};
 use zonekeeper::dns::message::options::Tail;
 use zonekeeper::dns::serve::cookie::{Secret, Secrets};
 use zonekeeper::dns::serve::policy::Policy;
@@ -58,14 +58,14 @@ fn answer(zones: &Zones, policy: &Policy, packets: &[Vec<u8>], batches: usize) -
         for (packet, query) in packets.iter().zip(&mut queries) {
             assert_eq!(fast::parse(packet, query), Parsed::Plain);
         }
-        let loaded = Loaded::new(zones, policy, std::mem::take(&mut spare));
+        let loaded = ZoneStates::new(zones, policy, std::mem::take(&mut spare));
         let mut subjects = [None; BATCH];
         for (query, subject) in queries.iter().zip(&mut subjects) {
             *subject = loaded.find(query);
         }
         for ((packet, query), subject) in packets.iter().zip(&queries).zip(subjects) {
             let (peer, random) = (&|| IpAddr::V4(Ipv4Addr::LOCALHOST), random.u32(..));
-            let asked = Asked { packet, query, peer, now: &|| NOW, transport: Transport::Udp, random };
+            let asked = PendingQuery { packet, query, peer, now: &|| NOW, transport: Transport::Udp, random };
             let built = fast::respond(&loaded, &asked, subject, &mut tail, &mut out);
             responses += usize::from(matches!(built, Written::Response { .. }));
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use divan::{Bencher, black_box};
 use workload::{Workload, name, offers, query};
-use zonekeeper::dns::fast::{self, Asked, Loaded, Query, ROOM};
+use zonekeeper::dns::fast::{self, PendingQuery, Query, ROOM, ZoneStates};
 use zonekeeper::dns::message::options::Tail;
 use zonekeeper::dns::serve::cookie::{Secret, Secrets};
 use zonekeeper::dns::serve::policy::Policy;
@@ -59,7 +59,7 @@ fn look_up(bencher: Bencher<'_, '_>, services: u32) {
     let (workload, packet, mut query) = (Workload::new(services), packet("A"), Query::default());
     fast::parse(&packet, &mut query);
     let policy = Policy::new(Secrets::new(Secret::new([7; 16])));
-    let loaded = Loaded::new(&workload.zones, &policy, Vec::new());
+    let loaded = ZoneStates::new(&workload.zones, &policy, Vec::new());
     bencher.bench_local(|| black_box(loaded.find(black_box(&query))).is_some());
 }
 
@@ -68,12 +68,12 @@ fn build(bencher: Bencher<'_, '_>, kind: &str) {
     let (workload, packet, mut query) = (Workload::new(100), packet(kind), Query::default());
     fast::parse(&packet, &mut query);
     let policy = Policy::new(Secrets::new(Secret::new([7; 16])));
-    let loaded = Loaded::new(&workload.zones, &policy, Vec::new());
+    let loaded = ZoneStates::new(&workload.zones, &policy, Vec::new());
     let subject = loaded.find(&query);
     let (mut tail, mut out, mut random) = (Tail::default(), [0; ROOM], fastrand::Rng::with_seed(1));
     bencher.bench_local(|| {
         let random = random.u32(..);
-        let asked = Asked {
+        let asked = PendingQuery {
             packet: black_box(&packet),
             query: &query,
             peer: &localhost,
@@ -153,10 +153,10 @@ fn churn(bencher: Bencher<'_, '_>, changes: u32) {
         });
         let (mut spare, mut query, mut tail, mut out) = (Vec::new(), Query::default(), Tail::default(), [0; ROOM]);
         bencher.bench_local(|| {
-            let loaded = Loaded::new(&zones, &policy, std::mem::take(&mut spare));
+            let loaded = ZoneStates::new(&zones, &policy, std::mem::take(&mut spare));
             for packet in &packets {
                 fast::parse(black_box(packet), &mut query);
-                let asked = Asked {
+                let asked = PendingQuery {
                     packet,
                     query: &query,
                     peer: &localhost,

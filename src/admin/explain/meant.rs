@@ -138,23 +138,23 @@ fn cut(asked: &str, notes: &mut Vec<String>) -> Option<Name> {
 }
 
 /// Names that are listed of a service: tags make many.
-const MOST_NAMES: usize = 40;
+const MAX_NAMES: usize = 40;
 
 /// Services that are listed of an endpoint.
-const MOST_SERVICES: usize = 16;
+const MAX_SERVICES: usize = 16;
 
 fn at_endpoint(sources: &Sources, endpoint: &Endpoint, rtype: Option<u16>) -> Meant {
     let mut meant = Meant::default();
     for source in &sources.registries {
         let found = source.reader.at_endpoint(endpoint);
-        for (full, service) in found.iter().take(MOST_SERVICES) {
+        for (full, service) in found.iter().take(MAX_SERVICES) {
             meant
                 .notes
                 .push(format!("{endpoint} is an instance, or a port of one, of {full} in registry {}", source.name));
             let owners = source.reader.owners(service).into_iter();
             meant.names.extend(owners.map(|name| (name, rtype.unwrap_or(rtype::SRV))));
         }
-        if let Some(more) = found.len().checked_sub(MOST_SERVICES + 1) {
+        if let Some(more) = found.len().checked_sub(MAX_SERVICES + 1) {
             meant.notes.push(format!("and of {} more", more + 1));
         }
     }
@@ -211,8 +211,8 @@ fn at_path(sources: &Sources, asked: &str, rtype: u16) -> Meant {
         let mut seen = HashSet::new();
         names.retain(|name| seen.insert(name.clone()));
         let shown = if service.is_empty() { "the root" } else { &service };
-        let more = names.len().saturating_sub(MOST_NAMES);
-        names.truncate(MOST_NAMES);
+        let more = names.len().saturating_sub(MAX_NAMES);
+        names.truncate(MAX_NAMES);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         meant.notes.push(match &*names {
             [] => format!("{shown} in registry {} has no name in a zone of this server", source.name),

@@ -27,7 +27,7 @@ use shapes::{Explanation, InFile, InstanceJson, OfName, OfRegistry, ProblemJson,
 const CUTS: [u16; 2] = [rtype::NS, rtype::DNAME];
 
 /// Records of a zone file that are listed.
-const MOST_PLACES: usize = 20;
+const MAX_PLACES: usize = 20;
 
 /// The form of an explanation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,6 +173,6 @@ fn in_file(sources: &Sources, zone: &Zone, name: &Name) -> Vec<Placed> {
     placed.retain(|one| {
         one.owner == *name || !name.is_at_or_below(&one.owner) || (CUTS.contains(&one.rtype) && one.owner != *origin)
     });
-    placed.truncate(MOST_PLACES);
+    placed.truncate(MAX_PLACES);
     placed
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::Record as ProtoRecord;
 
-use crate::dns::fast::{self, Asked, Loaded, MAX_TCP, MAX_UDP, MIN_UDP, Parsed, Query, ROOM, Written};
+use crate::dns::fast::{self, MAX_TCP, MAX_UDP, MIN_UDP, Parsed, PendingQuery, Query, ROOM, Written, ZoneStates};
 use crate::dns::listen::tls::Certificates;
 use crate::dns::message::options::{self, Presented, Tail};
 use crate::dns::message::parse::Message as Read;
@@ -293,11 +293,11 @@ fn compare(server: &Server, packet: &[u8], transport: Transport) -> Option<bool>
         return None;
     }
     let (policy, mut tail) = (server.front.policy(), Tail::default());
-    let loaded = Loaded::new(&server.zones, &policy, Vec::new());
+    let loaded = ZoneStates::new(&server.zones, &policy, Vec::new());
     let subject = loaded.find(&query);
     let of_udp = if packet[0].is_multiple_of(2) { MAX_UDP } else { ROOM };
     let mut out = vec![0; if transport.is_datagram() { of_udp } else { MAX_TCP }];
-    let asked = Asked { packet, query: &query, peer: &|| PEER.into(), now: &|| NOW, transport, random: 3 << 20 };
+    let asked = PendingQuery { packet, query: &query, peer: &|| PEER.into(), now: &|| NOW, transport, random: 3 << 20 };
     let Written::Response { length, truncated, .. } = fast::respond(&loaded, &asked, subject, &mut tail, &mut out)
     else {
         return None;
@@ -389,11 +389,11 @@ fn each_host_has_its_address_whatever_the_lengths_of_names() {
             let packet = [&[0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1][..], &question, &opt].concat();
             let mut query = Query::default();
             assert_eq!(fast::parse(&packet, &mut query), Parsed::Plain);
-            let loaded = Loaded::new(&zones, &policy, Vec::new());
+            let loaded = ZoneStates::new(&zones, &policy, Vec::new());
             let room = if transport.is_datagram() { [MAX_UDP, ROOM][rng.usize(..2)] } else { MAX_TCP };
             let (mut out, mut tail, random) = (vec![0xaa; room], Tail::default(), rng.u32(..));
             let (peer, now) = (&|| PEER.into(), &|| NOW);
-            let asked = Asked { packet: &packet, query: &query, peer, now, transport, random };
+            let asked = PendingQuery { packet: &packet, query: &query, peer, now, transport, random };
             let built = fast::respond(&loaded, &asked, loaded.find(&query), &mut tail, &mut out);
             let Written::Response { length, truncated, .. } = built else { panic!("{built:?}") };
             let message = Message::from_vec(&out[..length.into()]).unwrap();
@@ -442,10 +442,16 @@ fn names_that_are_no_hosts_have_no_addresses_behind_them() {
     let packet = b"\0\x07\x01\0\0\x01\0\0\0\0\0\0\x01p\x07service\0\0\x0c\0\x01";
     let mut query = Query::default();
     assert_eq!(fast::parse(packet, &mut query), Parsed::Plain);
-    let loaded = Loaded::new(&zones, &policy, Vec::new());
+    let loaded = ZoneStates::new(&zones, &policy, Vec::new());
     let (mut out, mut tail) = ([0; MAX_UDP], Tail::default());
-    let asked =
-        Asked { packet, query: &query, peer: &|| PEER.into(), now: &|| NOW, transport: Transport::Udp, random: 0 };
+    let asked = PendingQuery {
+        packet,
+        query: &query,
+        peer: &|| PEER.into(),
+        now: &|| NOW,
+        transport: Transport::Udp,
+        random: 0,
+    };
     let built = fast::respond(&loaded, &asked, loaded.find(&query), &mut tail, &mut out);
     let Written::Response { length, .. } = built else { panic!("{built:?}") };
     let message = Message::from_vec(&out[..length.into()]).unwrap();

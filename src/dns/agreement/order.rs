@@ -48,9 +48,9 @@ impl Server {
         let mut query = Query::default();
         assert_eq!(fast::parse(packet, &mut query), Parsed::Plain);
         let (policy, mut tail, mut out) = (self.front.policy(), Tail::default(), vec![0; MAX_TCP]);
-        let loaded = Loaded::new(&self.zones, &policy, Vec::new());
+        let loaded = ZoneStates::new(&self.zones, &policy, Vec::new());
         let random = random.u32(..);
-        let asked = Asked { packet, query: &query, peer: &|| PEER.into(), now: &|| NOW, transport, random };
+        let asked = PendingQuery { packet, query: &query, peer: &|| PEER.into(), now: &|| NOW, transport, random };
         let built = fast::respond(&loaded, &asked, loaded.find(&query), &mut tail, &mut out);
         let Written::Response { length, .. } = built else { panic!("{built:?}") };
         Message::from_vec(&out[..length.into()]).unwrap()

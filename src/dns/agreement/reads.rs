@@ -1,7 +1,7 @@
 //! No message is read twice, whichever way it goes.
 
 use super::*;
-use crate::dns::forward::{ForwardLimits, Forwarder, Ours, Said};
+use crate::dns::forward::{CheckedSettings, ForwardLimits, Forwarder, ServerAddresses};
 use crate::dns::message::parse::{Message as Read, reads};
 use crate::dns::message::tsig::tests::{key, signed_request};
 use crate::dns::message::tsig::{Verdict, check};
@@ -30,8 +30,8 @@ fn server(writer: &ZoneWriter) -> Server {
         ..Policy::new(Secrets::new(SECRET))
     };
     let front = Arc::new(Gate::new(zones.clone(), policy));
-    let said = Said::new(Vec::new(), std::path::Path::new("/nowhere"), ForwardLimits::default()).unwrap();
-    let forwarder = Arc::new(Forwarder::new(said, Ours::default(), Arc::default()));
+    let said = CheckedSettings::new(Vec::new(), std::path::Path::new("/nowhere"), ForwardLimits::default()).unwrap();
+    let forwarder = Arc::new(Forwarder::new(said, ServerAddresses::default(), Arc::default()));
     let counters = Metrics::default().counters(Transport::Udp);
     let service = serve::Service::new(zones.clone(), Arc::clone(&front), counters, Some(forwarder));
     Server { zones, front, service }

@@ -9,7 +9,7 @@ use crate::dns::transport::Transport;
 
 /// A query on its way to its response.
 #[derive(Clone, Copy)]
-pub struct Asked<'a> {
+pub struct PendingQuery<'a> {
     /// The message.
     pub packet: &'a [u8],
     /// Query that was read from it.

@@ -5,9 +5,10 @@
 //! [`crate::dns::serve`], which gives the same answers where both can (a property test compares them): other opcodes
 //! and classes, transfers, ANY, aliases, delegations, redirections, wildcards, and everything malformed.
 //!
-//! The work is parted into [`parse`], [`Loaded::aim`], [`Loaded::guess`] and [`respond`], so that a batch of queries
-//! can go through one step at a time while the memory of the next is on its way: a name in a large zone, asked for out
-//! of the blue, is three places in memory one after the other, and each takes longer to come than an answer to write.
+//! The work is parted into [`parse`], [`ZoneStates::aim`], [`ZoneStates::guess`] and [`respond`], so that a batch of
+//! queries can go through one step at a time while the memory of the next is on its way: a name in a large zone, asked
+//! for out of the blue, is three places in memory one after the other, and each takes longer to come than an answer to
+//! write.
 
 mod asked;
 mod copy;
@@ -18,7 +19,7 @@ mod writer;
 use std::num::NonZeroU32;
 use std::ops::Range;
 
-pub use asked::{Asked, Written};
+pub use asked::{PendingQuery, Written};
 pub use query::{Parsed, Query, parse};
 pub use records::ROOM;
 use writer::Writer;
@@ -26,10 +27,10 @@ use writer::Writer;
 use crate::dns::message::options::Tail;
 use crate::dns::message::sizes::RA;
 pub use crate::dns::message::sizes::{MAX_TCP, MAX_UDP, MIN_UDP};
-use crate::dns::serve::answer::{Extended, Rcode};
+use crate::dns::serve::answer::{Ede, Rcode};
 use crate::dns::serve::gate::Received;
-use crate::dns::serve::policy::{Judgement, Policy, Stance};
-use crate::dns::serve::rate::Fate;
+use crate::dns::serve::policy::{CookieVerdict, OptionVerdict, Policy};
+use crate::dns::serve::rate::RrlAction;
 use crate::zone::exceptions::Exceptions;
 use crate::zone::hashed::Bucket;
 use crate::zone::order::{Order, Rotation};
@@ -44,7 +45,7 @@ const LINES: usize = 2 * 64;
 const LINES_OF_SRV: usize = 6 * 64;
 
 /// One state of every zone. Hold it for one batch.
-pub struct Loaded<'z> {
+pub struct ZoneStates<'z> {
     zones: &'z Zones,
     policy: &'z Policy,
     /// Value of [`Policy::is_open`].
@@ -70,9 +71,9 @@ pub struct ZoneState {
 
 /// Zone in which a query's subject will be looked for.
 #[derive(Debug, Clone, Copy)]
-pub struct Aim(NonZeroU32);
+pub struct ZoneNumber(NonZeroU32);
 
-impl Aim {
+impl ZoneNumber {
     /// At the zone of this number. It is kept as one more, so that no aim takes no more room.
     fn new(zone: usize) -> Option<Self> {
         u32::try_from(zone).ok()?.checked_add(1).and_then(NonZeroU32::new).map(Self)
@@ -86,14 +87,14 @@ impl Aim {
 
 /// Likely subject of a query: [`respond`] makes sure.
 #[derive(Clone, Copy)]
-pub struct Subject<'t> {
-    aim: Aim,
+pub struct Candidate<'t> {
+    aim: ZoneNumber,
     /// Of the entry.
     length: u32,
     entry: Option<&'t Packed>,
 }
 
-impl<'z> Loaded<'z> {
+impl<'z> ZoneStates<'z> {
     /// The state of now, and what holds. `spare` is where an earlier one left its memory.
     pub fn new(zones: &'z Zones, policy: &'z Policy, mut spare: Vec<ZoneState>) -> Self {
         spare.clear();
@@ -116,54 +117,55 @@ impl<'z> Loaded<'z> {
 
     /// The zone that a query is about; none when that is none of ours.
     #[inline]
-    pub fn aim(&self, query: &Query) -> Option<Aim> {
+    pub fn aim(&self, query: &Query) -> Option<ZoneNumber> {
         let name = query.name();
         let zone = self.zones.iter().position(|zone| {
             let origin = zone.origin().wire();
             let Some(start) = name.len().checked_sub(origin.len()) else { return false };
             query.labels[start / 64] >> (start % 64) & 1 == 1 && copy::is_same(&name[start..], origin)
         })?;
-        Aim::new(zone)
+        ZoneNumber::new(zone)
     }
 
     /// The memory that [`Self::guess`] will read.
     #[inline]
-    pub fn near(&self, aim: Aim, query: &Query) -> Option<&Bucket> {
+    pub fn near(&self, aim: ZoneNumber, query: &Query) -> Option<&Bucket> {
         self.states[aim.zone()].table.near(query.hash)
     }
 
     /// Finds what a query is about, but does not look at it.
     #[inline]
-    pub fn guess(&self, aim: Aim, query: &Query) -> Subject<'_> {
+    pub fn guess(&self, aim: ZoneNumber, query: &Query) -> Candidate<'_> {
         let found = self.states[aim.zone()].table.guess(query.hash, query.name());
-        Subject { aim, entry: found.map(|(entry, _)| entry), length: found.map_or(0, |(_, length)| length) }
+        Candidate { aim, entry: found.map(|(entry, _)| entry), length: found.map_or(0, |(_, length)| length) }
     }
 
     /// Finds what a query is about; none when it is about no zone of ours.
-    pub fn find(&self, query: &Query) -> Option<Subject<'_>> {
+    pub fn find(&self, query: &Query) -> Option<Candidate<'_>> {
         self.aim(query).map(|aim| self.guess(aim, query))
     }
 
     /// Settles the subject that was taken for the query's: names of which all are different may have one hash.
-    fn settle<'t>(&'t self, subject: Subject<'t>, query: &Query) -> Subject<'t> {
+    fn settle<'t>(&'t self, subject: Candidate<'t>, query: &Query) -> Candidate<'t> {
         match subject.entry {
-            Some(entry) if !copy::is_same(entry.name(), query.name()) => {
-                Subject { entry: self.states[subject.aim.zone()].table.get_hashed(query.hash, query.name()), ..subject }
-            }
+            Some(entry) if !copy::is_same(entry.name(), query.name()) => Candidate {
+                entry: self.states[subject.aim.zone()].table.get_hashed(query.hash, query.name()),
+                ..subject
+            },
             _ => subject,
         }
     }
 }
 
 /// Start of the memory that [`build`] will read of what was found, for the prefetch of a batch.
-pub fn first_line_of(subject: Option<Subject<'_>>) -> Option<*const u8> {
+pub fn first_line_of(subject: Option<Candidate<'_>>) -> Option<*const u8> {
     Some(subject?.entry?.memory(1).start)
 }
 
 /// The memory that it will read after that: the name, the directory and the records. Addresses come before everything,
 /// and ten SRV records with their glue fit in the larger.
-pub fn other_lines_of(subject: Option<Subject<'_>>, query: &Query) -> Option<Range<*const u8>> {
-    let Subject { entry, length, .. } = subject?;
+pub fn other_lines_of(subject: Option<Candidate<'_>>, query: &Query) -> Option<Range<*const u8>> {
+    let Candidate { entry, length, .. } = subject?;
     let most = if query.rtype == rtype::SRV { LINES_OF_SRV } else { LINES };
     let memory = entry?.memory((length as usize).min(most));
     Some(memory.start.wrapping_add(64)..memory.end)
@@ -178,9 +180,9 @@ pub fn hand_over(parsed: Parsed, packet: &[u8], query: &Query) -> Received {
 /// Writes the response to a query into `out`, which must hold [`MAX_UDP`] bytes for UDP and [`MAX_TCP`] for TCP. With
 /// less than [`ROOM`] some answers take longer. `tail` is room for options, whatever is in it.
 pub fn respond<'t>(
-    loaded: &'t Loaded<'_>,
-    asked: &Asked<'_>,
-    subject: Option<Subject<'t>>,
+    loaded: &'t ZoneStates<'_>,
+    asked: &PendingQuery<'_>,
+    subject: Option<Candidate<'t>>,
     tail: &mut Tail,
     out: &mut [u8],
 ) -> Written {
@@ -194,9 +196,9 @@ pub fn respond<'t>(
 /// The same, where it matters who asks, or for what besides.
 #[inline(never)]
 fn weigh<'t>(
-    loaded: &'t Loaded<'_>,
-    asked: &Asked<'_>,
-    subject: Option<Subject<'t>>,
+    loaded: &'t ZoneStates<'_>,
+    asked: &PendingQuery<'_>,
+    subject: Option<Candidate<'t>>,
     tail: &mut Tail,
     out: &mut [u8],
 ) -> Written {
@@ -205,25 +207,25 @@ fn weigh<'t>(
         return Written::Unusual;
     }
     let options = asked.query.edns.as_ref().map(|edns| &edns.options);
-    let Judgement { stance, is_proven } = policy.judge(options, &peer, asked.transport, now, tail);
+    let OptionVerdict { stance, is_proven } = policy.judge(options, &peer, asked.transport, now, tail);
     let recurses = policy.may_recurse(&peer);
     // Outside the zones, and recursion is desired (RD): it is forwarded.
-    if recurses && stance == Stance::Answer && subject.is_none() && asked.packet[2] & 0x01 != 0 {
+    if recurses && stance == CookieVerdict::Answer && subject.is_none() && asked.packet[2] & 0x01 != 0 {
         return Written::Unusual;
     }
     let built = match stance {
-        Stance::Answer => write(loaded, asked, subject, tail.as_bytes(), &mut *out),
-        Stance::BadCookie => bare(asked, tail, &mut *out, Rcode::BadCookie, false),
-        Stance::Truncate => bare(asked, tail, &mut *out, Rcode::NoError, true),
+        CookieVerdict::Answer => write(loaded, asked, subject, tail.as_bytes(), &mut *out),
+        CookieVerdict::BadCookie => bare(asked, tail, &mut *out, Rcode::BadCookie, false),
+        CookieVerdict::Truncate => bare(asked, tail, &mut *out, Rcode::NoError, true),
     };
     // What is not for here is counted where it is answered.
     if built == Written::Unusual {
         return built;
     }
     let built = match policy.bound(&peer, is_proven, now) {
-        Fate::Send => built,
-        Fate::Drop => return Written::Limited,
-        Fate::Slip => match bare(asked, tail, &mut *out, Rcode::NoError, true) {
+        RrlAction::Send => built,
+        RrlAction::Drop => return Written::Limited,
+        RrlAction::Slip => match bare(asked, tail, &mut *out, Rcode::NoError, true) {
             Written::Response { length, .. } => Written::Slip { length },
             _ => return Written::Limited,
         },
@@ -235,7 +237,7 @@ fn weigh<'t>(
 }
 
 /// Writes the question alone, with a code or TC.
-fn bare(asked: &Asked<'_>, tail: &Tail, out: &mut [u8], rcode: Rcode, truncated: bool) -> Written {
+fn bare(asked: &PendingQuery<'_>, tail: &Tail, out: &mut [u8], rcode: Rcode, truncated: bool) -> Written {
     match Writer::new(asked, tail.as_bytes(), out) {
         Some(mut writer) => writer.finish(rcode, false, truncated, None),
         None => Written::Unusual,
@@ -246,14 +248,14 @@ fn bare(asked: &Asked<'_>, tail: &Tail, out: &mut [u8], rcode: Rcode, truncated:
 #[inline(always)]
 #[allow(clippy::inline_always)] // once for each of two
 fn write<'t>(
-    loaded: &'t Loaded<'_>,
-    asked: &Asked<'_>,
-    subject: Option<Subject<'t>>,
+    loaded: &'t ZoneStates<'_>,
+    asked: &PendingQuery<'_>,
+    subject: Option<Candidate<'t>>,
     options: &[u8],
     out: &mut [u8],
 ) -> Written {
-    let Asked { query, random, .. } = *asked;
-    let plain = subject.and_then(|Subject { aim, entry, .. }| Some((loaded.states.get(aim.zone())?, entry)));
+    let PendingQuery { query, random, .. } = *asked;
+    let plain = subject.and_then(|Candidate { aim, entry, .. }| Some((loaded.states.get(aim.zone())?, entry)));
     match plain.filter(|(state, _)| state.is_plain) {
         Some((state, Some(entry))) if copy::is_same(entry.name(), query.name()) => match entry.row(query.rtype) {
             Some(row) if row.count <= loaded.policy.most(query.rtype) => {
@@ -279,7 +281,7 @@ fn write<'t>(
 
 /// Writes that there is nothing.
 #[inline(never)]
-fn write_nothing(state: &ZoneState, asked: &Asked<'_>, options: &[u8], out: &mut [u8], rcode: Rcode) -> Written {
+fn write_nothing(state: &ZoneState, asked: &PendingQuery<'_>, options: &[u8], out: &mut [u8], rcode: Rcode) -> Written {
     // At an apex it is the parent zone's to answer (RFC 4035 §3.1.4.1).
     if asked.query.rtype == rtype::DS {
         return Written::Unusual;
@@ -301,13 +303,13 @@ fn is_fixed(zone: &Zone, name: &[u8]) -> bool {
 /// Writes whatever answer.
 #[inline(never)]
 fn build<'t>(
-    loaded: &'t Loaded<'_>,
-    asked: &Asked<'_>,
-    subject: Option<Subject<'t>>,
+    loaded: &'t ZoneStates<'_>,
+    asked: &PendingQuery<'_>,
+    subject: Option<Candidate<'t>>,
     writer: &mut Writer<'_>,
 ) -> Written {
-    let Asked { query, random, transport, .. } = *asked;
-    let Some(Subject { aim, entry, .. }) = subject.map(|subject| loaded.settle(subject, query)) else {
+    let PendingQuery { query, random, transport, .. } = *asked;
+    let Some(Candidate { aim, entry, .. }) = subject.map(|subject| loaded.settle(subject, query)) else {
         let why = loaded.policy.why_outside(asked.packet[2] & 0x01 != 0, &(asked.peer)());
         return writer.finish(Rcode::Refused, false, false, Some(why));
     };
@@ -316,9 +318,9 @@ fn build<'t>(
     let is_ours = || loaded.zones.get(aim.zone()).is_some_and(|zone| is_fixed(zone, query.name()));
     let stale = match freshness {
         Freshness::Loading | Freshness::Expired if is_ours() => return Written::Unusual,
-        Freshness::Loading => return writer.finish(Rcode::ServFail, false, false, Some(Extended::NotReady)),
+        Freshness::Loading => return writer.finish(Rcode::ServFail, false, false, Some(Ede::NotReady)),
         Freshness::Expired => {
-            return writer.finish(Rcode::ServFail, false, false, Some(Extended::NoReachableAuthority));
+            return writer.finish(Rcode::ServFail, false, false, Some(Ede::NoReachableAuthority));
         }
         Freshness::Stale => true,
         Freshness::Fresh => false,
@@ -334,11 +336,11 @@ fn build<'t>(
     match (&set, entry) {
         (Some(_), _) if !is_minimal => Written::Unusual,
         (Some((_, set)), _) if set.count > loaded.policy.most(set.rtype) => {
-            writer.some(set, turn, loaded.policy.most(set.rtype), transport, stale.then_some(Extended::StaleAnswer))
+            writer.some(set, turn, loaded.policy.most(set.rtype), transport, stale.then_some(Ede::StaleAnswer))
         }
-        (Some((row, set)), _) => writer.positive((*row, set), turn, transport, stale.then_some(Extended::StaleAnswer)),
+        (Some((row, set)), _) => writer.positive((*row, set), turn, transport, stale.then_some(Ede::StaleAnswer)),
         (None, Some(entry)) if entry.is_unusual() || query.rtype == rtype::DS => Written::Unusual,
-        (None, Some(_)) => writer.negative(table, Rcode::NoError, stale.then_some(Extended::StaleAnswer)),
-        (None, None) => writer.negative(table, Rcode::NxDomain, stale.then_some(Extended::StaleNxDomain)),
+        (None, Some(_)) => writer.negative(table, Rcode::NoError, stale.then_some(Ede::StaleAnswer)),
+        (None, None) => writer.negative(table, Rcode::NxDomain, stale.then_some(Ede::StaleNxDomain)),
     }
 }

@@ -2,12 +2,12 @@
 
 #![allow(clippy::inline_always)] // what is in registers is to stay there
 
-use super::asked::{Asked, Written};
+use super::asked::{PendingQuery, Written};
 use super::copy::copy;
 use super::query::{Edns, Query};
 use super::records::{self, RecordHead, V4_RECORD, V6_RECORD, count_of, pointer, put};
 use crate::dns::message::sizes::{HEADER, MAX_TCP, MAX_UDP, MIN_UDP, OPT};
-use crate::dns::serve::answer::{Extended, Rcode};
+use crate::dns::serve::answer::{Ede, Rcode};
 use crate::dns::transport::Transport;
 use crate::zone::order::Rotation;
 use crate::zone::packed::{Body, BodyForm, PackedSet, Pieces, RR_HEAD, Row};
@@ -18,7 +18,7 @@ use crate::zone::view::View;
 const EXTENDED: usize = 6;
 
 /// As many address records are drawn one by one here: more than a message over UDP holds.
-const MOST_DRAWN: usize = 128;
+const MAX_DRAWN: usize = 128;
 
 /// Writes one response.
 pub(super) struct Writer<'a> {
@@ -39,8 +39,8 @@ pub(super) struct Writer<'a> {
 impl<'a> Writer<'a> {
     /// Begins with the question, in the room that the client has; none where there is less.
     #[inline(always)]
-    pub(super) fn new(asked: &Asked<'a>, options: &'a [u8], out: &'a mut [u8]) -> Option<Self> {
-        let Asked { packet, query, transport, .. } = *asked;
+    pub(super) fn new(asked: &PendingQuery<'a>, options: &'a [u8], out: &'a mut [u8]) -> Option<Self> {
+        let PendingQuery { packet, query, transport, .. } = *asked;
         // By reference, here and below: what is known of options is too long to be copied for one number.
         let limit = match (transport.is_datagram(), &query.edns) {
             (false, _) => MAX_TCP,
@@ -57,7 +57,7 @@ impl<'a> Writer<'a> {
 
     /// End of the room for records, with OPT to come.
     #[inline(always)]
-    fn end(&self, extended: Option<Extended>) -> usize {
+    fn end(&self, extended: Option<Ede>) -> usize {
         self.limit
             - match (&self.query.edns, extended) {
                 (None, _) => 0,
@@ -74,7 +74,7 @@ impl<'a> Writer<'a> {
     /// room for these. Nothing is written, and that is said, where there is no room for the records, and where more is
     /// to be known of them than what is packed.
     #[inline(always)]
-    pub(super) fn has_put_row(&mut self, row: Row<'_>, turn: Rotation, extended: Option<Extended>) -> bool {
+    pub(super) fn has_put_row(&mut self, row: Row<'_>, turn: Rotation, extended: Option<Ede>) -> bool {
         let end = self.end(extended);
         let (rtype, at) = (self.query.rtype, self.at);
         let head = RecordHead::new(rtype, row.ttl);
@@ -123,7 +123,7 @@ impl<'a> Writer<'a> {
         (row, set): (Row<'_>, &PackedSet<'_>),
         turn: Rotation,
         transport: Transport,
-        extended: Option<Extended>,
+        extended: Option<Ede>,
     ) -> Written {
         // The records that are named by others have more to say than what is packed.
         if matches!(set.rtype, rtype::MX | rtype::NS | rtype::SVCB | rtype::HTTPS) {
@@ -150,7 +150,7 @@ impl<'a> Writer<'a> {
         turn: Rotation,
         most: usize,
         transport: Transport,
-        extended: Option<Extended>,
+        extended: Option<Ede>,
     ) -> Written {
         let end = self.end(extended);
         let size = match set.body {
@@ -170,8 +170,7 @@ impl<'a> Writer<'a> {
 
     /// So many address records that are drawn; none, and that is said, where they are too many to be drawn here.
     fn draw(&mut self, set: &PackedSet<'_>, turn: Rotation, most: usize) -> bool {
-        let ([mut places, mut taken], mut random) =
-            ([[0; MOST_DRAWN]; 2], fastrand::Rng::with_seed(turn.random.into()));
+        let ([mut places, mut taken], mut random) = ([[0; MAX_DRAWN]; 2], fastrand::Rng::with_seed(turn.random.into()));
         let Some((places, taken)) = places.get_mut(..most).zip(taken.get_mut(..most)) else { return false };
         let turns = || Rotation::new(turn.order, random.u32(..));
         let drawn = set.draw(turns, places, taken);
@@ -189,7 +188,7 @@ impl<'a> Writer<'a> {
     /// Writes what there is room for, with TC: something for clients that know no EDNS, of which some never ask again
     /// over TCP (musl's); nothing for others, which do.
     #[cold]
-    fn cut(&mut self, set: &PackedSet<'_>, turn: Rotation, extended: Option<Extended>) -> Written {
+    fn cut(&mut self, set: &PackedSet<'_>, turn: Rotation, extended: Option<Ede>) -> Written {
         if self.query.edns.is_some() {
             return self.finish(Rcode::NoError, true, true, extended);
         }
@@ -218,7 +217,7 @@ impl<'a> Writer<'a> {
         self.put(shared);
     }
 
-    pub(super) fn negative(&mut self, table: &View, rcode: Rcode, extended: Option<Extended>) -> Written {
+    pub(super) fn negative(&mut self, table: &View, rcode: Rcode, extended: Option<Ede>) -> Written {
         let Some(apex) = table.apex() else { return Written::Unusual };
         let soa = apex.row(rtype::SOA);
         let Some((row, rdata)) = soa.and_then(|row| Some((row, row.first()?))) else { return Written::Unusual };
@@ -241,7 +240,7 @@ impl<'a> Writer<'a> {
         rcode: Rcode,
         authoritative: bool,
         truncated: bool,
-        extended: Option<Extended>,
+        extended: Option<Ede>,
     ) -> Written {
         let mut additionals = self.additionals;
         if let Some(edns) = &self.query.edns {
@@ -267,7 +266,7 @@ impl<'a> Writer<'a> {
 
     /// The OPT record.
     #[inline(always)]
-    fn opt(&mut self, edns: &Edns, rcode: Rcode, extended: Option<Extended>) {
+    fn opt(&mut self, edns: &Edns, rcode: Rcode, extended: Option<Ede>) {
         let length = self.options.len() + if extended.is_some() { EXTENDED } else { 0 };
         // The root, the type, the size; the rest of the code, the version, DO; the length. In two numbers, of which the
         // second begins with the last byte of the first.

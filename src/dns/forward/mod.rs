@@ -46,8 +46,8 @@ use upstream::{Upstream, UpstreamSource, is_ours, read_resolv_conf};
 
 /// Forwarder of questions outside the zones.
 pub struct Forwarder {
-    ours: Ours,
-    said: ArcSwap<Said>,
+    ours: ServerAddresses,
+    said: ArcSwap<CheckedSettings>,
     /// There is something else in `said`.
     changed: Notify,
     peers: ArcSwap<Vec<Arc<UpstreamPeer>>>,
@@ -63,7 +63,7 @@ pub struct Forwarder {
 
 /// Settings of the configuration; checked, and not yet in force.
 #[derive(Debug)]
-pub struct Said {
+pub struct CheckedSettings {
     sources: Vec<UpstreamSource>,
     tls: Tls,
     limits: ForwardLimits,
@@ -86,7 +86,7 @@ impl Default for ForwardLimits {
 
 /// The addresses of this server.
 #[derive(Debug, Clone, Default)]
-pub struct Ours {
+pub struct ServerAddresses {
     /// Those it listens on.
     pub listening: Vec<SocketAddr>,
     /// Those of this host, where it listens on all of them.
@@ -94,7 +94,7 @@ pub struct Ours {
 }
 
 /// Patience with one name server while there is another.
-const PATIENCE: Duration = Duration::from_millis(1500);
+const TIMEOUT: Duration = Duration::from_millis(1500);
 /// Limit of a client's wait: less than the five seconds after which the C library asks somebody else.
 pub const DEADLINE: Duration = Duration::from_millis(4500);
 /// Answers kept.
@@ -105,7 +105,7 @@ const MAX_TTL: Duration = Duration::from_secs(86_400);
 /// bound).
 const MAX_NEGATIVE_TTL: Duration = Duration::from_secs(3 * 3600);
 /// Time between two looks at files.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL: Duration = Duration::from_secs(1);
 
 /// A question on its way.
 #[derive(Debug, Clone)]
@@ -136,7 +136,7 @@ impl Drop for ForwardPermit {
     }
 }
 
-impl Said {
+impl CheckedSettings {
     /// Takes name servers, and who may vouch for those that are asked over TLS.
     ///
     /// # Errors
@@ -154,7 +154,7 @@ impl Said {
 
 impl Forwarder {
     /// One that asks whom `said` says, but nobody at an address of `ours`.
-    pub fn new(said: Said, ours: Ours, metrics: Arc<Metrics>) -> Self {
+    pub fn new(said: CheckedSettings, ours: ServerAddresses, metrics: Arc<Metrics>) -> Self {
         let forwarder = Self {
             ours,
             said: ArcSwap::from_pointee(said),
@@ -173,7 +173,7 @@ impl Forwarder {
 
     /// From now on that holds. Those who were asked before and still are keep their connections; what others have said
     /// is forgotten, as it may be why they are asked no more.
-    pub fn change(&self, said: Said) {
+    pub fn change(&self, said: CheckedSettings) {
         let before = self.said.load_full();
         let trusts_like = said.tls.trusts_like(&before.tls);
         if trusts_like && said.sources == before.sources {
@@ -283,7 +283,7 @@ impl Forwarder {
         let mut failure = Failure::Unreachable;
         for (i, peer) in peers.iter().enumerate() {
             let left = DEADLINE.saturating_sub(begun.elapsed());
-            let patience = if i + 1 < peers.len() { PATIENCE.min(left) } else { left };
+            let patience = if i + 1 < peers.len() { TIMEOUT.min(left) } else { left };
             if patience.is_zero() {
                 break;
             }
@@ -309,7 +309,7 @@ impl Forwarder {
 
     /// Reads the files again when they change, and finds out which name servers are this one, until `stop`.
     pub async fn follow(&self, stop: CancellationToken) {
-        let mut look = tokio::time::interval(LOOK);
+        let mut look = tokio::time::interval(POLL);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -325,7 +325,7 @@ impl Forwarder {
                     checking_disabled: false,
                 };
                 // What it says is not of interest; whether it comes back to us is.
-                let asked = timeout(PATIENCE, peer.ask(probe.request()));
+                let asked = timeout(TIMEOUT, peer.ask(probe.request()));
                 tokio::select! {
                     () = stop.cancelled() => return,
                     _ = asked => {}

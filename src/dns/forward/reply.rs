@@ -24,7 +24,7 @@ pub struct ReceivedAnswer {
 
 /// Room of one answer.
 #[derive(Debug, Clone, Copy)]
-pub struct Room {
+pub struct SizeLimit {
     /// Bytes that are left when the OPT record has its own.
     pub size: usize,
     /// True if the client can ask again over TCP.
@@ -32,7 +32,7 @@ pub struct Room {
 }
 
 /// The answer, but for its OPT record. None when it cannot be written.
-pub fn encode(request: &Request, found: &ReceivedAnswer, room: Room) -> Option<Vec<u8>> {
+pub fn encode(request: &Request, found: &ReceivedAnswer, room: SizeLimit) -> Option<Vec<u8>> {
     let mut writer = writer_of(request, found, room.size);
     let all = |writer: &mut Writer, section, records: &[Record]| {
         records.iter().all(|record| push(writer, request, section, record))
@@ -111,7 +111,7 @@ mod tests {
 
     #[allow(clippy::needless_pass_by_value)]
     fn encoded(found: ReceivedAnswer, size: usize, can_retry: bool) -> Option<Vec<u8>> {
-        encode(&Read::parse(QUERY).unwrap().request, &found, Room { size, can_retry })
+        encode(&Read::parse(QUERY).unwrap().request, &found, SizeLimit { size, can_retry })
     }
 
     #[test]

@@ -121,12 +121,12 @@ fn answer(manner: Manner, mut message: Message) -> Option<Message> {
 }
 
 fn forwarder(sources: Vec<UpstreamSource>) -> Forwarder {
-    forwarder_at(sources, Ours::default())
+    forwarder_at(sources, ServerAddresses::default())
 }
 
-fn forwarder_at(sources: Vec<UpstreamSource>, ours: Ours) -> Forwarder {
+fn forwarder_at(sources: Vec<UpstreamSource>, ours: ServerAddresses) -> Forwarder {
     Forwarder::new(
-        Said::new(sources, &PathBuf::from("/nonexistent"), ForwardLimits::default()).unwrap(),
+        CheckedSettings::new(sources, &PathBuf::from("/nonexistent"), ForwardLimits::default()).unwrap(),
         ours,
         Arc::default(),
     )
@@ -188,11 +188,11 @@ async fn one_that_is_silent_is_waited_for_once_and_is_behind_the_others_then() {
     let dnssec = query(0, true);
     let begun = Instant::now();
     assert_eq!(address(&ask_with(&forwarder, &dnssec).await.unwrap()), "192.0.2.1");
-    assert!(begun.elapsed() >= PATIENCE && begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() >= TIMEOUT && begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
     let (asked, begun) = (silent.asked(), Instant::now());
     assert!(forwarder.describe().contains("behind the others"), "{}", forwarder.describe());
     assert_eq!(address(&ask_with(&forwarder, &dnssec).await.unwrap()), "192.0.2.1");
-    assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < TIMEOUT, "{:?}", begun.elapsed());
     assert_eq!(silent.asked(), asked);
 }
 
@@ -210,11 +210,11 @@ async fn one_that_is_silent_over_tcp_after_a_truncated_answer_leaves_time_for_th
     ask_with(&forwarder_of_both, &query(0, true)).await.unwrap();
     let begun = Instant::now();
     ask_with(&forwarder_of_both, &query(0, true)).await.unwrap();
-    assert!(begun.elapsed() < PATIENCE, "it is behind the other now: {:?}", begun.elapsed());
+    assert!(begun.elapsed() < TIMEOUT, "it is behind the other now: {:?}", begun.elapsed());
     drop(connections);
     let begun = Instant::now();
     assert_eq!(address(&ask(&forwarder(vec![cut.source(), good.source()])).await.unwrap()), "192.0.2.1");
-    assert!(begun.elapsed() < PATIENCE, "one that refuses TCP costs no time: {:?}", begun.elapsed());
+    assert!(begun.elapsed() < TIMEOUT, "one that refuses TCP costs no time: {:?}", begun.elapsed());
 }
 
 #[tokio::test]
@@ -252,7 +252,7 @@ async fn a_resolv_conf_is_read_again_when_it_changes() {
     std::fs::create_dir_all(&directory).unwrap();
     let path = directory.join("resolv.conf");
     std::fs::write(&path, "nameserver 192.0.2.1\nnameserver 127.0.0.9\n").unwrap();
-    let ours = Ours { listening: vec!["127.0.0.9:53".parse().unwrap()], host: Vec::new() };
+    let ours = ServerAddresses { listening: vec!["127.0.0.9:53".parse().unwrap()], host: Vec::new() };
     let forwarder = forwarder_at(vec![UpstreamSource::File(path.clone())], ours);
     assert_eq!(forwarder.describe(), "  192.0.2.1:53\n", "and not this server itself");
     std::fs::write(&path, "nameserver 192.0.2.2\n").unwrap();
@@ -312,8 +312,11 @@ fn only_questions_that_want_recursion_are_taken() {
 #[tokio::test]
 async fn without_authorities_nobody_is_asked_over_tls() {
     let tls = Upstream { tls: Some("dns.example".into()), ..Upstream::plain("192.0.2.1:853".parse().unwrap()) };
-    let refused =
-        Said::new(vec![UpstreamSource::Server(tls)], &PathBuf::from("/nonexistent/ca"), ForwardLimits::default());
+    let refused = CheckedSettings::new(
+        vec![UpstreamSource::Server(tls)],
+        &PathBuf::from("/nonexistent/ca"),
+        ForwardLimits::default(),
+    );
     assert!(refused.unwrap_err().to_string().starts_with("cannot take authorities from /nonexistent/ca: "));
 }
 
@@ -356,7 +359,7 @@ async fn a_record_without_data_is_passed_on() {
     assert_eq!(found.answers.len(), 1);
     let request = query(0, false);
     let request = Read::parse(&request).unwrap().request;
-    let room = reply::Room { size: 512, can_retry: true };
+    let room = reply::SizeLimit { size: 512, can_retry: true };
     let response = reply::encode(&request, &found, room).unwrap();
     assert!(response.ends_with(&[0, 0]), "no data: {response:?}");
 }

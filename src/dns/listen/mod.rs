@@ -227,7 +227,7 @@ fn udp_socket(address: SocketAddr, freebind: bool, is_shared: bool) -> std::io::
     }
     // Smaller is not fatal.
     let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
-    socket.set_read_timeout(Some(udp::LOOK))?;
+    socket.set_read_timeout(Some(udp::POLL))?;
     #[cfg(target_os = "linux")]
     if is_shared {
         socket.set_reuse_port(true)?;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::open::Open;
-use crate::dns::fast::{self, Asked, Loaded, MAX_TCP, Parsed, Query, Written, ZoneState};
+use crate::dns::fast::{self, MAX_TCP, Parsed, PendingQuery, Query, Written, ZoneState, ZoneStates};
 use crate::dns::message::options::Tail;
 use crate::dns::message::padding::pad;
 use crate::dns::serve::exchange::{self, Exchange};
@@ -65,7 +65,7 @@ pub(super) fn answer_all(
 ) -> Stopped {
     SCRATCH.with_borrow_mut(|Scratch { query, response, spare, tail, tally }| {
         let (policy, now) = (shared.front.policy(), LazyCell::new(since_1970));
-        let loaded = Loaded::new(&shared.zones, &policy, std::mem::take(spare));
+        let loaded = ZoneStates::new(&shared.zones, &policy, std::mem::take(spare));
         let mut stopped = Stopped::Done;
         while let Some(length) = whole_message(&input[*done..]) {
             if output.len() >= FLUSH {
@@ -79,12 +79,12 @@ pub(super) fn answer_all(
             let parsed = fast::parse(packet, query);
             let built = match parsed {
                 Parsed::Drop => {
-                    exchange(exchange::Asked::Malformed, Outcome::Dropped).finish(tally);
+                    exchange(exchange::ReadQuery::Malformed, Outcome::Dropped).finish(tally);
                     continue;
                 }
                 Parsed::Plain => {
                     let random = fastrand::u32(..);
-                    let asked = Asked { packet, query, peer: &peer, now: &|| *now, transport, random };
+                    let asked = PendingQuery { packet, query, peer: &peer, now: &|| *now, transport, random };
                     fast::respond(&loaded, &asked, loaded.find(query), tail, response)
                 }
                 Parsed::Unusual => Written::Unusual,
@@ -92,7 +92,7 @@ pub(super) fn answer_all(
             match built {
                 Written::Response { length, rcode, truncated, extended } => {
                     let outcome = Outcome::Response { rcode, truncated, extended };
-                    exchange(exchange::Asked::Hot(query), outcome).finish(tally);
+                    exchange(exchange::ReadQuery::Hot(query), outcome).finish(tally);
                     let response = &response[..length.into()];
                     if transport.is_padded() && query.is_padded() {
                         let mut padded = response.to_vec();

@@ -30,7 +30,7 @@ use crate::dns::transport::Transport;
 use crate::settings::{Section, fixed, live};
 
 /// Time between two looks at the files.
-const LOOK: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_secs(5);
 /// Time that the files have at the start.
 const FIRST_LOOK: Duration = Duration::from_secs(2);
 /// Port of DNS over TLS (RFC 7858 §3.1).
@@ -143,7 +143,7 @@ impl Certificate {
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = sleep(LOOK) => {}
+                () = sleep(POLL) => {}
             }
         }
     }

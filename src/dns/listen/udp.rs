@@ -17,7 +17,7 @@ use super::plain::Plain;
 use super::prefetch::{prefetch, prefetch_line};
 use super::route::Route;
 use super::slow::Unusual;
-use crate::dns::fast::{self, Asked, Loaded, Parsed, Query, Written, ZoneState};
+use crate::dns::fast::{self, Parsed, PendingQuery, Query, Written, ZoneState, ZoneStates};
 use crate::dns::message::options::Tail;
 use crate::dns::serve::exchange::{self, Exchange};
 use crate::dns::serve::gate::{Gate, Received};
@@ -28,13 +28,13 @@ use crate::dns::transport::Transport;
 use crate::zone::Zones;
 
 /// Time between two looks of a thread without queries whether it is to stop.
-pub(super) const LOOK: Duration = Duration::from_millis(200);
+pub(super) const POLL: Duration = Duration::from_millis(200);
 
 /// After how many full batches in a row it looks as well.
 const LOOK_EVERY: u32 = 64;
 
 /// Pause after an error that passes: an error that stays must not become a busy loop.
-const BREATH: Duration = Duration::from_millis(5);
+const RETRY: Duration = Duration::from_millis(5);
 
 /// For how many answers ahead memory is asked for.
 const AHEAD: usize = 8;
@@ -97,7 +97,7 @@ impl Worker {
                     }
                     Trouble::Passing => {
                         counters.troubled();
-                        rest(BREATH);
+                        rest(RETRY);
                         full = 0;
                         continue;
                     }
@@ -123,7 +123,7 @@ impl Worker {
         // Few answers depend on it, and it takes its time to be told.
         let now = LazyCell::new(since_1970);
         let policy = self.front.policy();
-        let loaded = Loaded::new(&self.zones, &policy, std::mem::take(spare));
+        let loaded = ZoneStates::new(&self.zones, &policy, std::mem::take(spare));
         // Read and hash every name, and ask for where the table has it.
         let (mut parsed, mut aims) = ([Parsed::Drop; BATCH], [None; BATCH]);
         for i in 0..received {
@@ -157,11 +157,12 @@ impl Worker {
             let (transport, peer_of) = (Transport::Udp, || peer.address());
             let exchange = |query, outcome| Exchange { transport, peer: &peer_of, query, outcome };
             if parsed[i] == Parsed::Drop || !peer.is_answerable() {
-                exchange(exchange::Asked::Malformed, Outcome::Dropped).finish(tally);
+                exchange(exchange::ReadQuery::Malformed, Outcome::Dropped).finish(tally);
                 continue;
             }
             let query = &queries[i];
-            let asked = Asked { packet, query, peer: &peer_of, now: &|| *now, transport, random: random.u32(..) };
+            let asked =
+                PendingQuery { packet, query, peer: &peer_of, now: &|| *now, transport, random: random.u32(..) };
             let built = match parsed[i] {
                 Parsed::Plain => fast::respond(&loaded, &asked, subjects[i], tail, out),
                 _ => Written::Unusual,
@@ -178,7 +179,7 @@ impl Worker {
                     continue;
                 }
             };
-            exchange(exchange::Asked::Hot(query), outcome).finish(tally);
+            exchange(exchange::ReadQuery::Hot(query), outcome).finish(tally);
             if length > 0 {
                 datagrams.push(i, length.into());
             }

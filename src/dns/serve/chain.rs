@@ -10,7 +10,7 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::rdata::NULL;
 use hickory_proto::rr::{Name as ProtoName, RData, Record as ProtoRecord, RecordType};
 
-use super::answer::{self, Draws, Extended, Owner, Question, Rcode, Rr, Tables};
+use super::answer::{self, Draws, Ede, Owner, Question, Rcode, Rr, Tables};
 use super::policy::Policy;
 use crate::dns::forward::Failure;
 use crate::dns::forward::reply::ReceivedAnswer;
@@ -72,7 +72,7 @@ pub(in crate::dns) struct ChainAnswer {
 impl ChainAnswer {
     /// There is no answer.
     pub(in crate::dns) fn failed(failure: Failure) -> Self {
-        let extended = (failure == Failure::Unreachable).then_some(Extended::NoReachableAuthority.code());
+        let extended = (failure == Failure::Unreachable).then_some(Ede::NoReachableAuthority.code());
         Self { found: Err(failure), extended, is_ours: false }
     }
 }
@@ -190,7 +190,7 @@ impl Chain {
         let answer = answer::answer(&tables, question, &|origin| client.may(origin), &mut draws);
         let sections = [&answer.answers, &answer.authority, &answer.additionals]
             .map(|section| section.iter().filter_map(|rr| record(rr, &asked)).collect());
-        let extended = answer.extended.map(Extended::code);
+        let extended = answer.extended.map(Ede::code);
         Some(Local { rcode: answer.rcode, sections, extended, leads: answer.leads })
     }
 }

@@ -21,14 +21,14 @@ pub struct Exchange<'q> {
     /// Address of the client: the hot path does not look at it unless it must.
     pub peer: &'q dyn Fn() -> IpAddr,
     /// The query.
-    pub query: Asked<'q>,
+    pub query: ReadQuery<'q>,
     /// What came of it.
     pub outcome: Outcome,
 }
 
 /// A query, as it was read.
 #[derive(Debug, Clone, Copy)]
-pub enum Asked<'q> {
+pub enum ReadQuery<'q> {
     /// By the hot path.
     Hot(&'q Query),
     /// By the slow path.
@@ -47,7 +47,7 @@ impl Exchange<'_> {
     }
 }
 
-impl fmt::Display for Asked<'_> {
+impl fmt::Display for ReadQuery<'_> {
     /// The name and the number of the type.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, rtype) = match self {

@@ -11,10 +11,10 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Guard};
 use tracing::{debug, info};
 
-use super::answer::{Extended, Rcode};
+use super::answer::{Ede, Rcode};
 use super::cookie::Mode;
-use super::policy::{Judgement, Policy, Stance};
-use super::rate::Fate;
+use super::policy::{CookieVerdict, OptionVerdict, Policy};
+use super::rate::RrlAction;
 use crate::dns::message::options::{self, Tail};
 use crate::dns::message::parse::{Malformed, Message};
 use crate::dns::message::request::{Edns, Opt, Request};
@@ -124,7 +124,7 @@ impl Gate {
                     (message.request, verdict)
                 }
                 Err(malformed) => {
-                    let is_bounded = policy.bound(&peer, !transport.is_datagram(), now) != Fate::Send;
+                    let is_bounded = policy.bound(&peer, !transport.is_datagram(), now) != RrlAction::Send;
                     let admitted = if is_bounded { Admitted::Limited } else { form_error(&malformed, &policy, peer) };
                     return (None, admitted);
                 }
@@ -144,7 +144,7 @@ impl Gate {
     ) -> Admitted {
         let now = since_1970.as_secs();
         // Whatever it is: an answer to it is an answer.
-        let is_bounded = || policy.bound(&peer, !transport.is_datagram(), since_1970) != Fate::Send;
+        let is_bounded = || policy.bound(&peer, !transport.is_datagram(), since_1970) != RrlAction::Send;
         if request.question.is_none() {
             if is_bounded() {
                 return Admitted::Limited;
@@ -161,24 +161,27 @@ impl Gate {
             }
         };
         let mut tail = Tail::default();
-        let (mut stance, mut is_proven) = (Stance::Answer, !transport.is_datagram());
+        let (mut stance, mut is_proven) = (CookieVerdict::Answer, !transport.is_datagram());
         // What is to be said of another EDNS version is the handler's to say.
         let is_known = request.edns.is_none_or(|edns| edns.version == 0);
         if is_known {
             let options = request.edns.and_then(|edns| edns.options);
-            Judgement { stance, is_proven } = policy.judge(options.as_ref(), &peer, transport, since_1970, &mut tail);
+            OptionVerdict { stance, is_proven } =
+                policy.judge(options.as_ref(), &peer, transport, since_1970, &mut tail);
         }
         // A good signature says more than a cookie.
         is_proven |= signer.is_some();
         match policy.bound(&peer, is_proven, since_1970) {
-            Fate::Send => {}
-            Fate::Slip => return Admitted::Slip(unproven(request, policy, peer, (Stance::Truncate, &tail))),
-            Fate::Drop => return Admitted::Limited,
+            RrlAction::Send => {}
+            RrlAction::Slip => {
+                return Admitted::Slip(unproven(request, policy, peer, (CookieVerdict::Truncate, &tail)));
+            }
+            RrlAction::Drop => return Admitted::Limited,
         }
         if is_known && let Some(Edns { options: None, .. }) = request.edns {
             return Admitted::Answer(finish(refusal(request, Rcode::FormErr, Opt::default()), signer, now));
         }
-        if request.opcode() == 0 && !is_proven && stance != Stance::Answer {
+        if request.opcode() == 0 && !is_proven && stance != CookieVerdict::Answer {
             return Admitted::Answer(unproven(request, policy, peer, (stance, &tail)));
         }
         if request.is_transfer() && is_known {
@@ -253,7 +256,7 @@ fn refusal(request: &Request, rcode: Rcode, opt: Opt<'_>) -> Vec<u8> {
 
 /// REFUSED, and for those who speak EDNS why.
 fn prohibited(request: &Request, tail: &Tail) -> Vec<u8> {
-    let opt = Opt { options: tail.as_bytes(), extended: Some((Extended::Prohibited.code(), "")), ..Opt::default() };
+    let opt = Opt { options: tail.as_bytes(), extended: Some((Ede::Prohibited.code(), "")), ..Opt::default() };
     refusal(request, Rcode::Refused, opt)
 }
 
@@ -270,9 +273,9 @@ fn recursion_bit(policy: &Policy, peer: IpAddr) -> u8 {
 }
 
 /// Response for clients that did not show that they are where they say they are.
-fn unproven(request: &Request, policy: &Policy, peer: IpAddr, (stance, tail): (Stance, &Tail)) -> Vec<u8> {
+fn unproven(request: &Request, policy: &Policy, peer: IpAddr, (stance, tail): (CookieVerdict, &Tail)) -> Vec<u8> {
     let opt = Opt { options: tail.as_bytes(), ..Opt::default() };
-    let mut response = if stance == Stance::BadCookie {
+    let mut response = if stance == CookieVerdict::BadCookie {
         refusal(request, Rcode::BadCookie, opt)
     } else {
         let mut response = refusal(request, Rcode::NoError, opt);

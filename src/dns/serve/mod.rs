@@ -26,7 +26,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tracing::warn;
 
-use super::forward::reply::{self, ReceivedAnswer, Room};
+use super::forward::reply::{self, ReceivedAnswer, SizeLimit};
 use super::forward::{DEADLINE, Failure, ForwardPermit, ForwardQuestion, Forwarder};
 use super::message::options::Tail;
 use super::message::padding::pad;
@@ -42,7 +42,7 @@ use exchange::Exchange;
 use gate::{Admitted, Gate, Received, Running, sign};
 use metrics::{Counters, Tally};
 use outcome::Outcome;
-use query::{Response, Terms};
+use query::{AnswerContext, Response};
 
 /// Everything that is not for the hot path, for one transport.
 #[derive(Clone)]
@@ -129,7 +129,7 @@ impl Service {
         }
         let outside = policy.why_outside(request.is_recursion_desired(), &peer.ip());
         let may = |origin: &Name| client.may(origin);
-        let terms = Terms { tail: &tail, outside, policy: &policy, may: &may };
+        let terms = AnswerContext { tail: &tail, outside, policy: &policy, may: &may };
         let mut response = query::respond(&self.zones, &request, transport, terms);
         if may_recurse {
             response.set_recursion_available();
@@ -141,7 +141,8 @@ impl Service {
 
     /// Ends an exchange, and counts it at once.
     fn finish(&self, transport: Transport, peer: SocketAddr, request: Option<&Request>, outcome: Outcome) {
-        let (query, mut tally) = (request.map_or(exchange::Asked::Malformed, exchange::Asked::Slow), Tally::default());
+        let (query, mut tally) =
+            (request.map_or(exchange::ReadQuery::Malformed, exchange::ReadQuery::Slow), Tally::default());
         Exchange { transport, peer: &|| peer.ip(), query, outcome }.finish(&mut tally);
         self.counters.add(&mut tally);
     }
@@ -222,7 +223,8 @@ impl ForwardedQuestion {
         let Self { request, signer, tail, transport, .. } = self;
         let opt = Opt { options: tail.as_bytes(), extended: extended.map(|code| (code, "")), ..Opt::default() };
         let taken = request.opt_size(opt) + signer.as_ref().map_or(0, Signer::size);
-        let room = Room { size: request.limit(*transport).saturating_sub(taken), can_retry: transport.is_datagram() };
+        let room =
+            SizeLimit { size: request.limit(*transport).saturating_sub(taken), can_retry: transport.is_datagram() };
         let encoded = outcome.and_then(|found| reply::encode(request, &found, room).ok_or(Failure::Unwilling));
         let mut response = if let Ok(mut response) = encoded {
             response[2] |= if is_ours { AA } else { 0 };

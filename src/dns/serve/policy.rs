@@ -11,10 +11,10 @@ use crate::dns::listen::limits::Limits;
 use crate::dns::message::key::TsigKey;
 use crate::dns::message::options::{self, Options, Tail};
 use crate::dns::serve::access::Networks;
-use crate::dns::serve::answer::Extended;
+use crate::dns::serve::answer::Ede;
 use crate::dns::serve::cookie::{Mode, Secrets};
 use crate::dns::serve::identity::{self, Identity};
-use crate::dns::serve::rate::{Fate, Limiter};
+use crate::dns::serve::rate::{Limiter, RrlAction};
 use crate::dns::transfer::secondaries::Allowed;
 use crate::dns::transport::Transport;
 use crate::zone::record::rtype;
@@ -50,16 +50,16 @@ pub struct Policy {
 
 /// Judgement of a request by its options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Judgement {
+pub struct OptionVerdict {
     /// Outcome.
-    pub stance: Stance,
+    pub stance: CookieVerdict,
     /// True if the client is where it says it is: it has a good cookie, or came over TCP.
     pub is_proven: bool,
 }
 
 /// Outcome of a request by its options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stance {
+pub enum CookieVerdict {
     /// It is answered.
     Answer,
     /// It is answered with BADCOOKIE: the client knows cookies, and has no good one (RFC 7873 §5.2.3).
@@ -133,10 +133,10 @@ impl Policy {
 
     /// Why a question outside the zones is refused: because it would be forwarded for others, where recursion is
     /// desired, or because it is nobody's to ask here (RFC 8914 §4.19, §4.21).
-    pub fn why_outside(&self, is_recursion_desired: bool, peer: &IpAddr) -> Extended {
+    pub fn why_outside(&self, is_recursion_desired: bool, peer: &IpAddr) -> Ede {
         match &self.allow_recursion {
-            Some(clients) if is_recursion_desired && !clients.decide(peer) => Extended::Prohibited,
-            _ => Extended::NotAuthoritative,
+            Some(clients) if is_recursion_desired && !clients.decide(peer) => Ede::Prohibited,
+            _ => Ede::NotAuthoritative,
         }
     }
 
@@ -159,18 +159,18 @@ impl Policy {
         transport: Transport,
         now: Duration,
         tail: &mut Tail,
-    ) -> Judgement {
+    ) -> OptionVerdict {
         tail.clear();
         // Most ask for nothing.
         let asks = asked.filter(|asked| asked.asks());
         let is_proven =
             asks.is_some_and(|asked| self.grant(asked, peer, transport, now, tail)) || !transport.is_datagram();
         let stance = match asked.and_then(|asked| asked.cookie) {
-            _ if self.cookies != Mode::Required || is_proven => Stance::Answer,
-            Some(_) => Stance::BadCookie,
-            None => Stance::Truncate,
+            _ if self.cookies != Mode::Required || is_proven => CookieVerdict::Answer,
+            Some(_) => CookieVerdict::BadCookie,
+            None => CookieVerdict::Truncate,
         };
-        Judgement { stance, is_proven }
+        OptionVerdict { stance, is_proven }
     }
 
     /// Leaves in `tail` what these options ask for. Gives whether the cookie among them is good.
@@ -193,10 +193,10 @@ impl Policy {
     }
 
     /// Returns whether one more response goes to `peer`, who is proven or not, at `now`.
-    pub fn bound(&self, peer: &IpAddr, is_proven: bool, now: Duration) -> Fate {
+    pub fn bound(&self, peer: &IpAddr, is_proven: bool, now: Duration) -> RrlAction {
         match &self.rate {
             Some(rate) if !is_proven => rate.judge(*peer, now),
-            _ => Fate::Send,
+            _ => RrlAction::Send,
         }
     }
 }

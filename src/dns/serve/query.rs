@@ -1,7 +1,7 @@
 //! Queries that the gate lets through: refusals, the answers about this server, and those of the zones
 //! ([`super::answer`]), written with EDNS around them. Pure but for the draw of the first record.
 
-use super::answer::{self, Answer, Draws, Extended, Overflow, Question, Rcode, Tables};
+use super::answer::{self, Answer, Draws, Ede, Overflow, Question, Rcode, Tables};
 use super::identity::CHAOS;
 use super::policy::Policy;
 use crate::dns::message::options::Tail;
@@ -15,11 +15,11 @@ use crate::zone::record::rtype;
 
 /// Terms of an answer besides the data.
 #[derive(Clone, Copy)]
-pub struct Terms<'a> {
+pub struct AnswerContext<'a> {
     /// The options in its OPT.
     pub tail: &'a Tail,
     /// Why questions outside the zones are refused.
-    pub outside: Extended,
+    pub outside: Ede,
     /// Rights of clients.
     pub policy: &'a Policy,
     /// Returns whether the client may ask about names of the zone at an origin.
@@ -47,7 +47,7 @@ const UPDATE: u8 = 5;
 const INTERNET: u16 = 1;
 
 /// Answers a request.
-pub fn respond(zones: &Zones, request: &Request, transport: Transport, terms: Terms<'_>) -> Response {
+pub fn respond(zones: &Zones, request: &Request, transport: Transport, terms: AnswerContext<'_>) -> Response {
     if let Some((rcode, why)) = refusal(request, terms.policy) {
         return write(request, transport, terms.tail, &Answer::bare(rcode, why));
     }
@@ -71,11 +71,11 @@ pub fn respond(zones: &Zones, request: &Request, transport: Transport, terms: Te
 }
 
 /// Refuses what is not a plain question of class IN (RFC 8906 §3), in the order in which one can tell.
-fn refusal(request: &Request, policy: &Policy) -> Option<(Rcode, Option<Extended>)> {
+fn refusal(request: &Request, policy: &Policy) -> Option<(Rcode, Option<Ede>)> {
     match request.opcode() {
         0 => {}
         // Known, and not for anybody: this server is a primary, and its data come from elsewhere.
-        NOTIFY | UPDATE => return Some((Rcode::Refused, Some(Extended::Prohibited))),
+        NOTIFY | UPDATE => return Some((Rcode::Refused, Some(Ede::Prohibited))),
         _ => return Some((Rcode::NotImp, None)),
     }
     if request.edns.is_some_and(|edns| edns.version > 0) {
@@ -85,7 +85,7 @@ fn refusal(request: &Request, policy: &Policy) -> Option<(Rcode, Option<Extended
     let Some(question) = &request.question else { return Some((Rcode::FormErr, None)) };
     match (question.class, question.rtype) {
         // Those who may do not come here.
-        (_, rtype::AXFR | rtype::IXFR) => Some((Rcode::Refused, Some(Extended::Prohibited))),
+        (_, rtype::AXFR | rtype::IXFR) => Some((Rcode::Refused, Some(Ede::Prohibited))),
         (INTERNET, _) => None,
         (CHAOS, _) if about_us(request, policy).is_some() => None,
         _ => Some((Rcode::Refused, None)),

@@ -65,7 +65,7 @@ impl Config {
 
 /// Outcome of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum RrlAction {
     /// It is sent.
     Send,
     /// It is cut: who asked in earnest comes again over TCP, where he shows where he is.
@@ -120,15 +120,15 @@ impl Limiter {
     }
 
     /// Decides about a response to `peer` at `now`, which is a time since some beginning.
-    pub fn judge(&self, peer: IpAddr, now: Duration) -> Fate {
+    pub fn judge(&self, peer: IpAddr, now: Duration) -> RrlAction {
         if self.config.exempt.decide(&peer) || self.has_room(peer, now) {
-            return Fate::Send;
+            return RrlAction::Send;
         }
         let before = self.limited.fetch_add(1, Ordering::Relaxed);
         match u64::from(self.config.slip) {
-            0 => Fate::Drop,
-            slip if before % slip == slip - 1 => Fate::Slip,
-            _ => Fate::Drop,
+            0 => RrlAction::Drop,
+            slip if before % slip == slip - 1 => RrlAction::Slip,
+            _ => RrlAction::Drop,
         }
     }
 
@@ -210,7 +210,7 @@ mod tests {
 
     /// Number of so many responses at one time that are sent as they are.
     fn sent(limiter: &Limiter, peer: &str, count: u32, now: Duration) -> u32 {
-        (0..count).map(|_| u32::from(limiter.judge(ip(peer), now) == Fate::Send)).sum()
+        (0..count).map(|_| u32::from(limiter.judge(ip(peer), now) == RrlAction::Send)).sum()
     }
 
     #[test]
@@ -231,10 +231,10 @@ mod tests {
     fn every_second_response_too_many_slips_or_as_it_is_set() {
         for (slip, slips) in [(0, 0), (1, 100), (2, 50), (5, 20)] {
             let limiter = limiter(&Config { responses: 1, slip, ..Config::default() });
-            assert_eq!(limiter.judge(ip("192.0.2.1"), at(0)), Fate::Send);
+            assert_eq!(limiter.judge(ip("192.0.2.1"), at(0)), RrlAction::Send);
             let verdicts: Vec<_> = (0..100).map(|_| limiter.judge(ip("192.0.2.1"), at(0))).collect();
-            assert_eq!(verdicts.iter().filter(|verdict| **verdict == Fate::Slip).count(), slips, "{slip}");
-            assert!(!verdicts.contains(&Fate::Send));
+            assert_eq!(verdicts.iter().filter(|verdict| **verdict == RrlAction::Slip).count(), slips, "{slip}");
+            assert!(!verdicts.contains(&RrlAction::Send));
         }
     }
 
@@ -255,7 +255,7 @@ mod tests {
         let mut rng = fastrand::Rng::with_seed(1);
         let answered = (0..100_000).filter(|_| {
             let network = std::net::Ipv4Addr::from(rng.u32(..));
-            limiter.judge(network.into(), at(1)) == Fate::Send
+            limiter.judge(network.into(), at(1)) == RrlAction::Send
         });
         assert!(answered.count() > 99_000);
         assert_eq!(sent(&limiter, "192.0.2.1", 50, at(1)), 0, "still at its limit");

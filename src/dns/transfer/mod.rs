@@ -67,7 +67,7 @@ pub struct Transfer {
 pub struct TooLarge;
 
 /// Messages end behind this: pointers reach no further (RFC 1035 §4.1.4), and a slow client holds little.
-const ENOUGH: usize = 0x3fff;
+const CHUNK: usize = 0x3fff;
 
 impl Transfer {
     /// Begins a transfer of what `request` asks for, by somebody who may; `options` are said in its first OPT record.
@@ -126,7 +126,7 @@ impl Transfer {
         let start = if self.is_first { self.start.clone() } else { without_question(&self.start) };
         let mut writer = Writer::new(start, room);
         self.is_first = false;
-        while writer.size() < ENOUGH
+        while writer.size() < CHUNK
             && let Some(Record { owner, rtype, ttl, rdata }) = self.records.peek()
         {
             let record = WireRecord { owner: owner.wire(), rtype: *rtype, class: 1, ttl: *ttl, rdata };

@@ -1,7 +1,7 @@
 //! NOTIFY (RFC 1996): tells the secondaries that a zone has changed, so that they need not wait for their refresh.
 //!
-//! [`Plan`] decides, purely: changes that come quickly are told together, what nobody acknowledges is told again, and
-//! after some attempts no more until the next change. Who has a key is told with it, and is believed only with it
+//! [`NotifyPlan`] decides, purely: changes that come quickly are told together, what nobody acknowledges is told again,
+//! and after some attempts no more until the next change. Who has a key is told with it, and is believed only with it
 //! (RFC 8945). [`run`] has the sockets, and follows the zones' events.
 
 use std::collections::HashMap;
@@ -32,7 +32,7 @@ use crate::zone::record::rtype;
 const SPACING: Duration = Duration::from_secs(1);
 
 /// Patience with the first attempt; each one after it twice as long (RFC 1996 §3.6).
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Attempts for one serial: a minute's worth.
 const ATTEMPTS: u32 = 6;
@@ -200,7 +200,7 @@ impl Telling {
     }
 
     fn send(&mut self, now: Instant, unix: u64, id: u16, attempts: u32) -> Option<Outgoing> {
-        self.state = SecondaryState::Waiting { id, attempts: attempts + 1, due: now + PATIENCE * (1 << attempts) };
+        self.state = SecondaryState::Waiting { id, attempts: attempts + 1, due: now + TIMEOUT * (1 << attempts) };
         let mut message = message(&self.zone, id)?;
         self.asker = self.secondary.key.as_ref().map(|key| Asker::sign(key, &mut message, unix));
         Some(Outgoing { secondary: self.secondary.address, message })
@@ -389,9 +389,9 @@ mod tests {
             plan.receive(secondary(), &wrong, UNIX);
         }
         plan.receive("192.0.2.8:53".parse().unwrap(), &good, UNIX);
-        assert_eq!(plan.due(begun + PATIENCE, UNIX, || 7).len(), 1, "still waiting");
+        assert_eq!(plan.due(begun + TIMEOUT, UNIX, || 7).len(), 1, "still waiting");
         plan.receive(secondary(), &changed(3, 5), UNIX);
-        assert!(plan.due(begun + PATIENCE * 100, UNIX, || 7).is_empty(), "a refusal is an answer");
+        assert!(plan.due(begun + TIMEOUT * 100, UNIX, || 7).is_empty(), "a refusal is an answer");
     }
 
     #[test]
@@ -416,13 +416,13 @@ mod tests {
         plan.receive(secondary(), &request.request.response(0, true), UNIX);
         let Verdict::Bad(no_such_key) = check(&request, &[], UNIX) else { panic!("it is taken") };
         plan.receive(secondary(), &no_such_key, UNIX);
-        let again = plan.due(begun + PATIENCE, UNIX, || 7).remove(0);
+        let again = plan.due(begun + TIMEOUT, UNIX, || 7).remove(0);
         let request = Message::parse(&again.message).unwrap();
         let Verdict::Good(mut signer) = check(&request, &[key], UNIX) else { panic!("it is not signed") };
         let mut response = request.request.response(0, true);
         signer.sign(&mut response, UNIX);
         plan.receive(secondary(), &response, UNIX);
-        assert!(plan.due(begun + PATIENCE * 100, UNIX, || 7).is_empty());
+        assert!(plan.due(begun + TIMEOUT * 100, UNIX, || 7).is_empty());
     }
 
     #[test]
@@ -437,6 +437,6 @@ mod tests {
         let sent = plan.due(begun, UNIX, || 8);
         assert_eq!(sent.iter().map(|outgoing| outgoing.secondary).collect::<Vec<_>>(), [other]);
         plan.tell(&[]);
-        assert!(plan.is_empty() && plan.due(begun + PATIENCE, UNIX, || 9).is_empty());
+        assert!(plan.is_empty() && plan.due(begun + TIMEOUT, UNIX, || 9).is_empty());
     }
 }

@@ -6,18 +6,18 @@ use std::sync::Arc;
 use super::zc;
 use crate::format::convention::{Convention, Registration, Row};
 use crate::format::kind::NodeKind;
-use crate::format::shape::Shape;
+use crate::format::shape::InstanceShape;
 
 /// Its row in the table of conventions.
 pub(in crate::format) const ROW: Row = Row {
     name: "auto",
     doc: "in a providers directory, or directly below a service under a name like host:port",
-    build: |providers| Arc::new(Auto { shape: Shape::in_directory(providers).or_direct() }),
+    build: |providers| Arc::new(Auto { shape: InstanceShape::in_directory(providers).or_direct() }),
 };
 
 #[derive(Debug)]
 struct Auto {
-    shape: Shape,
+    shape: InstanceShape,
 }
 
 impl Convention for Auto {

@@ -11,18 +11,18 @@ use crate::format::convention::{Convention, Registration, Row};
 use crate::format::keys::INSTANCE_ID;
 use crate::format::kind::NodeKind;
 use crate::format::property::{self, Property};
-use crate::format::shape::Shape;
+use crate::format::shape::InstanceShape;
 
 /// Its row in the table of conventions.
 pub(in crate::format) const ROW: Row = Row {
     name: "nd",
     doc: "nd_service_registry: only directly below a service",
-    build: |_| Arc::new(Nd { shape: Shape::in_directory("") }),
+    build: |_| Arc::new(Nd { shape: InstanceShape::in_directory("") }),
 };
 
 #[derive(Debug)]
 struct Nd {
-    shape: Shape,
+    shape: InstanceShape,
 }
 
 impl Convention for Nd {

@@ -8,18 +8,18 @@ use crate::format::convention::{Convention, Registration, Row};
 use crate::format::keys::INSTANCE_ID;
 use crate::format::kind::NodeKind;
 use crate::format::property::{self, Property};
-use crate::format::shape::Shape;
+use crate::format::shape::InstanceShape;
 
 /// Its row in the table of conventions.
 pub(in crate::format) const ROW: Row = Row {
     name: "zc",
     doc: "zc.zk: only in a providers directory",
-    build: |providers| Arc::new(Zc { shape: Shape::in_directory(providers) }),
+    build: |providers| Arc::new(Zc { shape: InstanceShape::in_directory(providers) }),
 };
 
 #[derive(Debug)]
 struct Zc {
-    shape: Shape,
+    shape: InstanceShape,
 }
 
 impl Convention for Zc {

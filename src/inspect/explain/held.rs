@@ -7,12 +7,12 @@ use std::net::IpAddr;
 use super::seen::RegistryView;
 use crate::format;
 use crate::publish::target::{TargetState, below};
-use crate::zone::lookup::{self, Found};
+use crate::zone::lookup::{self, LookupResult};
 use crate::zone::record::rtype;
 use crate::zone::records::label;
 
 /// More addresses than these nobody reads.
-const MOST_TOLD: usize = 16;
+const MAX_LISTED: usize = 16;
 
 /// Tells what the guard does to the service at `path`; nothing where it does nothing.
 pub(super) fn lines(seen: &RegistryView<'_>, state: &TargetState, path: &str) -> String {
@@ -23,8 +23,8 @@ pub(super) fn lines(seen: &RegistryView<'_>, state: &TargetState, path: &str) ->
     );
     let gone: Vec<String> = shown(state, path).difference(&registered(seen, path)).map(ToString::to_string).collect();
     if !gone.is_empty() {
-        let more = if gone.len() > MOST_TOLD { ", …" } else { "" };
-        let first = gone.iter().take(MOST_TOLD).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more = if gone.len() > MAX_LISTED { ", …" } else { "" };
+        let first = gone.iter().take(MAX_LISTED).map(String::as_str).collect::<Vec<_>>().join(", ");
         let _ = writeln!(text, "  in DNS and not in ZooKeeper any more: {first}{more}");
     }
     text
@@ -37,7 +37,7 @@ pub(super) fn shown(state: &TargetState, path: &str) -> BTreeSet<IpAddr> {
     let table = state.zone.load();
     let mut addresses = BTreeSet::new();
     for (owner, rtype) in owner.iter().flat_map(|owner| [(owner, rtype::A), (owner, rtype::AAAA)]) {
-        if let Found::Answer(set) = lookup::find(&state.zone, &table, owner.wire(), rtype) {
+        if let LookupResult::Answer(set) = lookup::find(&state.zone, &table, owner.wire(), rtype) {
             addresses.extend(set.iter().filter_map(|rdata| address(&rdata)));
         }
     }

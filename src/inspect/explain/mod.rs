@@ -18,7 +18,7 @@ use crate::publish::reading::Reading;
 use crate::publish::target::{TargetState, below};
 use crate::registry::Path;
 use crate::zone::build::build;
-use crate::zone::lookup::{self, Found};
+use crate::zone::lookup::{self, LookupResult};
 use crate::zone::name::Name;
 use crate::zone::offer::Rank;
 use crate::zone::packed::PackedSet;
@@ -78,14 +78,14 @@ pub fn answer(zone: &Zone, name: &Name, rtype: u16, data: &dyn Fn(u16, &[u8]) ->
                 found
             }
         };
-        is_cut |= hop == 0 && matches!(found, Found::Delegation(_) | Found::Redirection(_));
+        is_cut |= hop == 0 && matches!(found, LookupResult::Delegation(_) | LookupResult::Redirection(_));
         match found {
-            Found::Answer(found) => set(format!("answer: {} records", found.count), &name, found),
-            Found::All(entry) => {
+            LookupResult::Answer(found) => set(format!("answer: {} records", found.count), &name, found),
+            LookupResult::All(entry) => {
                 let sets = entry.sets().count();
                 line(format!("answer: one of the {sets} sets of records that the name has (RFC 8482)"));
             }
-            Found::Alias(found) => {
+            LookupResult::Alias(found) => {
                 set("answer: an alias".to_owned(), &name, found);
                 let target = found.iter().next().and_then(|rdata| lookup::target(&rdata)).map(|target| target.folded());
                 if let Some(target) = target.filter(|target| target.is_at_or_below(zone.origin())) {
@@ -93,7 +93,7 @@ pub fn answer(zone: &Zone, name: &Name, rtype: u16, data: &dyn Fn(u16, &[u8]) ->
                     continue;
                 }
             }
-            Found::Redirection(entry) => {
+            LookupResult::Redirection(entry) => {
                 if let Some((from, found)) = Name::from_wire(entry.name()).zip(entry.set(rtype::DNAME)) {
                     set("answer: a name below one that is redirected (RFC 6672)".to_owned(), &from.0, found);
                 }
@@ -106,10 +106,12 @@ pub fn answer(zone: &Zone, name: &Name, rtype: u16, data: &dyn Fn(u16, &[u8]) ->
                     None => line("answer: YXDOMAIN: where it leads to is too long for a name".to_owned()),
                 }
             }
-            Found::NoData => line("answer: NODATA: the name exists and has nothing of that type".to_owned()),
-            Found::Unknown(unknown) => line(format!("answer: SERVFAIL: {}", unknown.text)),
-            Found::NxDomain => line("answer: NXDOMAIN: there is no such name".to_owned()),
-            Found::Delegation(_) => line("answer: a referral: the zone's file delegates the name to others".to_owned()),
+            LookupResult::NoData => line("answer: NODATA: the name exists and has nothing of that type".to_owned()),
+            LookupResult::Unknown(unknown) => line(format!("answer: SERVFAIL: {}", unknown.text)),
+            LookupResult::NxDomain => line("answer: NXDOMAIN: there is no such name".to_owned()),
+            LookupResult::Delegation(_) => {
+                line("answer: a referral: the zone's file delegates the name to others".to_owned());
+            }
         }
         break;
     }

@@ -2,8 +2,8 @@
 //! in any order of the tags. A combination that no instance has is no name.
 //!
 //! The number of names grows with the power of the tags, so it is bounded: up to three tags in a name, as long as the
-//! names of one service are no more than [`MOST_NAMES`] and have no more than [`MOST_RECORDS`] instances in all; else
-//! up to two, else one; and of single tags the first [`MOST_NAMES`] in their order. What the bounds take is told.
+//! names of one service are no more than [`MAX_NAMES`] and have no more than [`MAX_RECORDS`] instances in all; else
+//! up to two, else one; and of single tags the first [`MAX_NAMES`] in their order. What the bounds take is told.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,9 +11,9 @@ use super::super::name::{Name, NameError};
 use super::label;
 
 /// Most names of tags that one service has.
-pub const MOST_NAMES: usize = 256;
+pub const MAX_NAMES: usize = 256;
 /// Most instances in the names of several tags of one service, all names together.
-pub const MOST_RECORDS: usize = 4096;
+pub const MAX_RECORDS: usize = 4096;
 /// Most tags in a name.
 const DEEPEST: usize = 3;
 
@@ -45,8 +45,8 @@ pub(in super::super) fn combinations(tagged: &[Tags]) -> (BTreeMap<Vec<&[u8]>, V
             singles.entry(vec![tag]).or_default().push(i);
         }
     }
-    let is_cut = singles.len() > MOST_NAMES;
-    (singles.into_iter().take(MOST_NAMES).collect(), is_cut || most_tags > 1)
+    let is_cut = singles.len() > MAX_NAMES;
+    (singles.into_iter().take(MAX_NAMES).collect(), is_cut || most_tags > 1)
 }
 
 fn within_bounds(tagged: &[Tags], depth: usize) -> Option<BTreeMap<Vec<&[u8]>, Vec<usize>>> {
@@ -61,13 +61,13 @@ fn within_bounds(tagged: &[Tags], depth: usize) -> Option<BTreeMap<Vec<&[u8]>, V
                     let unused = tags.iter().filter(|tag| !front.contains(&tag.as_slice()));
                     unused.map(|tag| [front.as_slice(), &[tag.as_slice()]].concat())
                 })
-                .take(MOST_RECORDS + 1)
+                .take(MAX_RECORDS + 1)
                 .collect();
             for labels in &grown {
                 records += 1;
                 found.entry(labels.clone()).or_default().push(i);
             }
-            if records > MOST_RECORDS || found.len() > MOST_NAMES {
+            if records > MAX_RECORDS || found.len() > MAX_NAMES {
                 return None;
             }
         }
@@ -106,7 +106,7 @@ mod tests {
     fn many_tags_cost_combinations_first_and_never_more_than_the_bound() {
         let many: Vec<String> = (0..300).map(|i| format!("t{i:03}")).collect();
         let tags = |count| many.iter().take(count).map(String::as_str).collect::<Vec<_>>();
-        for (count, names) in [(3, 3 + 6 + 6), (6, 6 + 30 + 120), (9, 9 + 72), (17, 17), (300, MOST_NAMES)] {
+        for (count, names) in [(3, 3 + 6 + 6), (6, 6 + 30 + 120), (9, 9 + 72), (17, 17), (300, MAX_NAMES)] {
             let tagged = tagged(&[&tags(count)]);
             let (found, is_cut) = combinations(&tagged);
             assert_eq!((found.len(), is_cut), (names, count > 3), "{count} tags");

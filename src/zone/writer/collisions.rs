@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::super::name::Name;
 pub use super::super::owner_offers::CollisionKind;
-use super::super::owner_offers::MOST_TOLD;
+use super::super::owner_offers::MAX_LISTED;
 use super::super::source::{SourceId, SourceKey};
 use super::ZoneWriter;
 
@@ -78,7 +78,7 @@ impl ZoneWriter {
                     Some(CollisionKind::Preceded) => self.contenders(&owner),
                     _ => self.slots.get(&owner).zip(kind).map(|(slot, kind)| slot.collision(kind)),
                 };
-                let parties = services.unwrap_or_default().into_iter().take(MOST_TOLD).map(|key| self.party(id, key));
+                let parties = services.unwrap_or_default().into_iter().take(MAX_LISTED).map(|key| self.party(id, key));
                 let cut = self.cut_above(&owner).cloned().filter(|_| kind == Some(CollisionKind::Cut));
                 Collision { services: parties.collect(), kind, cut, owner }
             })

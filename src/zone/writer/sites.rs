@@ -4,7 +4,7 @@
 use super::super::name::Name;
 use super::super::offer::Offer;
 use super::super::record::{Record, rtype};
-use super::super::site::{Cut, Cuts, Site, Sites};
+use super::super::site::{Cut, Site, Sites, ZoneCuts};
 use super::{HashSet, ZoneWriter};
 
 impl ZoneWriter {
@@ -40,7 +40,7 @@ impl ZoneWriter {
             rtype::DNAME => Some((record.owner.clone(), Cut::Redirection)),
             _ => None,
         };
-        let mut cuts = Cuts::default();
+        let mut cuts = ZoneCuts::default();
         for (owner, cut) in records.iter().filter_map(cut) {
             // A delegation goes before a DNAME beside it.
             if cuts.get(&owner) != Some(&Cut::Delegation) {

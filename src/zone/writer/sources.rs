@@ -211,7 +211,7 @@ mod tests {
     use crate::model::{Endpoint, Host, Instance, Service};
     use crate::zone::build::build;
     use crate::zone::context::Context;
-    use crate::zone::lookup::{self, Found};
+    use crate::zone::lookup::{self, LookupResult};
     use crate::zone::record::{Record, rtype};
     use crate::zone::{ZoneBuilder, journal::Bounds};
 
@@ -249,9 +249,9 @@ mod tests {
     fn ask(writer: &ZoneWriter, owner: &str) -> Result<Vec<u8>, &'static str> {
         let table = writer.live();
         match lookup::find(writer.zone(), &table, name(owner).wire(), rtype::A) {
-            Found::Answer(set) => Ok(set.iter().map(|rdata| rdata[3]).collect()),
-            Found::Unknown(_) => Err("SERVFAIL"),
-            Found::NxDomain => Err("NXDOMAIN"),
+            LookupResult::Answer(set) => Ok(set.iter().map(|rdata| rdata[3]).collect()),
+            LookupResult::Unknown(_) => Err("SERVFAIL"),
+            LookupResult::NxDomain => Err("NXDOMAIN"),
             _ => Ok(Vec::new()),
         }
     }

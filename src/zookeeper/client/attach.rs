@@ -17,7 +17,7 @@ use super::dial::{Connected, Dialing, Failure, connector, failure};
 use super::host::Tasks;
 use super::oneshot::Watches;
 use super::relay::{End, Relay};
-use super::servers::{Candidate, Servers};
+use super::servers::{ServerCandidate, Servers};
 use super::shared::SharedClient;
 use super::translate::translate;
 use crate::registry::{Cause, Error};
@@ -180,7 +180,7 @@ impl Attempt<'_> {
     /// Asks the server what is not known of it yet.
     async fn learn(
         &self,
-        candidate: &Candidate,
+        candidate: &ServerCandidate,
         client: &Client,
         patience: Duration,
         ended: &mut oneshot::Receiver<End>,

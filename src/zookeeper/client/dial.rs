@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
 use super::names::ServerNames;
-use super::servers::{Candidate, ServerAddress, Servers, spread};
+use super::servers::{ServerAddress, ServerCandidate, Servers, spread};
 use crate::registry::{Cause, Error};
 use crate::zookeeper::security::Certificates;
 
@@ -33,9 +33,9 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// A connection that stands, and where it goes.
-pub(super) type Connected = (Candidate, Box<dyn Stream>);
+pub(super) type Connected = (ServerCandidate, Box<dyn Stream>);
 
-type Tried = (Candidate, Result<Box<dyn Stream>, Failure>);
+type Tried = (ServerCandidate, Result<Box<dyn Stream>, Failure>);
 
 /// Attempts at one ensemble's servers, under way.
 pub(super) struct Dialing {
@@ -43,7 +43,7 @@ pub(super) struct Dialing {
     tls: Option<TlsConnector>,
     /// Time that an address may take to accept the connection, TLS included.
     limit: Duration,
-    waiting: VecDeque<Candidate>,
+    waiting: VecDeque<ServerCandidate>,
     trying: FuturesUnordered<BoxFuture<'static, Tried>>,
     failures: Failures,
 }
@@ -97,12 +97,12 @@ impl Dialing {
     }
 
     /// Tries an address once more, before all others.
-    pub(super) fn again(&mut self, candidate: Candidate) {
+    pub(super) fn again(&mut self, candidate: ServerCandidate) {
         self.waiting.push_front(candidate);
     }
 
     /// A connection stood, but there was no session over it.
-    pub(super) fn failed(&mut self, candidate: &Candidate, failure: Failure) {
+    pub(super) fn failed(&mut self, candidate: &ServerCandidate, failure: Failure) {
         self.failures.add(candidate.server, failure);
     }
 
@@ -131,7 +131,7 @@ impl Dialing {
 }
 
 async fn connect(
-    candidate: &Candidate,
+    candidate: &ServerCandidate,
     server: &ServerAddress,
     tls: Option<TlsConnector>,
 ) -> Result<Box<dyn Stream>, Failure> {

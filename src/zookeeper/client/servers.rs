@@ -23,7 +23,7 @@ pub(super) struct ServerAddress {
 
 /// An address to try.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Candidate {
+pub(super) struct ServerCandidate {
     /// The server's index in the connect string.
     pub(super) server: usize,
     pub(super) address: SocketAddr,
@@ -76,7 +76,7 @@ pub(super) fn spread(
     servers: &[ServerAddress],
     addresses: Vec<Vec<IpAddr>>,
     rng: &mut fastrand::Rng,
-) -> Vec<Candidate> {
+) -> Vec<ServerCandidate> {
     let mut order: Vec<usize> = (0..servers.len()).collect();
     rng.shuffle(&mut order);
     let mut addresses = addresses;
@@ -84,13 +84,13 @@ pub(super) fn spread(
         rng.shuffle(list);
     }
     let longest = addresses.iter().map(Vec::len).max().unwrap_or(0);
-    let mut candidates: Vec<Candidate> = Vec::new();
+    let mut candidates: Vec<ServerCandidate> = Vec::new();
     for turn in 0..longest {
         for &server in &order {
             let Some(address) = addresses.get(server).and_then(|list| list.get(turn)) else { continue };
             let address = SocketAddr::new(*address, servers[server].port);
             if candidates.iter().all(|known| known.address != address) {
-                candidates.push(Candidate { server, address });
+                candidates.push(ServerCandidate { server, address });
             }
         }
     }

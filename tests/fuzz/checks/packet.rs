@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_proto::op::Message;
-use zonekeeper::dns::fast::{self, Asked, Loaded, MAX_TCP, MAX_UDP, Parsed, Query, ROOM, Written};
+use zonekeeper::dns::fast::{self, MAX_TCP, MAX_UDP, Parsed, PendingQuery, Query, ROOM, Written, ZoneStates};
 use zonekeeper::dns::message::options::Tail;
 use zonekeeper::dns::serve::cookie::{Mode, Secrets};
 use zonekeeper::dns::serve::gate::Gate;
@@ -103,10 +103,10 @@ impl Server {
             return None;
         }
         let (policy, mut tail) = (self.front.policy(), Tail::default());
-        let loaded = Loaded::new(&self.zones, &policy, Vec::new());
+        let loaded = ZoneStates::new(&self.zones, &policy, Vec::new());
         let subject = loaded.find(&query);
         let mut out = vec![0; if transport.is_datagram() { ROOM } else { MAX_TCP }];
-        let asked = Asked { packet, query: &query, peer: &|| PEER, now: &|| NOW, transport, random: 1 << 28 };
+        let asked = PendingQuery { packet, query: &query, peer: &|| PEER, now: &|| NOW, transport, random: 1 << 28 };
         match fast::respond(&loaded, &asked, subject, &mut tail, &mut out) {
             Written::Response { length, .. } => {
                 out.truncate(length.into());

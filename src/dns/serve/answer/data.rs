@@ -1,8 +1,8 @@
 //! One state of a zone, as questions are answered from it: all its names, or, while what a registry says is not known,
 //! those of its file alone.
 
-use super::parts::Extended;
-use crate::zone::lookup::{self, Found};
+use super::parts::Ede;
+use crate::zone::lookup::{self, LookupResult};
 use crate::zone::packed::PackedSet;
 use crate::zone::record::rtype;
 use crate::zone::view::View;
@@ -32,10 +32,10 @@ impl Data {
     }
 
     /// The extended error of names that are not known, where not all are.
-    pub(super) fn why_unknown(&self) -> Option<Extended> {
+    pub(super) fn why_unknown(&self) -> Option<Ede> {
         match self.freshness {
-            Freshness::Loading => Some(Extended::NotReady),
-            Freshness::Expired => Some(Extended::NoReachableAuthority),
+            Freshness::Loading => Some(Ede::NotReady),
+            Freshness::Expired => Some(Ede::NoReachableAuthority),
             Freshness::Fresh | Freshness::Stale => None,
         }
     }
@@ -51,13 +51,13 @@ impl Data {
     }
 
     /// Looks up a name; none where the whole zone is unknown but for other names.
-    pub(super) fn find(&self, zone: &Zone, name: &[u8], rtype: u16) -> Option<Found<'_>> {
+    pub(super) fn find(&self, zone: &Zone, name: &[u8], rtype: u16) -> Option<LookupResult<'_>> {
         if self.why_unknown().is_none() {
             return Some(lookup::find(zone, &self.table, name, rtype));
         }
         let fixed = self.fixed.as_ref()?;
         if rtype == rtype::SOA && name == zone.origin().wire() {
-            return self.soa().map(Found::Answer);
+            return self.soa().map(LookupResult::Answer);
         }
         lookup::find_fixed(zone, fixed, name, rtype)
     }

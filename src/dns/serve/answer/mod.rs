@@ -14,12 +14,12 @@ mod write;
 use std::collections::HashSet;
 
 pub use data::Data;
-pub use parts::{Answer, Extended, Owner, Question, Rcode, Rr};
+pub use parts::{Answer, Ede, Owner, Question, Rcode, Rr};
 pub use tables::Tables;
 pub use write::Overflow;
 
 use crate::zone::Zone;
-use crate::zone::lookup::{self, Found};
+use crate::zone::lookup::{self, LookupResult};
 use crate::zone::name::Name;
 use crate::zone::order::{Order, Rotation};
 use crate::zone::packed::{Packed, PackedSet, srv_target, whole};
@@ -57,7 +57,7 @@ pub fn answer<'t>(
 ) -> Answer<'t> {
     let mut answer = Answer::bare(Rcode::NoError, None);
     let Some(mut here) = tables.find(question.name, question.rtype) else {
-        return Answer::bare(Rcode::Refused, Some(Extended::NotAuthoritative));
+        return Answer::bare(Rcode::Refused, Some(Ede::NotAuthoritative));
     };
     answer.authoritative = true;
     let (mut owner, mut name) = (Owner::Question, question.name.to_vec());
@@ -65,23 +65,23 @@ pub fn answer<'t>(
     for hop in 0..=MAX_ALIASES {
         let (zone, data) = here;
         if data.is_stale(zone, &name) {
-            answer.extended = Some(Extended::StaleAnswer);
+            answer.extended = Some(Ede::StaleAnswer);
         }
         let Some(found) = data.find(zone, &name, question.rtype) else {
             // Aliases that lead here are no help without it.
             return Answer::bare(Rcode::ServFail, data.why_unknown());
         };
         let target = match found {
-            Found::Alias(set) => {
+            LookupResult::Alias(set) => {
                 push(&mut answer.answers, &owner, set, Rotation::FIXED);
                 set.iter().next().and_then(|rdata| lookup::target(&rdata))
             }
             // A name that grows with each turn is not met twice; the DNAME is.
-            Found::Redirection(entry) if hop >= MAX_LOOP && is_used(&answer, entry) => break,
-            Found::Redirection(entry) => redirect(&mut answer, owner, &name, entry),
+            LookupResult::Redirection(entry) if hop >= MAX_LOOP && is_used(&answer, entry) => break,
+            LookupResult::Redirection(entry) => redirect(&mut answer, owner, &name, entry),
             // There is a zone at the name, though this one does not delegate to it.
-            Found::NxDomain if question.rtype == rtype::DS && tables.is_apex(&name) => {
-                conclude(&mut answer, Found::NoData, &owner, (zone, data), draws);
+            LookupResult::NxDomain if question.rtype == rtype::DS && tables.is_apex(&name) => {
+                conclude(&mut answer, LookupResult::NoData, &owner, (zone, data), draws);
                 break;
             }
             found => {
@@ -146,14 +146,14 @@ fn redirect<'t>(answer: &mut Answer<'t>, owner: Owner, name: &[u8], entry: &'t P
 /// Concludes with the last name, from which nothing leads on.
 fn conclude<'t>(
     answer: &mut Answer<'t>,
-    found: Found<'t>,
+    found: LookupResult<'t>,
     owner: &Owner,
     (zone, data): (&Zone, &'t Data),
     draws: &mut Draws<'_>,
 ) {
     let turn = draws.turn(zone.order());
     match found {
-        Found::Answer(set) => {
+        LookupResult::Answer(set) => {
             match (draws.most)(set.rtype) {
                 most if most < set.count => push_drawn(&mut answer.answers, owner, (set, most), turn),
                 _ => push(&mut answer.answers, owner, set, turn),
@@ -171,11 +171,11 @@ fn conclude<'t>(
             }
         }
         // RFC 8482 §4.1: a subset of the RRsets, which is one.
-        Found::All(entry) => {
+        LookupResult::All(entry) => {
             entry.sets().take(1).for_each(|set| push(&mut answer.answers, owner, set, turn));
             add_servers(answer, zone, data);
         }
-        Found::Delegation(cut) => {
+        LookupResult::Delegation(cut) => {
             answer.authoritative = !answer.answers.is_empty();
             if let Some(((name, _), servers)) = Name::from_wire(cut.name()).zip(cut.set(rtype::NS)) {
                 push(&mut answer.authority, &Owner::Name(name.clone()), servers, Rotation::FIXED);
@@ -187,19 +187,19 @@ fn conclude<'t>(
                 answer.additionals.extend(addresses(beside.into_iter(), data.names()));
             }
         }
-        Found::NoData => add_soa(answer, zone, data),
+        LookupResult::NoData => add_soa(answer, zone, data),
         // Aliases that lead here are no help without it.
-        Found::Unknown(unknown) => {
-            *answer = Answer::bare(Rcode::ServFail, Some(Extended::Of(unknown.code)));
+        LookupResult::Unknown(unknown) => {
+            *answer = Answer::bare(Rcode::ServFail, Some(Ede::Of(unknown.code)));
             answer.explanation = unknown.text;
         }
-        Found::NxDomain => {
+        LookupResult::NxDomain => {
             answer.rcode = Rcode::NxDomain;
-            answer.extended = answer.extended.map(|_| Extended::StaleNxDomain);
+            answer.extended = answer.extended.map(|_| Ede::StaleNxDomain);
             add_soa(answer, zone, data);
         }
         // These lead on.
-        Found::Alias(_) | Found::Redirection(_) => {}
+        LookupResult::Alias(_) | LookupResult::Redirection(_) => {}
     }
 }
 

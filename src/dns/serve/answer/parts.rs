@@ -72,7 +72,7 @@ impl Rcode {
 /// none: what it has it gives to everybody who may ask, and what it forwards it passes on as it came, others' extended
 /// errors not among it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Extended {
+pub enum Ede {
     /// 3: the answer was true when ZooKeeper was last seen.
     StaleAnswer,
     /// 14: the registry has not been read yet.
@@ -89,7 +89,7 @@ pub enum Extended {
     Of(u16),
 }
 
-impl Extended {
+impl Ede {
     /// Its info code.
     pub fn code(self) -> u16 {
         match self {
@@ -151,7 +151,7 @@ pub struct Answer<'t> {
     /// So many of the first of them are of no use elsewhere: TC where not all have room.
     pub glue: usize,
     /// An extended error, for clients that speak EDNS.
-    pub extended: Option<Extended>,
+    pub extended: Option<Ede>,
     /// Text for people that goes with it; may be empty.
     pub explanation: Cow<'t, str>,
     /// The name outside the zones at which the aliases in the answer end; `None` where they end in a zone.
@@ -160,7 +160,7 @@ pub struct Answer<'t> {
 
 impl Answer<'_> {
     /// An answer that is nothing but its code.
-    pub fn bare(rcode: Rcode, extended: Option<Extended>) -> Self {
+    pub fn bare(rcode: Rcode, extended: Option<Ede>) -> Self {
         Self {
             rcode,
             authoritative: false,

@@ -99,12 +99,12 @@ fn a_zone_that_was_never_read_is_servfail_and_never_nxdomain() {
     let mut zone = zone(1);
     zone.set_freshness(Freshness::Loading);
     ask(&zone, "nobody.service", rtype::A, |answer| {
-        assert_eq!((answer.rcode, answer.extended), (Rcode::ServFail, Some(Extended::NotReady)));
+        assert_eq!((answer.rcode, answer.extended), (Rcode::ServFail, Some(Ede::NotReady)));
         assert!(!answer.authoritative);
     });
     zone.set_freshness(Freshness::Stale);
     ask(&zone, "api.x.service", rtype::A, |answer| {
-        assert_eq!((answer.rcode, answer.extended), (Rcode::NoError, Some(Extended::StaleAnswer)));
+        assert_eq!((answer.rcode, answer.extended), (Rcode::NoError, Some(Ede::StaleAnswer)));
     });
 }
 
