@@ -12,8 +12,9 @@
 //!                   (its own session)    (pure)        checks                        reply ◀── dns::listen
 //! ```
 //! [`registry::cache`] keeps the last known tree for a start without ZooKeeper; [`zookeeper::verify`] reads everything
-//! again, beside the watches; [`registry::links`] follows zc.zk's links. Each commit also goes into the zone's
-//! `journal`, from which `dns::transfer` makes differences for secondaries.
+//! again, beside the watches; [`registry::links`] follows zc.zk's links, which `format::link` reads. Each commit also
+//! goes into the zone's `journal`, from which `dns::transfer` makes differences for secondaries. `announce::node`
+//! decides about one registration, `announce::check::runner` about its checks; `announce::plan` has them all.
 //!
 //! # A query's way
 //! 1. A socket of `dns::listen` receives it: UDP in batches, a thread a core; TCP, TLS, HTTPS and QUIC by connections.
@@ -36,7 +37,7 @@
 //! | 1 | [`registry`]; [`mod@format`] → model; [`zone`] → model | row 0, not each other |
 //! | 2 | [`zookeeper`] → registry, backoff; [`dns`] → zone; [`export`] → zone | lower rows, not each other |
 //! | 3 | [`publish`] → registry, format, zone; [`announce`] → zookeeper, registry, format | lower rows, not each other |
-//! | 4 | [`inspect`] → publish, registry, format, zone | what people see of a registry |
+//! | 4 | [`inspect`] → publish, registry, format, zone | what people see of a registry: most sentences of `explain` are there |
 //! | 5 | [`admin`] | the readers and statuses of the rows below |
 //! | 6 | [`config`] | every part's `Config` |
 //! | 7 | [`app`], [`cli`] | everything |
@@ -52,26 +53,28 @@
 //! - Only `publish` and the reader of a zone's own file write zones. A query loads one table and looks nowhere else.
 //! - Names that are as many as instances (`addr` names, DNS-SD instances) are held by nobody: `zone::view` makes their
 //!   records of what the table has.
-//! - Nothing outside `zookeeper` and `announce` knows that sessions exist.
+//! - Nothing outside `zookeeper` and `announce` does anything with a session; `registry` keeps its number, and the ids
+//!   of transactions, for people, the cache and the choice between two znodes of one endpoint.
 //! - Before the registry was read completely once, its zones answer SERVFAIL, never NXDOMAIN, but for the names
 //!   of their files. Losing ZooKeeper later removes no answer before `max_stale`, and never looks like an empty
 //!   service.
 //! - A zone has sources ([`zone::source`]), each with a precedence, and is as fresh as they are: nobody sets its
-//!   freshness. Whoever waits for a zone follows its events ([`zone::events`]), which leave the one commit.
+//!   freshness. (The configuration knows one registry for a zone so far.) Whoever waits for a zone follows its events
+//!   ([`zone::events`]), which leave the one commit.
 //! - Bad registry data is not an error but a value, counted and shown with its path; its neighbours are served.
 //! - A task that ends unasked ends the process with its name; at the end, announcements go first and DNS last.
 //!
 //! # To add
-//! Each takes a file and its line or row in another one of the same folder:
-//! - a znode convention: format/conventions/, `CONVENTIONS`;
-//! - a check: announce/check/, `CheckKind`;
-//! - a form of name: zone/records/, `zone::build`;
-//! - a record type: zone/rdata/, its row in types.rs;
-//! - an endpoint of the admin server: admin/routes/, `ENDPOINTS` and the router;
-//! - an output: export/, `export::Form`.
-//!
-//! A setting is a key in the part's own `Config`, with [`settings::live`] or [`settings::fixed`], and its lines in
-//! deploy/zonekeeper.toml, which a test compares with the defaults.
+//! - A znode convention: a file in format/conventions/ and its row in `CONVENTIONS`; a test wants its words in
+//!   deploy/zonekeeper.toml and the README.
+//! - A check: a file in announce/check/ and its lines in `CheckKind`.
+//! - A form of name: a file in zone/records/ and its line in `zone::build`. A record type: its row in
+//!   zone/rdata/types.rs.
+//! - An endpoint of the admin server: a file in admin/routes/ and its lines in `ENDPOINTS` and the router there.
+//! - An output: a file in export/ and its line in `export::Form`.
+//! - A setting: a key in the `Config` of its part, read as [`settings::live`] or [`settings::fixed`], and its lines in
+//!   deploy/zonekeeper.toml. A fixed one is compared in config/pending.rs, or in the part's `fixed_differences`; a
+//!   live one must be applied by what app/reload.rs hands the configuration to. Tests compare the rows with both.
 
 pub mod admin;
 pub mod announce;
