@@ -19,6 +19,13 @@ pub struct Service {
     pub instances: Vec<Instance>,
 }
 
+impl Service {
+    /// Instances that want traffic: those whose state, and whose service's state, is up.
+    pub fn up(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.iter().filter(|one| self.defaults.state == State::Up && one.state == State::Up)
+    }
+}
+
 /// Service-wide values, used where an instance does not say its own.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Defaults {

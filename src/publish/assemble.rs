@@ -12,7 +12,7 @@ use super::hosts;
 use super::reading::Reading;
 use super::target::{Target, below};
 use super::touched::{ReadOf, Touched};
-use crate::model::{Drain, Harm, Host, Instance, Malformed, Service, State};
+use crate::model::{Drain, Harm, Host, Malformed, Service};
 use crate::registry::shown::ShownTree;
 use crate::zone;
 use crate::zone::build;
@@ -174,8 +174,7 @@ impl Core {
         let instances = service.instances.len();
         let is_service = exists && (instances > 0 || self.layout.is_service(tree, &folded));
         let census = is_service.then(|| {
-            let is_up = |instance: &&Instance| instance.state == State::Up && service.defaults.state == State::Up;
-            let served = service.instances.iter().filter(is_up).count();
+            let served = service.up().count();
             let lost = malformed.iter().filter(|one| one.harm == Harm::Lost).count();
             (narrow(served), narrow(instances - served + lost))
         });

@@ -26,7 +26,7 @@ use super::record::rtype;
 use super::records::label::owner;
 use super::records::srv::{self, SrvTarget};
 use super::records::{address, browse, label, subset, txt};
-use crate::model::{self, Endpoint, Protocol, Service, State};
+use crate::model::{self, Endpoint, Protocol, Service};
 
 /// Everything `service` offers in a zone. `path` is its path below the zone's part of the registry.
 ///
@@ -64,13 +64,14 @@ struct Member<'s> {
 
 impl<'s> Member<'s> {
     fn all(context: &Context<'_>, service: &'s Service, names: &mut Names) -> Vec<Self> {
-        let up = service.instances.iter().filter(|instance| is_up(service, instance));
-        up.filter_map(|instance| {
-            let reach = SrvTarget::new(context, service, instance, &instance.endpoint);
-            let told = reach.map_err(|error| names.remark(unnamed(instance, &instance.endpoint, error)));
-            Some(Self { instance, reach: told.ok()? })
-        })
-        .collect()
+        service
+            .up()
+            .filter_map(|instance| {
+                let reach = SrvTarget::new(context, service, instance, &instance.endpoint);
+                let told = reach.map_err(|error| names.remark(unnamed(instance, &instance.endpoint, error)));
+                Some(Self { instance, reach: told.ok()? })
+            })
+            .collect()
     }
 }
 
@@ -184,7 +185,7 @@ fn add_service_name(
 /// The PTR records of a service's addresses, as far as they are in this zone, to their names in `forward`.
 fn reverse(context: &Context<'_>, forward: &Name, service: &Service) -> Built {
     let mut names = Names::default();
-    for instance in service.instances.iter().filter(|instance| is_up(service, instance)) {
+    for instance in service.up() {
         let ttl = instance.ttl.or(service.defaults.ttl).unwrap_or(context.ttl);
         let endpoints = std::iter::once(&instance.endpoint).chain(instance.ports.iter().map(|(_, endpoint)| endpoint));
         for address in endpoints.filter_map(|endpoint| endpoint.host.ip()) {
@@ -199,10 +200,6 @@ fn reverse(context: &Context<'_>, forward: &Name, service: &Service) -> Built {
         }
     }
     names.into_built()
-}
-
-fn is_up(service: &Service, instance: &model::Instance) -> bool {
-    service.defaults.state == State::Up && instance.state == State::Up
 }
 
 #[cfg(test)]

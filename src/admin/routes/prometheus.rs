@@ -1,7 +1,8 @@
 //! Targets for Prometheus' `http_sd_configs`: a group for each instance that is in DNS.
 //!
 //! Prometheus keeps its last targets when it gets no list, and drops those that a list lacks: what is not known is no
-//! list. 503 stands for a registry that is not read yet, or that is past `max_stale`.
+//! list. 503 stands for a registry that is not read yet, that is past `max_stale`, or whose guard holds back what DNS
+//! still has.
 
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -11,7 +12,7 @@ use crate::admin::pieces;
 use crate::admin::query::parameters;
 use crate::admin::reply::{JSON, Refusal, answer};
 use crate::admin::sources::{RegistrySource, Sources};
-use crate::model::{Instance, State};
+use crate::model::Instance;
 use crate::zone::Freshness;
 
 /// One target, as Prometheus' `http_sd` format has it.
@@ -54,6 +55,7 @@ pub(super) fn list(sources: &Sources, query: Option<&str>) -> Result<Response, R
     if let (Some(name), []) = (&registry, &*chosen) {
         return Err(Refusal::not_found(format!("there is no registry `{name}` here")));
     }
+    let (prefix, port) = (prefix.unwrap_or_default(), port.unwrap_or_default());
     let mut readers = Vec::new();
     for source in chosen {
         let Some(is_stale) = is_stale(source) else {
@@ -61,17 +63,21 @@ pub(super) fn list(sources: &Sources, query: Option<&str>) -> Result<Response, R
                 format!("the registry `{}` is not known now: no list is better than a wrong one", source.name);
             return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, message));
         };
+        let held = source.reader.guard().unwrap_or_default().held;
+        if held.keys().any(|path| path.starts_with(&prefix.to_lowercase())) {
+            let message =
+                format!("the guard of the registry `{}` holds back its losses: the last list holds", source.name);
+            return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, message));
+        }
         readers.push((source.reader.clone(), if is_stale { "true" } else { "false" }));
     }
-    let (prefix, port) = (prefix.unwrap_or_default(), port.unwrap_or_default());
     let groups = readers.into_iter().flat_map(move |(reader, stale)| {
         let mut paths = reader.paths();
         paths.retain(|path| path.starts_with(&prefix));
         let port = port.clone();
         paths.into_iter().filter_map(move |path| {
             let service = reader.read(&path)?.service;
-            let is_up = |one: &&Instance| service.defaults.state == State::Up && one.state == State::Up;
-            let up = service.instances.iter().filter(is_up);
+            let up = service.up();
             let groups: Vec<_> = up.filter_map(|one| group(&reader.name, &path, one, &port, stale)).collect();
             let lines: Result<Vec<String>, _> = groups.iter().map(serde_json::to_string).collect();
             match lines {

@@ -193,7 +193,7 @@ pub fn respond<'t>(
     weigh(loaded, asked, subject, tail, out)
 }
 
-/// The same, where it matters who asks, or for what besides.
+/// Writes the response to a query where rights are restricted, or where it has options that are looked at.
 #[inline(never)]
 fn weigh<'t>(
     loaded: &'t ZoneStates<'_>,

@@ -98,7 +98,7 @@ fn two_ports_of_one_host_are_two_srv_and_one_address() {
 #[test]
 fn instances_that_are_not_up_leave_and_the_name_stays() {
     let mut drained = v4(42, 1);
-    drained.state = State::Drain;
+    drained.state = model::State::Drain;
     drained.tags = vec!["canary".into()];
     assert_eq!(
         built("a", &service(vec![drained])).into_iter().collect::<Vec<_>>(),
