@@ -194,7 +194,7 @@ async fn a_service_over_tls_is_well_when_it_is_who_it_should_be() {
             until(&path, || kazoo.get(&path));
         }
         until("two who are not believed", || {
-            (ours.log().matches("TLS handshake: invalid peer certificate").count() == 2).then_some(())
+            (ours.log().matches("unhealthy: TLS handshake: invalid peer certificate").count() == 2).then_some(())
         });
         assert!(kazoo.get(&node("unknown", 81)).is_none() && kazoo.get(&node("system", 82)).is_none());
         web.kill().expect("the end of openssl");
