@@ -11,6 +11,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
+
 use super::error::Error;
 use crate::diagnostic::Span;
 use crate::settings::{Section, Setting, Value, live};
@@ -56,7 +58,7 @@ pub enum UnfitReason {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exclusion {
     /// Those in a network.
-    Network(Network),
+    Network(IpNet),
     /// Those on an interface; with `*` at its end, on all whose names begin so.
     Interface(String),
 }
@@ -64,7 +66,7 @@ pub enum Exclusion {
 impl Exclusion {
     fn has(&self, own: &LocalAddress) -> bool {
         match self {
-            Self::Network(network) => network.contains(own.address),
+            Self::Network(network) => network.contains(&own.address),
             Self::Interface(name) => match name.strip_suffix('*') {
                 Some(beginning) => own.interface.starts_with(beginning),
                 None => own.interface == *name,
@@ -78,10 +80,10 @@ impl Setting for Exclusion {
         let text = String::read(value)?;
         let message = || "must hold networks such as \"10.0.0.0/8\", addresses, and names of interfaces".to_owned();
         if let Ok(address) = text.parse::<IpAddr>() {
-            return Ok(Self::Network(Network { address, bits: if address.is_ipv4() { 32 } else { 128 } }));
+            return Ok(Self::Network(address.into()));
         }
         if text.contains('/') {
-            return Network::new(&text).map(Self::Network).ok_or_else(|| (value.span, message()));
+            return network(&text).map(Self::Network).ok_or_else(|| (value.span, message()));
         }
         let is_name = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c == ':');
         if is_name { Ok(Self::Interface(text)) } else { Err((value.span, message())) }
@@ -98,7 +100,7 @@ pub struct Selection {
     /// Only those on this interface.
     pub interface: Option<String>,
     /// Only those in this network.
-    pub network: Option<Network>,
+    pub network: Option<IpNet>,
     /// None of these.
     pub exclude: Vec<Exclusion>,
 }
@@ -115,7 +117,7 @@ impl Selection {
     pub(super) fn read(section: &mut Section<'_>) -> (Self, Option<Span>) {
         let mut selection = Self::default();
         let interface = section.located::<String>(live("interface"));
-        let network = section.located::<Network>(live("network"));
+        let network = section.located::<IpNet>(live("network"));
         let families = section.located::<Vec<String>>(live("families"));
         let exclude = section.located::<Vec<Exclusion>>(live("exclude"));
         if let Some(said) = &families {
@@ -140,8 +142,9 @@ impl Selection {
             exclude.as_ref().map(|said| said.span),
         ];
         let span = spans.into_iter().flatten().next().or(families.map(|said| said.span));
-        if let Some(Network { address, .. }) = network.as_ref().map(|said| &said.value) {
+        if let Some(said) = &network {
             // A network says its family itself.
+            let address = said.value.addr();
             (selection.ipv4, selection.ipv6) = (address.is_ipv4(), address.is_ipv6());
         }
         selection.interface = interface.map(|said| said.value);
@@ -173,7 +176,7 @@ impl Selection {
         if self.interface.as_ref().is_some_and(|interface| *interface != own.interface) {
             return Some("it is not on `interface`".to_owned());
         }
-        if self.network.as_ref().is_some_and(|network| !network.contains(own.address)) {
+        if self.network.as_ref().is_some_and(|network| !network.contains(&own.address)) {
             return Some("it is not in `network`".to_owned());
         }
         if self.exclude.iter().any(|exclusion| exclusion.has(own)) {
@@ -184,7 +187,7 @@ impl Selection {
             UnfitReason::Loopback => self.interface.is_some() || self.network.is_some(),
             UnfitReason::Bridge => self.interface.is_some(),
             UnfitReason::LinkLocal => {
-                own.address.is_ipv4() && self.network.as_ref().is_some_and(|network| is_link_local(network.address))
+                own.address.is_ipv4() && self.network.as_ref().is_some_and(|network| is_link_local(network.addr()))
             }
             UnfitReason::Down | UnfitReason::Deprecated | UnfitReason::Temporary | UnfitReason::Tentative => false,
         };
@@ -222,38 +225,16 @@ impl LastingAddresses {
     }
 }
 
-/// A network: `10.0.0.0/8`, `2001:db8::/32`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
-    address: IpAddr,
-    bits: u8,
+/// Reads the network `10.0.0.0/8`, `2001:db8::/32`.
+fn network(text: &str) -> Option<IpNet> {
+    let (address, bits) = text.split_once('/')?;
+    IpNet::new(address.parse().ok()?, bits.parse().ok()?).ok()
 }
 
-impl Network {
-    /// Reads `ADDRESS/BITS`.
-    pub fn new(text: &str) -> Option<Self> {
-        let (address, bits) = text.split_once('/')?;
-        let (address, bits) = (address.parse::<IpAddr>().ok()?, bits.parse::<u8>().ok()?);
-        (bits <= if address.is_ipv4() { 32 } else { 128 }).then_some(Self { address, bits })
-    }
-
-    /// Returns whether `address` is in it.
-    pub fn contains(&self, address: IpAddr) -> bool {
-        // IPv4 and IPv6 bits at the top of one number.
-        let number = |address: IpAddr| match address {
-            IpAddr::V4(address) => u128::from(address.to_bits()) << 96,
-            IpAddr::V6(address) => address.to_bits(),
-        };
-        let differing = number(self.address) ^ number(address);
-        self.address.is_ipv4() == address.is_ipv4() && differing.leading_zeros() >= u32::from(self.bits)
-    }
-}
-
-impl Setting for Network {
+impl Setting for IpNet {
     fn read(value: &Value) -> Result<Self, (Span, String)> {
         let text = String::read(value)?;
-        Self::new(&text)
-            .ok_or_else(|| (value.span, format!("must be a network such as \"10.0.0.0/8\", not \"{text}\"")))
+        network(&text).ok_or_else(|| (value.span, format!("must be a network such as \"10.0.0.0/8\", not \"{text}\"")))
     }
 }
 
@@ -380,13 +361,13 @@ mod tests {
         assert_eq!(chosen(&both), ["10.0.0.2", "192.168.0.42", "2001:db8::42"]);
         let eth1 = Selection { interface: Some("eth1".into()), ..Selection::default() };
         assert_eq!(chosen(&eth1), ["192.168.0.42"]);
-        let network = |text| Selection { network: Network::new(text), ..both.clone() };
-        assert_eq!(chosen(&network("192.168.0.0/16")), ["192.168.0.42"]);
-        assert_eq!(chosen(&network("2001:db8::/32")), ["2001:db8::42"]);
-        assert_eq!(chosen(&network("127.0.0.0/8")), ["127.0.0.1", "127.1.2.3"], "who says so means it");
-        assert_eq!(chosen(&network("0.0.0.0/0")), ["10.0.0.2", "127.0.0.1", "127.1.2.3", "192.168.0.42"]);
+        let of = |text| Selection { network: network(text), ..both.clone() };
+        assert_eq!(chosen(&of("192.168.0.0/16")), ["192.168.0.42"]);
+        assert_eq!(chosen(&of("2001:db8::/32")), ["2001:db8::42"]);
+        assert_eq!(chosen(&of("127.0.0.0/8")), ["127.0.0.1", "127.1.2.3"], "who says so means it");
+        assert_eq!(chosen(&of("0.0.0.0/0")), ["10.0.0.2", "127.0.0.1", "127.1.2.3", "192.168.0.42"]);
         for bad in ["", "10.0.0.0", "10.0.0.0/33", "10.0.0/8", "::/129", "x/8"] {
-            assert_eq!(Network::new(bad), None, "{bad}");
+            assert_eq!(network(bad), None, "{bad}");
         }
     }
 
@@ -408,10 +389,9 @@ mod tests {
         let plain = Selection::default;
         assert_eq!(select(plain()), ["10.0.0.1", "10.8.0.1"]);
         assert_eq!(select(Selection { interface: Some("docker0".into()), ..plain() }), ["172.17.0.1"]);
-        assert_eq!(select(Selection { network: Network::new("169.254.0.0/16"), ..plain() }), ["169.254.1.1"]);
-        assert_eq!(select(Selection { network: Network::new("0.0.0.0/0"), ..plain() }), ["10.0.0.1", "10.8.0.1"]);
-        for exclude in [Exclusion::Interface("veth*".into()), Exclusion::Network(Network::new("10.8.0.0/16").unwrap())]
-        {
+        assert_eq!(select(Selection { network: network("169.254.0.0/16"), ..plain() }), ["169.254.1.1"]);
+        assert_eq!(select(Selection { network: network("0.0.0.0/0"), ..plain() }), ["10.0.0.1", "10.8.0.1"]);
+        for exclude in [Exclusion::Interface("veth*".into()), Exclusion::Network(network("10.8.0.0/16").unwrap())] {
             assert_eq!(select(Selection { exclude: vec![exclude], ..plain() }), ["10.0.0.1"]);
         }
         assert_eq!(plain().refuses(&host[3]).unwrap(), "its interface is not up and running");
