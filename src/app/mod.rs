@@ -6,10 +6,8 @@
 
 mod addresses;
 mod clock;
-mod cookies;
 mod delegations;
 mod descriptors;
-mod dns;
 pub(crate) mod files;
 mod handover;
 mod host;
@@ -39,16 +37,14 @@ use crate::announce::{self, identity::HostIdentity};
 use crate::config::Config;
 use crate::disk;
 use crate::dns::listen;
-use crate::dns::listen::Bound;
-use crate::dns::serve::metrics::Metrics;
-use crate::dns::transfer::notify;
+use crate::dns::server::Server;
 use crate::dns::transport::Transport;
 use crate::publish::{Publisher, unix_now};
 use crate::registry::cache::Hurry;
 use crate::zone::{self, Freshness, ZoneBuilder, Zones};
+use addresses::if_everywhere;
 pub use clock::serials_ahead;
 use descriptors::Budget;
-use dns::Dns;
 use files::ZoneFile;
 use handover::Inheritance;
 pub use handover::Sockets;
@@ -110,7 +106,11 @@ pub struct App {
     /// Time between two verifications of each registry's mirror.
     verifications: Vec<(String, watch::Sender<Duration>)>,
     /// The DNS server, where there is one.
-    server: Option<Dns>,
+    server: Option<Server>,
+    /// Stops what answers on its sockets, which is begun again where a restart fails.
+    answering: CancellationToken,
+    /// The zones, and where their data come from.
+    zones: Vec<ZoneOf>,
     /// Configuration that it was started with.
     config: Config,
     /// Stops the announcers.
@@ -122,17 +122,8 @@ pub struct App {
     /// Ends everything with the registrations in place.
     keep: CancellationToken,
     control: Option<Control>,
-    /// The sockets, as the next image of this process gets them, and what answers on them.
-    answering: Option<DnsServer>,
+    /// The admin server's socket, as the next image of this process gets it.
     admin_socket: Option<TcpListener>,
-}
-
-/// The DNS server on its sockets.
-struct DnsServer {
-    bound: Bound,
-    zones: Zones,
-    metrics: Arc<Metrics>,
-    stop: CancellationToken,
 }
 
 /// A task that ended: its name, and how.
@@ -178,6 +169,8 @@ impl App {
             publishers: Vec::new(),
             verifications: Vec::new(),
             server: None,
+            answering: CancellationToken::new(),
+            zones: Vec::new(),
             config: config.clone(),
             withdraw: CancellationToken::new(),
             stop: CancellationToken::new(),
@@ -185,7 +178,6 @@ impl App {
             admin: None,
             keep: CancellationToken::new(),
             control,
-            answering: None,
             admin_socket: None,
         };
         // Where this fails, what runs already ends before the runtime does.
@@ -204,10 +196,10 @@ impl App {
         let opened = config.serial_file().map(|file| Serials::open(&file, config.former_serial_files(), end));
         let (is_kept, mut serials) = (opened.is_some(), opened.unwrap_or_default());
         serials.inherit(&inherited.serials);
-        let zones = app.zones(config, &serials, end);
+        let zones = app.make_zones(config, &serials, end);
         app.host = Some(host::host(config, &inherited.host, end));
-        if let Some(dns) = &config.dns {
-            delegations::refresh(&zones, &dns::allowed(config, dns));
+        if let Some(settings) = config.dns_settings() {
+            delegations::refresh(&zones, &settings.allowed());
         }
         let mut sources = Sources {
             registries: Vec::new(),
@@ -223,18 +215,14 @@ impl App {
                 zones.iter().filter(|zone| zone.registry.as_deref() == Some(&*registry.name)).cloned().collect();
             app.registry(registry, targets, config, &mut sources)?;
         }
-        if let Some((bound, dns)) = sockets.zip(config.dns.as_ref()) {
-            let metrics = Arc::new(Metrics::default());
-            sources.dns = Some(Arc::clone(&metrics));
-            let server = Dns::new(config, dns, &app.dns, (zones.clone(), sources.zones.clone()), &metrics)?;
-            let (front, stop) = (Arc::clone(&server.front), app.stop.clone());
-            app.parts.spawn(async move {
-                delegations::follow(zones, front, stop).await;
-                ("delegations".into(), Ok(()))
-            });
-            sources.forwarder = Some(Arc::clone(&server.forwarder));
-            app.serve(bound, &server, &sources.zones, metrics, goes_on)?;
-            app.server = Some(server);
+        if let Some((bound, settings)) = sockets.zip(config.dns_settings()) {
+            let server = Server::new(bound, if_everywhere(&app.dns), sources.zones.clone(), settings)?;
+            // The log has it already, as a warning of the configuration.
+            let _ = zone_of::warn_of_serials(&zones, config, is_kept);
+            sources.dns = Some(Arc::clone(server.metrics()));
+            sources.forwarder = Some(Arc::clone(server.forwarder()));
+            app.zones = zones;
+            app.serve(server, goes_on)?;
         }
         if is_kept {
             let (zones, stop) = (sources.zones.iter().cloned().collect(), app.stop.clone());
@@ -268,7 +256,7 @@ impl App {
 
     /// The encrypted transports that DNS answers by, and the addresses it answers on, with their real ports.
     pub fn dns_encrypted(&self) -> impl Iterator<Item = (Transport, SocketAddr)> {
-        self.answering.iter().flat_map(|answering| answering.bound.encrypted())
+        self.server.iter().flat_map(|server| server.bound().encrypted())
     }
 
     /// The address of the admin server, with its real port.
@@ -362,9 +350,13 @@ impl App {
             warn!("the cache file is not written in time: the next answers may be some seconds old");
         }
         self.stop_answering().await;
-        let bound = self.answering.as_ref().map(|answering| &answering.bound);
-        let zones = self.answering.as_ref().map(|answering| answering.zones.clone());
-        let serials = zones.map(|zones| Serials::of_zones(zones.iter().map(|zone| &**zone))).unwrap_or_default();
+        let bound = self.server.as_ref().map(Server::bound);
+        let serials = self
+            .server
+            .as_ref()
+            .map(Server::zones)
+            .map(|zones| Serials::of_zones(zones.iter().map(|zone| &**zone)))
+            .unwrap_or_default();
         // The system's is the next image's, too, and is not to be put into a file that is there to tell hosts apart.
         let host = self.host.as_ref().filter(|host| **host != HostIdentity::of_this_host());
         let (admin, host) = (self.admin_socket.as_ref(), host.map_or("", HostIdentity::as_str));
@@ -374,15 +366,17 @@ impl App {
         if let Some(control) = &self.control {
             control.set_failed(Some(why));
         }
-        if let Err(error) = self.answer() {
+        if let Err(error) = self.answer(false) {
             warn!(error = format!("{error:#}"), "DNS does not go on");
         }
     }
 
     /// Lets the threads that answer DNS end: what they have taken from the sockets is answered, the rest waits there.
     async fn stop_answering(&mut self) {
-        let Some(answering) = &self.answering else { return };
-        answering.stop.cancel();
+        if self.server.is_none() {
+            return;
+        }
+        self.answering.cancel();
         let ended = async {
             while let Some(ended) = self.parts.join_next().await {
                 match ended {
@@ -414,7 +408,7 @@ impl App {
     }
 
     /// Makes the zones as they are before any registry was read.
-    fn zones(&mut self, config: &Config, serials: &Serials, end: Instant) -> Vec<ZoneOf> {
+    fn make_zones(&mut self, config: &Config, serials: &Serials, end: Instant) -> Vec<ZoneOf> {
         let addresses = addresses::of_name_server(&self.dns);
         let mut zones = Vec::new();
         for zone::config::Config { origin, registry, under, file, ttl, negative_ttl, names, live } in
@@ -423,7 +417,7 @@ impl App {
             let zone_origin = origin.clone();
             let builder = ZoneBuilder::new(origin.clone(), ttl, negative_ttl).addresses(addresses.clone());
             let (resume, content) = (serials.resume(&origin), serials.content(&origin));
-            let builder = builder.journal(dns::journal(config, &origin)).resume(resume).resume_content(content);
+            let builder = builder.journal(zone_of::journal(config, &origin)).resume(resume).resume_content(content);
             let builder = if registry.is_none() && file.is_some() {
                 builder.build_id(program::build()).numbered_by_its_file()
             } else {
@@ -451,57 +445,40 @@ impl App {
         zones
     }
 
-    /// Spawns what serves DNS: the sockets, the secret of cookies, and NOTIFY.
-    fn serve(
-        &mut self,
-        bound: Bound,
-        server: &Dns,
-        zones: &Zones,
-        metrics: Arc<Metrics>,
-        goes_on: bool,
-    ) -> anyhow::Result<()> {
-        let again = bound.try_clone().context("the DNS sockets")?;
-        let (zones, stop) = (zones.clone(), self.stop.child_token());
-        self.spawn_answering(bound, server, (&zones, &metrics, &stop), goes_on);
-        self.answering = Some(DnsServer { bound: again, zones, metrics, stop });
-        let (front, stop) = (Arc::clone(&server.front), self.stop.clone());
-        self.parts.spawn(async move {
-            cookies::rotate(&front, stop).await;
-            ("cookie secret".into(), Ok(()))
-        });
-        let (told, listening, stop) = (server.told(), self.dns.clone(), self.stop.clone());
-        self.parts.spawn(async move {
-            notify::run(told, listening, stop).await;
-            ("notify".into(), Ok(()))
-        });
+    /// Spawns what serves DNS: the sockets, the secret of cookies, NOTIFY and delegations.
+    fn serve(&mut self, server: Server, goes_on: bool) -> anyhow::Result<()> {
+        let (rotation, notify) = (server.rotate_secret(self.stop.clone()), server.notify(self.stop.clone()));
+        let delegations = delegations::follow(self.zones.clone(), Arc::clone(server.gate()), self.stop.clone());
+        self.server = Some(server);
+        self.answer(goes_on)?;
+        self.spawn("cookie secret", rotation);
+        self.spawn("notify", notify);
+        self.spawn("delegations", delegations);
         Ok(())
     }
 
-    /// Answers on the same sockets again, after it was stopped.
-    fn answer(&mut self) -> anyhow::Result<()> {
-        let (Some(answering), Some(server)) = (self.answering.take(), self.server.take()) else { return Ok(()) };
-        let bound = answering.bound.try_clone().context("the DNS sockets")?;
+    /// Answers on the sockets; at the start, or again after that was stopped. An app that `goes_on` for the image
+    /// before it answers once it knows as much.
+    fn answer(&mut self, goes_on: bool) -> anyhow::Result<()> {
+        let Some(server) = &self.server else { return Ok(()) };
         let stop = self.stop.child_token();
-        self.spawn_answering(bound, &server, (&answering.zones, &answering.metrics, &stop), false);
-        (self.answering, self.server) = (Some(DnsServer { stop, ..answering }), Some(server));
-        Ok(())
-    }
-
-    fn spawn_answering(
-        &mut self,
-        bound: Bound,
-        server: &Dns,
-        (zones, metrics, stop): (&Zones, &Arc<Metrics>, &CancellationToken),
-        goes_on: bool,
-    ) {
-        let (front, forwarder) = (Arc::clone(&server.front), Some(Arc::clone(&server.forwarder)));
-        let certificates = server.certificates.clone();
-        let (zones, metrics, stop) = (zones.clone(), Arc::clone(metrics), stop.clone());
+        let (answering, zones) = (server.answer(stop.clone()).context("the DNS sockets")?, server.zones().clone());
+        self.answering = stop.clone();
         self.parts.spawn(async move {
             if goes_on {
                 catch_up(&zones, &stop).await;
             }
-            (DNS.into(), bound.run(zones, front, forwarder, metrics, certificates, stop).await.map_err(Into::into))
+            (DNS.into(), answering.await.map_err(Into::into))
+        });
+        Ok(())
+    }
+
+    /// Spawns a part that fails never.
+    fn spawn(&mut self, name: &str, part: impl Future<Output = ()> + Send + 'static) {
+        let name = name.to_owned();
+        self.parts.spawn(async move {
+            part.await;
+            (name, Ok(()))
         });
     }
 }

@@ -2,15 +2,16 @@
 
 use std::fmt::Write as _;
 
+use anyhow::anyhow;
 use futures_util::future::join_all;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::App;
 use super::descriptors::bound;
 use super::files::FIRST_READING;
 use super::registry::wishes;
+use super::{App, zone_of};
 use crate::admin::control;
 use crate::config::Config;
 use crate::disk;
@@ -43,13 +44,18 @@ impl App {
     fn take(&mut self, mut config: Config) -> control::Outcome {
         bound(&mut config, self.tcp);
         let mut taken = String::new();
-        if let Some(Err(error)) = self.server.as_ref().map(|server| server.take(&config)) {
-            let error = format!("{error:#}");
+        // Whether there is DNS at all is decided at the start.
+        let dns = self.server.as_ref().zip(config.dns_settings());
+        if let Some(Err(error)) = dns.map(|(server, settings)| server.take(settings)) {
+            let error = format!("{:#}", anyhow!(error));
             warn!(error, "the configuration is not taken, the one before stays in force");
             if let Some(control) = &self.control {
                 control.rejected(&error);
             }
             return Err(format!("the configuration is not taken, the one before stays in force: {error}"));
+        }
+        if dns.is_some() {
+            zone_of::take(&self.zones, &config, self.config.serial_file().is_some());
         }
         for moved in self.config.announce.moves_to(&config.announce) {
             let (name, port) = (&*moved.from.name.value, moved.from.port);

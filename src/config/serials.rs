@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use super::whole::Config;
 use crate::diagnostic::Problems;
-use crate::dns::transfer::secondaries::Allowed;
 use crate::settings::Table;
 use crate::zone::name::Name;
 
@@ -30,8 +29,8 @@ impl Config {
     /// The zones that may be transferred and whose serials a restart may take back. A zone that is only its file has
     /// its file's.
     pub fn unkept_serials(&self) -> Vec<&Name> {
-        let Some(dns) = self.dns.as_ref().filter(|_| self.serial_file().is_none()) else { return Vec::new() };
-        let allowed = Allowed::new(dns.allow_transfer.clone(), &self.secondaries);
+        let Some(dns) = self.dns_settings().filter(|_| self.serial_file().is_none()) else { return Vec::new() };
+        let allowed = dns.allowed();
         let of_registry = self.zones.iter().filter(|zone| zone.registry.is_some()).map(|zone| &zone.origin);
         of_registry.filter(|origin| !allowed.is_nobody(origin)).collect()
     }

@@ -50,6 +50,12 @@ pub struct Registry {
 }
 
 impl Config {
+    /// Returns what the DNS server takes of it, where there is one.
+    pub fn dns_settings(&self) -> Option<dns::server::ServerSettings<'_>> {
+        let dns = self.dns.as_ref()?;
+        Some(dns::server::ServerSettings { dns, keys: &self.keys, secondaries: &self.secondaries })
+    }
+
     /// The services to register in the registry called `name`.
     pub fn services_of(&self, name: &str) -> Vec<announce::ServiceConfig> {
         let only = self.registries.len() == 1;

@@ -7,7 +7,7 @@
 //!   answers about the server itself, and the counters of both paths.
 //! - [`transfer`]: zone transfers, and the secondaries that are notified of changes.
 //! - [`forward`]: questions outside the zones, handed on to other name servers.
-//! - [`transport`]: how queries come; [`config`]: the table `[dns]`.
+//! - [`transport`]: how queries come; [`config`]: the table `[dns]`; [`server`]: all of it, made and changed as one.
 
 #[cfg(test)]
 mod agreement;
@@ -18,6 +18,7 @@ pub mod listen;
 mod lists;
 pub mod message;
 pub mod serve;
+pub mod server;
 pub mod transfer;
 pub mod transport;
 
@@ -47,6 +48,9 @@ pub enum Error {
         /// The reason.
         why: String,
     },
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes for a secret")]
+    Random(#[source] getrandom::Error),
     /// A listening socket failed.
     #[error("a DNS socket ({transport}) failed")]
     Serve {

@@ -2,6 +2,7 @@
 //!
 //! - [`gate`]: rights ([`access`]), [`cookie`]s and [`rate`]s, all by one [`policy`].
 //! - [`query`]: everything around an answer; [`answer`]: the decisions, pure; [`identity`]: answers about this server.
+//! - [`rotation`]: the random secret of cookies.
 //! - [`chain`]: aliases that lead out of the zones and back.
 //! - [`exchange`]: a query and its [`outcome`], where both paths end; [`metrics`]: the counters.
 
@@ -17,6 +18,7 @@ pub mod outcome;
 pub mod policy;
 pub mod query;
 pub mod rate;
+pub(in crate::dns) mod rotation;
 
 use std::future::Future;
 use std::net::SocketAddr;

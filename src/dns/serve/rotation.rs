@@ -1,12 +1,12 @@
-//! The secret of DNS cookies, where no file says it: random, and changed every day.
+//! The secret of DNS cookies where no file has one: random, and changed every day.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::dns::Error;
 use crate::dns::serve::cookie::{Secret, Secrets};
 use crate::dns::serve::gate::Gate;
 use crate::dns::serve::policy::Policy;
@@ -15,23 +15,23 @@ use crate::dns::serve::policy::Policy;
 const CHANGE: Duration = Duration::from_secs(86_400);
 
 /// A fresh secret.
-pub(super) fn random() -> anyhow::Result<Secrets> {
+pub(in crate::dns) fn random() -> Result<Secrets, Error> {
     Ok(Secrets::new(fresh()?))
 }
 
-fn fresh() -> anyhow::Result<Secret> {
+fn fresh() -> Result<Secret, Error> {
     Ok(Secret::new(bytes()?))
 }
 
 /// Bytes that nobody can guess.
-pub(super) fn bytes() -> anyhow::Result<[u8; 16]> {
+pub(in crate::dns) fn bytes() -> Result<[u8; 16], Error> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).context("the system gives no random bytes for a secret")?;
+    getrandom::fill(&mut bytes).map_err(Error::Random)?;
     Ok(bytes)
 }
 
-/// Changes the random secret of `front` until `stop`; one from a file stays.
-pub(super) async fn rotate(front: &Gate, stop: CancellationToken) {
+/// Changes the random secret of `gate` until `stop`; one from a file stays.
+pub(in crate::dns) async fn run(gate: &Gate, stop: CancellationToken) {
     let mut time = tokio::time::interval_at(tokio::time::Instant::now() + CHANGE, CHANGE);
     loop {
         tokio::select! {
@@ -40,7 +40,7 @@ pub(super) async fn rotate(front: &Gate, stop: CancellationToken) {
         }
         match fresh() {
             Ok(secret) => {
-                front.change_policy(|policy| rotated(policy, secret));
+                gate.change_policy(|policy| rotated(policy, secret));
                 info!("the secret of DNS cookies was changed");
             }
             Err(error) => warn!(%error, "the secret of DNS cookies stays"),
