@@ -4,7 +4,8 @@
 //! - [`tree`]: the znodes that are known, by [`Path`]; [`root`]: what is known of its root.
 //! - [`view`]: the observer of a tree, and how fresh what it sees is; [`status`]: the report of whoever reads it.
 //! - [`grouping`]: znodes that change in one step.
-//! - [`links`]: zc.zk's symbolic links; [`shown`]: the tree as it is seen through them.
+//! - [`links`]: zc.zk's symbolic links; [`placed`]: znodes that are shown as children of services; [`shown`]: the tree
+//!   as it is seen so.
 //! - [`cache`]: the last known tree in a file, for a start while the ensemble is away.
 //! - [`text`]: zc.zk's tree text, the seed format of the in-memory registry.
 
@@ -15,6 +16,7 @@ pub mod grouping;
 mod kept;
 pub mod links;
 mod path;
+pub mod placed;
 pub mod root;
 pub mod shown;
 pub mod status;

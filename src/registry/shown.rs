@@ -1,4 +1,5 @@
-//! A tree as its observers see it: links are resolved here, and nobody above follows one.
+//! A tree as its observers see it: links are resolved here, and nobody above follows one; where znodes are shown as
+//! children of services elsewhere, nobody above knows where they are.
 //!
 //! An observer deals in *shown* paths, see [`links`](super::links). It hears of the shown paths of every znode that has
 //! changed, wherever that is seen, and reads what is shown at a path without knowing which znode that is.
@@ -8,6 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, RwLock};
 
 use super::links::{LinkSource, LinkedProperty, Linking, Links, NoLinks, join};
+use super::placed::{Placed, Placing};
 use super::root::{Root, RootRefusal};
 use super::tree::{Entry, Known, Tree};
 use super::{Error, Path};
@@ -21,6 +23,8 @@ pub struct ShownTree {
     tree: Tree,
     links: Links,
     linking: Arc<dyn Linking>,
+    /// Znodes that are shown elsewhere. Where there are such, there are no links.
+    placed: Option<Placed>,
 }
 
 /// A znode as it is seen.
@@ -50,7 +54,18 @@ pub struct Readable<'t> {
 impl ShownTree {
     /// An empty tree, seen from `root`, in which links are written as `linking` reads them.
     pub fn new(root: Path, linking: Arc<dyn Linking>) -> Self {
-        Self { tree: Tree::default(), links: Links::new(root), linking }
+        Self { tree: Tree::default(), links: Links::new(root), linking, placed: None }
+    }
+
+    /// The same, in which znodes are shown where `placing` says.
+    pub fn placed(self, placing: Option<Arc<dyn Placing>>) -> Self {
+        let placed = placing.map(|placing| Placed::new(self.links.root().clone(), placing));
+        Self { placed, ..self }
+    }
+
+    /// Returns whether znodes are shown elsewhere than they are.
+    pub fn is_placed(&self) -> bool {
+        self.placed.is_some()
     }
 
     /// The znodes as they are.
@@ -66,13 +81,24 @@ impl ShownTree {
     /// Replaces all znodes by those of another tree, and follows the links in it.
     pub fn set_tree(&mut self, tree: Tree) {
         self.tree = tree;
-        self.links.take_all(&self.tree, &*self.linking);
+        match &mut self.placed {
+            Some(placed) => placed.take_all(&self.tree),
+            None => self.links.take_all(&self.tree, &*self.linking),
+        }
     }
 
-    /// Follows the links that the changed znodes hold. Returns the paths at which those are seen, or their properties
-    /// are, besides their own, and at which something else is seen than before.
-    pub fn follow(&mut self, changed: &BTreeSet<Path>) -> BTreeSet<Path> {
-        self.links.take(&self.tree, &*self.linking, changed)
+    /// Follows the links that the changed znodes hold. Returns the paths at which something else is shown than before,
+    /// those of the changed znodes and those at which they, or properties of them, are seen elsewhere.
+    pub fn follow<'c>(&mut self, changed: &'c BTreeSet<Path>) -> Cow<'c, BTreeSet<Path>> {
+        if let Some(placed) = &mut self.placed {
+            return Cow::Owned(placed.take(&self.tree, changed));
+        }
+        let mut seen = self.links.take(&self.tree, &*self.linking, changed);
+        if seen.is_empty() {
+            return Cow::Borrowed(changed);
+        }
+        seen.extend(changed.iter().cloned());
+        Cow::Owned(seen)
     }
 
     /// Targets of links that lie outside the root.
@@ -97,13 +123,23 @@ impl ShownTree {
 
     /// The znode shown at `path`.
     pub fn get(&self, path: &Path) -> Option<ShownNode<'_>> {
-        let real = self.links.real(path);
+        let real = match &self.placed {
+            Some(placed) => placed.real(path)?,
+            None => self.links.real(path),
+        };
         let entry = self.tree.get(real.as_str())?;
         Some(ShownNode { path: path.clone(), real, entry })
     }
 
     /// The znodes shown right below `directory`, and whether there may be anything deeper.
     pub fn children(&self, directory: &Path) -> (Vec<ShownNode<'_>>, bool) {
+        if let Some(placed) = &self.placed {
+            let children = placed.children(directory).into_iter().filter_map(|(path, real)| {
+                let entry = self.tree.get(real.as_str())?;
+                Some(ShownNode { path, real: real.clone(), entry })
+            });
+            return (children.collect(), false);
+        }
         let real = self.links.real(directory);
         let mut own = self.tree.children(&real);
         let child = |(child, entry): (&Path, _)| ShownNode {
@@ -123,6 +159,9 @@ impl ShownTree {
 
     /// Calls `each` with every path that is shown below the root; some may come twice.
     pub fn each_path(&self, mut each: impl FnMut(&Path)) {
+        if let Some(placed) = &self.placed {
+            return placed.each_path(each);
+        }
         self.tree.subtree(self.links.root()).for_each(|(path, _)| each(path));
         for (shown, real) in self.links.mounts() {
             for below in self.tree.subtree(real).filter_map(|(path, _)| path.below(real)) {
@@ -133,6 +172,9 @@ impl ShownTree {
 
     /// The paths at which the znode shown at `path`, and whatever is below it, are seen, wherever that is.
     pub fn around(&self, path: &Path) -> BTreeSet<Path> {
+        if let Some(placed) = &self.placed {
+            return placed.around(path);
+        }
         let real = self.links.real(path);
         let below: BTreeSet<Path> = self.tree.subtree(&real).map(|(path, _)| path.clone()).collect();
         let mut all = BTreeSet::new();
@@ -145,8 +187,20 @@ impl ShownTree {
     /// refusal.
     pub fn refused(&self) -> impl Iterator<Item = (Path, &Path, &RootRefusal)> {
         self.tree.refused().flat_map(|(real, refusal)| {
-            std::iter::once(real.clone()).chain(self.links.shown(real)).map(move |shown| (shown, real, refusal))
+            let shown = match &self.placed {
+                Some(placed) => placed.shown(real).into_iter().collect(),
+                None => std::iter::once(real.clone()).chain(self.links.shown(real)).collect::<Vec<_>>(),
+            };
+            shown.into_iter().map(move |shown| (shown, real, refusal))
         })
+    }
+
+    /// The path at which the znode at `real` is shown first; none for one that is not.
+    pub fn shown(&self, real: &Path) -> Option<Path> {
+        match &self.placed {
+            Some(placed) => placed.shown(real),
+            None => Some(real.clone()),
+        }
     }
 
     /// A number that is another one whenever something else is refused.
@@ -203,7 +257,10 @@ impl ShownTree {
 
     /// Path of the znode that is shown at `path`, whether it is there or not.
     pub fn real(&self, path: &Path) -> Path {
-        self.links.real(path)
+        match &self.placed {
+            Some(placed) => placed.real(path).unwrap_or_else(|| path.clone()),
+            None => self.links.real(path),
+        }
     }
 
     /// Sources of the properties of the znode shown at `path` that are other znodes'.

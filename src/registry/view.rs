@@ -8,6 +8,7 @@ use super::Path;
 use super::cache::Notes;
 use super::grouping::{Grouping, Siblings};
 use super::links::{Linking, NoLinks};
+use super::placed::Placing;
 use super::shown::ShownTree;
 
 /// Observer of the mirrored tree.
@@ -22,6 +23,11 @@ pub trait Observer: Send + 'static {
     /// The links that data hold.
     fn linking(&self) -> Arc<dyn Linking> {
         Arc::new(NoLinks)
+    }
+
+    /// Places at which znodes are shown; none where that is as they are.
+    fn placing(&self) -> Option<Arc<dyn Placing>> {
+        None
     }
 
     /// Groups of znodes that are shown together.

@@ -99,7 +99,7 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
             mirror: Mirror::new(root.clone(), limits, mirror::delays(), now, fastrand::u64(..))
                 .grouped(observer.grouping()),
             phase: Phase::Offline,
-            tree: Arc::new(RwLock::new(ShownTree::new(root.clone(), observer.linking()))),
+            tree: Arc::new(RwLock::new(ShownTree::new(root.clone(), observer.linking()).placed(observer.placing()))),
             root,
             observer,
             outside: BTreeSet::new(),
@@ -354,17 +354,12 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
 
     /// Shows what has changed to the observer, and has it saved.
     fn publish(&mut self, changed: &BTreeSet<Path>) {
-        let mut seen = self.tree.write().unwrap_or_else(PoisonError::into_inner).follow(changed);
+        let seen = self.tree.write().unwrap_or_else(PoisonError::into_inner).follow(changed);
         let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner);
         if self.phase != Phase::Live {
             info!(root = %self.root, znodes = tree.tree().len(), changed = changed.len(), "read completely");
         }
-        if seen.is_empty() {
-            self.observer.publish(&tree, changed);
-        } else {
-            seen.extend(changed.iter().cloned());
-            self.observer.publish(&tree, &seen);
-        }
+        self.observer.publish(&tree, &seen);
         if let Some(saver) = self.saver() {
             saver.published(tree.tree(), changed, self.mirror.is_settled());
         }
