@@ -12,9 +12,10 @@
 //!                   (its own session)    (pure)        checks                        reply ◀── dns::listen
 //! ```
 //! [`registry::cache`] keeps the last known tree for a start without ZooKeeper; [`zookeeper::verify`] reads everything
-//! again, beside the watches; [`registry::links`] follows zc.zk's links, which `format::link` reads. Each commit also
-//! goes into the zone's `journal`, from which `dns::transfer` makes differences for secondaries. `announce::node`
-//! decides about one registration, `announce::check::runner` about its checks; `announce::plan` has them all.
+//! again, beside the watches; [`registry::links`] follows zc.zk's links, which `format::link` reads, and
+//! [`registry::placed`] shows instances as children of services where their paths are otherwise. Each commit also goes
+//! into the zone's `journal`, from which `dns::transfer` makes differences for secondaries. `announce::node` decides
+//! about one registration, `announce::check::runner` about its checks; `announce::plan` has them all.
 //!
 //! # A query's way
 //! 1. A socket of `dns::listen` receives it: UDP in batches, a thread a core; TCP, TLS, HTTPS and QUIC by connections.

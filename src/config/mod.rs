@@ -22,6 +22,7 @@ use crate::diagnostic::{Problem, Problems, Report, Severity};
 use crate::dns::message::key::TsigKey;
 use crate::dns::transfer::secondaries::Secondaries;
 use crate::publish::{guard, past};
+use crate::registry::Path as Znode;
 use crate::settings::{Kind, Section, Table, Value, live};
 use crate::zone::name::Name;
 use crate::{admin, announce, dns, format, settings, zone, zookeeper};
@@ -207,8 +208,11 @@ fn read_registries<'a>(top: &mut Section<'a>) -> (Vec<&'a str>, Vec<Registry>) {
         }
         names.push(name.as_str());
         let mut section = Section::new(table, format!("registry.{name}"), problems);
-        let zookeeper = zookeeper::config::Config::read(&mut section);
+        let mut zookeeper = zookeeper::config::Config::read(&mut section);
         let format = format::Config::read(&mut section);
+        if let (Some(zookeeper), None, Ok(root)) = (&mut zookeeper, table.get("root"), Znode::new(&format.usual_root)) {
+            zookeeper.root = root;
+        }
         let guard = guard::Config::read(&mut section);
         let linger = past::read_linger(&mut section);
         section.finish();

@@ -8,6 +8,7 @@ use super::convention::{Convention, Registration, Row};
 use super::conventions::CONVENTIONS;
 use super::error::Error;
 use super::origin::Origin;
+use super::placement::Node;
 use super::property::Property;
 use crate::model::Instance;
 use crate::settings::{Section, fixed};
@@ -19,6 +20,8 @@ pub struct Config {
     pub providers: String,
     /// The convention.
     pub convention: Arc<dyn Convention>,
+    /// Path of the znode below which its writers put services, unless they are told otherwise.
+    pub usual_root: String,
 }
 
 impl Default for Config {
@@ -47,7 +50,7 @@ impl Deref for Config {
 impl Config {
     /// The convention of `row`, with instances in an element called `providers`.
     pub fn new(row: &Row, providers: &str) -> Self {
-        Self { providers: providers.to_owned(), convention: (row.build)(providers) }
+        Self { providers: providers.to_owned(), convention: (row.build)(providers), usual_root: row.root.to_owned() }
     }
 
     /// Reads the keys `providers` and `format` of a registry's table.
@@ -77,31 +80,38 @@ impl Config {
         Self::new(row, &providers)
     }
 
-    /// Reads the instance node called `name`. What it says and cannot be used is in its `remarks`: where that is all of
-    /// its data, the instance has nothing but its name.
+    /// Reads the instance of a znode called `name` that has nothing beside it. What it says and cannot be used is in
+    /// its `remarks`: where that is all of its data, the instance has nothing but its name.
     ///
     /// # Errors
     /// Why the node is malformed.
     pub fn decode_instance(&self, name: &str, data: &[u8]) -> Result<Instance, Error> {
-        self.decode(name, data)
+        let instances = self.decode(&Node::alone(name, data))?;
+        instances.into_iter().next().ok_or_else(|| Error::NoEndpoint("there is none in them".to_owned()))
     }
 
-    /// Reads the instance node called `name` from what it said before; `why` says what is wrong with its present data.
+    /// Reads an instance's znode from what it said before; `why` says what is wrong with its present data.
     ///
     /// # Errors
     /// Why the node is malformed.
-    pub fn decode_former(&self, name: &str, data: &[u8], why: &str) -> Result<Instance, Error> {
-        let mut instance = self.decode(name, data)?;
-        instance.remarks.insert(0, format!("{why}; it is served with what it said before"));
-        Ok(instance)
+    pub fn decode_former(&self, node: &Node<'_>, why: &str) -> Result<Vec<Instance>, Error> {
+        let mut instances = self.decode(node)?;
+        for instance in &mut instances {
+            instance.remarks.insert(0, format!("{why}; it is served with what it said before"));
+        }
+        Ok(instances)
     }
 
-    /// Reads the instance node called `name` whose data cannot be had at all, and why not.
+    /// Reads an instance's znode whose data cannot be had at all, and why not.
     ///
     /// # Errors
     /// Why the node is malformed.
-    pub fn unread_instance(&self, name: &str, why: &str) -> Result<Instance, Error> {
-        let mut instance = Instance::new(name, self.endpoint(name)?);
+    pub fn unread_instance(&self, node: &Node<'_>, why: &str) -> Result<Instance, Error> {
+        let endpoint = self.endpoint(if self.is_placed() { node.below } else { node.name })?;
+        let mut instance = Instance::new(&endpoint.to_string(), endpoint);
+        if !self.is_placed() {
+            instance.name = node.name.into();
+        }
         instance.remarks.push(format!("{why}; it is served with defaults"));
         Ok(instance)
     }

@@ -11,6 +11,7 @@ use super::error::Error;
 use super::kind::NodeKind;
 use super::link::{self, Link, PropertyLink};
 use super::origin::Origin;
+use super::placement::{Beside, Decoded, Node, Placement};
 use super::property::Property;
 use super::{json, name};
 use crate::model::{Defaults, Endpoint, Instance};
@@ -22,6 +23,8 @@ pub struct Row {
     pub name: &'static str,
     /// Its writers, and where instances are, in a few words; the template has the same.
     pub doc: &'static str,
+    /// Path of the znode below which its writers put services, unless they are told otherwise.
+    pub root: &'static str,
     /// Makes the value, with the name of the znode that holds a service's instances; empty where there is none.
     pub build: fn(providers: &str) -> Arc<dyn Convention>,
 }
@@ -34,6 +37,18 @@ pub trait Convention: Debug + Send + Sync {
     /// Kind of the znode at `below`, its path under the registry's root, without slashes at the ends and empty for the
     /// root.
     fn place<'p>(&self, below: &'p str) -> NodeKind<'p>;
+
+    /// Returns whether znodes are told by [`Self::placement`], and not by [`Self::place`], which then sees paths of
+    /// services alone.
+    fn is_placed(&self) -> bool {
+        false
+    }
+
+    /// Part of the znode at `below`, its path under the registry's root, in a convention that [is
+    /// placed](Self::is_placed).
+    fn placement(&self, _below: &str) -> Placement {
+        Placement::Foreign
+    }
 
     /// Returns whether a [`NodeKind::Leaf`] with these data is an instance.
     fn is_instance(&self, _data: &[u8]) -> bool {
@@ -50,7 +65,8 @@ pub trait Convention: Debug + Send + Sync {
         "host:port".to_owned()
     }
 
-    /// Reads the endpoint that the name of an instance gives.
+    /// Reads the endpoint that the name of an instance gives or, in a convention that is placed, its path below the
+    /// root.
     ///
     /// # Errors
     /// When it gives none.
@@ -58,14 +74,17 @@ pub trait Convention: Debug + Send + Sync {
         name::endpoint(name)
     }
 
-    /// Reads an instance from its name and its data, either of which may give the endpoint. What the data say and
-    /// cannot be used is in the instance's `remarks`.
+    /// Reads an instance's znode; most hold one instance. What the data say and cannot be used is in the instance's
+    /// `remarks`.
     ///
     /// # Errors
     /// Why the node is malformed.
-    fn decode(&self, name: &str, data: &[u8]) -> Result<Instance, Error> {
-        json::decode(name, data)
+    fn decode(&self, node: &Node<'_>) -> Result<Vec<Instance>, Error> {
+        json::decode(node.name, node.data).map(|instance| vec![instance])
     }
+
+    /// Says of all instances of the service at `service` what no single znode tells: who leads, which are one.
+    fn finish(&self, _service: &str, _instances: &mut Vec<Decoded<'_>>, _beside: &dyn Beside) {}
 
     /// Reads a service's own node: what it says for all its instances, and a sentence for each thing that could not be
     /// used. A node that cannot be read at all is one such thing: the instances are served as if it were empty.

@@ -4,7 +4,7 @@
 //! `conventions`), with a row in [`CONVENTIONS`]: where instances are, what their data say, how ours are written, which
 //! links there are. What they share is apart: `name` reads `host:port`, `json` reads the data, `shape` tells instances
 //! by their names, [`Property`] is what can be written. Everything here is pure and reads one znode at a time, so a bad
-//! one cannot reach its neighbours. It knows nothing of sessions, watches or DNS.
+//! one cannot reach its neighbours; some look at what is [`Beside`] it. It knows nothing of sessions, watches or DNS.
 //!
 //! An instance is its name: one that gives an endpoint is served, whatever its data. Data that is valid for zc.zk,
 //! which is any text, is a `string_value`; of a JSON object that cannot be read, of data that is no UTF-8 and of data
@@ -22,6 +22,7 @@ mod kind;
 mod link;
 mod name;
 mod origin;
+mod placement;
 mod property;
 mod python;
 mod shape;
@@ -36,6 +37,7 @@ pub use kind::NodeKind;
 pub use link::{Link, LinkedProperty, PropertyLink, with_properties};
 pub use name::{any_host as host, endpoint};
 pub use origin::{Origin, author};
+pub use placement::{Beside, Decoded, Node, Nothing, Placement};
 pub use property::Property;
 
 #[cfg(test)]

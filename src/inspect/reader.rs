@@ -104,8 +104,15 @@ impl Reader {
     /// The service that a path below the root is of, and whether any znode is at that path.
     pub fn service_at(&self, below: &str) -> (String, bool) {
         let tree = self.tree();
-        let service = self.layout.kind_at(&tree, below).service();
-        (service.to_owned(), tree.get(&self.layout.full(below)).is_some())
+        let mut path = self.layout.full(below);
+        let mut is_there = tree.get(&path).is_some();
+        if tree.is_placed() && !is_there {
+            // One may be meant by the path that it has.
+            is_there = tree.tree().get(path.as_str()).is_some();
+            path = tree.shown(&path).unwrap_or(path);
+        }
+        let shown = path.below(&self.layout.root).unwrap_or(below);
+        (self.layout.kind_at(&tree, shown).service().to_owned(), is_there)
     }
 
     /// The whole paths of the services that have an instance or a named port at `endpoint`, with those below the root.

@@ -2,25 +2,45 @@
 //! and which links they hold.
 
 use super::layout::Layout;
-use crate::format::{self, NodeKind};
+use crate::format::{self, NodeKind, Placement};
 use crate::registry::Path;
 use crate::registry::grouping::Grouping;
 use crate::registry::links::{LinkedProperty, Linking, NodeLinks, PropertyLink};
+use crate::registry::placed::{Place, Placing};
 
 /// A service changes in one step, whether its own node or an instance's does. Elsewhere, where links lead, services are
 /// told by their shape alone.
 impl Grouping for Layout {
     fn group<'p>(&self, path: &'p Path) -> &'p str {
+        if self.format.is_placed() {
+            return path.parent().unwrap_or_default();
+        }
         self.service_of(path).unwrap_or_else(|| self.service_at(path.as_str().trim_start_matches('/')))
     }
 
     fn is_understood(&self, path: &Path, data: &[u8]) -> bool {
         let below = path.below(&self.root).unwrap_or_else(|| path.as_str().trim_start_matches('/'));
+        if self.format.is_placed() {
+            return !matches!(self.format.placement(below), Placement::Instance(_)) || self.format.check(data).is_ok();
+        }
         match self.format.place(below) {
             NodeKind::Instance { .. } | NodeKind::Service { .. } | NodeKind::Leaf { .. } => {
                 self.format.check(data).is_ok()
             }
             NodeKind::Directory { .. } | NodeKind::Inside { .. } => true,
+        }
+    }
+}
+
+impl Placing for Layout {
+    fn place(&self, below: &str) -> Place {
+        match self.format.placement(below) {
+            Placement::Instance(service) => Place::Child(service),
+            Placement::Directory(service) => Place::Home(service),
+            Placement::Beside(Some(service)) => Place::Beside(service),
+            Placement::Beside(None) => Place::BesideAll,
+            Placement::Way => Place::Way,
+            Placement::Foreign => Place::Nowhere,
         }
     }
 }

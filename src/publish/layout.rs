@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::format::{self, NodeKind};
 use crate::registry::Path;
+use crate::registry::placed;
 use crate::registry::shown::{ShownNode, ShownTree};
 
 /// How one registry's services are found in its tree.
@@ -29,17 +30,29 @@ impl Layout {
 
     /// Returns whether a path below the root is that of znodes that ZooKeeper keeps for itself: `/zookeeper`.
     pub(crate) fn is_system(&self, below: &str) -> bool {
-        let rest = below.strip_prefix("zookeeper").filter(|_| self.root.is_root());
+        let is_meant = self.root.is_root() && !self.format.is_placed();
+        let rest = below.strip_prefix("zookeeper").filter(|_| is_meant);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
     pub(crate) fn service_at<'p>(&self, below: &'p str) -> &'p str {
-        self.format.place(below).service()
+        self.kind_by_path(below).service()
+    }
+
+    /// Kind of what is shown at `below`, as far as its path tells.
+    pub(crate) fn kind_by_path<'p>(&self, below: &'p str) -> NodeKind<'p> {
+        if !self.format.is_placed() {
+            return self.format.place(below);
+        }
+        match placed::instance(below) {
+            Some((service, name)) => NodeKind::Instance { service, name },
+            None => NodeKind::Service { path: below },
+        }
     }
 
     /// Kind of a znode by its path and, where that does not tell, by its data.
     pub(crate) fn kind<'p>(&self, tree: &ShownTree, node: &ShownNode<'_>, below: &'p str) -> NodeKind<'p> {
-        match self.format.place(below) {
+        match self.kind_by_path(below) {
             NodeKind::Leaf { service, name, path } => {
                 let is_instance = tree.data(node).is_some_and(|data| self.format.is_instance(data));
                 if is_instance { NodeKind::Instance { service, name } } else { NodeKind::Service { path } }
@@ -50,7 +63,7 @@ impl Layout {
 
     /// Kind of the znode shown at `below`, which may not be there.
     pub(crate) fn kind_at<'p>(&self, tree: &ShownTree, below: &'p str) -> NodeKind<'p> {
-        match self.format.place(below) {
+        match self.kind_by_path(below) {
             NodeKind::Leaf { path, .. } => match tree.get(&self.full(below)) {
                 Some(node) => self.kind(tree, &node, below),
                 None => NodeKind::Service { path },
@@ -61,7 +74,7 @@ impl Layout {
 
     /// Returns whether the znode shown at `below` is an instance by its data, and not by its path.
     pub(crate) fn is_instance_by_data(&self, tree: &ShownTree, below: &str) -> bool {
-        matches!(self.format.place(below), NodeKind::Leaf { .. })
+        matches!(self.kind_by_path(below), NodeKind::Leaf { .. })
             && matches!(self.kind_at(tree, below), NodeKind::Instance { .. })
     }
 
@@ -100,7 +113,7 @@ impl Layout {
 
     fn add_services(&self, path: &Path, all: &mut Services) {
         let Some(below) = self.below(path) else { return };
-        let kind = self.format.place(below);
+        let kind = self.kind_by_path(below);
         all.add(kind.service());
         if let NodeKind::Leaf { path, .. } = kind {
             all.paths.insert(path.to_owned());

@@ -19,6 +19,7 @@ use crate::registry::Path;
 use crate::registry::cache::Notes;
 use crate::registry::grouping::Grouping;
 use crate::registry::links::Linking;
+use crate::registry::placed::Placing;
 use crate::registry::root::MissingRoot;
 use crate::registry::shown::ShownTree;
 use crate::registry::view::{Freshness, Observer};
@@ -211,6 +212,11 @@ impl Observer for Publisher {
 
     fn linking(&self) -> Arc<dyn Linking> {
         Arc::new(self.lock().layout.clone())
+    }
+
+    fn placing(&self) -> Option<Arc<dyn Placing>> {
+        let layout = self.lock().layout.clone();
+        layout.format.is_placed().then(|| Arc::new(layout) as Arc<dyn Placing>)
     }
 
     fn grouping(&self) -> Arc<dyn Grouping> {

@@ -2,7 +2,7 @@
 
 use super::layout::Layout;
 use super::reading::Reading;
-use crate::format::{self, NodeKind};
+use crate::format::{self, Beside, Decoded, Node, NodeKind};
 use crate::model::{Malformed, Service, State};
 use crate::registry;
 use crate::registry::Path;
@@ -31,21 +31,23 @@ impl Layout {
             exists = true;
             self.read_defaults(tree, &node, now, &mut reading);
         }
+        let mut nodes = Vec::new();
         for directory in self.directories(&shown) {
             let (children, jumped) = tree.children(&directory);
             for child in children {
-                if let Some(NodeKind::Instance { service, name }) =
-                    child.path.below(&self.root).map(|at| self.kind(tree, &child, at))
-                    && service == below
-                {
+                let is_instance = child.path.below(&self.root).is_some_and(
+                    |at| matches!(self.kind(tree, &child, at), NodeKind::Instance { service, .. } if service == below),
+                );
+                if is_instance {
                     exists = true;
-                    self.read_instance(tree, &child, name, &mut reading);
                     if jumped {
                         report_below(tree, &child.real, &mut reading);
                     }
+                    nodes.push(child);
                 }
             }
         }
+        self.read_instances(tree, &nodes, below, &mut reading);
         below.clone_into(&mut reading.service.path);
         let Service { defaults, instances, .. } = &mut reading.service;
         for instance in instances.iter_mut().filter(|instance| instance.state == State::Up) {
@@ -82,32 +84,50 @@ impl Layout {
         }
     }
 
-    /// Reads the instance `name`.
-    fn read_instance(&self, tree: &ShownTree, node: &ShownNode<'_>, name: &str, reading: &mut Reading) {
-        let mut precedence = (false, 0);
-        let mut remarks = Vec::new();
-        let read = match node.entry {
-            Entry::Unreadable(error) => self.format.unread_instance(name, &error.to_string()),
-            Entry::Known(known) => {
-                precedence = (known.ephemeral_owner != 0, known.czxid);
-                let said = tree.readable(node, known);
-                let read = match self.former(&said, known) {
-                    None => self.format.decode_instance(name, &said.data),
-                    Some(why) => self.format.decode_former(name, &said.data, &why),
-                };
-                remarks = said.remarks;
-                read
+    /// Reads the instances of the service at `service`, whose znodes these are.
+    fn read_instances(&self, tree: &ShownTree, nodes: &[ShownNode<'_>], service: &str, reading: &mut Reading) {
+        let beside = &Others { tree, root: &self.root };
+        let mut decoded = Vec::with_capacity(nodes.len());
+        let mut rest = Vec::with_capacity(nodes.len());
+        for (number, node) in nodes.iter().enumerate() {
+            let mut precedence = (false, 0);
+            let mut remarks = Vec::new();
+            let of = |data| {
+                let below = node.real.below(&self.root).unwrap_or_default();
+                Node { below, name: node.path.name(), data, beside }
+            };
+            let read = match node.entry {
+                Entry::Unreadable(error) => {
+                    self.format.unread_instance(&of(&[]), &error.to_string()).map(|instance| vec![instance])
+                }
+                Entry::Known(known) => {
+                    precedence = (known.ephemeral_owner != 0, known.czxid);
+                    let said = tree.readable(node, known);
+                    let read = match self.former(&said, known) {
+                        None => self.format.decode(&of(&said.data)),
+                        Some(why) => self.format.decode_former(&of(&said.data), &why),
+                    };
+                    remarks = said.remarks;
+                    read
+                }
+            };
+            match read {
+                Err(error) => reading.malformed.push(Malformed::lost(node.real.as_str(), error.to_string())),
+                Ok(instances) => decoded.extend(instances.into_iter().map(|instance| {
+                    let below = node.real.below(&self.root).unwrap_or_default();
+                    Decoded { below, node: number, instance }
+                })),
             }
-        };
-        let path = &node.real;
-        match read {
-            Err(error) => reading.malformed.push(Malformed::lost(path.as_str(), error.to_string())),
-            Ok(mut instance) => {
-                instance.remarks.extend(remarks);
-                let doubts = instance.remarks.iter().map(|reason| Malformed::doubtful(path.as_str(), reason));
-                reading.malformed.extend(doubts);
-                reading.add(instance, precedence, path);
-            }
+            rest.push((precedence, remarks));
+        }
+        self.format.finish(service, &mut decoded, beside);
+        for Decoded { node: number, mut instance, .. } in decoded {
+            let (Some(node), Some((precedence, remarks))) = (nodes.get(number), rest.get_mut(number)) else { continue };
+            let path = &node.real;
+            instance.remarks.append(remarks);
+            let doubts = instance.remarks.iter().map(|reason| Malformed::doubtful(path.as_str(), reason));
+            reading.malformed.extend(doubts);
+            reading.add(instance, *precedence, path);
         }
     }
 
@@ -118,6 +138,28 @@ impl Layout {
             return Some(error.unwrap_or_else(|| "its data cannot be read".to_owned()));
         }
         said.refusal.map(ToString::to_string)
+    }
+}
+
+/// The znodes of a registry, as they are.
+#[derive(Debug)]
+struct Others<'t> {
+    tree: &'t ShownTree,
+    root: &'t Path,
+}
+
+impl Beside for Others<'_> {
+    fn data(&self, below: &str) -> Option<&[u8]> {
+        let path = if below.is_empty() { self.root.clone() } else { self.root.child(below) };
+        match self.tree.tree().get(path.as_str())? {
+            Entry::Known(known) => Some(&known.data),
+            Entry::Unreadable(_) => Some(&[]),
+        }
+    }
+
+    fn children(&self, below: &str) -> Vec<&str> {
+        let path = if below.is_empty() { self.root.clone() } else { self.root.child(below) };
+        self.tree.tree().children(&path).map(|(path, _)| path.name()).collect()
     }
 }
 

@@ -223,12 +223,12 @@ fn find(layout: &Layout, tree: &ShownTree) -> BTreeMap<String, Part> {
     // Of a znode with too much data, those below can be read.
     let is_refused = |refusal: &RootRefusal| !matches!(refusal.error, Error::TooMuchData { .. });
     for (shown, path, RootRefusal { read_at, .. }) in tree.refused().filter(|(.., refusal)| is_refused(refusal)) {
-        let Some(at) = shown.below(&layout.root).filter(|at| !at.is_empty() && !layout.is_system(at)) else {
-            continue;
-        };
-        let service = match layout.format.place(at) {
+        let Some(at) = shown.below(&layout.root).filter(|at| !layout.is_system(at)) else { continue };
+        // The root itself is told apart; but what leads to services that are shown elsewhere may hide any of them.
+        let hides_all = tree.is_placed() && *path != layout.root;
+        let service = match layout.kind_by_path(at) {
             NodeKind::Service { path } | NodeKind::Leaf { path, .. } | NodeKind::Directory { service: path }
-                if !path.is_empty() =>
+                if !path.is_empty() || hides_all =>
             {
                 path
             }

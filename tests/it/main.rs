@@ -32,6 +32,7 @@ mod encrypted_https;
 mod encrypted_quic;
 mod end_to_end;
 mod ends;
+mod ensemble_servers;
 mod explained;
 mod forward;
 mod fuzzing;

@@ -12,6 +12,7 @@ use crate::format::shape::InstanceShape;
 pub(in crate::format) const ROW: Row = Row {
     name: "auto",
     doc: "in a providers directory, or directly below a service under a name like host:port",
+    root: "/services",
     build: |providers| Arc::new(Auto { shape: InstanceShape::in_directory(providers).or_direct() }),
 };
 

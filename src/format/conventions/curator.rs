@@ -12,6 +12,7 @@ use crate::format::convention::{Convention, Registration, Row};
 use crate::format::error::Error;
 use crate::format::kind::NodeKind;
 use crate::format::link::{Link, PropertyLink};
+use crate::format::placement::Node;
 use crate::format::{json, name};
 use crate::model::{Defaults, Endpoint, Host, Instance, State};
 
@@ -19,6 +20,7 @@ use crate::model::{Defaults, Endpoint, Host, Instance, State};
 pub(in crate::format) const ROW: Row = Row {
     name: "curator",
     doc: "Apache Curator's x-discovery (Spring Cloud, Dubbo 3 applications): by its data, where the endpoint is",
+    root: "/services",
     build: |_| Arc::new(Curator),
 };
 
@@ -47,8 +49,8 @@ impl Convention for Curator {
         is_text("name") && is_text("id") && ["address", "port", "sslPort", "uriSpec", "payload"].iter().any(has)
     }
 
-    fn decode(&self, _: &str, data: &[u8]) -> Result<Instance, Error> {
-        let mut said = json::object(data)?;
+    fn decode(&self, node: &Node<'_>) -> Result<Vec<Instance>, Error> {
+        let mut said = json::object(node.data)?;
         let host = host(said.get("address"))?;
         let payload = said.remove("payload").unwrap_or_default();
         let (plain, tls) = (port(said.get("port")), port(said.get("sslPort")));
@@ -65,7 +67,7 @@ impl Convention for Curator {
         metadata.insert("id".to_owned(), said.remove("id").unwrap_or_default());
         read_metadata(&mut metadata, &mut instance);
         instance.metadata = metadata.into_iter().map(|(key, value)| (key.into(), json::text(value))).collect();
-        Ok(instance)
+        Ok(vec![instance])
     }
 
     fn decode_service(&self, _: &[u8]) -> (Defaults, Vec<String>) {
@@ -177,6 +179,10 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn decode(name: &str, data: &[u8]) -> Result<Instance, Error> {
+        Curator.decode(&Node::alone(name, data)).map(|mut instances| instances.remove(0))
+    }
+
     /// The instances among the znodes of a sample: service, host, port, named ports and state.
     fn read(sample: &Value) -> Vec<Value> {
         let mut read = Vec::new();
@@ -186,7 +192,7 @@ mod tests {
                 continue;
             }
             let NodeKind::Leaf { service, name, .. } = Curator.place(&path[1..]) else { panic!("{path}") };
-            let one = Curator.decode(name, data).unwrap();
+            let one = decode(name, data).unwrap();
             assert_eq!((&*one.name, &*one.remarks), (&*one.endpoint.to_string(), [].as_slice()));
             let ports: Map<_, _> =
                 one.ports.iter().map(|(name, port)| (name.to_string(), port.to_string().into())).collect();
@@ -224,22 +230,22 @@ mod tests {
 
     #[test]
     fn metadata_have_their_meaning_and_a_value_that_cannot_be_used_costs_its_default() {
-        let decode = |payload: Value| {
+        let decoded = |payload: Value| {
             let data = json!({"name": "a", "id": "7", "address": "10.0.0.1", "port": 80, "payload": payload});
-            Curator.decode("7", data.to_string().as_bytes()).unwrap()
+            decode("7", data.to_string().as_bytes()).unwrap()
         };
-        let one = decode(json!({"metadata": {"weight": "5", "gRPC_port": "9090", "zone": "z1"}}));
+        let one = decoded(json!({"metadata": {"weight": "5", "gRPC_port": "9090", "zone": "z1"}}));
         assert_eq!((one.weight, one.ports[0].1.port, &*one.ports[0].0), (Some(5), 9090, "grpc"));
         assert_eq!(one.metadata, [("id".into(), "7".into()), ("zone".into(), "z1".into())]);
-        let one = decode(json!({"weight": "heavy", "instance_status": ""}));
+        let one = decoded(json!({"weight": "heavy", "instance_status": ""}));
         assert_eq!((one.weight, one.state), (None, State::Up));
         assert_eq!(one.remarks, ["`weight` is \"heavy\", not a whole number from 0 to 65535; the default is used"]);
-        assert_eq!(decode(json!("text")).metadata[1], ("payload".into(), "text".into()));
+        assert_eq!(decoded(json!("text")).metadata[1], ("payload".into(), "text".into()));
     }
 
     #[test]
     fn an_instance_without_an_endpoint_is_malformed_and_says_why() {
-        let reason = |said: Value| Curator.decode("x", said.to_string().as_bytes()).unwrap_err().to_string();
+        let reason = |said: Value| decode("x", said.to_string().as_bytes()).unwrap_err().to_string();
         assert_eq!(reason(json!({"port": 80})), "its data give no endpoint: it has no `address`");
         assert_eq!(
             reason(json!({"address": "10.0.0.300", "port": 80})),

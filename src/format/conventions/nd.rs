@@ -17,6 +17,7 @@ use crate::format::shape::InstanceShape;
 pub(in crate::format) const ROW: Row = Row {
     name: "nd",
     doc: "nd_service_registry: only directly below a service",
+    root: "/services",
     build: |_| Arc::new(Nd { shape: InstanceShape::in_directory("") }),
 };
 

@@ -14,6 +14,7 @@ use crate::format::shape::InstanceShape;
 pub(in crate::format) const ROW: Row = Row {
     name: "zc",
     doc: "zc.zk: only in a providers directory",
+    root: "/services",
     build: |providers| Arc::new(Zc { shape: InstanceShape::in_directory(providers) }),
 };
 

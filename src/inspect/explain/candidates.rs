@@ -172,16 +172,19 @@ fn at(seen: &RegistryView<'_>, state: &TargetState, address: IpAddr) -> Vec<Cand
 
 /// The paths below `under` that are these labels, the last of which is the first element.
 fn services_at(seen: &RegistryView<'_>, under: &str, labels: &[&[u8]]) -> Vec<String> {
-    let mut paths = vec![under.to_owned()];
-    for wanted in labels.iter().rev() {
-        paths = paths.iter().flat_map(|path| children(seen, path, wanted)).collect();
-    }
+    let mut paths: Vec<String> = if seen.tree.is_placed() {
+        seen.services().into_iter().filter(|path| is_at(path, under, labels)).collect()
+    } else {
+        labels.iter().rev().fold(vec![under.to_owned()], |paths, wanted| {
+            paths.iter().flat_map(|path| children(seen, path, wanted)).collect()
+        })
+    };
     paths.retain(|path| seen.read(path).is_some());
     paths.extend(seen.gone().filter(|path| is_at(path, under, labels)).cloned());
     paths
 }
 
-/// Returns whether the path of a service that is gone is these labels below `under`.
+/// Returns whether the path of a service is these labels below `under`.
 fn is_at(path: &str, under: &str, labels: &[&[u8]]) -> bool {
     let Some(below) = below(path, under) else { return false };
     let elements: Vec<&str> = below.rsplit('/').filter(|element| !element.is_empty()).collect();

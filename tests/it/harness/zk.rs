@@ -46,6 +46,9 @@ pub(crate) struct Server {
     child: Option<Child>,
 }
 
+/// Word in a configuration for the address at which the server is to take clients, where that is in a line of its own.
+pub(crate) const CLIENT: &str = "{client}";
+
 impl Server {
     /// Starts a server with no data. Returns when it serves.
     pub(crate) fn start() -> Self {
@@ -150,14 +153,17 @@ impl Server {
 
     fn configure(&self) {
         let (least, most) = SESSION_TIMEOUTS;
+        let client = if self.setup.config.contains(CLIENT) {
+            String::new()
+        } else {
+            format!("clientPort={}\nclientPortAddress={}\n", self.port, Ipv4Addr::LOCALHOST)
+        };
         let config = format!(
-            "tickTime=500\ndataDir={}\nclientPort={}\nclientPortAddress={}\nmaxClientCnxns=0\n\
+            "tickTime=500\ndataDir={}\n{client}maxClientCnxns=0\n\
              admin.enableServer=false\n4lw.commands.whitelist=*\nextendedTypesEnabled=true\n\
              minSessionTimeout={least}\nmaxSessionTimeout={most}\n{}",
             self.data().display(),
-            self.port,
-            Ipv4Addr::LOCALHOST,
-            self.setup.config,
+            self.setup.config.replace(CLIENT, &format!("{}:{}", Ipv4Addr::LOCALHOST, self.port)),
         );
         fs::create_dir_all(self.data()).expect("a directory for ZooKeeper's data");
         fs::write(self.directory.join("zoo.cfg"), config).expect("ZooKeeper's configuration");
