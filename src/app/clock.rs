@@ -10,12 +10,14 @@ use tracing::{info, warn};
 
 use super::serials;
 use crate::publish::unix_now;
+use crate::zone::events::Changes;
 use crate::zone::name::Name;
 use crate::zone::warnings::About;
 use crate::zone::{Freshness, Zone, serial};
 
-/// Time between two looks at the clock.
-const POLL: Duration = Duration::from_secs(1);
+/// Time between two looks at the clock while a serial is ahead of it. Otherwise nothing is to be seen before a zone
+/// changes: time itself brings the clock nearer.
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// The distance that is worth a warning where serials are kept. After a crash they go on up to twenty minutes ahead.
 const KEPT: Duration = Duration::from_secs(3600);
@@ -60,8 +62,10 @@ pub fn serials_ahead(path: &Path) -> Vec<(Name, String)> {
     serials::kept(path).into_iter().filter_map(far).collect()
 }
 
-/// Looks until `stop`; logs where it begins and where it ends.
+/// Looks at zones whenever they change, and every minute while there is a warning, until `stop`; logs where one begins
+/// and where it ends.
 pub(super) async fn follow(zones: Vec<Arc<Zone>>, is_kept: bool, stop: CancellationToken) {
+    let mut changes = Changes::of(zones.iter().map(|zone| zone.follow()));
     let mut zones: Vec<(Arc<Zone>, bool)> = zones.into_iter().map(|zone| (zone, false)).collect();
     loop {
         for (zone, is_told) in &mut zones {
@@ -76,7 +80,8 @@ pub(super) async fn follow(zones: Vec<Arc<Zone>>, is_kept: bool, stop: Cancellat
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(POLL) => {}
+            () = changes.changed() => {}
+            () = tokio::time::sleep(MINUTE), if zones.iter().any(|(_, is_told)| *is_told) => {}
         }
     }
 }

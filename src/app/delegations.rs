@@ -3,20 +3,17 @@
 //! otherwise.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::zone_of::{ZoneOf, lock};
-use crate::dns::serve::gate::Gate;
 use crate::dns::transfer::secondaries::Allowed;
 use crate::publish::{target, unix_now};
 use crate::zone::delegation::Child;
+use crate::zone::events::Changes;
 use crate::zone::name::Name;
 use crate::zone::records::label;
-
-/// Time between two looks whether the name servers of a zone have changed.
-const POLL: Duration = Duration::from_secs(1);
 
 /// Returns whether the zone at `upper` delegates to the one at `lower`, which is below it: nobody who has the one would
 /// miss what is in the other. That is so, too, where nobody may transfer the upper one.
@@ -39,30 +36,26 @@ pub(super) fn refresh(zones: &[ZoneOf], allowed: &Allowed) {
             }
         }
         let mut writer = lock(&upper.writer);
-        writer.delegate(children);
-        writer.commit(unix_now());
+        if writer.delegate(children) {
+            writer.commit(unix_now());
+        }
     }
 }
 
 /// The same whenever the name servers of a zone, or who may transfer, change, until `stop`.
-pub(super) async fn follow(zones: Vec<ZoneOf>, front: Arc<Gate>, stop: CancellationToken) {
+pub(super) async fn follow(zones: Vec<ZoneOf>, mut allowed: watch::Receiver<Allowed>, stop: CancellationToken) {
     if !zones.iter().any(|lower| zones.iter().any(|upper| is_below(lower, upper))) {
         return stop.cancelled().await;
     }
-    let state = || {
-        let serials: Vec<u32> = zones.iter().map(|zone| lock(&zone.writer).zone().serial()).collect();
-        (serials, front.policy().allow_transfer.clone())
-    };
-    let mut before = None;
+    let mut changes = Changes::of(zones.iter().map(|zone| lock(&zone.writer).zone().follow()));
     loop {
-        let now = state();
-        if before.as_ref() != Some(&now) {
-            refresh(&zones, &now.1);
-            before = Some(now);
-        }
+        let now = allowed.borrow_and_update().clone();
+        refresh(&zones, &now);
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(POLL) => {}
+            // A commit of our own is a change, too: the look after it changes nothing.
+            () = changes.changed() => {}
+            Ok(()) = allowed.changed() => {}
         }
     }
 }

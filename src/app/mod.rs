@@ -448,7 +448,7 @@ impl App {
     /// Spawns what serves DNS: the sockets, the secret of cookies, NOTIFY and delegations.
     fn serve(&mut self, server: Server, goes_on: bool) -> anyhow::Result<()> {
         let (rotation, notify) = (server.rotate_secret(self.stop.clone()), server.notify(self.stop.clone()));
-        let delegations = delegations::follow(self.zones.clone(), Arc::clone(server.gate()), self.stop.clone());
+        let delegations = delegations::follow(self.zones.clone(), server.allowed(), self.stop.clone());
         self.server = Some(server);
         self.answer(goes_on)?;
         self.spawn("cookie secret", rotation);

@@ -112,10 +112,11 @@ impl App {
                 (name, Ok(()))
             });
             let (name, tree, stop) =
-                (format!("drains of registry {}", registry.name), driver.tree(), self.stop.clone());
+                (format!("drains and guard of registry {}", registry.name), driver.tree(), self.stop.clone());
             let drained = publisher.clone();
             self.parts.spawn(async move {
-                drained.follow_drains(tree, stop).await;
+                let times = drained.clone().follow_times(Arc::clone(&tree), stop.clone());
+                tokio::join!(drained.follow_drains(tree, stop), times);
                 (name, Ok(()))
             });
             sources.registries.push(RegistrySource {

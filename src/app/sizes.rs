@@ -1,19 +1,17 @@
 //! Logs that a zone has outgrown what others carry, once when it begins and once when it is over.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::zone::Zone;
+use crate::zone::events::Changes;
 use crate::zone::warnings::About;
 
-/// Time between two looks at zones.
-const POLL: Duration = Duration::from_secs(1);
-
-/// Looks until `stop`.
+/// Looks at zones whenever they change, until `stop`.
 pub(super) async fn follow(zones: Vec<Arc<Zone>>, stop: CancellationToken) {
+    let mut changes = Changes::of(zones.iter().map(|zone| zone.follow()));
     let mut zones: Vec<(Arc<Zone>, bool)> = zones.into_iter().map(|zone| (zone, false)).collect();
     loop {
         for (zone, is_told) in &mut zones {
@@ -27,7 +25,7 @@ pub(super) async fn follow(zones: Vec<Arc<Zone>>, stop: CancellationToken) {
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(POLL) => {}
+            () = changes.changed() => {}
         }
     }
 }

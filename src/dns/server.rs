@@ -81,6 +81,7 @@ pub struct Server {
     forwarder: Arc<Forwarder>,
     certificates: Certificates,
     notified: watch::Sender<Vec<NotifyTargets>>,
+    allowed: watch::Sender<Allowed>,
 }
 
 impl Server {
@@ -97,7 +98,8 @@ impl Server {
         let gate = Arc::new(Gate::new(zones.clone(), Policy { rate: settings.limiter()?, ..policy }));
         let certificates = Certificates::new(settings.files());
         let notified = watch::Sender::new(settings.notified(&zones));
-        Ok(Self { bound, zones, metrics, gate, forwarder, certificates, notified })
+        let allowed = watch::Sender::new(settings.allowed());
+        Ok(Self { bound, zones, metrics, gate, forwarder, certificates, notified, allowed })
     }
 
     /// Takes settings that were read again. All of them or nothing.
@@ -110,6 +112,7 @@ impl Server {
         self.certificates.change(settings.files());
         self.gate.change_policy(|policy| changed(policy, settings, &fresh, limiter.as_ref()));
         self.notified.send_replace(settings.notified(&self.zones));
+        self.allowed.send_replace(settings.allowed());
         Ok(())
     }
 
@@ -152,9 +155,9 @@ impl Server {
         self.bound.addresses()
     }
 
-    /// Rights of clients.
-    pub fn gate(&self) -> &Arc<Gate> {
-        &self.gate
+    /// Clients that may transfer each zone, now and from now on.
+    pub fn allowed(&self) -> watch::Receiver<Allowed> {
+        self.allowed.subscribe()
     }
 
     /// Forwarder of questions outside the zones.

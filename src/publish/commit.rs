@@ -24,6 +24,7 @@ impl Core {
         }
         self.tell_collisions();
         self.telling.tell(Instant::now());
+        self.tell_due();
     }
 
     /// Tells of names that services have come to share, with each other or with a zone file, since this was last done.
@@ -55,6 +56,7 @@ impl Core {
     /// after the commit that shows the addresses.
     pub(super) fn release_transfers(&mut self, now: Instant) {
         self.follow_holding(now, |state| state != GuardState::Free);
+        self.tell_due();
     }
 
     fn follow_holding(&mut self, now: Instant, is_meant: impl Fn(GuardState) -> bool) {

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
 
 use super::census::Census;
 use super::collisions::Clashes;
@@ -60,6 +62,8 @@ pub(super) struct Core {
     pub(super) wishes: Option<Wishes>,
     pub(super) wished: u64,
     pub(super) known_as_of: (u64, u64, u64),
+    /// Time at which the next of `times` has come.
+    pub(super) due: watch::Sender<Option<Instant>>,
 }
 
 impl Core {
@@ -87,6 +91,7 @@ impl Core {
             wishes: None,
             wished: 0,
             known_as_of: (0, u64::MAX, 0),
+            due: watch::Sender::default(),
             layout,
         }
     }

@@ -14,7 +14,6 @@ use super::touched::{ReadOf, Touched};
 use crate::model::Harm;
 use crate::registry::Path;
 use crate::registry::shown::ShownTree;
-use crate::registry::view::Freshness;
 
 impl Core {
     /// Brings the services into the zones that these changes, or all znodes, touch.
@@ -81,14 +80,12 @@ impl Core {
         touched.collect()
     }
 
-    /// Lets through what the guard has held back for long enough, while the registry is followed. Parts that cannot be
-    /// read grow old.
+    /// Takes what was asked for and what zones have come to say; parts that cannot be read grow old.
     pub(super) fn tick(&mut self, tree: &ShownTree, now: Instant) {
         if self.complete {
             self.look(tree, now);
         }
         self.take_wishes(tree);
-        self.release_transfers(now);
         // A zone file is read without anything being published.
         self.tell_collisions();
         self.telling.tell(now);
@@ -97,15 +94,6 @@ impl Core {
             self.commit();
         }
         self.follow_home(tree);
-        if self.freshness != Freshness::Fresh {
-            return;
-        }
-        let due = self.guard.as_mut().map(|guard| guard.due(now)).unwrap_or_default();
-        if !due.is_empty() {
-            warn!(root = %self.layout.root, services = due.len(), "the guard lets the removals through that it held back");
-            self.rebuild(tree, due);
-            self.commit();
-        }
     }
 
     pub(super) fn restore(&mut self, tree: &ShownTree) {

@@ -76,6 +76,7 @@ impl Core {
     pub(super) fn freshness(&mut self, freshness: Freshness) {
         self.freshness = freshness;
         self.show_freshness(|_| true);
+        self.tell_due();
     }
 
     /// Tells the zones how far their data can be trusted: those that are seen so.

@@ -242,6 +242,11 @@ impl Guard {
         }
     }
 
+    /// Returns when that will be.
+    pub(super) fn until(&self) -> Option<Instant> {
+        self.alarm.lock().until()
+    }
+
     pub(super) fn report(&self) -> GuardReport {
         self.alarm.report()
     }

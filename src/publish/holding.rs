@@ -24,6 +24,14 @@ pub(super) enum GuardState {
 }
 
 impl GuardState {
+    /// Returns when it gives up.
+    pub(super) fn due(self) -> Option<Instant> {
+        match self {
+            Self::Held(since) => Some(since + LONGEST),
+            Self::Free | Self::GaveUp => None,
+        }
+    }
+
     /// The state after a look at `now`.
     pub(super) fn next(self, awaits: bool, now: Instant) -> Self {
         match self {

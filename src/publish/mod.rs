@@ -9,9 +9,10 @@
 //! 3. `assemble`: what a service offers in each zone, a [`target`].
 //! 4. `commit`: each zone commits, and what is to be known of it is told.
 //!
-//! Beside them: `hosts` with [`resolver`] and `home` for the addresses of hosts; [`drains`] and `ends`; [`past`] and
-//! `known` for names without a znode; [`unread`] and `freshness` for what cannot be read; `notes` for the cache file;
-//! [`problems`], [`census`] and `telling` for people. [`publisher`](Publisher) is what others have of it.
+//! Beside them: `times` for what waits for a time alone; `hosts` with [`resolver`] and `home` for the addresses of
+//! hosts; [`drains`] and `ends`; [`past`] and `known` for names without a znode; [`unread`] and `freshness` for what
+//! cannot be read; `notes` for the cache file; [`problems`], [`census`] and `telling` for people.
+//! [`publisher`](Publisher) is what others have of it.
 //!
 //! Services whose paths differ only in case are one service in DNS: their instances are united. [`collisions`] tells of
 //! those that have a name in common otherwise.
@@ -42,6 +43,7 @@ pub mod reading;
 pub mod resolver;
 pub(crate) mod target;
 mod telling;
+mod times;
 mod touched;
 pub mod unread;
 

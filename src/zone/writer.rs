@@ -475,7 +475,9 @@ impl ZoneWriter {
         let mut gathered = self.gather(is_kept);
         if gathered.is_empty() && !self.is_prepared {
             self.show(gathered, None);
-            self.tell_large();
+            if self.tell_large() {
+                self.tell_anew();
+            }
             self.changed.clear();
             return None;
         }
@@ -510,8 +512,12 @@ impl ZoneWriter {
 
     /// Sets how much of its past the zone keeps for incremental transfers from now on.
     pub fn keep_journal(&mut self, bounds: Bounds) {
+        let before = self.zone.keeps_journal();
         self.zone.keep_journal(bounds);
         self.is_large_anew = true;
+        if self.zone.keeps_journal() != before {
+            self.tell_anew();
+        }
     }
 
     /// The live state, for those who compare.

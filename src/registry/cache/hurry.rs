@@ -5,9 +5,6 @@ use std::time::{Duration, Instant};
 
 use super::shared::SharedCache;
 
-/// The time between two looks at a save that is under way.
-const POLL: Duration = Duration::from_millis(5);
-
 /// Has what no cache file holds yet saved without the rest that saves take; nothing where none is kept.
 #[derive(Debug, Clone, Default)]
 pub struct Hurry(Arc<Mutex<Option<Arc<SharedCache>>>>);
@@ -21,19 +18,16 @@ impl Hurry {
     pub fn save(&self, patience: Duration) -> bool {
         let Some(shared) = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone() else { return true };
         let begun = Instant::now();
-        loop {
-            {
-                let mut state = shared.lock();
-                if !state.dirty && state.amendments.is_none() {
-                    return true;
-                }
-                state.hurry = begun.elapsed() < patience;
-                if !state.hurry {
-                    return false;
-                }
+        let mut state = shared.lock();
+        while state.dirty || state.amendments.is_some() {
+            let left = patience.saturating_sub(begun.elapsed());
+            state.hurry = !left.is_zero();
+            if left.is_zero() {
+                return false;
             }
             shared.moved.notify_one();
-            std::thread::park_timeout(POLL);
+            state = shared.wait_for_end(state, left);
         }
+        true
     }
 }

@@ -81,6 +81,7 @@ pub fn load(path: &FilePath, scope: &CacheScope) -> Option<Loaded> {
 #[derive(Debug)]
 pub struct Saver {
     shared: Arc<SharedCache>,
+    refresh: Duration,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -98,12 +99,16 @@ impl Saver {
         refresh: Duration,
         hurry: &Hurry,
     ) -> io::Result<Self> {
-        let shared =
-            Arc::new(SharedCache { state: Mutex::default(), moved: Condvar::new(), settled: AtomicBool::new(false) });
+        let shared = Arc::new(SharedCache {
+            state: Mutex::default(),
+            moved: Condvar::new(),
+            ended: Condvar::new(),
+            settled: AtomicBool::new(false),
+        });
         hurry.of(&shared);
         let work = Work { path, scope, tree, notes, refresh, shared: Arc::clone(&shared) };
         let thread = std::thread::Builder::new().name("cache file".into()).spawn(move || work.run())?;
-        Ok(Self { shared, thread: Some(thread) })
+        Ok(Self { shared, refresh, thread: Some(thread) })
     }
 
     /// The tree holds something that is not published. Must be called under the lock that it was changed under.
@@ -135,7 +140,11 @@ impl Saver {
 
     /// The published view is exact now.
     pub fn proven(&self) {
-        self.shared.lock().proven = Some(SystemTime::now());
+        let mut state = self.shared.lock();
+        let is_first = state.proven.replace(SystemTime::now()).is_none();
+        if is_first || state.is_aged(self.refresh) {
+            self.shared.moved.notify_one();
+        }
     }
 
     /// Report about saving.
@@ -175,6 +184,7 @@ impl Work {
             rest_until = Instant::now() + REST.max(took * SHARE);
             let mut state = self.shared.lock();
             state.amendments = None;
+            self.shared.ended.notify_all();
             match outcome {
                 Ok(Some((bytes, when))) => {
                     info!(file = %self.path.display(), bytes, ?took, "cache file saved");
@@ -203,10 +213,7 @@ impl Work {
     fn until_due(&self, rest_until: Instant) -> ControlFlow<()> {
         let mut state = self.shared.lock();
         loop {
-            let aged = state.report.saved_at.zip(state.proven).is_some_and(|(saved, proven)| {
-                proven.duration_since(saved).is_ok_and(|age| age >= self.refresh) && !state.stop
-            });
-            let due = state.dirty || aged;
+            let due = state.dirty || (state.is_aged(self.refresh) && !state.stop);
             let rested = rest_until.saturating_duration_since(Instant::now());
             if state.stop && !due {
                 return ControlFlow::Break(());
@@ -216,7 +223,7 @@ impl Work {
                 state.amendments = Some(Vec::new());
                 return ControlFlow::Continue(());
             }
-            state = self.shared.wait(state, if due { rested } else { Duration::from_secs(1) });
+            state = self.shared.wait(state, due.then_some(rested));
         }
     }
 
@@ -291,7 +298,7 @@ impl Work {
             if state.stop {
                 return None;
             }
-            state = self.shared.wait(state, Duration::from_secs(1));
+            state = self.shared.wait(state, None);
         }
     }
 }

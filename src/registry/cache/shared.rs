@@ -28,7 +28,10 @@ pub struct CacheReport {
 #[derive(Debug)]
 pub(super) struct SharedCache {
     pub(super) state: Mutex<SaveState>,
+    /// Told when there may be something to save.
     pub(super) moved: Condvar,
+    /// Told when a save has ended.
+    pub(super) ended: Condvar,
     /// True if the tree holds nothing that was not published. Cleared under the tree's write lock.
     pub(super) settled: AtomicBool,
 }
@@ -59,8 +62,32 @@ impl SharedCache {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for something to happen, for at most `time`.
-    pub(super) fn wait<'s>(&self, state: MutexGuard<'s, SaveState>, time: Duration) -> MutexGuard<'s, SaveState> {
-        self.moved.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0
+    /// Waits until there may be something to save; where there is already, for at most `rest`.
+    pub(super) fn wait<'s>(
+        &self,
+        state: MutexGuard<'s, SaveState>,
+        rest: Option<Duration>,
+    ) -> MutexGuard<'s, SaveState> {
+        match rest {
+            Some(rest) => self.moved.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0,
+            None => self.moved.wait(state).unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+
+    /// Waits until a save has ended, for at most `time`.
+    pub(super) fn wait_for_end<'s>(
+        &self,
+        state: MutexGuard<'s, SaveState>,
+        time: Duration,
+    ) -> MutexGuard<'s, SaveState> {
+        self.ended.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+impl SaveState {
+    /// Returns whether the last file is so old that an unchanged one is saved again, after `refresh`.
+    pub(super) fn is_aged(&self, refresh: Duration) -> bool {
+        let times = self.report.saved_at.zip(self.proven);
+        times.is_some_and(|(saved, proven)| proven.duration_since(saved).is_ok_and(|age| age >= refresh))
     }
 }

@@ -10,15 +10,16 @@ const CHILDREN: &str = "/children";
 
 impl ZoneWriter {
     /// Delegates to these zones, and to no others but those that the zone file delegates to. What is below their apexes
-    /// is theirs, and no longer shown here.
-    pub fn delegate(&mut self, children: Vec<Child>) {
+    /// is theirs, and no longer shown here. Returns whether that is different from before.
+    pub fn delegate(&mut self, children: Vec<Child>) -> bool {
         if self.children == children {
-            return;
+            return false;
         }
         let offers: Vec<Offer> = children.iter().flat_map(|child| child.offers.clone()).collect();
         self.put(CHILDREN, offers);
         self.children = children;
         self.place(self.of_file.clone());
+        true
     }
 
     /// Returns whether a cut takes nothing away, as the zone below shows the same services under the same names.

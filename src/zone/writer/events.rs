@@ -51,6 +51,11 @@ impl ZoneWriter {
         }
     }
 
+    /// Tells that something other than the records is different: warnings, or whether a journal is kept.
+    pub(super) fn tell_anew(&self) {
+        self.zone.events().tell(self.event());
+    }
+
     /// An event of the zone as it is now.
     fn event(&self) -> Event {
         let zone = &self.zone;

@@ -43,10 +43,10 @@ impl ZoneWriter {
         self.is_large_anew = true;
     }
 
-    /// Tells of them, where that may be news. To be done when what readers see is what was noted.
-    pub(super) fn tell_large(&mut self) {
+    /// Warns of them, and returns whether that is news. To be done when readers see what was noted.
+    pub(super) fn tell_large(&mut self) -> bool {
         if !std::mem::take(&mut self.is_large_anew) {
-            return;
+            return false;
         }
         let is_transferred = self.zone.keeps_journal();
         let (mut long, mut many) = (Vec::new(), Vec::new());
@@ -83,7 +83,7 @@ impl ZoneWriter {
         .collect::<Vec<_>>()
         .join("; ");
         self.zone.warnings().set_large(Large { many: many.len(), long: long.len() });
-        self.zone.warnings().set(About::Size, (!warning.is_empty()).then_some(warning));
+        self.zone.warnings().set(About::Size, (!warning.is_empty()).then_some(warning))
     }
 }
 
