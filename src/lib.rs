@@ -46,7 +46,7 @@
 //! `tests/layers.rs` checks the table, and that no two files import each other. Foreign crates stay where they belong:
 //! `zookeeper_client` in zookeeper/client/, `hickory_server` in dns/listen/quic.rs, `hickory_resolver` in dns/forward/,
 //! `hickory_proto` in these two, in dns/serve/chain.rs, zone/ and export/, `rustls` in dns/listen/, dns/forward/,
-//! zookeeper/client/ and announce/check/tls.rs, `toml` in config/, `clap` in cli/, `axum` in admin/.
+//! zookeeper/client/ and announce/check/tls.rs, `toml` in settings/tree.rs, `clap` in cli/, `axum` in admin/.
 //!
 //! # What holds everywhere
 //! - Decisions are pure, I/O is thin: `zookeeper::mirror`, `announce::plan`, `format`, `zone`, `dns::fast` and

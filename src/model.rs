@@ -122,7 +122,7 @@ impl Instance {
 pub struct Endpoint {
     /// The host.
     pub host: Host,
-    /// The port, 1–65535.
+    /// The port; 0 where it has none: it has addresses, and no SRV record.
     pub port: u16,
 }
 
@@ -182,6 +182,7 @@ impl fmt::Display for Host {
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.host {
+            host if self.port == 0 => write!(f, "{host}"),
             Host::V6(address) => write!(f, "[{address}]:{}", self.port),
             host => write!(f, "{host}:{}", self.port),
         }

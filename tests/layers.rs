@@ -107,7 +107,7 @@ const PLACES: &[(&str, &[&str])] = &[
     ("hickory_proto", &["dns", "zone", "export"]),
     ("hickory_resolver", &["dns/forward"]),
     ("rustls", &["announce/check/tls", "dns/forward", "dns/listen/tls", "zookeeper/client"]),
-    ("toml", &["config"]),
+    ("toml", &["settings/tree"]),
     ("clap", &["cli", "main"]),
     ("axum", &["admin"]),
     ("serde_json", &["cli/ask", "cli/restart", "format", "registry/text", "admin", "announce", "export"]),

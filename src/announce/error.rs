@@ -46,7 +46,7 @@ pub enum Error {
         /// Name of the service.
         service: String,
         /// The format.
-        format: &'static str,
+        format: String,
     },
     /// A service's path in the registry.
     #[error("the service `{service}` cannot have a znode: {error}")]

@@ -88,8 +88,10 @@ impl InstanceWriter {
         let instance_id = self.host.instance_id(path.as_str());
         let data =
             self.format.encode_instance(&service.properties, &instance_id, &self.here.origin, self.pid, self.created);
-        let data =
-            data.ok_or_else(|| Error::Format { service: service.name.value.clone(), format: self.format.name() })?;
+        let data = data.ok_or_else(|| Error::Format {
+            service: service.name.value.clone(),
+            format: self.format.name().to_owned(),
+        })?;
         let (service, key) = (service.name.value.clone(), service.key());
         Ok(Wanted { service, path, data: data.into(), instance_id, key, hold: None })
     }

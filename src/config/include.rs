@@ -1,17 +1,17 @@
 //! Files that the main file includes: `include = ["conf.d/*.toml"]`, so that each package of a host can bring its own
 //! services.
 //!
-//! An included file may hold what comes in any number: services, zones and registries. Everything else stands in the
-//! main file. Included files include nothing.
+//! An included file may hold what comes in any number: services, zones, registries and formats. Everything else stands
+//! in the main file. Included files include nothing.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::secrets::source;
-use super::tree::{self, Tree};
 use crate::diagnostic::SourceText;
 use crate::diagnostic::{Problems, Span};
 use crate::disk;
+use crate::settings::tree::{self, Tree};
 use crate::settings::{Kind, Setting, Table, Value};
 
 /// Included files.
@@ -117,9 +117,9 @@ fn files(pattern: &Path, looked_at: &mut Vec<PathBuf>) -> Result<Vec<PathBuf>, S
 
 fn merge(main: &mut Table, included: Table, problems: &Problems) {
     for (key, span, value) in included.entries {
-        if !["service", "zone", "registry"].contains(&key.as_str()) {
+        if !["service", "zone", "registry", "format"].contains(&key.as_str()) {
             let message = format!("`{key}` cannot stand in an included file");
-            problems.add_with_help(span, message, "it can hold [[service]], [[zone]] and [registry.…]");
+            problems.add_with_help(span, message, "it can hold [[service]], [[zone]], [registry.…] and [format.…]");
             continue;
         }
         match main.entries.iter_mut().find(|(other, ..)| *other == key) {

@@ -9,7 +9,6 @@ mod pending;
 mod references;
 mod secrets;
 mod serials;
-mod tree;
 mod whole;
 
 use std::collections::BTreeMap;
@@ -23,7 +22,7 @@ use crate::dns::message::key::TsigKey;
 use crate::dns::transfer::secondaries::Secondaries;
 use crate::publish::{guard, past};
 use crate::registry::Path as Znode;
-use crate::settings::{Kind, Section, Table, Value, live};
+use crate::settings::{Kind, Section, Table, Value, live, tree};
 use crate::zone::name::Name;
 use crate::{admin, announce, dns, format, settings, zone, zookeeper};
 use references::Registries;
@@ -150,7 +149,8 @@ fn parse_with(path: &Path, text: &str, replaced: &Snippets) -> Result<(Config, T
 
 fn read(table: &Table, directory: &Path, problems: &Problems) -> Config {
     let mut top = Section::top(table, problems);
-    let (names, registries) = read_registries(&mut top);
+    let formats = format::Formats::read(&mut top);
+    let (names, registries) = read_registries(&mut top, &formats);
     let names = Registries::new(names, table, problems);
     let Keys { names: key_names, usable: keys, files: secrets } = read_keys(&mut top, directory);
     let (zones, secondaries) = read_zones(&mut top, &names, (&key_names, &keys));
@@ -159,6 +159,7 @@ fn read(table: &Table, directory: &Path, problems: &Problems) -> Config {
     let announce = announce::Config::read(&mut top);
     let config = Config {
         registries,
+        formats,
         zones,
         secondaries,
         dns,
@@ -189,7 +190,7 @@ fn read_part<T>(top: &mut Section<'_>, key: settings::Key, read: impl Fn(&mut Se
 }
 
 /// The names of all registries, and those registries that can be used.
-fn read_registries<'a>(top: &mut Section<'a>) -> (Vec<&'a str>, Vec<Registry>) {
+fn read_registries<'a>(top: &mut Section<'a>, formats: &format::Formats) -> (Vec<&'a str>, Vec<Registry>) {
     let problems = top.problems();
     let (mut names, mut registries) = (Vec::new(), Vec::new());
     let Some(value) = top.value(live("registry")) else { return (names, registries) };
@@ -209,7 +210,7 @@ fn read_registries<'a>(top: &mut Section<'a>) -> (Vec<&'a str>, Vec<Registry>) {
         names.push(name.as_str());
         let mut section = Section::new(table, format!("registry.{name}"), problems);
         let mut zookeeper = zookeeper::config::Config::read(&mut section);
-        let format = format::Config::read(&mut section);
+        let format = format::Config::read(&mut section, formats);
         if let (Some(zookeeper), None, Ok(root)) = (&mut zookeeper, table.get("root"), Znode::new(&format.usual_root)) {
             zookeeper.root = root;
         }

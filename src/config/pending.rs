@@ -81,7 +81,7 @@ fn registry(before: &Registry, after: &Registry) -> Vec<&'static str> {
         ("memory", *source != other.source && memory),
         ("root", *root != other.root),
         ("providers", format.providers != after.format.providers),
-        ("format", format.name() != after.format.name()),
+        ("format", (format.name(), &format.description) != (after.format.name(), &after.format.description)),
         ("session_timeout", *session_timeout != other.session_timeout),
         ("max_stale", *max_stale != other.max_stale),
         ("missing_root", *missing_root != other.missing_root),

@@ -1,5 +1,7 @@
 //! Tests of what a whole configuration may say and leave out, and of how its mistakes are told.
 
+mod formats;
+
 use std::time::Duration;
 
 use super::*;

@@ -16,6 +16,8 @@ use crate::{admin, announce, dns, format, zone, zookeeper};
 pub struct Config {
     /// The registries, in the order of the file.
     pub registries: Vec<Registry>,
+    /// The conventions that they can follow: the tables `[format.NAME]` beside those that are built in.
+    pub formats: format::Formats,
     /// The zones, in the order of the file.
     pub zones: Vec<zone::config::Config>,
     /// Their secondaries, by origin.

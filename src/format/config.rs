@@ -6,12 +6,14 @@ use std::time::SystemTime;
 
 use super::convention::{Convention, Registration, Row};
 use super::conventions::CONVENTIONS;
+use super::declared::Description;
 use super::error::Error;
+use super::formats::{Chosen, Formats};
 use super::origin::Origin;
 use super::placement::Node;
 use super::property::Property;
 use crate::model::Instance;
-use crate::settings::{Section, fixed};
+use crate::settings::{Section, fixed, nearest};
 
 /// Settings of how the znodes of one registry are read and written: its convention.
 #[derive(Debug, Clone)]
@@ -22,6 +24,8 @@ pub struct Config {
     pub convention: Arc<dyn Convention>,
     /// Path of the znode below which its writers put services, unless they are told otherwise.
     pub usual_root: String,
+    /// The description that the convention is; none where it is code.
+    pub description: Option<Arc<Description>>,
 }
 
 impl Default for Config {
@@ -33,7 +37,8 @@ impl Default for Config {
 /// A convention is its name and what it was built with.
 impl PartialEq for Config {
     fn eq(&self, other: &Self) -> bool {
-        (&self.providers, self.convention.name()) == (&other.providers, other.convention.name())
+        let built_with = (&self.providers, &self.description) == (&other.providers, &other.description);
+        built_with && self.convention.name() == other.convention.name()
     }
 }
 
@@ -50,11 +55,25 @@ impl Deref for Config {
 impl Config {
     /// The convention of `row`, with instances in an element called `providers`.
     pub fn new(row: &Row, providers: &str) -> Self {
-        Self { providers: providers.to_owned(), convention: (row.build)(providers), usual_root: row.root.to_owned() }
+        let (providers, convention) = (providers.to_owned(), (row.build)(providers));
+        Self { providers, convention, usual_root: row.root.to_owned(), description: None }
     }
 
-    /// Reads the keys `providers` and `format` of a registry's table.
-    pub fn read(section: &mut Section<'_>) -> Self {
+    /// The convention that was chosen, with instances in an element called `providers` where it has such.
+    pub fn chosen(chosen: Chosen<'_>, providers: &str) -> Self {
+        match chosen {
+            Chosen::Coded(row) => Self::new(row, providers),
+            Chosen::BuiltIn(description) | Chosen::Own(description) => Self {
+                providers: providers.to_owned(),
+                convention: Arc::<Description>::clone(description),
+                usual_root: description.root.to_string(),
+                description: Some(Arc::clone(description)),
+            },
+        }
+    }
+
+    /// Reads the keys `providers` and `format` of a registry's table; the format is one of `formats`.
+    pub fn read(section: &mut Section<'_>, formats: &Formats) -> Self {
         let mut providers = "providers".to_owned();
         if let Some(given) = section.located::<String>(fixed("providers")) {
             if matches!(&*given.value, "." | "..") || given.value.contains(|c: char| c == '/' || c.is_control()) {
@@ -67,17 +86,24 @@ impl Config {
                 providers = given.value;
             }
         }
-        let mut row = &CONVENTIONS[0];
+        let mut chosen = Chosen::Coded(&CONVENTIONS[0]);
         if let Some(format) = section.located::<String>(fixed("format")) {
-            if let Some(known) = CONVENTIONS.iter().find(|row| row.name == format.value) {
-                row = known;
-            } else {
+            if let Some(known) = formats.find(&format.value) {
+                chosen = known;
+            } else if !formats.is_mistaken(&format.value) {
                 let message = format!("there is no znode format \"{}\"", format.value);
-                let known: Vec<_> = CONVENTIONS.iter().map(|row| format!("\"{}\" ({})", row.name, row.doc)).collect();
-                section.problems().add_with_help(format.span, message, format!("known formats: {}", known.join(", ")));
+                let names: Vec<&str> = formats.all().into_iter().map(|(name, _)| name).collect();
+                let near = nearest(&format.value, &names);
+                let help = near.map(|near| format!("did you mean \"{near}\"? `zonekeeper formats` lists all"));
+                let help = help.unwrap_or_else(|| {
+                    let coded: Vec<&str> = CONVENTIONS.iter().map(|row| row.name).collect();
+                    let (coded, others) = (coded.join(", "), names.len() - coded.len());
+                    format!("known formats: {coded} and {others} more, which `zonekeeper formats` lists")
+                });
+                section.problems().add_with_help(format.span, message, help);
             }
         }
-        Self::new(row, &providers)
+        Self::chosen(chosen, &providers)
     }
 
     /// Reads the instance of a znode called `name` that has nothing beside it. What it says and cannot be used is in

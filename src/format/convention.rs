@@ -32,7 +32,7 @@ pub struct Row {
 /// A convention of znodes.
 pub trait Convention: Debug + Send + Sync {
     /// The word for it in the configuration.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
 
     /// Kind of the znode at `below`, its path under the registry's root, without slashes at the ends and empty for the
     /// root.

@@ -51,6 +51,12 @@ pub enum Error {
     /// Data in which the endpoint should be, in a convention that has it there.
     #[error("its data give no endpoint: {0}")]
     NoEndpoint(String),
+    /// A name that should give the endpoint, in a convention that has it there.
+    #[error("its name gives no endpoint: {0}")]
+    NoEndpointInName(String),
+    /// Data that are not of the kind that their convention has, and why not.
+    #[error("its data are not {0}: {1}")]
+    BadData(&'static str, String),
     /// The flags in a service's own node are not as this program writes them, and would be lost.
     #[error("its `drain` is not as this program writes it: {0}")]
     BadDrain(String),

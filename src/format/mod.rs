@@ -14,8 +14,10 @@
 mod config;
 mod convention;
 mod conventions;
+pub mod declared;
 mod drain;
 mod error;
+mod formats;
 mod json;
 mod keys;
 mod kind;
@@ -32,6 +34,7 @@ pub use convention::{Convention, Registration, Row};
 pub use conventions::CONVENTIONS;
 pub use drain::{drain, moment, undrain};
 pub use error::{DATA_LIMIT, Error};
+pub use formats::{Chosen, Formats};
 pub use keys::{INSTANCE_ID, RESERVED};
 pub use kind::NodeKind;
 pub use link::{Link, LinkedProperty, PropertyLink, with_properties};

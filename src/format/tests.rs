@@ -272,7 +272,7 @@ mod settings {
         let entries =
             entries.iter().map(|(key, kind)| ((*key).to_owned(), span, Value { span, kind: kind.clone() })).collect();
         let (table, problems) = (Table { span, entries }, Problems::default());
-        let config = Config::read(&mut Section::new(&table, "registry.main", &problems));
+        let config = Config::read(&mut Section::new(&table, "registry.main", &problems), &Formats::default());
         (config, problems.into_vec().into_iter().map(|problem| problem.message).collect())
     }
 

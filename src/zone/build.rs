@@ -16,7 +16,8 @@
 //! | `api-x.staging.service.` | as the first: the same service by a host name ([`label`]) | alias |
 //! | `42.0.168.192.in-addr.arpa.` | PTR to the `addr` name, in a zone for it | alias |
 //!
-//! An instance whose state, or whose service's state, is not `up` is left out.
+//! An instance whose state, or whose service's state, is not `up` is left out. One without a port has addresses, and
+//! nothing that would tell its port: no SRV records.
 
 use super::context::Context;
 use super::name::{Name, NameError};
@@ -151,7 +152,7 @@ fn add_service_name(
     (domain, service): (&Name, &[u8]),
     members: &[Member<'_>],
 ) {
-    if members.is_empty() {
+    if !members.iter().any(|member| member.reach.has_port) {
         // Nobody can say which protocol it would have; most have this one.
         if let Some(name) = srv::service_name(domain, service, Protocol::Tcp) {
             names.at(&name, Rank::Derived);
@@ -159,7 +160,8 @@ fn add_service_name(
         return;
     }
     for protocol in [Protocol::Tcp, Protocol::Udp] {
-        let mut members = members.iter().filter(|member| member.instance.protocol == protocol).peekable();
+        let mut members =
+            members.iter().filter(|member| member.instance.protocol == protocol && member.reach.has_port).peekable();
         if members.peek().is_none() {
             continue;
         }

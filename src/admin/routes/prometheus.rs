@@ -107,6 +107,10 @@ fn group(registry: &str, path: &str, one: &Instance, port: &str, stale: &'static
         "" => &one.endpoint,
         name => &one.ports.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?.1,
     };
+    // Nothing can be scraped without a port.
+    if endpoint.port == 0 {
+        return None;
+    }
     let tags = if one.tags.is_empty() { String::new() } else { format!(",{},", one.tags.join(",")) };
     let label = |key: &str| -> String {
         let word = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };

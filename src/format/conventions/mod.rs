@@ -2,6 +2,7 @@
 
 pub(super) mod auto;
 pub(super) mod curator;
+mod declared;
 pub(super) mod ensemble;
 pub(super) mod nd;
 pub(super) mod zc;

@@ -226,3 +226,21 @@ fn a_path_that_makes_no_name_is_an_error() {
     assert_eq!(owner(&origin(), "").unwrap(), origin());
     assert_eq!(owner(&origin(), "a.b").unwrap().to_string(), "a\\.b.service.");
 }
+
+#[test]
+fn an_instance_without_a_port_has_addresses_and_no_srv_record() {
+    let (one, with_port) = (v4(1, 0), v4(2, 80));
+    let types = |instances: Vec<Instance>, name: &str| {
+        let built = build(&Context::new(&origin(), 5), "api", &service(instances)).unwrap();
+        let offers = offers(&built);
+        let sets =
+            offers.iter().filter(|offer| offer.owner == Name::parse(name).unwrap()).flat_map(|offer| &offer.sets);
+        sets.map(|set| (set.rtype, set.iter().count())).collect::<Vec<_>>()
+    };
+    assert_eq!(types(vec![one.clone()], "api.service"), [(rtype::A, 1)]);
+    assert_eq!(types(vec![one.clone()], "_api._tcp.service"), []);
+    assert_eq!(types(vec![one.clone()], "_services._dns-sd._udp.service"), []);
+    let both = types(vec![one.clone(), with_port.clone()], "api.service");
+    assert!(both.contains(&(rtype::A, 2)) && both.contains(&(rtype::SRV, 1)), "{both:?}");
+    assert!(types(vec![one, with_port], "_api._tcp.service").contains(&(rtype::SRV, 1)));
+}

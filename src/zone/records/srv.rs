@@ -19,6 +19,8 @@ pub(in super::super) struct SrvTarget {
     target: Target,
     /// Data of its SRV record.
     pub(in super::super) srv: Vec<u8>,
+    /// True if it has a port; without one it has addresses alone.
+    pub(in super::super) has_port: bool,
     /// Time to live of all of it, in seconds.
     pub(in super::super) ttl: u32,
     /// Preference that its addresses are chosen by.
@@ -81,7 +83,13 @@ impl SrvTarget {
                 Target::Host { target, addresses, is_ours }
             }
         };
-        Ok(Self { target: target_host, srv, ttl, preference: Preference::new(priority, weight) })
+        Ok(Self {
+            target: target_host,
+            srv,
+            has_port: endpoint.port != 0,
+            ttl,
+            preference: Preference::new(priority, weight),
+        })
     }
 
     fn addresses(&self) -> &[IpAddr] {
@@ -98,8 +106,11 @@ impl SrvTarget {
         }
     }
 
-    /// Adds the SRV record at `owner`, and what makes its target known.
+    /// Adds the SRV record at `owner`, and what makes its target known; nothing where there is no port.
     pub(in super::super) fn add_srv(&self, names: &mut Names, owner: &Name, rank: Rank) {
+        if !self.has_port {
+            return;
+        }
         names.at(owner, rank).add(rtype::SRV, self.ttl, &self.srv);
         // The name of an address is made of it; that of a host known by one label is held.
         if let Target::Host { target, is_ours: true, .. } = &self.target {

@@ -8,13 +8,13 @@ use std::collections::HashSet;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::{Kind, Table, Value};
 use crate::diagnostic::{Problem, Severity, Span};
-use crate::settings::{Kind, Table, Value};
 
 /// A file as far as it could be read.
-pub(super) struct Tree {
+pub struct Tree {
     /// Its table.
-    pub(super) table: Table,
+    pub table: Table,
     /// Faults of what is no TOML, in no order.
     faults: Vec<TomlFault>,
 }
@@ -34,7 +34,7 @@ enum Reach {
 }
 
 /// Parses `text`, file number `file`.
-pub(super) fn parse(text: &str, file: u32) -> Tree {
+pub fn parse(text: &str, file: u32) -> Tree {
     let (table, errors) = DeTable::parse_recoverable(text);
     let span = Span { file, start: 0, end: 0 };
     let table = Table { span, entries: entries(table.into_inner(), file) };
@@ -55,7 +55,7 @@ pub(super) fn parse(text: &str, file: u32) -> Tree {
 impl Tree {
     /// All problems of the file, in its order: its faults, and those `complaints` about its meaning that hold in spite
     /// of them.
-    pub(super) fn problems(self, text: &str, mut complaints: Vec<Problem>) -> Vec<Problem> {
+    pub fn problems(self, text: &str, mut complaints: Vec<Problem>) -> Vec<Problem> {
         if self.faults.iter().any(|fault| fault.reach == Reach::File) {
             complaints.clear();
         } else if !self.faults.is_empty() {

@@ -1,8 +1,11 @@
 //! A configuration file before anybody has judged it: a tree of values that remember where they stood, and a
 //! reader that collects every problem instead of stopping at the first.
 //!
-//! Each part of the program reads its own table through a [`Section`] and owns its defaults and checks; `config/` makes
-//! the tree from TOML and prints the problems. Nothing here knows TOML, files or any part's keys.
+//! Each part of the program reads its own table through a [`Section`] and owns its defaults and checks; [`tree`] makes
+//! the values from TOML, and `config/` reads the files and prints the problems. Nothing here knows files or any part's
+//! keys.
+
+pub mod tree;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
