@@ -54,7 +54,7 @@ impl Dev {
             }
         };
         let config = config(seed.clone(), self.dns, self.admin)?;
-        let report = super::check::files(&config);
+        let report = super::check::seeds(&config);
         if report.errors() > 0 {
             return Err(report.into());
         }

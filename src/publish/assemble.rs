@@ -2,13 +2,13 @@
 //! where there are many.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use super::clock::unix_now;
 use super::core::Core;
-use super::guard::Guard;
+use super::guard::{Guard, narrow};
 use super::hosts;
+use super::many::{Assembled, CHUNK};
 use super::reading::Reading;
 use super::target::{Target, below};
 use super::touched::{ReadOf, Touched};
@@ -20,31 +20,28 @@ use crate::zone::name::Name;
 use crate::zone::offer::Offers;
 
 /// Offers of one service, and what else follows from its reading.
-struct BuiltService {
+pub(super) struct BuiltService {
     /// Its path in lower case.
-    folded: String,
-    exists: bool,
+    pub(super) folded: String,
+    pub(super) exists: bool,
     /// For each target: the offers, none where the zone does not show that part of the registry.
-    offered: Vec<Option<Offers>>,
-    malformed: Vec<Malformed>,
+    pub(super) offered: Vec<Option<Offers>>,
+    pub(super) malformed: Vec<Malformed>,
     /// The host names to look up for it.
-    wanted: BTreeSet<String>,
+    pub(super) wanted: BTreeSet<String>,
     /// Its drains that hold.
-    drains: Vec<Drain>,
+    pub(super) drains: Vec<Drain>,
     /// Its drains that have ended.
-    over: Vec<Drain>,
+    pub(super) over: Vec<Drain>,
     /// Number of instances that are registered.
-    instances: usize,
+    pub(super) instances: usize,
     /// Numbers of instances that are served and that are not; `None` where it is no service.
-    census: Option<(u32, u32)>,
+    pub(super) census: Option<(u32, u32)>,
     /// The names that it had, where it is gone.
-    names: Vec<Name>,
+    pub(super) names: Vec<Name>,
 }
 
-/// Services that are built in one go when there are many.
-const CHUNK: usize = 256;
-
-/// From how many services on it is worth while to start threads.
+/// Number of services from which on it is worth while to start threads.
 pub(super) const FEW: usize = CHUNK * 2;
 
 /// The source under which the hosts of a service are reported, in front of its path.
@@ -56,87 +53,31 @@ impl Core {
         self.assemble(tree, touched.into_iter().map(Touched::later).collect());
     }
 
-    /// Brings these services into every zone that shows them. What is read and built of one does not depend on the
-    /// others: for the first sight of a large registry that is done on threads.
+    /// Brings these services into every zone that shows them, but for those that the guard holds.
     pub(super) fn assemble(&mut self, tree: &ShownTree, mut touched: Vec<Touched>) {
         if let Some(guard) = &self.guard {
             touched.retain(|one| !guard.holds(&one.folded));
         }
+        if touched.len() >= FEW {
+            let Assembled { built, .. } = self.assemble_on_threads(tree, touched, None);
+            return self.keep(built.into_iter());
+        }
         let origins: Vec<Name> = self.targets.iter().map(Target::origin).collect();
         let now = unix_now();
-        if touched.len() < FEW {
-            for one in touched {
-                let built = self.build(tree, &origins, one, now);
-                self.put(built);
-            }
-            return;
-        }
-        let touched: Vec<String> = touched.into_iter().map(|one| one.folded).collect();
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let (next, pieces) = (AtomicUsize::new(0), touched.chunks(CHUNK).collect::<Vec<_>>());
-        let mut wishes = Vec::with_capacity(touched.len());
-        std::thread::scope(|scope| {
-            let publisher = &*self;
-            let work = || {
-                let mut wishes = Vec::new();
-                while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let build = |folded: &String| publisher.build(tree, &origins, Touched::later(folded.clone()), now);
-                    let mut piece: Vec<BuiltService> = piece.iter().map(build).collect();
-                    for (i, target) in publisher.targets.iter().enumerate() {
-                        // While one thread has the writer, the others build.
-                        for built in piece.iter_mut().filter(|built| !built.exists) {
-                            built.names.extend(Self::names_before(target, &built.folded));
-                        }
-                        let mut writer = target.lock();
-                        for built in &mut piece {
-                            if let Some(offers) = built.offered.get_mut(i).and_then(Option::take) {
-                                writer.source(target.source).put(&built.folded, offers);
-                            }
-                        }
-                        // Where nobody is served yet, what was built is not kept twice until all of it is.
-                        writer.prepare();
-                    }
-                    for BuiltService {
-                        folded,
-                        exists,
-                        malformed,
-                        wanted,
-                        drains,
-                        over,
-                        instances,
-                        names,
-                        census,
-                        ..
-                    } in piece
-                    {
-                        publisher.report(&folded, malformed);
-                        publisher.census.count(&folded, census);
-                        wishes.push((folded, exists, wanted, (drains, over), instances, names));
-                    }
-                }
-                wishes
-            };
-            let working: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-            for thread in working {
-                // A panic there is a panic here, as if the work had not been shared out.
-                wishes.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-            }
-        });
-        for (folded, exists, wanted, (drains, over), instances, names) in wishes {
-            if exists {
-                self.past.remove(&folded);
-            } else {
-                self.past.add(&folded, now, names);
-                self.forget(&folded);
-            }
-            count(&mut self.guard, &folded, instances);
-            self.want(&folded, wanted);
-            self.drained(&folded, drains, over);
+        for one in touched {
+            let built = self.build(tree, &origins, one, now);
+            self.put(built);
         }
     }
 
     /// Builds what one service offers in each zone, of what was read of it, or is now.
-    fn build(&self, tree: &ShownTree, origins: &[Name], Touched { folded, read }: Touched, now: u64) -> BuiltService {
+    pub(super) fn build(
+        &self,
+        tree: &ShownTree,
+        origins: &[Name],
+        Touched { folded, read }: Touched,
+        now: u64,
+    ) -> BuiltService {
         let reading = match read {
             ReadOf::Done(reading) => reading.map(|reading| *reading),
             ReadOf::Later => self.read(tree, &folded, now),
@@ -220,7 +161,7 @@ impl Core {
     }
 
     /// There is no service of that name any more, in any spelling.
-    fn forget(&mut self, folded: &str) {
+    pub(super) fn forget(&mut self, folded: &str) {
         if !self.unread.hides(folded)
             && self.targets.iter().any(|target| target.lock().source(target.source).has(folded))
         {
@@ -246,7 +187,7 @@ impl Core {
     }
 
     /// Has these host names, and no others, looked up for a service.
-    fn want(&mut self, folded: &str, wanted: BTreeSet<String>) {
+    pub(super) fn want(&mut self, folded: &str, wanted: BTreeSet<String>) {
         let own = &self.own;
         let is_ours = |host: &str| {
             Name::parse(host).is_ok_and(|name| own.iter().any(|origin| name.folded().is_at_or_below(origin)))
@@ -259,12 +200,8 @@ impl Core {
 }
 
 /// Tells the guard how many instances a service is shown with.
-fn count(guard: &mut Option<Guard>, folded: &str, instances: usize) {
+pub(super) fn count(guard: &mut Option<Guard>, folded: &str, instances: usize) {
     if let Some(guard) = guard {
         guard.shows(folded, narrow(instances));
     }
-}
-
-pub(super) fn narrow(instances: usize) -> u32 {
-    u32::try_from(instances).unwrap_or(u32::MAX)
 }

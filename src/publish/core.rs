@@ -64,6 +64,9 @@ pub(super) struct Core {
     pub(super) known_as_of: (u64, u64, u64),
     /// Time at which the next of `times` has come.
     pub(super) due: watch::Sender<Option<Instant>>,
+    /// The services that were read, for tests that count.
+    #[cfg(test)]
+    pub(super) reads: std::sync::Mutex<Vec<String>>,
 }
 
 impl Core {
@@ -92,6 +95,8 @@ impl Core {
             wished: 0,
             known_as_of: (0, u64::MAX, 0),
             due: watch::Sender::default(),
+            #[cfg(test)]
+            reads: std::sync::Mutex::default(),
             layout,
         }
     }

@@ -1,15 +1,15 @@
 //! The way of a batch through the stages, and what time alone brings about.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Instant;
 
 use tracing::{info, warn};
 
-use super::assemble::{FEW, narrow};
+use super::assemble::FEW;
 use super::clock::unix_now;
 use super::core::Core;
 use super::guard::ServiceCount;
-use super::reading::Reading;
+use super::many::Assembled;
 use super::touched::{ReadOf, Touched};
 use crate::model::Harm;
 use crate::registry::Path;
@@ -20,8 +20,7 @@ impl Core {
     pub(super) fn publish(&mut self, tree: &ShownTree, changed: Option<&BTreeSet<Path>>) {
         self.take_wishes(tree);
         let touched = self.touched(tree, changed).into_iter().collect();
-        let touched = self.judged(tree, touched, Instant::now());
-        self.assemble(tree, touched);
+        self.assemble_judged(tree, touched, Instant::now());
         if !self.look(tree, Instant::now()) {
             self.commit();
         }
@@ -44,27 +43,40 @@ impl Core {
         }
     }
 
-    /// Those of the services that the guard lets be shown as they are, each with what was read of it for that.
-    fn judged(&mut self, tree: &ShownTree, touched: Vec<String>, now: Instant) -> Vec<Touched> {
+    /// Brings a batch into the zones, each service as the guard decides on it.
+    fn assemble_judged(&mut self, tree: &ShownTree, touched: Vec<String>, now: Instant) {
         // Before all was shown once there is nothing to go on with.
-        let Some(mut guard) = self.guard.take_if(|_| self.complete) else {
-            return touched.into_iter().map(Touched::later).collect();
+        let Some(guard) = self.guard.take_if(|_| self.complete) else {
+            return self.rebuild(tree, touched);
         };
-        // Of very many not all readings are held at once: those are read again on threads.
-        let is_few = touched.len() < FEW;
-        let mut readings: HashMap<String, Option<Box<Reading>>> = HashMap::new();
-        let left = touched.into_iter().map(|service| {
-            let reading = self.read(tree, &service, unix_now());
-            let instances = reading.as_ref().map_or(0, |reading| narrow(reading.service.instances.len()));
-            let exists = reading.is_some();
-            if is_few {
-                readings.insert(service.clone(), reading.map(Box::new));
-            }
-            ServiceCount { service, instances, exists }
+        let touched: Vec<Touched> = touched.into_iter().map(Touched::later).collect();
+        if touched.len() >= FEW {
+            let Assembled { built, losing, counts } = self.assemble_on_threads(tree, touched, Some(&guard));
+            self.guard = Some(guard);
+            let passed: HashSet<String> = self.judge(counts, now).into_iter().collect();
+            let passed = losing.into_iter().filter(|one| passed.contains(&one.folded)).collect();
+            let more = self.assemble_on_threads(tree, passed, None).built;
+            return self.keep(built.into_iter().chain(more));
+        }
+        let mut readings: HashMap<String, Touched> = HashMap::new();
+        let counts = touched.into_iter().map(|one| {
+            let reading = self.read(tree, &one.folded, unix_now());
+            let count = ServiceCount::of(&one.folded, reading.as_ref());
+            readings.insert(one.folded.clone(), Touched { read: ReadOf::Done(reading.map(Box::new)), ..one });
+            count
         });
-        let left = left.collect();
+        let counts = counts.collect();
+        self.guard = Some(guard);
+        let passed = self.judge(counts, now).into_iter().filter_map(|service| readings.remove(&service)).collect();
+        self.assemble(tree, passed);
+    }
+
+    /// Asks the guard about services, and tells of it if it has tripped or is done. Returns those that are to be shown
+    /// as they are.
+    fn judge(&mut self, counts: Vec<ServiceCount>, now: Instant) -> Vec<String> {
+        let Some(guard) = &mut self.guard else { return Vec::new() };
         let before = guard.report();
-        let passed = guard.judge(now, left);
+        let passed = guard.judge(now, counts);
         let after = guard.report();
         if after.trips > before.trips {
             let (root, services, instances) = (&self.layout.root, after.held.len(), after.instances);
@@ -72,12 +84,7 @@ impl Core {
         } else if before.until.is_some() && after.until.is_none() {
             info!(root = %self.layout.root, "what the guard held back is there again");
         }
-        self.guard = Some(guard);
-        let touched = passed.into_iter().map(|folded| {
-            let read = readings.remove(&folded).map_or(ReadOf::Later, ReadOf::Done);
-            Touched { folded, read }
-        });
-        touched.collect()
+        passed
     }
 
     /// Takes what was asked for and what zones have come to say; parts that cannot be read grow old.
@@ -111,7 +118,6 @@ mod tests {
     use super::super::guard::Config;
     use super::super::layout::Layout;
     use super::super::publisher::Publisher;
-    use super::super::read::READS;
     use super::super::target::Target;
     use super::*;
     use crate::format;
@@ -119,6 +125,7 @@ mod tests {
     use crate::registry::view::Observer;
     use crate::zone::ZoneBuilder;
     use crate::zone::name::Name;
+    use crate::zone::record::rtype;
 
     #[test]
     fn each_service_of_a_change_is_read_once_though_the_guard_judges_it_first() {
@@ -131,8 +138,50 @@ mod tests {
         let path = |below: &&str| Path::new(&format!("/services{below}")).unwrap();
         let tree = ShownTree::from(Tree::of(paths.iter().map(|at| (path(at), known())).collect::<Vec<_>>()));
         publisher.publish(&tree, &paths.iter().map(path).collect());
-        READS.take();
+        let reads = |publisher: &Publisher| std::mem::take(&mut *publisher.lock().reads.lock().unwrap());
+        reads(&publisher);
         publisher.publish(&tree, &["/a", "/a/10.0.0.1:80", "/b"].iter().map(path).collect());
-        assert_eq!(READS.take(), ["a", "b"]);
+        assert_eq!(reads(&publisher), ["a", "b"]);
+    }
+
+    #[test]
+    fn each_service_of_a_large_change_is_read_once_whether_the_guard_lets_it_through_or_not() {
+        let services = 3 * FEW;
+        let paths = |instances: &dyn Fn(usize) -> usize| {
+            let of = |i| (0..instances(i)).map(move |n| format!("/s{i}/10.0.0.{n}:80")).chain([format!("/s{i}")]);
+            (0..services).flat_map(of).chain([String::new()]).collect::<Vec<String>>()
+        };
+        let path = |below: &String| Path::new(&format!("/services{below}")).unwrap();
+        let tree = |paths: &[String]| {
+            let known = || Entry::Known(Known { data: b"".as_slice().into(), czxid: 1, mzxid: 1, ephemeral_owner: 0 });
+            ShownTree::from(Tree::of(paths.iter().map(|at| (path(at), known())).collect::<Vec<_>>()))
+        };
+        let all = paths(&|_| 4);
+        let changed: BTreeSet<Path> = all.iter().map(path).collect();
+        // One in three loses an instance of four, or all of them; the others gain or stay as they are.
+        for (left, lost) in [(3, 0), (0, services / 3)] {
+            let writer = Arc::new(Mutex::new(ZoneBuilder::new(Name::parse("service").unwrap(), 5, 5).build()));
+            let zone = Arc::clone(writer.lock().unwrap().zone());
+            let layout = Layout { root: Path::new("/services").unwrap(), format: format::Config::default() };
+            let publisher = Publisher::new(layout, vec![Target::new(5, writer)], Duration::from_secs(60));
+            let mut publisher = publisher.guarded(Some(Config { percent: 20, ..Config::default() }));
+            publisher.publish(&tree(&all), &changed);
+            publisher.lock().reads.lock().unwrap().clear();
+            publisher.publish(&tree(&paths(&|i| [left, 4, 5][i % 3])), &changed);
+            let mut reads = std::mem::take(&mut *publisher.lock().reads.lock().unwrap());
+            reads.retain(|service| !service.is_empty());
+            assert_eq!(reads.len(), services);
+            assert_eq!(reads.into_iter().collect::<BTreeSet<_>>().len(), services);
+            assert_eq!(publisher.alarm().unwrap().report().held.len(), lost);
+            let instances = |service: &str| {
+                let owner = Name::parse(&format!("{service}.service")).unwrap();
+                let table = zone.load();
+                table
+                    .get(owner.wire())
+                    .map_or(0, |entry| entry.sets().find(|set| set.rtype == rtype::SRV).map_or(0, |set| set.count))
+            };
+            let first = if lost == 0 { left } else { 4 };
+            assert_eq!([instances("s0"), instances("s1"), instances("s2")], [first, 4, 5]);
+        }
     }
 }

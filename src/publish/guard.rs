@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::reading::Reading;
 use crate::settings::{Located, Section, fixed};
 
 /// Threshold and times of the guard.
@@ -85,6 +86,19 @@ pub(super) struct ServiceCount {
     pub(super) instances: u32,
     /// True if its own znode, or anything of it, is still there.
     pub(super) exists: bool,
+}
+
+impl ServiceCount {
+    /// The count of a service, in lower case, as it was read; none where there is no such service.
+    pub(super) fn of(service: &str, reading: Option<&Reading>) -> Self {
+        let instances = reading.map_or(0, |reading| narrow(reading.service.instances.len()));
+        Self { service: service.to_owned(), instances, exists: reading.is_some() }
+    }
+}
+
+/// Converts a number of instances.
+pub(super) fn narrow(instances: usize) -> u32 {
+    u32::try_from(instances).unwrap_or(u32::MAX)
 }
 
 /// The guard of one registry. Services are known by their path in lower case.
@@ -165,6 +179,11 @@ impl Guard {
             _ => self.shown.insert(service.to_owned(), instances),
         };
         self.total = self.total + u64::from(instances) - u64::from(before.unwrap_or(0));
+    }
+
+    /// Returns whether a service has lost something, so that [`Self::judge`] may hold it back.
+    pub(super) fn may_hold(&self, left: &ServiceCount) -> bool {
+        !left.exists || self.shown.get(&left.service).is_some_and(|shown| *shown > left.instances)
     }
 
     /// Decides on services as one batch of changes has left them. Gives those that are to be shown as they are; the

@@ -6,7 +6,7 @@
 //! The stages, each of which works on the one state in `core`:
 //! 1. `touched`: from paths to services, with [`layout`]; `read` reads a service into a [`reading`].
 //! 2. [`guard`]: which of them are shown as they are. `flow` leads from stage to stage.
-//! 3. `assemble`: what a service offers in each zone, a [`target`].
+//! 3. `assemble`, and `many` on threads: what a service offers in each zone, a [`target`].
 //! 4. `commit`: each zone commits, and what is to be known of it is told.
 //!
 //! Beside them: `times` for what waits for a time alone; `hosts` with [`resolver`] and `home` for the addresses of
@@ -34,6 +34,7 @@ mod home;
 mod hosts;
 mod known;
 pub mod layout;
+mod many;
 mod notes;
 pub mod past;
 pub mod problems;

@@ -9,12 +9,6 @@ use crate::registry::Path;
 use crate::registry::shown::{Readable, ShownNode, ShownTree};
 use crate::registry::tree::{Entry, Known};
 
-#[cfg(test)]
-thread_local! {
-    /// The services that this thread has read, for tests that count.
-    pub(super) static READS: std::cell::RefCell<Vec<String>> = const { std::cell::RefCell::new(Vec::new()) };
-}
-
 impl Layout {
     /// Reads the service that is shown at `below`; none when no znode of it is there. Of its drains there are only
     /// those that hold at `now`, in seconds since 1970, and what they cover is drained.
@@ -22,8 +16,6 @@ impl Layout {
         if self.is_system(below) || self.is_instance_by_data(tree, below) {
             return None;
         }
-        #[cfg(test)]
-        READS.with_borrow_mut(|reads| reads.push(below.to_owned()));
         let shown = self.full(below);
         let mut reading = Reading::default();
         let mut exists = false;

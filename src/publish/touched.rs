@@ -57,6 +57,8 @@ impl Core {
 
     /// Reads all that DNS takes for the service `folded`; none when there is no such thing.
     pub(super) fn read(&self, tree: &ShownTree, folded: &str, now: u64) -> Option<Reading> {
+        #[cfg(test)]
+        self.reads.lock().unwrap().push(folded.to_owned());
         let spellings = self.spellings.get(folded).into_iter().flatten().map(String::as_str);
         let mut readings = std::iter::once(folded).chain(spellings).filter_map(|one| self.layout.read(tree, one, now));
         let mut united = readings.next()?;

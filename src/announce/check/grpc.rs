@@ -4,6 +4,8 @@
 //! HTTP/2, in cleartext with prior knowledge or over TLS (see [`super::tls`]). The two messages have one field each and
 //! are written out here: a string as field 1, and an enumeration as field 1.
 
+use http_body_util::Full;
+use hyper::body::Bytes;
 use hyper::client::conn::http2;
 use hyper::{HeaderMap, Method, Request};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -13,7 +15,7 @@ use super::outcome::{ProbeFailure, Probed};
 use super::probe::{Stage, check_target, kept};
 use super::target::{CheckTarget, Stream};
 use super::tls::{self, AlpnOffer, CheckTls};
-use super::wire::{self, SingleBody};
+use super::wire;
 use crate::settings::{Section, live};
 
 /// Bytes of an answer that are looked at; a health answer has seven.
@@ -88,13 +90,13 @@ impl Config {
         wire::drive(connection, exchange).await
     }
 
-    fn request(&self) -> Result<Request<SingleBody>, String> {
+    fn request(&self) -> Result<Request<Full<Bytes>>, String> {
         Request::builder()
             .method(Method::POST)
             .uri(format!("{}://{}/grpc.health.v1.Health/Check", self.scheme(), self.authority()))
             .header("content-type", "application/grpc")
             .header("te", "trailers")
-            .body(SingleBody::new(self.message()))
+            .body(Full::new(self.message().into()))
             .map_err(|error| format!("it cannot be asked: {error}"))
     }
 

@@ -7,6 +7,8 @@
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
+use http_body_util::Full;
+use hyper::body::Bytes;
 use hyper::client::conn::{http1, http2};
 use hyper::header::{AUTHORIZATION, CONNECTION, HOST, HeaderName, HeaderValue, LOCATION, USER_AGENT};
 use hyper::{Method, Request, Response, Uri, Version};
@@ -19,7 +21,7 @@ use super::probe::{Stage, kept};
 use super::target::{CheckTarget, Stream};
 use super::tls::{self, AlpnOffer, CheckTls};
 use super::url::{Url, shown};
-use super::wire::{self, SingleBody};
+use super::wire;
 use crate::diagnostic::Span;
 use crate::settings::{Kind, Section, Setting, Size, Value, live};
 
@@ -206,7 +208,7 @@ impl Config {
         self.tls.as_ref()?.name()
     }
 
-    fn request(&self, version: Version) -> Result<Request<SingleBody>, String> {
+    fn request(&self, version: Version) -> Result<Request<Full<Bytes>>, String> {
         let uri = &self.url.uri;
         let said = |name: &HeaderName| self.headers.iter().find(|(other, _)| other == name);
         let mut request = Request::builder().method(self.method.clone()).version(version);
@@ -238,7 +240,7 @@ impl Config {
         for (name, value) in self.headers.iter().filter(|(name, _)| is_sent(name)) {
             request = request.header(name, value);
         }
-        request.body(SingleBody::default()).map_err(|error| format!("it cannot be asked: {error}"))
+        request.body(Full::default()).map_err(|error| format!("it cannot be asked: {error}"))
     }
 
     async fn judge(&self, answer: Response<hyper::body::Incoming>, stage: &Stage) -> Probed {

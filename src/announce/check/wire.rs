@@ -1,40 +1,10 @@
-//! Parts that `http` and `grpc` share: a request's body, driving a connection, and reading an answer to a limit.
+//! Parts that `http` and `grpc` share: driving a connection, and reading an answer to a limit.
 
-use std::convert::Infallible;
 use std::error::Error;
 use std::future::poll_fn;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
 use hyper::HeaderMap;
-use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
-
-/// A body of one piece, or of none.
-#[derive(Debug, Default)]
-pub(super) struct SingleBody(Option<Bytes>);
-
-impl SingleBody {
-    pub(super) fn new(bytes: impl Into<Bytes>) -> Self {
-        Self(Some(bytes.into()).filter(|bytes| !bytes.is_empty()))
-    }
-}
-
-impl hyper::body::Body for SingleBody {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_none()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.as_ref().map_or(0, |bytes| bytes.len() as u64))
-    }
-}
+use hyper::body::{Body as _, Incoming};
 
 /// Outcome of `exchange`. The connection has to be driven for as long as that lasts, and no longer.
 pub(super) async fn drive<T>(connection: impl Future, exchange: impl Future<Output = T>) -> T {

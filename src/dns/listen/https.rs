@@ -7,12 +7,12 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use data_encoding::BASE64URL_NOPAD;
-use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
+use http_body_util::Full;
+use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -105,7 +105,7 @@ async fn respond(
     client: SocketAddr,
     shared: &StreamContext,
     (heard, path): (&Heard, &str),
-) -> Response<Whole> {
+) -> Response<Full<Bytes>> {
     let packet = match read(request, path).await {
         Ok(packet) => packet,
         Err(status) => return refusal(status),
@@ -169,42 +169,22 @@ async fn body(body: Incoming) -> Result<Vec<u8>, StatusCode> {
 }
 
 /// A response with a message, which may be kept as long as its records (RFC 8484 §5.1).
-fn answer(message: Vec<u8>) -> Response<Whole> {
+fn answer(message: Vec<u8>) -> Response<Full<Bytes>> {
     let age = format!("max-age={}", walk::least_ttl(&message).unwrap_or(0));
-    let mut response = Response::new(Whole(Some(message.into())));
+    let mut response = Response::new(Full::new(message.into()));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(MESSAGE));
     headers.extend(HeaderValue::from_str(&age).ok().map(|age| (CACHE_CONTROL, age)));
     response
 }
 
-fn refusal(status: StatusCode) -> Response<Whole> {
+fn refusal(status: StatusCode) -> Response<Full<Bytes>> {
     let reason = status.canonical_reason().unwrap_or_default();
-    let mut response = Response::new(Whole(Some(format!("{reason}\n").into())));
+    let mut response = Response::new(Full::new(format!("{reason}\n").into()));
     *response.status_mut() = status;
     if status == StatusCode::METHOD_NOT_ALLOWED {
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, POST"));
     }
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     response
-}
-
-/// A body that is there.
-struct Whole(Option<Bytes>);
-
-impl hyper::body::Body for Whole {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_none()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.as_ref().map_or(0, |bytes| bytes.len() as u64))
-    }
 }
