@@ -17,87 +17,38 @@ use std::path::Path;
 
 use imports::{Import, Scan};
 
+/// The modules of ours that one may import.
+enum Allowed {
+    /// These.
+    Of(&'static [&'static str]),
+    /// All that are above it in the table.
+    Above,
+    Everything,
+}
+use Allowed::{Above, Everything, Of};
+
 /// Each module of ours, and which others it may import. Row by row: nothing imports its own row.
-const LAYERS: &[(&str, &[&str])] = &[
-    ("model", &[]),
-    ("backoff", &[]),
-    ("log", &[]),
-    ("diagnostic", &["log"]),
-    ("settings", &["diagnostic"]),
-    ("disk", &[]),
-    ("patience", &[]),
-    ("format", &["model", "diagnostic", "settings", "disk"]),
-    ("zone", &["model", "diagnostic", "settings", "disk"]),
-    ("registry", &["diagnostic", "settings", "disk"]),
-    ("zookeeper", &["backoff", "diagnostic", "settings", "disk", "registry"]),
-    ("publish", &["model", "backoff", "diagnostic", "settings", "disk", "format", "zone", "registry"]),
-    ("dns", &["model", "backoff", "diagnostic", "settings", "disk", "patience", "zone"]),
-    ("announce", &["model", "backoff", "diagnostic", "settings", "disk", "format", "registry", "zookeeper"]),
-    ("export", &["model", "backoff", "diagnostic", "settings", "zone"]),
-    ("inspect", &["model", "format", "zone", "registry", "publish"]),
-    ("admin", BELOW_ADMIN),
-    ("config", BELOW_CONFIG),
-    ("cli", EVERYTHING),
-    ("app", EVERYTHING),
-];
-const BELOW_ADMIN: &[&str] = &[
-    "model",
-    "backoff",
-    "diagnostic",
-    "settings",
-    "log",
-    "disk",
-    "patience",
-    "format",
-    "zone",
-    "registry",
-    "zookeeper",
-    "publish",
-    "dns",
-    "announce",
-    "export",
-    "inspect",
-];
-const BELOW_CONFIG: &[&str] = &[
-    "model",
-    "backoff",
-    "diagnostic",
-    "settings",
-    "log",
-    "disk",
-    "patience",
-    "format",
-    "zone",
-    "registry",
-    "zookeeper",
-    "publish",
-    "dns",
-    "announce",
-    "export",
-    "inspect",
-    "admin",
-];
-const EVERYTHING: &[&str] = &[
-    "model",
-    "backoff",
-    "diagnostic",
-    "settings",
-    "log",
-    "disk",
-    "patience",
-    "format",
-    "zone",
-    "registry",
-    "zookeeper",
-    "publish",
-    "dns",
-    "announce",
-    "export",
-    "inspect",
-    "admin",
-    "config",
-    "cli",
-    "app",
+const LAYERS: &[(&str, Allowed)] = &[
+    ("model", Of(&[])),
+    ("backoff", Of(&[])),
+    ("log", Of(&[])),
+    ("diagnostic", Of(&["log"])),
+    ("settings", Of(&["diagnostic"])),
+    ("disk", Of(&[])),
+    ("patience", Of(&[])),
+    ("format", Of(&["model", "diagnostic", "settings", "disk"])),
+    ("zone", Of(&["model", "diagnostic", "settings", "disk"])),
+    ("registry", Of(&["diagnostic", "settings", "disk"])),
+    ("zookeeper", Of(&["backoff", "diagnostic", "settings", "disk", "registry"])),
+    ("publish", Of(&["model", "backoff", "diagnostic", "settings", "disk", "format", "zone", "registry"])),
+    ("dns", Of(&["model", "backoff", "diagnostic", "settings", "disk", "patience", "zone"])),
+    ("announce", Of(&["model", "backoff", "diagnostic", "settings", "disk", "format", "registry", "zookeeper"])),
+    ("export", Of(&["model", "backoff", "diagnostic", "settings", "zone"])),
+    ("inspect", Of(&["model", "format", "zone", "registry", "publish"])),
+    ("admin", Above),
+    ("config", Above),
+    ("cli", Everything),
+    ("app", Everything),
 ];
 
 /// Foreign crates that stay where they belong: `a/b` is the file a/b.rs and everything in a/b/.
@@ -285,8 +236,14 @@ fn check_layer(module: &[String], import: &Import) -> Option<String> {
     if to == "*" {
         return Some("imports the whole crate: name the module".into());
     }
-    let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == from) else {
+    let Some(at) = LAYERS.iter().position(|(name, _)| *name == from) else {
         return Some(format!("`{from}` is in no layer: give it a line in tests/layers.rs and in src/lib.rs"));
+    };
+    let names = |rows: &[(&'static str, Allowed)]| rows.iter().map(|(name, _)| *name).collect();
+    let allowed: Vec<&str> = match &LAYERS[at].1 {
+        Of(these) => these.to_vec(),
+        Above => names(&LAYERS[..at]),
+        Everything => names(LAYERS),
     };
     if allowed.contains(&to) {
         return None;

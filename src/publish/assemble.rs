@@ -8,7 +8,6 @@ use super::clock::unix_now;
 use super::core::Core;
 use super::guard::{Guard, narrow};
 use super::hosts;
-use super::many::{Assembled, CHUNK};
 use super::reading::Reading;
 use super::target::{Target, below};
 use super::touched::{ReadOf, Touched};
@@ -41,6 +40,9 @@ pub(super) struct BuiltService {
     pub(super) names: Vec<Name>,
 }
 
+/// Services that a thread takes at a time.
+pub(super) const CHUNK: usize = 256;
+
 /// Number of services from which on it is worth while to start threads.
 pub(super) const FEW: usize = CHUNK * 2;
 
@@ -59,8 +61,8 @@ impl Core {
             touched.retain(|one| !guard.holds(&one.folded));
         }
         if touched.len() >= FEW {
-            let Assembled { built, .. } = self.assemble_on_threads(tree, touched, None);
-            return self.keep(built.into_iter());
+            let assembled = self.assemble_on_threads(tree, touched, None);
+            return self.keep(assembled.built.into_iter());
         }
         let origins: Vec<Name> = self.targets.iter().map(Target::origin).collect();
         let now = unix_now();

@@ -3,7 +3,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::assemble::{BuiltService, count};
+use super::assemble::{BuiltService, CHUNK, count};
 use super::clock::unix_now;
 use super::core::Core;
 use super::guard::{Guard, ServiceCount};
@@ -11,9 +11,6 @@ use super::target::Target;
 use super::touched::{ReadOf, Touched};
 use crate::registry::shown::ShownTree;
 use crate::zone::name::Name;
-
-/// Services that one thread takes at a time.
-pub(super) const CHUNK: usize = 256;
 
 /// Services that were read, and most of them built.
 #[derive(Default)]

@@ -8,10 +8,11 @@ use serde_json::Value;
 
 use crate::agent::{blocking, registry, through, until};
 use crate::harness::admin::page;
-use crate::harness::app::{Binary, free_port, scratch};
+use crate::harness::app::{Binary, Running, free_port, scratch};
 use crate::harness::consumer::Consumer;
 use crate::harness::kazoo::Kazoo;
 use crate::harness::proxy::Proxy;
+use crate::harness::{eventually, zk};
 
 /// The labels of the targets that Prometheus has found, before relabelling, by address.
 fn found(prometheus: SocketAddr) -> Option<Vec<(String, Value)>> {
@@ -112,4 +113,40 @@ async fn prometheus_follows_the_registry_and_keeps_its_targets_while_it_is_not_k
         assert!(ours.wait().success());
     })
     .await;
+}
+
+/// An answer of 503 has Prometheus keep the targets it has, those that are held back among them.
+#[tokio::test(flavor = "multi_thread")]
+async fn there_is_no_list_while_the_guard_holds_losses_back_but_one_of_services_that_lost_nothing() {
+    let servers = zk::shared().namespace().await;
+    let (mut kazoo, mut dying) = (Kazoo::connect(&servers), Kazoo::connect(&servers));
+    for service in ["api", "web"] {
+        dying.create(&format!("/services/{service}/providers/10.0.0.1:80"), b"{}", true);
+        kazoo.create(&format!("/services/{service}/providers/10.0.0.2:80"), b"{}", false);
+    }
+    kazoo.create("/services/db/providers/10.0.0.3:80", b"{}", false);
+    let server = Running::start(&format!(
+        "[registry.main]\nzookeeper = \"{servers}\"\nguard = {{ percent = 30, hold = \"4s\" }}\n[[zone]]\norigin = \"service.\"\n"
+    ));
+    let list = async |query: &str| {
+        let (admin, path) = (server.admin, format!("/v1/prometheus{query}"));
+        tokio::task::spawn_blocking(move || page(admin, &path)).await.expect("no panic")
+    };
+    let with = async |targets: usize| {
+        eventually(&format!("{targets} targets"), async || {
+            let list = list("").await;
+            (list.starts_with("HTTP/1.1 200") && list.matches("\"targets\"").count() == targets).then_some(())
+        })
+        .await;
+    };
+    with(5).await;
+    drop(dying);
+    let refused =
+        eventually("a refusal", async || Some(list("").await).filter(|it| !it.starts_with("HTTP/1.1 200"))).await;
+    assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("the guard of the registry `main`"), "{refused}");
+    assert!(list("?prefix=API").await.starts_with("HTTP/1.1 503"));
+    assert!(list("?prefix=db").await.contains("\"10.0.0.3:80\""));
+    // It lets them through when its time is over.
+    with(3).await;
+    server.stop().await;
 }

@@ -15,17 +15,19 @@ pub(in crate::format) const ROW: Row = Row {
     name: "zc",
     doc: "zc.zk: only in a providers directory",
     root: "/services",
-    build: |providers| Arc::new(Zc { shape: InstanceShape::in_directory(providers) }),
+    build: |providers| Arc::new(Zc { name: ROW.name, shape: InstanceShape::in_directory(providers) }),
 };
 
+/// Znodes whose shape says which are instances, written as zc.zk writes them.
 #[derive(Debug)]
-struct Zc {
-    shape: InstanceShape,
+pub(super) struct Zc {
+    pub(super) name: &'static str,
+    pub(super) shape: InstanceShape,
 }
 
 impl Convention for Zc {
     fn name(&self) -> &'static str {
-        ROW.name
+        self.name
     }
 
     fn place<'p>(&self, below: &'p str) -> NodeKind<'p> {
@@ -40,15 +42,11 @@ impl Convention for Zc {
         self.shape.reserved()
     }
 
+    /// The properties, then `instance_id` and the host, then `pid`, which zc.zk too sets last.
     fn encode(&self, registration: &Registration<'_>) -> Option<Vec<u8>> {
-        Some(encode(registration))
+        let mut own = vec![(INSTANCE_ID, Property::Text(registration.instance_id.to_owned()))];
+        own.extend(registration.origin.entries());
+        own.push(("pid", Property::Integer(registration.pid.into())));
+        Some(property::object(registration.properties, &own))
     }
-}
-
-/// The properties, then `instance_id` and the host, then `pid`, which zc.zk too sets last.
-pub(super) fn encode(registration: &Registration<'_>) -> Vec<u8> {
-    let mut own = vec![(INSTANCE_ID, Property::Text(registration.instance_id.to_owned()))];
-    own.extend(registration.origin.entries());
-    own.push(("pid", Property::Integer(registration.pid.into())));
-    property::object(registration.properties, &own)
 }
