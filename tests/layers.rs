@@ -299,7 +299,7 @@ mod planted {
     #[test]
     fn an_import_of_the_same_row_or_a_higher_one_is_found() {
         assert_found(
-            "zone/build.rs",
+            "zone/build/mod.rs",
             "\nuse crate::registry::Path;",
             2,
             "`zone` must not import `registry`: it may import model, diagnostic, settings, disk",
@@ -389,7 +389,7 @@ mod planted {
 
     #[test]
     fn async_tokio_and_clocks_are_found_where_decisions_are_made() {
-        assert_found("zookeeper/mirror.rs", "\nasync fn f() {}", 2, "`async` in a part that only decides");
+        assert_found("zookeeper/mirror/mod.rs", "\nasync fn f() {}", 2, "`async` in a part that only decides");
         assert_found("zone/index.rs", "use tokio::sync::mpsc;", 1, "`tokio` in a part that only decides");
         assert_found("zone/index.rs", "fn f() { std::time::Instant::now(); }", 1, "a clock");
         assert_found("zone/index.rs", "use std::time::Instant;\nfn f() { Instant::now(); }", 2, "a clock");

@@ -130,10 +130,10 @@ mod tests {
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
-    use super::super::publisher::Publisher;
-    use super::super::target::Target;
     use super::*;
     use crate::format;
+    use crate::publish::publisher::Publisher;
+    use crate::publish::target::Target;
     use crate::registry::Path;
     use crate::registry::shown::ShownTree;
     use crate::registry::tree::{Entry, Known, Tree};

@@ -115,12 +115,12 @@ mod tests {
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
-    use super::super::guard::Config;
-    use super::super::layout::Layout;
-    use super::super::publisher::Publisher;
-    use super::super::target::Target;
     use super::*;
     use crate::format;
+    use crate::publish::guard::Config;
+    use crate::publish::layout::Layout;
+    use crate::publish::publisher::Publisher;
+    use crate::publish::target::Target;
     use crate::registry::tree::{Entry, Known, Tree};
     use crate::registry::view::Observer;
     use crate::zone::ZoneBuilder;

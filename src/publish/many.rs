@@ -26,9 +26,9 @@ pub(super) struct Assembled {
 impl Core {
     /// Brings these services into every zone that shows them, but for those that `guard` may hold back.
     ///
-    /// The guard decides on a batch as a whole, so that all of it must be read before; and the readings of a whole large
-    /// registry are about as large as its tree. So only services that have lost something wait for it, with what is
-    /// left of them: in a storm, little. All others pass whatever it decides, and are built as they are read.
+    /// The guard decides on a batch as a whole, so that all of it must be read before; and the readings of a whole
+    /// large registry are about as large as its tree. So only services that have lost something wait for it, with what
+    /// is left of them: in a storm, little. All others pass whatever it decides, and are built as they are read.
     pub(super) fn assemble_on_threads(
         &self,
         tree: &ShownTree,

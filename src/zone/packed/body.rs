@@ -13,10 +13,10 @@
 
 use std::borrow::Cow;
 
-use super::super::record::rtype;
 use super::additionals::{self, Additionals, TargetAddresses};
 use super::hosts::{self, PackedHosts};
 use super::layout::{RR_HEAD, SRV_HEAD};
+use crate::zone::record::rtype;
 
 const PLAIN: u8 = 0;
 const V4: u8 = 1;
@@ -296,9 +296,9 @@ pub fn whole((own, shared): Pieces<'_>) -> Cow<'_, [u8]> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::entry::RrSet;
-    use super::super::super::name::Name;
     use super::*;
+    use crate::zone::entry::RrSet;
+    use crate::zone::name::Name;
 
     /// Size in bytes of a set of these data, which must come out as they went in.
     fn packed(rtype: u16, rdatas: &[&[u8]]) -> usize {

@@ -1,4 +1,4 @@
-//! Instances packed with the entry above their names ([`super::super::instances`]): no RRset that anybody sees, and
+//! Instances packed with the entry above their names ([`crate::zone::instances`]): no RRset that anybody sees, and
 //! shorter wherever the PTR and SRV records beside them say the same.
 
 use super::body::{Pieces, whole};

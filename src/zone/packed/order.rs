@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
-use super::super::entry::RrSet;
-use super::super::order::Preference;
-use super::super::record::rtype;
-use super::super::records::address;
 use super::additionals::{Addresses, AddressesOf};
 use super::layout::srv_target;
+use crate::zone::entry::RrSet;
+use crate::zone::order::Preference;
+use crate::zone::record::rtype;
+use crate::zone::records::address;
 
 /// The records of a set as they are kept.
 pub(super) struct Records<'s> {

@@ -7,7 +7,7 @@
 //! A group is the records of one priority. They are kept in the order of their priorities, so that the first group is
 //! the one that an answer begins with.
 
-use super::super::order::{Order, Preference, Rotation};
+use crate::zone::order::{Order, Preference, Rotation};
 
 /// Weights that the records of a set are drawn by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -92,9 +92,9 @@ fn write(text: &mut String, arguments: std::fmt::Arguments<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::types::{LAYOUTS, type_number};
     use super::*;
     use crate::zone::file::parse;
+    use crate::zone::rdata::types::{LAYOUTS, type_number};
 
     /// Data of each printed type; a type without an example here fails the test.
     const EXAMPLES: &[&str] = &[

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::super::name::{Name, NameError};
+use crate::zone::name::{Name, NameError};
 
 /// The stable name of an address in the zone at `origin`.
 ///
@@ -18,7 +18,7 @@ pub fn name(origin: &Name, address: IpAddr) -> Result<Name, NameError> {
 ///
 /// # Errors
 /// When it would be too long.
-pub(in super::super) fn append_name(wire: &mut Vec<u8>, origin: &Name, address: IpAddr) -> Result<(), NameError> {
+pub(in crate::zone) fn append_name(wire: &mut Vec<u8>, origin: &Name, address: IpAddr) -> Result<(), NameError> {
     let begin = wire.len();
     wire.push(0);
     // There are as many of these names as instances: digits are written by hand.
@@ -42,7 +42,7 @@ pub(in super::super) fn append_name(wire: &mut Vec<u8>, origin: &Name, address: 
 }
 
 /// `<label>.addr.<origin>`, which is also where hosts of one label stand.
-pub(in super::super) fn below_addr(origin: &Name, label: &str) -> Result<Name, NameError> {
+pub(in crate::zone) fn below_addr(origin: &Name, label: &str) -> Result<Name, NameError> {
     origin.child(b"addr")?.child(label.to_ascii_lowercase().as_bytes())
 }
 
@@ -54,7 +54,7 @@ pub fn address_of(origin: &Name, name: &Name) -> Option<IpAddr> {
 }
 
 /// The address that a label of such a name says.
-pub(in super::super) fn of_label(label: &[u8]) -> Option<IpAddr> {
+pub(in crate::zone) fn of_label(label: &[u8]) -> Option<IpAddr> {
     if label.len() == 32 {
         let digits = label.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         let text = std::str::from_utf8(label).ok().filter(|_| digits)?;

@@ -1,16 +1,16 @@
 //! DNS-SD (RFC 6763): `_api_x._tcp.service.` lists the instances by PTR, each has SRV and TXT under
 //! `192\.168\.0\.42:8080._api_x._tcp.service.`, and `_services._dns-sd._udp.service.` lists the services of its domain.
 
-use super::super::instances::{self, Instance};
-use super::super::name::Name;
-use super::super::names::Names;
-use super::super::offer::Rank;
-use super::super::record::rtype;
 use super::label;
 use super::srv::SrvTarget;
+use crate::zone::instances::{self, Instance};
+use crate::zone::name::Name;
+use crate::zone::names::Names;
+use crate::zone::offer::Rank;
+use crate::zone::record::rtype;
 
 /// Adds an instance called `name` to the service at `service` (`_api_x._tcp.service.`). Says whether it makes a name.
-pub(in super::super) fn add(
+pub(in crate::zone) fn add(
     names: &mut Names,
     service: &Name,
     name: &str,
@@ -34,7 +34,7 @@ pub(in super::super) fn add(
 }
 
 /// Lists the service at `service` among those of `domain`.
-pub(in super::super) fn list(names: &mut Names, service: &Name, domain: &Name, ttl: u32) {
+pub(in crate::zone) fn list(names: &mut Names, service: &Name, domain: &Name, ttl: u32) {
     if let Some(all) = services_name(domain) {
         names.at(&all, Rank::Derived).add(rtype::PTR, ttl, service.wire());
     }

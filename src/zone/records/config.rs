@@ -1,8 +1,8 @@
 //! Keys of a `[[zone]]` table about the forms of its names.
 
-use super::super::name::Name;
 use super::{label, txt};
 use crate::settings::{Located, Section, fixed, live};
+use crate::zone::name::Name;
 
 /// Settings of a zone for what it shows of services beyond their places.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

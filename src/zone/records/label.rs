@@ -8,7 +8,7 @@
 //! everything but letters, digits and hyphens becomes a hyphen, other scripts go through Punycode (RFC 3492) in lower
 //! case: `api-x`, `com-example-api`, `xn--kse-qla`. Two elements may have the same; the registry's own names go first.
 
-use super::super::name::{Name, NameError};
+use crate::zone::name::{Name, NameError};
 
 /// Limit of a label's length in bytes (RFC 1035 §2.3.4).
 pub const LONGEST: usize = 63;

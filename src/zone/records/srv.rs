@@ -2,27 +2,27 @@
 
 use std::net::IpAddr;
 
-use super::super::context::Context;
-use super::super::name::{Name, NameError};
-use super::super::names::Names;
-use super::super::offer::Rank;
-use super::super::order::{DEFAULT_WEIGHT, Preference};
-use super::super::record::rtype;
-use super::super::unknown::{self, Scope, Unknown};
 use super::config::UnknownHost;
 use super::{address, label};
 use crate::model::{Endpoint, Host, Instance, Protocol, Service};
+use crate::zone::context::Context;
+use crate::zone::name::{Name, NameError};
+use crate::zone::names::Names;
+use crate::zone::offer::Rank;
+use crate::zone::order::{DEFAULT_WEIGHT, Preference};
+use crate::zone::record::rtype;
+use crate::zone::unknown::{self, Scope, Unknown};
 
 /// An endpoint as a zone shows it.
 #[derive(Debug)]
-pub(in super::super) struct SrvTarget {
+pub(in crate::zone) struct SrvTarget {
     target: Target,
     /// Data of its SRV record.
-    pub(in super::super) srv: Vec<u8>,
+    pub(in crate::zone) srv: Vec<u8>,
     /// True if it has a port; without one it has addresses alone.
-    pub(in super::super) has_port: bool,
+    pub(in crate::zone) has_port: bool,
     /// Time to live of all of it, in seconds.
-    pub(in super::super) ttl: u32,
+    pub(in crate::zone) ttl: u32,
     /// Preference that its addresses are chosen by.
     preference: Preference,
 }
@@ -48,7 +48,7 @@ impl SrvTarget {
     ///
     /// # Errors
     /// When its host makes no domain name.
-    pub(in super::super) fn new(
+    pub(in crate::zone) fn new(
         context: &Context<'_>,
         service: &Service,
         instance: &Instance,
@@ -100,14 +100,14 @@ impl SrvTarget {
     }
 
     /// Has the address have its name, where there is one.
-    pub(in super::super) fn add_address(&self, names: &mut Names) {
+    pub(in crate::zone) fn add_address(&self, names: &mut Names) {
         if let Target::Address(address) = self.target {
             names.name_address(address, self.ttl);
         }
     }
 
     /// Adds the SRV record at `owner`, and what makes its target known; nothing where there is no port.
-    pub(in super::super) fn add_srv(&self, names: &mut Names, owner: &Name, rank: Rank) {
+    pub(in crate::zone) fn add_srv(&self, names: &mut Names, owner: &Name, rank: Rank) {
         if !self.has_port {
             return;
         }
@@ -156,7 +156,7 @@ pub fn wanted(host_domain: Option<&str>, host: &str) -> String {
 /// Adds what is asked for at a service's name: SRV, A and AAAA of these endpoints. Where no address is known, that is
 /// offered beside them ([`unknown`]), and, where the zone wants that and there is one host alone, a CNAME, too: which
 /// of them shows, what else is offered at the name decides.
-pub(in super::super) fn add_all<'r>(
+pub(in crate::zone) fn add_all<'r>(
     names: &mut Names,
     context: &Context<'_>,
     owner: &Name,

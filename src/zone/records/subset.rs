@@ -7,8 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::name::{Name, NameError};
 use super::label;
+use crate::zone::name::{Name, NameError};
 
 /// Most names of tags that one service has.
 pub const MAX_NAMES: usize = 256;
@@ -18,10 +18,10 @@ pub const MAX_RECORDS: usize = 4096;
 const DEEPEST: usize = 3;
 
 /// The tags of one instance as labels.
-pub(in super::super) type Tags = BTreeSet<Vec<u8>>;
+pub(in crate::zone) type Tags = BTreeSet<Vec<u8>>;
 
 /// The labels of these tags; those that make none are left out and told.
-pub(in super::super) fn labels(tags: &[Box<str>], mut bad: impl FnMut(&str)) -> Tags {
+pub(in crate::zone) fn labels(tags: &[Box<str>], mut bad: impl FnMut(&str)) -> Tags {
     let one =
         |tag: &str| if tag.is_ascii() { label::exact(tag) } else { label::host_name(tag).ok_or(NameError::BadElement) };
     tags.iter().filter_map(|tag| one(tag).map_err(|_| bad(tag)).ok()).collect()
@@ -29,7 +29,7 @@ pub(in super::super) fn labels(tags: &[Box<str>], mut bad: impl FnMut(&str)) -> 
 
 /// The combinations of a service: the labels in front of its name, the leftmost first, and the instances by their place
 /// in `tagged`. Also whether the bounds left something out.
-pub(in super::super) fn combinations(tagged: &[Tags]) -> (BTreeMap<Vec<&[u8]>, Vec<usize>>, bool) {
+pub(in crate::zone) fn combinations(tagged: &[Tags]) -> (BTreeMap<Vec<&[u8]>, Vec<usize>>, bool) {
     let most_tags = tagged.iter().map(BTreeSet::len).max().unwrap_or_default();
     for depth in (2..=DEEPEST).rev().filter(|depth| *depth == 2 || most_tags >= *depth) {
         if most_tags < 2 {
@@ -76,7 +76,7 @@ fn within_bounds(tagged: &[Tags], depth: usize) -> Option<BTreeMap<Vec<&[u8]>, V
 }
 
 /// The name of a combination; none where it gets too long.
-pub(in super::super) fn name(owner: &Name, labels: &[&[u8]]) -> Option<Name> {
+pub(in crate::zone) fn name(owner: &Name, labels: &[&[u8]]) -> Option<Name> {
     labels.iter().rev().try_fold(owner.clone(), |name, label| name.child(label)).ok()
 }
 

@@ -1,7 +1,7 @@
 //! Properties as text: `key=value` strings in one TXT record (RFC 6763 §6), of those keys that the zone lists and no
 //! others, as registries hold what is nobody's business.
 
-use super::super::record::MAX_DATA;
+use crate::zone::record::MAX_DATA;
 
 /// Returns whether a key can be one (RFC 6763 §6.4).
 pub fn is_key(key: &str) -> bool {
@@ -10,7 +10,7 @@ pub fn is_key(key: &str) -> bool {
 
 /// The data of the TXT record for the metadata that `listed` names, in the order of the list; none when there is none
 /// of it. `too_long` is told the keys whose string would have more than 255 bytes; they are left out.
-pub(in super::super) fn rdata(
+pub(in crate::zone) fn rdata(
     listed: &[String],
     metadata: &[(Box<str>, Box<str>)],
     mut too_long: impl FnMut(&str),

@@ -1,10 +1,10 @@
 //! Names of a part of a registry that cannot be read: all that is at or below them is unknown.
 
-use super::super::name::Name;
-use super::super::offer::{Offer, Rank};
-use super::super::unknown::{Scope, Unknown};
 use super::{label, srv};
 use crate::model::Protocol;
+use crate::zone::name::Name;
+use crate::zone::offer::{Offer, Rank};
+use crate::zone::unknown::{Scope, Unknown};
 
 /// Offers of the part of a registry at `path` while nothing of it can be read: its service's name in every spelling and
 /// its names of RFC 2782, all with what is below.

@@ -4,22 +4,22 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use super::super::commit::Change;
-use super::super::entry::{Entry, RrSet};
-use super::super::exceptions::Exceptions;
-use super::super::index::{Edit, Edits};
-use super::super::instances::{self, Instance};
-use super::super::name::Name;
-use super::super::offer::Rank;
-use super::super::owner_offers::OwnerOffers;
-use super::super::packed::{Addresses, Packed};
-use super::super::record::rtype;
-use super::super::records::address;
-use super::super::site::Site;
-use super::super::synthesized::{self, SyntheticName};
-use super::super::unknown::{self, Unknown};
-use super::super::watch::{Effect, Watch};
 use super::{HashSet, ZoneWriter, held, is_wildcard};
+use crate::zone::commit::Change;
+use crate::zone::entry::{Entry, RrSet};
+use crate::zone::exceptions::Exceptions;
+use crate::zone::index::{Edit, Edits};
+use crate::zone::instances::{self, Instance};
+use crate::zone::name::Name;
+use crate::zone::offer::Rank;
+use crate::zone::owner_offers::OwnerOffers;
+use crate::zone::packed::{Addresses, Packed};
+use crate::zone::record::rtype;
+use crate::zone::records::address;
+use crate::zone::site::Site;
+use crate::zone::synthesized::{self, SyntheticName};
+use crate::zone::unknown::{self, Unknown};
+use crate::zone::watch::{Effect, Watch};
 
 /// From how many names on it is worth while to start threads.
 const WORTH_THREADS: usize = 10_000;

@@ -1,15 +1,15 @@
 //! Names at which services meet that should have names of their own: two paths may make one name (`a_b` and `a.b` are
 //! both `a-b` to those who can ask for host names only), or the zone file or the zone itself has that name. What shows
-//! there is decided in [`super::super::owner_offers`]; people are to know of it. A registry has few of them or none, so
+//! there is decided in [`crate::zone::owner_offers`]; people are to know of it. A registry has few of them or none, so
 //! they are kept beside the slots.
 
 use std::sync::Arc;
 
-use super::super::name::Name;
-pub use super::super::owner_offers::CollisionKind;
-use super::super::owner_offers::MAX_LISTED;
-use super::super::source::{SourceId, SourceKey};
 use super::ZoneWriter;
+use crate::zone::name::Name;
+pub use crate::zone::owner_offers::CollisionKind;
+use crate::zone::owner_offers::MAX_LISTED;
+use crate::zone::source::{SourceId, SourceKey};
 
 /// A name, and the services that meet there: with each other, or with what the zone file or the zone itself has.
 #[derive(Debug, Clone, PartialEq, Eq)]

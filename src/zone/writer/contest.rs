@@ -4,11 +4,11 @@
 //! The services of a source that is not served are held as well, until it is. A zone with one source has nothing of
 //! this.
 
-use super::super::contest::claim;
-use super::super::name::Name;
-use super::super::offer::{Offer, Offers};
-use super::super::source::{Contributions, SourceId, SourceKey, is_service};
 use super::{ZoneWriter, held};
+use crate::zone::contest::claim;
+use crate::zone::name::Name;
+use crate::zone::offer::{Offer, Offers};
+use crate::zone::source::{Contributions, SourceId, SourceKey, is_service};
 
 impl ZoneWriter {
     /// Replaces what a source contributes under a path.

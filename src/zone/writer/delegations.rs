@@ -1,9 +1,9 @@
 //! Delegations to other zones of this server: the delegation, and the addresses of its name servers (glue).
 
-use super::super::delegation::Child;
-use super::super::name::Name;
-use super::super::offer::Offer;
 use super::ZoneWriter;
+use crate::zone::delegation::Child;
+use crate::zone::name::Name;
+use crate::zone::offer::Offer;
 
 /// The source under which delegations are offered. No path begins with a slash.
 const CHILDREN: &str = "/children";

@@ -1,10 +1,10 @@
 //! Tells those that follow the zone of its commits, and of changes in how far it can be trusted.
 
-use super::super::commit::Commit;
-use super::super::events::{ChangedService, Event, MAX_LISTED};
-use super::super::freshness::Freshness;
-use super::super::source::{SourceKey, is_service};
 use super::ZoneWriter;
+use crate::zone::commit::Commit;
+use crate::zone::events::{ChangedService, Event, MAX_LISTED};
+use crate::zone::freshness::Freshness;
+use crate::zone::source::{SourceKey, is_service};
 
 impl ZoneWriter {
     /// Notes that a service offers something else than before.

@@ -1,13 +1,13 @@
 //! RRsets that have outgrown what others carry: those of no use as an answer, and those that make secondaries refuse
 //! the whole zone. All of them are transferred, record by record; that they are there is told ([`Warnings`]).
 //!
-//! [`Warnings`]: super::super::warnings::Warnings
+//! [`Warnings`]: crate::zone::warnings::Warnings
 
-use super::super::packed::{Packed, PackedSet};
-use super::super::record::rtype;
-use super::super::warnings::{About, Large};
 use super::changes::NameFindings;
 use super::{ZoneWriter, held};
+use crate::zone::packed::{Packed, PackedSet};
+use crate::zone::record::rtype;
+use crate::zone::warnings::{About, Large};
 
 /// BIND's limit of records of a type at a name (`max-records-per-type`, since 9.18.28): it refuses a zone with more.
 const MANY: usize = 100;
@@ -101,12 +101,12 @@ fn kind(rtype: u16) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::entry::RrSet;
-    use super::super::super::journal::Bounds;
-    use super::super::super::name::Name;
-    use super::super::super::offer::{Offer, Rank};
-    use super::super::super::{ZoneBuilder, config};
     use super::*;
+    use crate::zone::entry::RrSet;
+    use crate::zone::journal::Bounds;
+    use crate::zone::name::Name;
+    use crate::zone::offer::{Offer, Rank};
+    use crate::zone::{ZoneBuilder, config};
 
     fn put(writer: &mut ZoneWriter, owner: &str, rtype: u16, count: u16, length: usize) {
         let data = |number: u16| [&number.to_be_bytes()[..], &vec![7; length - 2]].concat();

@@ -10,14 +10,14 @@
 //! there for what is below them alone (`_tcp`, those of a zone file) do not, nor do those of which it is not known
 //! whether they have data.
 
-use super::super::entry::RrSet;
-use super::super::name::Name;
-use super::super::offer::Rank;
-use super::super::owner_offers::OwnerOffers;
-use super::super::record::rtype;
-use super::super::site::Site;
 use super::changes::{Gathered, NameFindings};
 use super::{HashSet, ZoneWriter};
+use crate::zone::entry::RrSet;
+use crate::zone::name::Name;
+use crate::zone::offer::Rank;
+use crate::zone::owner_offers::OwnerOffers;
+use crate::zone::record::rtype;
+use crate::zone::site::Site;
 
 /// The first label.
 const LABEL: &[u8] = b"_nodata";

@@ -1,11 +1,11 @@
 //! Names at which a service is not what shows, whatever it offers: name servers, whose addresses are those of the zone
 //! file or of the zone itself, and all that lies at or below a cut ([`Site`]).
 
-use super::super::name::Name;
-use super::super::offer::Offer;
-use super::super::record::{Record, rtype};
-use super::super::site::{Cut, Site, Sites, ZoneCuts};
 use super::{HashSet, ZoneWriter};
+use crate::zone::name::Name;
+use crate::zone::offer::Offer;
+use crate::zone::record::{Record, rtype};
+use crate::zone::site::{Cut, Site, Sites, ZoneCuts};
 
 impl ZoneWriter {
     /// Returns what the zone itself has beside these records of the zone file: its name server and that one's
@@ -116,11 +116,11 @@ fn is_of_host(kind: u16) -> bool {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::super::entry::RrSet;
-    use super::super::super::offer::Rank;
-    use super::super::super::owner_offers::CollisionKind;
-    use super::super::super::{Freshness, ZoneBuilder};
     use super::*;
+    use crate::zone::entry::RrSet;
+    use crate::zone::offer::Rank;
+    use crate::zone::owner_offers::CollisionKind;
+    use crate::zone::{Freshness, ZoneBuilder};
 
     fn name(text: &str) -> Name {
         Name::parse(text).unwrap()

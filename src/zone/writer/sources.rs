@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::super::commit::Commit;
-use super::super::freshness::Freshness;
-use super::super::name::Name;
-use super::super::offer::{Offer, Offers, Rank};
-use super::super::source::{self, Contributions, Role, SourceId, SourceKey};
-use super::super::unknown::{Scope, Unknown};
 use super::ZoneWriter;
 use super::collisions::Collision;
+use crate::zone::commit::Commit;
+use crate::zone::freshness::Freshness;
+use crate::zone::name::Name;
+use crate::zone::offer::{Offer, Offers, Rank};
+use crate::zone::source::{self, Contributions, Role, SourceId, SourceKey};
+use crate::zone::unknown::{Scope, Unknown};
 
 /// The path, in front of a source's number, under which its names are offered as unknown.
 const UNSERVED: &str = "/unserved/";
@@ -206,13 +206,13 @@ impl Source<'_> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::collisions::CollisionKind;
     use super::*;
     use crate::model::{Endpoint, Host, Instance, Service};
     use crate::zone::build::build;
     use crate::zone::context::Context;
     use crate::zone::lookup::{self, LookupResult};
     use crate::zone::record::{Record, rtype};
+    use crate::zone::writer::collisions::CollisionKind;
     use crate::zone::{ZoneBuilder, journal::Bounds};
 
     fn name(text: &str) -> Name {

@@ -249,7 +249,7 @@ fn a_zone_does_not_depend_on_how_it_came_to_be() {
     for seed in 0..300 {
         let mut rng = fastrand::Rng::with_seed(seed);
         let mut writer =
-            ZoneBuilder::new(name("service"), 5, 5).journal(super::super::journal::Bounds::SECONDARIES).build();
+            ZoneBuilder::new(name("service"), 5, 5).journal(crate::zone::journal::Bounds::SECONDARIES).build();
         let live = config::Live { transfer_browse: seed % 2 == 0, ..config::Live::default() };
         writer.set_live(live);
         writer.commit(1).unwrap();

@@ -1,4 +1,4 @@
-//! Tests of one mirror, step by step; lives of many are in `super::super::simulation`.
+//! Tests of one mirror, step by step; lives of many are in `crate::zookeeper::simulation`.
 
 use super::*;
 use crate::registry::tree::{Entry, Known};

@@ -57,9 +57,9 @@ impl Asker {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Verdict, check};
     use super::*;
     use crate::dns::message::tsig::tests::{NOW, QUERY, key};
+    use crate::dns::message::tsig::{Verdict, check};
 
     #[test]
     fn what_one_side_signs_the_other_takes() {
