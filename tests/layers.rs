@@ -61,7 +61,10 @@ const PLACES: &[(&str, &[&str])] = &[
     ("toml", &["settings/tree"]),
     ("clap", &["cli", "main"]),
     ("axum", &["admin"]),
-    ("serde_json", &["cli/ask", "cli/restart", "format", "registry/text", "admin", "announce", "export"]),
+    (
+        "serde_json",
+        &["cli/ask", "cli/formats", "cli/restart", "format", "registry/text", "admin", "announce", "export"],
+    ),
     ("dns_lookup", &["announce/check/lookup"]),
     ("if_addrs", &["announce/address"]),
     ("regex_automata", &["announce/check"]),

@@ -7,6 +7,7 @@ mod dev;
 mod drain;
 mod dump;
 mod explain;
+mod formats;
 mod leave;
 mod logging;
 mod output;
@@ -65,6 +66,7 @@ enum Command {
     Template(template::Template),
     Explain(explain::Explain),
     Dump(dump::Dump),
+    Formats(formats::FormatsCommand),
     Status(status::StatusCommand),
     Reload(reload::Reload),
     Restart(restart::Restart),
@@ -102,6 +104,7 @@ pub fn main() -> ExitCode {
         Command::Template(template) => template.run(),
         Command::Explain(explain) => explain.run(),
         Command::Dump(dump) => dump.run(),
+        Command::Formats(formats) => formats.run(),
         Command::Status(status) => return leave(status.run().unwrap_or_else(|error| fail(&error))),
         Command::Reload(reload) => reload.run(),
         Command::Restart(restart) => restart.run(),

@@ -22,6 +22,7 @@ mod consumers;
 mod curator;
 mod day_of_trouble;
 mod deployed;
+mod descriptions;
 mod disks;
 mod doubtful;
 mod drain;

@@ -18,6 +18,7 @@ mod compile;
 mod data;
 mod description;
 mod endpoint;
+mod example;
 mod pattern;
 mod render;
 mod template;
