@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::name::Name;
 use super::order::Order;
 use super::records;
+use super::source::Merge;
 use crate::diagnostic::{Problems, Span};
 use crate::settings::{Key, Located, Section, fixed, live};
 
@@ -39,11 +40,13 @@ pub struct Live {
     pub order: Order,
     /// True if secondaries get the names that are only browsed, too.
     pub transfer_browse: bool,
+    /// Fate of services that several readers of the registry have.
+    pub merge: Merge,
 }
 
 impl Default for Live {
     fn default() -> Self {
-        Self { minimal_responses: true, order: Order::default(), transfer_browse: false }
+        Self { minimal_responses: true, order: Order::default(), transfer_browse: false, merge: Merge::default() }
     }
 }
 
@@ -54,6 +57,7 @@ impl Live {
             minimal_responses: section.optional(live("minimal_responses")).unwrap_or(minimal_responses),
             order: read_order(section),
             transfer_browse: section.optional(live("transfer_browse")).unwrap_or(transfer_browse),
+            merge: read_merge(section),
         }
     }
 }
@@ -151,6 +155,16 @@ fn read_order(section: &mut Section<'_>) -> Order {
         let message = format!("`order` must be \"weighted\", \"uniform\" or \"fixed\", not \"{value}\"");
         section.problems().add(span, message);
         Order::default()
+    })
+}
+
+fn read_merge(section: &mut Section<'_>) -> Merge {
+    let Some(Located { value, span }) = section.located::<String>(live("merge")) else { return Merge::default() };
+    Merge::parse(&value).unwrap_or_else(|| {
+        let help = "\"first\": of one service in two readers that of the first; \"union\": the instances of both";
+        let message = format!("`merge` must be \"first\" or \"union\", not \"{value}\"");
+        section.problems().add_with_help(span, message, help);
+        Merge::default()
     })
 }
 

@@ -55,6 +55,7 @@ pub mod source;
 pub mod stale;
 mod synthesized;
 pub mod transferred;
+mod united;
 pub mod unknown;
 pub mod view;
 pub mod warnings;

@@ -1,7 +1,7 @@
 //! The offers at one owner name, and which of them show.
 //!
 //! Most names are offered by one service. A few are shared by very many: `_services._dns-sd._udp` by all of a domain.
-//! So a short list becomes a map when it grows, and of what is united no more than [`MAX_UNITED`] sources are: the
+//! So a short list becomes a map when it grows, and of what is united no more than [`MAX_UNITED`](super::united::MAX_UNITED) sources are: the
 //! first in the order of their paths. What one change of one service costs does not depend on how many there are.
 
 use std::collections::BTreeMap;
@@ -13,13 +13,10 @@ use super::offer::Rank;
 use super::order::Preference;
 use super::packed::Packed;
 use super::record::rtype;
-use super::rrset_builder::RrSetBuilder;
 use super::site::Site;
 use super::source::{self, SourceId, SourceKey};
+use super::united::{SourceSets, united, united_instances};
 use super::unknown;
-
-/// Sources that are united at one name. Twice as many records as a message over TCP holds.
-pub(super) const MAX_UNITED: usize = 4096;
 
 /// Services that are told of at a name where they meet.
 pub(super) const MAX_LISTED: usize = 16;
@@ -230,13 +227,15 @@ impl OwnerOffers {
         }
     }
 
-    /// Of several that cannot be united, one of the source that goes first, and there the one whose service is nearest:
-    /// the longest path; then the first.
+    /// Of several that cannot be united, one of the source that goes first among those that have data, and there the
+    /// one whose service is nearest: the longest path; then the first.
     fn one_of(&self, rank: Rank) -> Option<RankedOffer<'_>> {
+        let with_data = self.of(rank).filter(|(.., shown)| has_data(shown));
+        let first = with_data.map(|(source, ..)| source.precedence()).min();
         let key = |(source, path, _): &RankedOffer<'_>| {
             (source.precedence(), std::cmp::Reverse(path.len()), Arc::clone(path), *source)
         };
-        self.of(rank).min_by_key(key)
+        self.of(rank).filter(|(source, ..)| first.is_none_or(|first| source.precedence() == first)).min_by_key(key)
     }
 
     /// Returns whether different paths offer something under `rank`, as far as they are `meant`. One path in several
@@ -308,15 +307,10 @@ impl OwnerOffers {
 
     /// The instances that have names below this one ([`instances`]), whatever shows here.
     pub(super) fn instances(&self) -> Option<RrSet> {
-        let of_set = |shown: &SharedRrSets| shown.iter().find(|set| set.rtype == instances::TYPE).cloned();
-        let mut sets = self.of(Rank::Derived).take(MAX_UNITED).filter_map(|(.., shown)| of_set(shown));
-        let first = sets.next()?;
-        let rest: Vec<RrSet> = sets.collect();
-        if rest.is_empty() {
-            return Some(first);
-        }
-        let rdatas = rest.iter().chain([&first]).flat_map(RrSet::iter).map(<[u8]>::to_vec).collect();
-        Some(RrSet::new(instances::TYPE, 0, rdatas))
+        let sets = self
+            .of(Rank::Derived)
+            .filter_map(|(source, _, shown)| Some((source, shown.iter().find(|set| set.rtype == instances::TYPE)?)));
+        united_instances(sets)
     }
 
     /// The RRsets that show at a name of this `site`, in no order; `made` are those that are synthesized for the name,
@@ -351,14 +345,21 @@ impl OwnerOffers {
 
     /// The RRsets of the registry: those of the highest rank.
     fn registered(&self, made: Option<&SharedRrSets>) -> Vec<RrSet> {
+        fn sets((source, _, shown): RankedOffer<'_>) -> SourceSets<'_> {
+            (source, shown)
+        }
         let mut sets = if self.has(Rank::Real) {
-            united(self.of(Rank::Real).map(|(.., shown)| shown), Some(Preference::default()))
+            united(self.of(Rank::Real).map(sets), Some(Preference::default()))
         } else if self.has(Rank::Derived) || made.is_some() {
             // Hosts, each of which has its address once, whoever names it.
-            united(made.into_iter().chain(self.of(Rank::Derived).map(|(.., shown)| shown)), None)
+            let made = made.map(|made| (SourceId::OWN, &**made));
+            united(made.into_iter().chain(self.of(Rank::Derived).map(sets)), None)
         } else {
-            let one = self.one_of(Rank::Subset).or_else(|| self.one_of(Rank::Alias));
-            one.map(|(.., shown)| shown.to_vec()).unwrap_or_default()
+            let rank = if self.has(Rank::Subset) { Rank::Subset } else { Rank::Alias };
+            // One path in several sources that are united is one service.
+            let best = self.one_of(rank).map(|(source, path, _)| (source.precedence(), path));
+            let is_best = |(source, path, _): &RankedOffer<'_>| best == Some((source.precedence(), *path));
+            united(self.of(rank).filter(is_best).map(sets), Some(Preference::default()))
         };
         sets.retain(|set| set.rtype != instances::TYPE);
         sets
@@ -387,26 +388,9 @@ fn has_alias(shown: &SharedRrSets) -> bool {
     shown.iter().any(|set| set.rtype == rtype::CNAME)
 }
 
-/// The union of several offers' RRsets. `preference` is that of addresses of which an offer says nothing.
-fn united<'s>(offers: impl Iterator<Item = &'s SharedRrSets>, preference: Option<Preference>) -> Vec<RrSet> {
-    let offers: Vec<&SharedRrSets> = offers.take(MAX_UNITED).collect();
-    // Whoever knows something of the name goes before those who do not.
-    let is_known = offers.iter().any(|sets| !unknown::is_all(sets));
-    let mut offers = offers.into_iter().filter(|sets| !is_known || !unknown::is_all(sets));
-    let Some(first) = offers.next() else { return Vec::new() };
-    let rest: Vec<_> = offers.filter(|other| *other != first).collect();
-    if rest.is_empty() {
-        return first.to_vec();
-    }
-    let mut sets = RrSetBuilder::default();
-    for set in first.iter().chain(rest.into_iter().flat_map(|sets| sets.iter())) {
-        sets.add_all(set, preference);
-    }
-    sets.into_sets().into_vec()
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::united::MAX_UNITED;
     use super::*;
 
     fn sets(last: u16) -> Box<[RrSet]> {

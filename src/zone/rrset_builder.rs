@@ -45,8 +45,13 @@ impl RrSetBuilder {
     pub(super) fn add_all(&mut self, set: &RrSet, preference: Option<Preference>) {
         for (place, rdata) in set.iter().enumerate() {
             let own = set.preferences().and_then(|all| all.get(place)).copied();
-            self.grow(set.rtype, set.ttl, own.or(preference), |data| data.extend_from_slice(rdata));
+            self.add_one(set, rdata, own.or(preference));
         }
+    }
+
+    /// Adds one record of a set, and what it is chosen by.
+    pub(super) fn add_one(&mut self, set: &RrSet, rdata: &[u8], preference: Option<Preference>) {
+        self.grow(set.rtype, set.ttl, preference, |data| data.extend_from_slice(rdata));
     }
 
     /// Adds a record whose data `write` appends.

@@ -66,12 +66,40 @@ pub(super) fn is_service(path: &str) -> bool {
     !path.starts_with('/')
 }
 
+/// Fate of a service that several sources of a zone have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Merge {
+    /// The first of the sources has it alone.
+    #[default]
+    First,
+    /// It has the instances of all of them.
+    Union,
+}
+
+impl Merge {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::First, Self::Union];
+
+    /// Returns the name it has in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Union => "union",
+        }
+    }
+
+    /// Returns the one of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|merge| merge.as_str() == name)
+    }
+}
+
 /// Role of a source in a zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Role {
     /// Its name, for people: `main`, or `main/kafka` for one of several readers of a registry.
     pub name: Arc<str>,
-    /// Its precedence: that of 0 goes first. Sources of one precedence are united.
+    /// Its precedence: that of 0 goes first. Sources of one precedence are united; all are with [`Merge::Union`].
     pub precedence: u16,
     /// The name that all its names are at or below; the apex for a source that may have any.
     pub below: Name,

@@ -8,7 +8,7 @@ use super::{ZoneWriter, held};
 use crate::zone::contest::claim;
 use crate::zone::name::Name;
 use crate::zone::offer::{Offer, Offers};
-use crate::zone::source::{Contributions, SourceId, SourceKey, is_service};
+use crate::zone::source::{Contributions, Merge, SourceId, SourceKey, is_service};
 
 impl ZoneWriter {
     /// Replaces what a source contributes under a path.
@@ -33,6 +33,44 @@ impl ZoneWriter {
         for name in before.iter().chain(now.as_ref().filter(|now| before.as_ref() != Some(now))) {
             self.settle_name(name);
         }
+    }
+
+    /// Has services of one name in several sources be united, or those of the first show alone.
+    pub(super) fn set_merge(&mut self, merge: Merge) {
+        if merge == self.merge {
+            return;
+        }
+        let mut keys = Vec::new();
+        for (id, one) in self.registered() {
+            let paths = one.extents.keys().chain(self.contest.paths(id));
+            keys.extend(paths.map(|path| SourceKey::new(id, path)));
+        }
+        let changed = self.changed.clone();
+        let taken: Vec<(SourceKey, Offers)> = keys
+            .into_iter()
+            .map(|key| {
+                let offers = self.take(&key);
+                (key, offers)
+            })
+            .collect();
+        self.merge = merge;
+        for (key, offers) in taken {
+            let key = SourceKey::new(self.id_at(key.source.place()), &key.path);
+            self.contribute(&key, offers);
+        }
+        // What it offers is what it offered.
+        self.changed =
+            changed.into_iter().map(|key| SourceKey::new(self.id_at(key.source.place()), &key.path)).collect();
+    }
+
+    /// Takes all that a source contributes under a path out of the zone.
+    fn take(&mut self, key: &SourceKey) -> Offers {
+        self.contest.claim(key, None);
+        self.contest.held.remove(key).unwrap_or_else(|| {
+            let offers = self.offers_of(key);
+            self.apply(key, Offers::default());
+            offers
+        })
     }
 
     /// Returns whether there are several sources, services of which may have one name.

@@ -48,7 +48,7 @@ use super::rrset_builder::RrSetBuilder;
 use super::served::Zone;
 use super::site::Sites;
 use super::soa::Soa;
-use super::source::{Contributions, Extent, Role, SourceId, SourceKey};
+use super::source::{Contributions, Extent, Merge, Role, SourceId, SourceKey};
 use super::synthesized::{self, SyntheticName};
 use super::transferred::Transferred;
 use super::unknown;
@@ -68,6 +68,8 @@ pub struct ZoneWriter {
     /// The sources: the zone itself, and those that were added.
     sources: Vec<Contributions>,
     contest: Contest,
+    /// Fate of services that several sources have.
+    merge: Merge,
     /// Services that offer something else than at the last commit, as far as events list them.
     changed: BTreeSet<SourceKey>,
     /// Seconds since 1970 at the last commit.
@@ -147,6 +149,7 @@ impl ZoneWriter {
             slots: HashMap::default(),
             sources: vec![Contributions::new(own, None)],
             contest: Contest::default(),
+            merge: Merge::default(),
             changed: BTreeSet::new(),
             committed_at: 0,
             touched,
@@ -193,6 +196,7 @@ impl ZoneWriter {
         self.zone.set_live(live);
         // A zone that is its file and nothing else is transferred as its file has it.
         self.transferred.browse = live.transfer_browse || self.file_serial.is_some();
+        self.set_merge(live.merge);
     }
 
     /// Replaces what the master file says. The SOA among the records, if any, replaces the zone's, but for a serial

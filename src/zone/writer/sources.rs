@@ -9,7 +9,7 @@ use crate::zone::commit::Commit;
 use crate::zone::freshness::Freshness;
 use crate::zone::name::Name;
 use crate::zone::offer::{Offer, Offers, Rank};
-use crate::zone::source::{self, Contributions, Role, SourceId, SourceKey};
+use crate::zone::source::{self, Contributions, Merge, Role, SourceId, SourceKey};
 use crate::zone::unknown::{Scope, Unknown};
 
 /// The path, in front of a source's number, under which its names are offered as unknown.
@@ -25,8 +25,8 @@ pub struct Source<'w> {
 impl ZoneWriter {
     /// Adds a source. Its data is loading until [`Source::set_freshness`] says more.
     pub fn add_source(&mut self, role: Role) -> SourceId {
-        let id = SourceId::new(role.precedence, self.sources.len());
         self.sources.push(Contributions::new(role, Some(Freshness::Loading)));
+        let id = self.id_at(self.sources.len() - 1);
         // The first had nobody beside it.
         let before: Vec<SourceId> = self.registered().map(|(id, _)| id).filter(|other| *other != id).collect();
         for other in before {
@@ -39,6 +39,7 @@ impl ZoneWriter {
 
     /// One of the sources.
     pub fn source(&mut self, id: SourceId) -> Source<'_> {
+        let id = self.id_at(id.place());
         Source { writer: self, id }
     }
 
@@ -49,9 +50,18 @@ impl ZoneWriter {
     }
 
     /// The sources but the zone itself.
-    fn registered(&self) -> impl Iterator<Item = (SourceId, &Contributions)> {
+    pub(super) fn registered(&self) -> impl Iterator<Item = (SourceId, &Contributions)> {
         let all = self.sources.iter().enumerate().skip(1);
-        all.map(|(number, one)| (SourceId::new(one.role.precedence, number), one))
+        all.map(|(number, one)| (self.id_at(number), one))
+    }
+
+    /// The present id of the source at `number`.
+    pub(super) fn id_at(&self, number: usize) -> SourceId {
+        let precedence = match self.merge {
+            Merge::First => self.sources.get(number).map_or(0, |source| source.role.precedence),
+            Merge::Union => 0,
+        };
+        SourceId::new(precedence, number)
     }
 
     /// The freshness that follows from the sources'.
