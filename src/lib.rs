@@ -60,8 +60,8 @@
 //!   of their files. Losing ZooKeeper later removes no answer before `max_stale`, and never looks like an empty
 //!   service.
 //! - A zone has sources ([`zone::source`]), each with a precedence, and is as fresh as they are: nobody sets its
-//!   freshness. (The configuration knows one registry for a zone so far.) Whoever waits for a zone follows its events
-//!   ([`zone::events`]), which leave the one commit.
+//!   freshness. A source is a reader of a registry: a mirror of its own with its own publisher, so that one in trouble
+//!   hurts no other. Whoever waits for a zone follows its events ([`zone::events`]), which leave the one commit.
 //! - Bad registry data is not an error but a value, counted and shown with its path; its neighbours are served.
 //! - A task that ends unasked ends the process with its name; at the end, announcements go first and DNS last.
 //!

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 
 use super::control::Configuration;
-use super::shapes::{Drain, MalformedJson};
+use super::shapes::{Drain, MalformedJson, ReaderJson};
 use super::snapshot::{self, Snapshot};
 use super::wrong;
 use crate::announce;
@@ -105,6 +105,9 @@ struct Upstream<'a> {
 #[derive(Debug, Serialize)]
 struct RegistryJson<'a> {
     name: &'a str,
+    /// One of several readers of the registry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reader: Option<&'a str>,
     ensemble: &'a str,
     phase: &'static str,
     since_s: f64,
@@ -234,6 +237,9 @@ struct ZoneJson<'a> {
     serial: u32,
     names: usize,
     freshness: &'static str,
+    /// Freshness of each reader's data, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    readers: Option<BTreeMap<&'a str, &'static str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<ZoneFileJson<'a>>,
     /// A sentence each.
@@ -252,7 +258,8 @@ struct ZoneFileJson<'a> {
 /// The session that a registry's registrations live by.
 #[derive(Debug, Serialize)]
 struct AnnouncerJson<'a> {
-    registry: &'a str,
+    #[serde(flatten)]
+    registry: ReaderJson<'a>,
     session: Option<String>,
     connected: bool,
     timeout_s: Option<f64>,
@@ -264,7 +271,8 @@ struct AnnouncerJson<'a> {
 /// An address at which a service is not registered.
 #[derive(Debug, Serialize)]
 struct Refused<'a> {
-    registry: &'a str,
+    #[serde(flatten)]
+    registry: ReaderJson<'a>,
     service: &'a str,
     address: IpAddr,
     interface: &'a str,
@@ -273,7 +281,8 @@ struct Refused<'a> {
 
 #[derive(Debug, Serialize)]
 struct RegistrationJson<'a> {
-    registry: &'a str,
+    #[serde(flatten)]
+    registry: ReaderJson<'a>,
     service: &'a str,
     path: &'a str,
     state: &'static str,
@@ -292,7 +301,8 @@ struct RegistrationJson<'a> {
 #[derive(Debug, Serialize)]
 #[allow(clippy::struct_field_names)] // the names are the JSON's
 struct CheckJson<'a> {
-    registry: &'a str,
+    #[serde(flatten)]
+    registry: ReaderJson<'a>,
     service: &'a str,
     check: &'a str,
     state: &'static str,
@@ -316,7 +326,7 @@ struct CheckJson<'a> {
 impl<'a> CheckJson<'a> {
     fn all(announcer: &'a snapshot::AnnouncerSnapshot) -> impl Iterator<Item = Self> {
         announcer.checks.iter().map(|(check, standing)| Self {
-            registry: &announcer.registry,
+            registry: ReaderJson::new(&announcer.registry),
             service: &check.service,
             check: &check.check,
             state: check.state.as_str(),
@@ -371,7 +381,8 @@ impl<'a> RegistryJson<'a> {
         let Counters { sessions, failed_connects, epochs, syncs, events, reads, torn, missed, rights, .. } =
             report.counters;
         Self {
-            name: &registry.name,
+            name: &registry.name.registry,
+            reader: registry.name.reader.as_deref(),
             ensemble: &report.ensemble,
             phase: report.phase.as_str(),
             since_s: rounded(registry.in_phase),
@@ -411,11 +422,13 @@ impl<'a> RegistryJson<'a> {
 
 impl<'a> ZoneJson<'a> {
     fn new(zone: &'a snapshot::ZoneSnapshot) -> Self {
-        let snapshot::ZoneSnapshot { origin, serial, names, freshness, file, warnings, .. } = zone;
+        let snapshot::ZoneSnapshot { origin, serial, names, freshness, sources, file, warnings, .. } = zone;
+        let readers = sources.iter().map(|(name, freshness)| (name.as_str(), freshness.as_str()));
+        let readers = (sources.len() > 1).then(|| readers.collect());
         let file = file.as_ref().map(|snapshot::ZoneFileSnapshot { path, age, problems, problems_total }| {
             ZoneFileJson { path, age_s: age.map(rounded), problems_total: *problems_total, problems }
         });
-        Self { origin, serial: *serial, names: *names, freshness: freshness.as_str(), file, warnings }
+        Self { origin, serial: *serial, names: *names, freshness: freshness.as_str(), readers, file, warnings }
     }
 }
 
@@ -423,7 +436,7 @@ impl<'a> AnnouncerJson<'a> {
     fn new(announcer: &'a snapshot::AnnouncerSnapshot) -> Self {
         let session = announcer.session;
         Self {
-            registry: &announcer.registry,
+            registry: ReaderJson::new(&announcer.registry),
             session: session.map(|session| hexadecimal(session.id)),
             connected: session.is_some_and(|session| session.connected),
             timeout_s: session.map(|session| rounded(session.timeout)),
@@ -436,7 +449,7 @@ impl<'a> AnnouncerJson<'a> {
 impl<'a> Refused<'a> {
     fn all(announcer: &'a snapshot::AnnouncerSnapshot) -> impl Iterator<Item = Self> {
         announcer.refused.iter().map(|announce::RefusedAddress { service, address, interface, reason }| Self {
-            registry: &announcer.registry,
+            registry: ReaderJson::new(&announcer.registry),
             service,
             address: *address,
             interface,
@@ -450,7 +463,7 @@ impl<'a> RegistrationJson<'a> {
         announcer.registrations.iter().map(|(registration, standing)| {
             let announce::Counts { registrations, takeovers, restorations } = registration.counts;
             Self {
-                registry: &announcer.registry,
+                registry: ReaderJson::new(&announcer.registry),
                 service: &registration.service,
                 path: registration.path.as_str(),
                 state: registration.state.as_str(),

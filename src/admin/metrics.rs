@@ -19,8 +19,8 @@ use crate::announce::{CheckStatus, Counts, RegistrationState};
 use crate::dns::forward;
 use crate::dns::serve::metrics::Metrics;
 use crate::log;
-use crate::registry::Cause;
 use crate::registry::status::{Counters, Phase};
+use crate::registry::{Cause, ReaderName};
 use crate::zone::Freshness;
 
 /// Content type that Prometheus wants to be told.
@@ -98,9 +98,7 @@ fn registries(registries: &[RegistrySnapshot], sheet: &mut Sheet<'_, '_>) -> fmt
     let help = "Time since the view was exact: 0 while the mirror is live, absent before it was";
     sheet.gauges("registry_mirror_age", help, Some(&Unit::Seconds), age)?;
     let phases = registries.iter().flat_map(|one| {
-        Phase::ALL.map(|phase| {
-            ([("registry", one.name.as_str()), ("phase", phase.as_str())], u32::from(one.report.phase == phase))
-        })
+        Phase::ALL.map(|phase| (labels(&one.name, &[("phase", phase.as_str())]), u32::from(one.report.phase == phase)))
     });
     sheet.gauges("registry_phase", "1 for the phase that the mirror is in", None, phases)?;
     let trouble = registries.iter().map(|one| (label(one), u32::from(one.report.trouble.is_some())));
@@ -109,7 +107,7 @@ fn registries(registries: &[RegistrySnapshot], sheet: &mut Sheet<'_, '_>) -> fmt
     let services = registries.iter().filter_map(|one| Some((label(one), one.census?.0.services)));
     sheet.gauges("registry_services", "Services that zones show", None, services)?;
     let instances = registries.iter().filter_map(|one| Some((one, one.census?.0))).flat_map(|(one, census)| {
-        let of = |state, count| ([("registry", one.name.as_str()), ("state", state)], count);
+        let of = |state, count| (labels(&one.name, &[("state", state)]), count);
         [of("in", census.serving), of("out", census.out)]
     });
     let help = "Instances that are served (in), and that are drained, down or lost (out)";
@@ -136,7 +134,7 @@ fn reads(registries: &[RegistrySnapshot], sheet: &mut Sheet<'_, '_>) -> fmt::Res
             .into_iter()
             .zip(one.report.causes)
             .filter(|(_, count)| *count > 0)
-            .map(|(cause, count)| ([("registry", one.name.as_str()), ("cause", cause.as_str())], count))
+            .map(|(cause, count)| (labels(&one.name, &[("cause", cause.as_str())]), count))
     });
     sheet.counters("registry_connect_failures", "Connects that failed, by cause", causes)?;
     let mut count = |name, help, value: fn(&Counters) -> u64| {
@@ -149,7 +147,7 @@ fn reads(registries: &[RegistrySnapshot], sheet: &mut Sheet<'_, '_>) -> fmt::Res
     count("registry_torn_reads", "Services read once more as they changed meanwhile", |counters| counters.torn)?;
     let differences = registries.iter().flat_map(|one| {
         let Counters { missed, rights, .. } = one.report.counters;
-        let label = |kind| [("registry", one.name.as_str()), ("kind", kind)];
+        let label = |kind| labels(&one.name, &[("kind", kind)]);
         [(label("missed"), missed), (label("rights"), rights)]
     });
     sheet.counters(
@@ -228,13 +226,13 @@ fn zones(zones: &[ZoneSnapshot], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
 fn announcers(announcers: &[AnnouncerSnapshot], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
     let connected = announcers.iter().map(|one| {
         let connected = one.session.is_some_and(|session| session.connected);
-        ([("registry", one.registry.as_str())], u32::from(connected))
+        (labels(&one.registry, &[]), u32::from(connected))
     });
     sheet.gauges("announce_connected", "Whether the registrations' session is connected", None, connected)?;
     let each = || {
         announcers.iter().flat_map(|one| {
-            let labels = |path| [("registry", one.registry.as_str()), ("path", path)];
-            one.registrations.iter().map(move |(registration, _)| (labels(registration.path.as_str()), registration))
+            let of = |path| labels(&one.registry, &[("path", path)]);
+            one.registrations.iter().map(move |(registration, _)| (of(registration.path.as_str()), registration))
         })
     };
     let registered = each().map(|(labels, one)| (labels, u32::from(one.state == RegistrationState::Registered)));
@@ -252,9 +250,7 @@ fn checks(sheet: &mut Sheet<'_, '_>, announcers: &[AnnouncerSnapshot]) -> fmt::R
     let each = || {
         announcers.iter().flat_map(|one| {
             one.checks.iter().map(move |(check, _)| {
-                let labels =
-                    [("registry", one.registry.as_str()), ("service", &*check.service), ("check", &*check.check)];
-                (labels, check)
+                (labels(&one.registry, &[("service", &*check.service), ("check", &*check.check)]), check)
             })
         })
     };
@@ -272,16 +268,26 @@ fn checks(sheet: &mut Sheet<'_, '_>, announcers: &[AnnouncerSnapshot]) -> fmt::R
     count("check_transitions", "Changes between healthy and unhealthy", |check| check.transitions)?;
     let missed = each().flat_map(|(labels, check)| {
         let with = move |reason: &Shortage| {
-            let [registry, service, check] = labels;
-            [registry, service, check, ("reason", reason.as_str())]
+            let mut labels = labels.clone();
+            labels.push(("reason", reason.as_str()));
+            labels
         };
         check.no_results.iter().map(move |(reason, count)| (with(reason), *count))
     });
     sheet.counters("check_no_results", "Probes that could not be made, for a reason of this host's", missed)
 }
 
-fn label(registry: &RegistrySnapshot) -> [(&'static str, &str); 1] {
-    [("registry", registry.name.as_str())]
+/// Labels of a metric.
+type Labels<'a> = Vec<(&'static str, &'a str)>;
+
+fn label(registry: &RegistrySnapshot) -> Labels<'_> {
+    labels(&registry.name, &[])
+}
+
+/// Labels of what is a reader's: its registry, the reader where there are several, and more.
+fn labels<'a>(name: &'a ReaderName, more: &[(&'static str, &'a str)]) -> Labels<'a> {
+    let reader = name.reader.as_deref().map(|reader| ("reader", reader));
+    [("registry", name.registry.as_str())].into_iter().chain(reader).chain(more.iter().copied()).collect()
 }
 
 fn origin(zone: &ZoneSnapshot) -> [(&'static str, &str); 1] {
@@ -361,7 +367,7 @@ mod tests {
     #[test]
     fn names_from_outside_cannot_break_the_page() {
         let mut snapshot = sample();
-        snapshot.registries[0].name = "a\"} 1\nevil 2".into();
+        snapshot.registries[0].name.registry = "a\"} 1\nevil 2".into();
         let page = render(snapshot, true, None).unwrap();
         assert!(page.contains(r#"zonekeeper_registry_znodes{registry="a\"} 1\nevil 2"} 12"#), "{page}");
         assert!(page.contains("zonekeeper_ready 1\n"), "{page}");

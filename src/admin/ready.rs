@@ -1,7 +1,8 @@
 //! Readiness: whether the names of every zone are answered. Where a whole zone is SERVFAIL, the process is not ready.
 //!
 //! A process that serves the last known answers while ZooKeeper is away is of more use than one that a load balancer
-//! has taken out; all of them would be taken out at once. `?fresh` is the stricter question.
+//! has taken out; all of them would be taken out at once. The same holds for one of several readers of a registry that
+//! is in trouble while the others are served: it is named, and the process is ready. `?fresh` is the stricter question.
 
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use super::snapshot::{RegistrySnapshot, Snapshot, ZoneSnapshot};
 use crate::registry::status::Phase;
 use crate::zone::Freshness;
 
-/// Time for which a start from the cache file waits for the registry itself.
+/// Time for which a start from the cache file waits for the registry itself, and any start for the last of several
+/// readers.
 const CACHE_WAIT: Duration = Duration::from_secs(5);
 
 /// Subject of a question for readiness.
@@ -55,17 +57,55 @@ pub(super) fn waiting(snapshot: &Snapshot, asked: &ReadyQuestion) -> Result<Stri
     }
 }
 
+/// Readers that are not served, while the zone is, for a person: a line each.
+pub(super) fn unserved(snapshot: &Snapshot, asked: &ReadyQuestion) -> String {
+    let is_meant = |zone: &&ZoneSnapshot| asked.zone.as_ref().is_none_or(|origin| *origin == zone.origin);
+    let lines = snapshot.zones.iter().filter(is_meant).flat_map(|zone| {
+        let missing = readers(snapshot, zone).into_iter().filter(|(_, freshness)| !is_served(*freshness));
+        missing.map(|(reader, _)| {
+            format!("{}: names that no other reader has are SERVFAIL{}\n", zone.origin, standing(reader))
+        })
+    });
+    lines.collect()
+}
+
+fn is_served(freshness: Freshness) -> bool {
+    matches!(freshness, Freshness::Fresh | Freshness::Stale)
+}
+
+/// The readers that fill a zone, each with the freshness of its data there.
+fn readers<'s>(snapshot: &'s Snapshot, zone: &ZoneSnapshot) -> Vec<(&'s RegistrySnapshot, Freshness)> {
+    let of_zone = snapshot.registries.iter().filter(|registry| registry.zones.contains(&zone.origin));
+    let with_freshness = of_zone.map(|registry| {
+        let name = registry.name.to_string();
+        let own = zone.sources.iter().find(|(of, _)| *of == name);
+        (registry, own.map_or(zone.freshness, |(_, freshness)| *freshness))
+    });
+    with_freshness.collect()
+}
+
 /// Returns what keeps a zone from being ready.
 fn reason(snapshot: &Snapshot, zone: &ZoneSnapshot, fresh: bool) -> Option<String> {
-    let registry = snapshot.registries.iter().find(|registry| registry.zones.contains(&zone.origin));
-    let told = || registry.map(standing).unwrap_or_default();
+    let readers = readers(snapshot, zone);
+    let told = |is_meant: &dyn Fn(Freshness) -> bool| {
+        let meant = readers.iter().filter(|(_, freshness)| is_meant(*freshness));
+        meant.map(|(reader, _)| standing(reader)).collect::<String>()
+    };
+    let is_early = snapshot.uptime < CACHE_WAIT;
     match zone.freshness {
-        Freshness::Loading | Freshness::Expired => Some(format!("SERVFAIL{}", told())),
-        Freshness::Stale if fresh => Some(format!("stale{}", told())),
+        Freshness::Loading | Freshness::Expired => Some(format!("SERVFAIL{}", told(&|one| !is_served(one)))),
+        Freshness::Stale if fresh => {
+            Some(format!("stale{}", told(&|one| readers.len() == 1 || one != Freshness::Fresh)))
+        }
         Freshness::Fresh | Freshness::Stale => {
-            let is_cached = registry.is_some_and(|registry| registry.report.counters.syncs == 0);
-            let is_early = snapshot.uptime < CACHE_WAIT;
-            (is_cached && is_early).then(|| format!("answered from the cache file so far{}", told()))
+            if (fresh || is_early) && readers.iter().any(|(_, one)| !is_served(*one)) {
+                let told = told(&|one| !is_served(one));
+                return Some(format!("names that no other reader has are SERVFAIL{told}"));
+            }
+            let cached =
+                readers.iter().filter(|(reader, _)| reader.report.counters.syncs == 0).map(|(one, _)| standing(one));
+            let cached: String = cached.collect();
+            (!cached.is_empty() && is_early).then(|| format!("answered from the cache file so far{cached}"))
         }
     }
 }

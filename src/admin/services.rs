@@ -4,11 +4,12 @@ use axum::body::Body;
 use serde::{Serialize, Serializer};
 
 use super::pieces;
-use super::shapes::{Drain, MalformedJson};
+use super::shapes::{Drain, MalformedJson, ReaderJson};
 use crate::format;
 use crate::inspect::reader::Reader;
 use crate::model::{self, Harm, Protocol};
 use crate::publish::reading::Reading;
+use crate::registry::ReaderName;
 use crate::zone::name::Name;
 
 /// The services of `readers` whose paths begin with `prefix`, as they are when their turn comes.
@@ -33,7 +34,8 @@ pub(super) fn list(readers: Vec<Reader>, prefix: String) -> Body {
 /// A service, as `/v1/services` and `/v1/services/{path}` show it. What an instance does not say is `null`.
 #[derive(Debug, Serialize)]
 pub(super) struct ServiceJson<'a> {
-    registry: &'a str,
+    #[serde(flatten)]
+    registry: ReaderJson<'a>,
     path: &'a str,
     /// Its DNS names.
     names: Vec<String>,
@@ -94,7 +96,7 @@ impl<'a> ServiceJson<'a> {
     /// What was read of a service of `registry` that has these DNS names; `held` is what the guard holds back of it,
     /// and until when.
     pub(super) fn new(
-        registry: &'a str,
+        registry: &'a ReaderName,
         Reading { service, malformed, .. }: &'a Reading,
         held: Option<(u32, u64)>,
         names: &[Name],
@@ -102,7 +104,7 @@ impl<'a> ServiceJson<'a> {
         let of = |harm| malformed.iter().filter(move |one| one.harm == harm).map(MalformedJson::new).collect();
         let model::Defaults { ttl, weight, priority, state, drains, metadata } = &service.defaults;
         Self {
-            registry,
+            registry: ReaderJson::new(registry),
             path: &service.path,
             names: names.iter().map(ToString::to_string).collect(),
             defaults: Defaults {
@@ -190,7 +192,7 @@ mod tests {
         (reading.service, reading.malformed) = (service, malformed);
         assert_eq!(
             serde_json::to_string_pretty(&ServiceJson::new(
-                "main",
+                &ReaderName::only("main"),
                 &reading,
                 Some((2, 60)),
                 &[Name::parse("api_x.staging.service").unwrap()]

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::format;
 use crate::model;
+use crate::registry::ReaderName;
 
 /// A node that could not be understood, or a property of one.
 #[derive(Debug, Serialize)]
@@ -43,5 +44,19 @@ impl<'a> Drain<'a> {
             by: &drain.by,
             at: drain.at.map(format::moment),
         }
+    }
+}
+
+/// A registry's name, and that of one of several readers of it.
+#[derive(Debug, Serialize)]
+pub(super) struct ReaderJson<'a> {
+    registry: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reader: Option<&'a str>,
+}
+
+impl<'a> ReaderJson<'a> {
+    pub(super) fn new(ReaderName { registry, reader }: &'a ReaderName) -> Self {
+        Self { registry, reader: reader.as_deref() }
     }
 }

@@ -10,6 +10,7 @@ use crate::dns::forward;
 use crate::model::{Drain, Harm, Malformed};
 use crate::publish::collisions::Clash;
 use crate::publish::{census, guard};
+use crate::registry::ReaderName;
 use crate::registry::status::MirrorReport;
 use crate::registry::status::Phase;
 use crate::zone::warnings::Large;
@@ -48,11 +49,11 @@ pub(super) struct Snapshot {
     pub(super) upstreams: Vec<forward::UpstreamReport>,
 }
 
-/// One moment of a registry.
+/// One moment of a registry, or of one of its readers.
 #[derive(Debug)]
 pub(super) struct RegistrySnapshot {
     /// Its name.
-    pub(super) name: String,
+    pub(super) name: ReaderName,
     /// The mirror's own report; its instants are told as durations below.
     pub(super) report: MirrorReport,
     /// Time for which the mirror has been in its phase.
@@ -94,6 +95,8 @@ pub(super) struct ZoneSnapshot {
     pub(super) names: usize,
     /// Freshness of its data.
     pub(super) freshness: Freshness,
+    /// Freshness of the data of each reader that fills it, by the reader's name.
+    pub(super) sources: Vec<(String, Freshness)>,
     /// Its master file, if it has one.
     pub(super) file: Option<ZoneFileSnapshot>,
     /// Warnings for those who run it, a sentence each.
@@ -118,8 +121,8 @@ pub(super) struct ZoneFileSnapshot {
 /// One moment of what is announced into a registry.
 #[derive(Debug)]
 pub(super) struct AnnouncerSnapshot {
-    /// The registry's name.
-    pub(super) registry: String,
+    /// The reader's name.
+    pub(super) registry: ReaderName,
     /// The session that the registrations live by.
     pub(super) session: Option<SessionStatus>,
     /// Each registration, and for how long it has stood as it does.
@@ -173,6 +176,7 @@ impl Snapshot {
                 Freshness::Fresh if zone.stale().are_there() => Freshness::Stale,
                 freshness => freshness,
             },
+            sources: zone.sources().into_iter().map(|(name, freshness)| (name.to_string(), freshness)).collect(),
             file: sources.files.iter().find(|(origin, _)| *origin == zone.origin().to_string()).map(|(_, status)| {
                 let file::status::ZoneFileReport { path, taken_at, mut problems } = status.report();
                 let problems_total = problems.len();

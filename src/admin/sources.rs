@@ -7,13 +7,14 @@ use crate::announce;
 use crate::dns::forward::Forwarder;
 use crate::dns::serve::metrics::Metrics;
 use crate::inspect::reader::Reader;
+use crate::registry::ReaderName;
 use crate::registry::status::MirrorStatus;
 use crate::zone::{self, Zone, Zones};
 
 /// All that is shown.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
-    /// The mirrored registries, in the order of the config.
+    /// The readers of the registries, in the order of the config.
     pub registries: Vec<RegistrySource>,
     /// All zones.
     pub zones: Zones,
@@ -23,17 +24,17 @@ pub struct Sources {
     pub dns: Option<Arc<Metrics>>,
     /// Forwarder of what is outside the zones; `None` without DNS.
     pub forwarder: Option<Arc<Forwarder>>,
-    /// Each registry's announcer: the registry's name, and what the announcer shows.
-    pub announcements: Vec<(String, announce::AnnouncerStatus)>,
+    /// Each reader's announcer: the reader's name, and what the announcer shows.
+    pub announcements: Vec<(ReaderName, announce::AnnouncerStatus)>,
     /// Taker of orders to the process; `None` where it takes none.
     pub control: Option<control::Control>,
 }
 
-/// A mirrored registry.
+/// A reader of a registry: its mirror and its services.
 #[derive(Debug, Clone)]
 pub struct RegistrySource {
-    /// Its name in the config.
-    pub name: String,
+    /// Its name.
+    pub name: ReaderName,
     /// The mirror's report.
     pub status: MirrorStatus,
     /// The services.

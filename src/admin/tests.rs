@@ -25,10 +25,10 @@ use crate::model::{Drain, Endpoint, Host, Malformed};
 use crate::publish::collisions::{Clash, CollisionKind};
 use crate::publish::layout::Layout;
 use crate::publish::{Publisher, Target, census, guard};
-use crate::registry::Path;
 use crate::registry::cache;
 use crate::registry::status::MirrorReport;
 use crate::registry::status::{Counters, Phase};
+use crate::registry::{Path, ReaderName};
 use crate::zone::name::Name;
 use crate::zone::warnings::Large;
 use crate::zone::{Freshness, ZoneBuilder, Zones};
@@ -52,7 +52,7 @@ pub(super) fn sample() -> Snapshot {
         cache: None,
     };
     let registry = |name: &str, zone: &str, report| RegistrySnapshot {
-        name: name.to_owned(),
+        name: ReaderName::only(name),
         report,
         in_phase: Duration::from_millis(1_500),
         age: None,
@@ -115,7 +115,7 @@ pub(super) fn sample() -> Snapshot {
         (registration, Duration::from_secs(9))
     };
     let announcer = AnnouncerSnapshot {
-        registry: "main".into(),
+        registry: ReaderName::only("main"),
         refused: vec![RefusedAddress {
             service: "api_x".into(),
             address: [169, 254, 1, 1].into(),
@@ -174,6 +174,7 @@ pub(super) fn sample() -> Snapshot {
                 serial: 1_700_000_000,
                 names: 9,
                 freshness: Freshness::Fresh,
+                sources: Vec::new(),
                 file: Some(ZoneFileSnapshot {
                     path: "service.zone".into(),
                     age: Some(Duration::from_secs(60)),
@@ -188,6 +189,7 @@ pub(super) fn sample() -> Snapshot {
                 serial: 0,
                 names: 2,
                 freshness: Freshness::Loading,
+                sources: Vec::new(),
                 file: None,
                 warnings: Vec::new(),
                 large: Large::default(),
@@ -275,9 +277,9 @@ fn mirror(name: &str, memory: &Memory, stop: &CancellationToken) -> RegistrySour
     let publisher = Publisher::new(layout.clone(), vec![target], Duration::from_secs(3600));
     let problems = publisher.problems();
     let driver = Driver::new(memory.clone(), layout.root.clone(), Duration::from_secs(10), publisher);
-    let (status, reader) = (driver.status(), Reader::new(name, layout, driver.tree(), problems));
+    let (status, reader) = (driver.status(), Reader::new(&ReaderName::only(name), layout, driver.tree(), problems));
     tokio::spawn(driver.run(stop.clone()));
-    RegistrySource { name: name.to_owned(), status, reader, zones }
+    RegistrySource { name: ReaderName::only(name), status, reader, zones }
 }
 
 /// A reply as it came.

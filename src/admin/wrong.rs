@@ -20,13 +20,20 @@ pub(super) fn all(snapshot: &Snapshot) -> Vec<String> {
 }
 
 fn zone(zone: &ZoneSnapshot) -> Vec<String> {
-    let ZoneSnapshot { origin, freshness, file, .. } = zone;
+    let ZoneSnapshot { origin, freshness, sources, file, .. } = zone;
     let mut wrong = Vec::new();
     match freshness {
         Freshness::Fresh => {}
         Freshness::Stale => wrong.push(format!("zone {origin}: answers may be out of date")),
         Freshness::Loading => wrong.push(format!("zone {origin}: SERVFAIL, nothing is known of its registry yet")),
         Freshness::Expired => wrong.push(format!("zone {origin}: SERVFAIL, its registry was not seen for max_stale")),
+    }
+    if matches!(freshness, Freshness::Fresh | Freshness::Stale) {
+        let unserved = sources.iter().filter(|(_, one)| matches!(one, Freshness::Loading | Freshness::Expired));
+        let names: Vec<&str> = unserved.map(|(name, _)| name.as_str()).collect();
+        if !names.is_empty() {
+            wrong.push(format!("zone {origin}: SERVFAIL for names that only {} may have", names.join(", ")));
+        }
     }
     if let Some((file, problem)) = file.as_ref().and_then(|file| Some((file, file.problems.first()?))) {
         wrong.push(format!("zone file {} is not taken ({} problems): {problem}", file.path, file.problems_total));

@@ -32,6 +32,8 @@ pub struct ServiceConfig {
     pub file: PathBuf,
     /// The registry to register in; none for the only one.
     pub registry: Option<Located<String>>,
+    /// The root to register below; none for the registry's only one.
+    pub root: Option<Located<Path>>,
     /// The port, 1–65535.
     pub port: u16,
     /// The address or host name to register; none for addresses of this host.
@@ -53,6 +55,7 @@ impl ServiceConfig {
             name: Located { value: name.to_owned(), span: Span::default() },
             file: PathBuf::new(),
             registry: None,
+            root: None,
             port,
             address: None,
             selection: Selection::default(),
@@ -157,7 +160,7 @@ impl Config {
             let Some(service) = read_service(table, root.problems()) else { continue };
             let same = |other: &ServiceConfig| {
                 other.name.value == service.name.value
-                    && other.registry_name() == service.registry_name()
+                    && other.target() == service.target()
                     && (other.port, &other.address) == (service.port, &service.address)
             };
             if config.services.iter().any(same) {
@@ -175,7 +178,7 @@ impl Config {
     /// The services of this one that are otherwise in `before`.
     pub fn changed_since<'c>(&'c self, before: &'c Self) -> impl Iterator<Item = &'c ServiceConfig> {
         let same = |one: &ServiceConfig, other: &ServiceConfig| {
-            (&one.name.value, one.registry_name(), one.port) == (&other.name.value, other.registry_name(), other.port)
+            (&one.name.value, one.target(), one.port) == (&other.name.value, other.target(), other.port)
         };
         let equal = |one: &ServiceConfig, other: &ServiceConfig| {
             (&one.address, &one.selection, &one.checks, &one.properties)
@@ -190,8 +193,9 @@ impl Config {
 }
 
 impl ServiceConfig {
-    fn registry_name(&self) -> Option<&str> {
-        self.registry.as_ref().map(|registry| &*registry.value)
+    /// The registry and the root that it names.
+    pub(super) fn target(&self) -> (Option<&str>, Option<&Path>) {
+        (self.registry.as_ref().map(|registry| &*registry.value), self.root.as_ref().map(|root| &root.value))
     }
 }
 
@@ -204,6 +208,7 @@ fn read_service(value: &Value, problems: &Problems) -> Option<ServiceConfig> {
     let mut section = Section::new(table, "service", problems);
     let name = section.required::<String>(live("name")).filter(|name| check_name(name, problems));
     let registry = section.located(live("registry"));
+    let root = read_root(&mut section);
     let port = section.required::<u16>(live("port"));
     if let Some(port) = port.as_ref().filter(|port| port.value == 0) {
         problems.add(port.span, "`port` must be a whole number from 1 to 65535, not 0");
@@ -242,8 +247,19 @@ fn read_service(value: &Value, problems: &Problems) -> Option<ServiceConfig> {
     };
     let name = name?;
     let file = PathBuf::new();
-    let service = ServiceConfig { name, file, registry, port, address, selection, checks, properties, properties_span };
+    let service =
+        ServiceConfig { name, file, registry, root, port, address, selection, checks, properties, properties_span };
     (port != 0).then_some(service)
+}
+
+/// Reads `root`.
+fn read_root(section: &mut Section<'_>) -> Option<Located<Path>> {
+    let Located { value, span } = section.located::<String>(live("root"))?;
+    let read = Path::new(&value).map_err(|error| {
+        let message = format!("`root` must be the path of a znode: {error}");
+        section.problems().add_with_help(span, message, "it is that of one of the registry's readers");
+    });
+    Some(Located { value: read.ok()?, span })
 }
 
 /// The place where a service's checks go that name none: its address, if that is this host's own or a name. Another

@@ -31,8 +31,7 @@ fn is_same_place(one: &ServiceConfig, other: &ServiceConfig) -> bool {
 }
 
 fn is_same_name(one: &ServiceConfig, other: &ServiceConfig) -> bool {
-    let registry = |service: &ServiceConfig| service.registry.as_ref().map(|registry| registry.value.clone());
-    one.name.value == other.name.value && registry(one) == registry(other)
+    one.name.value == other.name.value && one.target() == other.target()
 }
 
 /// The most similar service that is new.
@@ -56,7 +55,8 @@ impl fmt::Display for Move<'_> {
         let (from, file) = (self.from, to.file.display());
         if !is_same_name(from, to) {
             let registry = to.registry.as_ref().map_or("the only registry", |registry| &*registry.value);
-            return write!(f, "it is registered in {registry} now, by {file}");
+            let root = to.root.as_ref().map(|root| format!(" below {}", root.value)).unwrap_or_default();
+            return write!(f, "it is registered in {registry}{root} now, by {file}");
         }
         if from.port != to.port {
             return write!(f, "its port was {} and is {} now, by {file}", from.port, to.port);

@@ -60,7 +60,7 @@ impl Budget {
 
     /// Shares out `limit` descriptors.
     pub(super) fn of(limit: usize, config: &Config, threads: usize) -> Self {
-        let registries = config.registries.len().max(1);
+        let registries = config.readers().count().max(1);
         let (listening, wanted_tcp, forwards) = match &config.dns {
             Some(dns) => (
                 dns.listen.len() + dns.encrypted().map(|(_, tls)| tls.listen.len()).sum::<usize>(),

@@ -40,6 +40,7 @@ use crate::dns::listen;
 use crate::dns::server::Server;
 use crate::dns::transport::Transport;
 use crate::publish::{Publisher, unix_now};
+use crate::registry::ReaderName;
 use crate::registry::cache::Hurry;
 use crate::zone::{self, Freshness, ZoneBuilder, Zones};
 use addresses::if_everywhere;
@@ -99,12 +100,12 @@ pub struct App {
     hurries: Vec<Hurry>,
     /// Means that all checks share.
     means: announce::check::Resources,
-    /// Services of each registry's announcer.
-    services: Vec<(String, announce::Services)>,
-    /// Publisher of each registry, which fills its zones.
-    publishers: Vec<(String, Publisher)>,
-    /// Time between two verifications of each registry's mirror.
-    verifications: Vec<(String, watch::Sender<Duration>)>,
+    /// Services of each reader's announcer.
+    services: Vec<(ReaderName, announce::Services)>,
+    /// Publisher of each reader, which fills its zones.
+    publishers: Vec<(ReaderName, Publisher)>,
+    /// Time between two verifications of each reader's mirror.
+    verifications: Vec<(ReaderName, watch::Sender<Duration>)>,
     /// The DNS server, where there is one.
     server: Option<Server>,
     /// Stops what answers on its sockets, which is begun again where a restart fails.
@@ -213,7 +214,7 @@ impl App {
         for registry in &config.registries {
             let targets: Vec<_> =
                 zones.iter().filter(|zone| zone.registry.as_deref() == Some(&*registry.name)).cloned().collect();
-            app.registry(registry, targets, config, &mut sources)?;
+            app.registry(registry, &targets, config, &mut sources)?;
         }
         if let Some((bound, settings)) = sockets.zip(config.dns_settings()) {
             let server = Server::new(bound, if_everywhere(&app.dns), sources.zones.clone(), settings)?;

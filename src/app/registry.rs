@@ -1,4 +1,5 @@
-//! One registry's parts: its mirror, what fills its zones, its announcer, and the seed of one in memory.
+//! One registry's parts: for each of its readers the mirror, what fills its zones and the announcer; and the seed of one
+//! in memory.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -13,18 +14,20 @@ use super::zone_of::{ZoneOf, lock};
 use crate::admin::{RegistrySource, Sources};
 use crate::announce::identity::HostIdentity;
 use crate::announce::{self, Announcer};
-use crate::config::{Config, Registry};
+use crate::config::{Config, Registry, RegistryReader};
 use crate::disk;
 use crate::disk::stall::asking;
 use crate::inspect::reader::Reader;
 use crate::publish::layout::Layout;
 use crate::publish::past::Wishes;
 use crate::publish::unread::Wording;
-use crate::publish::{Publisher, Target, resolver};
+use crate::publish::{Publisher, Target, resolver, target};
 use crate::registry::cache::Hurry;
 use crate::zone;
 use crate::zone::name::Name;
 use crate::zone::records::address::is_reverse;
+use crate::zone::records::label;
+use crate::zone::source::Role;
 use crate::zookeeper::client::ZooKeeper;
 use crate::zookeeper::config::Backing;
 use crate::zookeeper::driver::Driver;
@@ -33,11 +36,11 @@ use crate::zookeeper::session::Ensemble;
 use crate::zookeeper::trouble;
 
 impl App {
-    /// Spawns what one registry needs: its mirror, its announcer, and what feeds it in memory.
+    /// Spawns what one registry needs: mirrors, announcers, and what feeds it in memory.
     pub(super) fn registry(
         &mut self,
         registry: &Registry,
-        zones: Vec<ZoneOf>,
+        zones: &[ZoneOf],
         config: &Config,
         sources: &mut Sources,
     ) -> anyhow::Result<()> {
@@ -50,7 +53,7 @@ impl App {
                     Err(error) => warn!(registry = registry.name, %error, "the credentials are not read yet"),
                 }
                 let ensemble = ZooKeeper::new(servers, registry.zookeeper.session_timeout).secured(security);
-                self.mirror(ensemble, registry, zones, config, sources)
+                self.readers(&ensemble, registry, zones, config, sources)
             }
             Backing::Memory(path) => {
                 let memory = Memory::new(&path.display().to_string());
@@ -61,23 +64,39 @@ impl App {
                     seed.follow(stop).await;
                     ("seed".into(), Ok(()))
                 });
-                self.mirror(memory, registry, zones, config, sources)
+                self.readers(&memory, registry, zones, config, sources)
             }
         }
     }
 
-    fn mirror<E: Ensemble>(
+    fn readers<E: Ensemble>(
         &mut self,
-        ensemble: E,
+        ensemble: &E,
         registry: &Registry,
-        zones: Vec<ZoneOf>,
+        zones: &[ZoneOf],
         config: &Config,
         sources: &mut Sources,
     ) -> anyhow::Result<()> {
+        for reader in registry.readers() {
+            let targets = targets(&reader, zones);
+            self.mirror(ensemble, &reader, targets, config, sources)?;
+            self.announce(ensemble.clone(), &reader, config, sources)?;
+        }
+        Ok(())
+    }
+
+    fn mirror<E: Ensemble>(
+        &mut self,
+        ensemble: &E,
+        reader: &RegistryReader,
+        targets: Vec<Target>,
+        config: &Config,
+        sources: &mut Sources,
+    ) -> anyhow::Result<()> {
+        let RegistryReader { name: of, registry, .. } = reader;
         let layout = Layout { root: registry.zookeeper.root.clone(), format: registry.format.clone() };
-        if !zones.is_empty() {
-            let shown = zones.iter().map(|zone| Arc::clone(lock(&zone.writer).zone())).collect();
-            let targets = targets(&registry.name, zones);
+        if !targets.is_empty() {
+            let shown = targets.iter().map(|target| Arc::clone(lock(&target.writer).zone())).collect();
             let own = config.zones.iter().map(|zone| zone.origin.clone());
             let publisher = Publisher::new(layout.clone(), targets, registry.zookeeper.max_stale).never_ask(own);
             let is_file = |zone: &&zone::config::Config| zone.registry.is_none();
@@ -88,15 +107,15 @@ impl App {
             let refusing = ensemble.clone();
             let wording = Wording::new(move |path| trouble::not_allowed(&refusing, path));
             let publisher = publisher.unread(registry.zookeeper.missing_root, wording);
-            publisher.take(wishes(config, registry));
-            self.publishers.push((registry.name.clone(), publisher.clone()));
+            publisher.take(wishes(config, reader));
+            self.publishers.push((of.clone(), publisher.clone()));
             let problems = publisher.problems();
             let (root, timeout) = (layout.root.clone(), registry.zookeeper.session_timeout);
             let mut driver = Driver::new(ensemble.clone(), root, timeout, publisher.clone());
             driver = driver.holding(registry.zookeeper.hold);
             if let Backing::ZooKeeper(_) = registry.zookeeper.source {
                 let (period, followed) = watch::channel(registry.zookeeper.verify);
-                self.verifications.push((registry.name.clone(), period));
+                self.verifications.push((of.clone(), period));
                 driver = driver.verifying(followed);
             }
             if let Some(file) = &registry.zookeeper.cache_file {
@@ -104,15 +123,13 @@ impl App {
                 self.hurries.push(hurry.clone());
                 driver = driver.with_cache(file.clone(), registry.zookeeper.cache_refresh(), hurry);
             }
-            let (name, tree, stop) =
-                (format!("host names of registry {}", registry.name), driver.tree(), self.stop.clone());
+            let (name, tree, stop) = (format!("host names of registry {of}"), driver.tree(), self.stop.clone());
             let looked_up = publisher.clone();
             self.parts.spawn(async move {
                 resolver::run(looked_up, tree, stop).await;
                 (name, Ok(()))
             });
-            let (name, tree, stop) =
-                (format!("drains and guard of registry {}", registry.name), driver.tree(), self.stop.clone());
+            let (name, tree, stop) = (format!("drains and guard of registry {of}"), driver.tree(), self.stop.clone());
             let drained = publisher.clone();
             self.parts.spawn(async move {
                 let times = drained.clone().follow_times(Arc::clone(&tree), stop.clone());
@@ -120,12 +137,12 @@ impl App {
                 (name, Ok(()))
             });
             sources.registries.push(RegistrySource {
-                name: registry.name.clone(),
+                name: of.clone(),
                 status: driver.status(),
-                reader: Reader::new(&registry.name, layout.clone(), driver.tree(), problems).shown_by(publisher),
+                reader: Reader::new(of, layout.clone(), driver.tree(), problems).shown_by(publisher),
                 zones: shown,
             });
-            let (name, stop) = (format!("mirror of registry {}", registry.name), self.stop.clone());
+            let (name, stop) = (format!("mirror of registry {of}"), self.stop.clone());
             // A thread of its own: the first sight of a large registry is seconds of work, which no timer and no packet
             // waits for.
             let runtime = tokio::runtime::Handle::current();
@@ -133,16 +150,17 @@ impl App {
             let ended = ended.with_context(|| format!("no thread for the {name}"))?;
             self.parts.spawn(async move { (name, ended.await.map_err(|_| anyhow!("it panicked"))) });
         }
-        self.announce(ensemble, registry, config, sources)
+        Ok(())
     }
 
     fn announce<E: Ensemble>(
         &mut self,
         ensemble: E,
-        registry: &Registry,
+        reader: &RegistryReader,
         config: &Config,
         sources: &mut Sources,
     ) -> anyhow::Result<()> {
+        let RegistryReader { name: of, registry, .. } = reader;
         let announce::Settings { acl, parent_acl, readonly, .. } = &config.announce.settings;
         let host = self.host.clone().unwrap_or_else(HostIdentity::of_this_host);
         let writer = announce::InstanceWriter {
@@ -157,12 +175,12 @@ impl App {
             readonly: *readonly,
         };
         // Also where nothing is to be registered yet: without services it connects to nothing.
-        let announcer = Announcer::new(ensemble, writer, config.services_of(&registry.name))?;
+        let announcer = Announcer::new(ensemble, writer, config.services_of_reader(reader))?;
         let announcer = announcer.with_means(self.means.clone());
-        self.services.push((registry.name.clone(), announcer.services()));
-        sources.announcements.push((registry.name.clone(), announcer.status()));
+        self.services.push((of.clone(), announcer.services()));
+        sources.announcements.push((of.clone(), announcer.status()));
         let announcer = announcer.ends_keeping_at(self.keep.clone());
-        let (name, stop) = (format!("announcer of registry {}", registry.name), self.withdraw.clone());
+        let (name, stop) = (format!("announcer of registry {of}"), self.withdraw.clone());
         self.announcers.spawn(async move {
             announcer.run(stop).await;
             (name, Ok(()))
@@ -171,20 +189,30 @@ impl App {
     }
 }
 
-/// Zones that a publisher writes; zones of reverse names with the zones that they can point to.
-fn targets(name: &str, zones: Vec<ZoneOf>) -> Vec<Target> {
+/// Zones that a reader's publisher writes; zones of reverse names with the zones that they can point to.
+fn targets(reader: &RegistryReader, zones: &[ZoneOf]) -> Vec<Target> {
     let forward: Vec<_> = zones.iter().filter(|zone| !is_reverse(&zone.origin)).collect();
     let forward: Vec<_> = forward.iter().map(|zone| (zone.under.clone(), zone.origin.clone())).collect();
-    let target = |ZoneOf { origin, under, ttl, names, writer, .. }: ZoneOf| {
-        let reverse_of = if is_reverse(&origin) { forward.clone() } else { Vec::new() };
-        Target { under, names, reverse_of, ..Target::named(name, ttl, writer) }
+    let target = |ZoneOf { origin, under, ttl, names, writer, .. }: &ZoneOf| {
+        let reverse_of = if is_reverse(origin) { forward.clone() } else { Vec::new() };
+        let place = &reader.place;
+        // A reader of a part is one of a part of the zone, unless the zone has nothing but that part.
+        let below = match target::below(place, under) {
+            Some("") => origin.clone(),
+            Some(_) if is_reverse(origin) => origin.clone(),
+            Some(rest) => label::owner(origin, rest).ok()?,
+            None => target::below(under, place).map(|_| origin.clone())?,
+        };
+        let role = Role { name: reader.name.to_string().into(), precedence: reader.precedence, below };
+        let (under, place, names) = (under.clone(), place.clone(), names.clone());
+        Some(Target { under, place, names, reverse_of, ..Target::of_role(role, *ttl, Arc::clone(writer)) })
     };
-    zones.into_iter().map(target).collect()
+    zones.iter().filter_map(target).collect()
 }
 
-/// Settings of a registry's names that a reload can change.
-pub(super) fn wishes(config: &Config, registry: &Registry) -> Wishes {
-    let registered = config.services_of(&registry.name).into_iter().map(|service| service.name.value).collect();
+/// Settings of a reader's names that a reload can change.
+pub(super) fn wishes(config: &Config, reader: &RegistryReader) -> Wishes {
+    let registered = config.services_of_reader(reader).into_iter().map(|service| service.name.value).collect();
     let zones = config.zones.iter().map(|zone| (zone.origin.clone(), zone.names.clone())).collect();
-    Wishes { linger: registry.linger, registered, zones }
+    Wishes { linger: reader.registry.linger, registered, zones }
 }

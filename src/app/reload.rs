@@ -15,6 +15,7 @@ use super::{App, zone_of};
 use crate::admin::control;
 use crate::config::Config;
 use crate::disk;
+use crate::registry::ReaderName;
 
 impl App {
     /// Re-reads the zone files, one that has become wrong leaving what was read before in force, and takes a
@@ -75,19 +76,26 @@ impl App {
         for service in config.announce.changed_since(&self.config.announce) {
             let _ = writeln!(taken, "changed: {}, port {}", service.name.value, service.port);
         }
-        for (registry, services) in &self.services {
-            if let Err(error) = services.set(config.services_of(registry)) {
-                warn!(registry, %error, "the services stay as they are");
-                let _ = writeln!(taken, "not taken: the services of registry {registry}: {error}");
+        // The readers are those of the start. What they have of the new configuration is what it says of theirs.
+        let readers: Vec<_> = self.config.readers().collect();
+        let of = |name: &ReaderName| readers.iter().find(|reader| reader.name == *name);
+        for (name, services) in &self.services {
+            let wanted = of(name).map(|reader| config.services_of_reader(reader)).unwrap_or_default();
+            if let Err(error) = services.set(wanted) {
+                warn!(registry = %name, %error, "the services stay as they are");
+                let _ = writeln!(taken, "not taken: the services of registry {name}: {error}");
             }
         }
         for (name, publisher) in &self.publishers {
-            if let Some(registry) = config.registries.iter().find(|registry| registry.name == *name) {
-                publisher.take(wishes(&config, registry));
+            let registry = config.registries.iter().find(|registry| registry.name == name.registry);
+            if let Some((reader, registry)) = of(name).zip(registry) {
+                let mut reader = reader.clone();
+                reader.registry.linger = registry.linger;
+                publisher.take(wishes(&config, &reader));
             }
         }
         for (name, period) in &self.verifications {
-            if let Some(registry) = config.registries.iter().find(|registry| registry.name == *name) {
+            if let Some(registry) = config.registries.iter().find(|registry| registry.name == name.registry) {
                 period.send_if_modified(|period| std::mem::replace(period, registry.zookeeper.verify) != *period);
             }
         }

@@ -75,6 +75,7 @@ fn config(seed: PathBuf, dns: SocketAddr, admin: SocketAddr) -> anyhow::Result<C
         format: format::Config::default(),
         guard: None,
         linger: publish::past::LINGER,
+        read: Vec::new(),
     };
     let zone = |origin: &str| -> Result<_, NameError> {
         Ok(zone::config::Config::new(Name::parse(origin)?, Some(registry.name.clone())))

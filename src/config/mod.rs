@@ -6,6 +6,7 @@
 
 mod include;
 mod pending;
+mod readers;
 mod references;
 mod secrets;
 mod serials;
@@ -25,9 +26,10 @@ use crate::registry::Path as Znode;
 use crate::settings::{Kind, Section, Table, Value, live, tree};
 use crate::zone::name::Name;
 use crate::{admin, announce, dns, format, settings, zone, zookeeper};
+pub use readers::Reader;
 use references::Registries;
 use secrets::source;
-pub use whole::{Config, Registry};
+pub use whole::{Config, Registry, RegistryReader};
 
 /// The largest configuration that is read, in bytes: some ten thousand services.
 const MAX_TEXT: u64 = 4 << 20;
@@ -192,7 +194,7 @@ fn read_part<T>(top: &mut Section<'_>, key: settings::Key, read: impl Fn(&mut Se
 /// The names of all registries, and those registries that can be used.
 fn read_registries<'a>(top: &mut Section<'a>, formats: &format::Formats) -> (Vec<&'a str>, Vec<Registry>) {
     let problems = top.problems();
-    let (mut names, mut registries) = (Vec::new(), Vec::new());
+    let (mut names, mut registries): (_, Vec<Registry>) = (Vec::new(), Vec::new());
     let Some(value) = top.value(live("registry")) else { return (names, registries) };
     let Kind::Table(table) = &value.kind else {
         problems.add_with_help(value.span, "`registry` must be a table of registries", "write [registry.main]");
@@ -216,14 +218,16 @@ fn read_registries<'a>(top: &mut Section<'a>, formats: &format::Formats) -> (Vec
         }
         let guard = guard::Config::read(&mut section);
         let linger = past::read_linger(&mut section);
+        let read = readers::read(&mut section, table, formats);
         section.finish();
-        if let Some(file) = zookeeper.as_ref().and_then(|zookeeper| zookeeper.cache_file.as_ref())
-            && registries.iter().any(|other: &Registry| other.zookeeper.cache_file.as_ref() == Some(file))
-        {
+        let Some(zookeeper) = zookeeper else { continue };
+        let registry = Registry { name: name.clone(), zookeeper, format, guard, linger, read };
+        let mut files = registries.iter().flat_map(Registry::cache_files);
+        if files.any(|file| registry.cache_files().contains(&file)) {
             let span = table.get("cache_file").map_or(*span, |value| value.span);
             problems.add(span, "`cache_file` is another registry's too: each needs a file of its own");
         }
-        registries.extend(zookeeper.map(|zookeeper| Registry { name: name.clone(), zookeeper, format, guard, linger }));
+        registries.push(registry);
     }
     (names, registries)
 }

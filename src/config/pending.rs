@@ -58,7 +58,7 @@ fn differing<const N: usize>(keys: [(&'static str, bool); N]) -> Vec<&'static st
 
 fn registry(before: &Registry, after: &Registry) -> Vec<&'static str> {
     // What a reload takes is not looked at.
-    let Registry { name: _, zookeeper: one, guard, format, linger: _ } = before;
+    let Registry { name: _, zookeeper: one, guard, format, linger: _, read } = before;
     let other = &after.zookeeper;
     let zookeeper::config::Config {
         source,
@@ -88,6 +88,7 @@ fn registry(before: &Registry, after: &Registry) -> Vec<&'static str> {
         ("hold", *hold != other.hold),
         ("cache_file", *cache_file != other.cache_file),
         ("guard", *guard != after.guard),
+        ("read", *read != after.read),
         ("auth", differs && !from_file),
         ("auth_file", differs && from_file),
         ("tls", security.tls != other.security.tls),
@@ -209,6 +210,10 @@ mod tests {
             ),
             (with("zookeeper = \"a:1\"", "[admin]"), with("zookeeper = \"a:1\"\nauth_file = \"f\"", "[admin]")),
             (with("memory = \"a\"", "[admin]"), with("memory = \"b\"", "[admin]")),
+            (
+                with("memory = \"a\"", "[admin]"),
+                with("memory = \"a\"\nread = [{ format = \"nd\", root = \"/nd\", as = \"nd\" }]", "[admin]"),
+            ),
             (
                 with("memory = \"a\"", "[admin]"),
                 with("memory = \"a\"", "[admin]").replace("registry = \"main\"", "file = \"f\"\nregistry = \"\""),

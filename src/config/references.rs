@@ -3,10 +3,11 @@
 
 use std::net::SocketAddr;
 
-use super::whole::Config;
+use super::whole::{Config, Registry};
 use crate::announce;
 use crate::diagnostic::{Problems, Span};
 use crate::dns::transfer::secondaries::Allowed;
+use crate::format;
 use crate::settings::{Located, Table, nearest};
 use crate::zone;
 use crate::zone::records::address::is_reverse;
@@ -56,8 +57,38 @@ impl<'a> Registries<'a> {
                 }
                 continue;
             };
-            if let Some(registry) = config.registries.iter().find(|registry| registry.name == name) {
-                service.check(&registry.format, self.problems);
+            let Some(registry) = config.registries.iter().find(|registry| registry.name == name) else { continue };
+            if let Some(format) = self.format_of(service, registry) {
+                service.check(format, self.problems);
+            }
+        }
+    }
+
+    /// The convention that a service is written in: that of the reader whose root it names.
+    fn format_of<'r>(&self, service: &announce::ServiceConfig, registry: &'r Registry) -> Option<&'r format::Config> {
+        let roots = || registry.read.iter().map(|one| format!("\"{}\"", one.root)).collect::<Vec<_>>().join(", ");
+        match (&service.root, &*registry.read) {
+            (None, []) => Some(&registry.format),
+            (Some(root), []) if root.value == registry.zookeeper.root => Some(&registry.format),
+            (Some(root), []) => {
+                let message = format!("[registry.{}] does not read {}", registry.name, root.value);
+                let help = format!("its root is {}; leave `root` out", registry.zookeeper.root);
+                self.problems.add_with_help(root.span, message, help);
+                None
+            }
+            (None, _) => {
+                let message = format!("`{}` must say the `root` that it is registered below", service.name.value);
+                let help = format!("[registry.{}] reads several: root = one of {}", registry.name, roots());
+                self.problems.add_with_help(service.name.span, message, help);
+                None
+            }
+            (Some(root), all) => {
+                let found = all.iter().find(|one| one.root == root.value);
+                if found.is_none() {
+                    let message = format!("no reader of [registry.{}] has the root {}", registry.name, root.value);
+                    self.problems.add_with_help(root.span, message, format!("there are: {}", roots()));
+                }
+                found.map(|one| &one.format)
             }
         }
     }

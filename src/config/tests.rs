@@ -57,7 +57,7 @@ fn every_commented_setting_of_the_template_is_right() {
         // read below. Files with secrets are read with the configuration, and are not there.
         Some(said)
             if is_setting(said)
-                && !["memory = ", "auth = ", "secret_file = ", "cookie_secret_file = "]
+                && !["memory = ", "read = ", "auth = ", "secret_file = ", "cookie_secret_file = "]
                     .iter()
                     .any(|key| said.starts_with(key)) =>
         {

@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::readers::Reader;
 use crate::diagnostic::Report;
 use crate::dns::message::key::TsigKey;
 use crate::dns::transfer::secondaries::Secondaries;
 use crate::publish::guard;
+use crate::registry::ReaderName;
 use crate::zone::name::Name;
 use crate::{admin, announce, dns, format, zone, zookeeper};
 
@@ -49,6 +51,53 @@ pub struct Registry {
     pub format: format::Config,
     /// Time for which the names of a deleted service are known.
     pub linger: Duration,
+    /// Its readers, the first of which goes first; empty where there is one, of the registry's own root and format.
+    pub read: Vec<Reader>,
+}
+
+/// A reader of a registry, with all that it goes by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistryReader {
+    /// Its name.
+    pub name: ReaderName,
+    /// Its place among the registry's: that of 0 goes first.
+    pub precedence: u16,
+    /// The path that its services are put under, in lower case; empty for none.
+    pub place: String,
+    /// The registry as the reader has it: its own root, format and cache file.
+    pub registry: Registry,
+}
+
+impl Registry {
+    /// Its readers; one at least.
+    pub fn readers(&self) -> Vec<RegistryReader> {
+        if self.read.is_empty() {
+            let (name, place) = (ReaderName::only(&self.name), String::new());
+            return vec![RegistryReader { name, precedence: 0, place, registry: self.clone() }];
+        }
+        let readers = (0..).zip(&self.read).map(|(precedence, Reader { name, root, format, place })| {
+            let mut registry = Self { format: format.clone(), read: Vec::new(), ..self.clone() };
+            registry.zookeeper.root = root.clone();
+            registry.zookeeper.cache_file = self.zookeeper.cache_file.as_ref().map(|file| beside(file, name));
+            let name = ReaderName { registry: self.name.clone(), reader: Some(name.clone()) };
+            RegistryReader { name, precedence, place: place.clone(), registry }
+        });
+        readers.collect()
+    }
+
+    /// The files that keep what its readers know, and that of the serials beside them.
+    pub(super) fn cache_files(&self) -> Vec<PathBuf> {
+        let own = self.zookeeper.cache_file.iter().flat_map(|file| [file.clone(), beside(file, "serials")]);
+        own.chain(self.readers().into_iter().filter_map(|reader| reader.registry.zookeeper.cache_file)).collect()
+    }
+}
+
+/// The file of `file`'s name with a further extension.
+fn beside(file: &Path, extension: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".");
+    name.push(extension);
+    name.into()
 }
 
 impl Config {
@@ -56,6 +105,24 @@ impl Config {
     pub fn dns_settings(&self) -> Option<dns::server::ServerSettings<'_>> {
         let dns = self.dns.as_ref()?;
         Some(dns::server::ServerSettings { dns, keys: &self.keys, secondaries: &self.secondaries })
+    }
+
+    /// The readers of all registries.
+    pub fn readers(&self) -> impl Iterator<Item = RegistryReader> {
+        self.registries.iter().flat_map(Registry::readers)
+    }
+
+    /// The services to register where `reader` reads.
+    pub fn services_of_reader(&self, reader: &RegistryReader) -> Vec<announce::ServiceConfig> {
+        let mut services = self.services_of(&reader.name.registry);
+        // One that is alone has all, also those of a root that waits for a restart.
+        if reader.name.reader.is_some() {
+            let of_registry = self.registries.iter().find(|one| one.name == reader.name.registry);
+            let otherwise = of_registry.map(|registry| &registry.zookeeper.root);
+            let root = &reader.registry.zookeeper.root;
+            services.retain(|service| service.root.as_ref().map(|own| &own.value).or(otherwise) == Some(root));
+        }
+        services
     }
 
     /// The services to register in the registry called `name`.

@@ -12,8 +12,9 @@ use super::formats::{Chosen, Formats};
 use super::origin::Origin;
 use super::placement::Node;
 use super::property::Property;
+use crate::diagnostic::Problems;
 use crate::model::Instance;
-use crate::settings::{Section, fixed, nearest};
+use crate::settings::{Located, Section, fixed, nearest};
 
 /// Settings of how the znodes of one registry are read and written: its convention.
 #[derive(Debug, Clone)]
@@ -74,6 +75,40 @@ impl Config {
 
     /// Reads the keys `providers` and `format` of a registry's table; the format is one of `formats`.
     pub fn read(section: &mut Section<'_>, formats: &Formats) -> Self {
+        let providers = Self::read_providers(section);
+        let format = section.located::<String>(fixed("format"));
+        let named = format.and_then(|format| Self::named(&format, &providers, formats, section.problems()));
+        named.unwrap_or_else(|| Self::new(&CONVENTIONS[0], &providers))
+    }
+
+    /// The convention of `formats` that a setting names, with instances in an element called `providers`; none, and a
+    /// problem, where there is none of that name that can be used.
+    pub fn named(
+        format: &Located<String>,
+        providers: &str,
+        formats: &Formats,
+        problems: &Problems,
+    ) -> Option<Self> {
+        if let Some(known) = formats.find(&format.value) {
+            return Some(Self::chosen(known, providers));
+        }
+        if !formats.is_mistaken(&format.value) {
+            let message = format!("there is no znode format \"{}\"", format.value);
+            let names: Vec<&str> = formats.all().into_iter().map(|(name, _)| name).collect();
+            let near = nearest(&format.value, &names);
+            let help = near.map(|near| format!("did you mean \"{near}\"? `zonekeeper formats` lists all"));
+            let help = help.unwrap_or_else(|| {
+                let coded: Vec<&str> = CONVENTIONS.iter().map(|row| row.name).collect();
+                let (coded, others) = (coded.join(", "), names.len() - coded.len());
+                format!("known formats: {coded} and {others} more, which `zonekeeper formats` lists")
+            });
+            problems.add_with_help(format.span, message, help);
+        }
+        None
+    }
+
+    /// Reads the key `providers`.
+    pub fn read_providers(section: &mut Section<'_>) -> String {
         let mut providers = "providers".to_owned();
         if let Some(given) = section.located::<String>(fixed("providers")) {
             if matches!(&*given.value, "." | "..") || given.value.contains(|c: char| c == '/' || c.is_control()) {
@@ -86,24 +121,7 @@ impl Config {
                 providers = given.value;
             }
         }
-        let mut chosen = Chosen::Coded(&CONVENTIONS[0]);
-        if let Some(format) = section.located::<String>(fixed("format")) {
-            if let Some(known) = formats.find(&format.value) {
-                chosen = known;
-            } else if !formats.is_mistaken(&format.value) {
-                let message = format!("there is no znode format \"{}\"", format.value);
-                let names: Vec<&str> = formats.all().into_iter().map(|(name, _)| name).collect();
-                let near = nearest(&format.value, &names);
-                let help = near.map(|near| format!("did you mean \"{near}\"? `zonekeeper formats` lists all"));
-                let help = help.unwrap_or_else(|| {
-                    let coded: Vec<&str> = CONVENTIONS.iter().map(|row| row.name).collect();
-                    let (coded, others) = (coded.join(", "), names.len() - coded.len());
-                    format!("known formats: {coded} and {others} more, which `zonekeeper formats` lists")
-                });
-                section.problems().add_with_help(format.span, message, help);
-            }
-        }
-        Self::chosen(chosen, &providers)
+        providers
     }
 
     /// Reads the instance of a znode called `name` that has nothing beside it. What it says and cannot be used is in

@@ -15,15 +15,15 @@ use crate::publish::layout::Layout;
 use crate::publish::problems::Problems;
 use crate::publish::reading::Reading;
 use crate::publish::{Publisher, census, guard, unix_now};
-use crate::registry::Path;
 use crate::registry::shown::{SharedTree, ShownTree};
+use crate::registry::{Path, ReaderName};
 use crate::zone::name::Name;
 
 /// Looks services up in a registry as it is now, for people and tools rather than for DNS.
 #[derive(Debug, Clone)]
 pub struct Reader {
-    /// Name of the registry in the config.
-    pub name: String,
+    /// Its name.
+    pub name: ReaderName,
     layout: Layout,
     tree: SharedTree,
     /// Its malformed nodes.
@@ -33,8 +33,8 @@ pub struct Reader {
 
 impl Reader {
     /// A reader of the registry called `name`.
-    pub fn new(name: &str, layout: Layout, tree: SharedTree, problems: Problems) -> Self {
-        Self { name: name.to_owned(), layout, tree, problems, publisher: None }
+    pub fn new(name: &ReaderName, layout: Layout, tree: SharedTree, problems: Problems) -> Self {
+        Self { name: name.clone(), layout, tree, problems, publisher: None }
     }
 
     /// Also knows how zones show the registry, for [`Self::explain`].
@@ -60,6 +60,11 @@ impl Reader {
     /// Clash at a name in a zone; `None` where the name is its services' alone.
     pub fn clash(&self, zone: &Name, name: &Name) -> Option<Clash> {
         self.publisher.as_ref()?.clashes().at(zone, name)
+    }
+
+    /// Returns whether the service at `below` is in no zone, as a reader that goes first has one of that name.
+    pub fn is_preceded(&self, below: &str) -> bool {
+        self.publisher.as_ref().is_some_and(|publisher| publisher.is_preceded(below))
     }
 
     /// Drains that hold now.

@@ -9,7 +9,7 @@ use super::core::Core;
 use super::guard::{Guard, narrow};
 use super::hosts;
 use super::reading::Reading;
-use super::target::{Target, below};
+use super::target::Target;
 use super::touched::{ReadOf, Touched};
 use crate::model::{Drain, Harm, Host, Malformed, Service};
 use crate::registry::shown::ShownTree;
@@ -91,13 +91,13 @@ impl Core {
         let Reading { service, mut malformed, over, .. } = reading.unwrap_or_default();
         let mut offered = Vec::with_capacity(self.targets.len());
         for (target, origin) in self.targets.iter().zip(origins) {
-            let context = target.context(origin, self.hosts.known(), &folded).zip(below(&folded, &target.under));
+            let context = target.context(origin, self.hosts.known(), &folded).zip(target.shown(&folded));
             offered.push(context.map(|(context, path)| {
                 if !exists {
                     return Offers::default();
                 }
                 let full = self.layout.full(&folded);
-                match build::build(&context, path, &service) {
+                match build::build(&context, &path, &service) {
                     Ok(built) => {
                         let remark = |reason: String| Malformed::doubtful(full.as_str(), reason);
                         malformed.extend(built.remarks.into_iter().map(remark));
@@ -156,7 +156,7 @@ impl Core {
         }
         for (target, offered) in self.targets.iter().zip(offered) {
             if let Some(offers) = offered {
-                target.lock().source(target.source).put(&folded, offers);
+                target.lock().source(target.source).put(&target.placed(&folded), offers);
             }
         }
         self.report(&folded, malformed);
@@ -165,7 +165,7 @@ impl Core {
     /// There is no service of that name any more, in any spelling.
     pub(super) fn forget(&mut self, folded: &str) {
         if !self.unread.hides(folded)
-            && self.targets.iter().any(|target| target.lock().source(target.source).has(folded))
+            && self.targets.iter().any(|target| target.lock().source(target.source).has(&target.placed(folded)))
         {
             self.unread.went(folded, Instant::now());
         }
@@ -181,7 +181,7 @@ impl Core {
                 _ => None,
             })
         });
-        let showing = |target: &&Target| below(folded, &target.under).is_some() && target.reverse_of.is_empty();
+        let showing = |target: &&Target| target.shown(folded).is_some() && target.reverse_of.is_empty();
         let domains: BTreeSet<_> =
             self.targets.iter().filter(showing).map(|target| target.names.host_domain.as_deref()).collect();
         let names = hosts.flat_map(|name| domains.iter().map(|domain| zone::records::srv::wanted(*domain, name)));

@@ -5,10 +5,9 @@ use std::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::clock::unix_now;
-use super::collisions;
+use super::collisions::{self, CollisionKind};
 use super::core::Core;
 use super::holding::{GuardState, LONGEST};
-use super::target::below;
 
 impl Core {
     pub(super) fn commit(&mut self) {
@@ -34,12 +33,17 @@ impl Core {
                 let mut writer = target.lock();
                 (writer.zone().origin().clone(), writer.source(target.source).take_collisions())
             };
-            for collision in collisions {
+            for mut collision in collisions {
+                for party in collision.services.iter_mut().filter(|party| party.source.is_none()) {
+                    party.path = target.unplaced(&party.path).into();
+                }
                 let clash = collisions::clash(&self.layout, &zone, &collision);
                 let (part, malformed) = collisions::problems(&self.layout, &zone, &collision);
                 let is_news = self.clashes.replace(&zone, &collision.owner, clash.as_ref());
-                // Where services alone are to blame, that is the warning.
-                if let Some(clash) = clash.filter(|_| is_news && malformed.is_empty()) {
+                // Where services alone are to blame, that is the warning. Of several readers, those say it that lose.
+                let is_told = collision.kind != Some(CollisionKind::Preceded)
+                    || collision.services.first().is_some_and(|first| first.source.is_some());
+                if let Some(clash) = clash.filter(|_| is_news && is_told && malformed.is_empty()) {
                     warn!(%zone, reason = clash.reason, "a name is taken");
                 }
                 self.report(&part, malformed);
@@ -65,7 +69,7 @@ impl Core {
             if !is_meant(*state) {
                 continue;
             }
-            let awaits = self.hosts.awaits(|service| below(service, &target.under).is_some());
+            let awaits = self.hosts.awaits(|service| target.shown(service).is_some());
             let next = state.next(awaits, now);
             if next == *state {
                 continue;

@@ -49,8 +49,8 @@ impl Core {
         for target in self.targets.iter().filter(|target| target.reverse_of.is_empty()) {
             let mut writer = target.lock();
             let origin = writer.zone().origin().clone();
-            let paths = self.unread.stale().filter_map(|part| below(part, &target.under));
-            let names = paths.filter(|path| !path.is_empty()).flat_map(|path| unread::names(&origin, path));
+            let paths = self.unread.stale().filter_map(|part| target.shown(part));
+            let names = paths.filter(|path| !path.is_empty()).flat_map(|path| unread::names(&origin, &path));
             writer.source(target.source).set_stale(names.map(|(name, _)| name.folded()));
         }
     }
@@ -63,9 +63,9 @@ impl Core {
         });
         for target in self.targets.iter().filter(|target| target.reverse_of.is_empty()) {
             let mut writer = target.lock();
-            let offers = match (&unknown, below(folded, &target.under)) {
+            let offers = match (&unknown, target.shown(folded)) {
                 (Some(unknown), Some(path)) if !path.is_empty() => {
-                    unread::subtree(writer.zone().origin(), path, unknown)
+                    unread::subtree(writer.zone().origin(), &path, unknown)
                 }
                 _ => Vec::new(),
             };
@@ -89,7 +89,7 @@ impl Core {
             Freshness::Stale(_) => zone::Freshness::Stale,
         };
         for target in &self.targets {
-            let sight = self.unread.of_zone(&target.under.to_ascii_lowercase());
+            let sight = self.unread.of_zone(|part| below(&target.under, &target.placed(part)).is_some());
             if !wanted(sight) {
                 continue;
             }

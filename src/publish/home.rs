@@ -8,7 +8,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::core::Core;
-use super::target::below;
 use crate::zone::context::Resolved;
 use crate::zone::lookup::{self, LookupResult};
 use crate::zone::name::Name;
@@ -48,10 +47,10 @@ impl Core {
         let mut names = Vec::new();
         for path in self.hosts.of_ours() {
             for target in &self.targets {
-                let Some(path) = below(&path, &target.under) else { continue };
+                let Some(path) = target.shown(&path) else { continue };
                 let origin = target.origin();
-                names.extend(label::owner(&origin, path).ok());
-                names.extend(label::alias(&origin, path));
+                names.extend(label::owner(&origin, &path).ok());
+                names.extend(label::alias(&origin, &path));
             }
         }
         names

@@ -37,7 +37,7 @@ impl Core {
             name.labels().any(|label| label == b"_dns-sd")
                 || addr.as_ref().is_some_and(|addr| name.is_at_or_below(addr))
         };
-        let owners = writer.source(target.source).owners(folded).into_iter();
+        let owners = writer.source(target.source).owners(&target.placed(folded)).into_iter();
         owners.filter(|name| *name != origin && !is_shared(name)).collect()
     }
 
@@ -55,7 +55,7 @@ impl Core {
             known.insert(name.clone(), format!("{path} was deleted at {at}; its names are NODATA until {until}"));
         }
         for path in self.unread.empty() {
-            for name in below(path, &target.under).map(|path| names_of(&origin, path)).unwrap_or_default() {
+            for name in target.shown(path).map(|path| names_of(&origin, &path)).unwrap_or_default() {
                 known.insert(name, format!("the root {} is gone, and it had {path}", self.layout.root));
             }
         }
@@ -71,7 +71,7 @@ impl Core {
         }
         for path in &self.registered {
             let folded = path.to_ascii_lowercase();
-            for name in below(&folded, &target.under).map(|path| names_of(&origin, path)).unwrap_or_default() {
+            for name in target.shown(&folded).map(|path| names_of(&origin, &path)).unwrap_or_default() {
                 known.insert(name, format!("[[service]] {path} of this process is not registered now"));
             }
         }

@@ -98,7 +98,7 @@ impl Core {
             let mut writer = target.lock();
             for built in &mut *piece {
                 if let Some(offers) = built.offered.get_mut(i).and_then(Option::take) {
-                    writer.source(target.source).put(&built.folded, offers);
+                    writer.source(target.source).put(&target.placed(&built.folded), offers);
                 }
             }
             // Where nobody is served yet, what was built is not kept twice until all of it is.

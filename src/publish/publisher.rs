@@ -13,7 +13,7 @@ use super::known::names_of;
 use super::layout::Layout;
 use super::past::Wishes;
 use super::problems::Problems;
-use super::target::{Target, TargetState, below};
+use super::target::{Target, TargetState};
 use super::unread::Wording;
 use crate::registry::Path;
 use crate::registry::cache::Notes;
@@ -163,9 +163,9 @@ impl Publisher {
             let before = names.len();
             names.extend(Core::names_before(target, &folded));
             if names.len() == before
-                && let Some(path) = below(&folded, &target.under)
+                && let Some(path) = target.shown(&folded)
             {
-                names.extend(names_of(&target.origin(), path));
+                names.extend(names_of(&target.origin(), &path));
             }
         }
         names
@@ -173,12 +173,26 @@ impl Publisher {
 }
 
 impl Publisher {
+    /// Returns whether the service at `path` below the root is held in all zones that have it, as another source that
+    /// goes first has one of that name.
+    pub fn is_preceded(&self, path: &str) -> bool {
+        let folded = path.to_ascii_lowercase();
+        let core = self.lock();
+        let forward = core.targets.iter().filter(|target| target.reverse_of.is_empty());
+        let mut held = forward.filter_map(|target| {
+            let (key, mut writer) = (target.placed(&folded), target.lock());
+            let source = writer.source(target.source);
+            source.has(&key).then(|| source.is_held(&key))
+        });
+        held.next().is_some_and(|first| first && held.all(|one| one))
+    }
+
     /// The name of the service itself at `path` below the root, in each zone that shows that part of the registry.
     pub fn owners(&self, path: &str) -> Vec<Name> {
         let folded = path.to_ascii_lowercase();
         let core = self.lock();
         let forward = core.targets.iter().filter(|target| target.reverse_of.is_empty());
-        forward.filter_map(|target| label::owner(&target.origin(), below(&folded, &target.under)?).ok()).collect()
+        forward.filter_map(|target| label::owner(&target.origin(), &target.shown(&folded)?).ok()).collect()
     }
 }
 

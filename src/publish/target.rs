@@ -1,5 +1,6 @@
 //! A zone that a registry fills, and the part of the registry that it shows.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,6 +20,8 @@ pub type SharedWriter = Arc<Mutex<ZoneWriter>>;
 pub struct Target {
     /// The part of the registry it shows: a path below the root, empty for all of it.
     pub under: String,
+    /// The path that the registry's services are put under, as if it were that of a service; empty for none.
+    pub place: String,
     /// Time to live where nobody says another, in seconds.
     pub ttl: u32,
     /// The forms of its names.
@@ -39,13 +42,38 @@ impl Target {
 
     /// The same of the registry `name`.
     pub fn named(name: &str, ttl: u32, writer: SharedWriter) -> Self {
-        let source = {
-            let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
-            let below = writer.zone().origin().clone();
-            writer.add_source(Role { name: name.into(), precedence: 0, below })
-        };
+        let below = writer.lock().unwrap_or_else(PoisonError::into_inner).zone().origin().clone();
+        Self::of_role(Role { name: name.into(), precedence: 0, below }, ttl, writer)
+    }
+
+    /// The same of a registry, or a reader of one, that has this role in the zone.
+    pub fn of_role(role: Role, ttl: u32, writer: SharedWriter) -> Self {
+        let source = writer.lock().unwrap_or_else(PoisonError::into_inner).add_source(role);
         let names = zone::records::config::Config::default();
-        Self { under: String::new(), ttl, names, reverse_of: Vec::new(), writer, source }
+        let (under, place) = (String::new(), String::new());
+        Self { under, place, ttl, names, reverse_of: Vec::new(), writer, source }
+    }
+
+    /// The path that the service at `folded` has among all that zones show, which the zone has its offers under.
+    pub(crate) fn placed<'f>(&self, folded: &'f str) -> Cow<'f, str> {
+        match (&*self.place, folded) {
+            ("", _) => folded.into(),
+            (place, "") => place.to_owned().into(),
+            (place, _) => format!("{place}/{folded}").into(),
+        }
+    }
+
+    /// The path in the registry of what has this path among all that zones show.
+    pub(super) fn unplaced<'p>(&self, placed: &'p str) -> &'p str {
+        below(placed, &self.place).unwrap_or(placed)
+    }
+
+    /// The path that the service at `folded` has in the zone; none where the zone does not show it.
+    pub(crate) fn shown<'f>(&self, folded: &'f str) -> Option<Cow<'f, str>> {
+        match self.placed(folded) {
+            Cow::Borrowed(placed) => below(placed, &self.under).map(Cow::Borrowed),
+            Cow::Owned(placed) => below(&placed, &self.under).map(|path| path.to_owned().into()),
+        }
     }
 
     pub(super) fn origin(&self) -> Name {
@@ -59,9 +87,10 @@ impl Target {
         hosts: &'c context::KnownHosts,
         folded: &str,
     ) -> Option<Context<'c>> {
-        let mut forward = self.reverse_of.iter().filter(|(under, _)| below(folded, under).is_some());
+        let placed = self.placed(folded);
+        let mut forward = self.reverse_of.iter().filter(|(under, _)| below(&placed, under).is_some());
         let reverse_of = forward.next().map(|(_, origin)| origin);
-        let is_shown = below(folded, &self.under).is_some() && (reverse_of.is_some() || self.reverse_of.is_empty());
+        let is_shown = below(&placed, &self.under).is_some() && (reverse_of.is_some() || self.reverse_of.is_empty());
         is_shown.then(|| Context {
             txt: &self.names.txt,
             host_domain: self.names.host_domain.as_deref(),
@@ -110,9 +139,47 @@ pub(crate) fn below<'s>(folded: &'s str, under: &str) -> Option<&'s str> {
     }
 }
 
+/// The path in the registry that the labels of a name in a zone lead on from, and which of them do: those at the end may
+/// be of the path that services are put under. `None` where they are not. `is` says whether a label is that of an
+/// element.
+pub(crate) fn start<'t, 'l, L: AsRef<[u8]>>(
+    (under, place): (&'t str, &str),
+    mut labels: &'l [L],
+    is: impl Fn(&str, &[u8]) -> bool,
+) -> Option<(&'t str, &'l [L])> {
+    if let Some(under) = below(under, place) {
+        return Some((under, labels));
+    }
+    for element in below(place, under)?.split('/') {
+        let (label, rest) = labels.split_last()?;
+        labels = rest;
+        is(element, label.as_ref()).then_some(())?;
+    }
+    Some(("", labels))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_leads_into_the_registry_behind_the_place_of_the_services() {
+        let is = |element: &str, label: &[u8]| element.as_bytes() == label;
+        for (under, place, labels, expected) in [
+            ("", "", &["db"][..], Some(("", &["db"][..]))),
+            ("x", "", &["db"], Some(("x", &["db"]))),
+            ("", "pg", &["db", "pg"], Some(("", &["db"]))),
+            ("", "pg/eu", &["db", "eu", "pg"], Some(("", &["db"]))),
+            ("pg", "pg/eu", &["db", "eu"], Some(("", &["db"]))),
+            ("pg/x", "pg", &["db"], Some(("x", &["db"]))),
+            ("", "pg", &["pg"], Some(("", &[]))),
+            ("", "pg", &["db"], None),
+            ("", "pg", &[], None),
+            ("x", "pg", &["db"], None),
+        ] {
+            assert_eq!(start((under, place), labels, is), expected, "{under} {place} {labels:?}");
+        }
+    }
 
     #[test]
     fn a_zone_shows_what_is_under_its_part() {

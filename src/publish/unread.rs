@@ -159,9 +159,9 @@ impl Unread {
         self.parts.iter().any(|(part, found)| found.sight > Sight::Stale && below(folded, part).is_some())
     }
 
-    /// Degree to which a zone of what is under `under` can be seen as a whole.
-    pub(super) fn of_zone(&self, under: &str) -> Sight {
-        let whole = self.parts.iter().filter(|(part, _)| below(under, part).is_some()).map(|(_, found)| found.sight);
+    /// Degree to which a zone can be seen as a whole that shows nothing outside of the parts that are `meant`.
+    pub(super) fn of_zone(&self, is_meant: impl Fn(&str) -> bool) -> Sight {
+        let whole = self.parts.iter().filter(|(part, _)| is_meant(part)).map(|(_, found)| found.sight);
         whole.chain([self.root]).max().unwrap_or_default()
     }
 

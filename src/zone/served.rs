@@ -34,6 +34,8 @@ pub struct Zone {
     holds_transfers: AtomicBool,
     warnings: Warnings,
     events: Arc<Events>,
+    /// Freshness of each source but the zone itself, by its name.
+    sources: Mutex<Vec<(Arc<str>, Freshness)>>,
 }
 
 impl Zone {
@@ -54,7 +56,17 @@ impl Zone {
             holds_transfers: AtomicBool::new(false),
             warnings: Warnings::default(),
             events: Arc::default(),
+            sources: Mutex::default(),
         }
+    }
+
+    /// Freshness of each of its sources that are readers of a registry, by their names.
+    pub fn sources(&self) -> Vec<(Arc<str>, Freshness)> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_sources(&self, sources: Vec<(Arc<str>, Freshness)>) {
+        *self.sources.lock().unwrap_or_else(PoisonError::into_inner) = sources;
     }
 
     /// The apex, in lower case.

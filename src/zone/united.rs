@@ -175,11 +175,12 @@ mod tests {
 
     /// An instance at 10.0.0.`host` or at an IPv6 address, with a weight, a port and, at even ports, a tag.
     fn instance(host: u8, port: u16, weight: u16) -> Instance {
-        let address = if host % 3 == 0 { Host::V6([host; 16].into()) } else { Host::V4([10, 0, 0, host].into()) };
+        let address =
+            if host.is_multiple_of(3) { Host::V6([host; 16].into()) } else { Host::V4([10, 0, 0, host].into()) };
         let endpoint = Endpoint { host: address, port };
         let mut one = Instance::new(&endpoint.to_string(), endpoint.clone());
         one.weight = Some(weight);
-        one.tags = if port % 2 == 0 { vec!["blue".into()] } else { Vec::new() };
+        one.tags = if port.is_multiple_of(2) { vec!["blue".into()] } else { Vec::new() };
         one.ports = vec![("http".into(), Endpoint { port: port + 1000, ..endpoint })];
         one
     }
@@ -321,7 +322,7 @@ mod tests {
         let commit = writer.commit(102).unwrap();
         assert!(commit.changes.iter().any(|change| change.owner == name("api.service")));
         assert!(!commit.changes.iter().any(|change| {
-            ["only.service", "other.service"].contains(&&*change.owner.to_string().trim_end_matches('.'))
+            ["only.service", "other.service"].contains(&change.owner.to_string().trim_end_matches('.'))
         }));
         assert_eq!(follower.try_next().unwrap().unwrap().serial, commit.serial);
         assert_eq!(

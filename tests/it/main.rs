@@ -75,6 +75,7 @@ mod secondaries;
 mod secrets;
 mod security;
 mod serials;
+mod several_readers;
 mod shortage;
 mod slow_path;
 mod stale_parts;

@@ -31,7 +31,7 @@ pub(super) fn local(sources: &Sources, name: &Name) -> Vec<Local> {
         let registrations = status.registrations();
         for one in registrations.iter().filter(|one| has_name(&one.service)) {
             found.push(Local {
-                registry: registry.clone(),
+                registry: registry.to_string(),
                 service: one.service.clone(),
                 znode: Some(one.path.to_string()),
                 state: one.state.as_str(),
@@ -43,7 +43,7 @@ pub(super) fn local(sources: &Sources, name: &Name) -> Vec<Local> {
         let is_without = |service: &String| !registrations.iter().any(|one| one.service == *service);
         for service in status.services().into_iter().filter(|service| is_without(service) && has_name(service)) {
             found.push(Local {
-                registry: registry.clone(),
+                registry: registry.to_string(),
                 znode: None,
                 state: "waiting",
                 reason: Some("this host has no address to register it at".to_owned()),

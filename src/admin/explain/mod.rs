@@ -8,7 +8,7 @@ mod words;
 
 use super::query::parameters;
 use super::reply::Refusal;
-use super::sources::Sources;
+use super::sources::{RegistrySource, Sources};
 use crate::inspect::explain::{self, outcome::NameSource};
 use crate::log;
 use crate::model::Harm;
@@ -103,12 +103,14 @@ fn of_name(sources: &Sources, zone: &Zone, name: &Name, rtype: u16) -> OfName {
             }
             None => None,
         };
-        if let Some(by) = hidden_by {
-            explained.sources.iter_mut().for_each(|one| one.hide(&by));
+        for one in &mut explained.sources {
+            if let Some(by) = hidden_by.clone().or_else(|| preceding(source, zone.origin(), &one.service)) {
+                one.hide(&by);
+            }
         }
         let report = source.status.report();
         registries.push(OfRegistry {
-            registry: source.name.clone(),
+            registry: source.name.to_string(),
             mirror: report.phase.as_str(),
             age_s: report.fresh_at.map(|at| at.elapsed().as_secs()),
             known: explained.known,
@@ -125,6 +127,15 @@ fn of_name(sources: &Sources, zone: &Zone, name: &Name, rtype: u16) -> OfName {
         registries,
         this_host: local(sources, name),
     }
+}
+
+/// The reader that goes first and has a service of this name, where that is so.
+fn preceding(source: &RegistrySource, origin: &Name, service: &str) -> Option<String> {
+    let reader = source.name.reader.as_ref().map(|_| &source.reader)?;
+    let clashes = || reader.owners(service).into_iter().filter_map(|owner| reader.clash(origin, &owner));
+    let clash = clashes().find(|clash| clash.kind == CollisionKind::Preceded)?;
+    let first = clash.paths.first()?;
+    reader.is_preceded(service).then(|| format!("{first}, which goes before it"))
 }
 
 /// Returns whether the zone without its registry has records at a name.

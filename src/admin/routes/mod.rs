@@ -45,7 +45,10 @@ const ENDPOINTS: &[(&str, &str)] = &[
     ("/v1/reload", "POST, from this host: read the configuration again; what was taken, or why it was not"),
     ("/v1/restart", "POST, from this host: check the configuration with the installed program, and go on as that"),
     ("/v1/leave", "POST, from this host: take the registrations out and end"),
-    ("/v1/services", "all services as JSON; ?registry=NAME and ?prefix=PATH choose among them"),
+    (
+        "/v1/services",
+        "all services as JSON; ?registry=NAME and ?prefix=PATH choose among them; NAME/READER is one of its readers",
+    ),
     ("/v1/services/{path}", "one service; ?registry=NAME where several registries have it"),
     (
         "/v1/prometheus",
@@ -122,7 +125,7 @@ impl Context {
     /// The registry called `name`, or all of them.
     fn readers(&self, name: Option<&str>) -> Result<Vec<Reader>, Refusal> {
         let all = self.sources.registries.iter().map(|source| &source.reader);
-        let readers = all.filter(|reader| name.is_none_or(|name| reader.name == name)).cloned().collect::<Vec<_>>();
+        let readers = all.filter(|reader| name.is_none_or(|name| reader.name.is_of(name))).cloned().collect::<Vec<_>>();
         match name {
             Some(name) if readers.is_empty() => Err(Refusal::not_found(format!("there is no registry `{name}` here"))),
             _ => Ok(readers),
@@ -152,9 +155,10 @@ async fn healthz() -> Response {
 }
 
 async fn readyz(State(shared): App, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
-    let waiting = ready::waiting(&shared.look().0, &ReadyQuestion::read(query.as_deref())?)?;
+    let (snapshot, asked) = (shared.look().0, ReadyQuestion::read(query.as_deref())?);
+    let waiting = ready::waiting(&snapshot, &asked)?;
     Ok(match waiting.as_str() {
-        "" => text(StatusCode::OK, "ready\n".to_owned()),
+        "" => text(StatusCode::OK, format!("ready\n{}", ready::unserved(&snapshot, &asked))),
         _ => text(StatusCode::SERVICE_UNAVAILABLE, waiting),
     })
 }
@@ -211,7 +215,7 @@ async fn one_service(
             Ok(as_json(StatusCode::OK, &service))
         }
         several => {
-            let names = several.iter().map(|(reader, _)| &*reader.name).collect::<Vec<_>>().join("`, `");
+            let names = several.iter().map(|(reader, _)| reader.name.to_string()).collect::<Vec<_>>().join("`, `");
             let message = format!("`{path}` is in the registries `{names}`: choose one with ?registry=");
             Err(Refusal(StatusCode::CONFLICT, message))
         }

@@ -4,6 +4,8 @@
 //! list. 503 stands for a registry that is not read yet, that is past `max_stale`, or whose guard holds back what DNS
 //! still has.
 
+use std::sync::Arc;
+
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
@@ -13,7 +15,8 @@ use crate::admin::query::parameters;
 use crate::admin::reply::{JSON, Refusal, answer};
 use crate::admin::sources::{RegistrySource, Sources};
 use crate::model::Instance;
-use crate::zone::Freshness;
+use crate::registry::ReaderName;
+use crate::zone::{Freshness, Zone};
 
 /// One target, as Prometheus' `http_sd` format has it.
 #[derive(Debug, Serialize)]
@@ -26,6 +29,9 @@ struct TargetGroup {
 #[derive(Debug, Serialize)]
 struct Labels {
     __meta_zonekeeper_registry: String,
+    /// Name of the reader among several of the registry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    __meta_zonekeeper_reader: Option<String>,
     /// Path of the service below the registry's root.
     __meta_zonekeeper_service: String,
     /// Name of the instance's znode.
@@ -50,7 +56,7 @@ fn metadata<S: serde::Serializer>(pairs: &[(String, String)], serializer: S) -> 
 pub(super) fn list(sources: &Sources, query: Option<&str>) -> Result<Response, Refusal> {
     let known = "`registry`, `prefix` and `port`";
     let [registry, prefix, port] = parameters(query, ["registry", "prefix", "port"], known)?;
-    let is_meant = |source: &&RegistrySource| registry.as_ref().is_none_or(|name| *name == source.name);
+    let is_meant = |source: &&RegistrySource| registry.as_ref().is_none_or(|name| source.name.is_of(name));
     let chosen: Vec<&RegistrySource> = sources.registries.iter().filter(is_meant).collect();
     if let (Some(name), []) = (&registry, &*chosen) {
         return Err(Refusal::not_found(format!("there is no registry `{name}` here")));
@@ -76,6 +82,9 @@ pub(super) fn list(sources: &Sources, query: Option<&str>) -> Result<Response, R
         paths.retain(|path| path.starts_with(&prefix));
         let port = port.clone();
         paths.into_iter().filter_map(move |path| {
+            if reader.is_preceded(&path) {
+                return None;
+            }
             let service = reader.read(&path)?.service;
             let up = service.up();
             let groups: Vec<_> = up.filter_map(|one| group(&reader.name, &path, one, &port, stale)).collect();
@@ -91,7 +100,12 @@ pub(super) fn list(sources: &Sources, query: Option<&str>) -> Result<Response, R
 
 /// Returns whether a registry's data are stale; none where they are not to be used.
 fn is_stale(source: &RegistrySource) -> Option<bool> {
-    let of_zones: Vec<Freshness> = source.zones.iter().map(|zone| zone.freshness()).collect();
+    let name = source.name.to_string();
+    let of_zone = |zone: &Arc<Zone>| {
+        let own = zone.sources().into_iter().find(|(of, _)| **of == *name);
+        own.map_or_else(|| zone.freshness(), |(_, freshness)| freshness)
+    };
+    let of_zones: Vec<Freshness> = source.zones.iter().map(of_zone).collect();
     if of_zones.iter().any(|one| matches!(one, Freshness::Loading | Freshness::Expired)) {
         return None;
     }
@@ -102,7 +116,7 @@ fn is_stale(source: &RegistrySource) -> Option<bool> {
     Some(of_zones.contains(&Freshness::Stale))
 }
 
-fn group(registry: &str, path: &str, one: &Instance, port: &str, stale: &'static str) -> Option<TargetGroup> {
+fn group(registry: &ReaderName, path: &str, one: &Instance, port: &str, stale: &'static str) -> Option<TargetGroup> {
     let endpoint = match port {
         "" => &one.endpoint,
         name => &one.ports.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?.1,
@@ -124,7 +138,8 @@ fn group(registry: &str, path: &str, one: &Instance, port: &str, stale: &'static
     Some(TargetGroup {
         targets: [endpoint.to_string()],
         labels: Labels {
-            __meta_zonekeeper_registry: registry.to_owned(),
+            __meta_zonekeeper_registry: registry.registry.clone(),
+            __meta_zonekeeper_reader: registry.reader.clone(),
             __meta_zonekeeper_service: path.to_owned(),
             __meta_zonekeeper_instance: one.name.to_string(),
             __meta_zonekeeper_port: port.to_owned(),

@@ -36,11 +36,11 @@ pub(super) fn problems(config: &Config, main: &Path) -> Report {
         }
     }
     let mut warn = |file: &Path, message: String| report.file(file, Severity::Warning, &message);
-    for registry in &config.registries {
-        if let Some(file) = &registry.zookeeper.cache_file
+    for reader in config.readers() {
+        if let Some(file) = &reader.registry.zookeeper.cache_file
             && let Some(why) = of_file(file, |file| cannot_keep(file, false))
         {
-            let key = format!("`cache_file` of registry.{}", registry.name);
+            let key = format!("`cache_file` of registry.{}", reader.name);
             warn(main, format!("{key}: {why}; without it nothing is answered after a start without ZooKeeper"));
         }
     }

@@ -17,7 +17,7 @@ use crate::format;
 use crate::model::{self, Endpoint};
 use crate::publish::unix_now;
 use host::{HostKeys, THIS};
-use place::{Opened, PlaceOf, Subtree, block_on};
+use place::{Opened, PlaceOf, Subtree, block_on, find};
 
 /// Longest time that can be given; longer is as good as without an end.
 const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
@@ -90,11 +90,11 @@ Examples:
 
 impl DrainCommand {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let at = self.place.open(!self.list)?;
+        let all = self.place.open(!self.list)?;
         if self.list {
-            return at.list();
+            return list(&all);
         }
-        let found = at.named(self.name.as_deref())?;
+        let found = find(&all, self.name.as_deref())?;
         let now = unix_now();
         let flag = model::Drain {
             instance: self.instance.clone(),
@@ -103,12 +103,20 @@ impl DrainCommand {
             by: host::author().into(),
             at: Some(now),
         };
-        let plan = match &self.host {
-            Some(host) => of_host(&found, &HostKeys::new(host)?, &flag)?,
-            None => of_services(&at, &found, &flag)?,
-        };
+        let whose = self.host.as_deref().map(HostKeys::new).transpose()?;
+        let mut plan: Vec<(&Opened, String, Vec<model::Drain>)> = Vec::new();
+        for (at, found) in &found {
+            let of_one = match &whose {
+                Some(whose) => of_host(found, whose, &flag),
+                None => of_services(at, found, &flag)?,
+            };
+            plan.extend(of_one.into_iter().map(|(service, flags)| (*at, service, flags)));
+        }
+        if let Some(whose) = whose.filter(|_| plan.is_empty()) {
+            bail!("nothing is drained: no instance is registered at {}", whose.words());
+        }
         let (mut ahead, mut failed) = (None, 0);
-        for (service, flags) in &plan {
+        for (at, service, flags) in &plan {
             match block_on(drain::drain(&at.ensemble, &at.full(service)?, flags, now)) {
                 Ok(Written { replaced, ahead: skew }) => {
                     ahead = ahead.or(skew);
@@ -140,8 +148,8 @@ impl DrainCommand {
 
 impl Undrain {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let at = self.place.open(true)?;
-        let found = at.named(self.name.as_deref())?;
+        let all = self.place.open(true)?;
+        let found = find(&all, self.name.as_deref())?;
         let whose = self.host.as_deref().map(HostKeys::new).transpose()?;
         let is_meant = |flag: &model::Drain| match (&self.instance, &whose, &flag.instance) {
             (Some(meant), _, Some(instance)) => meant.is_same(instance),
@@ -151,7 +159,8 @@ impl Undrain {
         };
         let now = unix_now();
         let mut text = String::new();
-        for (service, node) in &found.survey.nodes {
+        let nodes = found.iter().flat_map(|(at, found)| found.survey.nodes.iter().map(move |node| (at, node)));
+        for (at, (service, node)) in nodes {
             if node.drains.iter().any(|flag| flag.holds(now) && is_meant(flag)) {
                 let path = at.full(service)?;
                 let ended = block_on(drain::undrain(&at.ensemble, &path, &is_meant, unix_now()))?;
@@ -161,9 +170,11 @@ impl Undrain {
             }
         }
         if text.is_empty() {
+            let of_path = || format!("{} was", found.first().map_or("", |(_, found)| &found.below));
+            let of_host = |whose: &HostKeys| format!("no instance at {} was", whose.words());
             let _ = match &whose {
-                Some(whose) => writeln!(text, "no instance at {} was drained", whose.words()),
-                None => writeln!(text, "{} was not drained", found.below),
+                Some(whose) => writeln!(text, "{} drained", of_host(whose)),
+                None => writeln!(text, "{} not drained", of_path()),
             };
         }
         output::print(&text)
@@ -172,7 +183,7 @@ impl Undrain {
 
 /// The flags for the services at and below a path, by service.
 fn of_services(at: &Opened, found: &Subtree, flag: &model::Drain) -> anyhow::Result<Vec<(String, Vec<model::Drain>)>> {
-    let Subtree { below, survey } = found;
+    let Subtree { below, survey, .. } = found;
     let full = at.full(below)?;
     let is_single = survey.nodes.get(below).is_some_and(|node| !node.leads_on || node.is_service())
         && survey.nodes.iter().all(|(path, node)| path == below || !node.is_service());
@@ -210,7 +221,7 @@ fn of_services(at: &Opened, found: &Subtree, flag: &model::Drain) -> anyhow::Res
 }
 
 /// The flags for the instances of a host, by service.
-fn of_host(found: &Subtree, whose: &HostKeys, flag: &model::Drain) -> anyhow::Result<Vec<(String, Vec<model::Drain>)>> {
+fn of_host(found: &Subtree, whose: &HostKeys, flag: &model::Drain) -> Vec<(String, Vec<model::Drain>)> {
     let mut plan = Vec::new();
     for (path, node) in found.survey.nodes.iter().filter(|(_, node)| node.unfit().is_none()) {
         let here = node.instances.iter().filter(|instance| whose.has(instance));
@@ -220,30 +231,23 @@ fn of_host(found: &Subtree, whose: &HostKeys, flag: &model::Drain) -> anyhow::Re
             plan.push((path.clone(), flags));
         }
     }
-    if plan.is_empty() {
-        bail!("nothing is drained: no instance is registered at {}", whose.words());
-    }
-    Ok(plan)
+    plan
 }
 
-impl Opened {
-    /// Finds what a NAME argument means; without one, the whole registry.
-    fn named(&self, name: Option<&str>) -> anyhow::Result<Subtree> {
-        name.map_or_else(|| self.everything(), |name| self.find(name))
-    }
-
-    fn list(&self) -> anyhow::Result<()> {
-        let zookeeper = &self.registry.zookeeper;
-        let all = block_on(drain::list(&self.ensemble, &zookeeper.root, &self.registry.format, unix_now()))?;
-        let mut text = String::new();
-        for (service, flag) in &all {
+/// Lists the drains in force of all readers; of several, the services have their whole paths.
+fn list(readers: &[Opened]) -> anyhow::Result<()> {
+    let mut text = String::new();
+    for at in readers.iter().filter(|at| readers.len() == 1 || at.registry.format.takes_drains()) {
+        let root = &at.registry.zookeeper.root;
+        for (service, flag) in &block_on(drain::list(&at.ensemble, root, &at.registry.format, unix_now()))? {
+            let service = if readers.len() == 1 { service.clone() } else { at.full(service)?.to_string() };
             let _ = writeln!(text, "{service}: {}", full_words(flag));
         }
-        if all.is_empty() {
-            text.push_str("nothing is drained\n");
-        }
-        output::print(&text)
     }
+    if text.is_empty() {
+        text.push_str("nothing is drained\n");
+    }
+    output::print(&text)
 }
 
 /// Says how far this host's clock is from the ensemble's, where that matters: the end of a drain was computed by this

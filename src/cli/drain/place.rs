@@ -5,13 +5,15 @@ use clap::Args;
 
 use crate::announce::drain::{self, Survey, SurveyedNode};
 use crate::cli::config_file::ConfigFile;
-use crate::config::{self, Registry};
+use crate::config::{self, Registry, RegistryReader};
 use crate::format::NodeKind;
-use crate::registry::Path;
+use crate::publish::target::start;
+use crate::registry::{Path, ReaderName};
 use crate::settings;
 use crate::zone::name::Name;
 use crate::zone::records::address::is_reverse;
 use crate::zone::records::label;
+use crate::zone::source::Merge;
 use crate::zookeeper::client::ZooKeeper;
 use crate::zookeeper::config::Backing;
 
@@ -25,12 +27,18 @@ pub(super) struct PlaceOf {
     file: ConfigFile,
 }
 
-/// A registry in ZooKeeper.
+/// A registry in ZooKeeper, as one of its readers has it.
 pub(super) struct Opened {
+    /// The reader's name.
+    pub(super) name: ReaderName,
     pub(super) registry: Registry,
     pub(super) ensemble: ZooKeeper,
+    /// The path that its services are put under.
+    place: String,
     /// The zones that are filled from it: origin, and the part of the registry that each shows.
     zones: Vec<(Name, String)>,
+    /// Fate of a service that several readers have.
+    merge: Merge,
 }
 
 /// Znodes at a path, and below it.
@@ -39,10 +47,13 @@ pub(super) struct Subtree {
     pub(super) below: String,
     /// The services at and below it.
     pub(super) survey: Survey,
+    /// True if it was found by its DNS name.
+    is_by_name: bool,
 }
 
 impl PlaceOf {
-    pub(super) fn open(&self, writes: bool) -> anyhow::Result<Opened> {
+    /// The readers of the registry that is meant.
+    pub(super) fn open(&self, writes: bool) -> anyhow::Result<Vec<Opened>> {
         let path = self.file.path()?;
         let config = config::load(&path)?;
         if writes && config.announce.settings.readonly {
@@ -66,8 +77,14 @@ impl PlaceOf {
         let ensemble =
             ZooKeeper::new(servers, registry.zookeeper.session_timeout).secured(registry.zookeeper.security.clone());
         let shown = config.zones.into_iter().filter(|zone| zone.registry.as_ref() == Some(&registry.name));
-        let zones = shown.filter(|zone| !is_reverse(&zone.origin)).map(|zone| (zone.origin, zone.under)).collect();
-        Ok(Opened { registry, ensemble, zones })
+        let shown: Vec<_> = shown.filter(|zone| !is_reverse(&zone.origin)).collect();
+        let merge = if shown.iter().any(|zone| zone.live.merge == Merge::Union) { Merge::Union } else { Merge::First };
+        let zones: Vec<(Name, String)> = shown.into_iter().map(|zone| (zone.origin, zone.under)).collect();
+        let readers = registry.readers().into_iter().map(|RegistryReader { name, place, registry, .. }| {
+            let (ensemble, zones) = (ensemble.clone(), zones.clone());
+            Opened { name, registry, ensemble, place, zones, merge }
+        });
+        Ok(readers.collect())
     }
 }
 
@@ -85,7 +102,7 @@ impl Opened {
 
     /// All services of the registry.
     pub(super) fn everything(&self) -> anyhow::Result<Subtree> {
-        Ok(Subtree { below: String::new(), survey: self.look("")? })
+        Ok(Subtree { below: String::new(), survey: self.look("")?, is_by_name: false })
     }
 
     /// Finds what `name` means: with a slash, or where it is exactly that of a znode, a path; else a DNS name.
@@ -102,7 +119,7 @@ impl Opened {
             _ if !self.registry.format.takes_drains() => bail!(
                 "no flags are read in znodes of the format \"{}\", as which registry {} is read: nothing is drained",
                 self.registry.format.name(),
-                self.registry.name
+                self.name
             ),
             NodeKind::Instance { service, name } if name.contains(':') => {
                 bail!("{} is an instance: say `{service} --instance {name}`", self.full(below)?)
@@ -117,12 +134,12 @@ impl Opened {
             bail!("{path} cannot be read: {error}");
         }
         if !survey.nodes.is_empty() {
-            return Ok(Subtree { below: below.to_owned(), survey });
+            return Ok(Subtree { below: below.to_owned(), survey, is_by_name: false });
         }
         let paths = if below.contains('/') { Vec::new() } else { self.paths_of(below)? };
         match &*paths {
             [] => bail!("{} does not exist: nothing is drained{}", self.full(below)?, self.hint(below)?),
-            [path] => Ok(Subtree { survey: self.look(path)?, below: path.clone() }),
+            [path] => Ok(Subtree { survey: self.look(path)?, below: path.clone(), is_by_name: true }),
             several => bail!("{name} is the name of several services; write the path of one: {}", several.join(", ")),
         }
     }
@@ -165,6 +182,7 @@ impl Opened {
             label::exact(element).is_ok_and(|exact| exact == label)
                 || label::host_name(element).is_some_and(|name| name == label)
         };
+        let Some((under, wanted)) = start((under, &self.place), &wanted, is) else { return Ok(Vec::new()) };
         let accepts: Vec<_> = wanted.iter().rev().map(|label| move |element: &str| is(element, label)).collect();
         let accepts: Vec<&dyn Fn(&str) -> bool> = accepts.iter().map(|one| one as &dyn Fn(&str) -> bool).collect();
         if accepts.is_empty() {
@@ -191,7 +209,8 @@ impl Opened {
         let dotted: Vec<(String, &str)> = services
             .iter()
             .flat_map(|path| {
-                let name = path.rsplit('/').collect::<Vec<_>>().join(".");
+                let place = self.place.rsplit('/').filter(|element| !element.is_empty());
+                let name = path.rsplit('/').chain(place).collect::<Vec<_>>().join(".");
                 let zones = self.zones.iter().map(move |(origin, _)| format!("{name}.{origin}"));
                 zones.map(|name| (name.trim_end_matches('.').to_owned(), *path)).collect::<Vec<_>>()
             })
@@ -204,6 +223,55 @@ impl Opened {
         let same_end = || services.iter().copied().find(|path| path.rsplit('/').next() == Some(wanted));
         Ok(path.or_else(same_end).map(|path| format!("; did you mean {path}?")).unwrap_or_default())
     }
+}
+
+/// Finds what a NAME argument means among the readers of a registry, and with which of them; without one, all that
+/// flags can be written into. A path is that of one reader. A DNS name is that of the reader that DNS shows, or of all
+/// that have it where they are united.
+///
+/// # Errors
+/// As [`Opened::find`]; and when several have the path.
+pub(super) fn find<'o>(all: &'o [Opened], name: Option<&str>) -> anyhow::Result<Vec<(&'o Opened, Subtree)>> {
+    if let [only] = all {
+        let found = name.map_or_else(|| only.everything(), |name| only.find(name))?;
+        return Ok(vec![(only, found)]);
+    }
+    let (mut found, mut errors) = (Vec::new(), Vec::new());
+    for at in all {
+        let looked = match name {
+            Some(name) => at.find(name),
+            None if at.registry.format.takes_drains() => at.everything(),
+            None => continue,
+        };
+        match looked {
+            Ok(subtree) => found.push((at, subtree)),
+            Err(error) => errors.push(format!("{}: {error:#}", at.name)),
+        }
+    }
+    let Some(name) = name else {
+        if found.is_empty() {
+            bail!("nothing is drained: {}", errors.join("; "));
+        }
+        return Ok(found);
+    };
+    // What is exactly a znode's path is no name.
+    if found.iter().any(|(_, subtree)| !subtree.is_by_name) {
+        found.retain(|(_, subtree)| !subtree.is_by_name);
+    } else if found.first().is_some_and(|(at, _)| at.merge == Merge::First) {
+        let has_any = |subtree: &Subtree| subtree.survey.nodes.values().any(|node| !node.instances.is_empty());
+        let shown = found.iter().position(|(_, subtree)| has_any(subtree)).unwrap_or(0);
+        found = vec![found.swap_remove(shown)];
+    }
+    let is_path = found.iter().any(|(_, subtree)| !subtree.is_by_name);
+    if found.len() > 1 && is_path {
+        let paths = found.iter().map(|(at, subtree)| Ok(at.full(&subtree.below)?.to_string()));
+        let paths = paths.collect::<anyhow::Result<Vec<_>>>()?;
+        bail!("`{name}` is in several readers of the registry; write the whole path of one: {}", paths.join(", "));
+    }
+    if found.is_empty() {
+        bail!("`{name}` is not found, nothing is drained: {}", errors.join("; "));
+    }
+    Ok(found)
 }
 
 pub(super) fn block_on<T>(work: impl Future<Output = Result<T, crate::announce::Error>>) -> anyhow::Result<T> {

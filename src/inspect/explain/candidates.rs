@@ -7,7 +7,7 @@ use super::held;
 use super::seen::RegistryView;
 use crate::format::NodeKind;
 use crate::model::{Host, Instance, Protocol};
-use crate::publish::target::{TargetState, below};
+use crate::publish::target::{TargetState, below, start};
 use crate::registry::shown::ShownNode;
 use crate::zone::name::Name;
 use crate::zone::records;
@@ -121,7 +121,9 @@ pub(super) fn find(seen: &RegistryView<'_>, state: &TargetState, name: &Name) ->
     let front = name.above(state.zone.origin()).unwrap_or_default();
     let mut found = Vec::new();
     let mut add = |elements: &[&[u8]], form: &NameForm| {
-        let paths = services_at(seen, &state.target.under, elements);
+        let paths = start((&state.target.under, &state.target.place), elements, is)
+            .map(|(under, labels)| services_at(seen, under, labels))
+            .unwrap_or_default();
         found.extend(paths.into_iter().map(|path| Candidate { path, form: form.clone() }));
     };
     add(&front, &NameForm::Service);

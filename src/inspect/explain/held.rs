@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use super::seen::RegistryView;
 use crate::format;
-use crate::publish::target::{TargetState, below};
+use crate::publish::target::TargetState;
 use crate::zone::lookup::{self, LookupResult};
 use crate::zone::record::rtype;
 use crate::zone::records::label;
@@ -33,7 +33,7 @@ pub(super) fn lines(seen: &RegistryView<'_>, state: &TargetState, path: &str) ->
 /// The addresses that DNS has of a service.
 pub(super) fn shown(state: &TargetState, path: &str) -> BTreeSet<IpAddr> {
     let folded = path.to_ascii_lowercase();
-    let owner = below(&folded, &state.target.under).and_then(|path| label::owner(state.zone.origin(), path).ok());
+    let owner = state.target.shown(&folded).and_then(|path| label::owner(state.zone.origin(), &path).ok());
     let table = state.zone.load();
     let mut addresses = BTreeSet::new();
     for (owner, rtype) in owner.iter().flat_map(|owner| [(owner, rtype::A), (owner, rtype::AAAA)]) {

@@ -15,7 +15,7 @@ use std::fmt::Write as _;
 use crate::format;
 use crate::model::{Host, Instance, State};
 use crate::publish::reading::Reading;
-use crate::publish::target::{TargetState, below};
+use crate::publish::target::TargetState;
 use crate::registry::Path;
 use crate::zone::build::build;
 use crate::zone::lookup::{self, LookupResult};
@@ -211,7 +211,7 @@ fn rank(seen: &RegistryView<'_>, state: &TargetState, name: &Name, candidate: &C
     let folded = candidate.path.to_ascii_lowercase();
     let (target, origin) = (&state.target, state.zone.origin());
     let context = target.context(origin, &state.hosts, &folded)?;
-    let built = build(&context, below(&folded, &target.under)?, &service).ok()?;
+    let built = build(&context, &target.shown(&folded)?, &service).ok()?;
     built.rank_at(origin, name)
 }
 

@@ -73,6 +73,8 @@ impl ZoneWriter {
     /// that is different.
     fn follow_sources(&mut self) -> bool {
         let is_served = matches!(self.derived(), Freshness::Fresh | Freshness::Stale);
+        let known = self.registered().filter_map(|(_, one)| Some((Arc::clone(&one.role.name), one.freshness?)));
+        self.zone.set_sources(known.collect());
         let mut is_different = false;
         let mut is_waiting = false;
         let states: Vec<(SourceId, Freshness, Role)> =
@@ -122,6 +124,11 @@ impl Source<'_> {
     /// Returns whether something is offered under `path`, though it need not show.
     pub fn has(&self, path: &str) -> bool {
         self.state().is_some_and(|state| state.extents.contains_key(path)) || self.held(path).is_some()
+    }
+
+    /// Returns whether what is offered under `path` does not show.
+    pub fn is_held(&self, path: &str) -> bool {
+        self.held(path).is_some()
     }
 
     /// The names at which something is offered under `path`.
