@@ -110,6 +110,7 @@ fn at(entry: &Packed, rtype: u16) -> LookupResult<'_> {
     }
     let is_meant = |unknown: &Unknown<'_>| match unknown.scope {
         Scope::Everything => true,
+        Scope::Below => false,
         Scope::Addresses => matches!(rtype, rtype::A | rtype::AAAA | rtype::ANY),
     };
     match entry.unknown().filter(is_meant) {

@@ -15,7 +15,7 @@
 //! - where the addresses are ([`Scope::Addresses`]): any A or AAAA record at the name, whoever offers it; a CNAME.
 //!
 //! With `below` it covers every name below that is not held, wildcards there and above included; names there that
-//! merely exist, as something is below them, too.
+//! merely exist, as something is below them, too. That holds whoever has the name itself.
 
 use std::borrow::Cow;
 
@@ -33,6 +33,8 @@ pub enum Scope {
     Everything,
     /// A and AAAA.
     Addresses,
+    /// None at the name itself: names below alone.
+    Below,
 }
 
 /// Unknown part of a name, and the reason.
@@ -50,6 +52,7 @@ pub struct Unknown<'u> {
 
 const EVERYTHING: u8 = 1;
 const BELOW: u8 = 2;
+const NOT_ITSELF: u8 = 4;
 
 /// The longest text that is kept.
 const MAX_TEXT: usize = 255;
@@ -62,7 +65,12 @@ impl<'u> Unknown<'u> {
 
     /// As data of a record of [`TYPE`].
     pub fn rdata(&self) -> Vec<u8> {
-        let flags = if self.scope == Scope::Everything { EVERYTHING } else { 0 } | if self.below { BELOW } else { 0 };
+        let of_scope = match self.scope {
+            Scope::Everything => EVERYTHING,
+            Scope::Addresses => 0,
+            Scope::Below => NOT_ITSELF,
+        };
+        let flags = of_scope | if self.below { BELOW } else { 0 };
         let end = self.text.len().min(MAX_TEXT);
         let boundary = (0..=end).rev().find(|at| self.text.is_char_boundary(*at)).unwrap_or_default();
         let text = &self.text[..boundary];
@@ -77,7 +85,11 @@ impl<'u> Unknown<'u> {
     /// Reads what [`Self::rdata`] wrote.
     pub fn read(rdata: &'u [u8]) -> Option<Self> {
         let (&[flags, high, low], text) = rdata.split_first_chunk::<3>()?;
-        let scope = if flags & EVERYTHING == 0 { Scope::Addresses } else { Scope::Everything };
+        let scope = match flags {
+            _ if flags & EVERYTHING != 0 => Scope::Everything,
+            _ if flags & NOT_ITSELF != 0 => Scope::Below,
+            _ => Scope::Addresses,
+        };
         let text = String::from_utf8_lossy(text);
         Some(Self { scope, below: flags & BELOW != 0, code: u16::from_be_bytes([high, low]), text })
     }
@@ -103,8 +115,7 @@ pub(super) fn settle(sets: &mut Vec<RrSet>) {
         return;
     }
     let has_addresses = has(&[rtype::A, rtype::AAAA]);
-    let stays =
-        |rdata: &&[u8]| Unknown::read(rdata).is_some_and(|one| one.scope == Scope::Everything || !has_addresses);
+    let stays = |rdata: &&[u8]| Unknown::read(rdata).is_some_and(|one| one.scope != Scope::Addresses || !has_addresses);
     let rdatas: Vec<&[u8]> = set.iter().filter(stays).collect();
     // What is unknown altogether is more than addresses.
     let all: Vec<&[u8]> = rdatas.iter().copied().filter(|rdata| rdata[0] & EVERYTHING != 0).collect();
@@ -112,6 +123,22 @@ pub(super) fn settle(sets: &mut Vec<RrSet>) {
     if !rdatas.is_empty() {
         sets.push(RrSet::new(TYPE, 0, rdatas));
     }
+}
+
+/// Has the names below one with these RRsets be unknown as `offered` says, whatever the name itself has.
+pub(super) fn keep_below(sets: &mut Vec<RrSet>, offered: &[RrSet]) {
+    if covers(sets) {
+        return;
+    }
+    let unknown = offered.iter().filter(|set| set.rtype == TYPE).flat_map(RrSet::iter).filter_map(Unknown::read);
+    let Some(unknown) = unknown.into_iter().find(|unknown| unknown.below) else { return };
+    let place = sets.iter().position(|set| set.rtype == TYPE);
+    let own = place.map(|place| sets.swap_remove(place));
+    let rdatas: Vec<Vec<u8>> = match &own {
+        Some(own) => own.iter().filter_map(Unknown::read).map(|one| Unknown { below: true, ..one }.rdata()).collect(),
+        None => vec![Unknown { scope: Scope::Below, ..unknown }.rdata()],
+    };
+    sets.push(RrSet::new(TYPE, 0, rdatas));
 }
 
 #[cfg(test)]
@@ -230,7 +257,7 @@ mod tests {
 
     #[test]
     fn what_is_written_can_be_read() {
-        for scope in [Scope::Everything, Scope::Addresses] {
+        for scope in [Scope::Everything, Scope::Addresses, Scope::Below] {
             for below in [false, true] {
                 let unknown = Unknown { scope, below, code: 22, text: "nobody knows".into() };
                 assert_eq!(Unknown::read(&unknown.rdata()), Some(unknown));

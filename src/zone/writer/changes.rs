@@ -18,7 +18,7 @@ use crate::zone::record::rtype;
 use crate::zone::records::address;
 use crate::zone::site::Site;
 use crate::zone::synthesized::{self, SyntheticName};
-use crate::zone::unknown::{self, Unknown};
+use crate::zone::unknown::{self, Scope, Unknown};
 use crate::zone::watch::{Effect, Watch};
 
 /// From how many names on it is worth while to start threads.
@@ -213,7 +213,10 @@ impl ZoneWriter {
         let above = self.covers.values().flatten().filter(|above| *above != owner && owner.is_at_or_below(above));
         let mut sets = above.filter_map(|above| self.visible(above)).flatten().filter(|set| set.rtype == unknown::TYPE);
         let set = sets.next()?;
-        let rdatas = set.iter().filter_map(Unknown::read).map(|one| Unknown { below: false, ..one }.rdata());
+        let rdatas = set.iter().filter_map(Unknown::read).map(|one| {
+            let scope = if one.scope == Scope::Below { Scope::Everything } else { one.scope };
+            Unknown { scope, below: false, ..one }.rdata()
+        });
         Some(RrSet::new(unknown::TYPE, 0, rdatas.collect()))
     }
 
@@ -226,7 +229,13 @@ impl ZoneWriter {
             slot.unpack(|| held(&self.index, owner.wire()));
             return slot.sets(made.as_ref(), site);
         }
-        slot.sets(made.as_ref(), site)
+        let mut sets = slot.sets(made.as_ref(), site);
+        for (key, _) in self.covers.iter().filter(|(_, names)| names.contains(owner)) {
+            if let Some((_, offered)) = slot.get(key) {
+                unknown::keep_below(&mut sets, offered);
+            }
+        }
+        sets
     }
 
     /// The RRsets that are made for a name of this shape; none where none are.

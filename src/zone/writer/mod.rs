@@ -288,8 +288,9 @@ impl ZoneWriter {
         }
         let before = self.covers.remove(key).unwrap_or_default();
         if before != now {
-            let is_below = |name: &&Name| before.iter().chain(&now).any(|above| name.is_at_or_below(above));
-            let touched: Vec<Name> = self.slots.keys().filter(is_below).cloned().collect();
+            let is_below = |name: &Name| before.iter().chain(&now).any(|above| name.is_at_or_below(above));
+            let bare = self.slots.iter().filter(|(_, slot)| slot.is_empty()).map(|(name, _)| name);
+            let touched: Vec<Name> = bare.chain(&self.ghosts).filter(|name| is_below(name)).cloned().collect();
             self.touched.extend(touched);
         }
         if !now.is_empty() {

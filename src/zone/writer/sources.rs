@@ -103,9 +103,9 @@ fn unserved(origin: &Name, role: &Role, freshness: Freshness) -> Option<Offer> {
         Freshness::Fresh | Freshness::Stale => return None,
     };
     // At the apex is what the zone has: its names are those below.
-    let owner = if role.below == *origin { origin.child(b"*").ok()? } else { role.below.clone() };
-    let unknown = Unknown { scope: Scope::Everything, below: true, code, text: text.into() };
-    Some(Offer { owner, rank: Rank::Alias, sets: [unknown.set()].into() })
+    let scope = if role.below == *origin { Scope::Below } else { Scope::Everything };
+    let unknown = Unknown { scope, below: true, code, text: text.into() };
+    Some(Offer { owner: role.below.clone(), rank: Rank::Alias, sets: [unknown.set()].into() })
 }
 
 impl Source<'_> {
@@ -342,7 +342,10 @@ mod tests {
         writer.source(first).set_freshness(Freshness::Fresh, 101);
         assert_eq!(writer.zone().freshness(), Freshness::Fresh);
         assert_eq!(ask(&writer, "api.service"), Ok(vec![1]), "the other hurts nothing that is known");
-        assert_eq!(ask(&writer, "x.service"), Err("SERVFAIL"));
+        for unknown in ["x.service", "x.api.service", "_x._tcp.service", "_tcp.service", "x.10-0-0-9.addr.service"] {
+            assert_eq!(ask(&writer, unknown), Err("SERVFAIL"), "{unknown}");
+        }
+        assert_eq!(ask(&writer, "service"), Ok(vec![]), "the zone has its apex");
         assert!(!writer.zone().is_transferable(), "secondaries would deny the names");
 
         writer.source(second).put("x", offers("x", &[2]));
@@ -370,6 +373,16 @@ mod tests {
         writer.source(whole).set_freshness(Freshness::Fresh, 101);
         assert_eq!((ask(&writer, "db.pg.service"), ask(&writer, "db.service")), (Err("SERVFAIL"), Err("NXDOMAIN")));
         assert_eq!(ask(&writer, "pg.service"), Err("SERVFAIL"));
+        // Others may have the name itself, and some below: the rest is as unknown.
+        writer.source(whole).put("pg", offers("pg", &[4]));
+        writer.source(whole).put("pg/x/y", offers("pg/x/y", &[5]));
+        writer.commit(101);
+        assert_eq!((ask(&writer, "pg.service"), ask(&writer, "y.x.pg.service")), (Ok(vec![4]), Ok(vec![5])));
+        for unknown in ["db.pg.service", "x.pg.service", "z.x.pg.service", "_db._tcp.pg.service"] {
+            assert_eq!(ask(&writer, unknown), Err("SERVFAIL"), "{unknown}");
+        }
+        writer.source(whole).remove("pg");
+        writer.source(whole).remove("pg/x/y");
         writer.source(part).put("pg/db", offers("pg/db", &[3]));
         writer.source(part).set_freshness(Freshness::Fresh, 102);
         assert_eq!((ask(&writer, "db.pg.service"), ask(&writer, "x.pg.service")), (Ok(vec![3]), Err("NXDOMAIN")));
