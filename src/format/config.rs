@@ -83,12 +83,7 @@ impl Config {
 
     /// The convention of `formats` that a setting names, with instances in an element called `providers`; none, and a
     /// problem, where there is none of that name that can be used.
-    pub fn named(
-        format: &Located<String>,
-        providers: &str,
-        formats: &Formats,
-        problems: &Problems,
-    ) -> Option<Self> {
+    pub fn named(format: &Located<String>, providers: &str, formats: &Formats, problems: &Problems) -> Option<Self> {
         if let Some(known) = formats.find(&format.value) {
             return Some(Self::chosen(known, providers));
         }

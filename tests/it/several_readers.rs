@@ -277,11 +277,11 @@ async fn a_reader_without_its_root_makes_names_unknown_that_nobody_else_has_and_
     assert_eq!(shown(server.dns, "-x 10.0.0.1"), "NOERROR 10-0-0-1.addr.service.");
     assert_eq!(dig(server.dns, "SOA service").status, "NOERROR");
     assert!(transfer(server.dns, "service.").is_empty(), "a secondary would deny the names");
-    eventually("it is ready", async || readiness(&server, "").starts_with("200 ready\nservice.: ").then_some(())).await;
+    eventually("it is ready", async || readiness(&server, "").starts_with("200 ready\n").then_some(())).await;
     let named = "names that no other reader has are SERVFAIL: registry main/nd (";
     for query in ["", "?fresh", "?zone=service."] {
         let said = readiness(&server, query);
-        assert!(said.contains(named) && said.contains("the root /nd does not exist"), "{said}");
+        assert!(said.contains(named) && said.contains("/nd does not exist"), "{said}");
         assert!(!said.contains("main/zc"), "{said}");
     }
     assert!(readiness(&server, "?fresh").starts_with("503 "), "{}", readiness(&server, "?fresh"));
