@@ -1,5 +1,5 @@
-//! One registry's parts: for each of its readers the mirror, what fills its zones and the announcer; and the seed of one
-//! in memory.
+//! One registry's parts: for each of its readers the mirror, what fills its zones and the announcer; and the seed of
+//! one in memory.
 
 use std::sync::Arc;
 use std::time::SystemTime;

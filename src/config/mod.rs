@@ -26,7 +26,7 @@ use crate::registry::Path as Znode;
 use crate::settings::{Kind, Section, Table, Value, live, tree};
 use crate::zone::name::Name;
 use crate::{admin, announce, dns, format, settings, zone, zookeeper};
-pub use readers::Reader;
+pub use readers::ReaderConfig;
 use references::Registries;
 use secrets::source;
 pub use whole::{Config, Registry, RegistryReader};

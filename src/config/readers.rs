@@ -8,7 +8,7 @@ use crate::settings::{Kind, Located, Section, Table, Value, fixed};
 
 /// A reader of a registry, as the configuration has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reader {
+pub struct ReaderConfig {
     /// Its name among the registry's: `kafka`.
     pub name: String,
     /// The znode that it reads, with all below it.
@@ -20,8 +20,8 @@ pub struct Reader {
 }
 
 /// A reader, and where it stands.
-struct Placed {
-    reader: Reader,
+struct ReadItem {
+    reader: ReaderConfig,
     span: Span,
     is_named: bool,
 }
@@ -29,9 +29,9 @@ struct Placed {
 /// A form of `read` that is right.
 const EXAMPLE: &str = "write read = [\"zc\", { format = \"nd\", root = \"/nd\", as = \"nd\" }]";
 
-/// Reads `read`, whose formats are of `formats`; empty where the registry has one reader, which the table itself describes. `table` is that of the
-/// registry.
-pub(super) fn read(section: &mut Section<'_>, table: &Table, formats: &format::Formats) -> Vec<Reader> {
+/// Reads `read`, whose formats are of `formats`; empty where the registry has one reader, which the table itself
+/// describes. `table` is that of the registry.
+pub(super) fn read(section: &mut Section<'_>, table: &Table, formats: &format::Formats) -> Vec<ReaderConfig> {
     let problems = section.problems();
     let Some(value) = section.value(fixed("read")) else { return Vec::new() };
     for (key, span, _) in &table.entries {
@@ -48,7 +48,7 @@ pub(super) fn read(section: &mut Section<'_>, table: &Table, formats: &format::F
         let message = "`read` is empty: nothing would be read";
         problems.add_with_help(value.span, message, format!("{EXAMPLE}, or leave it out"));
     }
-    let mut readers: Vec<Placed> = Vec::new();
+    let mut readers: Vec<ReadItem> = Vec::new();
     for item in items {
         let Some(mut new) = read_one(item, section.name(), formats, problems) else { continue };
         let is_taken = |name: &str| readers.iter().any(|other| other.reader.name == name);
@@ -69,7 +69,7 @@ pub(super) fn read(section: &mut Section<'_>, table: &Table, formats: &format::F
     readers.into_iter().map(|placed| placed.reader).collect()
 }
 
-fn read_one(item: &Value, section: &str, formats: &format::Formats, problems: &Problems) -> Option<Placed> {
+fn read_one(item: &Value, section: &str, formats: &format::Formats, problems: &Problems) -> Option<ReadItem> {
     let name = format!("{section}.read");
     let string;
     let table = match &item.kind {
@@ -116,7 +116,7 @@ fn read_one(item: &Value, section: &str, formats: &format::Formats, problems: &P
     }
     let (is_named, name) = (own_name.is_some(), name.to_owned());
     let place = place.unwrap_or_default();
-    Some(Placed { reader: Reader { name, root, format, place }, span: item.span, is_named })
+    Some(ReadItem { reader: ReaderConfig { name, root, format, place }, span: item.span, is_named })
 }
 
 /// Reads `as`. It is in names that clients write, so it has no more characters than a host's name has.
@@ -143,13 +143,13 @@ fn read_place(Located { value, span }: &Located<String>, problems: &Problems) ->
 }
 
 /// Checks that of two readers none takes what is the other's for services of its own.
-fn check_apart(one: &Reader, other: &Reader, span: Span, problems: &Problems) {
-    let takes = |reader: &Reader, below: &str| {
+fn check_apart(one: &ReaderConfig, other: &ReaderConfig, span: Span, problems: &Problems) {
+    let takes = |reader: &ReaderConfig, below: &str| {
         let kind = reader.format.place(if below.is_empty() { "any" } else { below });
         matches!(kind, NodeKind::Service { .. } | NodeKind::Leaf { .. })
     };
     let is_same = one.root == other.root && one.format == other.format;
-    let is_within = |outer: &Reader, inner: &Reader| match inner.root.below(&outer.root) {
+    let is_within = |outer: &ReaderConfig, inner: &ReaderConfig| match inner.root.below(&outer.root) {
         Some("") => takes(outer, "") && takes(inner, ""),
         Some(below) => takes(outer, below),
         None => false,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::readers::Reader;
+use super::readers::ReaderConfig;
 use crate::diagnostic::Report;
 use crate::dns::message::key::TsigKey;
 use crate::dns::transfer::secondaries::Secondaries;
@@ -52,7 +52,7 @@ pub struct Registry {
     /// Time for which the names of a deleted service are known.
     pub linger: Duration,
     /// Its readers, the first of which goes first; empty where there is one, of the registry's own root and format.
-    pub read: Vec<Reader>,
+    pub read: Vec<ReaderConfig>,
 }
 
 /// A reader of a registry, with all that it goes by.
@@ -75,7 +75,7 @@ impl Registry {
             let (name, place) = (ReaderName::only(&self.name), String::new());
             return vec![RegistryReader { name, precedence: 0, place, registry: self.clone() }];
         }
-        let readers = (0..).zip(&self.read).map(|(precedence, Reader { name, root, format, place })| {
+        let readers = (0..).zip(&self.read).map(|(precedence, ReaderConfig { name, root, format, place })| {
             let mut registry = Self { format: format.clone(), read: Vec::new(), ..self.clone() };
             registry.zookeeper.root = root.clone();
             registry.zookeeper.cache_file = self.zookeeper.cache_file.as_ref().map(|file| beside(file, name));

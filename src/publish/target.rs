@@ -139,8 +139,8 @@ pub(crate) fn below<'s>(folded: &'s str, under: &str) -> Option<&'s str> {
     }
 }
 
-/// The path in the registry that the labels of a name in a zone lead on from, and which of them do: those at the end may
-/// be of the path that services are put under. `None` where they are not. `is` says whether a label is that of an
+/// The path in the registry that the labels of a name in a zone lead on from, and which of them do: those at the end
+/// may be of the path that services are put under. `None` where they are not. `is` says whether a label is that of an
 /// element.
 pub(crate) fn start<'t, 'l, L: AsRef<[u8]>>(
     (under, place): (&'t str, &str),

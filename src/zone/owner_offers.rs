@@ -1,8 +1,9 @@
 //! The offers at one owner name, and which of them show.
 //!
 //! Most names are offered by one service. A few are shared by very many: `_services._dns-sd._udp` by all of a domain.
-//! So a short list becomes a map when it grows, and of what is united no more than [`MAX_UNITED`](super::united::MAX_UNITED) sources are: the
-//! first in the order of their paths. What one change of one service costs does not depend on how many there are.
+//! So a short list becomes a map when it grows, and of what is united ([`united`](super::united)) no more than
+//! `MAX_UNITED` sources are: the first in the order of their paths. What one change of one service costs does not
+//! depend on how many there are.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
