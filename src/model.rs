@@ -92,6 +92,8 @@ pub struct Instance {
     pub tags: Vec<Box<str>>,
     /// Further named endpoints: `("http", …)`.
     pub ports: Vec<(Box<str>, Endpoint)>,
+    /// Addresses of its host, where that is a name and they are registered beside it: then it is not looked up.
+    pub addresses: Vec<IpAddr>,
     /// Everything else the node says, as `(key, value as text)`, in the order of the keys.
     pub metadata: Vec<(Box<str>, Box<str>)>,
     /// Remarks about what could not be used of the node, one sentence each; the defaults were used in their place.
@@ -111,9 +113,15 @@ impl Instance {
             state: State::Up,
             tags: Vec::new(),
             ports: Vec::new(),
+            addresses: Vec::new(),
             metadata: Vec::new(),
             remarks: Vec::new(),
         }
+    }
+
+    /// Addresses that are registered for the host of `endpoint`, one of its own; empty where that is to be looked up.
+    pub fn known_addresses(&self, endpoint: &Endpoint) -> &[IpAddr] {
+        if endpoint.host == self.endpoint.host { &self.addresses } else { &[] }
     }
 }
 

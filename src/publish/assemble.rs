@@ -177,7 +177,7 @@ impl Core {
         let hosts = service.instances.iter().flat_map(|instance| {
             let ports = instance.ports.iter().map(|(_, endpoint)| endpoint);
             std::iter::once(&instance.endpoint).chain(ports).filter_map(|endpoint| match &endpoint.host {
-                Host::Name(name) => Some(name),
+                Host::Name(name) if instance.known_addresses(endpoint).is_empty() => Some(name),
                 _ => None,
             })
         });

@@ -19,6 +19,7 @@ mod comparison;
 mod complaints;
 mod connections;
 mod consumers;
+mod conventions;
 mod curator;
 mod day_of_trouble;
 mod deployed;

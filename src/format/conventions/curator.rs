@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::format::convention::{Convention, Registration, Row};
+use super::fields::{self, port};
+use crate::format::convention::{Convention, Row};
 use crate::format::error::Error;
 use crate::format::kind::NodeKind;
-use crate::format::link::{Link, PropertyLink};
 use crate::format::placement::Node;
 use crate::format::{json, name};
-use crate::model::{Defaults, Endpoint, Host, Instance, State};
+use crate::model::{Endpoint, Instance, State};
 
 /// Its row in the table of conventions.
 pub(in crate::format) const ROW: Row = Row {
@@ -51,7 +51,7 @@ impl Convention for Curator {
 
     fn decode(&self, node: &Node<'_>) -> Result<Vec<Instance>, Error> {
         let mut said = json::object(node.data)?;
-        let host = host(said.get("address"))?;
+        let host = fields::host("address", said.get("address"))?;
         let payload = said.remove("payload").unwrap_or_default();
         let (plain, tls) = (port(said.get("port")), port(said.get("sslPort")));
         let port = plain.or(tls).or_else(|| url_port(&payload));
@@ -70,45 +70,7 @@ impl Convention for Curator {
         Ok(vec![instance])
     }
 
-    fn decode_service(&self, _: &[u8]) -> (Defaults, Vec<String>) {
-        (Defaults::default(), Vec::new())
-    }
-
-    fn is_written(&self) -> bool {
-        false
-    }
-
-    fn encode(&self, _: &Registration<'_>) -> Option<Vec<u8>> {
-        None
-    }
-
-    fn takes_drains(&self) -> bool {
-        false
-    }
-
-    fn links(&self, _: &[u8]) -> Vec<Link> {
-        Vec::new()
-    }
-
-    fn property_links(&self, _: &[u8]) -> (Vec<PropertyLink>, Vec<String>) {
-        (Vec::new(), Vec::new())
-    }
-}
-
-/// Reads `address`.
-fn host(address: Option<&Value>) -> Result<Host, Error> {
-    let text = address.and_then(Value::as_str).unwrap_or_default();
-    name::any_host(text).map_err(|error| {
-        Error::NoEndpoint(match error {
-            Error::NoHost => "it has no `address`".to_owned(),
-            Error::Unusable(what) => format!("`address` is {what}"),
-            _ => format!("`address` is {}, neither an address nor a host name", json::quote(&Value::from(text))),
-        })
-    })
-}
-
-fn port(value: Option<&Value>) -> Option<u16> {
-    json::short(value?).filter(|port| *port != 0)
+    only_read!();
 }
 
 /// The port of the first URL among a payload's values: Oozie has no other.

@@ -7,13 +7,12 @@
 
 use std::sync::Arc;
 
-use crate::format::convention::{Convention, Registration, Row};
+use crate::format::convention::{Convention, Row};
 use crate::format::error::Error;
 use crate::format::kind::NodeKind;
-use crate::format::link::{Link, PropertyLink};
 use crate::format::name;
 use crate::format::placement::{Node, Placement};
-use crate::model::{Defaults, Endpoint, Host, Instance};
+use crate::model::{Endpoint, Host, Instance};
 
 /// Its row in the table of conventions.
 pub(in crate::format) const ROW: Row = Row {
@@ -73,29 +72,7 @@ impl Convention for EnsembleServers {
         Ok(instances)
     }
 
-    fn decode_service(&self, _: &[u8]) -> (Defaults, Vec<String>) {
-        (Defaults::default(), Vec::new())
-    }
-
-    fn is_written(&self) -> bool {
-        false
-    }
-
-    fn encode(&self, _: &Registration<'_>) -> Option<Vec<u8>> {
-        None
-    }
-
-    fn takes_drains(&self) -> bool {
-        false
-    }
-
-    fn links(&self, _: &[u8]) -> Vec<Link> {
-        Vec::new()
-    }
-
-    fn property_links(&self, _: &[u8]) -> (Vec<PropertyLink>, Vec<String>) {
-        (Vec::new(), Vec::new())
-    }
+    only_read!();
 }
 
 /// Reads what is behind `server.N=`.

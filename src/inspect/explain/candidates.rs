@@ -81,13 +81,15 @@ impl NameForm {
             Self::Address(address) => {
                 let all =
                     std::iter::once(&instance.endpoint).chain(instance.ports.iter().map(|(_, endpoint)| endpoint));
-                let here = all.map(|endpoint| &endpoint.host).any(|host| match host {
-                    Host::Name(name) => {
-                        let wanted = records::srv::wanted(state.target.names.host_domain.as_deref(), name);
-                        state.hosts.get(&wanted).is_some_and(|known| known.addresses.contains(address))
-                    }
-                    host => host.ip() == Some(*address),
-                });
+                let is_registered = instance.addresses.contains(address);
+                let here = is_registered
+                    || all.map(|endpoint| &endpoint.host).any(|host| match host {
+                        Host::Name(name) => {
+                            let wanted = records::srv::wanted(state.target.names.host_domain.as_deref(), name);
+                            state.hosts.get(&wanted).is_some_and(|known| known.addresses.contains(address))
+                        }
+                        host => host.ip() == Some(*address),
+                    });
                 (!here).then(|| "it is at another address".to_owned())
             }
         }

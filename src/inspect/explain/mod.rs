@@ -260,7 +260,9 @@ fn verdict(
     let weight = instance.weight.or(defaults.weight).unwrap_or(crate::zone::order::DEFAULT_WEIGHT);
     let weight_of = of(instance.weight.is_some(), defaults.weight.is_some(), "the default");
     let mut words = format!("ttl {ttl} ({ttl_of}), weight {weight} ({weight_of})");
-    if let Host::Name(host) = &instance.endpoint.host {
+    if let count @ 1.. = instance.addresses.len() {
+        let _ = write!(words, "; {} is registered with {count} addresses", instance.endpoint.host);
+    } else if let Host::Name(host) = &instance.endpoint.host {
         let host = records::srv::wanted(state.target.names.host_domain.as_deref(), host);
         let _ = match state.hosts.get(&host) {
             Some(known) if known.addresses.is_empty() => {

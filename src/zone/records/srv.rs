@@ -72,7 +72,10 @@ impl SrvTarget {
             Host::Name(host) => {
                 let wanted = wanted(context.host_domain, host);
                 let mut addresses = None;
-                if let Some(known) = context.hosts.get(&wanted) {
+                let registered = instance.known_addresses(endpoint);
+                if !registered.is_empty() {
+                    addresses = Some(registered.to_vec());
+                } else if let Some(known) = context.hosts.get(&wanted) {
                     addresses = Some(known.addresses.clone());
                     ttl = ttl.min(known.ttl);
                 }

@@ -1,0 +1,237 @@
+//! Twitter's ServerSets, which Finagle, Aurora, Armeria and `twitter.common.zookeeper` write: `<path>/member_<ten
+//! digits>`, of whichever depth, with JSON in which the endpoints are.
+//!
+//! Source: `JsonCodec.scala` and `Zk2Resolver.scala` of Finagle 24.5; `ServiceInstance` of `twitter.common.zookeeper`
+//! 0.3.9, which writes addresses (`inet`, `inet6`) beside the host; `ZooKeeperRegistrationSpec` of Armeria 1.41. Readers
+//! there serve members whose status is `ALIVE`, and no others. Servers of before 2012 wrote binary Thrift.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::fields;
+use crate::format::convention::{Convention, Row};
+use crate::format::error::Error;
+use crate::format::kind::NodeKind;
+use crate::format::placement::Node;
+use crate::format::{json, name};
+use crate::model::{Endpoint, Instance, State};
+
+/// Its row in the table of conventions.
+pub(in crate::format) const ROW: Row = Row {
+    name: "serverset",
+    doc: "Twitter's ServerSets (Finagle, Aurora, Armeria): member_0000000000 below a service at any depth",
+    root: "/",
+    build: |_| Arc::new(ServerSet),
+};
+
+/// Beginning of a member's name, in front of ten digits.
+const MEMBER: &str = "member_";
+/// The beginning of a structure in binary Thrift, of which the first field is a structure.
+const THRIFT: [u8; 3] = [12, 0, 1];
+
+#[derive(Debug)]
+struct ServerSet;
+
+impl Convention for ServerSet {
+    fn name(&self) -> &'static str {
+        ROW.name
+    }
+
+    fn place<'p>(&self, below: &'p str) -> NodeKind<'p> {
+        let mut start = 0;
+        for element in below.split('/') {
+            let end = start + element.len();
+            if is_member(element) {
+                let service = below[..start].trim_end_matches('/');
+                return match below[end..].is_empty() {
+                    true => NodeKind::Instance { service, name: element },
+                    false => NodeKind::Inside { service },
+                };
+            }
+            start = end + 1;
+        }
+        NodeKind::Service { path: below }
+    }
+
+    fn reserved(&self) -> String {
+        "member_0000000000".to_owned()
+    }
+
+    fn endpoint(&self, _: &str) -> Result<Endpoint, Error> {
+        Err(Error::NoEndpoint("they cannot be read".to_owned()))
+    }
+
+    fn check(&self, data: &[u8]) -> Result<(), Error> {
+        // Those of services are anybody's, and are not looked at.
+        if data.is_empty() { Ok(()) } else { json::object(data).map(|_| ()) }
+    }
+
+    fn decode(&self, node: &Node<'_>) -> Result<Vec<Instance>, Error> {
+        decode(node.data).map(|instance| vec![instance])
+    }
+
+    only_read!();
+}
+
+/// Returns whether an element is called as members are.
+pub(super) fn is_member(element: &str) -> bool {
+    let digits = element.strip_prefix(MEMBER);
+    digits.is_some_and(|digits| digits.len() == 10 && digits.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Reads a member's data.
+pub(super) fn decode(data: &[u8]) -> Result<Instance, Error> {
+    if data.starts_with(&THRIFT) {
+        return Err(Error::NoEndpoint("they are binary Thrift, as old servers wrote; only JSON is read".to_owned()));
+    }
+    let mut said = json::object(data)?;
+    let Some(Value::Object(main)) = said.remove("serviceEndpoint") else {
+        return Err(Error::NoEndpoint("it has no `serviceEndpoint`".to_owned()));
+    };
+    let mut remarks = Vec::new();
+    let (endpoint, addresses) = endpoint(main, &mut remarks)?;
+    let mut instance = Instance::new(&endpoint.to_string(), endpoint);
+    instance.addresses = addresses;
+    match said.remove("additionalEndpoints") {
+        Some(Value::Object(more)) => {
+            for (name, one) in more {
+                let read = match one {
+                    Value::Object(one) => self::endpoint(one, &mut remarks).map_err(|error| error.to_string()),
+                    other => Err(format!("it is {}", json::quote(&other))),
+                };
+                match read {
+                    Ok((endpoint, _)) if !name.is_empty() => instance.ports.push((name.into(), endpoint)),
+                    Ok(_) => remarks.push("`additionalEndpoints` holds one without a name; it is left out".to_owned()),
+                    Err(why) => {
+                        let name = json::quote(&name.into());
+                        remarks.push(format!("`additionalEndpoints` holds no endpoint under {name}: {why}"));
+                    }
+                }
+            }
+        }
+        other if fields::is_absent(other.as_ref()) => {}
+        Some(other) => {
+            remarks.push(format!("`additionalEndpoints` is {}, not a table; it is left out", json::quote(&other)));
+        }
+        None => {}
+    }
+    match said.remove("status") {
+        status if fields::is_absent(status.as_ref()) => {
+            remarks.push("it has no `status`; it is served as if that were ALIVE".to_owned());
+        }
+        Some(Value::String(word)) if word.trim() == "ALIVE" => {}
+        _ => instance.state = State::Drain,
+    }
+    let shard = said.get("shard").filter(|shard| !fields::is_absent(Some(shard)));
+    if let Some(shard) = shard.and_then(fields::scalar) {
+        instance.tags.extend(fields::tag(&format!("shard-{shard}")));
+    }
+    if let Some(Value::Object(metadata)) = said.remove("metadata") {
+        said.extend(metadata);
+    }
+    let shown = said.into_iter().filter(|(_, value)| !value.is_null());
+    instance.metadata = shown.map(|(key, value)| (key.into(), json::text(value))).collect();
+    instance.remarks = fields::few(remarks);
+    Ok(instance)
+}
+
+/// Reads an endpoint, and the addresses that are beside its host. One whose host cannot be used is at its address.
+fn endpoint(mut said: Map<String, Value>, remarks: &mut Vec<String>) -> Result<(Endpoint, Vec<IpAddr>), Error> {
+    let mut addresses = Vec::new();
+    for key in ["inet", "inet6"] {
+        let Some(value) = said.remove(key).filter(|value| !fields::is_absent(Some(value))) else { continue };
+        match value.as_str().and_then(|text| name::any_host(text).ok()?.ip()) {
+            Some(address) => addresses.push(address),
+            None => remarks.push(format!("`{key}` is {}, no address; it is left out", json::quote(&value))),
+        }
+    }
+    let is_named = fields::host("host", said.get("host")).is_ok();
+    if let Some(address) = addresses.first().filter(|_| !is_named) {
+        said.insert("host".to_owned(), address.to_string().into());
+    }
+    let endpoint = fields::endpoint(&said)?;
+    if endpoint.host.ip().is_some() {
+        addresses.clear();
+    }
+    Ok((endpoint, addresses))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+    use serde_json::json;
+
+    fn read(said: &Value) -> Instance {
+        decode(said.to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn what_twitter_common_writes_is_read() {
+        samples::check(&ServerSet, "/", include_str!("../../../tests/fixtures/serverset/python.json"));
+    }
+
+    #[test]
+    fn members_are_told_by_their_names_at_any_depth_and_other_children_are_none() {
+        let instance = |service, name| NodeKind::Instance { service, name };
+        assert_eq!(ServerSet.place("aurora/www/prod/api/member_0000000012"), {
+            instance("aurora/www/prod/api", "member_0000000012")
+        });
+        assert_eq!(ServerSet.place("member_0000000012"), instance("", "member_0000000012"));
+        assert_eq!(ServerSet.place("a/member_0000000012/x"), NodeKind::Inside { service: "a" });
+        for path in ["", "a", "a/vector_0000000001", "a/member_1", "a/member_00000000123", "a/member_000000000x"] {
+            assert_eq!(ServerSet.place(path), NodeKind::Service { path });
+        }
+    }
+
+    #[test]
+    fn only_alive_is_up_and_no_status_at_all_is_told() {
+        let endpoint = json!({"host": "10.0.0.1", "port": 80});
+        for word in ["DEAD", "STARTING", "STOPPING", "STOPPED", "WARNING", "alive"] {
+            assert_eq!(read(&json!({"serviceEndpoint": endpoint, "status": word})).state, State::Drain, "{word}");
+        }
+        for status in [json!(null), json!("")] {
+            let one = read(&json!({"serviceEndpoint": endpoint, "status": status, "shard": null}));
+            assert_eq!((one.state, &*one.tags), (State::Up, [].as_slice()));
+            assert_eq!(one.remarks, ["it has no `status`; it is served as if that were ALIVE"]);
+        }
+    }
+
+    #[test]
+    fn addresses_beside_a_host_are_taken_for_it_and_stand_in_for_one_that_cannot_be_used() {
+        let of = |endpoint: Value| read(&json!({"serviceEndpoint": endpoint, "status": "ALIVE"}));
+        let one = of(json!({"host": "localhost", "port": 80, "inet": "10.0.0.9"}));
+        assert_eq!((&*one.name, one.addresses.len()), ("10.0.0.9:80", 0));
+        let one = of(json!({"host": "a.example", "port": "80", "inet": "10.0.0.300", "inet6": "::ffff:10.0.0.2"}));
+        assert_eq!(one.addresses, [IpAddr::from([10, 0, 0, 2])]);
+        assert_eq!(one.remarks, ["`inet` is \"10.0.0.300\", no address; it is left out"]);
+    }
+
+    #[test]
+    fn what_gives_no_endpoint_says_why_and_a_bad_port_costs_itself_alone() {
+        let why = |data: &[u8]| decode(data).unwrap_err().to_string();
+        assert!(why(b"\x0c\0\x01\x0b\0\x01\0\0\0\x01a").contains("binary Thrift"));
+        assert_eq!(why(b"{}"), "its data give no endpoint: it has no `serviceEndpoint`");
+        assert_eq!(why(br#"{"serviceEndpoint":{"port":1}}"#), "its data give no endpoint: it has no `host`");
+        let bad = br#"{"serviceEndpoint":{"host":"a","port":0}}"#;
+        assert_eq!(why(bad), "its data give no endpoint: `port` is 0, no port");
+        let one = read(&json!({"serviceEndpoint": {"host": "a", "port": 1}, "status": "ALIVE", "shard": 7,
+                               "additionalEndpoints": {"x": {"host": "a"}, "y": 5, "http": {"host": "a", "port": 2}},
+                               "metadata": {"k": "v"}}));
+        assert_eq!((one.ports.len(), one.remarks.len(), &*one.tags), (1, 2, ["shard-7".into()].as_slice()));
+        assert_eq!(one.metadata, [("k".into(), "v".into()), ("shard".into(), "7".into())]);
+    }
+
+    #[test]
+    fn seeded_garbage_never_panics() {
+        samples::throw_garbage(
+            &ServerSet,
+            &["a/member_0000000001"],
+            &[
+                "{\"serviceEndpoint\":{\"host\":\"a\",\"port\":1,\"inet\":\"10.0.0.1\"},\"status\":\"ALIVE\",\"shard\":1}",
+            ],
+        );
+    }
+}
