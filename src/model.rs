@@ -17,6 +17,8 @@ pub struct Service {
     pub defaults: Defaults,
     /// The instances, in the order of their node names. Empty for a service without any, and for an inner node.
     pub instances: Vec<Instance>,
+    /// True if dots in its path are borders as those of domain names are, as in `com.acme.FooService`.
+    pub is_dotted: bool,
 }
 
 impl Service {

@@ -186,7 +186,12 @@ mod tests {
             ..model::Drain::default()
         };
         let defaults = model::Defaults { ttl: Some(9), drains: vec![drain], ..model::Defaults::default() };
-        let service = model::Service { path: "staging/api_x".into(), defaults, instances: vec![one, bare] };
+        let service = model::Service {
+            path: "staging/api_x".into(),
+            defaults,
+            instances: vec![one, bare],
+            ..model::Service::default()
+        };
         let malformed = vec![model::Malformed::lost("/services/x", "it is bad")];
         let mut reading = Reading::default();
         (reading.service, reading.malformed) = (service, malformed);

@@ -44,6 +44,12 @@ pub trait Convention: Debug + Send + Sync {
         false
     }
 
+    /// Returns whether dots in paths of services are borders as those of domain names are, as in names of Java's
+    /// interfaces.
+    fn are_dots_borders(&self) -> bool {
+        false
+    }
+
     /// Part of the znode at `below`, its path under the registry's root, in a convention that [is
     /// placed](Self::is_placed).
     fn placement(&self, _below: &str) -> Placement {

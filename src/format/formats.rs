@@ -9,7 +9,8 @@ use super::declared::{Description, builtin, compile};
 use crate::settings::{Kind, Section, live};
 
 /// Names of conventions that are code, here or in a release to come: no description may be called so.
-const RESERVED: [&str; 9] = ["auto", "zc", "nd", "curator", "dubbo", "serverset", "nerve", "registrar", "ensemble"];
+const RESERVED: [&str; 10] =
+    ["auto", "zc", "nd", "curator", "dubbo", "sofa", "serverset", "nerve", "registrar", "ensemble"];
 
 /// The conventions that a configuration can choose.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -49,8 +49,9 @@ impl Core {
         for target in self.targets.iter().filter(|target| target.reverse_of.is_empty()) {
             let mut writer = target.lock();
             let origin = writer.zone().origin().clone();
+            let is_dotted = self.layout.format.are_dots_borders();
             let paths = self.unread.stale().filter_map(|part| target.shown(part));
-            let names = paths.filter(|path| !path.is_empty()).flat_map(|path| unread::names(&origin, &path));
+            let names = paths.filter(|path| !path.is_empty()).flat_map(|path| unread::names(&origin, &path, is_dotted));
             writer.source(target.source).set_stale(names.map(|(name, _)| name.folded()));
         }
     }
@@ -65,7 +66,8 @@ impl Core {
             let mut writer = target.lock();
             let offers = match (&unknown, target.shown(folded)) {
                 (Some(unknown), Some(path)) if !path.is_empty() => {
-                    unread::subtree(writer.zone().origin(), &path, unknown)
+                    let is_dotted = self.layout.format.are_dots_borders();
+                    unread::subtree(writer.zone().origin(), &path, is_dotted, unknown)
                 }
                 _ => Vec::new(),
             };

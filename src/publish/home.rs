@@ -50,7 +50,7 @@ impl Core {
                 let Some(path) = target.shown(&path) else { continue };
                 let origin = target.origin();
                 names.extend(label::owner(&origin, &path).ok());
-                names.extend(label::alias(&origin, &path));
+                names.extend(label::aliases(&origin, &path, self.layout.format.are_dots_borders()));
             }
         }
         names

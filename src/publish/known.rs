@@ -11,10 +11,11 @@ use crate::registry::shown::ShownTree;
 use crate::zone::name::Name;
 use crate::zone::records::{label, srv};
 
-/// Names that a service at `path` below what a zone shows has, whatever it holds.
-pub(super) fn names_of(origin: &Name, path: &str) -> Vec<Name> {
+/// Names that a service at `path` below what a zone shows has, whatever it holds; `is_dotted` as of a
+/// [`Service`](crate::model::Service).
+pub(super) fn names_of(origin: &Name, path: &str, is_dotted: bool) -> Vec<Name> {
     let Ok(owner) = label::owner(origin, path) else { return Vec::new() };
-    let mut names: Vec<Name> = label::alias(origin, path).into_iter().collect();
+    let mut names = label::aliases(origin, path, is_dotted);
     if owner != *origin
         && let Some((domain, first)) = owner.parent().zip(owner.labels().next())
     {
@@ -48,6 +49,8 @@ impl Core {
             return known;
         }
         let origin = target.origin();
+        let is_dotted = self.layout.format.are_dots_borders();
+        let of = |path: &str| names_of(&origin, path, is_dotted);
         for (name, path, at) in self.past.names().filter(|(name, ..)| name.is_at_or_below(&origin)) {
             let until = crate::format::moment(at.saturating_add(self.past.linger.as_secs()));
             let at = crate::format::moment(at);
@@ -55,7 +58,7 @@ impl Core {
             known.insert(name.clone(), format!("{path} was deleted at {at}; its names are NODATA until {until}"));
         }
         for path in self.unread.empty() {
-            for name in target.shown(path).map(|path| names_of(&origin, &path)).unwrap_or_default() {
+            for name in target.shown(path).map(|path| of(&path)).unwrap_or_default() {
                 known.insert(name, format!("the root {} is gone, and it had {path}", self.layout.root));
             }
         }
@@ -64,14 +67,14 @@ impl Core {
             for path in &expecting.names.expect {
                 let whole = [&*expecting.under, "/", path].concat().to_ascii_lowercase();
                 let full = whole.trim_start_matches('/');
-                for name in below(full, &target.under).map(|path| names_of(&origin, path)).unwrap_or_default() {
+                for name in below(full, &target.under).map(of).unwrap_or_default() {
                     known.insert(name, format!("`expect` of a zone has {path}, and no znode is there"));
                 }
             }
         }
         for path in &self.registered {
             let folded = path.to_ascii_lowercase();
-            for name in target.shown(&folded).map(|path| names_of(&origin, &path)).unwrap_or_default() {
+            for name in target.shown(&folded).map(|path| of(&path)).unwrap_or_default() {
                 known.insert(name, format!("[[service]] {path} of this process is not registered now"));
             }
         }

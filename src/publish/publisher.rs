@@ -165,7 +165,7 @@ impl Publisher {
             if names.len() == before
                 && let Some(path) = target.shown(&folded)
             {
-                names.extend(names_of(&target.origin(), &path));
+                names.extend(names_of(&target.origin(), &path, core.layout.format.are_dots_borders()));
             }
         }
         names

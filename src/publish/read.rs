@@ -41,6 +41,7 @@ impl Layout {
         }
         self.read_instances(tree, &nodes, below, &mut reading);
         below.clone_into(&mut reading.service.path);
+        reading.service.is_dotted = self.format.are_dots_borders();
         let Service { defaults, instances, .. } = &mut reading.service;
         for instance in instances.iter_mut().filter(|instance| instance.state == State::Up) {
             if defaults.drains.iter().any(|drain| drain.covers(instance)) {
@@ -86,7 +87,9 @@ impl Layout {
             let mut remarks = Vec::new();
             let of = |data| {
                 let below = node.real.below(&self.root).unwrap_or_default();
-                Node { below, name: node.path.name(), data, beside }
+                // That of one that is shown elsewhere is not its own.
+                let own = self.format.is_placed().then(|| below.rsplit('/').next()).flatten();
+                Node { below, name: own.unwrap_or_else(|| node.path.name()), data, beside }
             };
             let read = match node.entry {
                 Entry::Unreadable(error) => {

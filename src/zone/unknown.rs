@@ -4,7 +4,7 @@
 //! A source offers it as one more RRset ([`Unknown::set`]) of the type [`TYPE`], which no record can have, at the rank
 //! of what it stands for. [`super::records::unread`] makes the offers of a part of a registry that cannot be read:
 //! ```text
-//! writer.put("/unread/pay", unread::subtree(&origin, "pay", &unknown));   // SERVFAIL from the next commit on
+//! writer.put("/unread/pay", unread::subtree(&origin, "pay", false, &unknown));   // SERVFAIL from the next commit on
 //! writer.put("/unread/pay", Vec::new());                                   // readable again
 //! ```
 //! (A source that begins with a slash is no service's path.)
@@ -162,7 +162,7 @@ mod tests {
     fn writer() -> ZoneWriter {
         let mut writer = ZoneBuilder::new(name("service"), 5, 5).build();
         writer.set_freshness(Freshness::Fresh);
-        writer.put("/unread/pay", subtree(&name("service"), "pay", &unread()));
+        writer.put("/unread/pay", subtree(&name("service"), "pay", false, &unread()));
         writer.commit(1).unwrap();
         writer
     }

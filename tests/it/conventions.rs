@@ -42,7 +42,7 @@ async fn answers(dns: SocketAddr, question: &str, expected: &[&str]) {
 async fn what_twitter_common_registered_is_in_dns_and_follows_its_znodes() {
     let servers = zk::shared().namespace().await;
     let mut kazoo = Kazoo::connect(&servers);
-    write(&mut kazoo, include_str!("../fixtures/serverset/python.json"));
+    write(&mut kazoo, include_str!("../fixtures/conventions/serverset.json"));
     let server = server(&servers, "serverset", "");
     let name = "frontend.prod.web.service.twitter.service";
     let of = |what: &str| format!("SRV {what}{name}");
@@ -70,5 +70,105 @@ async fn what_twitter_common_registered_is_in_dns_and_follows_its_znodes() {
     kazoo.delete(&format!("{path}2"));
     answers(server.dns, &of(""), &[]).await;
     assert_eq!(dig(server.dns, &format!("A {name}")).status, "NOERROR", "the service is there");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nerve_registered_is_in_dns_and_follows_its_znodes() {
+    let servers = zk::shared().namespace().await;
+    let mut kazoo = Kazoo::connect(&servers);
+    write(&mut kazoo, include_str!("../fixtures/conventions/nerve.json"));
+    let server = server(&servers, "nerve", "");
+    let all = ["0 10 3000 192-0-2-102.addr.service.", "0 5 3000 192-0-2-101.addr.service."];
+    answers(server.dns, "SRV search.service", &all).await;
+    answers(server.dns, "A az-a.search.service", &["192.0.2.101"]).await;
+    assert_eq!(dig(server.dns, "A services.service").status, "NXDOMAIN", "it is no part of the names");
+
+    // One of the same host and port in a name, after a restart and before the old session ends, is the same instance.
+    let json = r#"{"host":"192.0.2.102","port":3000,"name":"i-0abd","haproxy_server_options":"backup"}"#;
+    let text = data_encoding::BASE64URL.encode(json.as_bytes());
+    let path = "/nerve/services/search/services";
+    kazoo.create(&format!("{path}/base64_{}_{text}_0000000044", text.len()), b"", true);
+    kazoo.create(&format!("{path}/i-0abe_0000000045"), b"{", true);
+    let both = [all[1], "1 10 3000 192-0-2-102.addr.service."];
+    answers(server.dns, "SRV search.service", &both).await;
+    kazoo.delete(&format!("{path}/i-0abd_0000000043"));
+    kazoo.delete(&format!("{path}/i-0abc_0000000042"));
+    answers(server.dns, "SRV _search._tcp.service", &both[1..]).await;
+    let service = page(server.admin, "/v1/services/search");
+    assert!(service.contains("begins like a JSON object and is none"), "{service}");
+    let explained = page(server.admin, "/v1/explain?name=search.service&type=SRV");
+    assert!(explained.contains("192.0.2.102:3000"), "{explained}");
+    kazoo.delete(&format!("{path}/base64_{}_{text}_0000000044", text.len()));
+    answers(server.dns, "SRV search.service", &[]).await;
+    assert_eq!(dig(server.dns, "A search.service").status, "NOERROR", "the service is there");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_dubbo_registered_is_in_dns_by_all_its_names_and_follows_overrides_at_once() {
+    let servers = zk::shared().namespace().await;
+    let mut kazoo = Kazoo::connect(&servers);
+    write(&mut kazoo, include_str!("../fixtures/conventions/dubbo-interface.json"));
+    write(&mut kazoo, include_str!("../fixtures/conventions/dubbo-python.json"));
+    let server = server(&servers, "dubbo", "");
+    let both = ["0 200 20880 192-0-2-31.addr.service.", "0 200 50051 192-0-2-31.addr.service."];
+    for name in ["com.acme.FooService", "FooService.acme.com", "com-acme-fooservice", "com\\.acme\\.FooService"] {
+        answers(server.dns, &format!("SRV {name}.service"), &both).await;
+        answers(server.dns, &format!("SRV 1-0-0.{name}.service"), &both[..1]).await;
+        answers(server.dns, &format!("SRV blue.1-0-0.{name}.service"), &both[..1]).await;
+        answers(server.dns, &format!("SRV _tri._tcp.{name}.service"), &both[1..]).await;
+    }
+    answers(server.dns, "SRV org.example.demo.Greeter.service", &["0 100 50051 127-0-0-1.addr.service."]).await;
+    for name in ["metadata", "config", "providers", "consumers"] {
+        assert_eq!(dig(server.dns, &format!("A {name}.service")).status, "NXDOMAIN", "{name}");
+    }
+    assert_eq!(dig(server.dns, "A FooService.service").data(), [""; 0], "there is no bare name of a class");
+    for name in ["com.acme.FooService", "FooService.acme.com", "com-acme-fooservice", "1-0-0.com.acme.FooService"] {
+        let explained = page(server.admin, &format!("/v1/explain?name={}.service&type=SRV", name.to_lowercase()));
+        assert!(explained.contains("192.0.2.31:20880") && explained.contains("192.0.2.33:20880"), "{explained}");
+    }
+    let services = page(server.admin, "/v1/services");
+    assert!(services.contains("\"com.acme.fooservice.service.\""), "{services}");
+
+    // The override is taken back, another comes, and YAML about the application.
+    let path = "/dubbo/com.acme.FooService/configurators/override%3A%2F%2F";
+    let query = "%2Fcom.acme.FooService%3Fcategory%3Dconfigurators%26dis\
+                 abled%3Dtrue%26dynamic%3Dfalse%26enabled%3Dtrue";
+    kazoo.delete(&format!("{path}192.0.2.33%3A20880{query}"));
+    let third = "0 200 20880 192-0-2-33.addr.service.";
+    answers(server.dns, "SRV com.acme.FooService.service", &[both[0], third, both[1]]).await;
+    kazoo.create(&format!("{path}0.0.0.0%3A20880{query}"), b"", false);
+    answers(server.dns, "SRV com.acme.FooService.service", &both[1..]).await;
+    kazoo.delete(&format!("{path}0.0.0.0%3A20880{query}"));
+    answers(server.dns, "SRV com.acme.FooService.service", &[both[0], third, both[1]]).await;
+    let yaml = b"scope: application\nkey: demo-provider\nconfigs:\n- side: provider\n  parameters: {weight: 7}\n";
+    kazoo.set("/dubbo/config/dubbo/demo-provider.configurators", yaml);
+    let light = both.map(|one| one.replace("200", "7"));
+    let light: Vec<&str> = light.iter().map(String::as_str).collect();
+    answers(server.dns, "SRV com.acme.FooService.service", &[light[0], "0 7 20880 192-0-2-33.addr.service.", light[1]])
+        .await;
+    kazoo.set("/dubbo/config/dubbo/demo-provider.configurators", b"configs: [");
+    eventually("a word about the YAML", async || {
+        page(server.admin, "/v1/services/com.acme.FooService").contains("is not followed: it is not YAML").then_some(())
+    })
+    .await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_sofarpc_registered_is_in_dns_and_goes_offline_by_its_data() {
+    let servers = zk::shared().namespace().await;
+    let mut kazoo = Kazoo::connect(&servers);
+    write(&mut kazoo, include_str!("../fixtures/conventions/sofa-rpc.json"));
+    let server = server(&servers, "sofa", "");
+    let both = ["0 100 8341 192-0-2-62.addr.service.", "0 200 12200 192-0-2-61.addr.service."];
+    answers(server.dns, "SRV com.acme.pay.PaymentService.service", &both).await;
+    answers(server.dns, "A PaymentService.pay.acme.com.service", &["192.0.2.61", "192.0.2.62"]).await;
+    let path = "/sofa-rpc/com.acme.pay.PaymentService/providers/rest%3A%2F%2F192.0.2.62%3A8341";
+    kazoo.set(path, b"\0");
+    answers(server.dns, "SRV com-acme-pay-paymentservice.service", &both[1..]).await;
+    kazoo.set(path, b"\x01");
+    answers(server.dns, "SRV com-acme-pay-paymentservice.service", &both).await;
     server.stop().await;
 }

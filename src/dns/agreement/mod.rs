@@ -106,7 +106,7 @@ fn random_zone(rng: &mut fastrand::Rng) -> Zones {
         let text = "not known".repeat(rng.usize(..28)).into();
         let all = Unknown { scope: Scope::Everything, below: true, code: 0, text };
         let path = ["a", "nobody", "x", "y", ""][rng.usize(..5)];
-        writer.put("/unread", unread::subtree(&origin, path, &all));
+        writer.put("/unread", unread::subtree(&origin, path, false, &all));
         let addresses = Unknown { scope: Scope::Addresses, below: false, code: Unknown::NO_ADDRESS, ..all };
         let owner = Name::parse(["m.service", "api_x.service"][rng.usize(..2)]).unwrap();
         writer.put("/hosts", vec![Offer { owner, rank: Rank::Real, sets: [addresses.set()].into() }]);

@@ -32,8 +32,10 @@ macro_rules! only_read {
 pub(super) mod auto;
 pub(super) mod curator;
 mod declared;
+pub(super) mod dubbo;
 pub(super) mod ensemble;
 pub(super) mod nd;
+pub(super) mod nerve;
 pub(super) mod serverset;
 pub(super) mod zc;
 
@@ -44,4 +46,5 @@ mod samples;
 use super::convention::Row;
 
 /// The conventions, the default first.
-pub const CONVENTIONS: &[Row] = &[auto::ROW, zc::ROW, nd::ROW, curator::ROW, serverset::ROW, ensemble::ROW];
+pub const CONVENTIONS: &[Row] =
+    &[auto::ROW, zc::ROW, nd::ROW, curator::ROW, serverset::ROW, nerve::ROW, dubbo::ROW, dubbo::SOFA, ensemble::ROW];

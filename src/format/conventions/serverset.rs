@@ -1,9 +1,9 @@
-//! Twitter's ServerSets, which Finagle, Aurora, Armeria and `twitter.common.zookeeper` write: `<path>/member_<ten
+//! Twitter's `ServerSets`, which Finagle, Aurora, Armeria and `twitter.common.zookeeper` write: `<path>/member_<ten
 //! digits>`, of whichever depth, with JSON in which the endpoints are.
 //!
 //! Source: `JsonCodec.scala` and `Zk2Resolver.scala` of Finagle 24.5; `ServiceInstance` of `twitter.common.zookeeper`
-//! 0.3.9, which writes addresses (`inet`, `inet6`) beside the host; `ZooKeeperRegistrationSpec` of Armeria 1.41. Readers
-//! there serve members whose status is `ALIVE`, and no others. Servers of before 2012 wrote binary Thrift.
+//! 0.3.9, which writes addresses (`inet`, `inet6`) beside the host; `ZooKeeperRegistrationSpec` of Armeria 1.41. Their
+//! readers serve members whose status is `ALIVE`, and no others. Old servers wrote binary Thrift.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -45,9 +45,11 @@ impl Convention for ServerSet {
             let end = start + element.len();
             if is_member(element) {
                 let service = below[..start].trim_end_matches('/');
-                return match below[end..].is_empty() {
-                    true => NodeKind::Instance { service, name: element },
-                    false => NodeKind::Inside { service },
+                let is_inside = end < below.len();
+                return if is_inside {
+                    NodeKind::Inside { service }
+                } else {
+                    NodeKind::Instance { service, name: element }
                 };
             }
             start = end + 1;
@@ -160,8 +162,8 @@ fn endpoint(mut said: Map<String, Value>, remarks: &mut Vec<String>) -> Result<(
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples;
     use super::*;
+    use crate::format::conventions::samples;
     use serde_json::json;
 
     fn read(said: &Value) -> Instance {
@@ -170,7 +172,7 @@ mod tests {
 
     #[test]
     fn what_twitter_common_writes_is_read() {
-        samples::check(&ServerSet, "/", include_str!("../../../tests/fixtures/serverset/python.json"));
+        samples::check(&ServerSet, "/", include_str!("../../../tests/fixtures/conventions/serverset.json"));
     }
 
     #[test]

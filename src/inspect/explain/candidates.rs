@@ -177,7 +177,9 @@ fn at(seen: &RegistryView<'_>, state: &TargetState, address: IpAddr) -> Vec<Cand
 /// The paths below `under` that are these labels, the last of which is the first element.
 fn services_at(seen: &RegistryView<'_>, under: &str, labels: &[&[u8]]) -> Vec<String> {
     let mut paths: Vec<String> = if seen.tree.is_placed() {
-        seen.services().into_iter().filter(|path| is_at(path, under, labels)).collect()
+        let is_dotted = seen.layout.format.are_dots_borders();
+        let is_it = |path: &String| is_at(path, under, labels) || (is_dotted && is_dotted_at(path, under, labels));
+        seen.services().into_iter().filter(is_it).collect()
     } else {
         labels.iter().rev().fold(vec![under.to_owned()], |paths, wanted| {
             paths.iter().flat_map(|path| children(seen, path, wanted)).collect()
@@ -193,6 +195,18 @@ fn is_at(path: &str, under: &str, labels: &[&[u8]]) -> bool {
     let Some(below) = below(path, under) else { return false };
     let elements: Vec<&str> = below.rsplit('/').filter(|element| !element.is_empty()).collect();
     elements.len() == labels.len() && elements.iter().zip(labels).all(|(element, label)| is(element, label))
+}
+
+/// Returns whether the path of a service, of which dots are borders, is these labels below `under`, as it is written or
+/// reversed.
+fn is_dotted_at(path: &str, under: &str, labels: &[&[u8]]) -> bool {
+    let Some(below) = below(path, under) else { return false };
+    let elements = || below.rsplit('/').filter(|element| !element.is_empty());
+    let written: Vec<&str> = elements().flat_map(|element| element.split('.')).collect();
+    let reversed: Vec<&str> = elements().flat_map(|element| element.rsplit('.')).collect();
+    [written, reversed].iter().any(|spelled| {
+        spelled.len() == labels.len() && spelled.iter().zip(labels).all(|(element, label)| is(element, label))
+    })
 }
 
 /// Returns whether a label says this element.

@@ -14,6 +14,7 @@
 //! | `_http._tcp.api_x.staging.service.` | SRV of the instances' port named `http` | subset |
 //! | `canary.api_x.staging.service.` | SRV, A, AAAA of the instances with that tag ([`subset`]) | subset |
 //! | `api-x.staging.service.` | as the first: the same service by a host name ([`label`]) | alias |
+//! | `com.acme.foo.service.`, `foo.acme.com.service.` | of `com.acme.Foo` in a registry where dots are borders, as the one above and with tags and ports below | alias |
 //! | `42.0.168.192.in-addr.arpa.` | PTR to the `addr` name, in a zone for it | alias |
 //!
 //! An instance whose state, or whose service's state, is not `up` is left out. One without a port has addresses, and
@@ -44,11 +45,16 @@ pub fn build(context: &Context<'_>, path: &str, service: &Service) -> Result<Bui
         member.reach.add_address(&mut names);
     }
     add_service(&mut names, context, service, &owner, Rank::Real, &members);
-    if let Some(alias) = label::alias(context.origin, path) {
+    for alias in label::aliases(context.origin, path, service.is_dotted) {
         add_service(&mut names, context, service, &alias, Rank::Alias, &members);
+        // Nobody can ask for the name itself, so that all that it has is here, too.
+        if service.is_dotted {
+            add_subsets(&mut names, context, &alias, Rank::Alias, &members);
+            add_ports(&mut names, context, service, &alias, Rank::Alias, &members);
+        }
     }
-    add_subsets(&mut names, context, &owner, &members);
-    add_ports(&mut names, context, service, &owner, &members);
+    add_subsets(&mut names, context, &owner, Rank::Subset, &members);
+    add_ports(&mut names, context, service, &owner, Rank::Subset, &members);
     if owner != *context.origin
         && let Some((domain, first)) = owner.parent().zip(owner.labels().next())
     {
@@ -106,7 +112,7 @@ fn too_long_for_txt(who: &str, key: &str) -> String {
 }
 
 /// Names of tags.
-fn add_subsets(names: &mut Names, context: &Context<'_>, owner: &Name, members: &[Member<'_>]) {
+fn add_subsets(names: &mut Names, context: &Context<'_>, owner: &Name, rank: Rank, members: &[Member<'_>]) {
     if members.iter().all(|member| member.instance.tags.is_empty()) {
         return;
     }
@@ -120,7 +126,7 @@ fn add_subsets(names: &mut Names, context: &Context<'_>, owner: &Name, members: 
     let (combinations, is_cut) = subset::combinations(&tagged);
     for (labels, chosen) in combinations {
         let Some(name) = subset::name(owner, &labels) else { continue };
-        srv::add_all(names, context, &name, Rank::Subset, chosen.iter().map(|&i| &members[i].reach));
+        srv::add_all(names, context, &name, rank, chosen.iter().map(|&i| &members[i].reach));
     }
     if is_cut {
         names.remark("it has too many tags for all their combinations: not every one has a name".to_owned());
@@ -128,7 +134,14 @@ fn add_subsets(names: &mut Names, context: &Context<'_>, owner: &Name, members: 
 }
 
 /// Names of named ports: `_http._tcp.<owner>`.
-fn add_ports(names: &mut Names, context: &Context<'_>, service: &Service, owner: &Name, members: &[Member<'_>]) {
+fn add_ports(
+    names: &mut Names,
+    context: &Context<'_>,
+    service: &Service,
+    owner: &Name,
+    rank: Rank,
+    members: &[Member<'_>],
+) {
     for Member { instance, .. } in members {
         for (port, endpoint) in &instance.ports {
             let label = label::exact(port).ok();
@@ -136,7 +149,7 @@ fn add_ports(names: &mut Names, context: &Context<'_>, service: &Service, owner:
             match (name, SrvTarget::new(context, service, instance, endpoint)) {
                 (Some(name), Ok(reach)) => {
                     reach.add_address(names);
-                    reach.add_srv(names, &name, Rank::Subset);
+                    reach.add_srv(names, &name, rank);
                 }
                 (None, _) => names.remark(format!("the port `{port}` of {} makes no name", instance.name)),
                 (_, Err(error)) => names.remark(unnamed(instance, endpoint, error)),

@@ -86,6 +86,32 @@ pub fn alias(origin: &Name, path: &str) -> Option<Name> {
     differs.then_some(name)
 }
 
+/// The other names of the service at `path`: its host name and, where `is_dotted`, those in which dots within elements
+/// are borders of labels: `com.acme.fooservice.service.` as people write `com.acme.FooService`, and
+/// `fooservice.acme.com.service.` as paths are reversed; both by host names, too, where they are none.
+pub fn aliases(origin: &Name, path: &str, is_dotted: bool) -> Vec<Name> {
+    let mut all: Vec<Name> = alias(origin, path).into_iter().collect();
+    if is_dotted && path.contains('.') {
+        let elements = || path.rsplit('/').filter(|element| !element.is_empty());
+        let of = |labels: Vec<&str>, spell: fn(&str) -> Option<Vec<u8>>| {
+            // The last label is right in front of the origin.
+            labels.iter().rev().try_fold(origin.clone(), |name, label| name.child(&spell(label)?).ok())
+        };
+        let as_exact = |label: &str| exact(label).ok();
+        let as_host = |label: &str| host_name(label).or_else(|| exact(label).ok());
+        for spell in [as_exact as fn(&str) -> Option<Vec<u8>>, as_host] {
+            let written = elements().flat_map(|element| element.split('.')).collect();
+            let reversed = elements().flat_map(|element| element.rsplit('.')).collect();
+            for name in [of(written, spell), of(reversed, spell)].into_iter().flatten() {
+                if !all.contains(&name) {
+                    all.push(name);
+                }
+            }
+        }
+    }
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +159,24 @@ mod tests {
         assert_eq!(host("__"), None);
         let long = "y".repeat(30) + "_" + &"y".repeat(40);
         assert_eq!(host(&long).map(|label| label.len()), Some(63));
+    }
+
+    #[test]
+    fn dots_are_borders_of_labels_where_they_are_meant_so() {
+        let origin = Name::parse("service").unwrap();
+        let names = |path: &str| aliases(&origin, path, true).iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(
+            names("com.acme.FooService"),
+            ["com-acme-fooservice.service.", "com.acme.fooservice.service.", "fooservice.acme.com.service."]
+        );
+        assert_eq!(
+            names("a.B$C"),
+            ["a-b-c.service.", "a.b\\$c.service.", "b\\$c.a.service.", "a.b-c.service.", "b-c.a.service."]
+        );
+        assert_eq!(names("east/a.B"), ["a-b.east.service.", "a.b.east.service.", "b.a.east.service."]);
+        assert_eq!(names("a..b"), ["a--b.service."], "there is no empty label");
+        assert_eq!(names("foo"), [""; 0]);
+        assert_eq!(aliases(&origin, "a.B", false).len(), 1);
     }
 
     /// The first are of RFC 3492 §7.1, the last as browsers show them.

@@ -7,15 +7,15 @@ use crate::zone::offer::{Offer, Rank};
 use crate::zone::unknown::{Scope, Unknown};
 
 /// Offers of the part of a registry at `path` while nothing of it can be read: its service's name in every spelling and
-/// its names of RFC 2782, all with what is below.
-pub fn subtree(origin: &Name, path: &str, unknown: &Unknown<'_>) -> Vec<Offer> {
+/// its names of RFC 2782, all with what is below. `is_dotted` as of a [`Service`](crate::model::Service).
+pub fn subtree(origin: &Name, path: &str, is_dotted: bool, unknown: &Unknown<'_>) -> Vec<Offer> {
     let unknown = Unknown { scope: Scope::Everything, below: true, ..unknown.clone() };
     let offer = |(owner, rank)| Offer { owner, rank, sets: [unknown.set()].into() };
-    names(origin, path).into_iter().map(offer).collect()
+    names(origin, path, is_dotted).into_iter().map(offer).collect()
 }
 
 /// The names that all names of the services in the part of a registry at `path` are at or below, with their ranks.
-pub fn names(origin: &Name, path: &str) -> Vec<(Name, Rank)> {
+pub fn names(origin: &Name, path: &str, is_dotted: bool) -> Vec<(Name, Rank)> {
     let Ok(owner) = label::owner(origin, path) else { return Vec::new() };
     let mut names = Vec::new();
     if owner != *origin
@@ -26,7 +26,7 @@ pub fn names(origin: &Name, path: &str) -> Vec<(Name, Rank)> {
             names.extend(name.map(|name| (name, Rank::Derived)));
         }
     }
-    names.extend(label::alias(origin, path).map(|alias| (alias, Rank::Alias)));
+    names.extend(label::aliases(origin, path, is_dotted).into_iter().map(|alias| (alias, Rank::Alias)));
     names.push((owner, Rank::Real));
     names
 }
