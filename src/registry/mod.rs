@@ -3,7 +3,7 @@
 //!
 //! - [`tree`]: the znodes that are known, by [`Path`]; [`root`]: what is known of its root.
 //! - [`view`]: the observer of a tree, and how fresh what it sees is; [`status`]: the report of whoever reads it.
-//! - [`grouping`]: znodes that change in one step.
+//! - [`selection`]: which znodes are mirrored; [`grouping`]: those that change in one step.
 //! - [`links`]: zc.zk's symbolic links; [`placed`]: znodes that are shown as children of services; [`shown`]: the tree
 //!   as it is seen so.
 //! - [`cache`]: the last known tree in a file, for a start while the ensemble is away.
@@ -19,6 +19,7 @@ mod path;
 pub mod placed;
 mod reader_name;
 pub mod root;
+pub mod selection;
 pub mod shown;
 pub mod status;
 pub mod text;

@@ -9,6 +9,7 @@ use super::cache::Notes;
 use super::grouping::{Grouping, Siblings};
 use super::links::{Linking, NoLinks};
 use super::placed::Placing;
+use super::selection::{Everything, Selection};
 use super::shown::ShownTree;
 
 /// Observer of the mirrored tree.
@@ -28,6 +29,11 @@ pub trait Observer: Send + 'static {
     /// Places at which znodes are shown; none where that is as they are.
     fn placing(&self) -> Option<Arc<dyn Placing>> {
         None
+    }
+
+    /// The znodes that are mirrored.
+    fn selection(&self) -> Arc<dyn Selection> {
+        Arc::new(Everything)
     }
 
     /// Groups of znodes that are shown together.

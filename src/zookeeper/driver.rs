@@ -19,6 +19,7 @@ use super::verify::Verification;
 use super::{mirror, trouble};
 use crate::registry::cache;
 use crate::registry::cache::{CacheScope, Hurry, Saver};
+use crate::registry::selection::Selection;
 use crate::registry::shown::{SharedTree, ShownTree};
 use crate::registry::status::{Counters, Phase};
 use crate::registry::status::{MirrorReport, MirrorStatus};
@@ -97,7 +98,8 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
         Self {
             ensemble: ensemble.for_reading(),
             mirror: Mirror::new(root.clone(), limits, mirror::delays(), now, fastrand::u64(..))
-                .grouped(observer.grouping()),
+                .grouped(observer.grouping())
+                .selecting(observer.selection()),
             phase: Phase::Offline,
             tree: Arc::new(RwLock::new(ShownTree::new(root.clone(), observer.linking()).placed(observer.placing()))),
             root,
@@ -191,7 +193,8 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
             let (tree, status) = (self.tree(), self.status());
             // A thread of its own, so that its replies are in no event's way.
             let ensemble = self.ensemble.clone().for_reading();
-            tokio::spawn(Verification { ensemble, tree, status, period, differing }.run(stop.clone()));
+            let scope = (self.root.clone(), self.observer.selection());
+            tokio::spawn(Verification { ensemble, tree, scope, status, period, differing }.run(stop.clone()));
         }
         found
     }
@@ -215,7 +218,8 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
         match done {
             Done::Connected(Ok(session)) => {
                 info!(ensemble = self.ensemble.describe(), session = format_args!("{:#x}", session.id()), "connected");
-                let at_once = session.reads_at_once();
+                // Watches armed level by level are in no order with replies.
+                let at_once = session.reads_at_once() && !self.observer.selection().is_sparse();
                 self.connection = Some(Connection { session: Arc::new(session), watches: Vec::new() });
                 self.feed(Input::Connected { at_once });
             }
@@ -274,6 +278,14 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
         let age = SystemTime::now().duration_since(when).unwrap_or_default();
         let Some(at) = begun.checked_sub(age) else { return };
         info!(file = %path.display(), ?age, znodes = tree.len(), took = ?begun.elapsed(), "cache file read");
+        let mut tree = tree;
+        let selection = self.observer.selection();
+        let is_left_out = |path: &Path| path.below(&self.root).is_some_and(|below| selection.selected(below).is_none());
+        // What another configuration wanted.
+        let left_out: Vec<Path> = tree.iter().map(|(path, _)| path).filter(|path| is_left_out(path)).cloned().collect();
+        for path in left_out {
+            tree.remove(&path);
+        }
         let mut shown = self.tree.write().unwrap_or_else(PoisonError::into_inner);
         shown.set_tree(tree);
         shown.tree_mut().cover(&self.root);
@@ -319,7 +331,9 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
                     });
                 }
                 Action::Arm(epoch, roots) => {
-                    self.spawn(async move |session| Done::Armed(epoch, arm(&*session, roots).await));
+                    let sparse = Some(self.observer.selection()).filter(|selection| selection.is_sparse());
+                    let sparse = sparse.map(|selection| (self.root.clone(), selection));
+                    self.spawn(async move |session| Done::Armed(epoch, arm(&*session, roots, sparse).await));
                 }
                 Action::Join(epoch, root) => {
                     self.spawn(async move |session| {
@@ -480,11 +494,18 @@ async fn caught_up<S: Session>(session: &S, root: Path, begins: bool) -> Result<
     Ok(last)
 }
 
-/// Arms a watch on each of `roots`.
-async fn arm<S: Session>(session: &S, roots: Vec<Path>) -> Result<Vec<(Path, S::Watch)>, Error> {
+/// Arms a watch on each of `roots`; on the one with a sparse selection, on what is selected alone.
+async fn arm<S: Session>(
+    session: &S,
+    roots: Vec<Path>,
+    sparse: Option<(Path, Arc<dyn Selection>)>,
+) -> Result<Vec<(Path, S::Watch)>, Error> {
     let mut watches = Vec::with_capacity(roots.len());
     for root in roots {
-        let watch = session.watch(&root).await?;
+        let watch = match &sparse {
+            Some((path, selection)) if *path == root => session.watch_selected(&root, Arc::clone(selection)).await?,
+            _ => session.watch(&root).await?,
+        };
         watches.push((root, watch));
     }
     Ok(watches)

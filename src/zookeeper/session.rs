@@ -12,9 +12,11 @@
 //! - After [`Event::Over`] the watch says nothing more, and the session is over.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Stat, Znode};
+use crate::registry::selection::Selection;
 use crate::registry::{Error, Path};
 
 /// An ensemble that can be connected to.
@@ -73,6 +75,17 @@ pub trait Session: Send + Sync + 'static {
     /// # Errors
     /// [`Error::Unimplemented`] before ZooKeeper 3.6; connection trouble.
     fn watch(&self, path: &Path) -> impl Future<Output = Result<Self::Watch, Error>> + Send;
+
+    /// Arms a watch on `path` and on what `selection` has below it, and on nothing else: what happens there is no event
+    /// and no traffic, where the server can do so. Its events are in no order with replies.
+    ///
+    /// # Errors
+    /// Connection trouble.
+    fn watch_selected(
+        &self,
+        path: &Path,
+        selection: Arc<dyn Selection>,
+    ) -> impl Future<Output = Result<Self::Watch, Error>> + Send;
 
     /// Returns when the connected server has caught up with the leader.
     ///

@@ -2,7 +2,7 @@
 //! learns what the server can do.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::AtomicI64;
 use std::time::{Duration, Instant};
 
@@ -33,8 +33,17 @@ pub(super) struct Attached {
     pub(super) client: Client,
     pub(super) abilities: Abilities,
     pub(super) address: SocketAddr,
-    /// Watches in the place of recursive ones, where the server has none. Dropped after the client.
-    pub(super) old: Option<Watches>,
+    /// True if the server has no recursive watches.
+    pub(super) is_old: bool,
+    /// Watches in the place of recursive ones, once some are wanted. Dropped after the client.
+    levels: OnceLock<Watches>,
+}
+
+impl Attached {
+    /// Watches that are armed level by level.
+    pub(super) fn by_level(&self) -> &Watches {
+        self.levels.get_or_init(|| Watches::new(self.client.clone()))
+    }
 }
 
 /// Why there is no session over a connection.
@@ -141,8 +150,9 @@ impl Attempt<'_> {
                 "the server is older than ZooKeeper 3.6, or another program: doing without what it does not know"
             );
         }
-        let old = (!abilities.watches).then(|| Watches::new(client.clone()));
-        Ok((Attached { client, abilities, address: candidate.address, old }, ended))
+        let is_old = !abilities.watches;
+        let address = candidate.address;
+        Ok((Attached { client, abilities, address, is_old, levels: OnceLock::new() }, ended))
     }
 
     fn connector(&self, password: Duration, (major, minor, patch): (u32, u32, u32)) -> Connector {

@@ -1,4 +1,5 @@
-//! A recursive watch made of one-shot watches, for servers before 3.6, which have no other.
+//! A recursive watch made of one-shot watches, for servers before 3.6, which have no other, and for trees of which only
+//! a small part is wanted.
 //!
 //! Every znode below a watched root carries a watch on its data, every persistent one a watch on its children; a watch
 //! that fired is armed again before what it told is passed on, so that whoever reads after the event misses nothing. A
@@ -13,6 +14,7 @@
 //! anew.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -22,6 +24,7 @@ use tracing::info;
 use zookeeper_client::{Client, EventType, OneshotWatcher, StateWatcher};
 
 use super::translate::translate;
+use crate::registry::selection::{Selected, Selection};
 use crate::registry::{Error, Path};
 use crate::zookeeper::session::Event;
 
@@ -53,15 +56,19 @@ impl Watches {
         Self { subscribe, task }
     }
 
-    /// Watches `root` and everything below it; armed when it returns.
+    /// Watches `root` and what `selection` has below it; armed when it returns.
     ///
     /// # Errors
     /// [`Error::ConnectionLoss`] when the session ended meanwhile.
-    pub(super) async fn watch(&self, root: &Path) -> Result<mpsc::UnboundedReceiver<Event>, Error> {
+    pub(super) async fn watch(
+        &self,
+        root: &Path,
+        selection: Arc<dyn Selection>,
+    ) -> Result<mpsc::UnboundedReceiver<Event>, Error> {
         let lost = || Error::ConnectionLoss("the session ended while watches were being armed".to_owned());
         let (events, told) = mpsc::unbounded_channel();
         let (armed, is_armed) = oneshot::channel();
-        let subscriber = Subscriber { root: root.clone(), events, armed: Some(armed) };
+        let subscriber = Subscriber { root: root.clone(), selection, events, armed: Some(armed) };
         self.subscribe.send(subscriber).map_err(|_| lost())?;
         is_armed.await.map_err(|_| lost())?;
         Ok(told)
@@ -76,6 +83,7 @@ impl Drop for Watches {
 
 struct Subscriber {
     root: Path,
+    selection: Arc<dyn Selection>,
     events: mpsc::UnboundedSender<Event>,
     /// Told once every watch is armed.
     armed: Option<oneshot::Sender<()>>,
@@ -191,6 +199,12 @@ impl Tender {
         self.subscribers.clear();
     }
 
+    /// The parts of a znode that some subscriber wants; none where nobody does.
+    fn selected(&self, path: &Path) -> Option<Selected> {
+        let all = self.subscribers.iter().filter_map(|one| one.selection.selected(path.below(&one.root)?));
+        all.reduce(|one, other| Selected { data: one.data || other.data, children: one.children || other.children })
+    }
+
     fn subscribed(&mut self, subscriber: Subscriber) {
         self.orders.push_back(CallOrder { path: subscriber.root.clone(), tell: false, before: None });
         self.subscribers.push(subscriber);
@@ -199,6 +213,7 @@ impl Tender {
     fn start_arming(&mut self) {
         while self.arming.len() < IN_FLIGHT {
             let Some(order) = self.orders.pop_front() else { break };
+            let Some(selected) = self.selected(&order.path) else { continue };
             if order.before.is_none() {
                 // One watch for each znode: two would tell everything twice.
                 if self.data.contains(&order.path) || self.awaited.contains(&order.path) {
@@ -214,7 +229,8 @@ impl Tender {
             }
             let is_root = self.subscribers.iter().any(|subscriber| subscriber.root == order.path);
             let on_data = order.before.is_none() && self.data.len() + self.arming.len() < DATA_WATCHES;
-            let wanted = WantedWatch { on_data, on_children: !self.listed.contains_key(&order.path), is_root };
+            let on_children = selected.children && !self.listed.contains_key(&order.path);
+            let wanted = WantedWatch { on_data, on_children, is_root };
             let client = self.client.clone();
             self.arming.push(Box::pin(async move {
                 let result = match &order.before {
@@ -287,6 +303,9 @@ impl Tender {
         let explained = usize::try_from(steps).is_ok_and(|steps| steps == added + removed.len());
         for name in now_names.into_iter().flatten() {
             let child = path.child(name);
+            if self.selected(&child).is_none() {
+                continue;
+            }
             if is_new(name) {
                 self.orders.push_back(CallOrder { path: child, tell: tell || relisted, before: None });
             } else if !explained {
@@ -387,7 +406,7 @@ async fn arm(
             // Created just now: its watch is on its data then.
             armed.exists = stat.is_some();
             armed.watchers.push((if stat.is_some() { On::Data } else { On::Existence }, watcher));
-            if stat.is_some() {
+            if stat.is_some() && on_children {
                 armed.and_children(client, path).await?;
             }
             Ok(armed)

@@ -16,6 +16,7 @@ use super::host::HostThread;
 use super::link::Connectivity;
 use super::translate::{options, reply, translate};
 use super::watch::{EventSource, ZooKeeperWatch};
+use crate::registry::selection::{Everything, Selection};
 use crate::registry::{Error, Path};
 use crate::zookeeper::session::{Access, Mode, Read, Reply, Session, Write, WriteError};
 use crate::zookeeper::{Stat, Znode, size};
@@ -142,10 +143,16 @@ impl Session for ZooKeeperSession {
         self.reads_at_once
     }
 
+    async fn watch_selected(&self, path: &Path, selection: Arc<dyn Selection>) -> Result<ZooKeeperWatch, Error> {
+        let (number, attached) = self.connected().await?;
+        let told = EventSource::Oneshot(attached.by_level().watch(path, selection).await?);
+        Ok(ZooKeeperWatch::new(told, number, self.standing.clone()))
+    }
+
     async fn watch(&self, path: &Path) -> Result<ZooKeeperWatch, Error> {
         let (number, attached) = self.connected().await?;
-        let told = if let Some(old) = &attached.old {
-            EventSource::Oneshot(old.watch(path).await?)
+        let told = if attached.is_old {
+            EventSource::Oneshot(attached.by_level().watch(path, Arc::new(Everything)).await?)
         } else {
             let arming = attached.client.watch(path.as_str(), AddWatchMode::PersistentRecursive);
             let armed = timeout(self.timeout, arming).await.map_err(|_| Error::Timeout)?;

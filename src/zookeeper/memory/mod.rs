@@ -25,6 +25,7 @@ use tokio::sync::mpsc;
 use self::world::World;
 use super::session::{Access, Ensemble, Event, Mode, Read, Reply, Session, Watch, Write, WriteError};
 use super::{Stat, Znode, size};
+use crate::registry::selection::Selection;
 use crate::registry::{Error, Path};
 
 pub use self::replace::Replaced;
@@ -163,6 +164,11 @@ impl Session for MemorySession {
 
     async fn watch(&self, path: &Path) -> Result<MemoryWatch, Error> {
         Ok(MemoryWatch(self.memory.world().watch(self.id, path)?))
+    }
+
+    /// In this process events cost nothing.
+    async fn watch_selected(&self, path: &Path, _: Arc<dyn Selection>) -> Result<MemoryWatch, Error> {
+        self.watch(path).await
     }
 
     async fn sync(&self, _path: &Path) -> Result<(), Error> {

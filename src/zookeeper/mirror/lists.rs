@@ -61,7 +61,9 @@ impl Mirror {
             last = Some(path.clone());
             let Entry::Known(known) = entry else { continue };
             // An ephemeral znode has no children.
-            let may_have_children = known.ephemeral_owner == 0 && tree.refusal(path.as_str()).is_none();
+            let is_listed = self.selected(path).is_some_and(|selected| selected.children);
+            let may_have_children =
+                is_listed && known.ephemeral_owner == 0 && tree.refusal(path.as_str()).is_none();
             if may_have_children && !self.is_adding(path) {
                 self.lists.queue.push(path.clone());
                 if self.lists.queue.len() == TURN {
@@ -99,7 +101,8 @@ impl Mirror {
         if let Reply::Children(names) = reply {
             self.lists.debt += names.len();
             let children = names.iter().map(|name| parent.child(name));
-            let unknown: Vec<Path> = children.filter(|child| tree.get(child.as_str()).is_none()).collect();
+            let is_unknown = |child: &Path| tree.get(child.as_str()).is_none() && self.is_mirrored(child);
+            let unknown: Vec<Path> = children.filter(is_unknown).collect();
             if !unknown.is_empty() {
                 self.differs(now, unknown, tree);
             }

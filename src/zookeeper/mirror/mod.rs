@@ -73,6 +73,7 @@ use read_state::ReadState;
 use super::session::Read;
 use crate::backoff::Backoff;
 use crate::registry::grouping::{Grouping, Siblings};
+use crate::registry::selection::{Everything, Selected, Selection};
 use crate::registry::status::{Counters, Phase};
 use crate::registry::tree::{Entry, Tree};
 use crate::registry::{Error, Path};
@@ -93,6 +94,8 @@ pub struct Mirror {
     busy: HashMap<Path, ReadState, FixedState>,
     /// Reads to issue; the last first, so that a scan goes down before it goes on and the queue stays short.
     queue: Vec<Read>,
+    /// Znodes below the root that are mirrored.
+    selection: Arc<dyn Selection>,
     /// Groups of znodes that are shown together.
     grouping: Arc<dyn Grouping>,
     /// Once live: the groups in which something is to be read or being read.
@@ -154,6 +157,7 @@ impl Mirror {
             epoch: 0,
             busy: HashMap::default(),
             queue: Vec::new(),
+            selection: Arc::new(Everything),
             grouping: Arc::new(Siblings),
             groups: HashMap::default(),
             ready: VecDeque::new(),
@@ -183,6 +187,11 @@ impl Mirror {
             lists: lists::Lists::default(),
             doubt: Doubt::default(),
         }
+    }
+
+    /// Mirrors of what is below the root only what `selection` says.
+    pub fn selecting(self, selection: Arc<dyn Selection>) -> Self {
+        Self { selection, ..self }
     }
 
     /// Shows znodes together as `grouping` says, and not those below one znode.
@@ -323,8 +332,14 @@ impl Mirror {
         std::iter::once(&self.root).chain(&self.outside).cloned().collect()
     }
 
+    /// The parts of a znode that are mirrored; none where it is not.
+    fn selected(&self, path: &Path) -> Option<Selected> {
+        let below = path.below(&self.root).and_then(|below| self.selection.selected(below));
+        below.or_else(|| self.outside.iter().any(|root| path.below(root).is_some()).then_some(Selected::WHOLE))
+    }
+
     fn is_mirrored(&self, path: &Path) -> bool {
-        path.below(&self.root).is_some() || self.outside.iter().any(|root| path.below(root).is_some())
+        self.selected(path).is_some()
     }
 }
 

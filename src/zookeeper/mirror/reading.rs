@@ -137,9 +137,10 @@ impl Mirror {
             match (read, reply) {
                 (Read::Node(path), reply) if self.busy.contains_key(&path) => self.node_read(now, &path, reply, tree),
                 (Read::Node(path), reply) => {
+                    let keeps_data = self.selected(&path).is_none_or(|selected| selected.data);
                     let name = self.grouping.group(&path);
                     if let Some(group) = self.groups.get_mut(name)
-                        && group.answered(&path, entry(reply))
+                        && group.answered(&path, entry(reply, keeps_data))
                     {
                         answered.insert(Box::from(name));
                     }
@@ -147,7 +148,8 @@ impl Mirror {
                 (Read::Children(parent), Reply::Children(names)) => {
                     for name in names {
                         let child = parent.child(&name);
-                        if self.is_adding(&child) || !self.is_met(&child, tree) {
+                        let is_wanted = self.is_mirrored(&child);
+                        if is_wanted && (self.is_adding(&child) || !self.is_met(&child, tree)) {
                             self.visit(child);
                         }
                     }
@@ -205,17 +207,16 @@ impl Mirror {
     /// Takes in what a scan read of `path`, and of `path` alone.
     fn node_read(&mut self, now: Instant, path: &Path, reply: Reply, tree: &mut Tree) {
         let marked = self.busy.remove(path) == Some(ReadState::ReadingMarked);
-        if !self.is_mirrored(path) {
-            return;
-        }
+        let Some(selected) = self.selected(path) else { return };
         // Once live, every child has an event of its own. Before, an event may have made this the scan's read.
         if let Reply::Node(znode) = &reply
             && znode.stat.num_children > 0
+            && selected.children
         {
             self.count_adding(path, |reads| reads + 1);
             self.queue.push(Read::Children(path.clone()));
         }
-        self.stage(now, path, entry(reply), tree);
+        self.stage(now, path, entry(reply, selected.data), tree);
         if marked {
             self.visit(path.clone());
         }
@@ -252,9 +253,13 @@ impl Mirror {
     }
 }
 
-/// Entry of a znode, by a reply; none when it is gone.
-fn entry(reply: Reply) -> Option<Entry> {
+/// Entry of a znode, by a reply; none when it is gone. Its data are left out unless they are wanted.
+fn entry(reply: Reply, keeps_data: bool) -> Option<Entry> {
     match reply {
+        Reply::Node(mut znode) if !keeps_data => {
+            znode.data.clear();
+            Some(Entry::Known(znode.into()))
+        }
         Reply::Node(znode) if znode.data.len() > DATA_LIMIT => {
             Some(Entry::Unreadable(Error::TooMuchData { bytes: znode.data.len(), czxid: znode.stat.czxid }))
         }

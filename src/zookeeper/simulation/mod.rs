@@ -21,6 +21,7 @@ mod links;
 mod readers;
 mod restores;
 mod rights;
+mod selecting;
 mod server;
 mod verify;
 mod world;
@@ -57,6 +58,8 @@ struct Script {
     rights: bool,
     /// The ensemble is restored from backups.
     restores: bool,
+    /// Only some znodes are mirrored.
+    selecting: bool,
 }
 
 /// Events that the lives of a run met.
@@ -132,6 +135,13 @@ fn the_mirror_equals_the_world_when_it_is_quiet_even_if_events_and_replies_overt
 #[test]
 fn the_mirror_equals_the_world_where_servers_answer_piece_by_piece() {
     explore(Script { pieces: true, ..Script::default() }, seeds() / 4);
+}
+
+#[test]
+fn what_is_selected_is_mirrored_and_nothing_else_whatever_happens_beside_it() {
+    explore(Script { selecting: true, ..Script::default() }, seeds() / 4);
+    explore(Script { selecting: true, rights: true, ..Script::default() }, seeds() / 4);
+    explore(Script { selecting: true, pieces: true, verify: true, overtaking: true, ..Script::default() }, seeds() / 4);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::links::{self, Through};
 use crate::registry::Path;
 use crate::registry::grouping::Grouping;
 use crate::registry::links::Links;
+use crate::registry::selection::Selected;
 use crate::registry::tree::Tree;
 
 /// The znodes of a group and their data.
@@ -58,10 +59,14 @@ impl History {
     }
 
     /// Returns whether the part of the group that is mirrored ever was as it is `shown`.
-    fn was(&self, of: &str, shown: &State, is_mirrored: &dyn Fn(&Path) -> bool) -> bool {
+    fn was(&self, of: &str, shown: &State, selected: &dyn Fn(&Path) -> Option<Selected>) -> bool {
         let states = self.now.get(of).into_iter().chain(self.before.get(of).into_iter().flat_map(HashMap::keys));
-        let mut parts = states.map(|state| state.iter().filter(|(path, _)| is_mirrored(path)));
-        shown.is_empty() || parts.any(|part| part.eq(shown))
+        let part = |state: &State| -> State {
+            let selected = state.iter().filter_map(|(path, data)| Some((path, data, selected(path)?.data)));
+            selected.map(|(path, data, is_kept)| (path.clone(), if is_kept { data.clone() } else { Vec::new() })).collect()
+        };
+        let mut parts = states.map(part);
+        shown.is_empty() || parts.any(|part| part == *shown)
     }
 
     /// For how long `shown` has not been the state of the group; none when it never was.
@@ -96,7 +101,7 @@ impl Readers {
         tree: &Tree,
         paths: &BTreeSet<Path>,
         history: &History,
-        is_mirrored: &dyn Fn(&Path) -> bool,
+        selected: &dyn Fn(&Path) -> Option<Selected>,
     ) -> Vec<String> {
         for path in paths {
             match tree.known(path.as_str()) {
@@ -106,7 +111,7 @@ impl Readers {
         }
         self.look_through(tree, paths);
         let groups: BTreeSet<&str> = paths.iter().map(group).collect();
-        let never = groups.into_iter().filter(|of| !history.was(of, &state(of, &self.published), is_mirrored));
+        let never = groups.into_iter().filter(|of| !history.was(of, &state(of, &self.published), selected));
         never.map(|of| format!("readers see {of} as it never was: {:?}", state(of, &self.published))).collect()
     }
 

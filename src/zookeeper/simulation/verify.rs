@@ -1,8 +1,9 @@
 //! A verification of the mirror, on a session whose server may lag.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::world::World;
+use super::world::{World, path};
 use crate::registry::status::Phase;
 use crate::zookeeper::mirror::Input;
 use crate::zookeeper::session::Reply;
@@ -22,7 +23,7 @@ impl World {
         match self.round.next(&self.tree, self.now) {
             Step::Rest(_) => false,
             Step::Over => {
-                self.round = Round::default();
+                self.round = Round::of((path("/s"), Arc::clone(&self.selection)));
                 true
             }
             Step::Read(batch) => {
@@ -41,7 +42,7 @@ impl World {
     /// A whole round of verification in a quiet world.
     pub(super) fn verify_all(&mut self) -> Result<(), String> {
         self.fall_quiet()?;
-        self.round = Round::default();
+        self.round = Round::of((path("/s"), Arc::clone(&self.selection)));
         for _ in 0..20_000 {
             if self.verify() {
                 // A root that is not there is asked for now and then, and nothing else is.

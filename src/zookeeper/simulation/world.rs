@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::readers::{Alone, History, Readers, Services, group};
+use super::selecting::Chosen;
 use super::{Script, links};
 use crate::registry::grouping::Grouping;
+use crate::registry::selection::{Everything, Selected, Selection};
 use crate::registry::status::Phase;
 use crate::registry::tree::{Entry, Tree};
 use crate::registry::{Error, Path};
@@ -41,6 +43,7 @@ pub(super) struct World {
     pub(super) kept: BTreeMap<Path, i64>,
     /// The verification under way, and the epoch that it is in.
     pub(super) round: Round,
+    pub(super) selection: Arc<dyn Selection>,
     pub(super) verified_in: Option<u64>,
     /// State that the connected server knows: an older state while it lags.
     pub(super) lagging: Option<Znodes>,
@@ -110,7 +113,9 @@ impl World {
         };
         let is_alone = script.mutation == Some(Mutation::PublishAtOnce);
         let grouping: Arc<dyn Grouping> = if is_alone { Arc::new(Alone) } else { Arc::new(Services) };
-        let mut mirror = Mirror::new(path("/s"), limits, delays(), now, seed).grouped(grouping);
+        let selection: Arc<dyn Selection> = if script.selecting { Arc::new(Chosen) } else { Arc::new(Everything) };
+        let mirror = Mirror::new(path("/s"), limits, delays(), now, seed).grouped(grouping);
+        let mut mirror = mirror.selecting(Arc::clone(&selection));
         mirror.mutation = script.mutation;
         mirror.set_listing(true);
         Self {
@@ -123,7 +128,8 @@ impl World {
             history: History::default(),
             refused: BTreeSet::new(),
             kept: BTreeMap::new(),
-            round: Round::default(),
+            round: Round::of((path("/s"), Arc::clone(&selection))),
+            selection,
             verified_in: None,
             lagging: None,
             missed_while_lagging: Vec::new(),
@@ -315,8 +321,9 @@ impl World {
     /// Checks that what readers see now is something that once was.
     fn publish(&mut self, paths: &BTreeSet<Path>) {
         self.publishes += 1;
-        let outside = self.outside.clone();
-        let never = self.readers.publish(&self.tree, paths, &self.history, &|path| is_mirrored(&outside, path));
+        let (outside, selection) = (self.outside.clone(), Arc::clone(&self.selection));
+        let selected = |path: &Path| selected(&*selection, &outside, path);
+        let never = self.readers.publish(&self.tree, paths, &self.history, &selected);
         let is_in_order = !self.script.overtaking && !self.script.rights && !self.script.lose_events;
         if is_in_order || self.script.strict {
             self.mixture = self.mixture.take().or(never.into_iter().next());
@@ -377,9 +384,11 @@ impl World {
     /// Tree, view and world must be equal now, and what is seen through links must be what is there.
     pub(super) fn compare(&self) -> Result<(), String> {
         let root = path("/s");
-        let is_compared = |path: &Path| is_mirrored(&self.outside, path) && !self.is_hidden(path);
-        let mirrored = self.znodes.iter().filter(|(path, _)| is_compared(path));
-        let world: BTreeMap<Path, Vec<u8>> = mirrored.map(|(path, (data, ..))| (path.clone(), data.clone())).collect();
+        let mirrored = self.znodes.iter().filter(|(path, _)| !self.is_hidden(path)).filter_map(|(path, (data, ..))| {
+            let selected = selected(&*self.selection, &self.outside, path)?;
+            Some((path.clone(), if selected.data { data.clone() } else { Vec::new() }))
+        });
+        let world: BTreeMap<Path, Vec<u8>> = mirrored.collect();
         let known = self.tree.iter().filter_map(|(path, entry)| match entry {
             Entry::Known(known) if !self.is_hidden(path) => Some((path.clone(), known.data.to_vec())),
             _ => None,
@@ -403,6 +412,8 @@ impl World {
     }
 }
 
-fn is_mirrored(outside: &BTreeSet<Path>, path: &Path) -> bool {
-    path.below(&self::path("/s")).is_some() || outside.iter().any(|outside| path.below(outside).is_some())
+/// The parts of a znode that are mirrored.
+fn selected(selection: &dyn Selection, outside: &BTreeSet<Path>, path: &Path) -> Option<Selected> {
+    let below = path.below(&self::path("/s")).and_then(|below| selection.selected(below));
+    below.or_else(|| outside.iter().any(|outside| path.below(outside).is_some()).then_some(Selected::WHOLE))
 }

@@ -7,7 +7,7 @@
 
 mod round;
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::session::{Ensemble, Session};
+use crate::registry::selection::Selection;
 use crate::registry::shown::SharedTree;
 use crate::registry::status::MirrorStatus;
 use crate::registry::status::Phase;
@@ -32,6 +33,8 @@ pub struct Verification<E> {
     pub ensemble: E,
     /// The mirrored tree.
     pub tree: SharedTree,
+    /// The mirror's root, and the znodes below it that it wants.
+    pub scope: (Path, Arc<dyn Selection>),
     /// The mirror's status.
     pub status: MirrorStatus,
     /// Time from the beginning of one round to that of the next, at least; zero for none at all.
@@ -91,7 +94,7 @@ impl<E: Ensemble> Verification<E> {
 
     async fn round(&self) -> Result<(), Error> {
         let session = self.ensemble.connect().await?;
-        let (mut round, mut epoch) = (Round::default(), None);
+        let (mut round, mut epoch) = (Round::of(self.scope.clone()), None);
         loop {
             let now_in = self.epoch();
             if now_in != epoch || now_in.is_none() {

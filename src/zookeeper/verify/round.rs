@@ -5,8 +5,10 @@
 //! event is still on its way for what differs then, only the mirror can tell: it reads the path on its own connection.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::registry::selection::{Selected, Selection};
 use crate::registry::tree::{Entry, Tree};
 use crate::registry::{Error, Path};
 use crate::zookeeper::session::{Read, Reply};
@@ -77,8 +79,10 @@ pub enum Step {
 }
 
 /// One walk through the tree.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Round {
+    /// The mirror's root, and the znodes below it that it wants.
+    scope: (Path, Arc<dyn Selection>),
     /// The last path of the walk; none before the first.
     last: Option<Path>,
     /// True if the walk has come to the end.
@@ -94,6 +98,24 @@ pub struct Round {
 }
 
 impl Round {
+    /// A round that has not begun, of what is mirrored.
+    pub fn of(scope: (Path, Arc<dyn Selection>)) -> Self {
+        Self {
+            scope,
+            last: None,
+            walked: false,
+            lists: VecDeque::new(),
+            suspects: VecDeque::new(),
+            is_second: false,
+            next_at: None,
+        }
+    }
+
+    fn selected(&self, path: &Path) -> Option<Selected> {
+        // What links lead to is mirrored whole.
+        path.below(&self.scope.0).map_or(Some(Selected::WHOLE), |below| self.scope.1.selected(below))
+    }
+
     /// Forgets what differed at first sight: the mirror has lost its connection, and reads everything again by itself.
     pub fn interrupted(&mut self) {
         self.suspects.clear();
@@ -134,8 +156,9 @@ impl Round {
                 (Read::Children(parent), Reply::Children(names)) => {
                     self.pause(names.len() / NAMES, now);
                     let children = names.iter().map(|name| parent.child(name));
-                    let unknown = children.filter(|child| tree.get(child.as_str()).is_none());
-                    self.suspects.extend(unknown.map(|child| (child, now + RETRY)));
+                    let is_unknown = |child: &Path| tree.get(child.as_str()).is_none() && self.selected(child).is_some();
+                    let unknown: Vec<Path> = children.filter(is_unknown).collect();
+                    self.suspects.extend(unknown.into_iter().map(|child| (child, now + RETRY)));
                 }
                 // Gone or refused meanwhile, as its own reading tells.
                 (Read::Children(_), _) => {}
@@ -149,7 +172,8 @@ impl Round {
                         Reply::Node(znode) => usize::try_from(znode.stat.num_children).unwrap_or(0),
                         _ => 0,
                     };
-                    if children > 0 || tree.children(&path).next().is_some() {
+                    let is_listed = self.selected(&path).is_some_and(|selected| selected.children);
+                    if is_listed && (children > 0 || tree.children(&path).next().is_some()) {
                         self.lists.push_back((path.clone(), children));
                     }
                     if !is_same {
