@@ -112,7 +112,7 @@ impl App {
             let problems = publisher.problems();
             let (root, timeout) = (layout.root.clone(), registry.zookeeper.session_timeout);
             let mut driver = Driver::new(ensemble.clone(), root, timeout, publisher.clone());
-            driver = driver.holding(registry.zookeeper.hold);
+            driver = driver.holding(registry.zookeeper.hold).limited(registry.zookeeper.znodes_max);
             if let Backing::ZooKeeper(_) = registry.zookeeper.source {
                 let (period, followed) = watch::channel(registry.zookeeper.verify);
                 self.verifications.push((of.clone(), period));

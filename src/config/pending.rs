@@ -69,6 +69,7 @@ fn registry(before: &Registry, after: &Registry) -> Vec<&'static str> {
         missing_root,
         hold,
         verify: _,
+        znodes_max,
         cache_file,
     } = one;
     let names_file = |auth: &Option<AuthSource>| matches!(auth, Some(AuthSource::File(_)));
@@ -80,6 +81,7 @@ fn registry(before: &Registry, after: &Registry) -> Vec<&'static str> {
         ("zookeeper", *source != other.source && !memory),
         ("memory", *source != other.source && memory),
         ("root", *root != other.root),
+        ("znodes_max", *znodes_max != other.znodes_max),
         ("providers", format.providers != after.format.providers),
         ("format", (format.name(), &format.description) != (after.format.name(), &after.format.description)),
         ("session_timeout", *session_timeout != other.session_timeout),

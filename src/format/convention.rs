@@ -56,6 +56,16 @@ pub trait Convention: Debug + Send + Sync {
         Placement::Foreign
     }
 
+    /// Returns whether the data of instances are read at all.
+    fn reads_data(&self) -> bool {
+        true
+    }
+
+    /// Returns whether much else, and busy, may be among its znodes.
+    fn is_sparse(&self) -> bool {
+        false
+    }
+
     /// Returns whether a [`NodeKind::Leaf`] with these data is an instance.
     fn is_instance(&self, _data: &[u8]) -> bool {
         false

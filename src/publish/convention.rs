@@ -7,6 +7,7 @@ use crate::registry::Path;
 use crate::registry::grouping::Grouping;
 use crate::registry::links::{LinkedProperty, Linking, NodeLinks, PropertyLink};
 use crate::registry::placed::{Place, Placing};
+use crate::registry::selection::{Selected, Selection};
 
 /// A service changes in one step, whether its own node or an instance's does. Elsewhere, where links lead, services are
 /// told by their shape alone.
@@ -42,6 +43,26 @@ impl Placing for Layout {
             Placement::Way => Place::Way,
             Placement::Foreign => Place::Nowhere,
         }
+    }
+}
+
+/// Of a convention that places its znodes, those that it knows. Of the others each znode may be a service.
+impl Selection for Layout {
+    fn selected(&self, below: &str) -> Option<Selected> {
+        if !self.format.is_placed() {
+            return Some(Selected::WHOLE);
+        }
+        match self.format.placement(below) {
+            Placement::Instance(_) => Some(Selected { data: self.format.reads_data(), children: false }),
+            Placement::Beside(_) => Some(Selected::WHOLE),
+            Placement::Directory(_) | Placement::Way => Some(Selected { data: false, children: true }),
+            // The root is there or not, whatever it is.
+            Placement::Foreign => below.is_empty().then_some(Selected { data: false, children: false }),
+        }
+    }
+
+    fn is_sparse(&self) -> bool {
+        self.format.is_sparse()
     }
 }
 

@@ -21,6 +21,7 @@ use crate::registry::grouping::Grouping;
 use crate::registry::links::Linking;
 use crate::registry::placed::Placing;
 use crate::registry::root::MissingRoot;
+use crate::registry::selection::Selection;
 use crate::registry::shown::ShownTree;
 use crate::registry::view::{Freshness, Observer};
 use crate::zone;
@@ -231,6 +232,10 @@ impl Observer for Publisher {
     fn placing(&self) -> Option<Arc<dyn Placing>> {
         let layout = self.lock().layout.clone();
         layout.format.is_placed().then(|| Arc::new(layout) as Arc<dyn Placing>)
+    }
+
+    fn selection(&self) -> Arc<dyn Selection> {
+        Arc::new(self.lock().layout.clone())
     }
 
     fn grouping(&self) -> Arc<dyn Grouping> {

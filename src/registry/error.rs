@@ -55,6 +55,9 @@ pub enum Error {
         /// Transaction that created the znode.
         czxid: i64,
     },
+    /// A reader has met more znodes than it may mirror.
+    #[error("over {0} znodes are to be mirrored below it, which is `znodes_max`: none of its changes is followed")]
+    TooManyZnodes(usize),
     /// The server refused for a reason that has no name here.
     #[error("ZooKeeper refused: {0}")]
     Refused(String),
@@ -94,6 +97,7 @@ impl Error {
                 | Self::SessionExpired
                 | Self::Credentials(_)
                 | Self::AuthFailed
+                | Self::TooManyZnodes(_)
         )
     }
 

@@ -29,6 +29,8 @@ pub struct Config {
     pub hold: Duration,
     /// Time from one verification of the mirror to the next; zero for none.
     pub verify: Duration,
+    /// Znodes that are mirrored, at most.
+    pub znodes_max: usize,
     /// File that keeps the last known registry for a start without ZooKeeper; none keeps none.
     pub cache_file: Option<PathBuf>,
 }
@@ -66,6 +68,7 @@ impl Config {
             missing_root: MissingRoot::Wait,
             hold: Duration::from_secs(300),
             verify: Duration::from_secs(600),
+            znodes_max: 2_000_000,
             security: security::Config::default(),
             cache_file: None,
         }
@@ -114,6 +117,12 @@ impl Config {
                 config.verify = value;
             } else {
                 section.problems().add(span, "`verify` must be from 1s to 7d, or \"0s\" for never");
+            }
+        }
+        if let Some(Located { value, span }) = section.located::<u32>(fixed("znodes_max")) {
+            match usize::try_from(value) {
+                Ok(znodes) if znodes > 0 => config.znodes_max = znodes,
+                _ => section.problems().add(span, "`znodes_max` must be at least 1"),
             }
         }
         config.security = security::Config::read(section);

@@ -122,6 +122,12 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
         self
     }
 
+    /// Mirrors no more znodes than this.
+    pub fn limited(mut self, znodes: usize) -> Self {
+        self.mirror = self.mirror.limited(znodes);
+        self
+    }
+
     /// Reads everything again on a session of its own, a round each `period`, and repairs what differs. Zero stops
     /// that.
     pub fn verifying(self, period: watch::Receiver<Duration>) -> Self {

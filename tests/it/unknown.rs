@@ -356,3 +356,17 @@ async fn a_locked_or_large_znode_hides_no_wiped_ensemble() {
 async fn an_ensemble_that_lost_its_chroot_is_not_believed_for_a_while() {
     wiped("/tenant/a", |_| {}).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_root_with_more_znodes_than_are_mirrored_is_servfail_and_trouble_and_not_half_a_registry() {
+    let servers = zk::shared().namespace().await;
+    let mut kazoo = Kazoo::connect(&servers);
+    for service in 0..20 {
+        kazoo.create(&format!("/services/s{service}/providers/192.0.2.1:80"), b"", true);
+    }
+    let server = Running::start(&format!(
+        "[registry.main]\nzookeeper = \"{servers}\"\nznodes_max = 40\n[[zone]]\norigin = \"service.\"\n"
+    ));
+    eventually("trouble", async || page(server.admin, "/v1/status").contains("`znodes_max`").then_some(())).await;
+    assert_eq!(dig(server.dns, "A s1.service").status, "SERVFAIL");
+}

@@ -10,6 +10,8 @@ use crate::registry::status::Phase;
 use crate::registry::tree::Tree;
 use crate::zookeeper::session::Event;
 
+/// Time after which a tree that was too large is looked at again.
+const TOO_MANY: Duration = Duration::from_secs(60);
 /// Time that the scan of one znode takes, about; measured at a million.
 const SCAN_OF_ONE: Duration = Duration::from_micros(5);
 /// Limit of the time over which scans are spread.
@@ -130,6 +132,14 @@ impl Mirror {
         self.enter(now, Phase::Offline);
         let after = self.backoff.failed(now, self.rng.f64());
         self.actions.push(Action::Connect { after });
+    }
+
+    /// There is more to mirror than may be. Servers are spared further scans for a while.
+    pub(super) fn too_many(&mut self, now: Instant) {
+        self.end_epoch();
+        self.trouble = Some(Error::TooManyZnodes(self.limits.znodes));
+        self.enter(now, Phase::Offline);
+        self.actions.push(Action::Connect { after: TOO_MANY });
     }
 
     pub(super) fn tick(&mut self, now: Instant, tree: &Tree) {

@@ -26,6 +26,8 @@ pub struct MirrorLimits {
     pub suspension: Duration,
     /// Time for which an ensemble that is older than what was seen of it is not believed.
     pub hold_old: Duration,
+    /// Znodes that are mirrored, at most.
+    pub znodes: usize,
     /// Time between two readings of what is missing or refused: neither a changed ACL nor a znode that may not be read
     /// raises an event.
     pub recheck: Duration,
@@ -44,6 +46,7 @@ impl MirrorLimits {
             probe: timeout / 3,
             suspension: Duration::from_secs(1),
             hold_old: Duration::from_secs(300),
+            znodes: 2_000_000,
             recheck: Duration::from_secs(5),
         }
     }

@@ -62,8 +62,7 @@ impl Mirror {
             let Entry::Known(known) = entry else { continue };
             // An ephemeral znode has no children.
             let is_listed = self.selected(path).is_some_and(|selected| selected.children);
-            let may_have_children =
-                is_listed && known.ephemeral_owner == 0 && tree.refusal(path.as_str()).is_none();
+            let may_have_children = is_listed && known.ephemeral_owner == 0 && tree.refusal(path.as_str()).is_none();
             if may_have_children && !self.is_adding(path) {
                 self.lists.queue.push(path.clone());
                 if self.lists.queue.len() == TURN {

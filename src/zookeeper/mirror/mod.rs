@@ -243,6 +243,9 @@ impl Mirror {
             Input::Differs(paths) => self.differs(now, paths, tree),
             Input::Tick => self.tick(now, tree),
         }
+        if self.phase != Phase::Offline && tree.len().max(self.staged.len()) > self.limits.znodes {
+            self.too_many(now);
+        }
         let is_idle = self.queue.is_empty() && self.in_flight == 0;
         if self.phase == Phase::Scanning && is_idle {
             self.scanned(now, tree);
@@ -299,6 +302,12 @@ impl Mirror {
     /// Holds an ensemble that is older than what was seen of it back for this long.
     pub fn holding(mut self, hold: Duration) -> Self {
         self.limits.hold_old = hold;
+        self
+    }
+
+    /// Mirrors no more znodes than this.
+    pub fn limited(mut self, znodes: usize) -> Self {
+        self.limits.znodes = znodes;
         self
     }
 

@@ -63,7 +63,9 @@ impl History {
         let states = self.now.get(of).into_iter().chain(self.before.get(of).into_iter().flat_map(HashMap::keys));
         let part = |state: &State| -> State {
             let selected = state.iter().filter_map(|(path, data)| Some((path, data, selected(path)?.data)));
-            selected.map(|(path, data, is_kept)| (path.clone(), if is_kept { data.clone() } else { Vec::new() })).collect()
+            selected
+                .map(|(path, data, is_kept)| (path.clone(), if is_kept { data.clone() } else { Vec::new() }))
+                .collect()
         };
         let mut parts = states.map(part);
         shown.is_empty() || parts.any(|part| part == *shown)

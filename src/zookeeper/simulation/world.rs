@@ -109,6 +109,7 @@ impl World {
             probe: Duration::from_secs(3),
             suspension: Duration::from_secs(1),
             hold_old: Duration::from_secs(2),
+            znodes: usize::MAX,
             recheck: Duration::from_millis(300),
         };
         let is_alone = script.mutation == Some(Mutation::PublishAtOnce);

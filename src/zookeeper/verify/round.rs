@@ -156,7 +156,8 @@ impl Round {
                 (Read::Children(parent), Reply::Children(names)) => {
                     self.pause(names.len() / NAMES, now);
                     let children = names.iter().map(|name| parent.child(name));
-                    let is_unknown = |child: &Path| tree.get(child.as_str()).is_none() && self.selected(child).is_some();
+                    let is_unknown =
+                        |child: &Path| tree.get(child.as_str()).is_none() && self.selected(child).is_some();
                     let unknown: Vec<Path> = children.filter(is_unknown).collect();
                     self.suspects.extend(unknown.into_iter().map(|child| (child, now + RETRY)));
                 }
