@@ -189,7 +189,7 @@ mod tests {
         };
         let all = [
             "root = \"/x\"\nproviders = \"p\"\nformat = \"zc\"\nsession_timeout = \"9s\"\nmax_stale = \"1h\"",
-            "missing_root = \"empty\"\nhold = \"1h\"\nlinger = \"1h\"\nverify = \"1h\"\ncache_file = \"c\"",
+            "missing_root = \"empty\"\nhold = \"1h\"\nznodes_max = 9\nlinger = \"1h\"\nverify = \"1h\"\ncache_file = \"c\"",
             "tls = { ca = \"ca\" }\nguard = {}",
         ]
         .join("\n");
