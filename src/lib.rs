@@ -68,6 +68,7 @@
 //! # To add
 //! - A znode convention: a file in format/conventions/ and its row in `CONVENTIONS`; a test wants its words in
 //!   deploy/zonekeeper.toml and the README.
+//!   One that needs no code is a table in format/declared/builtin.toml; deploy/docs/conventions.md is made of it.
 //! - A check: a file in announce/check/ and its lines in `CheckKind`.
 //! - A form of name: a file in zone/records/ and its line in `zone::build`. A record type: its row in
 //!   zone/rdata/types.rs.

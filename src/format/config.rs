@@ -146,7 +146,11 @@ impl Config {
     /// # Errors
     /// Why the node is malformed.
     pub fn unread_instance(&self, node: &Node<'_>, why: &str) -> Result<Instance, Error> {
-        let endpoint = self.endpoint(if self.is_placed() { node.below } else { node.name })?;
+        let endpoint = self.endpoint(if self.is_placed() { node.below } else { node.name });
+        let endpoint = endpoint.map_err(|error| match error {
+            Error::NoEndpoint(_) => Error::NoEndpoint(why.to_owned()),
+            error => error,
+        })?;
         let mut instance = Instance::new(&endpoint.to_string(), endpoint);
         if !self.is_placed() {
             instance.name = node.name.into();

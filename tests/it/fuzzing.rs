@@ -3,6 +3,8 @@
 //!
 //! `ZONEKEEPER_FUZZ=1000000` runs more of them, `ZONEKEEPER_SEED=7` others.
 
+#[path = "../fuzz/checks/description.rs"]
+mod description;
 #[path = "../fuzz/checks/master_file.rs"]
 mod master_file;
 #[path = "../fuzz/checks/packet.rs"]
@@ -117,5 +119,65 @@ fn no_text_is_more_than_problems_or_a_zone_that_can_be_written_and_read_again() 
             }
         }
         master_file::check(&data);
+    }
+}
+
+/// What tables of descriptions are made of.
+const LINES: [&str; 24] = [
+    "root = \"/r\"",
+    "root = \"/\"",
+    "path = \"{service}/{host}:{port}\"",
+    "path = \"{service}/{id}\"",
+    "path = \"{host},{port},{x}\"",
+    "path = \"a/{id}-{seq}\"",
+    "service = \"x/{id}\"",
+    "service = \"{service}\"",
+    "endpoint = \"{/a}:{/b|port}\"",
+    "endpoint = \"{}\"",
+    "endpoint = \"{/1/2}\"",
+    "port = 0",
+    "port = 80",
+    "ports = { a = \"{/a}\", b = \"{port}\" }",
+    "data = \"pairs\"",
+    "data = \"protobuf\"",
+    "data = \"java\"",
+    "weight = \"{/w}\"",
+    "weight_unit = 0.5",
+    "tags = [\"{/a}\", \"x-{service}\"]",
+    "up = { \"{/s}\" = [\"\", \"up\"] }",
+    "needs = \"ready/{id}\"",
+    "leader = \"lowest\"",
+    "leader = \"leaders/{service}\"",
+];
+
+#[test]
+fn no_znode_and_no_table_of_a_description_is_more_than_an_instance_or_a_reason() {
+    let mut rng = Rng::with_seed(setting("ZONEKEEPER_SEED", 20));
+    let descriptions = zonekeeper::format::declared::builtin();
+    for round in 0..setting("ZONEKEEPER_FUZZ", 40_000) {
+        let number = rng.usize(..descriptions.len());
+        let one = rng.choice(&descriptions[number].examples).expect("each has an example");
+        let mut data = vec![u8::try_from(number).expect("there are few")];
+        if round % 8 == 0 {
+            data[0] = 255;
+            for _ in 0..rng.usize(1..8) {
+                data.extend_from_slice(LINES[rng.usize(..LINES.len())].as_bytes());
+                data.push(b'\n');
+            }
+            data.push(255);
+        }
+        data.push(u8::try_from(one.path.len()).unwrap_or(u8::MAX));
+        data.extend_from_slice(one.path.as_bytes());
+        data.extend_from_slice(&one.data);
+        for _ in 0..rng.usize(..4) {
+            let at = rng.usize(1..=data.len());
+            match rng.u8(..4) {
+                0 if at > 2 => data.truncate(at),
+                1 => data.insert(at, *rng.choice(b"{}[]\",:/-0\xff\x00\x80;=&%\n|").expect("some")),
+                _ if at < data.len() => data[at] = rng.u8(..),
+                _ => data.extend_from_within(at / 2..),
+            }
+        }
+        description::check(&data);
     }
 }

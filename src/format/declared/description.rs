@@ -119,6 +119,9 @@ impl Description {
     /// # Errors
     /// When it gives none, or the data do.
     pub fn endpoint(&self, below: &str) -> Result<Endpoint, Error> {
+        if self.rules.endpoint.reads_data() {
+            return Err(Error::NoEndpoint("they cannot be read".to_owned()));
+        }
         let unmatched = || Error::NoEndpointInName("it does not match `path`".to_owned());
         let captured = self.rules.captured(below).ok_or_else(unmatched)?;
         let filling = Filling { captured: &captured, data: &ReadData::Value(Json::Null) };
