@@ -51,7 +51,7 @@ impl Formats {
             if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
                 problems.add(*span, "the name of a format is made of letters, digits, `-` and `_`");
             }
-            if RESERVED.contains(&name.as_str()) {
+            if RESERVED.contains(&name.as_str()) || CONVENTIONS.iter().any(|row| row.name == name) {
                 let message = format!("\"{name}\" is a format of zonekeeper's own, which no description replaces");
                 problems.add_with_help(*span, message, "give it another name");
             }

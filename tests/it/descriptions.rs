@@ -70,6 +70,10 @@ async fn what_kafka_patroni_hbase_and_clickhouse_keep_in_zookeeper_is_in_dns_and
     })
     .await;
     answers(dns, "SRV _kafka._tcp.kafka", &[one, two]).await;
+    let explained = page(server.admin, "/v1/explain?name=kafka.kafka");
+    for part in ["its znodes are at /brokers/ids, as the format \"kafka\" has them", "its znode is /brokers/ids/1"] {
+        assert!(explained.contains(part), "{part} in {explained}");
+    }
     kazoo.delete("/brokers/ids/2");
     answers(dns, "SRV _kafka._tcp.kafka", &[one]).await;
     kazoo.delete("/brokers/ids/1");

@@ -178,7 +178,10 @@ fn source(seen: &RegistryView<'_>, state: &TargetState, candidate: &Candidate, u
             Err(words) => (false, words),
         };
         let name = instance.name.to_string();
-        source.instances.push(InstanceOutcome { name, is_in, words, notes: lines_of(&links.collect::<String>()) });
+        let mut notes = lines_of(&links.collect::<String>());
+        // The name does not tell the znode.
+        notes.extend(seen.layout.format.is_placed().then(|| format!("its znode is {path}")));
+        source.instances.push(InstanceOutcome { name, is_in, words, notes });
     }
     source.malformed = reading.malformed;
     source
@@ -193,7 +196,11 @@ fn hops(seen: &RegistryView<'_>, shown: &Path) -> String {
     let mut text = String::new();
     let real = seen.tree.real(shown);
     if real != *shown {
-        let _ = writeln!(text, "  by a link, {shown} is {real}");
+        let _ = if seen.layout.format.is_placed() {
+            writeln!(text, "  its znodes are at {real}, as the format \"{}\" has them", seen.layout.format.name())
+        } else {
+            writeln!(text, "  by a link, {shown} is {real}")
+        };
     }
     for source in seen.tree.sources(shown) {
         let _ = write!(text, "  by a link, `{}`", source.name);
