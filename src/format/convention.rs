@@ -66,8 +66,14 @@ pub trait Convention: Debug + Send + Sync {
         false
     }
 
-    /// Returns whether a [`NodeKind::Leaf`] with these data is an instance.
-    fn is_instance(&self, _data: &[u8]) -> bool {
+    /// Returns whether a [`NodeKind::Leaf`] of this name with these data is an instance.
+    fn is_instance(&self, _name: &str, _data: &[u8]) -> bool {
+        false
+    }
+
+    /// Returns whether some instances are told by their paths, and others by their data: a [`NodeKind::Service`] below
+    /// another may be an instance of that, see [`Self::is_instance`].
+    fn is_told_by_data_as_well(&self) -> bool {
         false
     }
 

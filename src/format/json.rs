@@ -232,7 +232,7 @@ pub(super) fn short(value: &Value) -> Option<u16> {
 }
 
 /// Parts of a second count as a whole one, so that a short time to live never becomes 0.
-fn ttl(value: &Value) -> Option<u32> {
+pub(super) fn ttl(value: &Value) -> Option<u32> {
     let whole = |time: Duration| u32::try_from(time.as_secs()).ok()?.checked_add(u32::from(time.subsec_nanos() > 0));
     let seconds = match value {
         Value::String(text) => number(value).or_else(|| humantime::parse_duration(text.trim()).ok().and_then(whole)),

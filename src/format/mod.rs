@@ -32,6 +32,7 @@ mod shape;
 pub use config::Config;
 pub use convention::{Convention, Registration, Row};
 pub use conventions::CONVENTIONS;
+pub use conventions::signature::Signature;
 pub use drain::{drain, moment, undrain};
 pub use error::{DATA_LIMIT, Error};
 pub use formats::{Chosen, Formats};

@@ -58,6 +58,8 @@ pub(super) struct Core {
     pub(super) past: Past,
     /// Services that this process registers, by their paths below the root.
     pub(super) registered: BTreeSet<String>,
+    /// Time at which the registry was last looked at as a stranger would.
+    pub(super) looked: Option<Instant>,
     /// Changes of a reload that are not taken yet; the number of reloads; and as of when the zones know names.
     pub(super) wishes: Option<Wishes>,
     pub(super) wished: u64,
@@ -91,6 +93,7 @@ impl Core {
             unread: Unread::default(),
             past: Past::default(),
             registered: BTreeSet::new(),
+            looked: None,
             wishes: None,
             wished: 0,
             known_as_of: (0, u64::MAX, 0),

@@ -93,6 +93,7 @@ impl Core {
             self.look(tree, now);
         }
         self.take_wishes(tree);
+        self.look_as_a_stranger(tree, now);
         // A zone file is read without anything being published.
         self.tell_collisions();
         self.telling.tell(now);

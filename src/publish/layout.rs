@@ -36,13 +36,24 @@ impl Layout {
     }
 
     pub(crate) fn service_at<'p>(&self, below: &'p str) -> &'p str {
-        self.kind_by_path(below).service()
+        match self.kind_by_path(below) {
+            // A service's own znode changes together with its instances, which their paths tell.
+            NodeKind::Leaf { path, .. } if self.format.is_told_by_data_as_well() => path,
+            kind => kind.service(),
+        }
     }
 
     /// Kind of what is shown at `below`, as far as its path tells.
     pub(crate) fn kind_by_path<'p>(&self, below: &'p str) -> NodeKind<'p> {
         if !self.format.is_placed() {
-            return self.format.place(below);
+            return match self.format.place(below) {
+                // A child of the root is a service: the root itself is none that others than zc.zk would have.
+                NodeKind::Service { path } if self.format.is_told_by_data_as_well() => match path.rsplit_once('/') {
+                    Some((service, name)) => NodeKind::Leaf { service, name, path },
+                    None => NodeKind::Service { path },
+                },
+                kind => kind,
+            };
         }
         match placed::instance(below) {
             Some((service, name)) => NodeKind::Instance { service, name },
@@ -54,7 +65,7 @@ impl Layout {
     pub(crate) fn kind<'p>(&self, tree: &ShownTree, node: &ShownNode<'_>, below: &'p str) -> NodeKind<'p> {
         match self.kind_by_path(below) {
             NodeKind::Leaf { service, name, path } => {
-                let is_instance = tree.data(node).is_some_and(|data| self.format.is_instance(data));
+                let is_instance = tree.data(node).is_some_and(|data| self.format.is_instance(name, data));
                 if is_instance { NodeKind::Instance { service, name } } else { NodeKind::Service { path } }
             }
             kind => kind,

@@ -11,7 +11,7 @@
 //!
 //! Beside them: `times` for what waits for a time alone; `hosts` with [`resolver`] and `home` for the addresses of
 //! hosts; [`drains`] and `ends`; [`past`] and `known` for names without a znode; [`unread`] and `freshness` for what
-//! cannot be read; `notes` for the cache file; [`problems`], [`census`] and `telling` for people.
+//! cannot be read; `notes` for the cache file; [`problems`], [`census`], `looks` and `telling` for people.
 //! [`publisher`](Publisher) is what others have of it.
 //!
 //! Services whose paths differ only in case are one service in DNS: their instances are united. [`collisions`] tells of
@@ -34,6 +34,7 @@ mod home;
 mod hosts;
 mod known;
 pub mod layout;
+mod looks;
 mod many;
 mod notes;
 pub mod past;

@@ -42,6 +42,11 @@ impl Problems {
         (count, first)
     }
 
+    /// Returns whether there are any of this service.
+    pub(super) fn has(&self, service: &str) -> bool {
+        self.lock().contains_key(service)
+    }
+
     /// Replaces those of one service. Returns those that were not there before.
     pub(super) fn replace(&self, service: &str, malformed: Vec<Malformed>) -> Vec<Malformed> {
         let mut all = self.lock();

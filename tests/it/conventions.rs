@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde_json::Value;
 
 use crate::harness::admin::page;
-use crate::harness::app::Running;
+use crate::harness::app::{Binary, Running, free_port};
 use crate::harness::dig::dig;
 use crate::harness::eventually;
 use crate::harness::kazoo::Kazoo;
@@ -171,4 +171,81 @@ async fn what_sofarpc_registered_is_in_dns_and_goes_offline_by_its_data() {
     kazoo.set(path, b"\x01");
     answers(server.dns, "SRV com-acme-pay-paymentservice.service", &both).await;
     server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_tritons_registrar_registered_is_in_dns_with_the_port_of_its_service() {
+    let servers = zk::shared().namespace().await;
+    let mut kazoo = Kazoo::connect(&servers);
+    write(&mut kazoo, include_str!("../fixtures/conventions/triton-registrar.json"));
+    let other =
+        br#"{"type":"load_balancer","address":"192.0.2.132","load_balancer":{"address":"192.0.2.132","ttl":20}}"#;
+    kazoo.create("/com/example/dc1/web/other", other, true);
+    kazoo.create("/com/example/dc1/db", br#"{"type":"db_host","db_host":{"address":"192.0.2.140"}}"#, true);
+    let server = server(&servers, "registrar", "");
+    let name = "web.dc1.example.com.service";
+    answers(server.dns, &format!("A {name}"), &["192.0.2.131", "192.0.2.132"]).await;
+    let of = |last: u8, port: u16| format!("0 10 {port} 192-0-2-{last}.addr.service.");
+    let all = [of(131, 443), of(131, 80), of(132, 80)];
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    answers(server.dns, &format!("SRV _http._tcp.{name}"), &all).await;
+    answers(server.dns, &format!("A other.{name}"), &["192.0.2.132"]).await;
+    let shown = dig(server.dns, &format!("A other.{name}")).answer;
+    assert!(shown[0].contains(" 20 "), "its own time to live: {shown:?}");
+    let services = page(server.admin, "/v1/services");
+    assert!(services.contains(r#"its record of the type \"db_host\" is of no service"#), "{services}");
+
+    // The service's own record decides about those that say no port, at once.
+    let (data, _) = kazoo.get("/com/example/dc1/web").expect("the znode");
+    let data = String::from_utf8(data).expect("text").replace("\"port\":80", "\"port\":8080");
+    kazoo.set("/com/example/dc1/web", data.as_bytes());
+    let moved = of(132, 8080);
+    answers(server.dns, &format!("SRV _http._tcp.{name}"), &[all[0], all[1], &moved]).await;
+    kazoo.delete("/com/example/dc1/web/other");
+    answers(server.dns, &format!("A {name}"), &["192.0.2.131"]).await;
+    server.stop().await;
+}
+
+/// The binary with a registry of this format, and where it answers.
+fn binary(servers: &str, format: &str) -> (Binary, SocketAddr, SocketAddr) {
+    let (dns, admin) = (free_port(), free_port());
+    let text = format!(
+        "[registry.main]\nzookeeper = \"{servers}\"\nsession_timeout = \"4s\"\nformat = \"{format}\"\n[[zone]]\n\
+         origin = \"service.\"\n[dns]\nlisten = [\"127.0.0.1:{dns}\"]\n[admin]\nlisten = \"127.0.0.1:{admin}\"\n"
+    );
+    (Binary::serve(&text), ([127, 0, 0, 1], dns).into(), ([127, 0, 0, 1], admin).into())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn auto_reads_by_their_data_what_no_path_tells_and_says_so_once() {
+    let servers = zk::shared().namespace().await;
+    let mut kazoo = Kazoo::connect(&servers);
+    write(&mut kazoo, include_str!("../fixtures/conventions/spring.json"));
+    kazoo.create("/services/api/providers/192.0.2.1:80", b"", true);
+    kazoo.create("/services/api/notes/plain", br#"{"weight":1}"#, false);
+    kazoo.create("/services/org.Greeter/providers/tri%3A%2F%2F192.0.2.7%3A50051%3Fweight%3D5", b"", true);
+    let member = br#"{"serviceEndpoint":{"host":"192.0.2.9","port":31000},"status":"ALIVE","additionalEndpoints":{}}"#;
+    kazoo.create("/services/web/member_0000000003", member, true);
+    let (server, dns, _) = binary(&servers, "auto");
+    let is_up = || ["DNS, UDP and TCP", "the registry is in DNS"].iter().all(|line| server.log().contains(line));
+    eventually("the registry", async || is_up().then_some(())).await;
+    answers(dns, "SRV _payments._tcp.service", &["0 10 8080 app1.example.com."]).await;
+    answers(dns, "A api.service", &["192.0.2.1"]).await;
+    answers(dns, "SRV web.service", &["0 10 31000 192-0-2-9.addr.service."]).await;
+    answers(dns, "SRV org-greeter.service", &["0 5 50051 192-0-2-7.addr.service."]).await;
+    assert_eq!(dig(dns, "A plain.notes.api.service").status, "NOERROR", "it is a service as before");
+    let told = || server.log().lines().filter(|line| line.contains("znodes look like Spring (Curator)")).count();
+    eventually("a line of the log", async || (told() == 1).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_of_another_format_says_which_it_looks_like() {
+    let servers = zk::shared().namespace().await;
+    let mut kazoo = Kazoo::connect(&servers);
+    write(&mut kazoo, include_str!("../fixtures/conventions/spring.json"));
+    let (server, _, admin) = binary(&servers, "zc");
+    let words = "looks like Spring (Curator): format = ";
+    eventually("a line of the log", async || server.log().contains(words).then_some(())).await;
+    let status = page(admin, "/v1/status");
+    assert!(status.contains(words), "{status}");
 }

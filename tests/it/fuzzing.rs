@@ -3,6 +3,8 @@
 //!
 //! `ZONEKEEPER_FUZZ=1000000` runs more of them, `ZONEKEEPER_SEED=7` others.
 
+#[path = "../fuzz/checks/conventions.rs"]
+mod conventions;
 #[path = "../fuzz/checks/description.rs"]
 mod description;
 #[path = "../fuzz/checks/master_file.rs"]
@@ -179,5 +181,70 @@ fn no_znode_and_no_table_of_a_description_is_more_than_an_instance_or_a_reason()
             }
         }
         description::check(&data);
+    }
+}
+
+/// What znodes of conventions are made of.
+const ZNODES: [&str; 40] = [
+    "a.B/providers/",
+    "a.B/configurators/",
+    "config/dubbo/s.configurators",
+    "com/example/web/",
+    "search/services/",
+    "dubbo%3A%2F%2F10.0.0.1%3A20880%2Fa.B%3Fapplication%3Ds%26weight%3D5%26group%3Dg",
+    "override%3A%2F%2F0.0.0.0%2Fa.B%3Fdisabled%3Dtrue",
+    "bolt%3A%2F%2Fhost.example",
+    "member_0000000001",
+    "i-0_0000000001",
+    "base64_52_eyJob3N0IjoiMTAuMC4wLjEiLCJwb3J0Ijo4MCwibmFtZSI6ImkifQ==_0000000001",
+    "10.0.0.1:80",
+    "/",
+    "%",
+    "%3A",
+    "{",
+    "}",
+    "[",
+    "]",
+    ":",
+    ",",
+    "\"",
+    "\"host\":\"10.0.0.1\",",
+    "\"port\":80,",
+    "\"name\":\"n\",\"id\":\"i\",\"address\":\"10.0.0.1\",",
+    "\"serviceEndpoint\":{\"host\":\"h\",\"port\":1,\"inet\":\"10.0.0.1\"},",
+    "\"additionalEndpoints\":{\"x\":{\"host\":\"h\",\"port\":2}},",
+    "\"status\":\"ALIVE\"",
+    "\"labels\":{\"a\":\"b\"},",
+    "\"type\":\"rr_host\",\"rr_host\":{\"address\":\"10.0.0.1\",\"ports\":[80]},",
+    "\"type\":\"service\",\"service\":{\"srvce\":\"_http\",\"proto\":\"_tcp\",\"port\":80},",
+    "\"payload\":{\"metadata\":{\"instance_status\":\"UP\",\"dubbo.endpoints\":\"[]\"}},",
+    "server.1=zk1:2888:3888:participant;0.0.0.0:2181\n",
+    "configs:\n- side: provider\n  addresses: [0.0.0.0]\n  parameters: {weight: 5}\n",
+    "\u{c}\0\u{1}",
+    "null",
+    "-1",
+    "99999999999999999999",
+    "ä",
+    "\0",
+];
+
+#[test]
+fn no_znodes_of_any_convention_do_more_than_be_read_or_say_why_not() {
+    let mut rng = Rng::with_seed(setting("ZONEKEEPER_SEED", 1035));
+    for _ in 0..setting("ZONEKEEPER_FUZZ", 40_000) {
+        let mut data = vec![rng.u8(..)];
+        for _ in 0..rng.usize(1..4) {
+            for end in [rng.usize(1..4), rng.usize(..8)] {
+                for _ in 0..end {
+                    data.extend_from_slice(ZNODES[rng.usize(..ZNODES.len())].as_bytes());
+                }
+                data.push(0xff);
+            }
+        }
+        for _ in 0..rng.usize(..3) {
+            let at = rng.usize(..data.len());
+            data[at] = rng.u8(..);
+        }
+        conventions::check(&data);
     }
 }

@@ -40,37 +40,47 @@ impl Convention for Curator {
         if name.is_empty() { NodeKind::Service { path: below } } else { NodeKind::Leaf { service, name, path: below } }
     }
 
-    fn is_instance(&self, data: &[u8]) -> bool {
-        // Most znodes that are none have no data.
-        let begins = data.first() == Some(&b'{');
-        let Some(said) = begins.then(|| json::object(data).ok()).flatten() else { return false };
-        let is_text = |key: &str| said.get(key).is_some_and(Value::is_string);
-        let has = |key: &&str| said.contains_key(*key);
-        is_text("name") && is_text("id") && ["address", "port", "sslPort", "uriSpec", "payload"].iter().any(has)
+    fn is_instance(&self, _: &str, data: &[u8]) -> bool {
+        is_instance(data)
     }
 
     fn decode(&self, node: &Node<'_>) -> Result<Vec<Instance>, Error> {
-        let mut said = json::object(node.data)?;
-        let host = fields::host("address", said.get("address"))?;
-        let payload = said.remove("payload").unwrap_or_default();
-        let (plain, tls) = (port(said.get("port")), port(said.get("sslPort")));
-        let port = plain.or(tls).or_else(|| url_port(&payload));
-        let port = port.ok_or_else(|| Error::NoEndpoint("neither `port` nor `sslPort` is a port".to_owned()))?;
-        let endpoint = |port| Endpoint { host: host.clone(), port };
-        // The id is no name for people.
-        let mut instance = Instance::new(&endpoint(port).to_string(), endpoint(port));
-        instance.ports.extend(tls.map(|port| ("https".into(), endpoint(port))));
-        if said.get("enabled") == Some(&Value::Bool(false)) {
-            instance.state = State::Drain;
-        }
-        let mut metadata = metadata(payload);
-        metadata.insert("id".to_owned(), said.remove("id").unwrap_or_default());
-        read_metadata(&mut metadata, &mut instance);
-        instance.metadata = metadata.into_iter().map(|(key, value)| (key.into(), json::text(value))).collect();
-        Ok(vec![instance])
+        decode(node.data).map(|instance| vec![instance])
     }
 
     only_read!();
+}
+
+/// Returns whether data are those of an instance.
+pub(super) fn is_instance(data: &[u8]) -> bool {
+    // Most znodes that are none have no data.
+    let begins = data.first() == Some(&b'{');
+    let Some(said) = begins.then(|| json::object(data).ok()).flatten() else { return false };
+    let is_text = |key: &str| said.get(key).is_some_and(Value::is_string);
+    let has = |key: &&str| said.contains_key(*key);
+    is_text("name") && is_text("id") && ["address", "port", "sslPort", "uriSpec", "payload"].iter().any(has)
+}
+
+/// Reads an instance.
+pub(super) fn decode(data: &[u8]) -> Result<Instance, Error> {
+    let mut said = json::object(data)?;
+    let host = fields::host("address", said.get("address"))?;
+    let payload = said.remove("payload").unwrap_or_default();
+    let (plain, tls) = (port(said.get("port")), port(said.get("sslPort")));
+    let port = plain.or(tls).or_else(|| url_port(&payload));
+    let port = port.ok_or_else(|| Error::NoEndpoint("neither `port` nor `sslPort` is a port".to_owned()))?;
+    let endpoint = |port| Endpoint { host: host.clone(), port };
+    // The id is no name for people.
+    let mut instance = Instance::new(&endpoint(port).to_string(), endpoint(port));
+    instance.ports.extend(tls.map(|port| ("https".into(), endpoint(port))));
+    if said.get("enabled") == Some(&Value::Bool(false)) {
+        instance.state = State::Drain;
+    }
+    let mut metadata = metadata(payload);
+    metadata.insert("id".to_owned(), said.remove("id").unwrap_or_default());
+    read_metadata(&mut metadata, &mut instance);
+    instance.metadata = metadata.into_iter().map(|(key, value)| (key.into(), json::text(value))).collect();
+    Ok(instance)
 }
 
 /// The port of the first URL among a payload's values: Oozie has no other.
@@ -141,20 +151,16 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn decode(name: &str, data: &[u8]) -> Result<Instance, Error> {
-        Curator.decode(&Node::alone(name, data)).map(|mut instances| instances.remove(0))
-    }
-
     /// The instances among the znodes of a sample: service, host, port, named ports and state.
     fn read(sample: &Value) -> Vec<Value> {
         let mut read = Vec::new();
         for node in sample["nodes"].as_array().unwrap() {
             let (path, data) = (node["path"].as_str().unwrap(), node["data"].as_str().unwrap().as_bytes());
-            if !Curator.is_instance(data) {
+            if !is_instance(data) {
                 continue;
             }
-            let NodeKind::Leaf { service, name, .. } = Curator.place(&path[1..]) else { panic!("{path}") };
-            let one = decode(name, data).unwrap();
+            let NodeKind::Leaf { service, .. } = Curator.place(&path[1..]) else { panic!("{path}") };
+            let one = decode(data).unwrap();
             assert_eq!((&*one.name, &*one.remarks), (&*one.endpoint.to_string(), [].as_slice()));
             let ports: Map<_, _> =
                 one.ports.iter().map(|(name, port)| (name.to_string(), port.to_string().into())).collect();
@@ -194,7 +200,7 @@ mod tests {
     fn metadata_have_their_meaning_and_a_value_that_cannot_be_used_costs_its_default() {
         let decoded = |payload: Value| {
             let data = json!({"name": "a", "id": "7", "address": "10.0.0.1", "port": 80, "payload": payload});
-            decode("7", data.to_string().as_bytes()).unwrap()
+            decode(data.to_string().as_bytes()).unwrap()
         };
         let one = decoded(json!({"metadata": {"weight": "5", "gRPC_port": "9090", "zone": "z1"}}));
         assert_eq!((one.weight, one.ports[0].1.port, &*one.ports[0].0), (Some(5), 9090, "grpc"));
@@ -207,7 +213,7 @@ mod tests {
 
     #[test]
     fn an_instance_without_an_endpoint_is_malformed_and_says_why() {
-        let reason = |said: Value| decode("x", said.to_string().as_bytes()).unwrap_err().to_string();
+        let reason = |said: Value| decode(said.to_string().as_bytes()).unwrap_err().to_string();
         assert_eq!(reason(json!({"port": 80})), "its data give no endpoint: it has no `address`");
         assert_eq!(
             reason(json!({"address": "10.0.0.300", "port": 80})),
@@ -224,8 +230,8 @@ mod tests {
         for data in
             ["", "{", "x", "{}", r#"{"name":"a"}"#, r#"{"name":"a","id":"b"}"#, r#"{"id":1,"name":"a","port":1}"#]
         {
-            assert!(!Curator.is_instance(data.as_bytes()), "{data}");
+            assert!(!is_instance(data.as_bytes()), "{data}");
         }
-        assert!(Curator.is_instance(br#"{"name":"a","id":"b","port":null}"#));
+        assert!(is_instance(br#"{"name":"a","id":"b","port":null}"#));
     }
 }

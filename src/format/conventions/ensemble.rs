@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use super::fields;
 use crate::format::convention::{Convention, Row};
 use crate::format::error::Error;
 use crate::format::kind::NodeKind;
@@ -64,6 +65,7 @@ impl Convention for EnsembleServers {
                 Err(why) => remarks.push(format!("server {id} is left out: {why}")),
             }
         }
+        let remarks = fields::few(remarks);
         match (instances.first_mut(), remarks.is_empty()) {
             (Some(first), _) => first.remarks = remarks,
             (None, false) => return Err(Error::NoEndpoint(remarks.join("; "))),

@@ -1,12 +1,16 @@
 //! The conventions that can be chosen, a file each.
 
-/// The methods of a convention that is only read, and in which a service's own znode says nothing.
+/// The methods of a convention that is only read, and in which a service's own znode says nothing but with
+/// `but_services`.
 macro_rules! only_read {
     () => {
         fn decode_service(&self, _: &[u8]) -> (crate::model::Defaults, Vec<String>) {
             (crate::model::Defaults::default(), Vec::new())
         }
 
+        only_read!(but_services);
+    };
+    (but_services) => {
         fn is_written(&self) -> bool {
             false
         }
@@ -36,7 +40,9 @@ pub(super) mod dubbo;
 pub(super) mod ensemble;
 pub(super) mod nd;
 pub(super) mod nerve;
+pub(super) mod registrar;
 pub(super) mod serverset;
+pub(super) mod signature;
 pub(super) mod zc;
 
 mod fields;
@@ -46,5 +52,15 @@ mod samples;
 use super::convention::Row;
 
 /// The conventions, the default first.
-pub const CONVENTIONS: &[Row] =
-    &[auto::ROW, zc::ROW, nd::ROW, curator::ROW, serverset::ROW, nerve::ROW, dubbo::ROW, dubbo::SOFA, ensemble::ROW];
+pub const CONVENTIONS: &[Row] = &[
+    auto::ROW,
+    zc::ROW,
+    nd::ROW,
+    curator::ROW,
+    serverset::ROW,
+    nerve::ROW,
+    dubbo::ROW,
+    dubbo::SOFA,
+    registrar::ROW,
+    ensemble::ROW,
+];

@@ -89,6 +89,13 @@ pub(super) fn is_instance_name(element: &str) -> bool {
     element.starts_with(ENCODED) || parts.is_some_and(|(id, digits)| !id.is_empty() && is_sequence(digits))
 }
 
+/// Returns whether what a name holds, or else the data, are those of an instance.
+pub(super) fn is_instance(name: &str, data: &[u8]) -> bool {
+    let data = encoded(name).map_or(Cow::Borrowed(data), Cow::Owned);
+    let said = if data.first() == Some(&b'{') { json::object(&data).ok() } else { None };
+    said.is_some_and(|said| ["host", "port", "name"].iter().all(|key| said.contains_key(*key)))
+}
+
 /// Path of the service whose instances are at `path`: its elements but the plurals. Of nothing but plurals, the first,
 /// where another is behind it.
 fn service_of(path: &str) -> String {

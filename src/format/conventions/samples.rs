@@ -52,7 +52,11 @@ pub(super) fn read(convention: &dyn Convention, root: &str, sample: &Value) -> B
         } else {
             match convention.place(below) {
                 NodeKind::Instance { service, .. } => service.to_owned(),
-                NodeKind::Leaf { service, .. } if convention.is_instance(data) => service.to_owned(),
+                NodeKind::Service { path } if convention.is_told_by_data_as_well() => match path.rsplit_once('/') {
+                    Some((service, name)) if convention.is_instance(name, data) => service.to_owned(),
+                    _ => continue,
+                },
+                NodeKind::Leaf { service, name, .. } if convention.is_instance(name, data) => service.to_owned(),
                 _ => continue,
             }
         };
@@ -142,11 +146,11 @@ pub(super) fn throw_garbage(convention: &dyn Convention, paths: &[&str], data: &
         let mut decoded = Vec::new();
         for (node, (below, data)) in znodes.0.iter().enumerate() {
             let name = below.rsplit('/').next().unwrap_or_default();
-            let _ = (convention.place(below), convention.placement(below), convention.is_instance(data));
+            let _ = (convention.place(below), convention.placement(below), convention.is_instance(name, data));
             let _ = (convention.check(data), convention.endpoint(below), convention.decode_service(data));
             if let Ok(instances) = convention.decode(&Node { below, name, data, beside: &znodes }) {
                 for instance in instances {
-                    assert!(!instance.name.is_empty() && instance.endpoint.port > 0);
+                    assert!(!instance.name.is_empty());
                     decoded.push(Decoded { below, node, instance });
                 }
             }

@@ -130,6 +130,29 @@ fn what_an_instance_says_goes_before_what_its_service_says() {
 }
 
 #[test]
+fn dots_that_are_borders_make_more_names_with_tags_and_ports_and_a_path_goes_before_them() {
+    let mut one = v4(42, 80);
+    one.tags = vec!["1-0-0".into()];
+    one.ports = vec![("tri".into(), one.endpoint.clone())];
+    let dotted = Service { is_dotted: true, ..service(vec![one]) };
+    let origin = origin();
+    let context = Context::new(&origin, 5);
+    let built = build(&context, "com.acme.Foo", &dotted).unwrap();
+    let rank = |built: &Built, name: &str| built.rank_at(&origin, &Name::parse(name).unwrap());
+    for name in ["com.acme.foo", "foo.acme.com", "com-acme-foo"] {
+        for front in ["", "1-0-0.", "_tri._tcp."] {
+            let name = format!("{front}{name}.service");
+            assert_eq!(rank(&built, &name), Some(Rank::Alias), "{name}");
+        }
+    }
+    assert_eq!(rank(&built, "foo.service"), None, "there is no bare name of a class");
+    let nested = build(&context, "com/acme/Foo", &service(vec![v4(43, 80)])).unwrap();
+    assert!(rank(&nested, "foo.acme.com.service") > rank(&built, "foo.acme.com.service"));
+    let plain = build(&context, "com.acme.Foo", &service(vec![v4(43, 80)])).unwrap();
+    assert_eq!(rank(&plain, "foo.acme.com.service"), None);
+}
+
+#[test]
 fn tags_and_named_ports_are_names_below_the_services_own() {
     let mut tagged = v4(42, 8080);
     tagged.tags = vec!["canary".into(), "V2".into(), "*".into()];

@@ -39,6 +39,8 @@ pub(in crate::format) const SOFA: Row = Row {
     build: |_| Arc::new(Sofa),
 };
 
+pub(super) use self::url::is_url;
+
 /// Name of the znode that holds an interface's providers.
 const PROVIDERS: &str = "providers";
 /// Port of a URL without one, for SOFARPC.
@@ -164,6 +166,11 @@ fn provider(below: &str) -> Placement {
 /// Reads a provider of Dubbo's from the name of its znode.
 pub(super) fn decode(name: &str) -> Result<Instance, Error> {
     ProviderUrl::read(name)?.instance(None, &["group", "version"])
+}
+
+/// Reads the endpoint of a provider of Dubbo's from the name of its znode.
+pub(super) fn endpoint(name: &str) -> Result<Endpoint, Error> {
+    ProviderUrl::read(name)?.endpoint(None)
 }
 
 /// Makes one instance of those at one endpoint. Where some of them are up, the others have no part in it.

@@ -27,7 +27,6 @@ pub(super) struct ProviderUrl {
     pub(super) parameters: BTreeMap<String, String>,
 }
 
-#[cfg(test)]
 /// Returns whether a name begins as a percent-encoded URL does.
 pub(in crate::format::conventions) fn is_url(name: &str) -> bool {
     let Some(at) = name.find('%') else { return false };
