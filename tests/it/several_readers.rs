@@ -1,6 +1,7 @@
 //! Several readers of one registry over a real ZooKeeper: conventions side by side in one zone, each with its root, its
 //! place and its troubles.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -487,4 +488,72 @@ async fn services_are_registered_below_the_root_that_they_name_in_its_convention
     assert!(server.binary.log().contains("registered in the only registry below /nd now"), "{}", server.binary.log());
     let registered = page(server.admin, "/v1/registrations");
     assert!(registered.contains("/nd/db/10.0.0.7:80"), "{registered}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn described_systems_stand_beside_registered_services_each_at_its_place() {
+    let servers = zk::shared().namespace().await;
+    let mut kazoo = Kazoo::connect(&servers);
+    zc(&mut kazoo, "/services", "api", "10.0.0.1:80", "{}");
+    let broker =
+        br#"{"endpoints":["INTERNAL://10.0.0.2:9092","EXTERNAL://10.0.0.2:9094"],"host":"10.0.0.2","port":9092}"#;
+    kazoo.create("/brokers/ids/1", broker, false);
+    let member = |host: &str, role: &str| {
+        format!(r#"{{"conn_url":"postgres://{host}:5432/postgres","state":"running","role":"{role}"}}"#)
+    };
+    kazoo.create("/service/orders-db/members/pg1", member("10.0.0.3", "primary").as_bytes(), false);
+    kazoo.create("/service/orders-db/members/pg2", member("10.0.0.4", "replica").as_bytes(), false);
+    kazoo.create("/service/orders-db/leader", b"pg1", false);
+    let server = serve(&servers, "[\"auto\", \"kafka\", { format = \"patroni\", as = \"pg\" }]", "", "");
+    for (query, expected) in [
+        ("A api.service", "NOERROR 10.0.0.1"),
+        ("SRV _external._tcp.kafka.service", "NOERROR 0 10 9094 10-0-0-2.addr.service."),
+        ("A orders-db.pg.service", "NOERROR 10.0.0.3 10.0.0.4"),
+        ("A leader.orders-db.pg.service", "NOERROR 10.0.0.3"),
+        ("A orders-db.service", "NXDOMAIN"),
+        ("-x 10.0.0.4", "NOERROR 10-0-0-4.addr.service."),
+    ] {
+        shows(server.dns, query, expected).await;
+    }
+    kazoo.set("/service/orders-db/leader", b"pg2");
+    shows(server.dns, "A leader.orders-db.pg.service", "NOERROR 10.0.0.4").await;
+    let explained = page(server.admin, "/v1/explain?name=leader.orders-db.pg.service");
+    assert!(explained.contains("registry main/patroni") && explained.contains("/service/orders-db"), "{explained}");
+    server.stop().await;
+}
+
+/// Very many services are built on threads.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_services_of_a_reader_have_its_place_from_a_seed_too() {
+    let seed = scratch("seed.tree");
+    let mut tree = "/services\n  /api\n    /providers\n      /10.0.0.1:80\n/nd\n".to_owned();
+    for i in 0..1_000 {
+        let _ = write!(tree, "  /db{i}\n    /10.1.{}.{}:5432\n", i / 250, i % 250);
+    }
+    std::fs::write(&seed, &tree).expect("a seed");
+    let server = Running::start_with(&format!(
+        "[registry.main]\nmemory = \"{}\"\nlinger = \"0s\"\nread = [\"zc\", {{ format = \"nd\", root = \"/nd\", as = \"pg\" }}]\n\
+         [[zone]]\norigin = \"service.\"\n[[zone]]\norigin = \"pg.\"\nunder = \"pg\"\n[[zone]]\norigin = \"one.\"\n\
+         under = \"pg/db7\"\n[[zone]]\norigin = \"elsewhere.\"\nunder = \"staging\"\n{DNS}",
+        seed.display()
+    ));
+    for (query, expected) in [
+        ("A db0.pg.service", "NOERROR 10.1.0.0"),
+        ("SRV _db999._tcp.pg.service", "NOERROR 0 10 5432 10-1-3-249.addr.service."),
+        ("A db0.service", "NXDOMAIN"),
+        ("A api.service", "NOERROR 10.0.0.1"),
+        // A zone of the place alone, and of a part of it.
+        ("A db999.pg", "NOERROR 10.1.3.249"),
+        ("A api.pg", "NXDOMAIN"),
+        ("A one", "NOERROR 10.1.0.7"),
+        ("A db0.elsewhere", "NXDOMAIN"),
+    ] {
+        shows(server.dns, query, expected).await;
+    }
+    assert_eq!(readiness(&server, "?fresh"), "200 ready");
+    std::fs::write(&seed, tree.replace("/10.1.0.7:5432", "/10.2.0.7:5432")).expect("a seed");
+    for name in ["db7.pg.service", "db7.pg", "one"] {
+        shows(server.dns, &format!("A {name}"), "NOERROR 10.2.0.7").await;
+    }
+    server.stop().await;
 }
