@@ -70,8 +70,8 @@
 //!   deploy/zonekeeper.toml and the README.
 //!   One that needs no code is a table in format/declared/builtin.toml; deploy/docs/conventions.md is made of it.
 //! - A check: a file in announce/check/ and its lines in `CheckKind`.
-//! - A form of name: a file in zone/records/ and its line in `zone::build`. A record type: its row in
-//!   zone/rdata/types.rs.
+//! - A form of name, or of records that services get: a file in zone/records/ and its row in `FORMS` there. A record
+//!   type: its row in zone/rdata/types.rs.
 //! - An endpoint of the admin server: a file in admin/routes/ and its lines in `ENDPOINTS` and the router there.
 //! - An output: a file in export/ and its line in `export::Form`.
 //! - A setting: a key in the `Config` of its part, read as [`settings::live`] or [`settings::fixed`], and its lines in

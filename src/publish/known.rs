@@ -9,6 +9,7 @@ use super::target::{Target, below};
 use crate::model::Protocol;
 use crate::registry::shown::ShownTree;
 use crate::zone::name::Name;
+use crate::zone::records::config::Config;
 use crate::zone::records::{label, srv};
 
 /// Names that a service at `path` below what a zone shows has, whatever it holds; `is_dotted` as of a
@@ -105,9 +106,11 @@ impl Core {
         for target in &mut self.targets {
             let origin = target.origin();
             if let Some((_, names)) = zones.iter().find(|(zone, _)| *zone == origin) {
-                is_different |= target.names.unknown_host != names.unknown_host;
-                target.names.unknown_host = names.unknown_host;
-                target.names.expect.clone_from(&names.expect);
+                let names = names.reloaded(&target.names);
+                // Names that are known without a znode are told without anything being built.
+                is_different |= Config { expect: Vec::new(), ..names.clone() }
+                    != Config { expect: Vec::new(), ..target.names.clone() };
+                target.names = names;
             }
         }
         if is_different {

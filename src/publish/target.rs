@@ -91,14 +91,7 @@ impl Target {
         let mut forward = self.reverse_of.iter().filter(|(under, _)| below(&placed, under).is_some());
         let reverse_of = forward.next().map(|(_, origin)| origin);
         let is_shown = below(&placed, &self.under).is_some() && (reverse_of.is_some() || self.reverse_of.is_empty());
-        is_shown.then(|| Context {
-            txt: &self.names.txt,
-            host_domain: self.names.host_domain.as_deref(),
-            hosts,
-            unknown_host: self.names.unknown_host,
-            reverse_of,
-            ..Context::new(origin, self.ttl)
-        })
+        is_shown.then(|| Context { names: &self.names, hosts, reverse_of, ..Context::new(origin, self.ttl) })
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, ZoneWriter> {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 use super::name::Name;
-use super::records::config::UnknownHost;
+use super::records::config::Config;
 
 /// The addresses of a host that was registered by name; none where the resolver says that it has none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,31 +26,20 @@ pub struct Context<'c> {
     pub origin: &'c Name,
     /// Time to live where neither instance nor service says one, in seconds.
     pub ttl: u32,
-    /// Properties that are shown in TXT records, in their order there.
-    pub txt: &'c [String],
-    /// The domain of hosts registered by a single label, in lower case and without a final dot.
-    pub host_domain: Option<&'c str>,
+    /// The forms of the zone's names.
+    pub names: &'c Config,
     /// Known addresses of hosts.
     pub hosts: &'c KnownHosts,
-    /// Answer for those of which no address is known.
-    pub unknown_host: UnknownHost,
     /// For a zone of reverse names: the zone whose `addr` names they point to.
     pub reverse_of: Option<&'c Name>,
 }
 
+static PLAIN: LazyLock<Config> = LazyLock::new(Config::default);
 static NO_HOSTS: KnownHosts = KnownHosts::new();
 
 impl<'c> Context<'c> {
     /// A zone with nothing special.
     pub fn new(origin: &'c Name, ttl: u32) -> Self {
-        Self {
-            origin,
-            ttl,
-            txt: &[],
-            host_domain: None,
-            hosts: &NO_HOSTS,
-            unknown_host: UnknownHost::default(),
-            reverse_of: None,
-        }
+        Self { origin, ttl, names: &PLAIN, hosts: &NO_HOSTS, reverse_of: None }
     }
 }

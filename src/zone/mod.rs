@@ -37,6 +37,7 @@ pub mod index;
 pub mod instances;
 pub mod journal;
 pub mod lookup;
+mod members;
 pub mod name;
 mod names;
 pub mod offer;

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::model::{Endpoint, Host, Instance, Protocol};
+use crate::model::{Endpoint, Host, Instance, Protocol, State};
 use crate::zone::context::{KnownHosts, Resolved};
 use crate::zone::entry::RrSet;
 use crate::zone::instances;
 use crate::zone::offer::Offer;
-use crate::zone::records::config::UnknownHost;
+use crate::zone::records::config::{Config, UnknownHost};
 use crate::zone::synthesized;
 use crate::zone::unknown;
 
@@ -98,7 +98,7 @@ fn two_ports_of_one_host_are_two_srv_and_one_address() {
 #[test]
 fn instances_that_are_not_up_leave_and_the_name_stays() {
     let mut drained = v4(42, 1);
-    drained.state = model::State::Drain;
+    drained.state = State::Drain;
     drained.tags = vec!["canary".into()];
     assert_eq!(
         built("a", &service(vec![drained])).into_iter().collect::<Vec<_>>(),
@@ -181,8 +181,10 @@ fn txt_shows_what_the_zone_lists() {
     one.metadata = vec![("pid".into(), "42".into()), ("version".into(), "7".into())];
     let mut service = service(vec![one]);
     service.defaults.metadata = vec![("owner".into(), "web".into()), ("secret".into(), "x".into())];
-    let (origin, txt) = (origin(), ["owner".to_owned(), "version".to_owned()]);
-    let built = build(&Context { txt: &txt, ..Context::new(&origin, 5) }, "a", &service).unwrap();
+    let (origin, txt) = (origin(), vec!["owner".to_owned(), "version".to_owned()]);
+    let built =
+        build(&Context { names: &Config { txt, ..Config::default() }, ..Context::new(&origin, 5) }, "a", &service)
+            .unwrap();
     assert_eq!(rdata(&built, "a.service.", rtype::TXT), [b"\x09owner=web"]);
     assert_eq!(rdata(&built, "192\\.168\\.0\\.42:1._a._tcp.service.", rtype::TXT), [b"\x09version=7"]);
     assert!(built.remarks.is_empty());
@@ -201,7 +203,8 @@ fn hosts_of_one_label_are_completed_or_stand_below_addr() {
     hosts.insert("server1".into(), Resolved { addresses: vec![], ttl: 3 });
     let none = shown(&build(&Context { hosts: &hosts, ..Context::new(&origin, 5) }, "a", &service).unwrap());
     assert_eq!((&none["server1.addr.service."], &none["a.service."]), (&vec![], &vec![(rtype::SRV, 3, 1)]));
-    let completed = Context { host_domain: Some("example.com"), ..Context::new(&origin, 5) };
+    let domain = Config { host_domain: Some("example.com".to_owned()), ..Config::default() };
+    let completed = Context { names: &domain, ..Context::new(&origin, 5) };
     let built = build(&completed, "a", &service).unwrap();
     assert_eq!(rdata(&built, "a.service.", rtype::SRV)[0][6..], *Name::parse("server1.example.com").unwrap().wire());
 }
@@ -221,7 +224,12 @@ fn host_names_are_flattened_with_the_lesser_ttl() {
 fn only_a_host_alone_that_nothing_is_known_of_is_an_alias_and_only_where_that_is_wanted() {
     let with = |unknown_host, instances| {
         let origin = origin();
-        let built = build(&Context { unknown_host, ..Context::new(&origin, 5) }, "x", &service(instances)).unwrap();
+        let built = build(
+            &Context { names: &Config { unknown_host, ..Config::default() }, ..Context::new(&origin, 5) },
+            "x",
+            &service(instances),
+        )
+        .unwrap();
         rdata(&built, "x.service.", rtype::CNAME)
     };
     let cname = |instances| with(UnknownHost::Alias, instances);

@@ -31,7 +31,15 @@ pub enum UnknownHost {
 impl Config {
     /// The part that only a start takes.
     pub fn fixed(&self) -> Self {
-        Self { unknown_host: UnknownHost::default(), expect: Vec::new(), ..self.clone() }
+        let Self { txt, host_domain, .. } = self.clone();
+        Self { txt, host_domain, ..Self::default() }
+    }
+
+    /// Returns this configuration, which was read again, as far as a reload takes it from `before`.
+    #[must_use]
+    pub fn reloaded(&self, before: &Self) -> Self {
+        let Self { txt, host_domain, .. } = before.clone();
+        Self { txt, host_domain, ..self.clone() }
     }
 
     /// Reads the keys `txt`, `host_domain`, `unknown_host` and `expect`.

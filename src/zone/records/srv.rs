@@ -70,7 +70,7 @@ impl SrvTarget {
             Host::V4(address) => by_address((*address).into())?,
             Host::V6(address) => by_address((*address).into())?,
             Host::Name(host) => {
-                let wanted = wanted(context.host_domain, host);
+                let wanted = wanted(context.names.host_domain.as_deref(), host);
                 let mut addresses = None;
                 let registered = instance.known_addresses(endpoint);
                 if !registered.is_empty() {
@@ -174,7 +174,7 @@ pub(in crate::zone) fn add_all<'r>(
     }
     add_unknown(names, owner, rank, &reaches);
     if let [reach] = reaches[..]
-        && context.unknown_host == UnknownHost::Alias
+        && context.names.unknown_host == UnknownHost::Alias
         && let Some(target) = reach.elsewhere()
         && owner != context.origin
         && target.folded() != *owner

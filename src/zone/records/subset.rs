@@ -7,8 +7,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::label;
+use super::{label, srv};
+use crate::zone::members::Members;
 use crate::zone::name::{Name, NameError};
+use crate::zone::names::Names;
 
 /// Most names of tags that one service has.
 pub const MAX_NAMES: usize = 256;
@@ -17,11 +19,34 @@ pub const MAX_RECORDS: usize = 4096;
 /// Most tags in a name.
 const DEEPEST: usize = 3;
 
+/// Adds the names of a service's tags.
+pub(in crate::zone) fn add(names: &mut Names, of: &Members<'_>) {
+    let Members { context, owner, all: members, .. } = of;
+    if members.iter().all(|member| member.instance.tags.is_empty()) {
+        return;
+    }
+    let tagged: Vec<Tags> = members
+        .iter()
+        .map(|member| {
+            let bad = |tag: &str| names.remark(format!("the tag `{tag}` of {} makes no name", member.instance.name));
+            labels(&member.instance.tags, bad)
+        })
+        .collect();
+    let (combinations, is_cut) = combinations(&tagged);
+    for (labels, chosen) in combinations {
+        let Some(name) = name(owner, &labels) else { continue };
+        srv::add_all(names, context, &name, of.below(), chosen.iter().map(|&i| &members[i].reach));
+    }
+    if is_cut {
+        names.remark("it has too many tags for all their combinations: not every one has a name".to_owned());
+    }
+}
+
 /// The tags of one instance as labels.
-pub(in crate::zone) type Tags = BTreeSet<Vec<u8>>;
+type Tags = BTreeSet<Vec<u8>>;
 
 /// The labels of these tags; those that make none are left out and told.
-pub(in crate::zone) fn labels(tags: &[Box<str>], mut bad: impl FnMut(&str)) -> Tags {
+fn labels(tags: &[Box<str>], mut bad: impl FnMut(&str)) -> Tags {
     let one =
         |tag: &str| if tag.is_ascii() { label::exact(tag) } else { label::host_name(tag).ok_or(NameError::BadElement) };
     tags.iter().filter_map(|tag| one(tag).map_err(|_| bad(tag)).ok()).collect()
@@ -29,7 +54,7 @@ pub(in crate::zone) fn labels(tags: &[Box<str>], mut bad: impl FnMut(&str)) -> T
 
 /// The combinations of a service: the labels in front of its name, the leftmost first, and the instances by their place
 /// in `tagged`. Also whether the bounds left something out.
-pub(in crate::zone) fn combinations(tagged: &[Tags]) -> (BTreeMap<Vec<&[u8]>, Vec<usize>>, bool) {
+fn combinations(tagged: &[Tags]) -> (BTreeMap<Vec<&[u8]>, Vec<usize>>, bool) {
     let most_tags = tagged.iter().map(BTreeSet::len).max().unwrap_or_default();
     for depth in (2..=DEEPEST).rev().filter(|depth| *depth == 2 || most_tags >= *depth) {
         if most_tags < 2 {
@@ -76,7 +101,7 @@ fn within_bounds(tagged: &[Tags], depth: usize) -> Option<BTreeMap<Vec<&[u8]>, V
 }
 
 /// The name of a combination; none where it gets too long.
-pub(in crate::zone) fn name(owner: &Name, labels: &[&[u8]]) -> Option<Name> {
+fn name(owner: &Name, labels: &[&[u8]]) -> Option<Name> {
     labels.iter().rev().try_fold(owner.clone(), |name, label| name.child(label)).ok()
 }
 

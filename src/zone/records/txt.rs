@@ -30,6 +30,11 @@ pub(in crate::zone) fn rdata(
     (!rdata.is_empty()).then_some(rdata)
 }
 
+/// Tells that a property is not shown, as its string would be too long.
+pub(in crate::zone) fn too_long(who: &str, key: &str) -> String {
+    format!("`{key}` of {who} is longer than a TXT string of 255 bytes and is left out of it")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
