@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use super::svcb;
 use super::types::{Field, layout_of};
 use crate::zone::name::Name;
 
@@ -29,7 +30,7 @@ fn words(rtype: u16, mut rdata: &[u8]) -> Option<String> {
     let layout = layout_of(rtype).filter(|layout| layout.is_printed)?;
     let mut text = String::new();
     for (_, field) in layout.fields {
-        if !text.is_empty() {
+        if !text.is_empty() && !matches!(field, Field::Params) {
             text.push(' ');
         }
         rdata = print(*field, rdata, &mut text)?;
@@ -50,6 +51,12 @@ fn print<'w>(field: Field, wire: &'w [u8], text: &mut String) -> Option<&'w [u8]
             size
         }
         Field::Texts => return print_texts(wire, text).then_some(&[]),
+        Field::Params => {
+            for word in svcb::words(wire)? {
+                write(text, format_args!(" {word}"));
+            }
+            return Some(&[]);
+        }
         _ => return None,
     };
     let (bytes, rest) = wire.split_at_checked(size)?;
@@ -98,6 +105,8 @@ mod tests {
 
     /// Data of each printed type; a type without an example here fails the test.
     const EXAMPLES: &[&str] = &[
+        "SVCB 16 foo.example. alpn=h2,h3-19 port=53 ipv4hint=192.0.2.1 ipv6hint=2001:db8::1,2001:db8::2",
+        "HTTPS 1 foo.example. port=8443",
         "A 192.0.2.1",
         "NS ns.example.",
         "CNAME a\\.b.example.",

@@ -169,6 +169,45 @@ pub(super) fn check(mut wire: &[u8]) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// The parameters in words; none where one of them has a value that is better left as bytes: any reader takes those.
+pub(super) fn words(mut wire: &[u8]) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    while !wire.is_empty() {
+        let (key, rest) = take_u16(wire)?;
+        let (length, rest) = take_u16(rest)?;
+        let (value, rest) = rest.split_at_checked(length.into())?;
+        check_value(key, value).ok()?;
+        let (name, _) = KEYS.iter().find(|(_, number)| *number == key)?;
+        let list = match key {
+            NO_DEFAULT_ALPN => Vec::new(),
+            ALPN => protocols(value)?,
+            PORT => vec![take_u16(value)?.0.to_string()],
+            IPV4_HINT => {
+                value.as_chunks().0.iter().map(|octets: &[u8; 4]| Ipv4Addr::from(*octets).to_string()).collect()
+            }
+            IPV6_HINT => {
+                value.as_chunks().0.iter().map(|octets: &[u8; 16]| Ipv6Addr::from(*octets).to_string()).collect()
+            }
+            _ => return None,
+        };
+        words.push(if list.is_empty() { (*name).to_owned() } else { format!("{name}={}", list.join(",")) });
+        wire = rest;
+    }
+    Some(words)
+}
+
+/// Protocols of `alpn` that need no escapes.
+fn protocols(mut value: &[u8]) -> Option<Vec<String>> {
+    let mut protocols = Vec::new();
+    while let Some((&length, rest)) = value.split_first() {
+        let (protocol, rest) = rest.split_at_checked(length.into())?;
+        let is_plain = protocol.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-./_".contains(byte));
+        protocols.push(std::str::from_utf8(protocol).ok().filter(|_| is_plain)?.to_owned());
+        value = rest;
+    }
+    Some(protocols)
+}
+
 const CUT: &str = "a service parameter is cut short";
 
 fn take_u16(wire: &[u8]) -> Option<(u16, &[u8])> {
