@@ -16,6 +16,8 @@ pub struct Config {
     pub unknown_host: UnknownHost,
     /// Paths of services below what the zone shows whose names are known without a znode.
     pub expect: Vec<String>,
+    /// True if services have HTTPS records (RFC 9460).
+    pub https: bool,
 }
 
 /// Answer to A and AAAA questions at the name of a service whose hosts' addresses are not known.
@@ -42,7 +44,7 @@ impl Config {
         Self { txt, host_domain, ..self.clone() }
     }
 
-    /// Reads the keys `txt`, `host_domain`, `unknown_host` and `expect`.
+    /// Reads the keys `txt`, `host_domain`, `expect`, `https` and `unknown_host`.
     pub fn read(section: &mut Section<'_>) -> Self {
         let mut config = Self::default();
         if let Some(Located { value, span }) = section.located::<Vec<String>>(fixed("txt")) {
@@ -85,6 +87,7 @@ impl Config {
                 }
             }
         }
+        config.https = section.or(live("https"), config.https);
         if let Some(Located { value, span }) = section.located::<String>(live("unknown_host")) {
             match &*value {
                 "servfail" => config.unknown_host = UnknownHost::ServFail,
