@@ -44,6 +44,7 @@ mod harness;
 mod heartbeats;
 mod held_transfers;
 mod host_names;
+mod https_records;
 mod keeper_battery;
 mod later_addresses;
 #[path = "../layers.rs"]

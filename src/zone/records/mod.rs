@@ -1,6 +1,7 @@
 //! The forms under which a service is in DNS, a file each. Every file adds to the names that [`super::build`] collects;
 //! those that need only be listed for that are in [`FORMS`].
 //!
+//! - [`https`]: hosts and ports for browsers (RFC 9460).
 //! - [`label`]: from an element of a path to a label, and to one that is a host name.
 //! - [`address`]: the names of addresses, forward and reverse.
 //! - [`srv`]: where an instance is, and the names of RFC 2782.
@@ -13,6 +14,7 @@
 pub mod address;
 pub(super) mod browse;
 pub mod config;
+pub(super) mod https;
 pub mod label;
 pub(super) mod port;
 pub mod srv;
@@ -28,4 +30,4 @@ use super::names::Names;
 type RecordForm = fn(&mut Names, &Members<'_>);
 
 /// The forms, in the order in which their remarks are told.
-pub(super) const FORMS: &[RecordForm] = &[subset::add, port::add, browse::add];
+pub(super) const FORMS: &[RecordForm] = &[https::add, subset::add, port::add, browse::add];
