@@ -16,6 +16,7 @@ mod restart;
 mod serve;
 mod signals;
 mod status;
+mod survey;
 mod template;
 
 use std::process::ExitCode;
@@ -67,6 +68,7 @@ enum Command {
     Explain(explain::Explain),
     Dump(dump::Dump),
     Formats(formats::FormatsCommand),
+    Survey(survey::SurveyCommand),
     Status(status::StatusCommand),
     Reload(reload::Reload),
     Restart(restart::Restart),
@@ -105,6 +107,7 @@ pub fn main() -> ExitCode {
         Command::Explain(explain) => explain.run(),
         Command::Dump(dump) => dump.run(),
         Command::Formats(formats) => formats.run(),
+        Command::Survey(survey) => survey.run(),
         Command::Status(status) => return leave(status.run().unwrap_or_else(|error| fail(&error))),
         Command::Reload(reload) => reload.run(),
         Command::Restart(restart) => restart.run(),

@@ -8,7 +8,7 @@ use super::security;
 use crate::diagnostic::Span;
 use crate::registry::root::MissingRoot;
 use crate::registry::{Error, Path};
-use crate::settings::{Located, Section, Setting, Value, fixed, live};
+use crate::settings::{Kind, Located, Section, Setting, Value, fixed, live};
 
 /// Settings of one registry's ensemble and mirror.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -200,6 +200,15 @@ impl Setting for Servers {
             None => Ok(Self(text)),
         }
     }
+}
+
+/// Checks a connect string.
+///
+/// # Errors
+/// What is wrong, as the end of a sentence.
+pub fn is_connect_string(text: &str) -> Result<(), String> {
+    let value = Value { kind: Kind::String(text.to_owned()), span: Span::default() };
+    Servers::read(&value).map(drop).map_err(|(_, why)| why)
 }
 
 /// Start of the chroot: at the first slash that is none of a scheme's.

@@ -85,6 +85,7 @@ mod status;
 mod stays;
 mod steady;
 mod storms;
+mod surveyed;
 mod transfer;
 mod transports;
 mod unknown;

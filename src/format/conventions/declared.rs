@@ -25,6 +25,14 @@ impl Convention for Description {
         Self::placement(self, below)
     }
 
+    fn reads_data(&self) -> bool {
+        Self::reads_data(self)
+    }
+
+    fn is_sparse(&self) -> bool {
+        Self::is_sparse(self)
+    }
+
     fn endpoint(&self, below: &str) -> Result<Endpoint, Error> {
         Self::endpoint(self, below)
     }

@@ -114,6 +114,17 @@ impl Description {
         if leads_on { Placement::Way } else { Placement::Foreign }
     }
 
+    /// Returns whether the data of instances say anything.
+    pub fn reads_data(&self) -> bool {
+        self.rules.data != DataKind::None
+    }
+
+    /// Returns whether other programs' znodes may be among those that it reads: where the pattern leads down by more
+    /// than a service and its instances, or begins at the top.
+    pub fn is_sparse(&self) -> bool {
+        self.rules.path.elements().len() > 2 || &*self.root == "/"
+    }
+
     /// Reads the endpoint that a path gives by itself.
     ///
     /// # Errors
