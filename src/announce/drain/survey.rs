@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::persist::persist;
 use crate::announce::Error;
-use crate::format::{Config, NodeKind};
+use crate::format::{self, Config, NodeKind};
 use crate::model::{Drain, Endpoint};
 use crate::registry;
 use crate::registry::Path;
@@ -171,7 +171,8 @@ impl Survey {
             }
             NodeKind::Instance { service, name } => {
                 let node = self.nodes.entry(service.to_owned()).or_default();
-                match format.endpoint(name) {
+                // Of zc and nd alone: whoever else registers there reads no flags.
+                match format::endpoint(name) {
                     Ok(endpoint) => node.instances.push(endpoint),
                     Err(_) => node.foreign.push(name.to_owned()),
                 }

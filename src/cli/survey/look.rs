@@ -115,7 +115,7 @@ fn judge(root: &Path, format: &Config, seen: &Seen, candidates: &[String]) -> Sa
         } else {
             match format.place(below) {
                 NodeKind::Instance { service, .. } => service.to_owned(),
-                NodeKind::Leaf { service, .. } if format.is_instance(data) => service.to_owned(),
+                NodeKind::Leaf { service, .. } if format.is_instance(name, data) => service.to_owned(),
                 _ => continue,
             }
         };
