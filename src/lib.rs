@@ -19,15 +19,18 @@
 //!
 //! # A query's way
 //! 1. A socket of `dns::listen` receives it: UDP in batches, a thread a core; TCP, TLS, HTTPS and QUIC by connections.
-//! 2. `dns::fast::parse` reads header, question and OPT, and hashes the name.
+//! 2. `dns::fast::parse` reads header, question and OPT, and hashes the name. Options of both ways are read by
+//!    `dns::message::options`, and what is answered to them is decided by `dns::serve::policy`.
 //! 3. `dns::fast::respond` finds the name's packed entry and copies its records behind the question: the fast way.
-//! 4. Everything else (aliases, ANY, transfers, signatures, what is malformed) is handed over with what was read of it
-//!    (`fast::hand_over`), over UDP through a bounded queue to threads of its own.
+//! 4. Everything else (aliases, ANY, transfers, signatures, what is malformed: `fast::query` decides by the form,
+//!    `fast::respond` by rights, freshness and what is at the name) is handed over with what was read of it
+//!    (`fast::hand_over`), over UDP through a bounded queue (`listen::slow`) to threads of its own.
 //! 5. `dns::message::parse` reads what nobody has read; no message is read twice (but by QUIC's library).
 //! 6. `dns::serve::gate` judges signature, cookie, rate and rights, and begins zone transfers (`dns::transfer`).
 //! 7. `dns::serve::query` refuses, or has `serve::answer` look the name up in the tables of the zones; aliases that
 //!    lead out of them go by `serve::chain` to `dns::forward`.
-//! 8. `dns::message::writer` writes the records, names compressed, up to the client's limit; OPT and TSIG follow.
+//! 8. `dns::message::writer` writes the records, names compressed, up to the client's limit; `dns::message::request`
+//!    appends OPT, `dns::message::tsig` the signature.
 //! 9. `dns::serve::exchange` ends the exchanges of both ways: they are counted there, and nowhere else.
 //! 10. The response leaves by the socket that the query came by.
 //!
@@ -47,6 +50,19 @@
 //! `zookeeper_client` in zookeeper/client/, `hickory_server` in dns/listen/quic.rs, `hickory_resolver` in dns/forward/,
 //! `hickory_proto` in these two, in dns/serve/chain.rs, zone/ and export/, `rustls` in dns/listen/, dns/forward/,
 //! zookeeper/client/ and announce/check/tls.rs, `toml` in settings/tree.rs, `clap` in cli/, `axum` in admin/.
+//!
+//! # Where it is decided
+//! - that an ensemble is older than what was seen of it: `zookeeper::mirror::doubt`; what happens then, for how long:
+//!   `mirror::holding`, by `hold` in `zookeeper::config`. (An *epoch* of `mirror` is the life of a connection.)
+//! - which znodes are mirrored at all: [`registry::selection`], by the convention.
+//! - which instances of a service are served, and why one is not: `publish::read` with the convention; of two znodes of
+//!   one endpoint which: `publish::reading`; while many go at once, `publish::guard`.
+//! - drains: `format::drain` reads and writes the flags, `announce::drain` puts them into ZooKeeper, `publish::read`
+//!   applies them, `publish::ends` ends them.
+//! - what names a service has: `zone::records` with `zone::build`; which of several sources shows at a name:
+//!   `zone::writer::contest`; names that are known without a znode: `publish::known`.
+//! - what a configuration may say: `settings` reads values and words the mistakes, `diagnostic` shows them.
+//! - readiness: `admin::ready`; a command's exit code: `cli/mod.rs`, but for `status` and signals.
 //!
 //! # What holds everywhere
 //! - Decisions are pure, I/O is thin: `zookeeper::mirror`, `announce::plan`, `format`, `zone`, `dns::fast` and
@@ -68,15 +84,20 @@
 //! # To add
 //! - A znode convention: a file in format/conventions/ and its row in `CONVENTIONS`; a test wants its words in
 //!   deploy/zonekeeper.toml and the README.
-//!   One that needs no code is a table in format/declared/builtin.toml; deploy/docs/conventions.md is made of it.
-//! - A check: a file in announce/check/ and its lines in `CheckKind`.
+//!   One that needs no code is a table in format/declared/builtin.toml with a sample in tests/fixtures/conventions/;
+//!   deploy/docs/conventions.md is made of it.
+//! - A check: a file in announce/check/ and its lines in announce/check/mod.rs (`CheckKind`, `KINDS` and what matches
+//!   on them).
 //! - A form of name, or of records that services get: a file in zone/records/ and its row in `FORMS` there. A record
 //!   type: its row in zone/rdata/types.rs.
-//! - An endpoint of the admin server: a file in admin/routes/ and its lines in `ENDPOINTS` and the router there.
+//! - An endpoint of the admin server: its handler and its lines in `ENDPOINTS` and the router of admin/routes/mod.rs,
+//!   in a file there if it is long; what it writes is made in admin/, of `admin::snapshot`.
+//! - A command: a file in cli/, and its lines in cli/mod.rs.
 //! - An output: a file in export/ and its line in `export::Form`.
 //! - A setting: a key in the `Config` of its part, read as [`settings::live`] or [`settings::fixed`], and its lines in
-//!   deploy/zonekeeper.toml. A fixed one is compared in config/pending.rs, or in the part's `fixed_differences`; a
-//!   live one must be applied by what app/reload.rs hands the configuration to. Tests compare the rows with both.
+//!   deploy/zonekeeper.toml. A fixed one is compared in config/pending.rs, one of `[dns]` in dns/config.rs. A live one
+//!   is applied by its part: of `[dns]` by dns/server.rs and `dns::serve::policy`, of a zone or registry by
+//!   `publish::known`, of `[[service]]` by `announce::plan`. Tests compare the rows with both.
 
 pub mod admin;
 pub mod announce;

@@ -7,7 +7,7 @@ use tracing::{debug, info, warn};
 use super::clock::unix_now;
 use super::collisions::{self, CollisionKind};
 use super::core::Core;
-use super::holding::{GuardState, LONGEST};
+use super::held_transfers::{LONGEST, TransferHold};
 
 impl Core {
     pub(super) fn commit(&mut self) {
@@ -53,18 +53,18 @@ impl Core {
 
     /// Holds the transfers of the zones back that have new hosts. To be called before a commit that shows these.
     pub(super) fn hold_transfers(&mut self, now: Instant) {
-        self.follow_holding(now, |state| state == GuardState::Free);
+        self.follow_holding(now, |state| state == TransferHold::Free);
     }
 
     /// Lets the transfers go on of which the hosts were looked up, or have been waited for long enough. To be called
     /// after the commit that shows the addresses.
     pub(super) fn release_transfers(&mut self, now: Instant) {
-        self.follow_holding(now, |state| state != GuardState::Free);
+        self.follow_holding(now, |state| state != TransferHold::Free);
         self.tell_due();
     }
 
-    fn follow_holding(&mut self, now: Instant, is_meant: impl Fn(GuardState) -> bool) {
-        self.holding.0.resize(self.targets.len(), GuardState::Free);
+    fn follow_holding(&mut self, now: Instant, is_meant: impl Fn(TransferHold) -> bool) {
+        self.holding.0.resize(self.targets.len(), TransferHold::Free);
         for (target, state) in self.targets.iter().zip(&mut self.holding.0) {
             if !is_meant(*state) {
                 continue;
@@ -76,15 +76,15 @@ impl Core {
             }
             let before = std::mem::replace(state, next);
             let mut writer = target.lock();
-            writer.source(target.source).hold_transfers(matches!(next, GuardState::Held(_)));
+            writer.source(target.source).hold_transfers(matches!(next, TransferHold::Held(_)));
             let zone = writer.zone();
-            if next == GuardState::GaveUp {
+            if next == TransferHold::GaveUp {
                 let waited = LONGEST.as_secs();
                 warn!(
                     zone = %zone.origin(), seconds = waited,
                     "hosts were not looked up in time: transfers go on without their addresses; is the resolver of this host well?"
                 );
-            } else if before == GuardState::GaveUp {
+            } else if before == TransferHold::GaveUp {
                 info!(zone = %zone.origin(), "all hosts were looked up: transfers go on with what was found");
             }
         }

@@ -10,7 +10,7 @@ use super::census::Census;
 use super::collisions::Clashes;
 use super::drains::Drains;
 use super::guard::Guard;
-use super::holding::Holding;
+use super::held_transfers::Holding;
 use super::hosts::Hosts;
 use super::layout::Layout;
 use super::past::{Past, Wishes};

@@ -29,7 +29,7 @@ mod ends;
 mod flow;
 mod freshness;
 pub mod guard;
-mod holding;
+mod held_transfers;
 mod home;
 mod hosts;
 mod known;

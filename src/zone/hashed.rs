@@ -2,8 +2,8 @@
 //!
 //! Open addressing with linear probing, and the whole hash beside each entry: where a name would be is known from its
 //! hash alone, so that it can be asked for ahead ([`Hashed::near`]); the entry is found without a look at it
-//! ([`Hashed::guess`]), so that it can be asked for as well; and the table grows without touching the entries, which
-//! are all over the memory. What is removed leaves no mark behind: those after it move up.
+//! ([`Hashed::candidate`]), so that it can be asked for as well; and the table grows without touching the entries,
+//! which are all over the memory. What is removed leaves no mark behind: those after it move up.
 
 use super::arena::Array;
 use super::packed::Packed;
@@ -55,7 +55,7 @@ impl Hashed {
 
     /// The first entry of whatever name with this hash, and its length; nothing of it is read.
     #[inline]
-    pub(super) fn guess(&self, hash: u64) -> Option<(&Packed, u32)> {
+    pub(super) fn candidate(&self, hash: u64) -> Option<(&Packed, u32)> {
         let place = self.places.get(self.find(hash, |_| true).ok()?)?;
         Some((place.entry.as_ref()?, place.length))
     }
@@ -194,7 +194,7 @@ mod tests {
                 assert_eq!(table.get(hash, entry(asked).name()), map.get(&asked));
                 assert!(table.near(hash).is_some() || map.is_empty());
                 if map.contains_key(&asked) {
-                    assert!(table.guess(hash).is_some());
+                    assert!(table.candidate(hash).is_some());
                 }
             }
             assert_eq!(table.iter().count(), map.len());
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn nothing_is_in_an_empty_one() {
         let mut table = Hashed::default();
-        assert!(table.get(7, b"\0").is_none() && table.guess(7).is_none() && table.near(7).is_none());
+        assert!(table.get(7, b"\0").is_none() && table.candidate(7).is_none() && table.near(7).is_none());
         assert!(table.remove(7, b"\0").is_none());
         table.expect(1000);
         let places = table.places.len();

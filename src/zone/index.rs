@@ -77,11 +77,11 @@ impl Table {
     /// The likely entry of the name with this [`hash`], and its length: nothing of it is read, so that its
     /// memory can be asked for first.
     #[inline]
-    pub(super) fn guess(&self, hash: u64) -> Option<(&Packed, u32)> {
-        self.entries.guess(hash)
+    pub(super) fn candidate(&self, hash: u64) -> Option<(&Packed, u32)> {
+        self.entries.candidate(hash)
     }
 
-    /// The memory that [`Self::guess`] will read.
+    /// The memory that [`Self::candidate`] will read.
     #[inline]
     pub(super) fn near(&self, hash: u64) -> Option<&Bucket> {
         self.entries.near(hash)

@@ -54,14 +54,14 @@ impl View {
     /// be of another name ([`Packed::name`] says whose it is). Where there is none, [`Self::get_hashed`] has none
     /// either. With its length.
     #[inline]
-    pub fn guess(&self, hash: u64, name: &[u8]) -> Option<(&Packed, u32)> {
-        self.table.guess(hash).or_else(|| {
+    pub fn candidate(&self, hash: u64, name: &[u8]) -> Option<(&Packed, u32)> {
+        self.table.candidate(hash).or_else(|| {
             let made = self.synthesized.put(self.made_in_light(name)?);
             Some((made, length_of(made)))
         })
     }
 
-    /// The memory that [`Self::guess`] will read, for whoever warms the cache with it.
+    /// The memory that [`Self::candidate`] will read, for whoever warms the cache with it.
     #[inline]
     pub fn near(&self, hash: u64) -> Option<&Bucket> {
         self.table.near(hash)

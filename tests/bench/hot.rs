@@ -59,14 +59,14 @@ fn answer(zones: &Zones, policy: &Policy, packets: &[Vec<u8>], batches: usize) -
             assert_eq!(fast::parse(packet, query), Parsed::Plain);
         }
         let loaded = ZoneStates::new(zones, policy, std::mem::take(&mut spare));
-        let mut subjects = [None; BATCH];
-        for (query, subject) in queries.iter().zip(&mut subjects) {
-            *subject = loaded.find(query);
+        let mut candidates = [None; BATCH];
+        for (query, candidate) in queries.iter().zip(&mut candidates) {
+            *candidate = loaded.find(query);
         }
-        for ((packet, query), subject) in packets.iter().zip(&queries).zip(subjects) {
+        for ((packet, query), candidate) in packets.iter().zip(&queries).zip(candidates) {
             let (peer, random) = (&|| IpAddr::V4(Ipv4Addr::LOCALHOST), random.u32(..));
             let asked = PendingQuery { packet, query, peer, now: &|| NOW, transport: Transport::Udp, random };
-            let built = fast::respond(&loaded, &asked, subject, &mut tail, &mut out);
+            let built = fast::respond(&loaded, &asked, candidate, &mut tail, &mut out);
             responses += usize::from(matches!(built, Written::Response { .. }));
         }
         spare = loaded.into_spare();

@@ -69,7 +69,7 @@ fn build(bencher: Bencher<'_, '_>, kind: &str) {
     fast::parse(&packet, &mut query);
     let policy = Policy::new(Secrets::new(Secret::new([7; 16])));
     let loaded = ZoneStates::new(&workload.zones, &policy, Vec::new());
-    let subject = loaded.find(&query);
+    let candidate = loaded.find(&query);
     let (mut tail, mut out, mut random) = (Tail::default(), [0; ROOM], fastrand::Rng::with_seed(1));
     bencher.bench_local(|| {
         let random = random.u32(..);
@@ -81,7 +81,7 @@ fn build(bencher: Bencher<'_, '_>, kind: &str) {
             transport: Transport::Udp,
             random,
         };
-        fast::respond(&loaded, &asked, subject, &mut tail, &mut out)
+        fast::respond(&loaded, &asked, candidate, &mut tail, &mut out)
     });
 }
 
@@ -164,8 +164,8 @@ fn churn(bencher: Bencher<'_, '_>, changes: u32) {
                     transport: Transport::Udp,
                     random: fastrand::u32(..),
                 };
-                let subject = loaded.find(&query);
-                black_box(fast::respond(&loaded, &asked, subject, &mut tail, &mut out));
+                let candidate = loaded.find(&query);
+                black_box(fast::respond(&loaded, &asked, candidate, &mut tail, &mut out));
             }
             spare = loaded.into_spare();
         });

@@ -30,12 +30,12 @@ async fn server(seed: &str, zone: &str, dns: &str) -> Running {
 }
 
 /// A query; an unusual one has an additional record that the fast path does not take.
-fn question(id: u16, name: &str, rtype: RecordType, is_unusual: bool) -> Vec<u8> {
+fn question(id: u16, name: &str, rtype: RecordType, is_slow: bool) -> Vec<u8> {
     let mut message = Message::query();
     message.metadata.id = id;
     let name = Name::from_ascii(name).expect("a name");
     message.add_query(Query::query(name.clone(), rtype));
-    if is_unusual {
+    if is_slow {
         message.additionals.push(Record::from_rdata(name, 0, RData::A(A::new(192, 0, 2, 1))));
     }
     message.to_vec().expect("a message")
@@ -52,17 +52,13 @@ fn keys(answer: &[u8]) -> Vec<String> {
 }
 
 /// Asks each question of a pattern `ROUNDS` times, in turn, and returns all answers to each.
-fn answers(
-    server: SocketAddr,
-    pattern: &[(&str, RecordType)],
-    (over, is_unusual): (Over, bool),
-) -> Vec<Vec<Vec<String>>> {
+fn answers(server: SocketAddr, pattern: &[(&str, RecordType)], (over, is_slow): (Over, bool)) -> Vec<Vec<Vec<String>>> {
     let mut asker = Asker::new(server);
     let mut all = vec![Vec::new(); pattern.len()];
     for round in 0..ROUNDS {
         for (i, (name, rtype)) in pattern.iter().enumerate() {
             let id = u16::try_from(round % 60_000).expect("an id").wrapping_add(u16::try_from(i).expect("few"));
-            let packet = question(id, name, *rtype, is_unusual);
+            let packet = question(id, name, *rtype, is_slow);
             let answer = asker.ask(&packet, over, Duration::from_secs(5)).expect("an answer");
             all[i].push(keys(&answer));
         }

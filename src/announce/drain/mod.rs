@@ -5,7 +5,7 @@
 //! Others write to these nodes, too: every write names the version that was read, and is done anew with what is there
 //! by then. What was asked for is the same however often it is done, so that a lost reply does no harm.
 
-mod persist;
+mod retry;
 mod survey;
 
 pub use survey::{Survey, SurveyedNode, descend, survey};
@@ -18,7 +18,7 @@ use crate::model::Drain;
 use crate::registry;
 use crate::registry::Path;
 use crate::zookeeper::session::{Ensemble, Session};
-use persist::persist;
+use retry::retrying;
 
 /// Outcome of a write of flags.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -92,7 +92,7 @@ pub async fn list<E: Ensemble>(
 /// # Errors
 /// When that cannot be read.
 pub async fn is_registered<E: Ensemble>(ensemble: &E, path: &Path) -> Result<bool, Error> {
-    let found = persist(ensemble, async |session: &E::Session| match session.get(path).await {
+    let found = retrying(ensemble, async |session: &E::Session| match session.get(path).await {
         Ok(_) => Ok(true),
         Err(registry::Error::NoNode) => Ok(false),
         Err(error) => Err(error),
@@ -107,7 +107,7 @@ async fn change<E: Ensemble>(
     path: &Path,
     mut change: impl FnMut(&[u8]) -> Result<Vec<u8>, format::Error>,
 ) -> Result<Option<i64>, Error> {
-    let changed = persist(ensemble, async |session: &E::Session| {
+    let changed = retrying(ensemble, async |session: &E::Session| {
         loop {
             session.sync(path).await?;
             let before = session.get(path).await?;

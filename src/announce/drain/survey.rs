@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::persist::persist;
+use super::retry::retrying;
 use crate::announce::Error;
 use crate::format::{self, Config, NodeKind};
 use crate::model::{Drain, Endpoint};
@@ -80,7 +80,7 @@ pub async fn descend<E: Ensemble>(
     from: &Path,
     accepts: &[&dyn Fn(&str) -> bool],
 ) -> Result<Vec<Path>, Error> {
-    let found = persist(ensemble, async |session: &E::Session| {
+    let found = retrying(ensemble, async |session: &E::Session| {
         session.sync(from).await?;
         let mut level = vec![from.clone()];
         for is_meant in accepts {
@@ -109,7 +109,7 @@ pub(super) async fn outline<E: Ensemble>(
     with_instances: bool,
 ) -> Result<Survey, Error> {
     let read = async |session: &E::Session| read_below(session, root, format, at, with_instances).await;
-    persist(ensemble, read).await.map_err(|error| Error::ListServices { root: ensemble.full_path(at), error })
+    retrying(ensemble, read).await.map_err(|error| Error::ListServices { root: ensemble.full_path(at), error })
 }
 
 /// Reads level by level. Instances themselves are not read.

@@ -294,11 +294,11 @@ fn compare(server: &Server, packet: &[u8], transport: Transport) -> Option<bool>
     }
     let (policy, mut tail) = (server.front.policy(), Tail::default());
     let loaded = ZoneStates::new(&server.zones, &policy, Vec::new());
-    let subject = loaded.find(&query);
+    let candidate = loaded.find(&query);
     let of_udp = if packet[0].is_multiple_of(2) { MAX_UDP } else { ROOM };
     let mut out = vec![0; if transport.is_datagram() { of_udp } else { MAX_TCP }];
     let asked = PendingQuery { packet, query: &query, peer: &|| PEER.into(), now: &|| NOW, transport, random: 3 << 20 };
-    let Written::Response { length, truncated, .. } = fast::respond(&loaded, &asked, subject, &mut tail, &mut out)
+    let Written::Response { length, truncated, .. } = fast::respond(&loaded, &asked, candidate, &mut tail, &mut out)
     else {
         return None;
     };

@@ -47,5 +47,5 @@ pub enum Written {
     /// It is not answered, since its network got too many.
     Limited,
     /// It is not for the hot path after all.
-    Unusual,
+    Slow,
 }

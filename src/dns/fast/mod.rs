@@ -5,10 +5,11 @@
 //! [`crate::dns::serve`], which gives the same answers where both can (a property test compares them): other opcodes
 //! and classes, transfers, ANY, aliases, delegations, redirections, wildcards, and everything malformed.
 //!
-//! The work is parted into [`parse`], [`ZoneStates::aim`], [`ZoneStates::guess`] and [`respond`], so that a batch of
-//! queries can go through one step at a time while the memory of the next is on its way: a name in a large zone, asked
-//! for out of the blue, is three places in memory one after the other, and each takes longer to come than an answer to
-//! write.
+//! The work is parted into [`parse`], [`ZoneStates::zone_of`], [`ZoneStates::candidate`] and [`respond`], so that a
+//! batch of queries can go through one step at a time while the memory of the next is on its way: a name in a large
+//! zone, asked for out of the blue, is three places in memory one after the other, and each takes longer to come than
+//! an answer to write. `query` decides by a query's form, [`respond`] by rights, freshness and what is held at the
+//! name, that it is not for here (`Slow`).
 
 mod asked;
 mod copy;
@@ -69,26 +70,26 @@ pub struct ZoneState {
     is_all: bool,
 }
 
-/// Zone in which a query's subject will be looked for.
+/// Number of the zone in which a query's name is looked for.
 #[derive(Debug, Clone, Copy)]
 pub struct ZoneNumber(NonZeroU32);
 
 impl ZoneNumber {
-    /// At the zone of this number. It is kept as one more, so that no aim takes no more room.
+    /// The zone at this place. It is kept as one more, so that none takes no more room.
     fn new(zone: usize) -> Option<Self> {
         u32::try_from(zone).ok()?.checked_add(1).and_then(NonZeroU32::new).map(Self)
     }
 
-    /// The zone's number.
-    fn zone(self) -> usize {
+    /// The zone's place.
+    fn index(self) -> usize {
         self.0.get() as usize - 1
     }
 }
 
-/// Likely subject of a query: [`respond`] makes sure.
+/// The candidate entry of a query's name, not yet verified: [`respond`] does that.
 #[derive(Clone, Copy)]
 pub struct Candidate<'t> {
-    aim: ZoneNumber,
+    number: ZoneNumber,
     /// Of the entry.
     length: u32,
     entry: Option<&'t Packed>,
@@ -117,7 +118,7 @@ impl<'z> ZoneStates<'z> {
 
     /// The zone that a query is about; none when that is none of ours.
     #[inline]
-    pub fn aim(&self, query: &Query) -> Option<ZoneNumber> {
+    pub fn zone_of(&self, query: &Query) -> Option<ZoneNumber> {
         let name = query.name();
         let zone = self.zones.iter().position(|zone| {
             let origin = zone.origin().wire();
@@ -127,45 +128,46 @@ impl<'z> ZoneStates<'z> {
         ZoneNumber::new(zone)
     }
 
-    /// The memory that [`Self::guess`] will read.
+    /// The memory that [`Self::candidate`] will read.
     #[inline]
-    pub fn near(&self, aim: ZoneNumber, query: &Query) -> Option<&Bucket> {
-        self.states[aim.zone()].table.near(query.hash)
+    pub fn near(&self, number: ZoneNumber, query: &Query) -> Option<&Bucket> {
+        self.states[number.index()].table.near(query.hash)
     }
 
     /// Finds what a query is about, but does not look at it.
     #[inline]
-    pub fn guess(&self, aim: ZoneNumber, query: &Query) -> Candidate<'_> {
-        let found = self.states[aim.zone()].table.guess(query.hash, query.name());
-        Candidate { aim, entry: found.map(|(entry, _)| entry), length: found.map_or(0, |(_, length)| length) }
+    pub fn candidate(&self, number: ZoneNumber, query: &Query) -> Candidate<'_> {
+        let found = self.states[number.index()].table.candidate(query.hash, query.name());
+        Candidate { number, entry: found.map(|(entry, _)| entry), length: found.map_or(0, |(_, length)| length) }
     }
 
     /// Finds what a query is about; none when it is about no zone of ours.
     pub fn find(&self, query: &Query) -> Option<Candidate<'_>> {
-        self.aim(query).map(|aim| self.guess(aim, query))
+        self.zone_of(query).map(|number| self.candidate(number, query))
     }
 
-    /// Settles the subject that was taken for the query's: names of which all are different may have one hash.
-    fn settle<'t>(&'t self, subject: Candidate<'t>, query: &Query) -> Candidate<'t> {
-        match subject.entry {
+    /// Verifies that a candidate has the query's name, and looks further where it has not: names that differ may have
+    /// one hash.
+    fn verified<'t>(&'t self, candidate: Candidate<'t>, query: &Query) -> Candidate<'t> {
+        match candidate.entry {
             Some(entry) if !copy::is_same(entry.name(), query.name()) => Candidate {
-                entry: self.states[subject.aim.zone()].table.get_hashed(query.hash, query.name()),
-                ..subject
+                entry: self.states[candidate.number.index()].table.get_hashed(query.hash, query.name()),
+                ..candidate
             },
-            _ => subject,
+            _ => candidate,
         }
     }
 }
 
 /// Start of the memory that [`build`] will read of what was found, for the prefetch of a batch.
-pub fn first_line_of(subject: Option<Candidate<'_>>) -> Option<*const u8> {
-    Some(subject?.entry?.memory(1).start)
+pub fn first_line_of(candidate: Option<Candidate<'_>>) -> Option<*const u8> {
+    Some(candidate?.entry?.memory(1).start)
 }
 
 /// The memory that it will read after that: the name, the directory and the records. Addresses come before everything,
 /// and ten SRV records with their glue fit in the larger.
-pub fn other_lines_of(subject: Option<Candidate<'_>>, query: &Query) -> Option<Range<*const u8>> {
-    let Candidate { entry, length, .. } = subject?;
+pub fn other_lines_of(candidate: Option<Candidate<'_>>, query: &Query) -> Option<Range<*const u8>> {
+    let Candidate { entry, length, .. } = candidate?;
     let most = if query.rtype == rtype::SRV { LINES_OF_SRV } else { LINES };
     let memory = entry?.memory((length as usize).min(most));
     Some(memory.start.wrapping_add(64)..memory.end)
@@ -182,44 +184,44 @@ pub fn hand_over(parsed: Parsed, packet: &[u8], query: &Query) -> Received {
 pub fn respond<'t>(
     loaded: &'t ZoneStates<'_>,
     asked: &PendingQuery<'_>,
-    subject: Option<Candidate<'t>>,
+    candidate: Option<Candidate<'t>>,
     tail: &mut Tail,
     out: &mut [u8],
 ) -> Written {
     tail.clear();
     if loaded.is_open && !asked.query.asks {
-        return write(loaded, asked, subject, &[], out);
+        return write(loaded, asked, candidate, &[], out);
     }
-    weigh(loaded, asked, subject, tail, out)
+    respond_checked(loaded, asked, candidate, tail, out)
 }
 
 /// Writes the response to a query where rights are restricted, or where it has options that are looked at.
 #[inline(never)]
-fn weigh<'t>(
+fn respond_checked<'t>(
     loaded: &'t ZoneStates<'_>,
     asked: &PendingQuery<'_>,
-    subject: Option<Candidate<'t>>,
+    candidate: Option<Candidate<'t>>,
     tail: &mut Tail,
     out: &mut [u8],
 ) -> Written {
     let (policy, peer, now) = (loaded.policy, (asked.peer)(), (asked.now)());
     if !policy.may_query(&peer) {
-        return Written::Unusual;
+        return Written::Slow;
     }
     let options = asked.query.edns.as_ref().map(|edns| &edns.options);
     let OptionVerdict { stance, is_proven } = policy.judge(options, &peer, asked.transport, now, tail);
     let recurses = policy.may_recurse(&peer);
     // Outside the zones, and recursion is desired (RD): it is forwarded.
-    if recurses && stance == CookieVerdict::Answer && subject.is_none() && asked.packet[2] & 0x01 != 0 {
-        return Written::Unusual;
+    if recurses && stance == CookieVerdict::Answer && candidate.is_none() && asked.packet[2] & 0x01 != 0 {
+        return Written::Slow;
     }
     let built = match stance {
-        CookieVerdict::Answer => write(loaded, asked, subject, tail.as_bytes(), &mut *out),
+        CookieVerdict::Answer => write(loaded, asked, candidate, tail.as_bytes(), &mut *out),
         CookieVerdict::BadCookie => bare(asked, tail, &mut *out, Rcode::BadCookie, false),
         CookieVerdict::Truncate => bare(asked, tail, &mut *out, Rcode::NoError, true),
     };
     // What is not for here is counted where it is answered.
-    if built == Written::Unusual {
+    if built == Written::Slow {
         return built;
     }
     let built = match policy.bound(&peer, is_proven, now) {
@@ -240,7 +242,7 @@ fn weigh<'t>(
 fn bare(asked: &PendingQuery<'_>, tail: &Tail, out: &mut [u8], rcode: Rcode, truncated: bool) -> Written {
     match Writer::new(asked, tail.as_bytes(), out) {
         Some(mut writer) => writer.finish(rcode, false, truncated, None),
-        None => Written::Unusual,
+        None => Written::Slow,
     }
 }
 
@@ -250,12 +252,12 @@ fn bare(asked: &PendingQuery<'_>, tail: &Tail, out: &mut [u8], rcode: Rcode, tru
 fn write<'t>(
     loaded: &'t ZoneStates<'_>,
     asked: &PendingQuery<'_>,
-    subject: Option<Candidate<'t>>,
+    candidate: Option<Candidate<'t>>,
     options: &[u8],
     out: &mut [u8],
 ) -> Written {
     let PendingQuery { query, random, .. } = *asked;
-    let plain = subject.and_then(|Candidate { aim, entry, .. }| Some((loaded.states.get(aim.zone())?, entry)));
+    let plain = candidate.and_then(|Candidate { number, entry, .. }| Some((loaded.states.get(number.index())?, entry)));
     match plain.filter(|(state, _)| state.is_plain) {
         Some((state, Some(entry))) if copy::is_same(entry.name(), query.name()) => match entry.row(query.rtype) {
             Some(row) if row.count <= loaded.policy.most(query.rtype) => {
@@ -265,7 +267,7 @@ fn write<'t>(
                     return writer.finish(Rcode::NoError, true, false, None);
                 }
             }
-            None if !entry.is_unusual() => {
+            None if !entry.is_alias_or_unknown() => {
                 return write_nothing(state, asked, options, out, Rcode::NoError);
             }
             _ => {}
@@ -274,8 +276,8 @@ fn write<'t>(
         _ => {}
     }
     match Writer::new(asked, options, out) {
-        Some(mut writer) => build(loaded, asked, subject, &mut writer),
-        None => Written::Unusual,
+        Some(mut writer) => build(loaded, asked, candidate, &mut writer),
+        None => Written::Slow,
     }
 }
 
@@ -284,11 +286,11 @@ fn write<'t>(
 fn write_nothing(state: &ZoneState, asked: &PendingQuery<'_>, options: &[u8], out: &mut [u8], rcode: Rcode) -> Written {
     // At an apex it is the parent zone's to answer (RFC 4035 §3.1.4.1).
     if asked.query.rtype == rtype::DS {
-        return Written::Unusual;
+        return Written::Slow;
     }
     match Writer::new(asked, options, out) {
         Some(mut writer) => writer.negative(&state.table, rcode, None),
-        None => Written::Unusual,
+        None => Written::Slow,
     }
 }
 
@@ -305,19 +307,19 @@ fn is_fixed(zone: &Zone, name: &[u8]) -> bool {
 fn build<'t>(
     loaded: &'t ZoneStates<'_>,
     asked: &PendingQuery<'_>,
-    subject: Option<Candidate<'t>>,
+    candidate: Option<Candidate<'t>>,
     writer: &mut Writer<'_>,
 ) -> Written {
     let PendingQuery { query, random, transport, .. } = *asked;
-    let Some(Candidate { aim, entry, .. }) = subject.map(|subject| loaded.settle(subject, query)) else {
+    let Some(Candidate { number, entry, .. }) = candidate.map(|candidate| loaded.verified(candidate, query)) else {
         let why = loaded.policy.why_outside(asked.packet[2] & 0x01 != 0, &(asked.peer)());
         return writer.finish(Rcode::Refused, false, false, Some(why));
     };
-    let ZoneState { table, freshness, is_partly_stale, is_minimal, order, .. } = &loaded.states[aim.zone()];
+    let ZoneState { table, freshness, is_partly_stale, is_minimal, order, .. } = &loaded.states[number.index()];
     let turn = Rotation::new(*order, random);
-    let is_ours = || loaded.zones.get(aim.zone()).is_some_and(|zone| is_fixed(zone, query.name()));
+    let is_ours = || loaded.zones.get(number.index()).is_some_and(|zone| is_fixed(zone, query.name()));
     let stale = match freshness {
-        Freshness::Loading | Freshness::Expired if is_ours() => return Written::Unusual,
+        Freshness::Loading | Freshness::Expired if is_ours() => return Written::Slow,
         Freshness::Loading => return writer.finish(Rcode::ServFail, false, false, Some(Ede::NotReady)),
         Freshness::Expired => {
             return writer.finish(Rcode::ServFail, false, false, Some(Ede::NoReachableAuthority));
@@ -325,21 +327,21 @@ fn build<'t>(
         Freshness::Stale => true,
         Freshness::Fresh => false,
     };
-    let covers = || loaded.zones.get(aim.zone()).is_some_and(|zone| zone.stale().cover(query.name()));
+    let covers = || loaded.zones.get(number.index()).is_some_and(|zone| zone.stale().cover(query.name()));
     if *is_partly_stale && covers() {
-        return Written::Unusual;
+        return Written::Slow;
     }
     if entry.is_none() && table.exceptions() != Exceptions::default() && table.concerns(query.name()) {
-        return Written::Unusual;
+        return Written::Slow;
     }
     let set = entry.and_then(|entry| Some((entry.row(query.rtype)?, entry.set(query.rtype)?)));
     match (&set, entry) {
-        (Some(_), _) if !is_minimal => Written::Unusual,
+        (Some(_), _) if !is_minimal => Written::Slow,
         (Some((_, set)), _) if set.count > loaded.policy.most(set.rtype) => {
             writer.some(set, turn, loaded.policy.most(set.rtype), transport, stale.then_some(Ede::StaleAnswer))
         }
         (Some((row, set)), _) => writer.positive((*row, set), turn, transport, stale.then_some(Ede::StaleAnswer)),
-        (None, Some(entry)) if entry.is_unusual() || query.rtype == rtype::DS => Written::Unusual,
+        (None, Some(entry)) if entry.is_alias_or_unknown() || query.rtype == rtype::DS => Written::Slow,
         (None, Some(_)) => writer.negative(table, Rcode::NoError, stale.then_some(Ede::StaleAnswer)),
         (None, None) => writer.negative(table, Rcode::NxDomain, stale.then_some(Ede::StaleNxDomain)),
     }

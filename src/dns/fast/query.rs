@@ -54,7 +54,7 @@ pub enum Parsed {
     /// It is in the [`Query`].
     Plain,
     /// It is not for the hot path.
-    Unusual,
+    Slow,
     /// No query at all: too short, or a response. Nobody is answered.
     Drop,
 }
@@ -119,27 +119,27 @@ fn read(packet: &[u8], query: &mut Query) -> Parsed {
     let Some(begin) = begin.first_chunk().copied().map(u64::from_be_bytes) else { return Parsed::Drop };
     // A query (opcode 0) that is not truncated, with one question, no answer, no authority, and at most an OPT.
     if begin & 0xfa00_ffff_ffff_ffff != 1 << 32 || *more != 0 || *additionals > 1 {
-        return if begin >> 63 == 1 { Parsed::Drop } else { Parsed::Unusual };
+        return if begin >> 63 == 1 { Parsed::Drop } else { Parsed::Slow };
     }
-    let Some(length) = fold(rest, query) else { return Parsed::Unusual };
-    let Some(&[high, low, class_high, class_low]) = rest[length..].first_chunk::<4>() else { return Parsed::Unusual };
+    let Some(length) = fold(rest, query) else { return Parsed::Slow };
+    let Some(&[high, low, class_high, class_low]) = rest[length..].first_chunk::<4>() else { return Parsed::Slow };
     query.rtype = u16::from_be_bytes([high, low]);
     // Class IN; no meta types (RFC 6895 §3.1), which are OPT and 128 to 255.
     if [class_high, class_low] != [0, 1] || query.rtype == rtype::OPT || (128..256).contains(&query.rtype) {
-        return Parsed::Unusual;
+        return Parsed::Slow;
     }
     let rest = &rest[length + 4..];
     (query.edns, query.asks) = (None, false);
     if *additionals == 0 {
-        return if rest.is_empty() { Parsed::Plain } else { Parsed::Unusual };
+        return if rest.is_empty() { Parsed::Plain } else { Parsed::Slow };
     }
-    let Some((opt, options)) = split_opt(rest) else { return Parsed::Unusual };
+    let Some((opt, options)) = split_opt(rest) else { return Parsed::Slow };
     // Most have none.
     if options.is_empty() {
         query.edns = Some(Edns::new(opt, Options::default()));
         return Parsed::Plain;
     }
-    let Some(options) = Options::read(options) else { return Parsed::Unusual };
+    let Some(options) = Options::read(options) else { return Parsed::Slow };
     query.asks = options.asks();
     query.edns = Some(Edns::new(opt, options));
     Parsed::Plain

@@ -127,7 +127,7 @@ impl<'a> Writer<'a> {
     ) -> Written {
         // The records that are named by others have more to say than what is packed.
         if matches!(set.rtype, rtype::MX | rtype::NS | rtype::SVCB | rtype::HTTPS) {
-            return Written::Unusual;
+            return Written::Slow;
         }
         if self.has_put_row(row, turn, extended) {
             return self.finish(Rcode::NoError, true, false, extended);
@@ -137,7 +137,7 @@ impl<'a> Writer<'a> {
                 set.turned(turn).for_each(|rdata| self.record(set, rdata));
             }
             _ if transport.is_datagram() => return self.cut(set, turn, extended),
-            _ => return Written::Unusual,
+            _ => return Written::Slow,
         }
         self.answers = count_of(set.count);
         self.finish(Rcode::NoError, true, false, extended)
@@ -157,13 +157,13 @@ impl<'a> Writer<'a> {
             Body::V4(_) => V4_RECORD,
             Body::V6(_) => V6_RECORD,
             // Only addresses are limited in number.
-            _ => return Written::Unusual,
+            _ => return Written::Slow,
         };
         if self.at + most * size > end {
-            return if transport.is_datagram() { self.cut(set, turn, extended) } else { Written::Unusual };
+            return if transport.is_datagram() { self.cut(set, turn, extended) } else { Written::Slow };
         }
         if !self.draw(set, turn, most) {
-            return Written::Unusual;
+            return Written::Slow;
         }
         self.finish(Rcode::NoError, true, false, extended)
     }
@@ -218,11 +218,11 @@ impl<'a> Writer<'a> {
     }
 
     pub(super) fn negative(&mut self, table: &View, rcode: Rcode, extended: Option<Ede>) -> Written {
-        let Some(apex) = table.apex() else { return Written::Unusual };
+        let Some(apex) = table.apex() else { return Written::Slow };
         let soa = apex.row(rtype::SOA);
-        let Some((row, rdata)) = soa.and_then(|row| Some((row, row.first()?))) else { return Written::Unusual };
+        let Some((row, rdata)) = soa.and_then(|row| Some((row, row.first()?))) else { return Written::Slow };
         if self.at + RR_HEAD + rdata.len() > self.end(extended) {
-            return Written::Unusual;
+            return Written::Slow;
         }
         // The apex is a suffix of the question.
         let owner = pointer(HEADER + usize::from(self.query.name_length) - apex.name().len());

@@ -115,7 +115,7 @@ async fn respond(
         Answered::Response(response) => Some(response),
         Answered::Nothing => None,
         Answered::Slow(received) => {
-            shared.counters.unusual();
+            shared.counters.slow();
             match shared.service.reply_to(received, client, shared.transport) {
                 Reply::Message(message) => message,
                 Reply::Later(message) => Some(message.await),

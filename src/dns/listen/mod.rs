@@ -357,15 +357,15 @@ impl Bound {
         // Threads that are left behind by an error stop with this.
         let stop = stop.child_token();
         let _stopper = stop.clone().drop_guard();
-        let (unusual, waiting) = Waiting::queue();
+        let (slow, waiting) = Waiting::queue();
         let (ended, mut ends) = mpsc::channel(1);
         let mut threads = 0;
         for socket in self.udp.into_iter().flatten() {
-            let (zones, unusual, metrics) = (zones.clone(), unusual.clone(), Arc::clone(&metrics));
+            let (zones, slow, metrics) = (zones.clone(), slow.clone(), Arc::clone(&metrics));
             let (socket, front) = (Arc::new(socket), Arc::clone(&front));
             // A token of its own: threads that look at one would take it from each other.
             let stop = stop.child_token();
-            let worker = Worker { socket, zones, front, unusual, metrics, stop };
+            let worker = Worker { socket, zones, front, slow, metrics, stop };
             on_a_thread("udp", ("UDP", ended.clone()), move || worker.run())?;
             threads += 1;
         }
@@ -376,7 +376,7 @@ impl Bound {
             tasks.spawn(async move { forwarder.follow(stop).await });
         }
         // They end when the last of the UDP threads has ended.
-        drop(unusual);
+        drop(slow);
         for _ in 0..threads {
             let slow = Slow {
                 service: service(metrics.counters(Transport::Udp)),

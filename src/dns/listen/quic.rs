@@ -58,7 +58,7 @@ struct Handler(Service);
 
 impl Handler {
     async fn reply(&self, request: &Request) -> Option<Message> {
-        self.0.counters().unusual();
+        self.0.counters().slow();
         let message = match self.0.reply_to(request.as_slice().to_vec().into(), request.src(), Transport::Quic) {
             Reply::Message(message) => message?,
             Reply::Later(message) => message.await,

@@ -18,7 +18,7 @@ use crate::dns::transport::Transport;
 const WAITING: usize = 1024;
 
 /// A query that is not for the hot path, on its way to the handler.
-pub(super) struct Unusual {
+pub(super) struct SlowQuery {
     pub(super) received: Received,
     pub(super) route: Route,
     pub(super) socket: Arc<UdpSocket>,
@@ -63,7 +63,7 @@ impl<T> Waiting<T> {
 /// One thread of the slow path.
 pub(super) struct Slow {
     pub(super) service: Service,
-    pub(super) waiting: Waiting<Unusual>,
+    pub(super) waiting: Waiting<SlowQuery>,
     /// The runtime for answers that take their time: a thousand of them would keep the others waiting until there is no
     /// room for more.
     pub(super) later: Handle,
@@ -76,12 +76,12 @@ impl Slow {
     /// # Errors
     /// When there is no runtime to be had.
     pub(super) fn run(self) -> std::io::Result<()> {
-        self.waiting.each(|unusual| self.answer(unusual))
+        self.waiting.each(|slow| self.answer(slow))
     }
 
-    fn answer(&self, unusual: Unusual) {
-        self.service.counters().unusual();
-        let Unusual { received, route, socket } = unusual;
+    fn answer(&self, slow: SlowQuery) {
+        self.service.counters().slow();
+        let SlowQuery { received, route, socket } = slow;
         let Some(peer) = route.peer() else { return };
         // A client that has gone is not told that it has.
         let send = move |message: &[u8]| drop(route.send(&socket, message));

@@ -52,7 +52,7 @@ pub(super) enum Stopped {
     /// There is much to write.
     Full,
     /// This message is not for the hot path.
-    Unusual(Received),
+    Slow(Received),
 }
 
 /// Answers the messages in `input` from `done` on, all from one state of the zones.
@@ -87,7 +87,7 @@ pub(super) fn answer_all(
                     let asked = PendingQuery { packet, query, peer: &peer, now: &|| *now, transport, random };
                     fast::respond(&loaded, &asked, loaded.find(query), tail, response)
                 }
-                Parsed::Unusual => Written::Unusual,
+                Parsed::Slow => Written::Slow,
             };
             match built {
                 Written::Response { length, rcode, truncated, extended } => {
@@ -103,8 +103,8 @@ pub(super) fn answer_all(
                     }
                 }
                 // Whoever has a connection is where he says he is: no rate bounds what he gets.
-                Written::Unusual | Written::Slip { .. } | Written::Limited => {
-                    stopped = Stopped::Unusual(fast::hand_over(parsed, packet, query));
+                Written::Slow | Written::Slip { .. } | Written::Limited => {
+                    stopped = Stopped::Slow(fast::hand_over(parsed, packet, query));
                     break;
                 }
             }
@@ -130,7 +130,7 @@ pub(super) fn answer_one(packet: &[u8], client: SocketAddr, shared: &StreamConte
     let (mut framed, mut output) = (Vec::with_capacity(2 + packet.len()), Vec::new());
     push(&mut framed, packet);
     match answer_all(&framed, &mut 0, client, &mut output, shared) {
-        Stopped::Unusual(received) => Answered::Slow(received),
+        Stopped::Slow(received) => Answered::Slow(received),
         Stopped::Done | Stopped::Full if output.is_empty() => Answered::Nothing,
         Stopped::Done | Stopped::Full => Answered::Response(output.split_off(2)),
     }

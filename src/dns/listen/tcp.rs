@@ -59,8 +59,8 @@ pub(super) async fn serve(
         loop {
             let stopped = answer_all(&input, &mut done, client, &mut output, shared);
             let is_done = matches!(stopped, Stopped::Done);
-            if let Stopped::Unusual(received) = stopped {
-                shared.counters.unusual();
+            if let Stopped::Slow(received) = stopped {
+                shared.counters.slow();
                 match shared.service.reply_to(received, client, shared.transport) {
                     Reply::Message(message) => message.iter().for_each(|message| push(&mut output, message)),
                     Reply::Later(message) => drop(later.spawn(message)),

@@ -16,7 +16,7 @@ use super::datagrams::{BATCH, Datagrams, Origin, Trouble};
 use super::plain::Plain;
 use super::prefetch::{prefetch, prefetch_line};
 use super::route::Route;
-use super::slow::Unusual;
+use super::slow::SlowQuery;
 use crate::dns::fast::{self, Parsed, PendingQuery, Query, Written, ZoneState, ZoneStates};
 use crate::dns::message::options::Tail;
 use crate::dns::serve::exchange::{self, Exchange};
@@ -44,7 +44,7 @@ pub(super) struct Worker {
     pub(super) socket: Arc<UdpSocket>,
     pub(super) zones: Zones,
     pub(super) front: Arc<Gate>,
-    pub(super) unusual: mpsc::Sender<Unusual>,
+    pub(super) slow: mpsc::Sender<SlowQuery>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) stop: CancellationToken,
 }
@@ -125,12 +125,12 @@ impl Worker {
         let policy = self.front.policy();
         let loaded = ZoneStates::new(&self.zones, &policy, std::mem::take(spare));
         // Read and hash every name, and ask for where the table has it.
-        let (mut parsed, mut aims) = ([Parsed::Drop; BATCH], [None; BATCH]);
+        let (mut parsed, mut numbers) = ([Parsed::Drop; BATCH], [None; BATCH]);
         for i in 0..received {
             parsed[i] = fast::parse(datagrams.query(i), &mut queries[i]);
             if parsed[i] == Parsed::Plain {
-                aims[i] = loaded.aim(&queries[i]);
-                if let Some(place) = aims[i].and_then(|aim| loaded.near(aim, &queries[i])) {
+                numbers[i] = loaded.zone_of(&queries[i]);
+                if let Some(place) = numbers[i].and_then(|number| loaded.near(number, &queries[i])) {
                     prefetch_line(place);
                     // A search that begins at a line's end goes on in the next.
                     prefetch_line(std::ptr::from_ref(place).wrapping_add(1));
@@ -139,13 +139,14 @@ impl Worker {
         }
         // Look there, and ask for the first line of every entry: each is in a page of its own, which takes the longest
         // to find, and the processor looks for several pages at a time only when nothing comes between.
-        let mut subjects = [None; BATCH];
+        let mut candidates = [None; BATCH];
         for i in 0..received {
-            subjects[i] = aims[i].map(|aim| loaded.guess(aim, &queries[i]));
-            fast::first_line_of(subjects[i]).into_iter().for_each(prefetch_line);
+            candidates[i] = numbers[i].map(|number| loaded.candidate(number, &queries[i]));
+            fast::first_line_of(candidates[i]).into_iter().for_each(prefetch_line);
         }
         // The other lines are in the same pages, and come while other answers are written.
-        let ask_for_the_rest = |i: usize| fast::other_lines_of(subjects[i], &queries[i]).into_iter().for_each(prefetch);
+        let ask_for_the_rest =
+            |i: usize| fast::other_lines_of(candidates[i], &queries[i]).into_iter().for_each(prefetch);
         let order = by_kind(&queries[..received]);
         order[..received.min(AHEAD)].iter().for_each(|i| ask_for_the_rest(usize::from(*i)));
         // Write every answer.
@@ -164,8 +165,8 @@ impl Worker {
             let asked =
                 PendingQuery { packet, query, peer: &peer_of, now: &|| *now, transport, random: random.u32(..) };
             let built = match parsed[i] {
-                Parsed::Plain => fast::respond(&loaded, &asked, subjects[i], tail, out),
-                _ => Written::Unusual,
+                Parsed::Plain => fast::respond(&loaded, &asked, candidates[i], tail, out),
+                _ => Written::Slow,
             };
             let (length, outcome) = match built {
                 Written::Response { length, rcode, truncated, extended } => {
@@ -173,7 +174,7 @@ impl Worker {
                 }
                 Written::Slip { length } => (length, Outcome::Slip),
                 Written::Limited => (0, Outcome::Limited),
-                Written::Unusual => {
+                Written::Slow => {
                     let received = fast::hand_over(parsed[i], packet, query);
                     self.pass_on(received, datagrams.route(i).into());
                     continue;
@@ -190,8 +191,8 @@ impl Worker {
 
     /// Gives a query to the handler, unless it has more than enough of them.
     fn pass_on(&self, received: Received, route: Route) {
-        let unusual = Unusual { received, route, socket: Arc::clone(&self.socket) };
-        if self.unusual.try_send(unusual).is_err() {
+        let slow = SlowQuery { received, route, socket: Arc::clone(&self.socket) };
+        if self.slow.try_send(slow).is_err() {
             self.metrics.overloaded();
         }
     }
@@ -235,12 +236,12 @@ mod tests {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
         let (address, stop) = (socket.local_addr().unwrap(), CancellationToken::new());
-        let (unusual, _waiting) = mpsc::channel(1);
+        let (slow, _waiting) = mpsc::channel(1);
         let worker = Worker {
             socket: Arc::new(socket),
             front: Arc::new(Gate::new(zones.clone(), Policy::new(Secrets::new(Secret::new([7; 16]))))),
             zones,
-            unusual,
+            slow,
             metrics: Arc::default(),
             stop: stop.clone(),
         };

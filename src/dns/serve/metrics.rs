@@ -53,7 +53,7 @@ pub struct Counters {
     dropped: AtomicU64,
     unsent: AtomicU64,
     troubled: AtomicU64,
-    unusual: AtomicU64,
+    slow: AtomicU64,
     limited: AtomicU64,
     slipped: AtomicU64,
     transfers: [AtomicU64; TRANSFERS.len()],
@@ -173,8 +173,8 @@ impl Counters {
     }
 
     /// Counts a query that was not for the hot path.
-    pub fn unusual(&self) {
-        self.unusual.fetch_add(1, Ordering::Relaxed);
+    pub fn slow(&self) {
+        self.slow.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -190,7 +190,7 @@ impl Metrics {
             dropped: zero(),
             unsent: zero(),
             troubled: zero(),
-            unusual: zero(),
+            slow: zero(),
             limited: zero(),
             slipped: zero(),
             transfers: std::array::from_fn(|_| zero()),
@@ -199,7 +199,7 @@ impl Metrics {
         counters
     }
 
-    /// Counts a query that was dropped because too many unusual ones were waiting.
+    /// Counts a query that was dropped because too many were waiting for the slow path.
     pub fn overloaded(&self) {
         self.overloaded.fetch_add(1, Ordering::Relaxed);
     }
@@ -234,7 +234,7 @@ impl Metrics {
                 &counters.extended,
                 &counters.dropped,
                 &counters.unsent,
-                &counters.unusual,
+                &counters.slow,
                 &counters.troubled,
                 &counters.limited,
                 &counters.slipped,
@@ -243,13 +243,13 @@ impl Metrics {
                 family.get_or_create(&OfTransport { transport }).inc_by(count.load(Ordering::Relaxed));
             }
         }
-        let [truncated, extended, dropped, unsent, unusual, troubled, limited, slipped] = families;
+        let [truncated, extended, dropped, unsent, slow, troubled, limited, slipped] = families;
         registry.register("dns_responses", "Responses, by transport and response code", responses);
         registry.register("dns_truncated", "Responses with TC set", truncated);
         registry.register("dns_extended_errors", "Responses with an extended DNS error", extended);
         registry.register("dns_dropped", "Packets that are no queries, or cannot be answered", dropped);
         registry.register("dns_unsent", "Responses that the system did not take", unsent);
-        registry.register("dns_unusual", "Queries that were not for the hot path", unusual);
+        registry.register("dns_unusual", "Queries that were not for the hot path", slow);
         registry.register("dns_troubled", "Errors of the system's in receiving that were waited out", troubled);
         registry.register("dns_rate_limited", "Responses not sent, since their network got too many", limited);
         registry.register("dns_rate_slipped", "Responses cut with TC, since their network got too many", slipped);

@@ -141,7 +141,7 @@ impl Packed {
 
     /// Returns whether a missing type may be more than NODATA: it is an alias, or unknown.
     #[inline(always)]
-    pub fn is_unusual(&self) -> bool {
+    pub fn is_alias_or_unknown(&self) -> bool {
         let is_such = |row: &[u8; ROW]| matches!(u16::from_be_bytes([row[0], row[1]]), rtype::CNAME | unknown::TYPE);
         self.directory().0.iter().any(is_such)
     }

@@ -112,7 +112,7 @@ impl Server {
                 out.truncate(length.into());
                 Some(out)
             }
-            Written::Unusual => None,
+            Written::Slow => None,
             Written::Slip { .. } | Written::Limited => panic!("nothing is limited: {packet:?}"),
         }
     }

@@ -10,10 +10,10 @@ pub(super) const LONGEST: Duration = Duration::from_secs(10);
 
 /// The state of each target, in their order.
 #[derive(Debug, Default)]
-pub(super) struct Holding(pub(super) Vec<GuardState>);
+pub(super) struct Holding(pub(super) Vec<TransferHold>);
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum GuardState {
+pub(super) enum TransferHold {
     /// All hosts were looked up.
     #[default]
     Free,
@@ -23,7 +23,7 @@ pub(super) enum GuardState {
     GaveUp,
 }
 
-impl GuardState {
+impl TransferHold {
     /// Returns when it gives up.
     pub(super) fn due(self) -> Option<Instant> {
         match self {
@@ -51,12 +51,12 @@ mod tests {
     fn transfers_wait_for_new_hosts_but_not_for_ever_and_not_for_one_after_the_other() {
         let begun = Instant::now();
         let at = |seconds| begun + Duration::from_secs(seconds);
-        let held = GuardState::Free.next(true, at(0));
-        assert_eq!(held, GuardState::Held(at(0)));
+        let held = TransferHold::Free.next(true, at(0));
+        assert_eq!(held, TransferHold::Held(at(0)));
         assert_eq!(held.next(true, at(9)), held, "another new host makes it no longer");
-        assert_eq!(held.next(false, at(9)), GuardState::Free);
-        assert_eq!(held.next(true, at(10)), GuardState::GaveUp);
-        assert_eq!(GuardState::GaveUp.next(true, at(1000)), GuardState::GaveUp);
-        assert_eq!(GuardState::GaveUp.next(false, at(1000)), GuardState::Free);
+        assert_eq!(held.next(false, at(9)), TransferHold::Free);
+        assert_eq!(held.next(true, at(10)), TransferHold::GaveUp);
+        assert_eq!(TransferHold::GaveUp.next(true, at(1000)), TransferHold::GaveUp);
+        assert_eq!(TransferHold::GaveUp.next(false, at(1000)), TransferHold::Free);
     }
 }

@@ -12,7 +12,7 @@ use crate::zookeeper::session::Ensemble;
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Does something through a session of its own, and again through another one while ZooKeeper does not answer.
-pub(super) async fn persist<E: Ensemble, T>(
+pub(super) async fn retrying<E: Ensemble, T>(
     ensemble: &E,
     mut attempt: impl AsyncFnMut(&E::Session) -> Result<T, registry::Error>,
 ) -> Result<T, registry::Error> {
