@@ -80,6 +80,7 @@ mod serials;
 mod several_readers;
 mod shortage;
 mod slow_path;
+mod sparse;
 mod stale_parts;
 mod status;
 mod stays;
