@@ -8,10 +8,6 @@ use super::conventions::CONVENTIONS;
 use super::declared::{Description, builtin, compile};
 use crate::settings::{Kind, Section, live};
 
-/// Names of conventions that are code, here or in a release to come: no description may be called so.
-const RESERVED: [&str; 10] =
-    ["auto", "zc", "nd", "curator", "dubbo", "sofa", "serverset", "nerve", "registrar", "ensemble"];
-
 /// The conventions that a configuration can choose.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Formats {
@@ -51,7 +47,7 @@ impl Formats {
             if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
                 problems.add(*span, "the name of a format is made of letters, digits, `-` and `_`");
             }
-            if RESERVED.contains(&name.as_str()) || CONVENTIONS.iter().any(|row| row.name == name) {
+            if CONVENTIONS.iter().any(|row| row.name == name) {
                 let message = format!("\"{name}\" is a format of zonekeeper's own, which no description replaces");
                 problems.add_with_help(*span, message, "give it another name");
             }
