@@ -33,6 +33,7 @@ macro_rules! only_read {
     };
 }
 
+pub(super) mod armeria;
 pub(super) mod auto;
 pub(super) mod curator;
 mod declared;
@@ -62,5 +63,6 @@ pub const CONVENTIONS: &[Row] = &[
     dubbo::ROW,
     dubbo::SOFA,
     registrar::ROW,
+    armeria::ROW,
     ensemble::ROW,
 ];
