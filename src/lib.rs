@@ -26,7 +26,8 @@
 //!    `fast::respond` by rights, freshness and what is at the name) is handed over with what was read of it
 //!    (`fast::hand_over`), over UDP through a bounded queue (`listen::slow`) to threads of its own.
 //! 5. `dns::message::parse` reads what nobody has read; no message is read twice (but by QUIC's library).
-//! 6. `dns::serve::gate` judges signature, cookie, rate and rights, and begins zone transfers (`dns::transfer`).
+//! 6. `dns::serve::gate` judges the signature, has `serve::policy` judge cookie, rate and rights, and begins zone
+//!    transfers (`dns::transfer`).
 //! 7. `dns::serve::query` refuses, or has `serve::answer` look the name up in the tables of the zones; aliases that
 //!    lead out of them go by `serve::chain` to `dns::forward`.
 //! 8. `dns::message::writer` writes the records, names compressed, up to the client's limit; `dns::message::request`
@@ -52,8 +53,10 @@
 //! zookeeper/client/ and announce/check/tls.rs, `toml` in settings/tree.rs, `clap` in cli/, `axum` in admin/.
 //!
 //! # Where it is decided
-//! - that an ensemble is older than what was seen of it: `zookeeper::mirror::doubt`; what happens then, for how long:
-//!   `mirror::holding`, by `hold` in `zookeeper::config`. (An *epoch* of `mirror` is the life of a connection.)
+//! - that an ensemble is older than what was seen of it, and for how long it is not believed: `mirror::holding` of
+//!   zookeeper/, from what `mirror::doubt` has gathered; `hold` is read by `zookeeper::config`. (An *epoch* is the life
+//!   of a connection.)
+//! - whom a connection makes room for, and when it ends: `dns::listen::connections`, by `[dns.tcp]` (`listen::limits`).
 //! - which znodes are mirrored at all: [`registry::selection`], by the convention.
 //! - which instances of a service are served, and why one is not: `publish::read` with the convention; of two znodes of
 //!   one endpoint which: `publish::reading`; while many go at once, `publish::guard`.
@@ -85,7 +88,7 @@
 //! - A znode convention: a file in format/conventions/ and its row in `CONVENTIONS`; a test wants its words in
 //!   deploy/zonekeeper.toml and the README.
 //!   One that needs no code is a table in format/declared/builtin.toml with a sample in tests/fixtures/conventions/;
-//!   deploy/docs/conventions.md is made of it.
+//!   deploy/docs/conventions.md is written anew by `zonekeeper formats --markdown`.
 //! - A check: a file in announce/check/ and its lines in announce/check/mod.rs (`CheckKind`, `KINDS` and what matches
 //!   on them).
 //! - A form of name, or of records that services get: a file in zone/records/ and its row in `FORMS` there. A record
@@ -94,10 +97,11 @@
 //!   in a file there if it is long; what it writes is made in admin/, of `admin::snapshot`.
 //! - A command: a file in cli/, and its lines in cli/mod.rs.
 //! - An output: a file in export/ and its line in `export::Form`.
-//! - A setting: a key in the `Config` of its part, read as [`settings::live`] or [`settings::fixed`], and its lines in
-//!   deploy/zonekeeper.toml. A fixed one is compared in config/pending.rs, one of `[dns]` in dns/config.rs. A live one
-//!   is applied by its part: of `[dns]` by dns/server.rs and `dns::serve::policy`, of a zone or registry by
-//!   `publish::known`, of `[[service]]` by `announce::plan`. Tests compare the rows with both.
+//! - A setting: a key in the `Config` of its table, read as [`settings::live`] or [`settings::fixed`], and its lines in
+//!   deploy/zonekeeper.toml. The `Config` of a table below `[dns]` is in the file that uses it (dns/serve/rate.rs,
+//!   dns/listen/limits.rs, …). A fixed key is compared in config/pending.rs, one of `[dns]` in dns/config.rs; a live
+//!   one of a table that is compared whole needs no more, else its part applies it: dns/server.rs and
+//!   `dns::serve::policy`, `publish::known` for zones and registries, `announce::plan`. Tests compare the rows.
 
 pub mod admin;
 pub mod announce;

@@ -63,7 +63,17 @@ const PLACES: &[(&str, &[&str])] = &[
     ("axum", &["admin"]),
     (
         "serde_json",
-        &["cli/ask", "cli/formats", "cli/restart", "format", "registry/text", "admin", "announce", "export"],
+        &[
+            "cli/ask",
+            "cli/formats",
+            "cli/restart",
+            "cli/survey",
+            "format",
+            "registry/text",
+            "admin",
+            "announce",
+            "export",
+        ],
     ),
     ("dns_lookup", &["announce/check/lookup"]),
     ("if_addrs", &["announce/address"]),

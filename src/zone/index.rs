@@ -15,7 +15,7 @@ use std::hash::{BuildHasher, Hasher as _};
 
 use super::addresses::{AddressTable, AddressTtl};
 use super::exceptions::Exceptions;
-use super::hashed::{Bucket, Hashed};
+use super::hash_table::{Bucket, Hashed};
 use super::name::Name;
 use super::packed::Packed;
 use super::watch::Watch;

@@ -32,7 +32,7 @@ pub mod exceptions;
 pub mod file;
 mod file_serial;
 mod freshness;
-pub mod hashed;
+pub mod hash_table;
 pub mod index;
 pub mod instances;
 pub mod journal;

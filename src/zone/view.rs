@@ -9,7 +9,7 @@ use arc_swap::Guard;
 
 use super::addresses::AddressTtl;
 use super::exceptions::Exceptions;
-use super::hashed::{Bucket, length_of};
+use super::hash_table::{Bucket, length_of};
 use super::index::{self, Table};
 use super::name::Name;
 use super::packed::{Addresses, Packed};

@@ -33,7 +33,7 @@ use crate::dns::serve::gate::Received;
 use crate::dns::serve::policy::{CookieVerdict, OptionVerdict, Policy};
 use crate::dns::serve::rate::RrlAction;
 use crate::zone::exceptions::Exceptions;
-use crate::zone::hashed::Bucket;
+use crate::zone::hash_table::Bucket;
 use crate::zone::order::{Order, Rotation};
 use crate::zone::packed::Packed;
 use crate::zone::record::rtype;

@@ -12,8 +12,8 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::connections::ConnectionPermit;
 use super::limits::Limits;
-use super::open::ConnectionPermit;
 use super::stream::StreamContext;
 use super::tls::Handshakes;
 use super::{https, tcp};

@@ -21,7 +21,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use super::open::{ConnectionPermit, Heard};
+use super::connections::{ConnectionPermit, Heard};
 use super::stream::{Answered, StreamContext, answer_one};
 use super::tls;
 use crate::dns::message::walk;

@@ -5,10 +5,10 @@
 mod accept;
 #[cfg(target_os = "linux")]
 mod batch;
+mod connections;
 mod datagrams;
 pub mod https;
 pub mod limits;
-mod open;
 mod plain;
 mod prefetch;
 mod quic;
@@ -387,7 +387,7 @@ impl Bound {
             on_a_thread("slow", ("UDP", ended.clone()), move || slow.run())?;
         }
         threads *= 2;
-        let open = open::Open::new();
+        let open = connections::Open::new();
         for certificate in certificates.iter() {
             tasks.spawn(Arc::clone(certificate).follow(stop.clone()));
         }

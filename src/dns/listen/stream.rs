@@ -5,7 +5,7 @@ use std::cell::{LazyCell, RefCell};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::open::Open;
+use super::connections::Open;
 use crate::dns::fast::{self, MAX_TCP, Parsed, PendingQuery, Query, Written, ZoneState, ZoneStates};
 use crate::dns::message::options::Tail;
 use crate::dns::message::padding::pad;

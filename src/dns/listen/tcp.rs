@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::open::ConnectionPermit;
+use super::connections::ConnectionPermit;
 use super::stream::{FLUSH, Stopped, StreamContext, answer_all, push, whole_message};
 use crate::dns::serve::Reply;
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::process::Command;
+use std::time::Duration;
 
 /// What dig said of one response.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,8 +39,9 @@ impl Response {
 ///
 /// dig's socket shares its port with whoever shares one (`SO_REUSEPORT`), and the kernel may give it the server's: then
 /// dig hears its own query, which is no response, and asks again.
+#[allow(clippy::disallowed_methods)] // it blocks as dig itself does
 pub(crate) fn dig(server: SocketAddr, query: &str) -> Response {
-    for _ in 0..5 {
+    for _ in 0..25 {
         let output = Command::new("dig")
             .arg(format!("@{}", server.ip()))
             .args(["-p", &server.port().to_string(), "+tries=2", "+time=5", "+nocookie"])
@@ -47,12 +49,17 @@ pub(crate) fn dig(server: SocketAddr, query: &str) -> Response {
             .output()
             .unwrap_or_else(|error| panic!("cannot run `dig`: install the package bind9-dnsutils ({error})"));
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        // A server that was started just now has not bound its sockets yet.
+        if !output.status.success() && text.contains("connection refused") {
+            std::thread::sleep(Duration::from_millis(200));
+            continue;
+        }
         assert!(output.status.success(), "dig {query} @{server}: {text}");
         if !text.contains("Warning: query response not set") {
             return parse(&text);
         }
     }
-    panic!("dig {query} @{server} hears itself, or a server that says no response is one");
+    panic!("dig {query} @{server}: nobody answers, or it hears itself, or a server that says no response is one");
 }
 
 /// The records of a zone as a transfer has them, a line each with single spaces.
