@@ -1,6 +1,6 @@
 //! Connections: taken by threads of their own, each with a runtime that nobody else wakes. A connection is cut when it
 //! is idle or there for too long, when it does not take its answers, or when it is the longest idle one and another
-//! wants its place ([`super::open`]). None of this is UDP's business.
+//! wants its place ([`super::connections`]). None of this is UDP's business.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
