@@ -392,6 +392,24 @@ async fn one_reader_past_max_stale_is_not_answered_and_the_others_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_only_reader_of_a_zone_at_a_place_of_its_own_is_not_answered_from_past_max_stale() {
+    let servers = zk::shared().namespace().await;
+    let mut kazoo = Kazoo::connect(&servers);
+    kazoo.create("/nd/db/10.0.0.3:80", b"{}", false);
+    let (address, chroot) = servers.split_once('/').expect("a namespace");
+    let proxy = Proxy::start(address.parse().expect("an address"));
+    let through = format!("{}/{chroot}", proxy.address());
+    let read = "[{ format = \"nd\", root = \"/nd\", as = \"pg\" }]";
+    let server = serve(&through, read, "max_stale = \"4s\"", "");
+    shows(server.dns, "A db.pg.service", "NOERROR 10.0.0.3").await;
+    proxy.cut();
+    eventually("SERVFAIL", async || shown(server.dns, "A db.pg.service").starts_with("SERVFAIL").then_some(())).await;
+    proxy.heal();
+    shows(server.dns, "A db.pg.service", "NOERROR 10.0.0.3").await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn secondaries_have_what_several_readers_make() {
     let servers = zk::shared().namespace().await;
     let mut kazoo = Kazoo::connect(&servers);

@@ -1,8 +1,8 @@
 //! Services of one name in several sources: those of the source that goes first show, the others are held until it has
 //! none of that name. A service with data claims the name of its own; one without hides nobody.
 //!
-//! The services of a source that is not served are held as well, until it is. A zone with one source has nothing of
-//! this.
+//! The services of a source that is not served are held as well, until it is. A zone with one source that may have any
+//! name has nothing of this: it is served, or not, as a whole.
 
 use super::{ZoneWriter, held};
 use crate::zone::contest::claim;
@@ -73,9 +73,11 @@ impl ZoneWriter {
         })
     }
 
-    /// Returns whether there are several sources, services of which may have one name.
+    /// Returns whether there are several sources, services of which may have one name, or one of a part of the zone,
+    /// beside which the rest is served.
     fn is_contested(&self) -> bool {
-        self.sources.len() > 2
+        let is_part = |one: &Contributions| one.role.below != *self.zone.origin();
+        self.sources.len() > 2 || self.sources.get(1).is_some_and(is_part)
     }
 
     /// Returns whether a service shows.

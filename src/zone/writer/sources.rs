@@ -366,6 +366,27 @@ mod tests {
     }
 
     #[test]
+    fn the_only_source_of_a_zone_which_has_a_part_of_it_is_not_answered_from_once_it_is_away_for_too_long() {
+        let mut writer = ZoneBuilder::new(name("service"), 5, 5).build();
+        let part = writer.add_source(Role { name: "pg".into(), precedence: 0, below: name("pg.service") });
+        writer.source(part).put("pg/db", offers("pg/db", &[1]));
+        writer.commit(100);
+        assert_eq!(ask(&writer, "db.pg.service"), Err("SERVFAIL"), "it is not read yet");
+        for _ in 0..2 {
+            writer.source(part).set_freshness(Freshness::Fresh, 101);
+            assert_eq!((ask(&writer, "db.pg.service"), ask(&writer, "x.pg.service")), (Ok(vec![1]), Err("NXDOMAIN")));
+            writer.source(part).set_freshness(Freshness::Stale, 102);
+            assert_eq!(ask(&writer, "db.pg.service"), Ok(vec![1]));
+            writer.source(part).set_freshness(Freshness::Expired, 103);
+            assert_eq!(
+                (ask(&writer, "db.pg.service"), ask(&writer, "x.pg.service")),
+                (Err("SERVFAIL"), Err("SERVFAIL"))
+            );
+            assert_eq!((ask(&writer, "x.service"), ask(&writer, "service")), (Err("NXDOMAIN"), Ok(vec![])));
+        }
+    }
+
+    #[test]
     fn a_source_of_a_part_of_the_zone_makes_nothing_unknown_beside_it() {
         let mut writer = ZoneBuilder::new(name("service"), 5, 5).build();
         let role = |below: &str| Role { name: "pg".into(), precedence: 0, below: name(below) };
