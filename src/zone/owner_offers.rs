@@ -242,7 +242,8 @@ impl OwnerOffers {
     /// Returns whether different paths offer something under `rank`, as far as they are `meant`. One path in several
     /// sources that are united is one service.
     fn is_of_several(&self, rank: Rank, is_meant: impl Fn(&SharedRrSets) -> bool) -> bool {
-        let mut paths = self.of(rank).filter(|(.., shown)| is_meant(shown)).map(|(_, path, _)| path);
+        let meant = self.of(rank).filter(|(_, path, shown)| source::is_service(path) && is_meant(shown));
+        let mut paths = meant.map(|(_, path, _)| path);
         paths.next().is_some_and(|first| paths.any(|path| path != first))
     }
 
@@ -273,7 +274,10 @@ impl OwnerOffers {
 
     /// The services that meet, the one that shows first where one does; no more than people want to read.
     pub(super) fn collision(&self, kind: CollisionKind) -> Vec<SourceKey> {
-        let of_rank = |rank| self.of(rank).map(|(source, path, _)| SourceKey::new(source, path)).collect();
+        let of_rank = |rank| {
+            let services = self.of(rank).filter(|(_, path, _)| source::is_service(path));
+            services.map(|(source, path, _)| SourceKey::new(source, path)).collect()
+        };
         let mut services: Vec<SourceKey> = match kind {
             CollisionKind::United => of_rank(Rank::Real),
             CollisionKind::First => of_rank(Rank::Alias),
@@ -285,7 +289,9 @@ impl OwnerOffers {
             CollisionKind::Preceded => Vec::new(),
         };
         services.sort();
-        if let Some((source, path, _)) = self.one_of(Rank::Alias).filter(|_| kind == CollisionKind::First) {
+        if let Some((source, path, _)) =
+            self.one_of(Rank::Alias).filter(|(_, path, _)| kind == CollisionKind::First && source::is_service(path))
+        {
             let first = SourceKey::new(source, path);
             services.retain(|service| *service != first);
             services.insert(0, first);

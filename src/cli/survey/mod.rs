@@ -165,7 +165,7 @@ fn page(servers: &str, findings: &Findings) -> String {
         "listen = [\"127.0.0.1:5300\"]",
         "",
         "[admin]",
-        "listen = \"127.0.0.1:8053\"",
+        "listen = \"127.0.0.1:5380\"",
     ] {
         line(words.to_owned());
     }

@@ -366,6 +366,18 @@ mod tests {
     }
 
     #[test]
+    fn that_several_sources_are_not_read_is_no_clash_of_services() {
+        let (mut writer, ids) = zone(&[0, 0, 0]);
+        for id in &ids[1..] {
+            writer.source(*id).set_freshness(Freshness::Loading, 101);
+        }
+        assert_eq!(ask(&writer, "x.service"), Err("SERVFAIL"));
+        for id in ids {
+            assert_eq!(writer.source(id).take_collisions(), []);
+        }
+    }
+
+    #[test]
     fn the_only_source_of_a_zone_which_has_a_part_of_it_is_not_answered_from_once_it_is_away_for_too_long() {
         let mut writer = ZoneBuilder::new(name("service"), 5, 5).build();
         let part = writer.add_source(Role { name: "pg".into(), precedence: 0, below: name("pg.service") });
