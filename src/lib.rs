@@ -57,6 +57,8 @@
 //!   zookeeper/, from what `mirror::doubt` has gathered; `hold` is read by `zookeeper::config`. (An *epoch* is the life
 //!   of a connection.)
 //! - whom a connection makes room for, and when it ends: `dns::listen::connections`, by `[dns.tcp]` (`listen::limits`).
+//! - who this process is to ZooKeeper (passwords, SASL, certificates): `zookeeper::security` reads it, and
+//!   zookeeper/client/attach.rs opens sessions with it.
 //! - which znodes are mirrored at all: [`registry::selection`], by the convention.
 //! - which instances of a service are served, and why one is not: `publish::read` with the convention; of two znodes of
 //!   one endpoint which: `publish::reading`; while many go at once, `publish::guard`.

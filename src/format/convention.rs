@@ -35,8 +35,10 @@ pub trait Convention: Debug + Send + Sync {
     fn name(&self) -> &str;
 
     /// Kind of the znode at `below`, its path under the registry's root, without slashes at the ends and empty for the
-    /// root.
-    fn place<'p>(&self, below: &'p str) -> NodeKind<'p>;
+    /// root. A convention that [is placed](Self::is_placed) is asked for [`Self::placement`] instead.
+    fn place<'p>(&self, below: &'p str) -> NodeKind<'p> {
+        NodeKind::Service { path: below }
+    }
 
     /// Returns whether znodes are told by [`Self::placement`], and not by [`Self::place`], which then sees paths of
     /// services alone.

@@ -8,7 +8,7 @@ use crate::model::Instance;
 pub enum Placement {
     /// An instance of this service.
     Instance(String),
-    /// What holds the instances of this service: while it is there, so is the service.
+    /// The parent of this service's instances: while it is there, so is the service.
     Directory(String),
     /// No instance, but what it holds decides about those of this service; of any, where there is none.
     Beside(Option<String>),
@@ -27,7 +27,7 @@ pub struct Node<'n> {
     pub name: &'n str,
     /// Its data.
     pub data: &'n [u8],
-    /// What else is in the registry.
+    /// The other znodes of the registry.
     pub beside: &'n dyn Beside,
 }
 

@@ -1,6 +1,6 @@
-//! What time alone brings about: removals that the guard has held back for long enough, and transfers that have waited
-//! for hosts for long enough. Nobody looks at the clock for them: [`Publisher::follow_times`] sleeps until the very
-//! time.
+//! Changes that time alone brings about: removals that the guard has held back for long enough, and transfers that
+//! have waited for hosts for long enough. Nobody looks at the clock for them: [`Publisher::follow_times`] sleeps until
+//! the very time.
 
 use std::sync::PoisonError;
 use std::time::Instant;

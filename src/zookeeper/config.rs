@@ -205,7 +205,7 @@ impl Setting for Servers {
 /// Checks a connect string.
 ///
 /// # Errors
-/// What is wrong, as the end of a sentence.
+/// The mistake, as the end of a sentence.
 pub fn is_connect_string(text: &str) -> Result<(), String> {
     let value = Value { kind: Kind::String(text.to_owned()), span: Span::default() };
     Servers::read(&value).map(drop).map_err(|(_, why)| why)

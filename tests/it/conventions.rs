@@ -2,13 +2,12 @@
 
 use std::net::SocketAddr;
 
-use serde_json::Value;
-
 use crate::harness::admin::page;
 use crate::harness::app::{Binary, Running, free_port};
 use crate::harness::dig::dig;
 use crate::harness::eventually;
 use crate::harness::kazoo::Kazoo;
+use crate::harness::samples::{answers, write_text};
 use crate::harness::zk;
 
 fn server(servers: &str, format: &str, more: &str) -> Running {
@@ -18,31 +17,11 @@ fn server(servers: &str, format: &str, more: &str) -> Running {
     ))
 }
 
-/// Creates the znodes of a sample.
-fn write(kazoo: &mut Kazoo, sample: &str) {
-    let sample: Value = serde_json::from_str(sample).expect("a sample");
-    for node in sample["nodes"].as_array().expect("a list") {
-        let (path, data) = (node["path"].as_str().expect("a path"), node["data"].as_str().unwrap_or_default());
-        if kazoo.get(path).is_none() {
-            kazoo.create(path, data.as_bytes(), node["kind"] == "ephemeral");
-        }
-    }
-}
-
-async fn answers(dns: SocketAddr, question: &str, expected: &[&str]) {
-    eventually(&format!("{question}: {expected:?}"), async || {
-        let mut data: Vec<_> = dig(dns, question).data().iter().map(ToString::to_string).collect();
-        data.sort();
-        (data == expected).then_some(())
-    })
-    .await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_twitter_common_registered_is_in_dns_and_follows_its_znodes() {
     let servers = zk::shared().namespace().await;
     let mut kazoo = Kazoo::connect(&servers);
-    write(&mut kazoo, include_str!("../fixtures/conventions/serverset.json"));
+    write_text(&mut kazoo, include_str!("../fixtures/conventions/serverset.json"));
     let server = server(&servers, "serverset", "");
     let name = "frontend.prod.web.service.twitter.service";
     let of = |what: &str| format!("SRV {what}{name}");
@@ -77,7 +56,7 @@ async fn what_twitter_common_registered_is_in_dns_and_follows_its_znodes() {
 async fn what_nerve_registered_is_in_dns_and_follows_its_znodes() {
     let servers = zk::shared().namespace().await;
     let mut kazoo = Kazoo::connect(&servers);
-    write(&mut kazoo, include_str!("../fixtures/conventions/nerve.json"));
+    write_text(&mut kazoo, include_str!("../fixtures/conventions/nerve.json"));
     let server = server(&servers, "nerve", "");
     let all = ["0 10 3000 192-0-2-102.addr.service.", "0 5 3000 192-0-2-101.addr.service."];
     answers(server.dns, "SRV search.service", &all).await;
@@ -109,8 +88,8 @@ async fn what_nerve_registered_is_in_dns_and_follows_its_znodes() {
 async fn what_dubbo_registered_is_in_dns_by_all_its_names_and_follows_overrides_at_once() {
     let servers = zk::shared().namespace().await;
     let mut kazoo = Kazoo::connect(&servers);
-    write(&mut kazoo, include_str!("../fixtures/conventions/dubbo-interface.json"));
-    write(&mut kazoo, include_str!("../fixtures/conventions/dubbo-python.json"));
+    write_text(&mut kazoo, include_str!("../fixtures/conventions/dubbo-interface.json"));
+    write_text(&mut kazoo, include_str!("../fixtures/conventions/dubbo-python.json"));
     let server = server(&servers, "dubbo", "");
     let both = ["0 200 20880 192-0-2-31.addr.service.", "0 200 50051 192-0-2-31.addr.service."];
     for name in ["com.acme.FooService", "FooService.acme.com", "com-acme-fooservice", "com\\.acme\\.FooService"] {
@@ -160,7 +139,7 @@ async fn what_dubbo_registered_is_in_dns_by_all_its_names_and_follows_overrides_
 async fn what_sofarpc_registered_is_in_dns_and_goes_offline_by_its_data() {
     let servers = zk::shared().namespace().await;
     let mut kazoo = Kazoo::connect(&servers);
-    write(&mut kazoo, include_str!("../fixtures/conventions/sofa-rpc.json"));
+    write_text(&mut kazoo, include_str!("../fixtures/conventions/sofa-rpc.json"));
     let server = server(&servers, "sofa", "");
     let both = ["0 100 8341 192-0-2-62.addr.service.", "0 200 12200 192-0-2-61.addr.service."];
     answers(server.dns, "SRV com.acme.pay.PaymentService.service", &both).await;
@@ -177,7 +156,7 @@ async fn what_sofarpc_registered_is_in_dns_and_goes_offline_by_its_data() {
 async fn what_tritons_registrar_registered_is_in_dns_with_the_port_of_its_service() {
     let servers = zk::shared().namespace().await;
     let mut kazoo = Kazoo::connect(&servers);
-    write(&mut kazoo, include_str!("../fixtures/conventions/triton-registrar.json"));
+    write_text(&mut kazoo, include_str!("../fixtures/conventions/triton-registrar.json"));
     let other =
         br#"{"type":"load_balancer","address":"192.0.2.132","load_balancer":{"address":"192.0.2.132","ttl":20}}"#;
     kazoo.create("/com/example/dc1/web/other", other, true);
@@ -220,7 +199,7 @@ fn binary(servers: &str, format: &str) -> (Binary, SocketAddr, SocketAddr) {
 async fn auto_reads_by_their_data_what_no_path_tells_and_says_so_once() {
     let servers = zk::shared().namespace().await;
     let mut kazoo = Kazoo::connect(&servers);
-    write(&mut kazoo, include_str!("../fixtures/conventions/spring.json"));
+    write_text(&mut kazoo, include_str!("../fixtures/conventions/spring.json"));
     kazoo.create("/services/api/providers/192.0.2.1:80", b"", true);
     kazoo.create("/services/api/notes/plain", br#"{"weight":1}"#, false);
     kazoo.create("/services/org.Greeter/providers/tri%3A%2F%2F192.0.2.7%3A50051%3Fweight%3D5", b"", true);
@@ -242,7 +221,7 @@ async fn auto_reads_by_their_data_what_no_path_tells_and_says_so_once() {
 async fn a_registry_of_another_format_says_which_it_looks_like() {
     let servers = zk::shared().namespace().await;
     let mut kazoo = Kazoo::connect(&servers);
-    write(&mut kazoo, include_str!("../fixtures/conventions/spring.json"));
+    write_text(&mut kazoo, include_str!("../fixtures/conventions/spring.json"));
     let (server, _, admin) = binary(&servers, "zc");
     let words = "looks like Spring (Curator): format = ";
     eventually("a line of the log", async || server.log().contains(words).then_some(())).await;

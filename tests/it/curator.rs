@@ -1,16 +1,14 @@
 //! Registries of Apache Curator's x-discovery over a real ZooKeeper: what Curator, Spring Cloud and Dubbo wrote is in
 //! DNS, and follows its znodes.
 
-use std::net::SocketAddr;
 use std::process::Command;
-
-use serde_json::Value;
 
 use crate::harness::admin::page;
 use crate::harness::app::{Running, free_port, scratch};
 use crate::harness::dig::dig;
 use crate::harness::eventually;
 use crate::harness::kazoo::Kazoo;
+use crate::harness::samples::{answers, write_text};
 use crate::harness::zk;
 
 fn server(servers: &str, more: &str) -> Running {
@@ -20,34 +18,13 @@ fn server(servers: &str, more: &str) -> Running {
     ))
 }
 
-/// Creates the znodes of a captured sample.
-fn write(kazoo: &mut Kazoo, sample: &str) {
-    let sample: Value = serde_json::from_str(sample).expect("a sample");
-    for node in sample["nodes"].as_array().expect("a list") {
-        let (path, data) = (node["path"].as_str().expect("a path"), node["data"].as_str().expect("data"));
-        if data.is_empty() {
-            continue;
-        }
-        kazoo.create(path, data.as_bytes(), true);
-    }
-}
-
-async fn answers(dns: SocketAddr, question: &str, expected: &[&str]) {
-    eventually(&format!("{question}: {expected:?}"), async || {
-        let mut data: Vec<_> = dig(dns, question).data().iter().map(ToString::to_string).collect();
-        data.sort();
-        (data == expected).then_some(())
-    })
-    .await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_spring_and_dubbo_registered_is_in_dns_and_follows_its_znodes() {
     let servers = zk::shared().namespace().await;
     let mut kazoo = Kazoo::connect(&servers);
-    write(&mut kazoo, include_str!("../fixtures/curator/spring.json"));
-    write(&mut kazoo, include_str!("../fixtures/curator/dubbo.json"));
-    write(&mut kazoo, include_str!("../fixtures/curator/dubbo-go.json"));
+    write_text(&mut kazoo, include_str!("../fixtures/curator/spring.json"));
+    write_text(&mut kazoo, include_str!("../fixtures/curator/dubbo.json"));
+    write_text(&mut kazoo, include_str!("../fixtures/curator/dubbo-go.json"));
     let server = server(&servers, "");
     // The second instance of payments is out of service.
     answers(server.dns, "SRV _payments._tcp.service", &["0 10 8080 app1.example.com."]).await;
@@ -87,8 +64,8 @@ async fn what_spring_and_dubbo_registered_is_in_dns_and_follows_its_znodes() {
 async fn services_of_any_depth_and_their_paths_are_explained() {
     let servers = zk::shared().namespace().await;
     let mut kazoo = Kazoo::connect(&servers);
-    write(&mut kazoo, include_str!("../fixtures/curator/plain.json"));
-    write(&mut kazoo, include_str!("../fixtures/curator/others.json"));
+    write_text(&mut kazoo, include_str!("../fixtures/curator/plain.json"));
+    write_text(&mut kazoo, include_str!("../fixtures/curator/others.json"));
     let server = server(&servers, "root = \"/\"\n");
     let orders = ["192.0.2.11", "192.0.2.13", "192.0.2.14", "192.0.2.15", "192.0.2.16"];
     answers(server.dns, "A orders.discovery.service +tcp", &orders).await;
@@ -106,7 +83,7 @@ async fn services_of_any_depth_and_their_paths_are_explained() {
 async fn nothing_is_written_into_a_registry_that_is_only_read() {
     let servers = zk::shared().namespace().await;
     let mut kazoo = Kazoo::connect(&servers);
-    write(&mut kazoo, include_str!("../fixtures/curator/spring.json"));
+    write_text(&mut kazoo, include_str!("../fixtures/curator/spring.json"));
     let file = scratch("curator.toml");
     let registry =
         format!("[registry.main]\nzookeeper = \"{servers}\"\nformat = \"curator\"\n[[zone]]\norigin = \"service.\"\n");

@@ -1,7 +1,6 @@
 //! Registries whose formats are descriptions, over a real ZooKeeper: what Kafka, Patroni, `HBase` and `ClickHouse`
 //! keep there is in DNS, and follows the znodes that decide about it.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
@@ -12,24 +11,8 @@ use crate::harness::app::{Running, scratch};
 use crate::harness::dig::dig;
 use crate::harness::eventually;
 use crate::harness::kazoo::Kazoo;
+use crate::harness::samples::{answers, write_text};
 use crate::harness::zk;
-
-/// Creates the znodes of a sample in tests/fixtures/conventions.
-fn write(kazoo: &mut Kazoo, sample: &str) {
-    let sample: Value = serde_json::from_str(sample).expect("a sample");
-    for node in sample["nodes"].as_array().expect("a list") {
-        let path = node["path"].as_str().expect("a path");
-        let data = match node["hex"].as_str() {
-            Some(hex) => data_encoding::HEXLOWER.decode(hex.as_bytes()).expect("digits"),
-            None => node["data"].as_str().unwrap_or_default().as_bytes().to_vec(),
-        };
-        if kazoo.get(path).is_some() {
-            kazoo.set(path, &data);
-        } else {
-            kazoo.create(path, &data, node["kind"] == "ephemeral");
-        }
-    }
-}
 
 /// A server with a zone for each of these formats: `kafka.` for "kafka".
 fn server(servers: &str, formats: &[&str], more: &str) -> Running {
@@ -42,19 +25,14 @@ fn server(servers: &str, formats: &[&str], more: &str) -> Running {
     Running::start(&(formats.iter().map(one).collect::<String>() + more))
 }
 
-async fn answers(dns: SocketAddr, question: &str, expected: &[&str]) {
-    eventually(&format!("{question}: {expected:?}"), async || (dig(dns, question).data() == expected).then_some(()))
-        .await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_kafka_patroni_hbase_and_clickhouse_keep_in_zookeeper_is_in_dns_and_follows_it() {
     let servers = zk::shared().namespace().await;
     let mut kazoo = Kazoo::connect(&servers);
-    write(&mut kazoo, include_str!("../fixtures/conventions/kafka.json"));
-    write(&mut kazoo, include_str!("../fixtures/conventions/patroni.json"));
-    write(&mut kazoo, include_str!("../fixtures/conventions/hbase.json"));
-    write(&mut kazoo, include_str!("../fixtures/conventions/clickhouse.json"));
+    write_text(&mut kazoo, include_str!("../fixtures/conventions/kafka.json"));
+    write_text(&mut kazoo, include_str!("../fixtures/conventions/patroni.json"));
+    write_text(&mut kazoo, include_str!("../fixtures/conventions/hbase.json"));
+    write_text(&mut kazoo, include_str!("../fixtures/conventions/clickhouse.json"));
     let server = server(&servers, &["kafka", "patroni", "hbase", "clickhouse"], "");
     let dns = server.dns;
 

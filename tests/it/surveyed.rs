@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::harness::admin::page;
 use crate::harness::app::Running;
 use crate::harness::kazoo::Kazoo;
+use crate::harness::samples::write;
 use crate::harness::{eventually, zk};
 
 /// Samples of as many conventions: their znodes, and the instances that are made of them.
@@ -54,22 +55,6 @@ const FOUND: [&str; 25] = [
     "dubbo-python",
     "sofa-rpc",
 ];
-
-/// Creates a sample's znodes; those above them come with them.
-fn write(kazoo: &mut Kazoo, sample: &Value) {
-    for node in sample["nodes"].as_array().expect("a list") {
-        let path = node["path"].as_str().expect("a path");
-        let data = match (node["hex"].as_str(), node["data"].as_str()) {
-            (Some(hex), _) => data_encoding::HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).expect("hexadecimal"),
-            (None, text) => text.unwrap_or_default().as_bytes().to_vec(),
-        };
-        if kazoo.get(path).is_some() {
-            kazoo.set(path, &data);
-        } else {
-            kazoo.create(path, &data, false);
-        }
-    }
-}
 
 fn survey(servers: &str) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_zonekeeper")).args(["survey", servers]).output().expect("the binary");

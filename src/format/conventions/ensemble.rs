@@ -10,7 +10,6 @@ use std::sync::Arc;
 use super::fields;
 use crate::format::convention::{Convention, Row};
 use crate::format::error::Error;
-use crate::format::kind::NodeKind;
 use crate::format::name;
 use crate::format::placement::{Node, Placement};
 use crate::model::{Endpoint, Host, Instance};
@@ -32,10 +31,6 @@ struct EnsembleServers;
 impl Convention for EnsembleServers {
     fn name(&self) -> &'static str {
         ROW.name
-    }
-
-    fn place<'p>(&self, below: &'p str) -> NodeKind<'p> {
-        NodeKind::Service { path: below }
     }
 
     fn is_placed(&self) -> bool {

@@ -14,7 +14,6 @@ use super::fields;
 use crate::format::convention::{Convention, Row};
 use crate::format::error::Error;
 use crate::format::json;
-use crate::format::kind::NodeKind;
 use crate::format::placement::{Node, Placement};
 use crate::model::{Endpoint, Instance};
 
@@ -37,10 +36,6 @@ struct Nerve;
 impl Convention for Nerve {
     fn name(&self) -> &'static str {
         ROW.name
-    }
-
-    fn place<'p>(&self, below: &'p str) -> NodeKind<'p> {
-        NodeKind::Service { path: below }
     }
 
     fn is_placed(&self) -> bool {

@@ -72,7 +72,7 @@ impl Convention for Registrar {
     only_read!(but_services);
 }
 
-/// What a service's own record says.
+/// Settings that a service's own record has for its members.
 #[derive(Debug, Default)]
 struct ServiceRecord {
     /// Name for SRV questions, without the underscore.

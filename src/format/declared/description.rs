@@ -57,7 +57,7 @@ pub struct Example {
     pub data: Vec<u8>,
 }
 
-/// What a description has compiled.
+/// A description's keys, compiled.
 #[derive(Debug, Clone)]
 pub(super) struct Rules {
     /// Pattern of instances' paths.

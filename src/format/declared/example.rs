@@ -1,4 +1,4 @@
-//! What the znodes of a description's example are: services, read as those of a registry.
+//! Services of a description's example, read as those of a registry.
 
 use std::collections::BTreeMap;
 

@@ -39,7 +39,7 @@ enum Piece {
     Capture { index: usize, kind: CaptureKind },
 }
 
-/// What a capture takes.
+/// Text that a capture takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum CaptureKind {
     /// Anything, the shortest that fits.

@@ -36,7 +36,7 @@ enum Part {
     Whole,
 }
 
-/// What templates are filled with: the captures of a path, and the data of its znode.
+/// Values that templates are filled with: the captures of a path, and the data of its znode.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Filling<'f> {
     pub(super) captured: &'f [Option<&'f str>],

@@ -18,6 +18,7 @@ pub(crate) mod python;
 pub(crate) mod readers;
 pub(crate) mod relay;
 pub(crate) mod release;
+pub(crate) mod samples;
 pub(crate) mod secondary;
 pub(crate) mod spawner;
 pub(crate) mod transfer;

@@ -19,7 +19,6 @@ use self::url::ProviderUrl;
 use super::fields;
 use crate::format::convention::{Convention, Row};
 use crate::format::error::Error;
-use crate::format::kind::NodeKind;
 use crate::format::placement::{Beside, Decoded, Node, Placement};
 use crate::model::{Endpoint, Host, Instance, State};
 
@@ -52,10 +51,6 @@ struct Dubbo;
 impl Convention for Dubbo {
     fn name(&self) -> &'static str {
         ROW.name
-    }
-
-    fn place<'p>(&self, below: &'p str) -> NodeKind<'p> {
-        NodeKind::Service { path: below }
     }
 
     fn is_placed(&self) -> bool {
@@ -107,10 +102,6 @@ struct Sofa;
 impl Convention for Sofa {
     fn name(&self) -> &'static str {
         SOFA.name
-    }
-
-    fn place<'p>(&self, below: &'p str) -> NodeKind<'p> {
-        NodeKind::Service { path: below }
     }
 
     fn is_placed(&self) -> bool {

@@ -16,7 +16,7 @@ pub(super) struct Rule {
     pub(super) addresses: Vec<Address>,
     /// Parameters that a provider must have.
     pub(super) conditions: Vec<(String, String)>,
-    /// Whether providers are disabled.
+    /// True if providers are disabled, false if they are enabled again.
     disabled: Option<bool>,
     /// Their weight.
     weight: Option<u16>,
