@@ -19,6 +19,9 @@ pub struct Service {
     pub instances: Vec<Instance>,
     /// True if dots in its path are borders as those of domain names are, as in `com.acme.FooService`.
     pub is_dotted: bool,
+    /// Tags of roles that pass from one instance to another, such as `leader`: their names exist also while no instance
+    /// has them.
+    pub roles: Vec<Box<str>>,
 }
 
 impl Service {

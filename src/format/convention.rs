@@ -52,6 +52,12 @@ pub trait Convention: Debug + Send + Sync {
         false
     }
 
+    /// Tags of roles that pass from one instance of a service to another, such as `leader`: names that exist while
+    /// nobody has them, too.
+    fn roles(&self) -> &[Box<str>] {
+        &[]
+    }
+
     /// Part of the znode at `below`, its path under the registry's root, in a convention that [is
     /// placed](Self::is_placed).
     fn placement(&self, _below: &str) -> Placement {

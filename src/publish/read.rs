@@ -42,6 +42,11 @@ impl Layout {
         self.read_instances(tree, &nodes, below, &mut reading);
         below.clone_into(&mut reading.service.path);
         reading.service.is_dotted = self.format.are_dots_borders();
+        let roles = self.format.roles();
+        // A znode that only leads to services has none to give.
+        if !roles.is_empty() && (!nodes.is_empty() || self.is_service(tree, below)) {
+            reading.service.roles = roles.to_vec();
+        }
         let Service { defaults, instances, .. } = &mut reading.service;
         for instance in instances.iter_mut().filter(|instance| instance.state == State::Up) {
             if defaults.drains.iter().any(|drain| drain.covers(instance)) {

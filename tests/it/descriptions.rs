@@ -100,6 +100,59 @@ async fn what_kafka_patroni_hbase_and_clickhouse_keep_in_zookeeper_is_in_dns_and
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_name_of_the_leader_is_nodata_between_two_leaders_and_goes_with_the_service() {
+    let servers = zk::shared().namespace().await;
+    let mut kazoo = Kazoo::connect(&servers);
+    write_text(&mut kazoo, include_str!("../fixtures/conventions/patroni.json"));
+    kazoo.create("/marathon/leader-curator/_c_5d5a2d5e-0000-0000-0000-000000000000-latch-0000000007", b"m1:80", true);
+    kazoo.create("/service/other/config", b"", false);
+    let server = server(&servers, &["patroni", "marathon"], "");
+    let dns = server.dns;
+    let says = |question: &str| {
+        let answer = dig(dns, question);
+        (answer.status.clone(), answer.data().len())
+    };
+    let nodata = ("NOERROR".to_owned(), 0);
+    let nxdomain = ("NXDOMAIN".to_owned(), 0);
+
+    let (first, second) = ("0 10 15432 127-0-0-1.addr.patroni.", "0 10 15433 127-0-0-1.addr.patroni.");
+    answers(dns, "SRV leader.orders-db.patroni", &[first]).await;
+    kazoo.delete("/service/orders-db/leader");
+    answers(dns, "SRV leader.orders-db.patroni", &[]).await;
+    for known in ["SRV leader.orders-db.patroni", "A leader.orders-db.patroni", "TXT leader.orders-db.patroni"] {
+        assert_eq!(says(known), nodata, "{known}");
+    }
+    assert_eq!(says("TXT _nodata.leader.orders-db.patroni"), ("NOERROR".to_owned(), 1), "for secondaries");
+    kazoo.create("/service/orders-db/leader", b"pg2", true);
+    answers(dns, "SRV leader.orders-db.patroni", &[second]).await;
+    assert_eq!(says("TXT _nodata.leader.orders-db.patroni"), nxdomain);
+
+    // Members stop; the scope is still there.
+    for member in ["/service/orders-db/members/pg1", "/service/orders-db/members/pg2"] {
+        kazoo.delete(member);
+    }
+    for role in ["leader", "primary", "replica"] {
+        answers(dns, &format!("SRV {role}.orders-db.patroni"), &[]).await;
+        assert_eq!(says(&format!("A {role}.orders-db.patroni")), nodata, "{role}");
+    }
+    assert_eq!(says("A nobody.orders-db.patroni"), nxdomain);
+    // Nothing of it is left, or there never were members.
+    for znode in ["leader", "config", "initialize", "status", "members"] {
+        kazoo.delete(&format!("/service/orders-db/{znode}"));
+    }
+    kazoo.delete("/service/orders-db");
+    eventually("the scope is gone", async || (says("A leader.orders-db.patroni") == nxdomain).then_some(())).await;
+    assert_eq!(says("A leader.other.patroni"), nxdomain);
+
+    // An election by sequence, and the last candidate goes.
+    answers(dns, "SRV leader.marathon.marathon", &["0 10 80 m1.addr.marathon."]).await;
+    kazoo.delete("/marathon/leader-curator/_c_5d5a2d5e-0000-0000-0000-000000000000-latch-0000000007");
+    answers(dns, "SRV leader.marathon.marathon", &[]).await;
+    assert_eq!(says("A leader.marathon.marathon"), nodata);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_own_description_is_read_and_one_without_ports_gives_addresses() {
     let servers = zk::shared().namespace().await;
     let mut kazoo = Kazoo::connect(&servers);

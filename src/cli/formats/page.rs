@@ -45,6 +45,7 @@ that is called like a built-in one replaces it. `zonekeeper check` tells every m
 | `data` | `json`, `text`, `pairs` (`k=v;…`, or a `k: v` a line), `query` (of a URL), `protobuf` (by field numbers), `java` (the first string of a serialization stream), `none` (not read) | `json` |
 | `weight`, `weight_unit` | template of the SRV weight, which is multiplied by the unit and rounded, a positive one never to 0 | , 1 |
 | `tags` | templates; lists spread, absent ones are dropped, odd characters become hyphens | `[]` |
+| `roles` | tags that pass from one instance to another: `ROLE.NAME` is NODATA while no instance has it, not NXDOMAIN; `leader` is one wherever there is a `leader` | `[]` |
 | `up` | table: template → allowed values, `\"\"` for absent; where one does not hold, the instance is drained | `{}` |
 | `needs`, `unless` | pattern of another znode, relative to `root`, that must (not) exist; else the instance is drained | |
 | `leader` | `\"lowest\"`: the instance with the least last ten digits gets the tag `leader`; or a pattern of a znode, relative to `root`, whose text is the leader's `{id}` | |

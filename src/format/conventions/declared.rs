@@ -19,6 +19,10 @@ impl Convention for Description {
         Self::placement(self, below)
     }
 
+    fn roles(&self) -> &[Box<str>] {
+        Self::roles(self)
+    }
+
     fn reads_data(&self) -> bool {
         Self::reads_data(self)
     }

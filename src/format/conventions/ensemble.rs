@@ -19,14 +19,19 @@ pub(in crate::format) const ROW: Row = Row {
     name: "ensemble",
     doc: "ZooKeeper's own servers, in /zookeeper/config: the service `zookeeper`",
     root: "/zookeeper/config",
-    build: |_| Arc::new(EnsembleServers),
+    build: |_| Arc::new(EnsembleServers { roles: [OBSERVER.into()] }),
 };
 
 /// Path of the service.
 const SERVICE: &str = "zookeeper";
 
+/// Tag of a server that does not vote.
+const OBSERVER: &str = "observer";
+
 #[derive(Debug)]
-struct EnsembleServers;
+struct EnsembleServers {
+    roles: [Box<str>; 1],
+}
 
 impl Convention for EnsembleServers {
     fn name(&self) -> &'static str {
@@ -35,6 +40,10 @@ impl Convention for EnsembleServers {
 
     fn is_placed(&self) -> bool {
         true
+    }
+
+    fn roles(&self) -> &[Box<str>] {
+        &self.roles
     }
 
     fn placement(&self, below: &str) -> Placement {
@@ -95,8 +104,8 @@ fn read(id: &str, server: &str) -> Result<Instance, String> {
     let endpoint = |port| Endpoint { host: host.clone(), port };
     let mut instance = Instance::new(&endpoint(port).to_string(), endpoint(port));
     let role = quorum.split('|').find_map(|one| one.rsplit(':').next().filter(|word| word.parse::<u16>().is_err()));
-    if role.is_some_and(|role| role.trim() == "observer") {
-        instance.tags.push("observer".into());
+    if role.is_some_and(|role| role.trim() == OBSERVER) {
+        instance.tags.push(OBSERVER.into());
     }
     let own = name::any_host(own).unwrap_or_else(|_| host.clone());
     let mut quorum = rest.split(':').map_while(|port| name::port(port).ok());
@@ -121,7 +130,7 @@ mod tests {
     use super::*;
 
     fn decode(text: &str) -> Result<Vec<Instance>, Error> {
-        EnsembleServers.decode(&Node::alone("", text.as_bytes()))
+        (ROW.build)("").decode(&Node::alone("", text.as_bytes()))
     }
 
     #[test]

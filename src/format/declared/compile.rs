@@ -3,13 +3,16 @@
 use std::ops::Range;
 
 use super::data::DataKind;
-use super::description::{Description, Example, Leader, Rules};
+use super::description::{Description, Example, LEADER, Leader, Rules};
 use super::endpoint::{self, EndpointTemplate};
 use super::pattern::{Mistake, Pattern};
 use super::render;
 use super::template::Template;
 use crate::diagnostic::{Problems, Span};
 use crate::settings::{Kind, Located, Section, Table, Value, fixed, nearest};
+
+/// Most roles of a description.
+const MOST_ROLES: usize = 16;
 
 /// Compiles the description called `name`; none where it has mistakes.
 pub(in crate::format) fn compile(name: &str, table: &Table, problems: &Problems) -> Option<Description> {
@@ -44,9 +47,13 @@ impl Compiler<'_, '_> {
         let weight = self.template("weight", data, known);
         let weight_unit = self.weight_unit();
         let tags = self.tags(data, known);
+        let mut kept = self.roles();
         let up = self.up(data, known);
         let (needs, unless) = (self.beside("needs", &root, known), self.beside("unless", &root, known));
         let leader = self.leader(&root, known);
+        if leader.is_some() && !kept.iter().any(|role| &**role == LEADER) {
+            kept.push(LEADER.into());
+        }
         let examples = self.examples();
         if !self.is_good {
             return None;
@@ -66,6 +73,7 @@ impl Compiler<'_, '_> {
             weight,
             weight_unit,
             tags,
+            roles: kept,
             up,
             needs,
             unless,
@@ -268,6 +276,25 @@ impl Compiler<'_, '_> {
         };
         let texts: Vec<_> = values.iter().map(|value| (self.text(value, "tags"), value.span)).collect();
         texts.into_iter().filter_map(|(text, span)| self.read("tags", &text?, Some(span), data, known)).collect()
+    }
+
+    /// Reads `roles`: tags as they are, and not templates, as they are known before any instance is.
+    fn roles(&mut self) -> Vec<Box<str>> {
+        let Some(roles) = self.section.located::<Vec<String>>(fixed("roles")) else { return Vec::new() };
+        for role in &roles.value {
+            if role.is_empty() || role.len() > 63 || *endpoint::tag(role) != **role {
+                let help = Some("one to 63 lower-case letters, digits, `-` and `_`, as tags are written".to_owned());
+                self.problem(roles.span, format!("a role cannot be called \"{role}\": it becomes a DNS label"), help);
+            }
+        }
+        if roles.value.len() > MOST_ROLES {
+            self.problem(
+                roles.span,
+                format!("`roles` has more than {MOST_ROLES}: each is a name of every service"),
+                None,
+            );
+        }
+        roles.value.into_iter().map(Into::into).collect()
     }
 
     fn up(&mut self, data: DataKind, known: bool) -> Vec<(Template, Vec<String>)> {

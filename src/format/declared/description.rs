@@ -14,7 +14,7 @@ use crate::format::placement::{Beside, Decoded, Placement};
 use crate::model::{Endpoint, Instance, State};
 
 /// Tag of the instance that leads the others.
-const LEADER: &str = "leader";
+pub(super) const LEADER: &str = "leader";
 
 /// Tags that are read of one znode; its data could hold thousands.
 const MOST_TAGS: usize = 64;
@@ -71,6 +71,8 @@ pub(super) struct Rules {
     pub(super) weight: Option<Template>,
     pub(super) weight_unit: f64,
     pub(super) tags: Vec<Template>,
+    /// Tags whose names exist while no instance has them; that of a leader is among them where there is one.
+    pub(super) roles: Vec<Box<str>>,
     /// Values that are allowed; an absent one is the empty text.
     pub(super) up: Vec<(Template, Vec<String>)>,
     pub(super) needs: Option<Pattern>,
@@ -112,6 +114,11 @@ impl Description {
         let leads_on =
             std::iter::once(&rules.path).chain(rules.beside()).any(|pattern| pattern.leads_on(below, rules.captures));
         if leads_on { Placement::Way } else { Placement::Foreign }
+    }
+
+    /// Tags of roles that pass from one instance to another.
+    pub fn roles(&self) -> &[Box<str>] {
+        &self.rules.roles
     }
 
     /// Returns whether the data of instances say anything.

@@ -176,6 +176,21 @@ fn tags_and_named_ports_are_names_below_the_services_own() {
 }
 
 #[test]
+fn names_of_roles_exist_while_no_instance_has_one() {
+    let roles = || vec!["leader".into(), "replica".into()];
+    let mut replica = v4(42, 8080);
+    replica.tags = vec!["replica".into(), "az-a".into()];
+    let names = built("pg/a", &Service { roles: roles(), ..service(vec![replica]) });
+    assert_eq!(names["leader.a.pg.service."], [], "known, and nothing is there");
+    assert_eq!(names["replica.a.pg.service."], [(rtype::A, 5, 1), (rtype::SRV, 5, 1)]);
+    assert!(!names.contains_key("leader.replica.a.pg.service."), "combinations are of instances");
+    let names = built("a", &Service { roles: roles(), ..service(Vec::new()) });
+    assert_eq!((&names["leader.a.service."], &names["replica.a.service."]), (&vec![], &vec![]));
+    let dotted = Service { roles: roles(), is_dotted: true, ..service(Vec::new()) };
+    assert_eq!(built("com.acme.Foo", &dotted)["leader.com.acme.foo.service."], [], "in each spelling");
+}
+
+#[test]
 fn txt_shows_what_the_zone_lists() {
     let mut one = v4(42, 1);
     one.metadata = vec![("pid".into(), "42".into()), ("version".into(), "7".into())];

@@ -1,5 +1,7 @@
 //! Names of tags: `canary.api_x.service.` has the instances with that tag, `v2.canary.api_x.service.` those with both,
-//! in any order of the tags. A combination that no instance has is no name.
+//! in any order of the tags. A combination that no instance has is not a name, unless it is a role of the convention,
+//! such as `leader`: the name of a role exists as long as the service does, so that nobody learns between two leaders
+//! that there is no such name.
 //!
 //! The number of names grows with the power of the tags, so it is bounded: up to three tags in a name, as long as the
 //! names of one service are no more than [`MAX_NAMES`] and have no more than [`MAX_RECORDS`] instances in all; else
@@ -21,7 +23,12 @@ const DEEPEST: usize = 3;
 
 /// Adds the names of a service's tags.
 pub(in crate::zone) fn add(names: &mut Names, of: &Members<'_>) {
-    let Members { context, owner, all: members, .. } = of;
+    let Members { context, service, owner, all: members, .. } = of;
+    for role in &service.roles {
+        if let Ok(name) = label::exact(role).and_then(|label| owner.child(&label)) {
+            names.at(&name, of.below());
+        }
+    }
     if members.iter().all(|member| member.instance.tags.is_empty()) {
         return;
     }

@@ -155,6 +155,12 @@ fn every_mistake_is_told_where_it_is() {
             "`leader` names an instance by its {id}, and `path` has none",
             "call the capture that it is compared with {id}",
         ),
+        (
+            "roles = [\"Main\"]",
+            "[\"Main\"]",
+            "a role cannot be called \"Main\": it becomes a DNS label",
+            "one to 63 lower-case letters, digits, `-` and `_`, as tags are written",
+        ),
         ("port = 70000", "70000", "`port` must be a whole number from 0 to 65535, not 70000", ""),
         ("example = [{ path = \"a/h:1\", hex = \"0\" }]", "\"0\"", "`hex` must be pairs of hexadecimal digits", ""),
         (
