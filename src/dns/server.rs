@@ -91,7 +91,7 @@ impl Server {
     /// # Errors
     /// When something that the settings name cannot be used, or the system gives no random bytes.
     pub fn new(bound: Bound, host: Vec<IpAddr>, zones: Zones, settings: ServerSettings<'_>) -> Result<Self, Error> {
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Arc::new(Metrics::new(&zones));
         let ours = ServerAddresses { listening: bound.addresses().to_vec(), host };
         let forwarder = Arc::new(Forwarder::new(settings.checked()?, ours, Arc::clone(&metrics)));
         let policy = settings.policy(Arc::new(rotation::random()?));

@@ -52,6 +52,7 @@ mod layers;
 mod log_faults;
 mod lost_network;
 mod master_files;
+mod metrics;
 mod name_servers;
 mod negatives;
 mod old_zookeepers;

@@ -37,7 +37,7 @@ const ENDPOINTS: &[(&str, &str)] = &[
         "/readyz",
         "503 while a whole zone is SERVFAIL, else 200; ?zone=ORIGIN asks about one; ?fresh: 503 for stale ones",
     ),
-    ("/metrics", "metrics for Prometheus"),
+    ("/metrics", "metrics for Prometheus, in its text format, or as OpenMetrics if Accept says so"),
     ("/v1/status", "configuration, mirrors, zones and registrations, with what is wrong, as JSON; ?as=text"),
     ("/v1/registrations", "what is registered from here and how its checks stand, as text"),
     ("/v1/heartbeat/{path}", "POST or PUT: the service registered from here says that it is well, for its check.ttl"),
@@ -163,11 +163,12 @@ async fn readyz(State(shared): App, RawQuery(query): RawQuery) -> Result<Respons
     })
 }
 
-async fn metrics(State(shared): App) -> Result<Response, Refusal> {
+async fn metrics(State(shared): App, headers: HeaderMap) -> Result<Response, Refusal> {
     let (snapshot, ready) = shared.look();
-    let page = metrics::render(snapshot, ready, shared.sources.dns.as_deref())
+    let accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let (format, page) = metrics::page(snapshot, ready, shared.sources.dns.as_deref(), accept)
         .map_err(|_| Refusal(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written".to_owned()))?;
-    Ok(answer(StatusCode::OK, metrics::CONTENT_TYPE, page))
+    Ok(answer(StatusCode::OK, format, page))
 }
 
 async fn status(State(shared): App, RawQuery(query): RawQuery) -> Result<Response, Refusal> {

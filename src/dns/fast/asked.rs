@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::query::Query;
 use crate::dns::serve::answer::Rcode;
+use crate::dns::serve::outcome::ExtendedCode;
 use crate::dns::transport::Transport;
 
 /// A query on its way to its response.
@@ -36,8 +37,10 @@ pub enum Written {
         rcode: Rcode,
         /// True if TC is set.
         truncated: bool,
-        /// True if it has an extended error.
-        extended: bool,
+        /// Code of its extended error.
+        extended: Option<ExtendedCode>,
+        /// True for NODATA: the name is there, and has no such records.
+        is_empty: bool,
     },
     /// A response of this length that is cut, since its network got too many.
     Slip {
@@ -49,3 +52,6 @@ pub enum Written {
     /// It is not for the hot path after all.
     Slow,
 }
+
+/// Two registers' worth would go through memory.
+const _: () = assert!(size_of::<Written>() <= 8);

@@ -84,6 +84,12 @@ impl ZoneNumber {
     fn index(self) -> usize {
         self.0.get() as usize - 1
     }
+
+    /// The zone's place in [`Zones::iter`] as responses are counted by it: plus one, and 0 for none.
+    #[inline]
+    pub fn counted(number: Option<Self>) -> usize {
+        number.map_or(0, |number| number.0.get() as usize)
+    }
 }
 
 /// The candidate entry of a query's name, not yet verified: [`respond`] does that.
@@ -93,6 +99,13 @@ pub struct Candidate<'t> {
     /// Of the entry.
     length: u32,
     entry: Option<&'t Packed>,
+}
+
+impl Candidate<'_> {
+    /// Zone of the name.
+    pub fn number(self) -> ZoneNumber {
+        self.number
+    }
 }
 
 impl<'z> ZoneStates<'z> {

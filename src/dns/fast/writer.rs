@@ -8,6 +8,7 @@ use super::query::{Edns, Query};
 use super::records::{self, RecordHead, V4_RECORD, V6_RECORD, count_of, pointer, put};
 use crate::dns::message::sizes::{HEADER, MAX_TCP, MAX_UDP, MIN_UDP, OPT};
 use crate::dns::serve::answer::{Ede, Rcode};
+use crate::dns::serve::outcome::ExtendedCode;
 use crate::dns::transport::Transport;
 use crate::zone::order::Rotation;
 use crate::zone::packed::{Body, BodyForm, PackedSet, Pieces, RR_HEAD, Row};
@@ -261,7 +262,9 @@ impl<'a> Writer<'a> {
         }
         #[allow(clippy::cast_possible_truncation)] // no message is longer
         let length = self.at as u16;
-        Written::Response { length, rcode, truncated, extended: extended.is_some() && self.query.edns.is_some() }
+        let extended = extended.filter(|_| self.query.edns.is_some()).map(ExtendedCode::of);
+        let is_empty = rcode == Rcode::NoError && self.answers == 0 && !truncated;
+        Written::Response { length, rcode, truncated, extended, is_empty }
     }
 
     /// The OPT record.

@@ -9,6 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use data_encoding::BASE64URL_NOPAD;
 use http_body_util::Full;
@@ -116,7 +117,7 @@ async fn respond(
         Answered::Nothing => None,
         Answered::Slow(received) => {
             shared.counters.slow();
-            match shared.service.reply_to(received, client, shared.transport) {
+            match shared.service.reply_to(received, client, shared.transport, Instant::now()) {
                 Reply::Message(message) => message,
                 Reply::Later(message) => Some(message.await),
                 // The gate refuses them.

@@ -7,7 +7,7 @@
 use std::io;
 use std::net::UdpSocket;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use hickory_proto::op::{Header, HeaderCounts, Message, Metadata, ResponseCode};
@@ -59,7 +59,8 @@ struct Handler(Service);
 impl Handler {
     async fn reply(&self, request: &Request) -> Option<Message> {
         self.0.counters().slow();
-        let message = match self.0.reply_to(request.as_slice().to_vec().into(), request.src(), Transport::Quic) {
+        let received = request.as_slice().to_vec().into();
+        let message = match self.0.reply_to(received, request.src(), Transport::Quic, Instant::now()) {
             Reply::Message(message) => message?,
             Reply::Later(message) => message.await,
             // The gate refuses them.

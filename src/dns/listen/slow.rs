@@ -4,6 +4,7 @@
 
 use std::net::UdpSocket;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc};
@@ -22,6 +23,7 @@ pub(super) struct SlowQuery {
     pub(super) received: Received,
     pub(super) route: Route,
     pub(super) socket: Arc<UdpSocket>,
+    pub(super) since: Instant,
 }
 
 /// The queue's end from which queries are taken, by several threads.
@@ -81,11 +83,11 @@ impl Slow {
 
     fn answer(&self, slow: SlowQuery) {
         self.service.counters().slow();
-        let SlowQuery { received, route, socket } = slow;
+        let SlowQuery { received, route, socket, since } = slow;
         let Some(peer) = route.peer() else { return };
         // A client that has gone is not told that it has.
         let send = move |message: &[u8]| drop(route.send(&socket, message));
-        match self.service.reply_to(received, peer, Transport::Udp) {
+        match self.service.reply_to(received, peer, Transport::Udp, since) {
             Reply::Message(message) => message.iter().for_each(|message| send(message)),
             Reply::Later(message) => {
                 let stop = self.stop.clone();

@@ -4,9 +4,12 @@
 use std::cell::{LazyCell, RefCell};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::connections::Open;
-use crate::dns::fast::{self, MAX_TCP, Parsed, PendingQuery, Query, Written, ZoneState, ZoneStates};
+use crate::dns::fast::{
+    self, Candidate, MAX_TCP, Parsed, PendingQuery, Query, Written, ZoneNumber, ZoneState, ZoneStates,
+};
 use crate::dns::message::options::Tail;
 use crate::dns::message::padding::pad;
 use crate::dns::serve::exchange::{self, Exchange};
@@ -26,6 +29,9 @@ pub(super) struct StreamContext {
     pub(super) open: Arc<Open>,
     pub(super) transport: Transport,
 }
+
+/// Of so many rounds of answers one is timed.
+const TIME_EVERY: u32 = 16;
 
 /// Answers are written once there are so many bytes of them, even if more queries are there.
 pub(super) const FLUSH: usize = 128 << 10;
@@ -63,7 +69,11 @@ pub(super) fn answer_all(
     output: &mut Vec<u8>,
     shared: &StreamContext,
 ) -> Stopped {
-    SCRATCH.with_borrow_mut(|Scratch { query, response, spare, tail, tally }| {
+    SCRATCH.with_borrow_mut(|Scratch { query, response, spare, tail, tally, rounds }| {
+        *rounds = rounds.wrapping_add(1);
+        let started = rounds.is_multiple_of(TIME_EVERY).then(Instant::now);
+        let mut answered = 0;
+        tally.fit(&shared.counters);
         let (policy, now) = (shared.front.policy(), LazyCell::new(since_1970));
         let loaded = ZoneStates::new(&shared.zones, &policy, std::mem::take(spare));
         let mut stopped = Stopped::Done;
@@ -75,24 +85,28 @@ pub(super) fn answer_all(
             let packet = &input[*done + 2..*done + 2 + length];
             *done += 2 + length;
             let (transport, peer) = (shared.transport, || client.ip());
-            let exchange = |query, outcome| Exchange { transport, peer: &peer, query, outcome };
+            let exchange = |query, zone, outcome| Exchange { transport, peer: &peer, query, zone, outcome };
+            let mut zone = 0;
             let parsed = fast::parse(packet, query);
             let built = match parsed {
                 Parsed::Drop => {
-                    exchange(exchange::ReadQuery::Malformed, Outcome::Dropped).finish(tally);
+                    exchange(exchange::ReadQuery::Malformed, zone, Outcome::Dropped).finish(tally);
                     continue;
                 }
                 Parsed::Plain => {
                     let random = fastrand::u32(..);
                     let asked = PendingQuery { packet, query, peer: &peer, now: &|| *now, transport, random };
-                    fast::respond(&loaded, &asked, loaded.find(query), tail, response)
+                    let candidate = loaded.find(query);
+                    zone = ZoneNumber::counted(candidate.map(Candidate::number));
+                    fast::respond(&loaded, &asked, candidate, tail, response)
                 }
                 Parsed::Slow => Written::Slow,
             };
             match built {
-                Written::Response { length, rcode, truncated, extended } => {
-                    let outcome = Outcome::Response { rcode, truncated, extended };
-                    exchange(exchange::ReadQuery::Hot(query), outcome).finish(tally);
+                Written::Response { length, rcode, truncated, extended, is_empty } => {
+                    answered += 1;
+                    let outcome = Outcome::Response { rcode, truncated, extended, is_empty };
+                    exchange(exchange::ReadQuery::Hot(query), zone, outcome).finish(tally);
                     let response = &response[..length.into()];
                     if transport.is_padded() && query.is_padded() {
                         let mut padded = response.to_vec();
@@ -110,6 +124,9 @@ pub(super) fn answer_all(
             }
         }
         shared.counters.add(tally);
+        if let Some(started) = started.filter(|_| answered > 0) {
+            shared.counters.took(started.elapsed(), answered);
+        }
         *spare = loaded.into_spare();
         stopped
     })
@@ -144,12 +161,20 @@ struct Scratch {
     spare: Vec<ZoneState>,
     tail: Tail,
     tally: Tally,
+    /// Rounds of answers so far, of which some are timed.
+    rounds: u32,
 }
 
 impl Default for Scratch {
     fn default() -> Self {
-        let (tail, tally) = (Tail::default(), Tally::default());
-        Self { query: Query::default(), response: vec![0; MAX_TCP], spare: Vec::new(), tail, tally }
+        Self {
+            query: Query::default(),
+            response: vec![0; MAX_TCP],
+            spare: Vec::new(),
+            tail: Tail::default(),
+            tally: Tally::default(),
+            rounds: 0,
+        }
     }
 }
 

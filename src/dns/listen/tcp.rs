@@ -3,6 +3,7 @@
 //! sends, one read of it is in memory.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::task::JoinSet;
@@ -61,7 +62,7 @@ pub(super) async fn serve(
             let is_done = matches!(stopped, Stopped::Done);
             if let Stopped::Slow(received) = stopped {
                 shared.counters.slow();
-                match shared.service.reply_to(received, client, shared.transport) {
+                match shared.service.reply_to(received, client, shared.transport, Instant::now()) {
                     Reply::Message(message) => message.iter().for_each(|message| push(&mut output, message)),
                     Reply::Later(message) => drop(later.spawn(message)),
                     Reply::Transfer(mut running) => {

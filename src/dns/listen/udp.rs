@@ -3,7 +3,7 @@
 use std::cell::LazyCell;
 use std::net::UdpSocket;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,7 @@ use super::plain::Plain;
 use super::prefetch::{prefetch, prefetch_line};
 use super::route::Route;
 use super::slow::SlowQuery;
-use crate::dns::fast::{self, Parsed, PendingQuery, Query, Written, ZoneState, ZoneStates};
+use crate::dns::fast::{self, Parsed, PendingQuery, Query, Written, ZoneNumber, ZoneState, ZoneStates};
 use crate::dns::message::options::Tail;
 use crate::dns::serve::exchange::{self, Exchange};
 use crate::dns::serve::gate::{Gate, Received};
@@ -32,6 +32,9 @@ pub(super) const POLL: Duration = Duration::from_millis(200);
 
 /// After how many full batches in a row it looks as well.
 const LOOK_EVERY: u32 = 64;
+
+/// Of so many batches one is timed.
+const TIME_EVERY: u32 = 16;
 
 /// Pause after an error that passes: an error that stays must not become a busy loop.
 const RETRY: Duration = Duration::from_millis(5);
@@ -83,10 +86,11 @@ impl Worker {
             spare: Vec::new(),
             tail: Tail::default(),
             random: fastrand::Rng::new(),
-            tally: Tally::default(),
+            tally: self.metrics.tally(),
         };
         // Full batches since it was last looked whether to stop, which takes a lock.
         let mut full = 0_u32;
+        let mut batches = 0_u32;
         while !full.is_multiple_of(LOOK_EVERY) || !self.stop.is_cancelled() {
             let received = match datagrams.receive(&self.socket) {
                 Ok(received) => received,
@@ -105,8 +109,14 @@ impl Worker {
                 },
             };
             full = if received == BATCH { full.wrapping_add(1) } else { 0 };
+            batches = batches.wrapping_add(1);
+            // The clock is not looked at for most: that takes a while, too.
+            let started = batches.is_multiple_of(TIME_EVERY).then(Instant::now);
             self.answer(&mut datagrams, received, &mut scratch, counters);
             counters.unsent(datagrams.send(&self.socket));
+            if let Some(started) = started {
+                counters.took(started.elapsed(), received as u64);
+            }
         }
         Ok(())
     }
@@ -156,7 +166,8 @@ impl Worker {
             }
             let (packet, peer, out) = datagrams.exchange(i);
             let (transport, peer_of) = (Transport::Udp, || peer.address());
-            let exchange = |query, outcome| Exchange { transport, peer: &peer_of, query, outcome };
+            let zone = ZoneNumber::counted(numbers[i]);
+            let exchange = |query, outcome| Exchange { transport, peer: &peer_of, query, zone, outcome };
             if parsed[i] == Parsed::Drop || !peer.is_answerable() {
                 exchange(exchange::ReadQuery::Malformed, Outcome::Dropped).finish(tally);
                 continue;
@@ -169,8 +180,8 @@ impl Worker {
                 _ => Written::Slow,
             };
             let (length, outcome) = match built {
-                Written::Response { length, rcode, truncated, extended } => {
-                    (length, Outcome::Response { rcode, truncated, extended })
+                Written::Response { length, rcode, truncated, extended, is_empty } => {
+                    (length, Outcome::Response { rcode, truncated, extended, is_empty })
                 }
                 Written::Slip { length } => (length, Outcome::Slip),
                 Written::Limited => (0, Outcome::Limited),
@@ -191,7 +202,7 @@ impl Worker {
 
     /// Gives a query to the handler, unless it has more than enough of them.
     fn pass_on(&self, received: Received, route: Route) {
-        let slow = SlowQuery { received, route, socket: Arc::clone(&self.socket) };
+        let slow = SlowQuery { received, route, socket: Arc::clone(&self.socket), since: Instant::now() };
         if self.slow.try_send(slow).is_err() {
             self.metrics.overloaded();
         }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use tracing::trace;
 
-use super::metrics::Tally;
+use super::metrics::{Ledger, Subject};
 use super::outcome::Outcome;
 use crate::dns::fast::Query;
 use crate::dns::message::request::Request;
@@ -22,6 +22,8 @@ pub struct Exchange<'q> {
     pub peer: &'q dyn Fn() -> IpAddr,
     /// The query.
     pub query: ReadQuery<'q>,
+    /// Place of the zone that it is about in [`crate::zone::Zones::iter`], plus one; 0 for none.
+    pub zone: usize,
     /// What came of it.
     pub outcome: Outcome,
 }
@@ -38,12 +40,24 @@ pub enum ReadQuery<'q> {
 }
 
 impl Exchange<'_> {
-    /// Ends the exchange: counts it in `tally`, and logs it where every query is logged.
+    /// Ends the exchange: counts it in `ledger`, and logs it where every query is logged.
     #[inline]
-    pub fn finish(&self, tally: &mut Tally) {
-        let Self { transport, peer, query, outcome } = self;
+    pub fn finish(&self, ledger: &mut impl Ledger) {
+        let Self { transport, peer, query, zone, outcome } = self;
         trace!(transport = transport.label(), peer = %peer(), %query, ?outcome, "query");
-        tally.count(*outcome);
+        ledger.count(Subject { zone: *zone, rtype: query.rtype() }, *outcome);
+    }
+}
+
+impl ReadQuery<'_> {
+    /// Type of the question, by number; 0 where there is none.
+    #[inline]
+    fn rtype(&self) -> u16 {
+        match self {
+            Self::Hot(query) => query.rtype(),
+            Self::Slow(request) => request.question.as_ref().map_or(0, |question| question.rtype),
+            Self::Malformed => 0,
+        }
     }
 }
 

@@ -42,7 +42,7 @@ use answer::Rcode;
 use chain::{Chain, ChainAnswer, Client};
 use exchange::Exchange;
 use gate::{Admitted, Gate, Received, Running, sign};
-use metrics::{Counters, Tally};
+use metrics::Counters;
 use outcome::Outcome;
 use query::{AnswerContext, Response};
 
@@ -80,9 +80,21 @@ impl Service {
         &self.counters
     }
 
-    /// Replies to a query of `peer`.
-    pub fn reply_to(&self, received: Received, peer: SocketAddr, transport: Transport) -> Reply {
-        self.reply_at(received, peer, transport, since_1970())
+    /// Replies to a query of `peer` that was read at `since`, from which on its time is counted.
+    pub fn reply_to(&self, received: Received, peer: SocketAddr, transport: Transport, since: Instant) -> Reply {
+        let counters = Arc::clone(&self.counters);
+        match self.reply_at(received, peer, transport, since_1970()) {
+            Reply::Later(message) => Reply::Later(Box::pin(async move {
+                let message = message.await;
+                counters.took(since.elapsed(), 1);
+                message
+            })),
+            Reply::Message(message) => {
+                counters.took(since.elapsed(), u64::from(message.is_some()));
+                Reply::Message(message)
+            }
+            transfer @ Reply::Transfer(_) => transfer,
+        }
     }
 
     /// The same at `now`, a time since 1970.
@@ -137,16 +149,17 @@ impl Service {
             response.set_recursion_available();
         }
         let Response { message, rcode, truncated, extended } = response;
-        self.finish(transport, peer, Some(&request), Outcome::Response { rcode, truncated, extended });
+        self.finish(transport, peer, Some(&request), Outcome::response(&message, rcode, truncated, extended));
         Reply::Message(Some(seal(message, &request, (signer, transport), now.as_secs())))
     }
 
     /// Ends an exchange, and counts it at once.
     fn finish(&self, transport: Transport, peer: SocketAddr, request: Option<&Request>, outcome: Outcome) {
-        let (query, mut tally) =
-            (request.map_or(exchange::ReadQuery::Malformed, exchange::ReadQuery::Slow), Tally::default());
-        Exchange { transport, peer: &|| peer.ip(), query, outcome }.finish(&mut tally);
-        self.counters.add(&mut tally);
+        let query = request.map_or(exchange::ReadQuery::Malformed, exchange::ReadQuery::Slow);
+        let question = request.and_then(|request| request.question.as_ref());
+        let place = question.and_then(|question| self.zones.place(question.name.folded().wire(), question.rtype));
+        let zone = place.map_or(0, |place| place + 1);
+        Exchange { transport, peer: &|| peer.ip(), query, zone, outcome }.finish(&mut &*self.counters);
     }
 
     fn recurse(&self, forwarder: Arc<Forwarder>, mut asked: ForwardedQuestion, peer: SocketAddr) -> Reply {

@@ -35,8 +35,8 @@ pub struct Response {
     pub rcode: Rcode,
     /// True if TC is set.
     pub truncated: bool,
-    /// True if it has an extended error.
-    pub extended: bool,
+    /// Its extended error.
+    pub extended: Option<Ede>,
 }
 
 /// NOTIFY (RFC 1996).
@@ -119,7 +119,7 @@ fn write(request: &Request, transport: Transport, tail: &Tail, answer: &Answer<'
     }
     let mut message = writer.finish();
     request.push_opt(&mut message, opt);
-    Response { message, rcode: answer.rcode, truncated, extended: extended.is_some() && request.edns.is_some() }
+    Response { message, rcode: answer.rcode, truncated, extended: answer.extended.filter(|_| request.edns.is_some()) }
 }
 
 /// Writes the answer to a question about this server. It is not to be kept: the next question may go to another one
@@ -132,7 +132,7 @@ fn write_about_us(request: &Request, tail: &Tail, text: &str) -> Response {
     writer.push(Section::Answer, &record, Compress::Owners);
     let mut message = writer.finish();
     request.push_opt(&mut message, Opt { options: tail.as_bytes(), ..Opt::default() });
-    Response { message, rcode: Rcode::NoError, truncated: false, extended: false }
+    Response { message, rcode: Rcode::NoError, truncated: false, extended: None }
 }
 
 impl Response {

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hickory_proto::op::Message;
 use zonekeeper::dns::fast::{self, MAX_TCP, MAX_UDP, Parsed, PendingQuery, Query, ROOM, Written, ZoneStates};
@@ -119,7 +119,7 @@ impl Server {
 
     /// What the rest says.
     fn cold(&self, packet: &[u8], transport: Transport) -> Vec<Vec<u8>> {
-        match self.service.reply_to(packet.to_vec().into(), (PEER, 53).into(), transport) {
+        match self.service.reply_to(packet.to_vec().into(), (PEER, 53).into(), transport, Instant::now()) {
             Reply::Message(message) => message.into_iter().collect(),
             Reply::Transfer(_) => panic!("nobody may transfer: {packet:?}"),
             Reply::Later(_) => panic!("there is nobody to ask: {packet:?}"),

@@ -1,12 +1,15 @@
-//! The metrics page, in the `OpenMetrics` text format. The gauges are made for each scrape from a snapshot, so nothing
-//! has to keep them current; the DNS server's counters are its own.
+//! The metrics page, in the `OpenMetrics` text format or in Prometheus' own ([`text`]). The gauges are made for each
+//! scrape from a snapshot, so nothing has to keep them current; the DNS server's counters are its own.
+
+mod text;
 
 use std::fmt;
 use std::time::UNIX_EPOCH;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeLabelSet, MetricEncoder, NoLabelSet, text,
+    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeLabelSet, MetricEncoder, NoLabelSet,
+    text as open_metrics,
 };
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry as Page, Unit};
@@ -23,21 +26,35 @@ use crate::registry::status::{Counters, Phase};
 use crate::registry::{Cause, ReaderName};
 use crate::zone::Freshness;
 
-/// Content type that Prometheus wants to be told.
-pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// Content type of `OpenMetrics`.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The page.
+/// The page, with its content type: in the format that the values of Accept ask for.
+///
+/// # Errors
+/// As [`render`].
+pub(super) fn page<'h>(
+    snapshot: Snapshot,
+    ready: bool,
+    dns: Option<&Metrics>,
+    accept: impl Iterator<Item = &'h str>,
+) -> Result<(&'static str, String), fmt::Error> {
+    let page = render(snapshot, ready, dns)?;
+    Ok(if text::wants_open_metrics(accept) { (OPEN_METRICS, page) } else { (text::CONTENT_TYPE, text::of(&page)) })
+}
+
+/// The page in `OpenMetrics`.
 ///
 /// # Errors
 /// When a value cannot be written as a metric; none of ours is so.
-pub(super) fn render(snapshot: Snapshot, ready: bool, dns: Option<&Metrics>) -> Result<String, fmt::Error> {
+fn render(snapshot: Snapshot, ready: bool, dns: Option<&Metrics>) -> Result<String, fmt::Error> {
     let mut page = Page::with_prefix("zonekeeper");
     if let Some(dns) = dns {
         dns.register(&mut page);
     }
     page.register_collector(Box::new(Moment { snapshot, ready }));
     let mut rendered = String::new();
-    text::encode(&mut rendered, &page)?;
+    open_metrics::encode(&mut rendered, &page)?;
     Ok(rendered)
 }
 
@@ -352,7 +369,7 @@ mod tests {
 
     #[test]
     fn the_page_is_what_it_should_be() {
-        let expected = include_str!("testdata/metrics.txt").replace("$VERSION", env!("CARGO_PKG_VERSION"));
+        let expected = include_str!("../testdata/metrics.txt").replace("$VERSION", env!("CARGO_PKG_VERSION"));
         assert_eq!(render(sample(), false, None).unwrap(), expected);
     }
 
