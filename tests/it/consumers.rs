@@ -15,6 +15,9 @@ use tokio::task::JoinSet;
 use crate::harness::app::{Running, free_port, scratch};
 use crate::harness::consumer::{Consumer, deployed, written};
 use crate::harness::dig::dig;
+use crate::harness::kazoo::Kazoo;
+use crate::harness::samples::answers;
+use crate::harness::zk;
 use crate::harness::{PATIENCE, eventually};
 
 /// A registry in a file, and a server of it.
@@ -225,6 +228,47 @@ async fn haproxy_follows_srv_records_with_their_weights_and_addresses() {
     .await;
     assert!(dig(registry.server.dns, "SRV _api_x._tcp.service").size > 1232, "many");
     registry.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn haproxy_follows_the_leader_with_its_port_and_uses_no_server_between_two() {
+    let servers = zk::shared().namespace().await;
+    let mut kazoo = Kazoo::connect(&servers);
+    let backends = Backends::start(&[51, 52]).await;
+    for (name, host, role) in [("pg1", 51, "primary"), ("pg2", 52, "replica")] {
+        let at = backends.at(host);
+        let data = format!(r#"{{"conn_url":"postgres://{at}/postgres","state":"running","role":"{role}"}}"#);
+        kazoo.create(&format!("/service/db/members/{name}"), data.as_bytes(), true);
+    }
+    kazoo.create("/service/db/leader", b"pg1", true);
+    let server = Running::start(&format!(
+        "[registry.main]\nzookeeper = \"{servers}\"\nformat = \"patroni\"\n\
+         [[zone]]\norigin = \"pg.\"\nttl = \"1s\"\nnegative_ttl = \"1s\"\n"
+    ));
+    answers(server.dns, "SRV _leader._tcp.db.pg", &[&format!("0 10 {} 127-0-0-51.addr.pg.", backends.port)]).await;
+    answers(server.dns, "SRV _replica._tcp.db.pg", &[&format!("0 10 {} 127-0-0-52.addr.pg.", backends.port)]).await;
+    let (control, http) = (free_port(), free_port());
+    let config = written(
+        "haproxy.cfg",
+        &format!(
+            "global\n    stats socket ipv4@127.0.0.1:{control} level admin\n\
+             resolvers zonekeeper\n    nameserver one tcp@{}\n    accepted_payload_size 65535\n\
+             {}defaults\n    mode http\n    timeout connect 1s\n    timeout client 5s\n    timeout server 5s\n\
+             listen primary\n    bind 127.0.0.1:{http}\n    default-server inter 200ms\n    \
+             server-template pg 1 _leader._tcp.db.pg resolvers zonekeeper resolve-prefer ipv4 init-addr none check\n",
+            server.dns,
+            "    timeout resolve 200ms\n    timeout retry 200ms\n    hold valid 200ms\n    hold obsolete 0s\n    \
+             hold other 0s\n    hold nx 0s\n    hold refused 30s\n    hold timeout 30s\n",
+        ),
+    );
+    let haproxy = Consumer::start("/usr/sbin/haproxy", "haproxy", &["-db", "-f", &config.to_string_lossy()]);
+    uses(&haproxy, http, &["127.0.0.51"]).await;
+    kazoo.delete("/service/db/leader");
+    uses(&haproxy, http, &["nothing"]).await;
+    assert_eq!(dig(server.dns, "SRV _leader._tcp.db.pg").status, "NOERROR");
+    kazoo.create("/service/db/leader", b"pg2", true);
+    uses(&haproxy, http, &["127.0.0.52"]).await;
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -117,8 +117,13 @@ async fn the_name_of_the_leader_is_nodata_between_two_leaders_and_goes_with_the_
 
     let (first, second) = ("0 10 15432 127-0-0-1.addr.patroni.", "0 10 15433 127-0-0-1.addr.patroni.");
     answers(dns, "SRV leader.orders-db.patroni", &[first]).await;
+    answers(dns, "SRV _leader._tcp.orders-db.patroni", &[first]).await;
+    answers(dns, "SRV _api._tcp.leader.orders-db.patroni", &["0 10 18008 127-0-0-1.addr.patroni."]).await;
     kazoo.delete("/service/orders-db/leader");
     answers(dns, "SRV leader.orders-db.patroni", &[]).await;
+    for question in ["SRV _leader._tcp.orders-db.patroni", "SRV _api._tcp.leader.orders-db.patroni"] {
+        assert_eq!(says(question), nodata, "{question}");
+    }
     for known in ["SRV leader.orders-db.patroni", "A leader.orders-db.patroni", "TXT leader.orders-db.patroni"] {
         assert_eq!(says(known), nodata, "{known}");
     }

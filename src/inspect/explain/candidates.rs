@@ -34,6 +34,10 @@ pub(super) enum NameForm {
     Protocol(Protocol),
     /// A named port.
     Port(Vec<u8>, Protocol),
+    /// A tag, as a name of RFC 2782.
+    TagOf(Vec<u8>, Protocol),
+    /// A named port of the instances with a tag: port and tag.
+    PortOf(Vec<u8>, Vec<u8>, Protocol),
     /// One instance, in DNS-SD.
     Instance(Vec<u8>),
     /// The name of an address, or the reverse.
@@ -51,6 +55,13 @@ impl NameForm {
             Self::Port(port, protocol) => {
                 format!("the port {} of its instances that speak {}", lossy(port), word(*protocol))
             }
+            Self::TagOf(tag, protocol) => {
+                format!("its instances with the tag {} that speak {}", lossy(tag), word(*protocol))
+            }
+            Self::PortOf(port, tag, protocol) => {
+                let (port, tag) = (lossy(port), lossy(tag));
+                format!("the port {port} of its instances with the tag {tag} that speak {}", word(*protocol))
+            }
             Self::Instance(name) => format!("its instance {}", lossy(name)),
             Self::Address(address) => format!("its instances at {address}"),
         }
@@ -66,16 +77,22 @@ impl NameForm {
             (instance.protocol != protocol)
                 .then(|| format!("it speaks {}, not {}", word(instance.protocol), word(protocol)))
         };
+        let lacks_tag = |wanted: &[u8]| {
+            let has = instance.tags.iter().any(|tag| is(tag, wanted));
+            (!has).then(|| format!("tag mismatch: it has no tag {}", lossy(wanted)))
+        };
+        let lacks_port = |port: &[u8]| {
+            let has = instance.ports.iter().any(|(name, _)| is(name, port));
+            (!has).then(|| format!("it has no port called {}", lossy(port)))
+        };
         match self {
             Self::Service => None,
-            Self::Tags(tags) => {
-                let missing = tags.iter().find(|wanted| !instance.tags.iter().any(|tag| is(tag, wanted)))?;
-                Some(format!("tag mismatch: it has no tag {}", lossy(missing)))
-            }
+            Self::Tags(tags) => tags.iter().find_map(|wanted| lacks_tag(wanted)),
             Self::Protocol(protocol) => speaks(*protocol),
-            Self::Port(port, protocol) => {
-                let has = instance.ports.iter().any(|(name, _)| is(name, port));
-                if has { speaks(*protocol) } else { Some(format!("it has no port called {}", lossy(port))) }
+            Self::Port(port, protocol) => lacks_port(port).or_else(|| speaks(*protocol)),
+            Self::TagOf(tag, protocol) => lacks_tag(tag).or_else(|| speaks(*protocol)),
+            Self::PortOf(port, tag, protocol) => {
+                lacks_tag(tag).or_else(|| lacks_port(port)).or_else(|| speaks(*protocol))
             }
             Self::Instance(name) => (!is(&instance.name, name)).then(|| "it is another instance".to_owned()),
             Self::Address(address) => {
@@ -137,12 +154,35 @@ pub(super) fn find(seen: &RegistryView<'_>, state: &TargetState, name: &Name) ->
             let elements = [&[service.as_slice()], &rest[2..]].concat();
             add(&elements, &form);
             if i == 0 && rest.len() > 2 {
+                if rest.len() > 3 {
+                    add(&rest[3..], &NameForm::PortOf(service.clone(), rest[2].to_vec(), protocol));
+                }
                 add(&rest[2..], &NameForm::Port(service, protocol));
             }
         } else if (1..=3).contains(&i) && !before.iter().any(|label| label.starts_with(b"_")) {
             add(rest, &NameForm::Tags(before.iter().map(|label| label.to_vec()).collect()));
         }
     }
+    // What looks like a port may be a tag, and what looks like a tag an inner part of a path.
+    found.retain_mut(|one| {
+        let reading = seen.read(&one.path);
+        let Some(service) = reading.as_ref().map(|reading| &reading.service) else { return true };
+        let has_tag = |wanted: &[u8]| {
+            let tags = service.instances.iter().flat_map(|instance| &instance.tags);
+            tags.chain(&service.roles).any(|tag| is(tag, wanted))
+        };
+        match &one.form {
+            NameForm::PortOf(_, tag, _) => has_tag(tag),
+            NameForm::Port(label, protocol) => {
+                let mut ports = service.instances.iter().flat_map(|instance| &instance.ports);
+                if !ports.any(|(port, _)| is(port, label)) && has_tag(label) {
+                    one.form = NameForm::TagOf(label.clone(), *protocol);
+                }
+                true
+            }
+            _ => true,
+        }
+    });
     found
 }
 

@@ -153,6 +153,8 @@ fn every_form_is_led_back_to_its_service() {
         ("_http._tcp.a_b.stage.service", "the port http of its instances that speak TCP"),
         ("10\\.0\\.0\\.1:80._a_b._tcp.stage.service", "its instance 10.0.0.1:80"),
         ("y.x.a_b.stage.service", "its instances with the tags y, x"),
+        ("_x._tcp.a_b.stage.service", "its instances with the tag x that speak TCP"),
+        ("_http._tcp.y.a_b.stage.service", "the port http of its instances with the tag y that speak TCP"),
         ("10-0-0-1.addr.service", "its instances at 10.0.0.1"),
     ] {
         let text = explained(&nodes, "", "service", name);

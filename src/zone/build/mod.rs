@@ -13,6 +13,8 @@
 //! | `server1.addr.service.` | A, AAAA of a host registered by a single label, where the zone has no `host_domain` | derived, shared |
 //! | `_http._tcp.api_x.staging.service.` | SRV of the instances' port named `http` | subset |
 //! | `canary.api_x.staging.service.` | SRV, A, AAAA of the instances with that tag ([`super::records::subset`]) | subset |
+//! | `_canary._tcp.api_x.staging.service.` | SRV of those, unless a port is called so | subset |
+//! | `_http._tcp.canary.api_x.staging.service.` | SRV of the port named `http` of those | subset |
 //! | `api-x.staging.service.` | as the first: the same service by a host name ([`label`]) | alias |
 //! | `com.acme.foo.service.`, `foo.acme.com.service.` | of `com.acme.Foo` in a registry where dots are borders, as the one above and with tags and ports below | alias |
 //! | `42.0.168.192.in-addr.arpa.` | PTR to the `addr` name, in a zone for it | alias |

@@ -140,12 +140,13 @@ fn dots_that_are_borders_make_more_names_with_tags_and_ports_and_a_path_goes_bef
     let built = build(&context, "com.acme.Foo", &dotted).unwrap();
     let rank = |built: &Built, name: &str| built.rank_at(&origin, &Name::parse(name).unwrap());
     for name in ["com.acme.foo", "foo.acme.com", "com-acme-foo"] {
-        for front in ["", "1-0-0.", "_tri._tcp."] {
+        for front in ["", "1-0-0.", "_tri._tcp.", "_1-0-0._tcp."] {
             let name = format!("{front}{name}.service");
             assert_eq!(rank(&built, &name), Some(Rank::Alias), "{name}");
         }
     }
     assert_eq!(rank(&built, "foo.service"), None, "there is no bare name of a class");
+    assert_eq!(rank(&built, "_tri._tcp.1-0-0.com.acme.foo.service"), None, "of few tags each");
     let nested = build(&context, "com/acme/Foo", &service(vec![v4(43, 80)])).unwrap();
     assert!(rank(&nested, "foo.acme.com.service") > rank(&built, "foo.acme.com.service"));
     let plain = build(&context, "com.acme.Foo", &service(vec![v4(43, 80)])).unwrap();
@@ -184,10 +185,34 @@ fn names_of_roles_exist_while_no_instance_has_one() {
     assert_eq!(names["leader.a.pg.service."], [], "known, and nothing is there");
     assert_eq!(names["replica.a.pg.service."], [(rtype::A, 5, 1), (rtype::SRV, 5, 1)]);
     assert!(!names.contains_key("leader.replica.a.pg.service."), "combinations are of instances");
+    assert_eq!(names["_leader._tcp.a.pg.service."], []);
+    assert_eq!(names["_replica._tcp.a.pg.service."], [(rtype::SRV, 5, 1)]);
     let names = built("a", &Service { roles: roles(), ..service(Vec::new()) });
     assert_eq!((&names["leader.a.service."], &names["replica.a.service."]), (&vec![], &vec![]));
     let dotted = Service { roles: roles(), is_dotted: true, ..service(Vec::new()) };
     assert_eq!(built("com.acme.Foo", &dotted)["leader.com.acme.foo.service."], [], "in each spelling");
+}
+
+#[test]
+fn tags_have_names_that_begin_with_an_underscore_for_those_who_look_srv_up_at_nothing_else() {
+    let mut one = v4(42, 8080);
+    one.tags = vec!["canary".into(), "http".into()];
+    one.ports = vec![("http".into(), Endpoint { host: one.endpoint.host.clone(), port: 80 })];
+    let mut two = v4(43, 8080);
+    (two.tags, two.protocol) = (vec!["canary".into()], Protocol::Udp);
+    let mut three = v4(44, 0);
+    three.tags = vec!["canary".into(), "bare".into()];
+    let members = vec![one, two, three];
+    let names = built("a", &service(members.clone()));
+    assert_eq!(names["canary.a.service."], [(rtype::A, 5, 3), (rtype::SRV, 5, 2)]);
+    for owner in ["_canary._tcp.a.service.", "_canary._udp.a.service.", "_http._tcp.canary.a.service."] {
+        assert_eq!(names[owner], [(rtype::SRV, 5, 1)], "{owner}");
+    }
+    let ports = build(&Context::new(&origin(), 5), "a", &service(members)).unwrap();
+    let of_port = rdata(&ports, "_http._tcp.a.service.", rtype::SRV);
+    assert_eq!((of_port.len(), &of_port[0][4..6]), (1, &[0, 80][..]), "a port goes before a tag of its name");
+    assert!(!names.contains_key("_bare._tcp.a.service."), "without a port there is nothing to look up");
+    assert!(!names.contains_key("_http._tcp.http.canary.a.service."), "combinations have none");
 }
 
 #[test]

@@ -3,16 +3,23 @@
 //! such as `leader`: the name of a role exists as long as the service does, so that nobody learns between two leaders
 //! that there is no such name.
 //!
+//! Programs that look SRV records up only at names that begin with an underscore find those of a tag at
+//! `_canary._tcp.api_x.service.`, unless a port of the service is called so, and its named ports at
+//! `_http._tcp.canary.api_x.service.`. Only single tags have these; services whose names have dots as borders, each of
+//! which has several spellings, have the former alone.
+//!
 //! The number of names grows with the power of the tags, so it is bounded: up to three tags in a name, as long as the
 //! names of one service are no more than [`MAX_NAMES`] and have no more than [`MAX_RECORDS`] instances in all; else
 //! up to two, else one; and of single tags the first [`MAX_NAMES`] in their order. What the bounds take is told.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{label, srv};
-use crate::zone::members::Members;
+use super::{label, port, srv};
+use crate::model::Protocol;
+use crate::zone::members::{Member, Members};
 use crate::zone::name::{Name, NameError};
 use crate::zone::names::Names;
+use crate::zone::offer::Rank;
 
 /// Most names of tags that one service has.
 pub const MAX_NAMES: usize = 256;
@@ -24,9 +31,11 @@ const DEEPEST: usize = 3;
 /// Adds the names of a service's tags.
 pub(in crate::zone) fn add(names: &mut Names, of: &Members<'_>) {
     let Members { context, service, owner, all: members, .. } = of;
-    for role in &service.roles {
-        if let Ok(name) = label::exact(role).and_then(|label| owner.child(&label)) {
+    for label in service.roles.iter().filter_map(|role| label::exact(role).ok()) {
+        if let Ok(name) = owner.child(&label) {
             names.at(&name, of.below());
+            add_srv_form(names, of, &label, &[]);
+            add_role_ports(names, of, &name);
         }
     }
     if members.iter().all(|member| member.instance.tags.is_empty()) {
@@ -40,12 +49,62 @@ pub(in crate::zone) fn add(names: &mut Names, of: &Members<'_>) {
         })
         .collect();
     let (combinations, is_cut) = combinations(&tagged);
+    let mut ports_left = MAX_RECORDS;
     for (labels, chosen) in combinations {
         let Some(name) = name(owner, &labels) else { continue };
-        srv::add_all(names, context, &name, of.below(), chosen.iter().map(|&i| &members[i].reach));
+        let chosen: Vec<&Member<'_>> = chosen.iter().map(|&i| &members[i]).collect();
+        srv::add_all(names, context, &name, of.below(), chosen.iter().map(|member| &member.reach));
+        let [tag] = labels[..] else { continue };
+        add_srv_form(names, of, tag, &chosen);
+        let ports: usize = chosen.iter().map(|member| member.instance.ports.len()).sum();
+        if ports == 0 || service.is_dotted {
+            continue;
+        }
+        match ports_left.checked_sub(ports) {
+            Some(left) => {
+                ports_left = left;
+                port::add_at(names, of, &name, chosen.into_iter());
+            }
+            None => names.remark("it has too many tags and ports: not every tag has names for its ports".to_owned()),
+        }
     }
     if is_cut {
         names.remark("it has too many tags for all their combinations: not every one has a name".to_owned());
+    }
+}
+
+/// Adds `_canary._tcp.api_x.service.`, and `_udp` likewise, with these instances; without any, the former exists.
+fn add_srv_form(names: &mut Names, of: &Members<'_>, tag: &[u8], chosen: &[&Member<'_>]) {
+    // Nobody can write an escaped dot: those whose dots are borders are asked for by their other spellings.
+    if of.service.is_dotted && of.rank == Rank::Real {
+        return;
+    }
+    let mut ports = of.all.iter().flat_map(|member| &member.instance.ports);
+    if ports.any(|(port, _)| label::exact(port).is_ok_and(|port| port == tag)) {
+        return;
+    }
+    for protocol in [Protocol::Tcp, Protocol::Udp] {
+        let mut with = chosen.iter().filter(|one| one.instance.protocol == protocol && one.reach.has_port).peekable();
+        if with.peek().is_none() && !(chosen.is_empty() && protocol == Protocol::Tcp) {
+            continue;
+        }
+        let Some(name) = srv::service_name(of.owner, tag, protocol) else { continue };
+        names.at(&name, of.below());
+        with.for_each(|member| member.reach.add_srv(names, &name, of.below()));
+    }
+}
+
+/// Has the names of a role's ports exist, as far as the ports of the service's instances are known.
+fn add_role_ports(names: &mut Names, of: &Members<'_>, role: &Name) {
+    if of.service.is_dotted {
+        return;
+    }
+    for instance in of.all.iter().map(|member| member.instance) {
+        for label in instance.ports.iter().filter_map(|(port, _)| label::exact(port).ok()) {
+            if let Some(name) = srv::service_name(role, &label, instance.protocol) {
+                names.at(&name, of.below());
+            }
+        }
     }
 }
 
