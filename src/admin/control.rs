@@ -9,6 +9,9 @@ use axum::http::{HeaderMap, header};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::publish::events::Events;
+use crate::publish::events::event::EventKind;
+
 /// Order to the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ControlOrder {
@@ -39,6 +42,7 @@ pub struct Control {
     failed: Arc<Mutex<Option<String>>>,
     configuration: Arc<Mutex<Configuration>>,
     started: SystemTime,
+    events: Events,
 }
 
 /// The configuration in force, and what is not.
@@ -70,7 +74,12 @@ impl Control {
         let started = SystemTime::now();
         let configuration = Configuration { taken_at: started, rejected: None, pending: Vec::new() };
         let configuration = Arc::new(Mutex::new(configuration));
-        (Self { orders, failed: Arc::default(), configuration, started }, given)
+        (Self { orders, failed: Arc::default(), configuration, started, events: Events::default() }, given)
+    }
+
+    /// The events of the process.
+    pub fn events(&self) -> &Events {
+        &self.events
     }
 
     /// Records why this image goes on in spite of a restart, or that one begins.
@@ -80,11 +89,15 @@ impl Control {
 
     /// Records that a configuration was taken, and what of it waits for a restart.
     pub fn taken(&self, pending: Vec<String>) {
+        let waits =
+            if pending.is_empty() { String::new() } else { format!("waits for a restart: {}", pending.join(", ")) };
+        self.events.configuration(EventKind::Taken, &waits);
         *self.configuration() = Configuration { taken_at: SystemTime::now(), rejected: None, pending };
     }
 
     /// Records why the configuration, or a part of it, was not taken. It stays so until one is taken.
     pub fn rejected(&self, problems: &str) {
+        self.events.configuration(EventKind::Rejected, problems);
         let mut configuration = self.configuration();
         let since = configuration.rejected.as_ref().map_or_else(SystemTime::now, |(since, _)| *since);
         configuration.rejected = Some((since, problems.trim().to_owned()));

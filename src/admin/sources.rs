@@ -7,6 +7,7 @@ use crate::announce;
 use crate::dns::forward::Forwarder;
 use crate::dns::serve::metrics::Metrics;
 use crate::inspect::reader::Reader;
+use crate::publish::events::Events;
 use crate::registry::ReaderName;
 use crate::registry::status::MirrorStatus;
 use crate::zone::{self, Zone, Zones};
@@ -26,6 +27,8 @@ pub struct Sources {
     pub forwarder: Option<Arc<Forwarder>>,
     /// Each reader's announcer: the reader's name, and what the announcer shows.
     pub announcements: Vec<(ReaderName, announce::AnnouncerStatus)>,
+    /// The events of the process.
+    pub events: Events,
     /// Taker of orders to the process; `None` where it takes none.
     pub control: Option<control::Control>,
 }

@@ -23,6 +23,7 @@ use crate::format;
 use crate::inspect::reader::Reader;
 use crate::model::{Drain, Endpoint, Host, Malformed};
 use crate::publish::collisions::{Clash, CollisionKind};
+use crate::publish::events::Events;
 use crate::publish::layout::Layout;
 use crate::publish::{Publisher, Target, census, guard};
 use crate::registry::cache;
@@ -235,6 +236,7 @@ impl Site {
             dns: Some(Arc::default()),
             forwarder: None,
             announcements: Vec::new(),
+            events: Events::default(),
             control: Some(super::control::Control::new().0),
         };
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();

@@ -209,6 +209,7 @@ impl App {
             dns: None,
             forwarder: None,
             announcements: Vec::new(),
+            events: app.control.as_ref().map(|control| control.events().clone()).unwrap_or_default(),
             control: app.control.clone(),
         };
         for registry in &config.registries {

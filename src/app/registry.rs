@@ -23,6 +23,7 @@ use crate::publish::past::Wishes;
 use crate::publish::unread::Wording;
 use crate::publish::{Publisher, Target, resolver, target};
 use crate::registry::cache::Hurry;
+use crate::registry::withdrawn::Withdrawn;
 use crate::zone;
 use crate::zone::name::Name;
 use crate::zone::records::address::is_reverse;
@@ -79,8 +80,9 @@ impl App {
     ) -> anyhow::Result<()> {
         for reader in registry.readers() {
             let targets = targets(&reader, zones);
-            self.mirror(ensemble, &reader, targets, config, sources)?;
-            self.announce(ensemble.clone(), &reader, config, sources)?;
+            let withdrawn = Withdrawn::default();
+            self.mirror(ensemble, &reader, targets, config, &withdrawn, sources)?;
+            self.announce(ensemble.clone(), &reader, config, withdrawn, sources)?;
         }
         Ok(())
     }
@@ -91,6 +93,7 @@ impl App {
         reader: &RegistryReader,
         targets: Vec<Target>,
         config: &Config,
+        withdrawn: &Withdrawn,
         sources: &mut Sources,
     ) -> anyhow::Result<()> {
         let RegistryReader { name: of, registry, .. } = reader;
@@ -107,6 +110,7 @@ impl App {
             let refusing = ensemble.clone();
             let wording = Wording::new(move |path| trouble::not_allowed(&refusing, path));
             let publisher = publisher.unread(registry.zookeeper.missing_root, wording);
+            let publisher = publisher.telling(sources.events.clone(), of.clone(), withdrawn.clone());
             publisher.take(wishes(config, reader));
             self.publishers.push((of.clone(), publisher.clone()));
             let problems = publisher.problems();
@@ -158,6 +162,7 @@ impl App {
         ensemble: E,
         reader: &RegistryReader,
         config: &Config,
+        withdrawn: Withdrawn,
         sources: &mut Sources,
     ) -> anyhow::Result<()> {
         let RegistryReader { name: of, registry, .. } = reader;
@@ -176,7 +181,7 @@ impl App {
         };
         // Also where nothing is to be registered yet: without services it connects to nothing.
         let announcer = Announcer::new(ensemble, writer, config.services_of_reader(reader))?;
-        let announcer = announcer.with_means(self.means.clone());
+        let announcer = announcer.with_means(self.means.clone()).noting(withdrawn);
         self.services.push((of.clone(), announcer.services()));
         sources.announcements.push((of.clone(), announcer.status()));
         let announcer = announcer.ends_keeping_at(self.keep.clone());

@@ -142,8 +142,14 @@ impl Core {
         self.want(&built.folded, built.wanted.clone());
         self.drained(&built.folded, built.drains.clone(), built.over.clone());
         count(&mut self.guard, &built.folded, built.instances);
-        self.census.count(&built.folded, built.census);
+        self.count(&built);
         self.offer(built);
+    }
+
+    /// Counts the instances of a service.
+    pub(super) fn count(&self, built: &BuiltService) {
+        let (before, now) = self.census.count(&built.folded, built.census);
+        self.note_served(&built.folded, before, now);
     }
 
     /// Hands what was built to the zones, and tells what is wrong.

@@ -38,8 +38,8 @@ impl Census {
     }
 
     /// Takes that a service has so many instances that are served and that are not; none where there is no such
-    /// service.
-    pub(super) fn count(&self, service: &str, instances: Option<(u32, u32)>) {
+    /// service. Returns how many were served before, and are now.
+    pub(super) fn count(&self, service: &str, instances: Option<(u32, u32)>) -> (u32, u32) {
         let mut state = self.lock();
         let key = state.hasher.hash_one(service);
         let before = match instances {
@@ -50,6 +50,7 @@ impl Census {
         let moved = |count: u64, before: u32, now: u32| (count + u64::from(now)).saturating_sub(u64::from(before));
         state.report.serving = moved(state.report.serving, serving, now_serving);
         state.report.out = moved(state.report.out, out, now_out);
+        (serving, now_serving)
     }
 
     /// Takes that answers were changed.

@@ -145,7 +145,8 @@ mod tests {
     }
 
     fn tree(services: &[&str]) -> ShownTree {
-        let known = || Entry::Known(Known { data: b"".as_slice().into(), czxid: 1, mzxid: 1, ephemeral_owner: 0 });
+        let known =
+            || Entry::Known(Known { data: b"".as_slice().into(), czxid: 1, mzxid: 1, ephemeral_owner: 0, ctime: 0 });
         let paths = (1..).zip(services).flat_map(|(host, service)| {
             let at = format!("/services/{service}");
             [at.clone(), format!("{at}/providers"), format!("{at}/providers/10.0.0.{host}:80")]

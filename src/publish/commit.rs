@@ -23,6 +23,7 @@ impl Core {
         }
         self.tell_collisions();
         self.telling.tell(Instant::now());
+        self.tell_noted();
         self.tell_due();
     }
 

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::census::Census;
 use super::collisions::Clashes;
 use super::drains::Drains;
+use super::events::feed::Feed;
 use super::guard::Guard;
 use super::held_transfers::Holding;
 use super::hosts::Hosts;
@@ -64,6 +65,8 @@ pub(super) struct Core {
     pub(super) wishes: Option<Wishes>,
     pub(super) wished: u64,
     pub(super) known_as_of: (u64, u64, u64),
+    /// Events, where they are told.
+    pub(super) feed: Option<Feed>,
     /// Time at which the next of `times` has come.
     pub(super) due: watch::Sender<Option<Instant>>,
     /// The services that were read, for tests that count.
@@ -97,6 +100,7 @@ impl Core {
             wishes: None,
             wished: 0,
             known_as_of: (0, u64::MAX, 0),
+            feed: None,
             due: watch::Sender::default(),
             #[cfg(test)]
             reads: std::sync::Mutex::default(),

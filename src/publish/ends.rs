@@ -34,6 +34,7 @@ impl Core {
         let spelled = self.spellings.get(folded).and_then(|spellings| spellings.first().cloned());
         let path = self.layout.full(spelled.as_deref().unwrap_or(folded));
         let now = unix_now();
+        self.note_drains(folded, &path, &begun, &ended);
         for drain in begun.iter().take(MAX_LINES) {
             let (instance, by, reason) = (what(drain), who(drain), &drain.reason);
             let until = drain.until.map_or("undrained".to_owned(), moment);

@@ -20,16 +20,21 @@ impl Core {
     pub(super) fn publish(&mut self, tree: &ShownTree, changed: Option<&BTreeSet<Path>>) {
         self.take_wishes(tree);
         let touched = self.touched(tree, changed).into_iter().collect();
+        // Of what follows, instances are told of before their services, and all of it after the commit.
+        self.hold_events(true);
         self.assemble_judged(tree, touched, Instant::now());
         if !self.look(tree, Instant::now()) {
             self.commit();
         }
+        self.hold_events(false);
+        self.tell_changes(tree, changed);
         // Names that are seen through links to elsewhere must not be denied before those were read.
         if !self.complete && tree.is_complete() {
             self.complete = true;
             let (lost, doubtful) = (self.problems.of(Harm::Lost, 0).0, self.problems.of(Harm::Doubtful, 0).0);
             info!(root = %self.layout.root, znodes = tree.tree().len(), lost, doubtful, "the registry is in DNS");
             self.freshness(self.freshness);
+            self.tell_read(changed.is_none());
         }
         self.follow_home(tree);
     }
@@ -97,6 +102,7 @@ impl Core {
         // A zone file is read without anything being published.
         self.tell_collisions();
         self.telling.tell(now);
+        self.tick_events(tree, now);
         self.past.expire(unix_now());
         if self.known_as_of != (self.past.changes(), self.wished, self.unread.empty_as_of()) {
             self.commit();
@@ -134,7 +140,8 @@ mod tests {
         let layout = Layout { root: Path::new("/services").unwrap(), format: format::Config::default() };
         let publisher = Publisher::new(layout, vec![Target::new(5, writer)], Duration::from_secs(60));
         let mut publisher = publisher.guarded(Some(Config::default()));
-        let known = || Entry::Known(Known { data: b"".as_slice().into(), czxid: 1, mzxid: 1, ephemeral_owner: 0 });
+        let known =
+            || Entry::Known(Known { data: b"".as_slice().into(), czxid: 1, mzxid: 1, ephemeral_owner: 0, ctime: 0 });
         let paths = ["", "/a", "/a/10.0.0.1:80", "/b", "/b/10.0.0.2:80", "/c"];
         let path = |below: &&str| Path::new(&format!("/services{below}")).unwrap();
         let tree = ShownTree::from(Tree::of(paths.iter().map(|at| (path(at), known())).collect::<Vec<_>>()));
@@ -154,7 +161,9 @@ mod tests {
         };
         let path = |below: &String| Path::new(&format!("/services{below}")).unwrap();
         let tree = |paths: &[String]| {
-            let known = || Entry::Known(Known { data: b"".as_slice().into(), czxid: 1, mzxid: 1, ephemeral_owner: 0 });
+            let known = || {
+                Entry::Known(Known { data: b"".as_slice().into(), czxid: 1, mzxid: 1, ephemeral_owner: 0, ctime: 0 })
+            };
             ShownTree::from(Tree::of(paths.iter().map(|at| (path(at), known())).collect::<Vec<_>>()))
         };
         let all = paths(&|_| 4);

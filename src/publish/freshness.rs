@@ -77,6 +77,8 @@ impl Core {
 
     pub(super) fn freshness(&mut self, freshness: Freshness) {
         self.freshness = freshness;
+        let is_expired = matches!(freshness, Freshness::Stale(age) if age > self.max_stale);
+        self.tell_expired(is_expired && self.complete);
         self.show_freshness(|_| true);
         self.tell_due();
     }

@@ -107,7 +107,7 @@ impl Core {
         for built in piece {
             built.offered = Vec::new();
             self.report(&built.folded, std::mem::take(&mut built.malformed));
-            self.census.count(&built.folded, built.census);
+            self.count(built);
         }
     }
 

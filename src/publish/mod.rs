@@ -11,7 +11,8 @@
 //!
 //! Beside them: `times` for what waits for a time alone; `hosts` with [`resolver`] and `home` for the addresses of
 //! hosts; [`drains`] and `ends`; [`past`] and `known` for names without a znode; [`unread`] and `freshness` for what
-//! cannot be read; `notes` for the cache file; [`problems`], [`census`], `looks` and `telling` for people.
+//! cannot be read; `notes` for the cache file; [`problems`], [`census`], `looks` and `telling` for people;
+//! [`events`] for what has changed and when.
 //! [`publisher`](Publisher) is what others have of it.
 //!
 //! Services whose paths differ only in case are one service in DNS: their instances are united. [`collisions`] tells of
@@ -26,6 +27,7 @@ mod convention;
 mod core;
 pub mod drains;
 mod ends;
+pub mod events;
 mod flow;
 mod freshness;
 pub mod guard;

@@ -7,6 +7,8 @@ use super::census::Census;
 use super::collisions::Clashes;
 use super::core::Core;
 use super::drains::Drains;
+use super::events::Events;
+use super::events::feed::Feed;
 use super::guard::{self, Guard, SharedAlarm};
 use super::hosts::LookupOutcome;
 use super::known::names_of;
@@ -15,7 +17,6 @@ use super::past::Wishes;
 use super::problems::Problems;
 use super::target::{Target, TargetState};
 use super::unread::Wording;
-use crate::registry::Path;
 use crate::registry::cache::Notes;
 use crate::registry::grouping::Grouping;
 use crate::registry::links::Linking;
@@ -23,7 +24,9 @@ use crate::registry::placed::Placing;
 use crate::registry::root::MissingRoot;
 use crate::registry::selection::Selection;
 use crate::registry::shown::ShownTree;
-use crate::registry::view::{Freshness, Observer};
+use crate::registry::view::{Contact, Freshness, Observer};
+use crate::registry::withdrawn::Withdrawn;
+use crate::registry::{Path, ReaderName};
 use crate::zone;
 use crate::zone::Zone;
 use crate::zone::name::Name;
@@ -69,6 +72,13 @@ impl Publisher {
         let alarm = guard.as_ref().map(Guard::alarm);
         self.lock().guard = guard;
         Self { alarm, ..self }
+    }
+
+    /// Tells `events` of what changes in the registry called `name`; `withdrawn` are the nodes that this process takes
+    /// out.
+    pub fn telling(self, events: Events, name: ReaderName, withdrawn: Withdrawn) -> Self {
+        self.lock().feed = Some(Feed::new(events, name, withdrawn));
+        self
     }
 
     /// Takes a root that was never seen for `missing_root`, and says with `wording` what cannot be read.
@@ -244,6 +254,10 @@ impl Observer for Publisher {
 
     fn restore(&mut self, tree: &ShownTree) {
         self.lock().restore(tree);
+    }
+
+    fn contact(&mut self, contact: Contact<'_>) {
+        self.lock().contact(contact);
     }
 
     fn freshness(&mut self, freshness: Freshness) {

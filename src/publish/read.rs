@@ -3,7 +3,7 @@
 use super::layout::Layout;
 use super::reading::Reading;
 use crate::format::{self, Beside, Decoded, Node, NodeKind};
-use crate::model::{Malformed, Service, State};
+use crate::model::{Instance, Malformed, Service, State};
 use crate::registry;
 use crate::registry::Path;
 use crate::registry::shown::{Readable, ShownNode, ShownTree};
@@ -88,29 +88,11 @@ impl Layout {
         let mut decoded = Vec::with_capacity(nodes.len());
         let mut rest = Vec::with_capacity(nodes.len());
         for (number, node) in nodes.iter().enumerate() {
-            let mut precedence = (false, 0);
-            let mut remarks = Vec::new();
-            let of = |data| {
-                let below = node.real.below(&self.root).unwrap_or_default();
-                // That of one that is shown elsewhere is not its own.
-                let own = self.format.is_placed().then(|| below.rsplit('/').next()).flatten();
-                Node { below, name: own.unwrap_or_else(|| node.path.name()), data, beside }
+            let precedence = match node.entry {
+                Entry::Unreadable(_) => (false, 0),
+                Entry::Known(known) => (known.ephemeral_owner != 0, known.czxid),
             };
-            let read = match node.entry {
-                Entry::Unreadable(error) => {
-                    self.format.unread_instance(&of(&[]), &error.to_string()).map(|instance| vec![instance])
-                }
-                Entry::Known(known) => {
-                    precedence = (known.ephemeral_owner != 0, known.czxid);
-                    let said = tree.readable(node, known);
-                    let read = match self.former(&said, known) {
-                        None => self.format.decode(&of(&said.data)),
-                        Some(why) => self.format.decode_former(&of(&said.data), &why),
-                    };
-                    remarks = said.remarks;
-                    read
-                }
-            };
+            let (read, remarks) = self.decode_node(tree, node, beside);
             match read {
                 Err(error) => reading.malformed.push(Malformed::lost(node.real.as_str(), error.to_string())),
                 Ok(instances) => decoded.extend(instances.into_iter().map(|instance| {
@@ -128,6 +110,43 @@ impl Layout {
             let doubts = instance.remarks.iter().map(|reason| Malformed::doubtful(path.as_str(), reason));
             reading.malformed.extend(doubts);
             reading.add(instance, *precedence, path);
+        }
+    }
+
+    /// The instances of one znode, as it says them itself, and remarks about its links.
+    pub(super) fn decode_instances(
+        &self,
+        tree: &ShownTree,
+        node: &ShownNode<'_>,
+    ) -> (Result<Vec<Instance>, format::Error>, Vec<String>) {
+        self.decode_node(tree, node, &Others { tree, root: &self.root })
+    }
+
+    fn decode_node(
+        &self,
+        tree: &ShownTree,
+        node: &ShownNode<'_>,
+        beside: &Others<'_>,
+    ) -> (Result<Vec<Instance>, format::Error>, Vec<String>) {
+        let of = |data| {
+            let below = node.real.below(&self.root).unwrap_or_default();
+            // That of one that is shown elsewhere is not its own.
+            let own = self.format.is_placed().then(|| below.rsplit('/').next()).flatten();
+            Node { below, name: own.unwrap_or_else(|| node.path.name()), data, beside }
+        };
+        match node.entry {
+            Entry::Unreadable(error) => {
+                let read = self.format.unread_instance(&of(&[]), &error.to_string());
+                (read.map(|instance| vec![instance]), Vec::new())
+            }
+            Entry::Known(known) => {
+                let said = tree.readable(node, known);
+                let read = match self.former(&said, known) {
+                    None => self.format.decode(&of(&said.data)),
+                    Some(why) => self.format.decode_former(&of(&said.data), &why),
+                };
+                (read, said.remarks)
+            }
         }
     }
 

@@ -19,7 +19,7 @@ impl Core {
         // While the registry is not followed, the guard lets nothing through.
         let guard = self.guard.as_ref().filter(|_| self.freshness == Freshness::Fresh);
         let transfers = self.holding.0.iter().filter_map(|state| state.due());
-        transfers.chain(guard.and_then(super::guard::Guard::until)).min()
+        transfers.chain(guard.and_then(super::guard::Guard::until)).chain(self.events_due()).min()
     }
 
     /// Tells those that wait for the time, where it is another one.
@@ -30,6 +30,7 @@ impl Core {
 
     /// Lets go what was held back until `now`.
     fn turn(&mut self, tree: &ShownTree, now: Instant) {
+        self.settle_events(tree, now);
         self.release_transfers(now);
         if self.freshness != Freshness::Fresh {
             return;
@@ -85,7 +86,8 @@ mod tests {
     use crate::zone::{Zone, ZoneBuilder};
 
     fn tree(below: &[&str]) -> ShownTree {
-        let known = || Entry::Known(Known { data: b"".as_slice().into(), czxid: 1, mzxid: 1, ephemeral_owner: 0 });
+        let known =
+            || Entry::Known(Known { data: b"".as_slice().into(), czxid: 1, mzxid: 1, ephemeral_owner: 0, ctime: 0 });
         ShownTree::from(Tree::of(below.iter().map(|at| (path(at), known())).collect::<Vec<_>>()))
     }
 

@@ -3,6 +3,7 @@
 //!
 //! - [`tree`]: the znodes that are known, by [`Path`]; [`root`]: what is known of its root.
 //! - [`view`]: the observer of a tree, and how fresh what it sees is; [`status`]: the report of whoever reads it.
+//! - [`withdrawn`]: the nodes that this process takes out itself.
 //! - [`selection`]: which znodes are mirrored; [`grouping`]: those that change in one step.
 //! - [`links`]: zc.zk's symbolic links; [`placed`]: znodes that are shown as children of services; [`shown`]: the tree
 //!   as it is seen so.
@@ -12,6 +13,7 @@
 pub mod cache;
 mod cause;
 mod error;
+mod former;
 pub mod grouping;
 mod kept;
 pub mod links;
@@ -25,6 +27,7 @@ pub mod status;
 pub mod text;
 pub mod tree;
 pub mod view;
+pub mod withdrawn;
 
 pub use cause::Cause;
 pub use error::{DATA_LIMIT, Error};

@@ -222,7 +222,7 @@ mod tests {
     }
 
     fn tree(paths: &[&str]) -> Tree {
-        let entry = || Entry::Known(Known { data: Box::default(), czxid: 1, mzxid: 1, ephemeral_owner: 0 });
+        let entry = || Entry::Known(Known { data: Box::default(), czxid: 1, mzxid: 1, ephemeral_owner: 0, ctime: 0 });
         Tree::of(paths.iter().map(|text| (path(text), entry())))
     }
 

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::time::Instant;
 
+use super::former::{Former, Owners};
 use super::kept::Kept;
 use super::root::{Root, RootRefusal};
 use super::{Error, Path};
@@ -23,7 +24,7 @@ pub enum Entry {
 }
 
 /// A znode that was read, as small as it goes: a registry has millions of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Known {
     /// Its data.
     pub data: Box<[u8]>,
@@ -33,7 +34,20 @@ pub struct Known {
     pub mzxid: i64,
     /// The session that owns it; 0 for a persistent znode.
     pub ephemeral_owner: i64,
+    /// Time at which it was created, by the ensemble's clock, in milliseconds since 1970; 0 where that is not known, as
+    /// it is not after a start from the cache file.
+    pub ctime: i64,
 }
+
+/// Equal znodes came from the same transactions; that tells their time of creation, too.
+impl PartialEq for Known {
+    fn eq(&self, other: &Self) -> bool {
+        let of = |known: &Self| (known.czxid, known.mzxid, known.ephemeral_owner);
+        of(self) == of(other) && self.data == other.data
+    }
+}
+
+impl Eq for Known {}
 
 /// The znodes below (and at) the mirrored root.
 #[derive(Debug, Clone, Default)]
@@ -54,6 +68,10 @@ pub struct Tree {
     zxid: i64,
     /// Former data of znodes whose data are not understood.
     kept: Kept,
+    /// What changed znodes were when they were shown last.
+    former: Former<Entry>,
+    /// Number of znodes of each session.
+    owners: Owners,
 }
 
 /// Equal trees hold the same znodes.
@@ -99,6 +117,22 @@ impl Tree {
     /// has.
     pub fn kept(&self, path: &str) -> Option<&[u8]> {
         self.kept.get(path)
+    }
+
+    /// What the znode at `path` was when the tree was last shown, if it was put in, replaced or taken out since: none
+    /// inside where there was none. Nothing before anything was shown.
+    pub fn former(&self, path: &str) -> Option<&Option<Entry>> {
+        self.former.get(path)
+    }
+
+    /// Number of znodes that the session owns.
+    pub fn owned_by(&self, session: i64) -> usize {
+        self.owners.count(session)
+    }
+
+    /// Notes from now on what changed znodes were, and forgets, to be dropped, what was noted of others.
+    pub(crate) fn shown_now(&mut self) -> Former<Entry> {
+        self.former.begin()
     }
 
     /// Keeps these data of a znode beside those that it has; none forgets what was kept.
@@ -283,7 +317,11 @@ impl Tree {
         let slot = |(path, entry): (Path, Option<Entry>)| Some((path, Slot { entry: entry?, epoch: 0 }));
         let nodes: BTreeMap<Path, Slot> = records.into_iter().filter_map(slot).collect();
         let bytes = nodes.values().map(|slot| size(&slot.entry)).sum();
-        let mut tree = Self { nodes, bytes, ..Self::default() };
+        let mut owners = Owners::default();
+        for slot in nodes.values() {
+            owners.add(owner(&slot.entry));
+        }
+        let mut tree = Self { nodes, bytes, owners, ..Self::default() };
         let is_unreadable = |(path, slot): (&Path, &Slot)| match &slot.entry {
             Entry::Unreadable(error) => Some((path.clone(), RootRefusal { error: error.clone(), read_at: None })),
             Entry::Known(_) => None,
@@ -336,13 +374,19 @@ impl Tree {
                 let slot = slot.get_mut();
                 slot.epoch = epoch;
                 if slot.entry == entry {
+                    learn(&mut slot.entry, &entry);
                     return was_refused;
                 }
                 self.bytes -= size(&slot.entry);
-                slot.entry = entry;
+                self.owners.add(owner(&entry));
+                let former = std::mem::replace(&mut slot.entry, entry);
+                self.owners.remove(owner(&former));
+                self.former.note(path, Some(former));
             }
             MapEntry::Vacant(room) => {
+                self.owners.add(owner(&entry));
                 room.insert(Slot { entry, epoch });
+                self.former.note(path, None);
             }
         }
         self.bytes += added;
@@ -353,6 +397,9 @@ impl Tree {
     pub(crate) fn meet(&mut self, path: &Path, entry: Option<&Entry>, epoch: u32) -> bool {
         let Some(slot) = self.nodes.get_mut(path.as_str()) else { return entry.is_none() };
         slot.epoch = epoch;
+        if let Some(entry) = entry.filter(|entry| **entry == slot.entry) {
+            learn(&mut slot.entry, entry);
+        }
         match (self.refused.get(path), entry) {
             (Some(refusal), Some(Entry::Unreadable(error))) => refusal.error == *error,
             (Some(_), _) => false,
@@ -362,13 +409,13 @@ impl Tree {
 
     /// Takes one znode out. Returns whether it was there.
     pub(crate) fn remove(&mut self, path: &Path) -> bool {
-        let removed = self.nodes.remove(path.as_str());
-        if let Some(slot) = &removed {
-            self.bytes -= size(&slot.entry);
-            self.kept.set(path, None);
-            self.unrefuse(path);
-        }
-        removed.is_some()
+        let Some(Slot { entry, .. }) = self.nodes.remove(path.as_str()) else { return false };
+        self.bytes -= size(&entry);
+        self.kept.set(path, None);
+        self.unrefuse(path);
+        self.owners.remove(owner(&entry));
+        self.former.note(path, Some(entry));
+        true
     }
 
     /// Returns whether `path` is known from the scan of `epoch`.
@@ -379,6 +426,23 @@ impl Tree {
     /// The paths that the scan of `epoch` has not met.
     pub(crate) fn not_met(&self, epoch: u32) -> Vec<Path> {
         self.nodes.iter().filter(|(_, slot)| slot.epoch != epoch).map(|(path, _)| path.clone()).collect()
+    }
+}
+
+/// The session that owns a znode; none of a persistent one.
+fn owner(entry: &Entry) -> Option<i64> {
+    match entry {
+        Entry::Known(known) => Some(known.ephemeral_owner).filter(|owner| *owner != 0),
+        Entry::Unreadable(_) => None,
+    }
+}
+
+/// Takes what equal znodes may know beyond each other.
+fn learn(entry: &mut Entry, read: &Entry) {
+    if let (Entry::Known(known), Entry::Known(read)) = (entry, read)
+        && read.ctime != 0
+    {
+        known.ctime = read.ctime;
     }
 }
 
@@ -434,7 +498,7 @@ mod tests {
     fn tree(paths: &[&str]) -> Tree {
         let mut tree = Tree::default();
         for path in paths {
-            let known = Known { data: (*path).as_bytes().into(), czxid: 1, mzxid: 1, ephemeral_owner: 0 };
+            let known = Known { data: (*path).as_bytes().into(), czxid: 1, mzxid: 1, ephemeral_owner: 0, ctime: 0 };
             tree.put(&Path::new(path).unwrap(), Entry::Known(known), 1);
         }
         tree

@@ -67,8 +67,26 @@ pub trait Observer: Send + 'static {
     /// Time has passed; what was published last is in `tree`. About once a second.
     fn tick(&mut self, _tree: &ShownTree, _now: Instant) {}
 
+    /// The registry is followed from now on, or no longer.
+    fn contact(&mut self, _contact: Contact<'_>) {}
+
     /// Takes how fresh what was published is: called at every change of the phase and about once a second.
     fn freshness(&mut self, freshness: Freshness);
+}
+
+/// News of the connection to a registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contact<'r> {
+    /// The view follows the ensemble.
+    Live {
+        /// Time for which it did not; none the first time.
+        after: Option<Duration>,
+    },
+    /// It does not follow it any longer.
+    Lost {
+        /// The trouble, in words; may be empty.
+        reason: &'r str,
+    },
 }
 
 /// Freshness of the published view.

@@ -24,7 +24,7 @@ use crate::registry::shown::{SharedTree, ShownTree};
 use crate::registry::status::{Counters, Phase};
 use crate::registry::status::{MirrorReport, MirrorStatus};
 use crate::registry::tree::Tree;
-use crate::registry::view::{Freshness, Observer};
+use crate::registry::view::{Contact, Freshness, Observer};
 use crate::registry::{Cause, Error, Path};
 
 /// Drives one mirror of one ensemble's subtree.
@@ -300,6 +300,7 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
         self.restored_from = Some(path);
         self.observer.recall(&notes);
         self.observer.restore(&self.tree.read().unwrap_or_else(PoisonError::into_inner));
+        drop(self.tree.write().unwrap_or_else(PoisonError::into_inner).tree_mut().shown_now());
         self.observe();
     }
 
@@ -383,6 +384,10 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
         if let Some(saver) = self.saver() {
             saver.published(tree.tree(), changed, self.mirror.is_settled());
         }
+        drop(tree);
+        // What follows are changes of what was shown. What was noted of others may be much: it is dropped unlocked.
+        let former = self.tree.write().unwrap_or_else(PoisonError::into_inner).tree_mut().shown_now();
+        drop(former);
     }
 
     /// Runs an operation on the session in a task of its own; it is aborted with the session.
@@ -460,7 +465,9 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
         match (before, after) {
             (_, Phase::Live) => {
                 let znodes = self.tree.read().unwrap_or_else(PoisonError::into_inner).tree().len();
-                if let Some(after) = self.outage.ends(Instant::now()) {
+                let after = self.outage.ends(Instant::now());
+                self.observer.contact(Contact::Live { after });
+                if let Some(after) = after {
                     info!(ensemble, root = %self.root, znodes, ?after, "the mirror is live again");
                 } else {
                     info!(ensemble, root = %self.root, znodes, "the mirror is live");
@@ -469,6 +476,7 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
             (_, Phase::Holding) => debug!(ensemble, "the ensemble is older than what was seen of it"),
             (Phase::Live, _) => {
                 self.outage.begins(Instant::now());
+                self.observer.contact(Contact::Lost { reason: &trouble });
                 warn!(ensemble, trouble, "the mirror lost ZooKeeper; serving the last known state until it is back");
             }
             _ => debug!(ensemble, trouble, "the mirror went from {} to {}", before.as_str(), after.as_str()),

@@ -11,6 +11,8 @@ pub struct Stat {
     pub mzxid: i64,
     /// Transaction that last created or deleted a child; 0 where that is not known.
     pub pzxid: i64,
+    /// Time at which it was created, by the ensemble's clock, in milliseconds since 1970; 0 where that is not known.
+    pub ctime: i64,
     /// Time at which its data was last changed, by the ensemble's clock, in milliseconds since 1970; 0 where that is
     /// not known.
     pub mtime: i64,
@@ -40,7 +42,7 @@ pub struct Znode {
 
 impl From<Znode> for Known {
     fn from(Znode { data, stat }: Znode) -> Self {
-        let Stat { czxid, mzxid, ephemeral_owner, .. } = stat;
-        Self { data: data.into(), czxid, mzxid, ephemeral_owner }
+        let Stat { czxid, mzxid, ephemeral_owner, ctime, .. } = stat;
+        Self { data: data.into(), czxid, mzxid, ephemeral_owner, ctime }
     }
 }

@@ -25,6 +25,7 @@ use super::{address, moves};
 use crate::model::Endpoint;
 use crate::registry;
 use crate::registry::Path;
+use crate::registry::withdrawn::Withdrawn;
 use crate::zookeeper::outage::Outage;
 use crate::zookeeper::session::{Ensemble, Event, Mode, Session, Write};
 
@@ -41,6 +42,8 @@ pub struct Announcer<E> {
     means: Resources,
     /// Ends it with its registrations in place.
     keep: CancellationToken,
+    /// Takes what it takes out.
+    withdrawn: Withdrawn,
 }
 
 /// Services that an announcer registers; clones give to the same.
@@ -77,7 +80,7 @@ impl<E: Ensemble> Announcer<E> {
         let services =
             Services { writer: writer.clone(), desired: Arc::new(watch::Sender::new(Vec::new())) }.holding(services)?;
         let (status, means, keep) = (AnnouncerStatus::default(), Resources::default(), CancellationToken::new());
-        Ok(Self { ensemble, writer, services, status, means, keep })
+        Ok(Self { ensemble, writer, services, status, means, keep, withdrawn: Withdrawn::default() })
     }
 
     /// Ends at `keep`, too, with its registrations left in place: the session is not closed, and the next process takes
@@ -90,6 +93,11 @@ impl<E: Ensemble> Announcer<E> {
     /// The same with these means for its checks.
     pub fn with_means(self, means: Resources) -> Self {
         Self { means, ..self }
+    }
+
+    /// The same that notes in `withdrawn` what it takes out.
+    pub fn noting(self, withdrawn: Withdrawn) -> Self {
+        Self { withdrawn, ..self }
     }
 
     /// A handle through which other services are given to it, now and while it runs.
@@ -443,10 +451,13 @@ impl<E: Ensemble> Driver<E> {
                 let result = session.write(&[delete, create]).await.map_err(|failed| failed.error);
                 OperationOutcome::Done { path, result }
             }),
-            Action::Delete { path, version } => self.spawn(move |session| async move {
-                let result = session.delete(&path, Some(version)).await;
-                OperationOutcome::Done { path, result }
-            }),
+            Action::Delete { path, version } => {
+                self.announcer.withdrawn.note(&path, Instant::now());
+                self.spawn(move |session| async move {
+                    let result = session.delete(&path, Some(version)).await;
+                    OperationOutcome::Done { path, result }
+                });
+            }
             Action::Unwatch { path } => self.watches.remove(&path),
             Action::Report { registration, news } => {
                 if let Some(news) = news {

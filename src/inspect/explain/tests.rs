@@ -15,7 +15,7 @@ use crate::zone::entry::RrSet;
 use crate::zone::offer::Offer;
 
 fn known(data: &str) -> Entry {
-    Entry::Known(Known { data: data.as_bytes().into(), czxid: 1, mzxid: 1, ephemeral_owner: 0 })
+    Entry::Known(Known { data: data.as_bytes().into(), czxid: 1, mzxid: 1, ephemeral_owner: 0, ctime: 0 })
 }
 
 fn layout() -> Layout {

@@ -278,7 +278,7 @@ impl<'b> Decoder<'b> {
                         let age = Duration::from_millis(unix.saturating_sub(self.number()?));
                         held.push((at.clone(), now.checked_sub(age)));
                     }
-                    Some(Entry::Known(Known { data, czxid, mzxid, ephemeral_owner }))
+                    Some(Entry::Known(Known { data, czxid, mzxid, ephemeral_owner, ctime: 0 }))
                 }
                 UNREADABLE => Some(Entry::Unreadable(registry::Error::NoAuth)),
                 GONE => None,
@@ -382,7 +382,7 @@ mod tests {
     }
 
     fn known(data: &[u8]) -> Entry {
-        Entry::Known(Known { data: data.into(), czxid: 7, mzxid: 1 << 40, ephemeral_owner: -3 })
+        Entry::Known(Known { data: data.into(), czxid: 7, mzxid: 1 << 40, ephemeral_owner: -3, ctime: 0 })
     }
 
     fn record(entry: Option<Entry>) -> CacheRecord {

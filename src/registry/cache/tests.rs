@@ -14,7 +14,7 @@ fn scope() -> CacheScope {
 }
 
 fn entry(data: &str) -> Entry {
-    Entry::Known(Known { data: data.as_bytes().into(), czxid: 1, mzxid: 2, ephemeral_owner: 3 })
+    Entry::Known(Known { data: data.as_bytes().into(), czxid: 1, mzxid: 2, ephemeral_owner: 3, ctime: 0 })
 }
 
 fn tree(nodes: &[(&str, &str)]) -> SharedTree {

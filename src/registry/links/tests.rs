@@ -30,7 +30,7 @@ impl World {
     }
 
     fn add(&mut self, at: &str) {
-        let known = Known { data: (*b"").into(), czxid: 1, mzxid: 1, ephemeral_owner: 0 };
+        let known = Known { data: (*b"").into(), czxid: 1, mzxid: 1, ephemeral_owner: 0, ctime: 0 };
         self.tree.put(&path(at), Entry::Known(known), 1);
     }
 

@@ -54,6 +54,7 @@ impl From<client::Stat> for Stat {
             czxid: stat.czxid,
             mzxid: stat.mzxid,
             pzxid: stat.pzxid,
+            ctime: stat.ctime,
             mtime: stat.mtime,
             version: stat.version,
             ephemeral_owner: stat.ephemeral_owner,

@@ -211,6 +211,7 @@ impl StoredNode {
             czxid: self.czxid,
             mzxid: self.content.mzxid,
             pzxid: 0,
+            ctime: 0,
             mtime: 0,
             version: self.content.version,
             ephemeral_owner: self.owner,

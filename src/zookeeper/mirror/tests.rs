@@ -68,7 +68,7 @@ fn scans_of_a_large_tree_are_spread_and_those_of_a_small_or_an_empty_one_are_not
     let reads = |actions: &[Action]| actions.iter().any(|action| matches!(action, Action::Read(..)));
     let mut large = Tree::default();
     for i in 0..200_000 {
-        let known = Known { data: (*b"").into(), czxid: 1, mzxid: 1, ephemeral_owner: 0 };
+        let known = Known { data: (*b"").into(), czxid: 1, mzxid: 1, ephemeral_owner: 0, ctime: 0 };
         large.put(&Path::root().child("s").child(&i.to_string()), Entry::Known(known), 0);
     }
     let mut begins = BTreeSet::new();

@@ -62,7 +62,7 @@ fn three_hundred_scans_of_a_large_tree_do_not_begin_at_once() {
     let begun = Instant::now();
     let mut tree = Tree::default();
     for i in 0..200_000 {
-        let known = Known { data: (*b"").into(), czxid: 1, mzxid: 1, ephemeral_owner: 0 };
+        let known = Known { data: (*b"").into(), czxid: 1, mzxid: 1, ephemeral_owner: 0, ctime: 0 };
         tree.put(&Path::root().child("s").child(&i.to_string()), Entry::Known(known), 0);
     }
     let mut begins = Vec::new();

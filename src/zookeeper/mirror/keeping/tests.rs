@@ -27,8 +27,9 @@ fn the_last_words_that_were_understood_are_kept_as_long_as_the_znode_lives() {
     let (path, mut tree) = (Path::new("/a").unwrap(), Tree::default());
     let limits = MirrorLimits::for_session(std::time::Duration::from_secs(4));
     let mut mirror = Mirror::new(Path::root(), limits, delays(), Instant::now(), 1).grouped(Arc::new(Letters));
-    let known =
-        |data: &str, czxid| Entry::Known(Known { data: data.as_bytes().into(), czxid, mzxid: 1, ephemeral_owner: 0 });
+    let known = |data: &str, czxid| {
+        Entry::Known(Known { data: data.as_bytes().into(), czxid, mzxid: 1, ephemeral_owner: 0, ctime: 0 })
+    };
     let mut put = |entry: Option<Entry>| {
         mirror.put_all(Instant::now(), [(path.clone(), entry)].into(), &mut tree);
         tree.kept("/a").map(|data| String::from_utf8(data.to_vec()).unwrap())
