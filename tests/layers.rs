@@ -66,6 +66,7 @@ const PLACES: &[(&str, &[&str])] = &[
         &[
             "cli/ask",
             "cli/formats",
+            "cli/registry",
             "cli/restart",
             "cli/survey",
             "format",

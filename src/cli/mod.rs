@@ -11,6 +11,7 @@ mod formats;
 mod leave;
 mod logging;
 mod output;
+mod registry;
 mod reload;
 mod restart;
 mod serve;
@@ -69,6 +70,7 @@ enum Command {
     Dump(dump::Dump),
     Formats(formats::FormatsCommand),
     Survey(survey::SurveyCommand),
+    Registry(registry::RegistryCommand),
     Status(status::StatusCommand),
     Reload(reload::Reload),
     Restart(restart::Restart),
@@ -108,6 +110,7 @@ pub fn main() -> ExitCode {
         Command::Dump(dump) => dump.run(),
         Command::Formats(formats) => formats.run(),
         Command::Survey(survey) => survey.run(),
+        Command::Registry(registry) => return leave(registry.run().unwrap_or_else(|error| fail(&error))),
         Command::Status(status) => return leave(status.run().unwrap_or_else(|error| fail(&error))),
         Command::Reload(reload) => reload.run(),
         Command::Restart(restart) => restart.run(),

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use anyhow::Context as _;
 
@@ -12,6 +12,27 @@ use crate::log;
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
     let text = harmless(text);
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot write the output"),
+        _ => Ok(()),
+    }
+}
+
+/// Prints bytes to standard output as they are. A terminal gets them as [`print`] shows them.
+pub(super) fn print_exactly(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut out = std::io::stdout();
+    if out.is_terminal() {
+        return print(&String::from_utf8_lossy(bytes));
+    }
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot write the output"),
+        _ => Ok(()),
+    }
+}
+
+/// Prints lines whose pieces are harmless already, and coloured.
+pub(super) fn print_coloured(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot write the output"),
         _ => Ok(()),

@@ -32,7 +32,7 @@ pub struct PropertyLink {
 
 /// The property links that `data` holds, in the order of their names, and a sentence for each that cannot be used. One
 /// whose property is there itself is left out, as it counts for nothing.
-pub(super) fn property_links(data: &[u8]) -> (Vec<PropertyLink>, Vec<String>) {
+pub fn property_links(data: &[u8]) -> (Vec<PropertyLink>, Vec<String>) {
     let (mut links, mut remarks) = (Vec::new(), Vec::new());
     // As below.
     if !data.windows(2).any(|pair| pair == b"=>") {
@@ -88,7 +88,7 @@ pub fn with_properties(data: &[u8], taken: &[LinkedProperty<'_>]) -> (Vec<u8>, V
 
 /// The links that `data` holds, in the order of their names, and a sentence for each that cannot be used. Data that is
 /// no JSON object holds none; that it is malformed is for others to say.
-pub(super) fn links(data: &[u8]) -> (Vec<Link>, Vec<String>) {
+pub fn links(data: &[u8]) -> (Vec<Link>, Vec<String>) {
     let (mut links, mut remarks) = (Vec::new(), Vec::new());
     // Nearly no znode has one, and all are asked.
     if !data.windows(2).any(|pair| pair == b"->") {

@@ -78,6 +78,20 @@ impl Path {
         }
     }
 
+    /// Order of a walk through a tree: parents before their children, siblings by name. (As texts, `/a-b` comes between
+    /// `/a` and `/a/c`.)
+    pub fn cmp_in_tree(&self, other: &Self) -> std::cmp::Ordering {
+        if self.is_root() || other.is_root() {
+            return other.is_root().cmp(&self.is_root());
+        }
+        let shared = self.0.bytes().zip(other.0.bytes()).take_while(|(one, other)| one == other).count();
+        match (self.0.as_bytes().get(shared), other.0.as_bytes().get(shared)) {
+            (Some(b'/'), Some(_)) => std::cmp::Ordering::Less,
+            (Some(_), Some(b'/')) => std::cmp::Ordering::Greater,
+            (one, other) => one.cmp(&other),
+        }
+    }
+
     /// Returns whether this is `/`.
     pub fn is_root(&self) -> bool {
         self.0.len() == 1
@@ -138,6 +152,14 @@ mod tests {
         assert_eq!(services.below(&services), Some(""));
         assert_eq!(path("/services2/a").below(&services), None);
         assert_eq!(path("/a").below(&Path::root()), Some("a"));
+    }
+
+    #[test]
+    fn a_walk_meets_parents_first_and_what_is_below_a_znode_together() {
+        let walk = ["/", "/a", "/a/b", "/a/b/c", "/a/b-c", "/a-b", "/a-b/x", "/a.b", "/b"];
+        let mut sorted: Vec<Path> = walk.iter().rev().map(|text| path(text)).collect();
+        sorted.sort_by(Path::cmp_in_tree);
+        assert_eq!(sorted.iter().map(Path::as_str).collect::<Vec<_>>(), walk);
     }
 
     #[test]

@@ -18,6 +18,10 @@ pub struct Stat {
     pub mtime: i64,
     /// Number of changes of its data since.
     pub version: i32,
+    /// Number of changes of its children; 0 where that is not known.
+    pub cversion: i32,
+    /// Number of changes of its rights; 0 where that is not known.
+    pub aversion: i32,
     /// The session that owns it; 0 for a persistent znode.
     pub ephemeral_owner: i64,
     /// Number of its children.

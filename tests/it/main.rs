@@ -88,6 +88,7 @@ mod stays;
 mod steady;
 mod storms;
 mod surveyed;
+mod toolbox;
 mod transfer;
 mod transports;
 mod unknown;

@@ -75,13 +75,17 @@ fn node(elements: &[&str], data: &[u8]) -> Result<String, &'static str> {
     Ok(lines)
 }
 
-fn property(key: &str, value: &Literal) -> String {
+/// A property or a link as a line of a tree text has it.
+pub fn property(key: &str, value: &Literal) -> String {
     let link = key.ends_with(" ->") || key.ends_with(" =>");
     if link { format!("{key} {}", text(value)) } else { format!("{key} = {value}") }
 }
 
 /// A znode's properties as zc.zk decodes them: an object in JSON, or all of the data as a text.
-fn properties(data: &[u8]) -> Result<Vec<(String, Literal)>, &'static str> {
+///
+/// # Errors
+/// The reason why they cannot be told.
+pub fn properties(data: &[u8]) -> Result<Vec<(String, Literal)>, &'static str> {
     let Ok(data) = std::str::from_utf8(data) else {
         return Err("its data is no text");
     };

@@ -29,7 +29,7 @@ pub enum Literal {
 
 impl Literal {
     /// The value in compact JSON, keys in their order.
-    pub(super) fn to_json(&self) -> Vec<u8> {
+    pub fn to_json(&self) -> Vec<u8> {
         // Writing to memory does not fail, and no value here is one that JSON cannot say.
         serde_json::to_vec(self).unwrap_or_default()
     }
@@ -161,7 +161,8 @@ fn quote(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             '\\' | '\'' => write!(f, "\\{character}")?,
             '\n' => f.write_str("\\n")?,
             '\t' => f.write_str("\\t")?,
-            control if control.is_control() => write!(f, "\\x{:02x}", u32::from(control))?,
+            // Others as they are: Python 2 takes `\x85` for a byte.
+            control if control.is_ascii_control() => write!(f, "\\x{:02x}", u32::from(control))?,
             plain => write!(f, "{plain}")?,
         }
     }

@@ -30,7 +30,7 @@ mod python;
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-pub use self::export::{Export, export};
+pub use self::export::{Export, export, properties, property};
 use self::line::{Line, STRING_VALUE, fault, read};
 pub use self::literal::Literal;
 use self::python::Fault;

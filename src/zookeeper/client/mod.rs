@@ -38,6 +38,7 @@ mod relay;
 mod servers;
 mod session;
 mod shared;
+mod tools;
 mod translate;
 mod watch;
 
@@ -61,6 +62,7 @@ use super::session::Ensemble;
 use crate::registry::Error;
 
 pub use self::session::ZooKeeperSession;
+pub use self::tools::OnceWatch;
 pub use self::watch::ZooKeeperWatch;
 
 /// Time that a connect may take beyond the session time-out, until the thread that makes it is taken for lost.

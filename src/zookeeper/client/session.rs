@@ -40,7 +40,7 @@ pub struct ZooKeeperSession {
 
 impl ZooKeeperSession {
     /// Does an operation on `path`, within the session timeout, unless there is no connection.
-    async fn bounded<T>(
+    pub(super) async fn bounded<T>(
         &self,
         path: &str,
         operation: impl AsyncFnOnce(&Attached) -> Result<T, client::Error>,
@@ -53,7 +53,7 @@ impl ZooKeeperSession {
     }
 
     /// The connection, and which of the session's it is.
-    async fn connected(&self) -> Result<(u64, Arc<Attached>), Error> {
+    pub(super) async fn connected(&self) -> Result<(u64, Arc<Attached>), Error> {
         let mut standing = self.standing.clone();
         if matches!(*standing.borrow_and_update(), Connectivity::Disconnected(_)) {
             let _ = timeout(GRACE, standing.wait_for(|now| !matches!(now, Connectivity::Disconnected(_)))).await;
@@ -70,7 +70,7 @@ impl ZooKeeperSession {
     }
 
     /// The crate takes the end of its connection for that of the session, which may go on over another one.
-    fn of_session(&self, error: Error) -> Error {
+    pub(super) fn of_session(&self, error: Error) -> Error {
         match (error, &*self.standing.borrow()) {
             (Error::SessionExpired, Connectivity::Over(error)) => error.clone(),
             (Error::SessionExpired, Connectivity::Disconnected(why)) => Error::ConnectionLoss(why.to_string()),

@@ -57,6 +57,8 @@ impl From<client::Stat> for Stat {
             ctime: stat.ctime,
             mtime: stat.mtime,
             version: stat.version,
+            cversion: stat.cversion,
+            aversion: stat.aversion,
             ephemeral_owner: stat.ephemeral_owner,
             num_children: stat.num_children,
         }

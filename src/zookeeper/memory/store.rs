@@ -210,12 +210,10 @@ impl StoredNode {
         Stat {
             czxid: self.czxid,
             mzxid: self.content.mzxid,
-            pzxid: 0,
-            ctime: 0,
-            mtime: 0,
             version: self.content.version,
             ephemeral_owner: self.owner,
             num_children: i32::try_from(self.children.len()).unwrap_or(i32::MAX),
+            ..Stat::default()
         }
     }
 
