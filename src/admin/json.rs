@@ -284,6 +284,7 @@ struct RegistrationJson<'a> {
     #[serde(flatten)]
     registry: ReaderJson<'a>,
     service: &'a str,
+    endpoint: String,
     path: &'a str,
     state: &'static str,
     reason: Option<String>,
@@ -465,6 +466,7 @@ impl<'a> RegistrationJson<'a> {
             Self {
                 registry: ReaderJson::new(&announcer.registry),
                 service: &registration.service,
+                endpoint: registration.endpoint.to_string(),
                 path: registration.path.as_str(),
                 state: registration.state.as_str(),
                 reason: registration.state.reason(),

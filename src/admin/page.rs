@@ -229,7 +229,7 @@ fn registrations(announcers: &[AnnouncerSnapshot]) -> Markup {
             tr { th { "znode" } th { "state" } th { "for" } th { "checks" } }
             @for (announcer, (registration, standing)) in all.into_iter().take(ROWS) {
                 tr {
-                    td { (registration.path.as_str()) }
+                    td { (registration.place()) }
                     td class=[bad(registration.state != RegistrationState::Registered)] {
                         (registration.state.as_str())
                         @if let Some(reason) = registration.state.reason() { ": " (reason) }

@@ -78,7 +78,7 @@ fn one(announcer: &AnnouncerSnapshot, text: &mut String) {
         let reason = registration.state.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
         let owner = registration.owner.map(|owner| format!(" by {owner:#x}")).unwrap_or_default();
         let state = registration.state.as_str();
-        let _ = write!(text, "  {} {state}{owner} for {}s{reason}", registration.path, standing.as_secs());
+        let _ = write!(text, "  {} {state}{owner} for {}s{reason}", registration.place(), standing.as_secs());
         if let Some(error) = registration.last_error.as_ref().filter(|_| reason.is_empty()) {
             let _ = write!(text, "; {}s ago: {}", ago(error.at, registration, *standing).as_secs(), error.reason);
         }

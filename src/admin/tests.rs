@@ -107,12 +107,13 @@ pub(super) fn sample() -> Snapshot {
     far.report.trouble = Some("no server of the ensemble answered in time".into());
     let registration = |path: &str, state, owner| {
         let counts = Counts { registrations: 3, takeovers: 1, restorations: 2 };
+        let endpoint = crate::format::endpoint(path.rsplit('/').next().unwrap()).unwrap();
         let path = Path::new(path).unwrap();
         let at = Instant::now();
         let (since, reason) = (at + Duration::from_secs(6), "somebody deleted it".to_owned());
         let last_error = (state == RegistrationState::Registered).then_some(LastError { at, reason });
         let service = "api_x".into();
-        let registration = Registration { service, path, state, since, owner, counts, last_error };
+        let registration = Registration { service, endpoint, path, state, since, owner, counts, last_error };
         (registration, Duration::from_secs(9))
     };
     let announcer = AnnouncerSnapshot {

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use super::address::{self, LocalAddress, Selection};
 use super::check::Check;
+use super::fit::written;
 use super::settings::Settings;
 use super::values;
 use crate::diagnostic::{Problems, Span};
-use crate::format::{self, NodeKind, Property};
+use crate::format::{self, Property};
 use crate::model::{Endpoint, Host};
 use crate::registry::Path;
 use crate::settings::{Kind, Located, Section, Value, live};
@@ -34,6 +35,8 @@ pub struct ServiceConfig {
     pub registry: Option<Located<String>>,
     /// The root to register below; none for the registry's only one.
     pub root: Option<Located<Path>>,
+    /// The format to write it in; none for that of the registry's reader.
+    pub format: Option<Located<String>>,
     /// The port, 1–65535.
     pub port: u16,
     /// The address or host name to register; none for addresses of this host.
@@ -56,6 +59,7 @@ impl ServiceConfig {
             file: PathBuf::new(),
             registry: None,
             root: None,
+            format: None,
             port,
             address: None,
             selection: Selection::default(),
@@ -100,43 +104,14 @@ impl ServiceConfig {
         (lines, warning)
     }
 
-    /// Key that tells it from the others of the configuration: `api_x:8080`, `api_x at 10.0.0.1:8080`.
+    /// Key that tells it from the others of the configuration: `api_x:8080`, `api_x at 10.0.0.1:8080 as curator`.
     pub fn key(&self) -> Arc<str> {
+        let format = self.format.as_ref().map(|format| format!(" as {}", format.value)).unwrap_or_default();
         match &self.address {
-            None => format!("{}:{}", self.name.value, self.port).into(),
+            None => format!("{}:{}{format}", self.name.value, self.port).into(),
             Some(host) => {
                 let endpoint = Endpoint { host: host.clone(), port: self.port };
-                format!("{} at {endpoint}", self.name.value).into()
-            }
-        }
-    }
-
-    /// Checks what only the registry's convention can tell: that the name is a place for a service, and that what we
-    /// write is what we would read.
-    pub fn check(&self, format: &format::Config, problems: &Problems) {
-        if !format.is_written() {
-            let message = format!("services cannot be registered into a registry of the format \"{}\"", format.name());
-            return problems.add_with_help(
-                self.name.span,
-                message,
-                "such a registry is only read: name another in `registry`",
-            );
-        }
-        if !matches!(format.place(&self.name.value), NodeKind::Service { .. }) {
-            problems.add_with_help(
-                self.name.span,
-                format!("`{}` is not the path of a service in its registry", self.name.value),
-                format!("an element that is {} stands for instances there", format.reserved()),
-            );
-        }
-        let origin = format::Origin::default();
-        let data =
-            format.encode_instance(&self.properties, "0123456789abcdef", &origin, u32::MAX, std::time::UNIX_EPOCH);
-        let Some(data) = data else { return };
-        match format.decode_instance("127.0.0.1:1", &data) {
-            Ok(instance) => instance.remarks.into_iter().for_each(|remark| problems.add(self.properties_span, remark)),
-            Err(error) => {
-                problems.add(self.properties_span, format!("with these properties, nobody reads it: {error}"));
+                format!("{} at {endpoint}{format}", self.name.value).into()
             }
         }
     }
@@ -193,8 +168,13 @@ impl Config {
 }
 
 impl ServiceConfig {
+    /// The registry, the root and the format that it names.
+    pub(super) fn target(&self) -> ((Option<&str>, Option<&Path>), Option<&str>) {
+        (self.registry_and_root(), self.format.as_ref().map(|format| &*format.value))
+    }
+
     /// The registry and the root that it names.
-    pub(super) fn target(&self) -> (Option<&str>, Option<&Path>) {
+    pub(super) fn registry_and_root(&self) -> (Option<&str>, Option<&Path>) {
         (self.registry.as_ref().map(|registry| &*registry.value), self.root.as_ref().map(|root| &root.value))
     }
 }
@@ -209,6 +189,7 @@ fn read_service(value: &Value, problems: &Problems) -> Option<ServiceConfig> {
     let name = section.required::<String>(live("name")).filter(|name| check_name(name, problems));
     let registry = section.located(live("registry"));
     let root = read_root(&mut section);
+    let format = read_format(&mut section);
     let port = section.required::<u16>(live("port"));
     if let Some(port) = port.as_ref().filter(|port| port.value == 0) {
         problems.add(port.span, "`port` must be a whole number from 1 to 65535, not 0");
@@ -247,8 +228,19 @@ fn read_service(value: &Value, problems: &Problems) -> Option<ServiceConfig> {
     };
     let name = name?;
     let file = PathBuf::new();
-    let service =
-        ServiceConfig { name, file, registry, root, port, address, selection, checks, properties, properties_span };
+    let service = ServiceConfig {
+        name,
+        file,
+        registry,
+        root,
+        format,
+        port,
+        address,
+        selection,
+        checks,
+        properties,
+        properties_span,
+    };
     (port != 0).then_some(service)
 }
 
@@ -260,6 +252,17 @@ fn read_root(section: &mut Section<'_>) -> Option<Located<Path>> {
         section.problems().add_with_help(span, message, "it is that of one of the registry's readers");
     });
     Some(Located { value: read.ok()?, span })
+}
+
+/// Reads `format`.
+fn read_format(section: &mut Section<'_>) -> Option<Located<String>> {
+    let format = section.located::<String>(live("format"))?;
+    if format.value != "auto" && format::Config::of_writers(&format.value, "").is_some() {
+        return Some(format);
+    }
+    let message = format!("services cannot be registered in the format \"{}\"", format.value);
+    section.problems().add_with_help(format.span, message, format!("`format` is one of {}", written()));
+    None
 }
 
 /// The place where a service's checks go that name none: its address, if that is this host's own or a name. Another

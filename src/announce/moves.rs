@@ -53,6 +53,10 @@ impl fmt::Display for Move<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(to) = self.to else { return f.write_str("it has left the configuration") };
         let (from, file) = (self.from, to.file.display());
+        if from.registry_and_root() == to.registry_and_root() && !is_same_name(from, to) {
+            let format = to.format.as_ref().map_or("that of its registry", |format| &*format.value);
+            return write!(f, "its format is {format} now, by {file}");
+        }
         if !is_same_name(from, to) {
             let registry = to.registry.as_ref().map_or("the only registry", |registry| &*registry.value);
             let root = to.root.as_ref().map(|root| format!(" below {}", root.value)).unwrap_or_default();

@@ -12,6 +12,7 @@ use super::owner::{Claimant, ZnodeOwner};
 use super::status::{Blocker, Counts, Hold, LastError, RegistrationState};
 use super::wanted::Wanted;
 use crate::backoff::Backoff;
+use crate::model::Endpoint;
 use crate::registry::Error;
 use crate::zookeeper::Znode;
 
@@ -25,6 +26,8 @@ const POLL: Duration = Duration::from_secs(5);
 pub(super) struct Node {
     /// Path of the service below the registry's root.
     pub(super) service: String,
+    /// Endpoint that it registers.
+    pub(super) endpoint: Endpoint,
     /// Key of the service that it belongs to.
     pub(super) key: Arc<str>,
     /// Our identity for it.
@@ -165,6 +168,7 @@ impl Node {
     pub(super) fn new(wanted: Wanted, now: Instant) -> Self {
         Self {
             service: wanted.service,
+            endpoint: wanted.endpoint,
             key: wanted.key,
             instance_id: wanted.instance_id,
             data: Some(wanted.data),

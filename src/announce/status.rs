@@ -11,6 +11,7 @@ use super::check::Verdict;
 use super::check::health::{self, Progress};
 use super::check::outcome::Shortage;
 use super::check::ttl::Heartbeats;
+use crate::model::Endpoint;
 use crate::registry::Path;
 
 /// A handle on the status; clones show the same.
@@ -161,6 +162,8 @@ pub struct SessionStatus {
 pub struct Registration {
     /// Path of the service below the registry's root.
     pub service: String,
+    /// Endpoint that it registers.
+    pub endpoint: Endpoint,
     /// Path of the znode.
     pub path: Path,
     /// Its state.
@@ -173,6 +176,20 @@ pub struct Registration {
     pub counts: Counts,
     /// Last error, over or not.
     pub last_error: Option<LastError>,
+}
+
+impl Registration {
+    /// The endpoint, where the name of the znode does not give it.
+    pub fn unnamed_endpoint(&self) -> Option<String> {
+        let (endpoint, name) = (self.endpoint.to_string(), self.path.as_str().rsplit('/').next());
+        (name != Some(&endpoint)).then_some(endpoint)
+    }
+
+    /// Its place, for people: the path and, where that does not give it, the endpoint.
+    pub fn place(&self) -> String {
+        let endpoint = self.unnamed_endpoint().map(|endpoint| format!(" ({endpoint})")).unwrap_or_default();
+        format!("{}{endpoint}", self.path)
+    }
 }
 
 /// Numbers of events of a registration since this process began.

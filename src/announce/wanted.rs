@@ -11,7 +11,7 @@ use super::error::Error;
 use super::identity::HostIdentity;
 use super::origin::ThisHost;
 use super::status::Hold;
-use crate::format;
+use crate::format::{self, Registration};
 use crate::model::{Endpoint, Host};
 use crate::registry::Path;
 use crate::zookeeper::session::Access;
@@ -21,6 +21,8 @@ use crate::zookeeper::session::Access;
 pub struct Wanted {
     /// Path of the service below the registry's root.
     pub service: String,
+    /// Endpoint that it registers.
+    pub endpoint: Endpoint,
     /// Path of the znode.
     pub path: Path,
     /// Its data.
@@ -36,7 +38,7 @@ pub struct Wanted {
 /// What the znodes of one registry have in common: their writer, its rights and its host.
 #[derive(Debug, Clone)]
 pub struct InstanceWriter {
-    /// The registry's convention.
+    /// The convention that the registry is read by, in which services are written that name no other.
     pub format: format::Config,
     /// The registry's root.
     pub root: Path,
@@ -82,18 +84,27 @@ impl InstanceWriter {
     }
 
     fn one(&self, service: &ServiceConfig, host: Host) -> Result<Wanted, Error> {
-        let name = self.format.node_name(&Endpoint { host, port: service.port });
-        let path = self.format.instance_path(self.root.as_str(), &service.name.value, &name);
-        let path = Path::new(&path).map_err(|error| Error::MakePath { service: service.name.value.clone(), error })?;
-        let instance_id = self.host.instance_id(path.as_str());
-        let data =
-            self.format.encode_instance(&service.properties, &instance_id, &self.here.origin, self.pid, self.created);
-        let data = data.ok_or_else(|| Error::Format {
-            service: service.name.value.clone(),
-            format: self.format.name().to_owned(),
-        })?;
+        let (format, endpoint) = (service.format_in(&self.format), Endpoint { host, port: service.port });
+        let path_of = |name: &str| format.instance_path(self.root.as_str(), &service.name.value, name);
+        // Of the endpoint, whatever the znode is called: its name may be made of the id.
+        let instance_id = self.host.instance_id(&path_of(&endpoint.to_string()));
+        let path = Path::new(&path_of(&format.node_name(&endpoint, &instance_id)))
+            .map_err(|error| Error::MakePath { service: service.name.value.clone(), error })?;
+        let registration = Registration {
+            service: &service.name.value,
+            endpoint: &endpoint,
+            is_drained: false,
+            properties: &service.properties,
+            instance_id: &instance_id,
+            origin: &self.here.origin,
+            pid: self.pid,
+            created: self.created,
+        };
+        let data = format
+            .encode(&registration)
+            .ok_or_else(|| Error::Format { service: service.name.value.clone(), format: format.name().to_owned() })?;
         let (service, key) = (service.name.value.clone(), service.key());
-        Ok(Wanted { service, path, data: data.into(), instance_id, key, hold: None })
+        Ok(Wanted { service, endpoint, path, data: data.into(), instance_id, key, hold: None })
     }
 }
 

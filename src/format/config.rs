@@ -2,16 +2,14 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use super::convention::{Convention, Registration, Row};
+use super::convention::{Convention, Row};
 use super::conventions::CONVENTIONS;
 use super::declared::Description;
 use super::error::Error;
 use super::formats::{Chosen, Formats};
-use super::origin::Origin;
-use super::placement::Node;
-use super::property::Property;
+use super::kind::NodeKind;
+use super::placement::{Node, Placement};
 use crate::diagnostic::Problems;
 use crate::model::Instance;
 use crate::settings::{Located, Section, fixed, nearest};
@@ -171,16 +169,26 @@ impl Config {
         path
     }
 
-    /// Writes the data of an instance node: the properties in their order, who wrote it on which host and, where the
-    /// convention has it, when. None where the convention is only read.
-    pub fn encode_instance(
-        &self,
-        properties: &[(String, Property)],
-        instance_id: &str,
-        origin: &Origin,
-        pid: u32,
-        created: SystemTime,
-    ) -> Option<Vec<u8>> {
-        self.encode(&Registration { properties, instance_id, origin, pid, created })
+    /// The convention called `name` that registrations can be written in, with instances in an element called
+    /// `providers` where it has such; none where there is none.
+    pub fn of_writers(name: &str, providers: &str) -> Option<Self> {
+        let row = CONVENTIONS.iter().find(|row| row.name == name)?;
+        Some(Self::new(row, providers)).filter(|config| config.is_written())
+    }
+
+    /// Returns whether a znode at `below`, its path under the root, with these data is read as an instance of `service`.
+    pub fn takes(&self, service: &str, below: &str, data: &[u8]) -> bool {
+        let is_of = |parent: &str, name: &str| parent == service && self.is_instance(name, data);
+        if self.is_placed() {
+            return self.placement(below) == Placement::Instance(service.to_owned());
+        }
+        match self.place(below) {
+            NodeKind::Instance { service: parent, .. } => parent == service,
+            NodeKind::Leaf { service: parent, name, .. } => is_of(parent, name),
+            NodeKind::Service { path } if self.is_told_by_data_as_well() => {
+                path.rsplit_once('/').is_some_and(|(parent, name)| is_of(parent, name))
+            }
+            _ => false,
+        }
     }
 }

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::error::Error;
+use super::keys::INSTANCE_ID;
 use super::kind::NodeKind;
 use super::link::{self, Link, PropertyLink};
 use super::origin::Origin;
 use super::placement::{Beside, Decoded, Node, Placement};
-use super::property::Property;
+use super::property::{self, Property};
 use super::{json, name};
 use crate::model::{Defaults, Endpoint, Instance};
 
@@ -130,8 +131,9 @@ pub trait Convention: Debug + Send + Sync {
         json::properties(data).map(|_| ())
     }
 
-    /// Name of the node that registers `endpoint`.
-    fn node_name(&self, endpoint: &Endpoint) -> String {
+    /// Name of the node that registers `endpoint` by the writer whose id for it is `instance_id`: the same name whenever
+    /// that is, so that a process finds the node of the one before it.
+    fn node_name(&self, endpoint: &Endpoint, _instance_id: &str) -> String {
         endpoint.to_string()
     }
 
@@ -142,6 +144,17 @@ pub trait Convention: Debug + Send + Sync {
 
     /// Writes the data of a registration; none where the convention is only read.
     fn encode(&self, registration: &Registration<'_>) -> Option<Vec<u8>>;
+
+    /// Says what cannot be written of a registration, in a sentence each, beyond what its properties alone tell.
+    fn objections(&self, _registration: &Registration<'_>) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Returns whether registrations hold a state which readers of other makers look at, so that a drain is to be
+    /// written there.
+    fn holds_state(&self) -> bool {
+        false
+    }
 
     /// Returns whether the data of services are read for drain flags, so that some may be written there.
     fn takes_drains(&self) -> bool {
@@ -162,6 +175,12 @@ pub trait Convention: Debug + Send + Sync {
 /// An instance of ours, to be written.
 #[derive(Debug, Clone, Copy)]
 pub struct Registration<'r> {
+    /// Path of its service below the root.
+    pub service: &'r str,
+    /// Its endpoint.
+    pub endpoint: &'r Endpoint,
+    /// True if it is drained.
+    pub is_drained: bool,
     /// Its properties, in their order.
     pub properties: &'r [(String, Property)],
     /// The id by which its writer knows it again.
@@ -172,4 +191,28 @@ pub struct Registration<'r> {
     pub pid: u32,
     /// Time at which that began.
     pub created: SystemTime,
+}
+
+impl Registration<'_> {
+    /// The instance by its properties alone, as zc.zk's readers have it: what other conventions write comes of it.
+    pub fn instance(&self) -> Instance {
+        let mut instance = Instance::new(&self.endpoint.to_string(), self.endpoint.clone());
+        // Too much of them is told when the data are read.
+        let properties = json::object(&property::object(self.properties, &[])).unwrap_or_default();
+        json::instance(properties, &mut instance);
+        instance
+    }
+
+    /// Metadata in which all values are text, as those of conventions whose readers take nothing else: the properties
+    /// but for those called as in `left_out`, then the marks of the writer, then `own`. A list is its items, separated
+    /// by commas.
+    pub(super) fn metadata(&self, left_out: &[&str], own: &[(&str, &str)]) -> Property {
+        let is_own = |key: &str| left_out.contains(&key) || own.iter().any(|(own, _)| *own == key);
+        let properties = self.properties.iter().filter(|(key, _)| !is_own(key));
+        let mut entries: Vec<_> = properties.map(|(key, value)| (key.clone(), value.to_text())).collect();
+        entries.push((INSTANCE_ID.to_owned(), self.instance_id.to_owned()));
+        entries.extend(self.origin.texts().into_iter().map(|(key, text)| (key.to_owned(), text)));
+        entries.extend(own.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())));
+        Property::Table(entries.into_iter().map(|(key, text)| (key, Property::Text(text))).collect())
+    }
 }

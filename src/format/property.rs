@@ -20,6 +20,26 @@ pub enum Property {
     List(Vec<Property>),
     /// Values by name.
     Table(Vec<(String, Property)>),
+    /// JSON's `null`, which no configuration holds.
+    Null,
+}
+
+impl Property {
+    /// The value as one text: that of a list is its items, separated by commas, that of a table is JSON.
+    pub(super) fn to_text(&self) -> String {
+        let is_scalar = |item: &Self| !matches!(item, Self::List(_) | Self::Table(_));
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::List(items) if items.iter().all(is_scalar) => {
+                items.iter().map(Self::to_text).collect::<Vec<_>>().join(",")
+            }
+            other => {
+                let mut json = String::new();
+                write(other, &mut json);
+                json
+            }
+        }
+    }
 }
 
 impl Setting for Property {
@@ -72,6 +92,7 @@ fn write(property: &Property, json: &mut String) {
         Property::Integer(number) => Json::from(*number),
         Property::Fraction(number) => Json::from(*number),
         Property::Flag(flag) => Json::from(*flag),
+        Property::Null => Json::Null,
         Property::Table(entries) => {
             return write_object(entries.iter().map(|(key, value)| (key.as_str(), value)), json);
         }
@@ -120,6 +141,23 @@ mod tests {
         let expected = r#"{"weight":10,"load":0.5,"tags":["a \"b\"\n",true],"ports":{"http":8080},"pid":42}"#;
         assert_eq!(String::from_utf8(json).unwrap(), expected);
         assert_eq!(object(&[], &[]), b"{}");
+    }
+
+    #[test]
+    fn a_value_has_a_text_as_well() {
+        let text = |text: &str| Property::Text(text.into());
+        let list = Property::List(vec![text("a"), Property::Integer(2), Property::Flag(true)]);
+        let nested = Property::List(vec![Property::List(vec![text("a")])]);
+        let table = Property::Table(vec![("a".into(), Property::Fraction(0.5)), ("b".into(), Property::Null)]);
+        for (value, expected) in [
+            (text("a \"b\""), "a \"b\""),
+            (Property::Integer(-3), "-3"),
+            (list, "a,2,true"),
+            (nested, r#"[["a"]]"#),
+            (table, r#"{"a":0.5,"b":null}"#),
+        ] {
+            assert_eq!(value.to_text(), expected);
+        }
     }
 
     #[test]

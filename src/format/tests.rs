@@ -129,9 +129,21 @@ fn what_we_write_is_what_those_libraries_write_and_reads_back() {
         ("tags".to_owned(), Property::List(vec![Property::Text("canary".into())])),
     ];
     let created = SystemTime::UNIX_EPOCH + Duration::from_secs(1_355_519_870);
-    let zc = Config::default().encode_instance(&properties, "00c0ffee", &Origin::default(), PID, created).unwrap();
+    let endpoint = name::endpoint("192.168.0.42:8080").unwrap();
+    let origin = Origin::default();
+    let registration = Registration {
+        service: "shop/web",
+        endpoint: &endpoint,
+        is_drained: false,
+        properties: &properties,
+        instance_id: "00c0ffee",
+        origin: &origin,
+        pid: PID,
+        created,
+    };
+    let zc = Config::default().encode(&registration).unwrap();
     assert_eq!(zc, br#"{"weight":20,"tags":["canary"],"instance_id":"00c0ffee","pid":4711}"#);
-    let nd = config("", &nd::ROW).encode_instance(&properties, "00c0ffee", &Origin::default(), PID, created).unwrap();
+    let nd = config("", &nd::ROW).encode(&registration).unwrap();
     let expected =
         br#"{"weight":20,"tags":["canary"],"instance_id":"00c0ffee","pid":4711,"created":"2012-12-14 21:17:50"}"#;
     assert_eq!(nd, expected);
@@ -141,7 +153,7 @@ fn what_we_write_is_what_those_libraries_write_and_reads_back() {
         assert_eq!((read.weight, read.tags.len(), read.remarks.len()), (Some(20), 1, 0));
     }
     let origin = Origin { boot_id: Some("b".into()), addresses: vec!["10.0.0.1".parse().unwrap()] };
-    let data = Config::default().encode_instance(&[], "00c0ffee", &origin, PID, created).unwrap();
+    let data = Config::default().encode(&Registration { properties: &[], origin: &origin, ..registration }).unwrap();
     let expected = br#"{"instance_id":"00c0ffee","boot_id":"b","host_addresses":["10.0.0.1"],"pid":4711}"#;
     assert_eq!(data, expected);
     assert_eq!(author(&data), Some(("00c0ffee".into(), origin)));

@@ -87,13 +87,14 @@ async fn nothing_is_written_into_a_registry_that_is_only_read() {
     let file = scratch("curator.toml");
     let registry =
         format!("[registry.main]\nzookeeper = \"{servers}\"\nformat = \"curator\"\n[[zone]]\norigin = \"service.\"\n");
-    std::fs::write(&file, format!("{registry}[[service]]\nname = \"api\"\nport = 80\n")).expect("a file");
+    let nerve = registry.replace("curator", "nerve");
+    std::fs::write(&file, format!("{nerve}[[service]]\nname = \"api\"\nport = 80\n")).expect("a file");
     let checked = Command::new(env!("CARGO_BIN_EXE_zonekeeper"))
         .args(["check", "--config", &file.to_string_lossy()])
         .output()
         .expect("the binary");
     let said = String::from_utf8_lossy(&checked.stderr).into_owned() + &String::from_utf8_lossy(&checked.stdout);
-    assert!(said.contains("cannot be registered into a registry of the format \"curator\""), "{said}");
+    assert!(said.contains("services cannot be registered in the format \"nerve\""), "{said}");
     std::fs::write(&file, format!("{registry}[dns]\nlisten = [\"127.0.0.1:{}\"]\n", free_port())).expect("a file");
     let arguments = ["drain", "payments", "--config", &file.to_string_lossy()];
     let drained = Command::new(env!("CARGO_BIN_EXE_zonekeeper")).args(arguments).output().expect("the binary");

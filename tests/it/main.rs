@@ -94,5 +94,6 @@ mod transports;
 mod unknown;
 mod unknown_hosts;
 mod verify;
+mod written_formats;
 mod zone_file_names;
 mod zookeeper_faults;

@@ -11,18 +11,17 @@ use tokio::time::{Interval, MissedTickBehavior, interval, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use super::address;
 use super::address::{LastingAddresses, LocalAddress, UnfitReason};
 use super::check::runner::{Change, Checks, RunnerReport};
 use super::check::{Check, CheckKind, Resources};
 use super::config::ServiceConfig;
 use super::error::Error;
 use super::operations::{Arming, OperationOutcome, inspect, make_parents, make_root};
-use super::plan::{Action, Input, Notice, Plan};
-use super::status::{AnnouncerStatus, Hold, RefusedAddress, Registration, SessionStatus};
+use super::plan::{Action, Input, Plan};
+use super::status::{AnnouncerStatus, Hold, RefusedAddress, SessionStatus};
 use super::wanted::{InstanceWriter, Wanted};
 use super::watches::Watches;
-use super::{address, moves};
-use crate::model::Endpoint;
 use crate::registry;
 use crate::registry::Path;
 use crate::registry::withdrawn::Withdrawn;
@@ -513,51 +512,6 @@ impl<E: Ensemble> Driver<E> {
         self.session = None;
         self.announcer.status.set_session(None);
     }
-
-    /// Writes the line about a registration: what is put in is `registered`, what is taken out `withdrawn`.
-    fn log(&self, registration: &Registration, news: &Notice) {
-        let path = &registration.path;
-        match news {
-            Notice::Registered(reason) => info!(%path, reason, "registered"),
-            Notice::TakenOver(session) => {
-                info!(%path, reason = "taken over from an earlier session", from = format!("{session:#x}"), "registered");
-            }
-            Notice::Restored => info!(%path, reason = "it had been deleted or changed by somebody else", "registered"),
-            Notice::Updated => info!(%path, reason = "its data changed", "updated"),
-            Notice::WithdrawnFor(hold @ Hold::Unhealthy(_)) => warn!(%path, reason = %hold, "withdrawn"),
-            Notice::WithdrawnFor(hold) => info!(%path, reason = %hold, "withdrawn"),
-            Notice::Withdrawn => self.log_withdrawal(registration),
-            Notice::Held(hold @ Hold::Unhealthy(_)) => warn!(%path, reason = %hold, "not registered"),
-            Notice::Held(hold) => info!(%path, reason = %hold, "not registered"),
-            Notice::Lost(reason) => warn!(%path, reason, "lost"),
-            Notice::Blocked(by) => warn!(%path, reason = %by, "not registered"),
-            Notice::Failed(reason) => warn!(%path, reason, "not registered"),
-        }
-    }
-
-    fn log_withdrawal(&self, registration: &Registration) {
-        let path = &registration.path;
-        let name = path.as_str().rsplit('/').next().unwrap_or_default();
-        if self.is_stopping {
-            return info!(%path, reason = "this process stops", "withdrawn");
-        }
-        let was_here = |service: &ServiceConfig| match &service.address {
-            Some(host) => {
-                let endpoint = Endpoint { host: host.clone(), port: service.port };
-                self.announcer.writer.format.node_name(&endpoint) == name
-            }
-            None => name.ends_with(&format!(":{}", service.port)),
-        };
-        let all = moves::find(&self.before, &self.given);
-        let moved = all.iter().find(|moved| moved.from.name.value == registration.service && was_here(moved.from));
-        let is_given = self.given.iter().any(|service| service.name.value == registration.service && was_here(service));
-        match moved {
-            Some(moved) if moved.to.is_some() => warn!(%path, reason = %moved, "withdrawn"),
-            Some(moved) => info!(%path, reason = %moved, "withdrawn"),
-            None if is_given => info!(%path, reason = "its address is not one of this host's to register", "withdrawn"),
-            None => info!(%path, reason = "it has left the configuration", "withdrawn"),
-        }
-    }
 }
 
 /// The addresses at which services without one of their own are not registered. Nobody misses loopback ones.
@@ -586,5 +540,6 @@ fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
+mod log;
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use crate::announce::check::health::Rules;
 use crate::announce::check::{Check, CheckKind, ttl};
 use crate::announce::identity::HostIdentity;
 use crate::announce::origin::{Origin, ThisHost};
-use crate::announce::{Blocker, RegistrationState};
+use crate::announce::{Blocker, Registration, RegistrationState};
 use crate::format;
 use crate::zookeeper::Znode;
 use crate::zookeeper::memory::{Memory, MemorySession};

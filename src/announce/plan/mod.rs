@@ -551,6 +551,7 @@ impl Plan {
 fn registration(path: &Path, node: &Node) -> Registration {
     Registration {
         service: node.service.clone(),
+        endpoint: node.endpoint.clone(),
         path: path.clone(),
         state: node.state.clone(),
         since: node.since,

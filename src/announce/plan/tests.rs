@@ -1,6 +1,7 @@
 //! How long a stop takes, answer by answer; what it does the simulation shows.
 
 use super::*;
+use crate::model::{Endpoint, Host};
 use crate::zookeeper::Stat;
 
 /// An ensemble that holds what it was told to, and takes its time.
@@ -55,6 +56,7 @@ fn registered(now: Instant) -> (Plan, Slow) {
     let (mut plan, mut slow) = (Plan::new(fastrand::Rng::with_seed(1)), Slow::default());
     let wanted = |port: u16| Wanted {
         service: "a".into(),
+        endpoint: Endpoint { host: Host::V4([10, 0, 0, 1].into()), port: 80 },
         path: Path::new(&format!("/services/a/providers/10.0.0.1:{port}")).unwrap(),
         data: Arc::from(&b"{}"[..]),
         instance_id: "me".into(),
@@ -110,6 +112,7 @@ fn moved(now: Instant, input: fn(Vec<Wanted>) -> Input) -> (Plan, Slow) {
     let (mut plan, mut slow) = (Plan::new(fastrand::Rng::with_seed(1)), Slow::default());
     let wanted = |address: &str, hold| Wanted {
         service: "a".into(),
+        endpoint: Endpoint { host: Host::V4([10, 0, 0, 1].into()), port: 80 },
         path: Path::new(&format!("/services/a/providers/{address}:80")).unwrap(),
         data: Arc::from(&b"{}"[..]),
         instance_id: "me".into(),

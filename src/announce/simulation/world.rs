@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::announce::plan::{Action, Input, Plan};
 use crate::announce::status::{Hold, RegistrationState};
 use crate::announce::wanted::Wanted;
+use crate::model::{Endpoint, Host};
 use crate::registry::{Error, Path};
 use crate::zookeeper::{Stat, Znode};
 
@@ -24,7 +25,9 @@ fn wanted(index: usize, process: u64, edition: u64) -> Wanted {
     let instance_id = format!("id{index}");
     let data = format!(r#"{{"instance_id":"{instance_id}","pid":{process},"edition":{edition}}}"#);
     let key = instance_id.as_str().into();
-    Wanted { service: "s".into(), path: path(index), data: data.into_bytes().into(), instance_id, key, hold: None }
+    let endpoint = Endpoint { host: Host::V4([10, 0, 0, 1].into()), port: 80 };
+    let data = data.into_bytes().into();
+    Wanted { service: "s".into(), endpoint, path: path(index), data, instance_id, key, hold: None }
 }
 
 /// A process of ours, and its side of the connection.

@@ -3,16 +3,22 @@
 //!
 //! Source: `ServiceInstance.java` and `JsonInstanceSerializer.java` of 5.9.0; `ZookeeperInstance.java` of Spring Cloud
 //! Zookeeper 5.0.2 and of Dubbo 3.3. Absent, `null`, empty and negative are the same to their readers.
+//!
+//! Ours are written as Spring's, with its payload. Its metadata are a map of texts, so that all values are texts, and
+//! so are our marks, which cannot be elsewhere: readers from before 3.0 refuse keys that they do not know, and
+//! `enabled` with them, which is never written. A drain is Spring's `instance_status`.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 
 use super::fields::{self, port};
-use crate::format::convention::{Convention, Row};
+use crate::format::convention::{Convention, Registration, Row};
 use crate::format::error::Error;
 use crate::format::kind::NodeKind;
 use crate::format::placement::Node;
+use crate::format::property::{self, Property};
 use crate::format::{json, name};
 use crate::model::{Endpoint, Instance, State};
 
@@ -26,6 +32,12 @@ pub(in crate::format) const ROW: Row = Row {
 
 /// Key of the ports of a Dubbo application, in JSON within JSON.
 const ENDPOINTS: &str = "dubbo.endpoints";
+/// Key of the state of a Spring application.
+const STATUS: &str = "instance_status";
+/// Key of the port of a Spring application that speaks gRPC.
+const GRPC: &str = "gRPC_port";
+/// The class of Spring's payload, by which Jackson finds it.
+const PAYLOAD: &str = "org.springframework.cloud.zookeeper.discovery.ZookeeperInstance";
 
 #[derive(Debug)]
 struct Curator;
@@ -48,7 +60,70 @@ impl Convention for Curator {
         decode(node.data).map(|instance| vec![instance])
     }
 
-    only_read!();
+    fn reserved(&self) -> String {
+        "the id of an instance".to_owned()
+    }
+
+    fn node_name(&self, _: &Endpoint, instance_id: &str) -> String {
+        instance_id.to_owned()
+    }
+
+    fn holds_state(&self) -> bool {
+        true
+    }
+
+    fn encode(&self, registration: &Registration<'_>) -> Option<Vec<u8>> {
+        Some(encode(registration))
+    }
+
+    only_read!(but_written);
+}
+
+/// Writes an instance, its keys in the order of Curator's.
+fn encode(registration: &Registration<'_>) -> Vec<u8> {
+    let instance = registration.instance();
+    let text = |text: &str| Property::Text(text.to_owned());
+    let table = |entries: Vec<(&str, Property)>| {
+        Property::Table(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+    };
+    let is_up = instance.state == State::Up && !registration.is_drained;
+    // One of the user's own words is kept.
+    let word = registration.properties.iter().find(|(key, _)| key == STATUS).map(|(_, word)| word.to_text());
+    let status = if is_up { word.unwrap_or_else(|| "UP".to_owned()) } else { "OUT_OF_SERVICE".to_owned() };
+    let (mut own, mut tls) = (vec![(STATUS.to_owned(), status)], Property::Null);
+    for (name, endpoint) in instance.ports.iter().filter(|(_, port)| port.host == instance.endpoint.host) {
+        match &**name {
+            "https" => tls = Property::Integer(endpoint.port.into()),
+            "grpc" => own.push((GRPC.to_owned(), endpoint.port.to_string())),
+            // As `management.port`, which Spring writes itself.
+            name => own.push((format!("{name}.port"), endpoint.port.to_string())),
+        }
+    }
+    let own: Vec<_> = own.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let payload = table(vec![
+        ("@class", text(PAYLOAD)),
+        ("id", text(registration.instance_id)),
+        ("name", text(registration.service)),
+        ("metadata", registration.metadata(&["state", "ports"], &own)),
+    ]);
+    let parts = [("scheme", true), ("://", false), ("address", true), (":", false), ("port", true)];
+    let parts =
+        parts.map(|(part, is_variable)| table(vec![("value", text(part)), ("variable", Property::Flag(is_variable))]));
+    let created = registration.created.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    property::object(
+        &[],
+        &[
+            ("name", text(registration.service)),
+            ("id", text(registration.instance_id)),
+            ("address", text(&instance.endpoint.host.to_string())),
+            ("port", Property::Integer(instance.endpoint.port.into())),
+            ("sslPort", tls),
+            ("payload", payload),
+            ("registrationTimeUTC", Property::Integer(i64::try_from(created.as_millis()).unwrap_or(i64::MAX))),
+            ("serviceType", text("DYNAMIC")),
+            ("uriSpec", table(vec![("parts", Property::List(parts.to_vec()))])),
+        ],
+    )
 }
 
 /// Returns whether data are those of an instance.
@@ -117,7 +192,7 @@ fn metadata(payload: Value) -> Map<String, Value> {
 fn read_metadata(metadata: &mut Map<String, Value>, instance: &mut Instance) {
     let host = instance.endpoint.host.clone();
     let named = |name: &str, port| (Box::from(name), Endpoint { host: host.clone(), port });
-    if let Some(status) = metadata.remove("instance_status") {
+    if let Some(status) = metadata.remove(STATUS) {
         let word = status.as_str().unwrap_or_default().trim();
         if !word.is_empty() && !word.eq_ignore_ascii_case("up") {
             instance.state = State::Drain;
@@ -131,7 +206,7 @@ fn read_metadata(metadata: &mut Map<String, Value>, instance: &mut Instance) {
             instance.remarks.push(format!("`weight` is {value}, {expected}"));
         }
     }
-    for key in ["gRPC_port", "gRPC.port"] {
+    for key in [GRPC, "gRPC.port"] {
         if let Some(port) = port(metadata.get(key)) {
             instance.ports.push(named("grpc", port));
             metadata.remove(key);
@@ -149,7 +224,9 @@ fn read_metadata(metadata: &mut Map<String, Value>, instance: &mut Instance) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::origin::Origin;
     use serde_json::json;
+    use std::time::Duration;
 
     /// The instances among the znodes of a sample: service, host, port, named ports and state.
     fn read(sample: &Value) -> Vec<Value> {
@@ -194,6 +271,69 @@ mod tests {
                 assert_eq!(found["state"], expected.get("state").cloned().unwrap_or_else(|| json!("up")), "{found}");
             }
         }
+    }
+
+    /// An instance of ours with these properties, at 10.0.0.1:8080.
+    fn written(is_drained: bool, properties: &[(&str, Property)]) -> Value {
+        let endpoint = name::endpoint("10.0.0.1:8080").unwrap();
+        let properties: Vec<_> = properties.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+        let addresses = ["10.0.0.1", "10.0.0.2"].map(|text| text.parse().unwrap()).to_vec();
+        let data = Curator.encode(&Registration {
+            service: "shop/web",
+            endpoint: &endpoint,
+            is_drained,
+            properties: &properties,
+            instance_id: "00c0ffee00c0ffee",
+            origin: &Origin { boot_id: Some("b".into()), addresses },
+            pid: 7,
+            created: SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600),
+        });
+        serde_json::from_slice(&data.unwrap()).unwrap()
+    }
+
+    #[test]
+    fn ours_are_as_spring_writes_them() {
+        let text = |text: &str| Property::Text(text.into());
+        let tags = Property::List(vec![text("a"), text("b")]);
+        let ports = ["https", "grpc", "management"].into_iter().zip([8443, 9090, 8081]);
+        let ports = ports.map(|(name, port)| (name.to_owned(), Property::Integer(port))).collect();
+        let properties = [("weight", Property::Integer(5)), ("tags", tags), ("ports", Property::Table(ports))];
+        let ours = written(false, &[&properties[..], &[("zone", text("z1"))]].concat());
+        let metadata = json!({
+            "weight": "5", "tags": "a,b", "zone": "z1", "instance_id": "00c0ffee00c0ffee", "boot_id": "b",
+            "host_addresses": "10.0.0.1,10.0.0.2", "instance_status": "UP", "gRPC_port": "9090", "management.port": "8081",
+        });
+        let spring: Value = serde_json::from_str(include_str!("../../../tests/fixtures/curator/spring.json")).unwrap();
+        let mut expected: Value = serde_json::from_str(spring["nodes"][1]["data"].as_str().unwrap()).unwrap();
+        for (key, value) in [
+            ("name", json!("shop/web")),
+            ("id", json!("00c0ffee00c0ffee")),
+            ("address", json!("10.0.0.1")),
+            ("sslPort", json!(8443)),
+        ] {
+            expected[key] = value;
+        }
+        expected["payload"]["id"] = json!("00c0ffee00c0ffee");
+        expected["payload"]["name"] = json!("shop/web");
+        expected["payload"]["metadata"] = metadata;
+        assert_eq!(ours, expected, "Spring's own with other values, and no key more");
+        let one = decode(ours.to_string().as_bytes()).unwrap();
+        assert_eq!((one.weight, one.state, &*one.name), (Some(5), State::Up, "10.0.0.1:8080"));
+        let ports: Vec<_> = one.ports.iter().map(|(name, port)| (&**name, port.port)).collect();
+        assert_eq!(ports, [("grpc", 9090), ("https", 8443)]);
+    }
+
+    #[test]
+    fn ours_are_out_of_service_while_they_are_drained_and_keep_a_word_of_the_users() {
+        let status = |is_drained, properties: &[(&str, Property)]| {
+            let ours = written(is_drained, properties);
+            (ours["payload"]["metadata"]["instance_status"].clone(), decode(ours.to_string().as_bytes()).unwrap().state)
+        };
+        let text = |text: &str| Property::Text(text.into());
+        assert_eq!(status(true, &[]), (json!("OUT_OF_SERVICE"), State::Drain));
+        assert_eq!(status(false, &[("state", text("drain"))]), (json!("OUT_OF_SERVICE"), State::Drain));
+        assert_eq!(status(false, &[("instance_status", text("STARTING"))]), (json!("STARTING"), State::Drain));
+        assert_eq!(status(true, &[("instance_status", text("UP"))]), (json!("OUT_OF_SERVICE"), State::Drain));
     }
 
     #[test]

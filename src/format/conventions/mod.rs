@@ -1,16 +1,26 @@
 //! The conventions that can be chosen, a file each.
 
 /// The methods of a convention that is only read, and in which a service's own znode says nothing but with
-/// `but_services`.
+/// `but_services`. One that is written says so with `but_written`.
 macro_rules! only_read {
     () => {
+        only_read!(but_written);
+
+        only_read!(unwritten);
+    };
+    (but_written) => {
         fn decode_service(&self, _: &[u8]) -> (crate::model::Defaults, Vec<String>) {
             (crate::model::Defaults::default(), Vec::new())
         }
 
-        only_read!(but_services);
+        only_read!(without_flags);
     };
     (but_services) => {
+        only_read!(without_flags);
+
+        only_read!(unwritten);
+    };
+    (unwritten) => {
         fn is_written(&self) -> bool {
             false
         }
@@ -18,7 +28,8 @@ macro_rules! only_read {
         fn encode(&self, _: &crate::format::convention::Registration<'_>) -> Option<Vec<u8>> {
             None
         }
-
+    };
+    (without_flags) => {
         fn takes_drains(&self) -> bool {
             false
         }

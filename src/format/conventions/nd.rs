@@ -37,7 +37,7 @@ impl Convention for Nd {
 
     /// The properties, then `instance_id` and the host, `pid` and `created`.
     fn encode(&self, registration: &Registration<'_>) -> Option<Vec<u8>> {
-        let Registration { properties, instance_id, origin, pid, created } = *registration;
+        let Registration { properties, instance_id, origin, pid, created, .. } = *registration;
         let mut own = vec![(INSTANCE_ID, Property::Text(instance_id.to_owned()))];
         own.extend(origin.entries());
         own.extend([("pid", Property::Integer(pid.into())), ("created", Property::Text(stamp(created)))]);

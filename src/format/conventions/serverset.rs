@@ -4,6 +4,13 @@
 //! Source: `JsonCodec.scala` and `Zk2Resolver.scala` of Finagle 24.5; `ServiceInstance` of `twitter.common.zookeeper`
 //! 0.3.9, which writes addresses (`inet`, `inet6`) beside the host; `ZooKeeperRegistrationSpec` of Armeria 1.41. Their
 //! readers serve members whose status is `ALIVE`, and no others. Old servers wrote binary Thrift.
+//!
+//! Ours have no sequence of ZooKeeper's: a create of such a name whose reply is lost leaves a member that its writer
+//! does not know, and after a restart there are two. Their ten digits are a hash of the instance id, above the numbers
+//! that ZooKeeper counts to (2³¹ − 1), so that none is ever another writer's. No reader takes more of a name than that it
+//! begins with `member_` (Finagle, Prometheus) and ends with digits (Twitter's libraries for Java and Python). Two members
+//! of one service have the same name once in 7.8 thousand million pairs; the second one is then not registered, which is
+//! told. Our marks are in `metadata`, Armeria's map of texts. A drain is the status `STOPPING`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,10 +18,11 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::fields;
-use crate::format::convention::{Convention, Row};
+use crate::format::convention::{Convention, Registration, Row};
 use crate::format::error::Error;
 use crate::format::kind::NodeKind;
 use crate::format::placement::Node;
+use crate::format::property::{self, Property};
 use crate::format::{json, name};
 use crate::model::{Endpoint, Instance, State};
 
@@ -28,6 +36,12 @@ pub(in crate::format) const ROW: Row = Row {
 
 /// Beginning of a member's name, in front of ten digits.
 const MEMBER: &str = "member_";
+/// Least of the numbers in names of ours: ZooKeeper's sequences end before it.
+const FIRST_OWN: u64 = 1 << 31;
+/// Numbers of ten digits.
+const NUMBERS: u64 = 10_000_000_000;
+/// Largest shard that Finagle reads.
+const SHARDS: i64 = i32::MAX as i64;
 /// The beginning of a structure in binary Thrift, of which the first field is a structure.
 const THRIFT: [u8; 3] = [12, 0, 1];
 
@@ -74,7 +88,60 @@ impl Convention for ServerSet {
         decode(node.data).map(|instance| vec![instance])
     }
 
-    only_read!();
+    fn node_name(&self, _: &Endpoint, instance_id: &str) -> String {
+        let offset = instance_id
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        format!("{MEMBER}{:010}", FIRST_OWN + offset % (NUMBERS - FIRST_OWN))
+    }
+
+    fn holds_state(&self) -> bool {
+        true
+    }
+
+    fn encode(&self, registration: &Registration<'_>) -> Option<Vec<u8>> {
+        Some(encode(registration))
+    }
+
+    fn objections(&self, registration: &Registration<'_>) -> Vec<String> {
+        match property(registration, "shard") {
+            None | Some(Property::Integer(0..=SHARDS)) => Vec::new(),
+            Some(other) => vec![format!("`shard` is \"{}\", not a whole number from 0 to {SHARDS}", other.to_text())],
+        }
+    }
+
+    only_read!(but_written);
+}
+
+fn property<'r>(registration: &Registration<'r>, key: &str) -> Option<&'r Property> {
+    registration.properties.iter().find(|(own, _)| own == key).map(|(_, value)| value)
+}
+
+/// Writes a member. `shard` is the property of that name, where it is a whole number: readers take no other.
+fn encode(registration: &Registration<'_>) -> Vec<u8> {
+    let instance = registration.instance();
+    let endpoint = |of: &Endpoint| {
+        let host = ("host".to_owned(), Property::Text(of.host.to_string()));
+        Property::Table(vec![host, ("port".to_owned(), Property::Integer(of.port.into()))])
+    };
+    let status = match instance.state {
+        State::Up if !registration.is_drained => "ALIVE",
+        State::Up | State::Drain => "STOPPING",
+        State::Down => "STOPPED",
+    };
+    let more = instance.ports.iter().map(|(name, port)| (name.to_string(), endpoint(port))).collect();
+    let mut own = vec![
+        ("serviceEndpoint", endpoint(&instance.endpoint)),
+        ("additionalEndpoints", Property::Table(more)),
+        ("status", Property::Text(status.to_owned())),
+    ];
+    let mut left_out = vec!["state", "ports"];
+    if let Some(Property::Integer(number @ 0..=SHARDS)) = property(registration, "shard") {
+        own.push(("shard", Property::Integer(*number)));
+        left_out.push("shard");
+    }
+    own.push(("metadata", registration.metadata(&left_out, &[])));
+    property::object(&[], &own)
 }
 
 /// Returns whether an element is called as members are.
@@ -164,6 +231,7 @@ fn endpoint(mut said: Map<String, Value>, remarks: &mut Vec<String>) -> Result<(
 mod tests {
     use super::*;
     use crate::format::conventions::samples;
+    use crate::format::origin::Origin;
     use serde_json::json;
 
     fn read(said: &Value) -> Instance {
@@ -173,6 +241,63 @@ mod tests {
     #[test]
     fn what_twitter_common_writes_is_read() {
         samples::check(&ServerSet, "/", include_str!("../../../tests/fixtures/conventions/serverset.json"));
+    }
+
+    #[test]
+    fn ours_have_what_every_reader_of_members_needs() {
+        let endpoint = name::endpoint("web7.example.com:8080").unwrap();
+        let text = |text: &str| Property::Text(text.into());
+        let more = [("admin", Property::Integer(8081)), ("db", text("10.0.0.2:5432"))];
+        let more = more.map(|(name, port)| (name.to_owned(), port)).to_vec();
+        let properties = [
+            ("shard", Property::Integer(3)),
+            ("ports", Property::Table(more)),
+            ("owner", text("shop")),
+            ("load", Property::Fraction(0.5)),
+        ];
+        let mut properties = properties.map(|(key, value)| (key.to_owned(), value)).to_vec();
+        let written = |is_drained, properties: &[(String, Property)]| {
+            let data = ServerSet.encode(&Registration {
+                service: "shop/web",
+                endpoint: &endpoint,
+                is_drained,
+                properties,
+                instance_id: "00c0ffee00c0ffee",
+                origin: &Origin { boot_id: Some("b".into()), addresses: Vec::new() },
+                pid: 7,
+                created: std::time::SystemTime::UNIX_EPOCH,
+            });
+            String::from_utf8(data.unwrap()).unwrap()
+        };
+        let ours = written(false, &properties);
+        let expected = r#"{"serviceEndpoint":{"host":"web7.example.com","port":8080},"additionalEndpoints":{"#
+            .to_owned()
+            + r#""admin":{"host":"web7.example.com","port":8081},"db":{"host":"10.0.0.2","port":5432}},"status":"ALIVE","#
+            + r#""shard":3,"metadata":{"owner":"shop","load":"0.5","instance_id":"00c0ffee00c0ffee","boot_id":"b"}}"#;
+        assert_eq!(ours, expected);
+        let one = decode(ours.as_bytes()).unwrap();
+        assert_eq!((one.state, one.ports.len(), &*one.tags), (State::Up, 2, ["shard-3".into()].as_slice()));
+        assert_eq!(one.remarks, Vec::<String>::new());
+        let drained = written(true, &properties);
+        assert!(drained.contains(r#""status":"STOPPING""#), "{drained}");
+        properties.push(("state".to_owned(), text("down")));
+        assert!(written(true, &properties).contains(r#""status":"STOPPED""#));
+        assert_eq!(decode(drained.as_bytes()).unwrap().state, State::Drain);
+    }
+
+    #[test]
+    fn names_of_ours_are_members_that_zookeeper_never_counts_to() {
+        let endpoint = name::endpoint("10.0.0.1:80").unwrap();
+        let mut names = std::collections::BTreeSet::new();
+        for id in 0..10_000_u64 {
+            let id = format!("{:016x}", id.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let name = ServerSet.node_name(&endpoint, &id);
+            assert!(is_member(&name), "{name}");
+            assert!(name["member_".len()..].parse::<u64>().unwrap() > u64::from(i32::MAX.unsigned_abs()), "{name}");
+            assert_eq!(ServerSet.node_name(&endpoint, &id), name, "it is the same after a restart");
+            names.insert(name);
+        }
+        assert!(names.len() >= 9_999, "ten thousand of them collide about once in 160 services: {}", names.len());
     }
 
     #[test]

@@ -54,6 +54,12 @@ impl Kazoo {
         Some((data, answer["owner"].as_i64()?))
     }
 
+    /// The names of a znode's children, in order; none where it is not there.
+    pub(crate) fn children(&mut self, path: &str) -> Vec<String> {
+        let mut answer = self.0.tell(&json!({"op": "children", "path": path}));
+        serde_json::from_value(answer["children"].take()).expect("names")
+    }
+
     /// Tries what is to be refused: how it failed.
     pub(crate) fn attempt(&mut self, op: &str, path: &str) -> String {
         let answer = self.0.attempt(&json!({"op": op, "path": path, "data": []}));

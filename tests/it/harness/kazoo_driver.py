@@ -34,6 +34,8 @@ for line in sys.stdin:
             client.set_acls(path, OPEN_ACL_UNSAFE)
         elif order["op"] == "delete":
             client.delete(path)
+        elif order["op"] == "children":
+            answer.update(children=sorted(client.get_children(path)) if client.exists(path) else [])
         elif order["op"] == "get":
             try:
                 data, stat = client.get(path)

@@ -21,6 +21,7 @@ pub(crate) mod release;
 pub(crate) mod samples;
 pub(crate) mod secondary;
 pub(crate) mod spawner;
+pub(crate) mod spring;
 pub(crate) mod transfer;
 pub(crate) mod witness;
 pub(crate) mod zk;

@@ -16,8 +16,12 @@ pub(crate) struct Python {
 impl Python {
     /// Runs `command` with `driver` and `servers`; `install` says what to do where it does not come up.
     pub(crate) fn start(name: &'static str, command: &mut Command, driver: &str, servers: &str, install: &str) -> Self {
+        Self::run(name, command.args(["-c", driver, servers]), install)
+    }
+
+    /// Runs `command`, which has its arguments.
+    pub(crate) fn run(name: &'static str, command: &mut Command, install: &str) -> Self {
         let mut child = command
-            .args(["-c", driver, servers])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
