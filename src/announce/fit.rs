@@ -27,14 +27,14 @@ impl ServiceConfig {
             let help = format!("its registry is only read; `format` = {}, or another `registry`", written());
             return problems.add_with_help(self.name.span, message, help);
         }
-        for format in [&format, reader] {
-            let is_place =
-                || matches!(format.place(&self.name.value), NodeKind::Service { .. } | NodeKind::Leaf { .. });
-            if !format.is_placed() && !is_place() {
-                let message = format!("`{}` is not the path of a service in its registry", self.name.value);
-                let help = format!("an element that is {} stands for instances there", format.reserved());
-                return problems.add_with_help(self.name.span, message, help);
-            }
+        let misplaced = [&format, reader].into_iter().find(|format| {
+            let place = format.place(&self.name.value);
+            !format.is_placed() && !matches!(place, NodeKind::Service { .. } | NodeKind::Leaf { .. })
+        });
+        if let Some(format) = misplaced {
+            let message = format!("`{}` is not the path of a service in its registry", self.name.value);
+            let help = format!("an element that is {} stands for instances there", format.reserved());
+            problems.add_with_help(self.name.span, message, help);
         }
         let host = self.address.clone().unwrap_or(Host::V4([127, 0, 0, 1].into()));
         let endpoint = Endpoint { host, port: self.port };
@@ -64,7 +64,7 @@ impl ServiceConfig {
             Err(error) => add(&format!("with these properties, nobody reads it: {error}")),
         }
         let below = format.instance_path("", &self.name.value, &name);
-        if !reader.takes(&self.name.value, below.trim_start_matches('/'), &data) {
+        if misplaced.is_none() && !reader.takes(&self.name.value, below.trim_start_matches('/'), &data) {
             let at = self.format.as_ref().map_or(self.name.span, |format| format.span);
             let message = format!(
                 "`{}` will not be in DNS: its registry is read as \"{}\", which does not read the format \"{}\"",
@@ -101,7 +101,7 @@ impl ServiceConfig {
         } else {
             format!("{keys} will have no effect in DNS: the format \"{format}\" has no place for that")
         };
-        let help = format!("they are written as metadata where that is possible; {} keep them", of_zc());
+        let help = "they are written as metadata where that is possible; \"zc\" and \"nd\" have a place for all";
         problems.warn(self.properties_span, message, help);
     }
 }
@@ -110,11 +110,6 @@ impl ServiceConfig {
 pub(super) fn written() -> String {
     let names = format::CONVENTIONS.iter().filter(|row| (row.build)("").is_written() && row.name != "auto");
     names.map(|row| format!("\"{}\"", row.name)).collect::<Vec<_>>().join(", ")
-}
-
-/// The conventions in which every property has a place.
-fn of_zc() -> &'static str {
-    "\"zc\" and \"nd\""
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@
 //! and only one that shows our session as the owner and our data as the content counts. That one rule covers lost
 //! replies, `NodeExists`, operators and expired sessions alike.
 //!
-//! - [`Config`]: what the configuration says; `fit` checks it against the conventions, `wanted` makes znodes of it, with
-//!   [`address`] and [`identity`].
+//! - [`Config`]: what the configuration says; `fit` checks it against the conventions, `wanted` makes znodes of it,
+//!   with [`address`] and [`identity`].
 //! - [`check`]: whether a service is well enough to be registered.
 //! - [`plan`]: the decisions, pure: all registrations and their session; `node`: those about one znode; `owner` and
 //!   [`origin`]: whose a znode is.

@@ -266,14 +266,14 @@ mod tests {
                 "[registry.main]\nmemory = \"a\"\n{read}\n[dns]\n[[service]]\nname = \"db\"\nport = 1\n{root}"
             ))
         };
-        let read = "read = [{ format = \"zc\", root = \"/a\" }, \"curator\"]";
+        let read = "read = [{ format = \"zc\", root = \"/a\" }, \"nerve\"]";
         assert!(with(read, "").contains("`db` must say the `root` that it is registered below"));
         let unknown = with(read, "root = \"/b\"");
         assert!(
             unknown.contains("no reader of [registry.main] has the root /b") && unknown.contains("\"/a\""),
             "{unknown}"
         );
-        assert!(with(read, "root = \"/services\"").contains("cannot be registered into a registry of the format"));
+        assert!(with(read, "root = \"/nerve/services\"").contains("cannot be registered in the format \"nerve\""));
         assert!(with("", "root = \"/x\"").contains("[registry.main] does not read /x"));
         assert!(with("", "root = \"x\"").contains("`root` must be the path of a znode"));
     }

@@ -176,7 +176,8 @@ impl Config {
         Some(Self::new(row, providers)).filter(|config| config.is_written())
     }
 
-    /// Returns whether a znode at `below`, its path under the root, with these data is read as an instance of `service`.
+    /// Returns whether a znode at `below`, its path under the root, with these data is read as an instance of
+    /// `service`.
     pub fn takes(&self, service: &str, below: &str, data: &[u8]) -> bool {
         let is_of = |parent: &str, name: &str| parent == service && self.is_instance(name, data);
         if self.is_placed() {

@@ -131,8 +131,8 @@ pub trait Convention: Debug + Send + Sync {
         json::properties(data).map(|_| ())
     }
 
-    /// Name of the node that registers `endpoint` by the writer whose id for it is `instance_id`: the same name whenever
-    /// that is, so that a process finds the node of the one before it.
+    /// Name of the node that registers `endpoint` by the writer whose id for it is `instance_id`: the same name
+    /// whenever that is, so that a process finds the node of the one before it.
     fn node_name(&self, endpoint: &Endpoint, _instance_id: &str) -> String {
         endpoint.to_string()
     }

@@ -92,6 +92,11 @@ impl<'f> Chosen<'f> {
         }
     }
 
+    /// Returns whether services can be registered in it.
+    pub fn is_written(self) -> bool {
+        if let Self::Coded(row) = self { (row.build)("").is_written() } else { false }
+    }
+
     /// One sentence about it.
     pub fn doc(self) -> &'f str {
         self.description().map_or_else(|| if let Self::Coded(row) = self { row.doc } else { "" }, |one| &one.doc)

@@ -191,6 +191,12 @@ fn formats_are_listed_and_shown_with_the_names_of_their_examples() {
     for row in ["zc ", "curator ", "kafka ", "patroni ", "tooz "] {
         assert!(list.lines().any(|line| line.starts_with(row)), "{row} in {list}");
     }
+    let is_written = |name: &str| {
+        let row = list.lines().find(|line| line.starts_with(&format!("{name} "))).expect("a row");
+        row.contains("  read, written  ")
+    };
+    let written = ["zc", "nd", "curator", "serverset", "nerve", "kafka"].map(is_written);
+    assert_eq!(written, [true, true, true, true, false, false], "{list}");
     let (code, kafka, _) = run(&["formats", "kafka"]);
     assert_eq!(code, 0);
     for part in
@@ -203,7 +209,9 @@ fn formats_are_listed_and_shown_with_the_names_of_their_examples() {
     assert_eq!((&json["root"], &json["path"], &json["kind"]), (&"/hbase".into(), &"master".into(), &"built-in".into()));
     assert!(json["dns"].as_array().expect("a list").iter().any(|one| one["data"] == "0 10 16000 hm1.example.com."));
     let (_, list, _) = run(&["formats", "--json"]);
-    assert!(serde_json::from_str::<Value>(&list).expect("JSON").as_array().expect("a list").len() > 40);
+    let list: Value = serde_json::from_str(&list).expect("JSON");
+    assert!(list.as_array().expect("a list").len() > 40);
+    assert_eq!(list[3]["written"], Value::Bool(true), "{}", list[3]);
 
     let file = scratch("own.toml");
     let own = |path: &str| {

@@ -72,14 +72,20 @@ fn list(formats: &Formats, as_json: bool) -> String {
     if as_json {
         return all.into_iter().map(|(name, chosen)| summary(name, chosen)).collect::<Json>().to_string() + "\n";
     }
-    let rows: Vec<_> = all.into_iter().map(|(name, chosen)| (name, place(chosen), chosen.doc())).collect();
-    let width = |of: fn(&(&str, String, &str)) -> usize| rows.iter().map(of).max().unwrap_or_default();
+    let rows: Vec<_> = all.into_iter().map(|(name, chosen)| (name, place(chosen), chosen)).collect();
+    let width = |of: fn(&(&str, String, Chosen<'_>)) -> usize| rows.iter().map(of).max().unwrap_or_default();
     let (names, places) = (width(|row| row.0.chars().count()), width(|row| row.1.chars().count()).min(56));
     let mut text = String::new();
-    for (name, place, doc) in &rows {
-        let _ = writeln!(text, "{name:<names$}  {place:<places$}  {doc}");
+    for (name, place, chosen) in &rows {
+        let (rights, doc) = (rights(*chosen), chosen.doc());
+        let _ = writeln!(text, "{name:<names$}  {place:<places$}  {rights:<13}  {doc}");
     }
     text
+}
+
+/// Purposes that a format serves: registries are read in all, and [[service]] is written in some.
+fn rights(chosen: Chosen<'_>) -> &'static str {
+    if chosen.is_written() { "read, written" } else { "read" }
 }
 
 fn summary(name: &str, chosen: Chosen<'_>) -> Json {
@@ -88,7 +94,8 @@ fn summary(name: &str, chosen: Chosen<'_>) -> Json {
         Chosen::BuiltIn(description) => ("built-in", &*description.root),
         Chosen::Own(description) => ("own", &*description.root),
     };
-    let mut summary = json!({"name": name, "kind": kind, "root": root, "doc": chosen.doc()});
+    let mut summary =
+        json!({"name": name, "kind": kind, "root": root, "doc": chosen.doc(), "written": chosen.is_written()});
     if let Some(description) = chosen.description() {
         summary["path"] = (*description.path).into();
         summary["writers"] = (*description.writers).into();
@@ -119,7 +126,8 @@ fn example_json(description: &Description, example: &Example) -> Json {
 
 fn one(name: &str, chosen: Chosen<'_>) -> String {
     let Some(description) = chosen.description() else {
-        return format!("{name}: {}\nroot: {}\n", chosen.doc(), place(chosen));
+        let rights = rights(chosen);
+        return format!("{name}: {}\nroot: {}\n{rights}\n", chosen.doc(), place(chosen));
     };
     let mut text = description.toml.split("\n[[").next().unwrap_or_default().to_owned();
     if description.examples.is_empty() {

@@ -61,10 +61,14 @@ where its path gives the endpoint).
 pub(super) fn markdown() -> String {
     let formats = Formats::default();
     let mut text = HEAD.to_owned();
-    text.push_str("\n## All\n\n| name | znodes | |\n| --- | --- | --- |\n");
+    text.push_str("\n## All\n\n\
+         Registries are read in all of them; services are registered in those that are written (in `auto` as in `zc`).\n\n\
+         | name | znodes | written | |\n| --- | --- | --- | --- |\n");
     for (name, chosen) in formats.all() {
         let word = if chosen.description().is_some() { format!("[{name}](#{name})") } else { name.to_owned() };
-        let _ = writeln!(text, "| {word} | `{}` | {} |", place(chosen), chosen.doc().replace('|', "\\|"));
+        let written = if chosen.is_written() { "yes" } else { "" };
+        let doc = chosen.doc().replace('|', "\\|");
+        let _ = writeln!(text, "| {word} | `{}` | {written} | {doc} |", place(chosen));
     }
     for (name, chosen) in formats.all() {
         let Some(description) = chosen.description() else { continue };

@@ -7,10 +7,11 @@
 //!
 //! Ours have no sequence of ZooKeeper's: a create of such a name whose reply is lost leaves a member that its writer
 //! does not know, and after a restart there are two. Their ten digits are a hash of the instance id, above the numbers
-//! that ZooKeeper counts to (2³¹ − 1), so that none is ever another writer's. No reader takes more of a name than that it
-//! begins with `member_` (Finagle, Prometheus) and ends with digits (Twitter's libraries for Java and Python). Two members
-//! of one service have the same name once in 7.8 thousand million pairs; the second one is then not registered, which is
-//! told. Our marks are in `metadata`, Armeria's map of texts. A drain is the status `STOPPING`.
+//! that ZooKeeper counts to (2³¹ − 1), so that none is ever another writer's. Readers take no more of a name than that
+//! it begins with `member_` (Finagle, Prometheus) and ends with digits (Twitter's libraries for Java and Python). Two
+//! members of one service have the same name once in 7.8 thousand million pairs; the second one is then not registered,
+//! and status and log say that another session has its place. Our marks are in `metadata`, Armeria's map of texts. A
+//! drain is the status `STOPPING`.
 
 use std::net::IpAddr;
 use std::sync::Arc;

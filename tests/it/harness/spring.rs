@@ -1,5 +1,5 @@
-//! Curator's own x-discovery (Debian's package) with Spring Cloud Zookeeper's payload: a Java program that reads what is
-//! registered, as Spring's `DiscoveryClient` does.
+//! Curator's own x-discovery (Debian's package) with Spring Cloud Zookeeper's payload: a Java program that reads what
+//! is registered, as Spring's `DiscoveryClient` does.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
