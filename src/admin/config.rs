@@ -9,18 +9,24 @@ use crate::settings::{Section, fixed};
 pub struct Config {
     /// The address to listen on.
     pub listen: SocketAddr,
+    /// Most services of a registry for which each has metrics of its own.
+    pub metrics_per_service: usize,
 }
 
 impl Default for Config {
     /// For this host alone: it tells everything to whoever asks.
     fn default() -> Self {
-        Self { listen: (Ipv4Addr::LOCALHOST, 5380).into() }
+        Self { listen: (Ipv4Addr::LOCALHOST, 5380).into(), metrics_per_service: 1_000 }
     }
 }
 
 impl Config {
     /// Reads the `[admin]` table.
     pub fn read(section: &mut Section<'_>) -> Self {
-        Self { listen: section.or(fixed("listen"), Self::default().listen) }
+        let default = Self::default();
+        Self {
+            listen: section.or(fixed("listen"), default.listen),
+            metrics_per_service: section.or(fixed("metrics_per_service"), default.metrics_per_service),
+        }
     }
 }

@@ -31,6 +31,8 @@ pub struct Sources {
     pub events: Events,
     /// Taker of orders to the process; `None` where it takes none.
     pub control: Option<control::Control>,
+    /// Most services of a registry for which each has metrics of its own.
+    pub metrics_per_service: usize,
 }
 
 /// A reader of a registry: its mirror and its services.

@@ -239,6 +239,7 @@ impl Site {
             announcements: Vec::new(),
             events: Events::default(),
             control: Some(super::control::Control::new().0),
+            metrics_per_service: 1_000,
         };
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();

@@ -211,6 +211,7 @@ impl App {
             announcements: Vec::new(),
             events: app.control.as_ref().map(|control| control.events().clone()).unwrap_or_default(),
             control: app.control.clone(),
+            metrics_per_service: config.admin.as_ref().map_or(0, |admin| admin.metrics_per_service),
         };
         for registry in &config.registries {
             let targets: Vec<_> =

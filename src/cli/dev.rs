@@ -86,7 +86,7 @@ fn config(seed: PathBuf, dns: SocketAddr, admin: SocketAddr) -> anyhow::Result<C
         zones: vec![services, zone("168.192.in-addr.arpa")?],
         registries: vec![registry],
         dns: Some(dns::config::Config { listen: vec![dns], ..Default::default() }),
-        admin: Some(admin::config::Config { listen: admin }),
+        admin: Some(admin::config::Config { listen: admin, ..Default::default() }),
         ..Config::default()
     })
 }

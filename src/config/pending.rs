@@ -111,8 +111,11 @@ fn zone_keys(before: &zone::config::Config, after: &zone::config::Config) -> Vec
 }
 
 fn admin_keys(before: &admin::config::Config, after: &admin::config::Config) -> Vec<&'static str> {
-    let admin::config::Config { listen } = before;
-    differing([("listen", *listen != after.listen)])
+    let admin::config::Config { listen, metrics_per_service } = before;
+    differing([
+        ("listen", *listen != after.listen),
+        ("metrics_per_service", *metrics_per_service != after.metrics_per_service),
+    ])
 }
 
 fn announce_keys(before: &announce::Settings, after: &announce::Settings) -> Vec<&'static str> {
@@ -161,6 +164,7 @@ mod tests {
             ("service.\"", "other.\"", vec!["[[zone]] service.", "[[zone]] other."]),
             ("[admin]\nlisten = \"127.0.0.1:1\"", "[dns]\nlisten = [\"127.0.0.1:1\"]", vec!["[admin]", "[dns]"]),
             ("127.0.0.1:1", "127.0.0.1:2", vec!["[admin] listen"]),
+            ("127.0.0.1:1\"", "127.0.0.1:1\"\nmetrics_per_service = 5", vec!["[admin] metrics_per_service"]),
             (
                 "[admin]",
                 "[announce]\ndrain = \"1s\"\nacl = \"open\"\n[admin]",
@@ -198,7 +202,7 @@ mod tests {
             [dns]\nlisten = [\"127.0.0.1:9\"]\nfreebind = false\nthreads = 3\nserial_file = \"s\"\nmax_answers = 3
             tls = { listen = [\"127.0.0.1:9\"], cert = \"c\", key = \"k\" }
             https = { listen = [\"127.0.0.1:6\"], cert = \"c\", key = \"k\", path = \"/d\" }
-            quic = { listen = [\"127.0.0.1:6\"], cert = \"c\", key = \"k\" }\n[admin]\nlisten = \"127.0.0.1:8\"
+            quic = { listen = [\"127.0.0.1:6\"], cert = \"c\", key = \"k\" }\n[admin]\nlisten = \"127.0.0.1:8\"\nmetrics_per_service = 5
             [announce]\nstate = \"s\"\nacl = \"open\"\nparent_acl = \"read\"\nreadonly = true\ndrain = \"9s\"\non_stop = [\"true\"]";
         let none = "[dns]\ntls = { listen = [\"127.0.0.1:7\"], cert = \"c\", key = \"k\" }
             https = { listen = [\"127.0.0.1:5\"], cert = \"c\", key = \"k\" }

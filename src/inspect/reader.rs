@@ -52,6 +52,17 @@ impl Reader {
         self.publisher.as_ref().map(|publisher| publisher.census().report())
     }
 
+    /// Instances of each service that is shown, served and not, by path; none where there are more services than
+    /// `most`, or no zone shows the registry.
+    pub fn instances(&self, most: usize) -> Vec<(String, (u32, u32))> {
+        let Some(census) = self.publisher.as_ref().map(Publisher::census) else { return Vec::new() };
+        if census.report().services > most {
+            return Vec::new();
+        }
+        let counted = |path: String| census.of(&path).map(|instances| (path, instances));
+        self.paths().into_iter().filter_map(counted).collect()
+    }
+
     /// Number of names that its services do not have to themselves, and the first of them, at most `limit`.
     pub fn clashes(&self, limit: usize) -> (usize, Vec<Clash>) {
         self.publisher.as_ref().map(|publisher| publisher.clashes().first(limit)).unwrap_or_default()

@@ -37,6 +37,12 @@ impl Census {
         CensusReport { services: state.services.len(), ..state.report }
     }
 
+    /// Instances of a service, served and not; none of a service that is not shown.
+    pub fn of(&self, service: &str) -> Option<(u32, u32)> {
+        let state = self.lock();
+        state.services.get(&state.hasher.hash_one(service)).copied()
+    }
+
     /// Takes that a service has so many instances that are served and that are not; none where there is no such
     /// service. Returns how many were served before, and are now.
     pub(super) fn count(&self, service: &str, instances: Option<(u32, u32)>) -> (u32, u32) {
@@ -81,6 +87,8 @@ mod tests {
             census.count(service, instances);
             let CensusReport { services, serving, out, .. } = census.report();
             assert_eq!((services, serving, out), expected, "{service}");
+            assert_eq!(census.of(service), instances);
         }
+        assert_eq!(census.of("b"), Some((5, 1)));
     }
 }

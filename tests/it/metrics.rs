@@ -6,7 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 
-use crate::harness::app::Running;
+use crate::harness::app::{Running, scratch};
 use crate::harness::dig::dig;
 use crate::harness::eventually;
 use crate::harness::kazoo::Kazoo;
@@ -25,11 +25,11 @@ async fn metrics(admin: SocketAddr, accept: &'static str) -> (String, String) {
     tokio::task::spawn_blocking(scrape).await.expect("no panic")
 }
 
-/// Verdict of `promtool check metrics`, which reads the text format: whether all is well, and what it says.
-fn promtool(page: &str) -> (bool, String) {
+/// Verdict of `promtool` with these arguments about a text on its standard input: whether all is well, and what it
+/// says.
+fn promtool(arguments: &[&str], page: &str) -> (bool, String) {
     let mut command = Command::new("promtool");
-    let command =
-        command.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let command = command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut promtool = command.spawn().expect("`promtool`, of the Debian package prometheus");
     promtool.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
     let output = promtool.wait_with_output().unwrap();
@@ -72,10 +72,14 @@ async fn promtool_finds_nothing_wrong_and_queries_are_counted_by_zone_type_and_o
         let series = series(transport, kind, rcode, zone);
         assert_eq!(of(&after, &series) - of(&page, &series), 1, "{query}: {series}\n{after}");
     }
+    for (state, count) in [("in", 1), ("out", 2)] {
+        let series = format!("service_instances{{registry=\"main\",service=\"api\",state=\"{state}\"}}");
+        assert_eq!(of(&after, &series), count, "{after}");
+    }
     assert_eq!(of(&after, "dns_extended_error_codes_total{transport=\"udp\",code=\"20\"}"), 1, "{after}");
     assert!(of(&after, "dns_response_time_seconds_count{transport=\"udp\"}") >= 1, "{after}");
     assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
-    let (is_well, said) = promtool(&after);
+    let (is_well, said) = promtool(&["check", "metrics"], &after);
     assert!(is_well && said.is_empty(), "{said}\n{after}");
 
     // What Prometheus sends.
@@ -84,4 +88,16 @@ async fn promtool_finds_nothing_wrong_and_queries_are_counted_by_zone_type_and_o
     assert!(head.contains("content-type: application/openmetrics-text; version=1.0.0"), "{head}");
     assert!(page.ends_with("# EOF\n") && page.contains("# TYPE zonekeeper_dns_queries counter\n"), "{page}");
     server.stop().await;
+}
+
+#[test]
+fn the_alert_rules_fire_when_they_should_and_not_before() {
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/prometheus/alerts.yml");
+    let (is_well, said) = promtool(&["check", "rules", rules], "");
+    assert!(is_well, "{said}");
+    let tests = scratch("alerts.test.yml");
+    let text = include_str!("../fixtures/prometheus/alerts.test.yml").replace("RULES", rules);
+    std::fs::write(&tests, text).expect("a file");
+    let (is_well, said) = promtool(&["test", "rules", &tests.to_string_lossy()], "");
+    assert!(is_well, "{said}");
 }

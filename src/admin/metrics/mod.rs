@@ -1,8 +1,10 @@
 //! The metrics page, in the `OpenMetrics` text format or in Prometheus' own ([`text`]). The gauges are made for each
 //! scrape from a snapshot, so nothing has to keep them current; the DNS server's counters are its own.
 
+mod process;
 mod text;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::time::UNIX_EPOCH;
 
@@ -16,6 +18,7 @@ use prometheus_client::registry::{Registry as Page, Unit};
 
 use super::json::rounded;
 use super::snapshot::{AnnouncerSnapshot, RegistrySnapshot, Snapshot, ZoneSnapshot};
+use super::sources::{RegistrySource, Sources};
 use crate::announce::check::health;
 use crate::announce::check::outcome::Shortage;
 use crate::announce::{CheckStatus, Counts, RegistrationState};
@@ -25,6 +28,7 @@ use crate::log;
 use crate::registry::status::{Counters, Phase};
 use crate::registry::{Cause, ReaderName};
 use crate::zone::Freshness;
+use process::Process;
 
 /// Content type of `OpenMetrics`.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -36,10 +40,16 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 pub(super) fn page<'h>(
     snapshot: Snapshot,
     ready: bool,
-    dns: Option<&Metrics>,
+    sources: &Sources,
     accept: impl Iterator<Item = &'h str>,
 ) -> Result<(&'static str, String), fmt::Error> {
-    let page = render(snapshot, ready, dns)?;
+    let most = sources.metrics_per_service;
+    let of_registry = |source: &RegistrySource| {
+        let (name, services) = (source.name.clone(), source.reader.instances(most));
+        services.into_iter().map(move |(service, (up, out))| (name.clone(), service, up, out))
+    };
+    let services = sources.registries.iter().flat_map(of_registry).collect();
+    let page = render(Moment { snapshot, ready, services, process: Process::now() }, sources.dns.as_deref())?;
     Ok(if text::wants_open_metrics(accept) { (OPEN_METRICS, page) } else { (text::CONTENT_TYPE, text::of(&page)) })
 }
 
@@ -47,14 +57,16 @@ pub(super) fn page<'h>(
 ///
 /// # Errors
 /// When a value cannot be written as a metric; none of ours is so.
-fn render(snapshot: Snapshot, ready: bool, dns: Option<&Metrics>) -> Result<String, fmt::Error> {
-    let mut page = Page::with_prefix("zonekeeper");
+fn render(moment: Moment, dns: Option<&Metrics>) -> Result<String, fmt::Error> {
+    let mut all = Page::default();
+    all.register_collector(Box::new(moment.process.clone()));
+    let page = all.sub_registry_with_prefix("zonekeeper");
     if let Some(dns) = dns {
-        dns.register(&mut page);
+        dns.register(page);
     }
-    page.register_collector(Box::new(Moment { snapshot, ready }));
+    page.register_collector(Box::new(moment));
     let mut rendered = String::new();
-    open_metrics::encode(&mut rendered, &page)?;
+    open_metrics::encode(&mut rendered, &all)?;
     Ok(rendered)
 }
 
@@ -63,6 +75,9 @@ fn render(snapshot: Snapshot, ready: bool, dns: Option<&Metrics>) -> Result<Stri
 struct Moment {
     snapshot: Snapshot,
     ready: bool,
+    /// Each service's registry, path, and instances that are served and that are not, where there are not too many.
+    services: Vec<(ReaderName, String, u32, u32)>,
+    process: Process,
 }
 
 impl Collector for Moment {
@@ -71,6 +86,7 @@ impl Collector for Moment {
         self.process(&mut sheet)?;
         self.configuration(&mut sheet)?;
         registries(&self.snapshot.registries, &mut sheet)?;
+        self.services(&mut sheet)?;
         reads(&self.snapshot.registries, &mut sheet)?;
         cache_files(&self.snapshot.registries, &mut sheet)?;
         guards(&self.snapshot.registries, &mut sheet)?;
@@ -90,6 +106,15 @@ impl Moment {
         sheet.gauge("config_rejected", help, None, &u32::from(configuration.rejected.is_some()))?;
         let help = "Tables and keys of the configuration that wait for a restart";
         sheet.gauge("restart_pending", help, None, &configuration.pending.len())
+    }
+
+    fn services(&self, sheet: &mut Sheet<'_, '_>) -> fmt::Result {
+        let instances = self.services.iter().flat_map(|(registry, service, up, out)| {
+            [("in", up), ("out", out)]
+                .map(|(state, count)| (labels(registry, &[("service", service), ("state", state)]), *count))
+        });
+        let help = "Instances of a service that are served (in), and that are drained, down or lost (out); for registries of up to metrics_per_service services";
+        sheet.gauges("service_instances", help, None, instances)
     }
 
     fn process(&self, sheet: &mut Sheet<'_, '_>) -> fmt::Result {
@@ -264,10 +289,11 @@ fn announcers(announcers: &[AnnouncerSnapshot], sheet: &mut Sheet<'_, '_>) -> fm
 }
 
 fn checks(sheet: &mut Sheet<'_, '_>, announcers: &[AnnouncerSnapshot]) -> fmt::Result {
+    let names: Vec<_> = announcers.iter().map(|one| check_names(&one.checks)).collect();
     let each = || {
-        announcers.iter().flat_map(|one| {
-            one.checks.iter().map(move |(check, _)| {
-                (labels(&one.registry, &[("service", &*check.service), ("check", &*check.check)]), check)
+        announcers.iter().zip(&names).flat_map(|(one, names)| {
+            one.checks.iter().zip(names).map(move |((check, _), name)| {
+                (labels(&one.registry, &[("service", &*check.service), ("check", name.as_str())]), check)
             })
         })
     };
@@ -292,6 +318,19 @@ fn checks(sheet: &mut Sheet<'_, '_>, announcers: &[AnnouncerSnapshot]) -> fmt::R
         check.no_results.iter().map(move |(reason, count)| (with(reason), *count))
     });
     sheet.counters("check_no_results", "Probes that could not be made, for a reason of this host's", missed)
+}
+
+/// Names of checks: the kind, with a number from the second of a kind on that a service has. What they ask for (URLs,
+/// commands) is too long for a label, and may be secret.
+fn check_names<T>(checks: &[(CheckStatus, T)]) -> Vec<String> {
+    let mut seen = HashMap::<_, u32>::new();
+    let name = |(check, _): &(CheckStatus, T)| {
+        let kind = check.check.split(' ').next().unwrap_or_default();
+        let number = seen.entry((check.service.clone(), kind.to_owned())).or_default();
+        *number += 1;
+        if *number == 1 { kind.to_owned() } else { format!("{kind}-{number}") }
+    };
+    checks.iter().map(name).collect()
 }
 
 /// Labels of a metric.
@@ -364,20 +403,29 @@ impl Sheet<'_, '_> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::admin::tests::sample;
+
+    fn moment(snapshot: Snapshot, ready: bool) -> Moment {
+        let main = ReaderName { registry: "main".into(), reader: None };
+        let services = vec![(main, "team/api \"x\"".to_owned(), 3, 1)];
+        let process = Process { cpu_seconds: Some(1.5), open_descriptors: Some(20), ..Process::default() };
+        Moment { snapshot, ready, services, process }
+    }
 
     #[test]
     fn the_page_is_what_it_should_be() {
         let expected = include_str!("../testdata/metrics.txt").replace("$VERSION", env!("CARGO_PKG_VERSION"));
-        assert_eq!(render(sample(), false, None).unwrap(), expected);
+        assert_eq!(render(moment(sample(), false), None).unwrap(), expected);
     }
 
     #[test]
     fn the_age_of_a_view_grows_only_without_a_live_mirror() {
         let mut snapshot = sample();
         snapshot.registries[0].report.phase = Phase::Scanning;
-        let page = render(snapshot, true, None).unwrap();
+        let page = render(moment(snapshot, true), None).unwrap();
         assert!(page.contains("\nzonekeeper_registry_mirror_age_seconds{registry=\"main\"} 0.25\n"), "{page}");
     }
 
@@ -385,15 +433,51 @@ mod tests {
     fn names_from_outside_cannot_break_the_page() {
         let mut snapshot = sample();
         snapshot.registries[0].name.registry = "a\"} 1\nevil 2".into();
-        let page = render(snapshot, true, None).unwrap();
+        let page = render(moment(snapshot, true), None).unwrap();
         assert!(page.contains(r#"zonekeeper_registry_znodes{registry="a\"} 1\nevil 2"} 12"#), "{page}");
         assert!(page.contains("zonekeeper_ready 1\n"), "{page}");
     }
 
     #[test]
     fn the_dns_counters_are_on_the_page() {
-        let page = render(sample(), true, Some(&Metrics::default())).unwrap();
+        let page = render(moment(sample(), true), Some(&Metrics::default())).unwrap();
         assert!(page.contains("zonekeeper_dns_overloaded_total 0\n"), "{page}");
         assert!(page.ends_with("# EOF\n"));
+    }
+
+    /// Names that alerts and dashboards may use: families, and the samples of histograms.
+    fn names(page: &str) -> BTreeSet<String> {
+        let families = text::of(page);
+        let types = families.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+        let suffixes = |kind: &str| if kind == "histogram" { &["_bucket", "_sum", "_count"][..] } else { &[""] };
+        types.flat_map(|(name, kind)| suffixes(kind).iter().map(move |suffix| format!("{name}{suffix}"))).collect()
+    }
+
+    #[test]
+    fn alerts_and_dashboard_name_only_metrics_that_exist() {
+        let mut snapshot = sample();
+        let state = "";
+        let upstream =
+            forward::UpstreamReport { upstream: "192.0.2.1".into(), is_up: true, state, answers: 1, failures: 0 };
+        snapshot.upstreams.push(upstream);
+        let dns = Metrics::default();
+        dns.count_one_of_each();
+        let mut all = moment(snapshot, true);
+        all.process = Process::now();
+        let names = names(&render(all, Some(&dns)).unwrap());
+        for text in [
+            include_str!("../../../deploy/prometheus/alerts.yml"),
+            include_str!("../../../deploy/prometheus/dashboard.json"),
+            include_str!("../../../README.md"),
+        ] {
+            let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let words = text.split(|c| !is_of_name(c));
+            let used: BTreeSet<_> = words
+                .filter(|word| word.starts_with("zonekeeper_") || word.starts_with("process_"))
+                .filter(|word| !word.ends_with('_'))
+                .collect();
+            let unknown: Vec<_> = used.into_iter().filter(|word| !names.contains(*word)).collect();
+            assert!(unknown.is_empty(), "{unknown:?} are not metrics: {names:#?}");
+        }
     }
 }

@@ -166,7 +166,7 @@ async fn readyz(State(shared): App, RawQuery(query): RawQuery) -> Result<Respons
 async fn metrics(State(shared): App, headers: HeaderMap) -> Result<Response, Refusal> {
     let (snapshot, ready) = shared.look();
     let accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let (format, page) = metrics::page(snapshot, ready, shared.sources.dns.as_deref(), accept)
+    let (format, page) = metrics::page(snapshot, ready, &shared.sources, accept)
         .map_err(|_| Refusal(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written".to_owned()))?;
     Ok(answer(StatusCode::OK, format, page))
 }

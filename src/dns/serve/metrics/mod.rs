@@ -327,6 +327,21 @@ impl Metrics {
         counters
     }
 
+    /// Counts one of everything, so that no family is empty.
+    #[cfg(test)]
+    pub(crate) fn count_one_of_each(&self) {
+        let counters = self.counters(Transport::Udp);
+        let extended = Some(ExtendedCode::of(super::answer::Ede::NotReady));
+        let outcome = Outcome::Response { rcode: Rcode::NoError, truncated: true, extended, is_empty: false };
+        for outcome in [outcome, Outcome::Slip, Outcome::Limited, Outcome::Dropped, Outcome::Transfer(Kind::Full)] {
+            (&*counters).count(Subject { zone: 0, rtype: 1 }, outcome);
+        }
+        counters.took(Duration::from_micros(1), 1);
+        for (outcome, _) in FORWARDED {
+            self.forwarded(outcome);
+        }
+    }
+
     /// Counts a query that was dropped because too many were waiting for the slow path.
     pub fn overloaded(&self) {
         self.overloaded.fetch_add(1, Ordering::Relaxed);
