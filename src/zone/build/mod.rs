@@ -49,8 +49,8 @@ pub fn build(context: &Context<'_>, path: &str, service: &Service) -> Result<Bui
     add_service(&mut names, context, service, &owner, Rank::Real, &members);
     for alias in label::aliases(context.origin, path, service.is_dotted) {
         add_service(&mut names, context, service, &alias, Rank::Alias, &members);
-        // Nobody can ask for the name itself, so that all that it has is here, too.
-        if service.is_dotted {
+        // Most cannot ask for the name itself, so that all that it has is here, too.
+        if service.is_dotted || !label::is_plain(path) {
             let of = Members { context, service, owner: &alias, rank: Rank::Alias, all: &members };
             for form in FORMS {
                 form(&mut names, &of);

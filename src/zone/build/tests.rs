@@ -154,6 +154,24 @@ fn dots_that_are_borders_make_more_names_with_tags_and_ports_and_a_path_goes_bef
 }
 
 #[test]
+fn a_name_that_needs_escapes_has_its_tags_roles_and_ports_at_the_host_name_as_well() {
+    let mut one = v4(42, 80);
+    one.tags = vec!["leader".into()];
+    one.ports = vec![("api".into(), one.endpoint.clone())];
+    let of = Service { roles: vec!["leader".into(), "replica".into()], ..service(vec![one]) };
+    let names = built("nifi/Cluster Coordinator", &of);
+    for owner in ["cluster\\032coordinator.nifi.service.", "cluster-coordinator.nifi.service."] {
+        assert_eq!(names[&format!("leader.{owner}")], [(rtype::A, 5, 1), (rtype::SRV, 5, 1)], "{owner}");
+        assert_eq!(names[&format!("replica.{owner}")], [], "{owner}");
+        assert_eq!(names[&format!("_api._tcp.{owner}")], [(rtype::SRV, 5, 1)], "{owner}");
+    }
+    // Where everybody can ask for the name itself, another spelling has its addresses and ports alone.
+    let names = built("api_x", &of);
+    assert!(names.contains_key("leader.api_x.service.") && names.contains_key("api-x.service."));
+    assert!(!names.contains_key("leader.api-x.service."));
+}
+
+#[test]
 fn tags_and_named_ports_are_names_below_the_services_own() {
     let mut tagged = v4(42, 8080);
     tagged.tags = vec!["canary".into(), "V2".into(), "*".into()];

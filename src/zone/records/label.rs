@@ -74,6 +74,12 @@ pub fn owner(origin: &Name, path: &str) -> Result<Name, NameError> {
     elements.try_fold(origin.clone(), |name, element| name.child(&exact(element)?))
 }
 
+/// Returns whether everybody can ask for the service at `path` by its own name: HAProxy and others take letters,
+/// digits, hyphens and underscores, and no escapes.
+pub fn is_plain(path: &str) -> bool {
+    path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_/".contains(&byte))
+}
+
 /// The same service by a host name, where its own is none.
 pub fn alias(origin: &Name, path: &str) -> Option<Name> {
     let mut name = origin.clone();
