@@ -4,10 +4,10 @@ use std::process::Command;
 
 use serde_json::json;
 
-use super::python::Python;
+use super::driver::Driver;
 
 /// A kazoo client with a session of its own. Dropping it ends the process without closing the session.
-pub(crate) struct Kazoo(Python);
+pub(crate) struct Kazoo(Driver);
 
 impl Kazoo {
     /// Connects to `servers`.
@@ -15,7 +15,7 @@ impl Kazoo {
         // Debian's kazoo belongs to Debian's Python.
         let mut command = Command::new("/usr/bin/python3");
         let install = "install the packages python3 and python3-kazoo";
-        Self(Python::start("kazoo", &mut command, include_str!("kazoo_driver.py"), servers, install))
+        Self(Driver::python("kazoo", &mut command, include_str!("kazoo_driver.py"), servers, install))
     }
 
     /// Creates a znode and its parents.

@@ -6,28 +6,40 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::python::Python;
+use super::driver::Driver;
 
-const INSTALL: &str = "run tests/fetch-readers, as tests/run does";
+pub(super) const INSTALL: &str = "run tests/fetch-readers, as tests/run does";
 
-fn fetched(what: &str) -> PathBuf {
+pub(super) fn fetched(what: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target directory");
     let path = target.join("readers").join(what);
     assert!(path.exists(), "{} is missing: {INSTALL}", path.display());
     path
 }
 
+/// Python 2 with zc.zk.
+pub(super) fn python2() -> Command {
+    let root = fetched("python2");
+    let mut command = Command::new(root.join("usr/bin/python2.7"));
+    // Its own libraries are where it was unpacked; no other Python's variables concern it.
+    command.env("PYTHONHOME", root.join("usr")).env("PYTHONPATH", fetched("zc.zk"));
+    command.env("LD_LIBRARY_PATH", root.join(format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH)));
+    command
+}
+
+/// The packaged Python, with its kazoo and `nd_service_registry`.
+pub(super) fn python3() -> Command {
+    let mut command = Command::new("/usr/bin/python3");
+    command.env("PYTHONPATH", fetched("nd"));
+    command
+}
+
 /// A session of zc.zk's.
-pub(crate) struct ZcZk(Python);
+pub(crate) struct ZcZk(Driver);
 
 impl ZcZk {
     pub(crate) fn connect(servers: &str) -> Self {
-        let root = fetched("python2");
-        let mut command = Command::new(root.join("usr/bin/python2.7"));
-        // Its own libraries are where it was unpacked; no other Python's variables concern it.
-        command.env("PYTHONHOME", root.join("usr")).env("PYTHONPATH", fetched("zc.zk"));
-        command.env("LD_LIBRARY_PATH", root.join(format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH)));
-        Self(Python::start("zc.zk", &mut command, include_str!("zc_zk_driver.py"), servers, INSTALL))
+        Self(Driver::python("zc.zk", &mut python2(), include_str!("zc_zk_driver.py"), servers, INSTALL))
     }
 
     /// The names that its `children(path)` holds, each with what its `properties()` says.
@@ -47,14 +59,12 @@ impl ZcZk {
 }
 
 /// A session of `nd_service_registry`'s.
-pub(crate) struct Nd(Python);
+pub(crate) struct Nd(Driver);
 
 impl Nd {
     pub(crate) fn connect(servers: &str) -> Self {
-        let mut command = Command::new("/usr/bin/python3");
-        command.env("PYTHONPATH", fetched("nd"));
         let install = "run tests/fetch-readers, as tests/run does, and install the package python3-kazoo";
-        Self(Python::start("nd_service_registry", &mut command, include_str!("nd_driver.py"), servers, install))
+        Self(Driver::python("nd_service_registry", &mut python3(), include_str!("nd_driver.py"), servers, install))
     }
 
     /// The children that its `get(path)` finds, each with its data.

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use serde_json::{Value, json};
 
 use super::app::scratch;
-use super::python::Python;
+use super::driver::Driver;
 
 const INSTALL: &str = "install the packages libcurator-discovery-java and openjdk-17-jdk-headless, as tests/run does";
 const JARS: [&str; 12] = [
@@ -27,7 +27,7 @@ const JARS: [&str; 12] = [
 ];
 
 /// The path on which Java finds Curator.
-fn jars() -> String {
+pub(super) fn jars() -> String {
     let all = JARS.map(|jar| format!("/usr/share/java/{jar}.jar"));
     for jar in &all {
         assert!(Path::new(jar).exists(), "{jar} is missing: {INSTALL}");
@@ -51,7 +51,7 @@ fn classes() -> &'static Path {
 }
 
 /// A reader of the services below one znode.
-pub(crate) struct Spring(Python);
+pub(crate) struct Spring(Driver);
 
 impl Spring {
     /// Connects to `servers` and reads what is below `root`.
@@ -59,7 +59,7 @@ impl Spring {
         let mut command = Command::new("java");
         command.args(["-XX:TieredStopAtLevel=1", "-Xmx64m", "-cp", &format!("{}:{}", classes().display(), jars())]);
         command.args(["SpringReader", servers, root]);
-        Self(Python::run("Curator", &mut command, INSTALL))
+        Self(Driver::run("Curator", &mut command, INSTALL))
     }
 
     /// The names of its `queryForNames()`, in order.

@@ -322,7 +322,7 @@ pub(crate) fn shared_of(release: Release) -> &'static Server {
 
 /// A port that is free now. Below the range from which the kernel takes the ports of outgoing connections, so that it
 /// stays free while the server is down.
-pub(super) fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     for _ in 0..1000 {
         let port = fastrand::u16(20_000..32_000);
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {

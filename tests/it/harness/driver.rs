@@ -1,4 +1,4 @@
-//! A Python process that does what it is told: an order in JSON a line, and an answer a line.
+//! A process that does with a library what it is told: an order in JSON a line, and an answer a line.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -6,17 +6,23 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use serde_json::Value;
 
 /// The process. Dropping it ends it without closing its session with ZooKeeper.
-pub(crate) struct Python {
+pub(crate) struct Driver {
     name: &'static str,
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
 
-impl Python {
-    /// Runs `command` with `driver` and `servers`; `install` says what to do where it does not come up.
-    pub(crate) fn start(name: &'static str, command: &mut Command, driver: &str, servers: &str, install: &str) -> Self {
-        Self::run(name, command.args(["-c", driver, servers]), install)
+impl Driver {
+    /// Runs `python`, a Python, with `program` and `servers`; `install` says what to do where it does not come up.
+    pub(crate) fn python(
+        name: &'static str,
+        python: &mut Command,
+        program: &str,
+        servers: &str,
+        install: &str,
+    ) -> Self {
+        Self::run(name, python.args(["-c", program, servers]), install)
     }
 
     /// Runs `command`, which has its arguments.
@@ -28,10 +34,10 @@ impl Python {
             .unwrap_or_else(|error| panic!("cannot run {command:?}: {install} ({error})"));
         let input = child.stdin.take().expect("a pipe");
         let output = BufReader::new(child.stdout.take().expect("a pipe"));
-        let mut python = Self { name, child, input, output };
-        let ready = python.answer();
+        let mut driver = Self { name, child, input, output };
+        let ready = driver.answer();
         assert!(ready["ok"] == true, "{name}: {ready} ({install})");
-        python
+        driver
     }
 
     pub(crate) fn tell(&mut self, order: &Value) -> Value {
@@ -53,7 +59,7 @@ impl Python {
     }
 }
 
-impl Drop for Python {
+impl Drop for Driver {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
