@@ -65,6 +65,7 @@ const PLACES: &[(&str, &[&str])] = &[
         "serde_json",
         &[
             "cli/ask",
+            "cli/check",
             "cli/formats",
             "cli/registry",
             "cli/restart",

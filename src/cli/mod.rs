@@ -104,7 +104,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Dev(dev) => dev.run(),
         Command::Serve(serve) => serve.run(),
-        Command::Check(check) => check.run(),
+        Command::Check(check) => return leave(check.run().unwrap_or_else(|error| fail(&error))),
         Command::Template(template) => template.run(),
         Command::Explain(explain) => explain.run(),
         Command::Dump(dump) => dump.run(),

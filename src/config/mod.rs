@@ -6,6 +6,7 @@
 
 mod include;
 mod pending;
+mod places;
 mod readers;
 mod references;
 mod secrets;
@@ -26,6 +27,7 @@ use crate::registry::Path as Znode;
 use crate::settings::{Kind, Section, Table, Value, live, tree};
 use crate::zone::name::Name;
 use crate::{admin, announce, dns, format, settings, zone, zookeeper};
+pub use places::{Places, load_with_places};
 pub use readers::ReaderConfig;
 use references::Registries;
 use secrets::source;
@@ -53,7 +55,7 @@ pub fn load_without_broken(path: &Path, snippets: &mut Snippets) -> Result<(Conf
     let (mut replaced, mut all): (Snippets, Option<Report>) = (Snippets::default(), None);
     loop {
         match parse_with(path, &text, &replaced) {
-            Ok((config, files)) => {
+            Ok((config, files, _)) => {
                 *snippets = Snippets(files.into_iter().collect());
                 return Ok((config, all));
             }
@@ -102,21 +104,26 @@ fn text(path: &Path) -> Result<String, Report> {
 /// # Errors
 /// All its problems, ready to be printed.
 pub fn parse(path: &Path, text: &str) -> Result<Config, Report> {
-    parse_with(path, text, &Snippets::default()).map(|(config, _)| config).map_err(|(report, _)| report)
+    parse_with(path, text, &Snippets::default()).map(|(config, ..)| config).map_err(|(report, _)| report)
 }
 
 /// Included files: path and text.
 type Texts = Vec<(PathBuf, String)>;
 
-/// Reads a configuration; `replaced` has the texts to be taken for included files, in place of what they hold. Returns
-/// the texts of all included files, or, beside the problems, the included files that have some; none where the main
-/// file alone has.
-fn parse_with(path: &Path, text: &str, replaced: &Snippets) -> Result<(Config, Texts), (Report, Vec<PathBuf>)> {
+/// A configuration, the texts of all included files, and where its keys are.
+type ParsedFiles = (Config, Texts, Places);
+
+/// All problems, and the included files that have some; none where the main file alone has.
+type BrokenFiles = (Report, Vec<PathBuf>);
+
+/// Reads a configuration; `replaced` has the texts to be taken for included files, in place of what they hold.
+fn parse_with(path: &Path, text: &str, replaced: &Snippets) -> Result<ParsedFiles, BrokenFiles> {
     let complaints = Problems::default();
     let mut main = tree::parse(text, 0);
     let included = include::take(path, &mut main.table, &complaints, &replaced.0);
     let mut config = read(&main.table, path.parent().unwrap_or(Path::new("")), &complaints);
     let mut complaints = complaints.into_vec();
+    let table = main.table.clone();
     let files = std::iter::once((source(path, text), main)).chain(included.files);
     let (mut sources, mut problems, mut broken) = (Vec::new(), Vec::new(), included.unreadable);
     let warnings: Vec<Problem> =
@@ -146,7 +153,8 @@ fn parse_with(path: &Path, text: &str, replaced: &Snippets) -> Result<(Config, T
         config.rebase(directory);
     }
     let texts = sources.iter().skip(1).map(|source| (source.path().to_owned(), source.text().to_owned()));
-    Ok((config, texts.collect()))
+    let texts = texts.collect();
+    Ok((config, texts, Places { table, sources }))
 }
 
 fn read(table: &Table, directory: &Path, problems: &Problems) -> Config {

@@ -209,6 +209,11 @@ impl Report {
         self.items.push(Item { problem, excerpt });
     }
 
+    /// What it says.
+    pub fn problems(&self) -> impl Iterator<Item = &Problem<Location>> {
+        self.items.iter().map(|item| &item.problem)
+    }
+
     /// Returns whether it says nothing.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()

@@ -33,7 +33,7 @@ mod shape;
 pub use config::Config;
 pub use convention::{Convention, Registration, Row};
 pub use conventions::CONVENTIONS;
-pub use conventions::signature::Signature;
+pub use conventions::signature::{Signature, looks_like};
 pub use drain::{drain, moment, undrain};
 pub use edit::{EditError, PropertyEdit, edit};
 pub use error::{DATA_LIMIT, Error};

@@ -8,7 +8,7 @@ use tracing::warn;
 
 use super::core::Core;
 use super::layout::Layout;
-use crate::format::{Node, NodeKind, Placement, Signature};
+use crate::format::{self, Node, NodeKind, Placement, Signature};
 use crate::model::Malformed;
 use crate::registry::shown::ShownTree;
 use crate::registry::tree::Entry;
@@ -102,9 +102,9 @@ impl Core {
     fn report_looks(&self, looks: &Looks) {
         let best = looks.others.iter().filter(|_| looks.read == 0).max_by_key(|(_, znodes)| **znodes);
         let told = best.map(|(signature, znodes)| {
-            let (words, format, own) = (signature.words(), signature.format(), self.layout.format.name());
-            let all = format!("{znodes} of its znodes, of which none is an instance as \"{own}\" reads them");
-            Malformed::lost(self.layout.root.as_str(), format!("looks like {words}: format = \"{format}\" reads {all}"))
+            let own = self.layout.format.name();
+            let reason = format::looks_like(signature.words(), signature.format(), *znodes, own);
+            Malformed::lost(self.layout.root.as_str(), reason)
         });
         self.report(LOOKS, told.into_iter().collect());
     }

@@ -211,6 +211,12 @@ pub fn is_connect_string(text: &str) -> Result<(), String> {
     Servers::read(&value).map(drop).map_err(|(_, why)| why)
 }
 
+/// The servers of a connect string, as they are written there, and the chroot; empty for none.
+pub fn servers(text: &str) -> (Vec<&str>, &str) {
+    let (servers, chroot) = text.split_at(chroot(text));
+    (servers.split(',').collect(), chroot)
+}
+
 /// Start of the chroot: at the first slash that is none of a scheme's.
 pub(super) fn chroot(text: &str) -> usize {
     let of_scheme = |at: usize| text[..at].ends_with(':') || text[..at].ends_with(":/");

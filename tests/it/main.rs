@@ -7,6 +7,7 @@ mod announce;
 mod announce_faults;
 mod big_znodes;
 mod cached_start;
+mod check_connect;
 mod check_disks;
 mod check_host;
 mod check_targets;

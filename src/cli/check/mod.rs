@@ -1,12 +1,17 @@
 //! `zonekeeper check`: every problem of a configuration, of the files it names, and with this host, at once; and what
 //! it would register.
 
+mod connect;
 mod host;
+mod ports;
 
 use std::path::Path;
+use std::process::ExitCode;
 
 use clap::Args;
+use serde_json::{Value, json};
 
+use super::USAGE;
 use super::config_file::ConfigFile;
 use crate::announce;
 use crate::cli::output;
@@ -22,48 +27,113 @@ use crate::zookeeper;
 ///
 /// Every problem is told with its file, line and column, also those of the zone files and seeds that the configuration
 /// names. Warnings are of what `serve` does without: files that this user cannot keep, programs that are not there. So
-/// run it as the user that runs `serve`. Nothing is bound and nothing is connected to. The exit code is 64 where there
-/// are errors, and 0 otherwise.
+/// run it as the user that runs `serve`. Nothing is bound and nothing is connected to, unless --connect is given. The
+/// exit code is 64 where there are errors, and 0 otherwise.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct CheckCommand {
+    /// Also look at the registries and ports: servers, chroots, roots, rights, formats, addresses
+    ///
+    /// Sessions with ZooKeeper read, nothing is written. Rights are looked up in ACLs, and not tried. Run it where
+    /// `serve` is to run.
+    #[arg(long)]
+    connect: bool,
+    /// Print JSON: what is wrong, and what was found
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     file: ConfigFile,
+}
+
+/// Findings of a look at what the configuration is about.
+#[derive(Debug, Default)]
+struct CheckFindings {
+    /// Problems.
+    report: Report,
+    /// What is well: a line each.
+    lines: Vec<String>,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   zonekeeper check                                before the first start
+  zonekeeper check --connect                      with the registries, rights and ports as they are now
   zonekeeper check --config new.toml && mv new.toml /etc/zonekeeper/zonekeeper.toml";
 
 impl CheckCommand {
-    pub(super) fn run(self) -> anyhow::Result<()> {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let path = self.file.path()?;
-        let config = config::load(&path)?;
-        let mut report = config.warnings.clone();
-        report.extend(files(&config));
-        report.extend(host::problems(&config, &path));
-        if report.errors() > 0 {
-            return Err(report.into());
+        let (config, places) = match config::load_with_places(&path) {
+            Ok(loaded) => loaded,
+            Err(report) if self.json => return self.print(&path, &CheckFindings { report, lines: Vec::new() }, &[]),
+            Err(report) => return Err(report.into()),
+        };
+        let mut found = CheckFindings { report: config.warnings.clone(), lines: Vec::new() };
+        found.report.extend(files(&config));
+        found.report.extend(host::problems(&config, &path));
+        if self.connect {
+            connect::registries(&config, &places, &mut found)?;
+            ports::try_all(&config, &places, &mut found);
         }
-        output::complain(&report);
-        let own = announce::address::all()?;
-        let (mut warnings, mut text) = (report.warnings(), String::new());
-        for service in &config.announce.services {
-            let (lines, warning) = service.outline(&own);
-            text.extend(lines.iter().map(|line| format!("{line}\n")));
-            if let Some(warning) = warning {
-                warnings += 1;
-                output::complain(&format_args!("{}: warning: {warning}\n", service.file.display()));
+        let mut outline = Vec::new();
+        if found.report.errors() == 0 {
+            let own = announce::address::all()?;
+            for service in &config.announce.services {
+                let (lines, warning) = service.outline(&own);
+                outline.extend(lines);
+                if let Some(warning) = warning {
+                    found.report.file(&service.file, Severity::Warning, &warning);
+                }
             }
         }
+        self.print(&path, &found, &outline)
+    }
+
+    /// Prints what was found, and what would be registered.
+    fn print(
+        &self,
+        path: &Path,
+        CheckFindings { report, lines }: &CheckFindings,
+        outline: &[String],
+    ) -> anyhow::Result<ExitCode> {
+        let (errors, warnings) = (report.errors(), report.warnings());
+        if self.json {
+            let problems: Vec<Value> = report.problems().map(as_json).collect();
+            let all = json!({
+                "file": path.display().to_string(), "errors": errors, "warnings": warnings,
+                "problems": problems, "found": lines, "services": outline,
+            });
+            output::print(&format!("{all}\n"))?;
+            return Ok(if errors > 0 { USAGE.into() } else { ExitCode::SUCCESS });
+        }
+        let listed = |lines: &[String]| lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect::<String>();
+        if errors > 0 {
+            output::print(&listed(lines))?;
+            return Err(report.clone().into());
+        }
+        output::complain(report);
         let found = match warnings {
             0 => "no problems".to_owned(),
             1 => "no errors, 1 warning".to_owned(),
             _ => format!("no errors, {warnings} warnings"),
         };
-        output::print(&format!("{}: {found}\n{text}", path.display()))
+        output::print(&format!("{}: {found}\n{}{}", path.display(), listed(lines), listed(outline)))?;
+        Ok(ExitCode::SUCCESS)
     }
+}
+
+fn as_json(problem: &Problem<Location>) -> Value {
+    let severity = match problem.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    };
+    let Location { path, line, column, .. } = &problem.at;
+    // A file as a whole has neither.
+    let place = |number: usize| (number > 0).then_some(number);
+    json!({
+        "severity": severity, "file": path.display().to_string(), "line": place(*line), "column": place(*column),
+        "message": problem.message, "help": problem.help,
+    })
 }
 
 /// Reads the zone files and seeds that `config` names, and reports what is wrong with them.

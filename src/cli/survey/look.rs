@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::format::{Beside, Config, Node, NodeKind, Placement};
+use crate::format::{Beside, Config, Node, NodeKind, Placement, Signature};
 use crate::registry::{Error, Path};
 use crate::zookeeper::session::{Read, Reply, Session};
 
@@ -17,17 +17,21 @@ const BATCH: usize = 100;
 
 /// Sample of what a format finds below a root.
 #[derive(Debug, Default)]
-pub(super) struct Sample {
+pub(in crate::cli) struct Sample {
     /// Instances that can be read.
-    pub(super) instances: usize,
+    pub(in crate::cli) instances: usize,
     /// Znodes that should be instances and cannot be read.
-    pub(super) malformed: usize,
+    pub(in crate::cli) malformed: usize,
     /// Paths of the services below the root.
-    pub(super) services: BTreeSet<String>,
+    pub(in crate::cli) services: BTreeSet<String>,
     /// Znodes at the top of the ensemble below which the instances are.
-    pub(super) tops: BTreeSet<String>,
+    pub(in crate::cli) tops: BTreeSet<String>,
     /// True if the root is there.
-    pub(super) is_there: bool,
+    pub(in crate::cli) is_there: bool,
+    /// Znodes that may not be read.
+    pub(in crate::cli) refused: Vec<Path>,
+    /// The writer that most of the instances look to be of.
+    pub(in crate::cli) signature: Option<Signature>,
 }
 
 /// Znodes that were read, by their paths below the root.
@@ -50,13 +54,14 @@ impl Beside for Seen {
 ///
 /// # Errors
 /// Trouble with the connection.
-pub(super) async fn look<S: Session>(
+pub(in crate::cli) async fn look<S: Session>(
     session: &S,
     root: &Path,
     format: &Config,
     covered: &dyn Fn(&str) -> bool,
 ) -> Result<Sample, Error> {
     let (mut seen, mut level, mut candidates) = (Seen::default(), vec![root.clone()], Vec::new());
+    let mut refused = Vec::new();
     for _ in 0..=DEPTH {
         let mut next = Vec::new();
         for batch in level.chunks(BATCH) {
@@ -77,7 +82,10 @@ pub(super) async fn look<S: Session>(
                             .filter(|child| is_left(child) && is_wanted(format, child.below(root).unwrap_or_default()));
                         next.extend(wanted.take(BREADTH));
                     }
-                    // Gone meanwhile, or not to be read: of that nothing is known.
+                    Reply::Failed(Error::NoAuth) if refused.last() != Some(read.path()) => {
+                        refused.push(read.path().clone());
+                    }
+                    // Gone meanwhile: of that nothing is known.
                     Reply::Failed(_) => {}
                 }
             }
@@ -88,7 +96,7 @@ pub(super) async fn look<S: Session>(
             break;
         }
     }
-    Ok(judge(root, format, &seen, &candidates))
+    Ok(Sample { refused, ..judge(root, format, &seen, &candidates) })
 }
 
 fn is_wanted(format: &Config, below: &str) -> bool {
@@ -104,6 +112,7 @@ fn is_wanted(format: &Config, below: &str) -> bool {
 /// Counts what the format makes of the znodes.
 fn judge(root: &Path, format: &Config, seen: &Seen, candidates: &[String]) -> Sample {
     let mut sample = Sample { is_there: seen.0.contains_key(""), ..Sample::default() };
+    let mut signatures: BTreeMap<Signature, usize> = BTreeMap::new();
     for below in candidates {
         let data = seen.data(below).unwrap_or_default();
         let name = below.rsplit('/').next().unwrap_or_default();
@@ -122,6 +131,9 @@ fn judge(root: &Path, format: &Config, seen: &Seen, candidates: &[String]) -> Sa
         match format.decode(&Node { below, name, data, beside: seen }) {
             Ok(instances) if !instances.is_empty() => {
                 sample.instances += instances.len();
+                if let Some(signature) = Signature::of(name, data) {
+                    *signatures.entry(signature).or_default() += 1;
+                }
                 let path = if below.is_empty() { root.clone() } else { root.child(below) };
                 sample.tops.extend(path.as_str().split('/').nth(1).map(str::to_owned));
                 sample.services.insert(service);
@@ -130,5 +142,6 @@ fn judge(root: &Path, format: &Config, seen: &Seen, candidates: &[String]) -> Sa
             Err(_) => sample.malformed += 1,
         }
     }
+    sample.signature = signatures.into_iter().max_by_key(|(_, znodes)| *znodes).map(|(signature, _)| signature);
     sample
 }

@@ -1,7 +1,7 @@
 //! `zonekeeper survey`: looks once at what is in an ensemble, and prints the configuration that serves it.
 
 mod findings;
-mod look;
+pub(super) mod look;
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -93,7 +93,7 @@ async fn survey<S: Session>(session: &S) -> anyhow::Result<Findings> {
 }
 
 /// All formats: those that tell most by their data first, and `auto`, which takes what has none, last.
-fn formats() -> Vec<Config> {
+pub(super) fn formats() -> Vec<Config> {
     let known = Formats::default();
     let (by_name, others): (Vec<_>, Vec<_>) = known
         .all()

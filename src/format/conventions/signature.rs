@@ -78,6 +78,15 @@ impl Signature {
     }
 }
 
+/// Says that what `own` reads nothing of looks like `words`, of which `format` reads `znodes`: in the log, in status
+/// and by `check`.
+pub fn looks_like(words: &str, format: &str, znodes: usize, own: &str) -> String {
+    format!(
+        "looks like {words}: format = \"{format}\" reads {znodes} of its znodes, of which none is an instance as \
+         \"{own}\" reads them"
+    )
+}
+
 /// Beginning of the class of what Spring writes.
 const SPRING: &[u8] = b"org.springframework.";
 

@@ -35,6 +35,7 @@ mod link;
 mod names;
 mod oneshot;
 mod relay;
+mod rights;
 mod servers;
 mod session;
 mod shared;
@@ -61,6 +62,7 @@ use super::security;
 use super::session::Ensemble;
 use crate::registry::Error;
 
+pub use self::rights::ChildRights;
 pub use self::session::ZooKeeperSession;
 pub use self::tools::OnceWatch;
 pub use self::watch::ZooKeeperWatch;

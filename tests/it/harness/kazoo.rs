@@ -37,6 +37,11 @@ impl Kazoo {
         self.0.tell(&json!({"op": "lock", "path": path, "who": who}));
     }
 
+    /// Lets everybody read a znode, and nobody do anything else with it.
+    pub(crate) fn read_only(&mut self, path: &str) {
+        self.0.tell(&json!({"op": "read_only", "path": path}));
+    }
+
     /// Lets everybody do anything with a znode.
     pub(crate) fn unlock(&mut self, path: &str) {
         self.0.tell(&json!({"op": "unlock", "path": path}));

@@ -4,7 +4,7 @@ import sys
 try:
     from kazoo.client import KazooClient
     from kazoo.exceptions import NoNodeError
-    from kazoo.security import OPEN_ACL_UNSAFE, make_digest_acl
+    from kazoo.security import OPEN_ACL_UNSAFE, READ_ACL_UNSAFE, make_digest_acl
 
     client = KazooClient(hosts=sys.argv[1], timeout=4.0)
     client.start(timeout=20)
@@ -30,6 +30,8 @@ for line in sys.stdin:
             client.add_auth("digest", order["who"])
             user, password = order["who"].split(":")
             client.set_acls(path, [make_digest_acl(user, password, all=True)])
+        elif order["op"] == "read_only":
+            client.set_acls(path, READ_ACL_UNSAFE)
         elif order["op"] == "unlock":
             client.set_acls(path, OPEN_ACL_UNSAFE)
         elif order["op"] == "delete":
