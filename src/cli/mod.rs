@@ -2,6 +2,7 @@
 
 mod ask;
 mod check;
+mod child;
 mod config_file;
 mod dev;
 mod drain;
@@ -9,8 +10,10 @@ mod dump;
 mod explain;
 mod formats;
 mod leave;
+mod lock;
 mod logging;
 mod output;
+mod register;
 mod registry;
 mod reload;
 mod restart;
@@ -71,6 +74,9 @@ enum Command {
     Formats(formats::FormatsCommand),
     Survey(survey::SurveyCommand),
     Registry(registry::RegistryCommand),
+    Lock(lock::Lock),
+    Register(register::Register),
+    RunChild(child::RunChild),
     Status(status::StatusCommand),
     Reload(reload::Reload),
     Restart(restart::Restart),
@@ -110,6 +116,9 @@ pub fn main() -> ExitCode {
         Command::Dump(dump) => dump.run(),
         Command::Formats(formats) => formats.run(),
         Command::Survey(survey) => survey.run(),
+        Command::Lock(lock) => return leave(lock.run().unwrap_or_else(|error| fail(&error))),
+        Command::Register(register) => return leave(register.run().unwrap_or_else(|error| fail(&error))),
+        Command::RunChild(child) => return child.run(),
         Command::Registry(registry) => return leave(registry.run().unwrap_or_else(|error| fail(&error))),
         Command::Status(status) => return leave(status.run().unwrap_or_else(|error| fail(&error))),
         Command::Reload(reload) => reload.run(),

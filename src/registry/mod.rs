@@ -7,6 +7,7 @@
 //! - [`selection`]: which znodes are mirrored; [`grouping`]: those that change in one step.
 //! - [`links`]: zc.zk's symbolic links; [`placed`]: znodes that are shown as children of services; [`shown`]: the tree
 //!   as it is seen so.
+//! - [`plan`]: the way from a tree to another one, for tools.
 //! - [`cache`]: the last known tree in a file, for a start while the ensemble is away.
 //! - [`text`]: zc.zk's tree text, the seed format of the in-memory registry.
 
@@ -19,6 +20,7 @@ mod kept;
 pub mod links;
 mod path;
 pub mod placed;
+pub mod plan;
 mod reader_name;
 pub mod root;
 pub mod selection;

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesOrdered, StreamExt as _, iter};
 use tokio::time::sleep;
 
@@ -81,7 +82,7 @@ pub async fn each<S: Session>(
     let batches = batches(reads, |read| read.path().as_str().len());
     let mut replies = iter(batches)
         .map(async |batch: Vec<Read>| {
-            let replies = patiently(session, async || session.read(&batch).await).await;
+            let replies = read(session, &batch).await;
             (batch, replies)
         })
         .buffered(AT_ONCE);
@@ -89,6 +90,25 @@ pub async fn each<S: Session>(
         batch.iter().zip(replies?).for_each(|(read, reply)| take(read, reply));
     }
     Ok(())
+}
+
+/// Reads a batch. One that loses its connection is tried again in two halves: a server before ZooKeeper 3.6 is asked
+/// for one thing after the other, and may not get through all of them on one connection.
+fn read<'s, S: Session>(session: &'s S, batch: &'s [Read]) -> LocalBoxFuture<'s, Result<Vec<Reply>, Error>> {
+    Box::pin(async move {
+        if batch.len() == 1 {
+            return patiently(session, async || session.read(batch).await).await;
+        }
+        match session.read(batch).await {
+            Err(Error::ConnectionLoss(_)) => {
+                let (first, second) = batch.split_at(batch.len() / 2);
+                let mut replies = read(session, first).await?;
+                replies.extend(read(session, second).await?);
+                Ok(replies)
+            }
+            outcome => outcome,
+        }
+    })
 }
 
 /// Does the writes, in order. What is created has these rights, if any are given. `done` has the number of writes that

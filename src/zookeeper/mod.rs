@@ -4,6 +4,7 @@
 //! - [`session`]: what the program needs of an ensemble, as traits; [`client`] and [`memory`] implement them.
 //! - [`mirror`]: the decisions of mirroring, pure; [`driver`] does its I/O; the tree is [`crate::registry`]'s.
 //! - [`verify`]: proof that the mirror has missed nothing, on a session of its own.
+//! - [`lock`]: locks in kazoo's layout.
 //! - [`bulk`]: reads and writes of whole trees, for tools; [`acl`]: rights as people write them.
 //! - [`security`]: credentials and certificates; [`outage`]: the lines of an outage in the log.
 //! - [`trouble`]: words for what is wrong with a registry.
@@ -13,6 +14,7 @@ pub mod bulk;
 pub mod client;
 pub mod config;
 pub mod driver;
+pub mod lock;
 pub mod memory;
 pub mod mirror;
 pub mod outage;

@@ -35,7 +35,7 @@ pub(super) struct Acl {
 const EXAMPLES: &str = "\
 Examples:
   zonekeeper registry acl api_x
-  zonekeeper registry acl api_x world:anyone:r auth::cdrwa
+  zonekeeper registry acl api_x world:anyone:r ip:10.0.0.0/8:cdrwa
   zonekeeper registry acl -r --dry-run staging world:anyone:cdrwa";
 
 /// Requests on their way at once.

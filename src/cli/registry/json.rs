@@ -97,12 +97,12 @@ pub(super) fn stat(stat: &Stat, bytes: usize) -> Value {
 }
 
 /// A session's number as ZooKeeper writes it.
-pub(super) fn session(id: i64) -> String {
+pub(in crate::cli) fn session(id: i64) -> String {
     format!("0x{id:x}")
 }
 
 /// A moment in milliseconds since 1970, for people; `-` where it is not known.
-pub(super) fn moment(milliseconds: i64) -> String {
+pub(in crate::cli) fn moment(milliseconds: i64) -> String {
     match u64::try_from(milliseconds) {
         Ok(0) | Err(_) => "-".to_owned(),
         Ok(milliseconds) => format::moment(milliseconds / 1000),

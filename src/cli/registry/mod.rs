@@ -5,8 +5,11 @@
 
 mod acl;
 mod changing;
+mod diff;
+mod export;
 mod get;
 mod graph;
+mod import;
 mod json;
 mod ln;
 mod ls;
@@ -15,13 +18,15 @@ mod resolve;
 mod rm;
 mod set;
 mod tree;
+mod validate;
 mod walk;
 
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use place::{Place, block_on};
+pub(super) use json::{moment, session as session_name};
+pub(super) use place::{Opened, Place, block_on};
 
 /// Look at a registry and change it by hand
 ///
@@ -56,6 +61,10 @@ enum RegistryAction {
     Ln(ln::Ln),
     Rm(rm::Rm),
     Acl(acl::Acl),
+    Export(export::Export),
+    Import(import::Import),
+    Validate(validate::Validate),
+    Diff(diff::Diff),
 }
 
 impl RegistryCommand {
@@ -72,6 +81,10 @@ impl RegistryCommand {
                 RegistryAction::Ln(ln) => ln.run(&place.open().await?).await,
                 RegistryAction::Rm(rm) => rm.run(&place.open().await?).await,
                 RegistryAction::Acl(acl) => acl.run(&place.open().await?).await,
+                RegistryAction::Export(export) => export.run(&place.open().await?).await,
+                RegistryAction::Import(import) => import.run(&place.open().await?).await,
+                RegistryAction::Validate(validate) => validate.run(),
+                RegistryAction::Diff(diff) => diff.run(&place.open().await?, &place).await,
             }
         })
     }

@@ -2,14 +2,16 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use tokio::time::sleep;
 
+use crate::announce;
 use crate::cli::config_file::ConfigFile;
 use crate::cli::output;
-use crate::config;
+use crate::config::{self, Registry};
 use crate::registry::{Error, Path, text};
 use crate::zookeeper::Znode;
 use crate::zookeeper::bulk::{self, Scan};
@@ -22,12 +24,20 @@ use crate::zookeeper::session::{Ensemble as _, Read, Reply, Session as _};
 /// Session time-out that is asked for where no configuration says another.
 const SESSION: Duration = Duration::from_secs(10);
 
+/// Time for which servers that do not answer are tried again by what waits anyway.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Pause between two attempts.
+const PAUSE: Duration = Duration::from_millis(300);
+
 /// Registry that is meant.
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct Place {
     /// The ensemble, host:port,… with a chroot or without, in place of the configuration's registry; its root is /
     #[arg(long, value_name = "SERVERS", global = true, value_parser = servers, conflicts_with_all = ["registry", "config"])]
     zookeeper: Option<String>,
+    /// A file with a tree text, as `zonekeeper dev --seed` takes it: to look at; its root is /
+    #[arg(long, value_name = "FILE", global = true, conflicts_with_all = ["zookeeper", "registry", "config"])]
+    seed: Option<PathBuf>,
     /// With --zookeeper: a file with the credentials, digest:USER:PASSWORD or sasl:USER:PASSWORD
     #[arg(long, value_name = "FILE", global = true)]
     auth_file: Option<PathBuf>,
@@ -40,6 +50,17 @@ pub(in crate::cli) struct Place {
     /// The configuration file [default: zonekeeper.toml, then /etc/zonekeeper/zonekeeper.toml]
     #[arg(short, long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
+}
+
+/// A registry by its settings, not connected to.
+pub(in crate::cli) struct Meant {
+    backing: Backing,
+    security: security::Config,
+    session_timeout: Duration,
+    /// The configured registry; none of `--zookeeper`.
+    pub(in crate::cli) registry: Option<Registry>,
+    /// Settings of registrations.
+    pub(in crate::cli) settings: announce::Settings,
 }
 
 /// A registry that is open.
@@ -70,25 +91,35 @@ pub(in crate::cli) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>)
 }
 
 impl Place {
-    /// Opens the registry.
+    /// An ensemble by its servers alone, in place of what this says.
+    pub(super) fn of_servers(&self, servers: &str) -> Self {
+        Self { zookeeper: Some(servers.to_owned()), seed: None, registry: None, config: None, ..self.clone() }
+    }
+
+    /// Finds out which registry is meant. Nothing is connected to.
     ///
     /// # Errors
-    /// When the configuration does not say which it is, or there is no session with it.
-    pub(in crate::cli) async fn open(&self) -> anyhow::Result<Opened> {
+    /// When the configuration does not say it.
+    pub(in crate::cli) fn meant(&self) -> anyhow::Result<Meant> {
         if let Some(servers) = &self.zookeeper {
             let security = security::Config {
                 auth: self.auth_file.clone().map(AuthSource::File),
                 tls: self.ca.clone().map(|ca| Tls { ca, identity: None }),
             };
-            let source = connected(ZooKeeper::new(servers, SESSION).secured(security)).await?;
-            return Ok(Opened { source, root: Path::root(), is_readonly: false });
+            let backing = Backing::ZooKeeper(servers.clone());
+            let settings = announce::Settings::default();
+            return Ok(Meant { backing, security, session_timeout: SESSION, registry: None, settings });
+        }
+        if let Some(seed) = &self.seed {
+            let (backing, settings) = (Backing::Memory(seed.clone()), announce::Settings::default());
+            let security = security::Config::default();
+            return Ok(Meant { backing, security, session_timeout: SESSION, registry: None, settings });
         }
         if self.auth_file.is_some() || self.ca.is_some() {
             bail!("--auth-file and --ca go with --zookeeper; of the configuration, `auth_file` and `tls` count");
         }
         let file = ConfigFile { config: self.config.clone() }.path()?;
         let config = config::load(&file)?;
-        let is_readonly = config.announce.settings.readonly;
         let mut registries = config.registries;
         let names = || registries.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(", ");
         let index = match &self.registry {
@@ -101,16 +132,68 @@ impl Place {
             None => bail!("{} has several registries: say --registry, one of {}", file.display(), names()),
         };
         let registry = registries.swap_remove(index);
-        let (root, session_timeout) = (registry.zookeeper.root.clone(), registry.zookeeper.session_timeout);
-        let source = match &registry.zookeeper.source {
-            Backing::ZooKeeper(servers) => {
-                let ensemble = ZooKeeper::new(servers, session_timeout);
-                connected(ensemble.secured(registry.zookeeper.security.clone())).await?
-            }
-            Backing::Memory(seed) => Source::File(seed.clone(), seeded(seed).await?),
-        };
-        Ok(Opened { source, root, is_readonly })
+        let zookeeper = &registry.zookeeper;
+        Ok(Meant {
+            backing: zookeeper.source.clone(),
+            security: zookeeper.security.clone(),
+            session_timeout: zookeeper.session_timeout,
+            settings: config.announce.settings,
+            registry: Some(registry),
+        })
     }
+
+    /// Opens the registry.
+    ///
+    /// # Errors
+    /// When the configuration does not say which it is, or there is no session with it.
+    pub(in crate::cli) async fn open(&self) -> anyhow::Result<Opened> {
+        let meant = self.meant()?;
+        let root = meant.registry.as_ref().map_or_else(Path::root, |registry| registry.zookeeper.root.clone());
+        let source = match &meant.backing {
+            Backing::Memory(seed) => Source::File(seed.clone(), seeded(seed).await?),
+            Backing::ZooKeeper(_) => connected(meant.ensemble()?).await?,
+        };
+        Ok(Opened { source, root, is_readonly: meant.settings.readonly })
+    }
+}
+
+impl Meant {
+    /// Its ensemble.
+    ///
+    /// # Errors
+    /// When it is in none.
+    pub(in crate::cli) fn ensemble(&self) -> anyhow::Result<ZooKeeper> {
+        match &self.backing {
+            Backing::ZooKeeper(servers) => {
+                Ok(ZooKeeper::new(servers, self.session_timeout).secured(self.security.clone()))
+            }
+            Backing::Memory(file) => {
+                bail!("this registry is not in ZooKeeper but in the file {}: see --zookeeper", file.display())
+            }
+        }
+    }
+}
+
+impl Place {
+    /// Opens the registry, and tries again for a while where no server answers.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(in crate::cli) async fn open_patiently(&self) -> anyhow::Result<Opened> {
+        let begun = Instant::now();
+        loop {
+            match self.open().await {
+                Err(error) if begun.elapsed() < PATIENCE && is_passing(&error) => sleep(PAUSE).await,
+                outcome => return outcome,
+            }
+        }
+    }
+}
+
+/// Returns whether an error is trouble with connections, which may pass.
+fn is_passing(error: &anyhow::Error) -> bool {
+    let trouble = error.downcast_ref::<Error>();
+    matches!(trouble, Some(Error::NoServer { .. } | Error::ConnectionLoss(_) | Error::Timeout | Error::SessionExpired))
 }
 
 async fn connected(ensemble: ZooKeeper) -> anyhow::Result<Source> {
@@ -162,6 +245,18 @@ impl Opened {
                 "this registry is not in ZooKeeper but in the file {}: edit it, a running server follows",
                 file.display()
             ),
+        }
+    }
+
+    /// The ensemble and the session that writes.
+    ///
+    /// # Errors
+    /// As [`Self::session`].
+    pub(in crate::cli) fn into_session(self) -> anyhow::Result<(ZooKeeper, ZooKeeperSession)> {
+        self.session()?;
+        match self.source {
+            Source::ZooKeeper(ensemble, session) => Ok((ensemble, session)),
+            Source::File(file, _) => bail!("{} is not in ZooKeeper", file.display()),
         }
     }
 

@@ -54,14 +54,7 @@ impl Opened {
 /// # Errors
 /// When it leads nowhere.
 pub(super) async fn resolve(at: &Opened, path: &Path) -> Result<Path, Unresolved> {
-    follow(at, path.as_str().to_owned(), Vec::new()).await.map_err(|why| match why {
-        // Plain as it is.
-        Unresolved::NoNode(missing) if missing == path.as_str() => Unresolved::NoNode(String::new()),
-        Unresolved::Failed { path: failed, error } if failed == path.as_str() => {
-            Unresolved::Failed { path: String::new(), error }
-        }
-        other => other,
-    })
+    resolve_text(at, path.as_str()).await
 }
 
 /// The real path of the znode that an absolute path leads to, which may hold dots.
@@ -69,7 +62,14 @@ pub(super) async fn resolve(at: &Opened, path: &Path) -> Result<Path, Unresolved
 /// # Errors
 /// When it leads nowhere.
 pub(super) async fn resolve_text(at: &Opened, path: &str) -> Result<Path, Unresolved> {
-    follow(at, path.to_owned(), Vec::new()).await
+    follow(at, path.to_owned(), Vec::new()).await.map_err(|why| match why {
+        // Plain as it is.
+        Unresolved::NoNode(missing) if missing == path => Unresolved::NoNode(String::new()),
+        Unresolved::Failed { path: failed, error } if failed == path => {
+            Unresolved::Failed { path: String::new(), error }
+        }
+        other => other,
+    })
 }
 
 fn follow(at: &Opened, path: String, seen: Vec<String>) -> BoxFuture<'_, Result<Path, Unresolved>> {

@@ -30,6 +30,12 @@ pub(super) fn read(line: &str) -> Result<Line<'_>, Fault> {
         return Err(fault(0, "a name is missing before the sign".to_owned()));
     }
     if let Some(target) = sign.strip_prefix("=>") {
+        // zc.zk's own exports have such a link as a property with the arrow in its name, `name => = u'/path'`.
+        if let Some(value) = target.trim_start().strip_prefix('=')
+            && let Ok(value @ Literal::Text(_)) = python::parse(value)
+        {
+            return Ok(Line::Property { name: format!("{name} =>"), value });
+        }
         return read_link(name, "=>", target, 2).map_err(|message| fault(at, message));
     }
     if let Some(target) = sign.strip_prefix("->") {

@@ -28,6 +28,20 @@ pub enum Literal {
 }
 
 impl Literal {
+    /// Returns whether it is the same value, whatever the order of keys is.
+    pub fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Dict(one), Self::Dict(other)) if one.len() == other.len() => {
+                let other: HashMap<&str, &Self> = other.iter().map(|(key, value)| (key.as_str(), value)).collect();
+                one.iter().all(|(key, value)| other.get(key.as_str()).is_some_and(|other| value.is_like(other)))
+            }
+            (Self::List(one), Self::List(other)) if one.len() == other.len() => {
+                one.iter().zip(other).all(|(one, other)| one.is_like(other))
+            }
+            _ => self == other,
+        }
+    }
+
     /// The value in compact JSON, keys in their order.
     pub fn to_json(&self) -> Vec<u8> {
         // Writing to memory does not fail, and no value here is one that JSON cannot say.

@@ -19,18 +19,21 @@
 //! in ways that nobody sees.) A line beginning with a slash is always a znode; zc.zk takes `/a=1` for a property.
 //!
 //! - `literal`: the values; `python` reads them. [`export()`] writes such a text.
+//! - `json`: a tree in JSON, for what a tree text cannot say.
 //!
 //! All that is wrong with a text is reported at once, by line and column.
 
 mod export;
+mod json;
 mod line;
 mod literal;
 mod python;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
 pub use self::export::{Export, export, properties, property};
+pub use self::json::{TreeNode, write_tree};
 use self::line::{Line, STRING_VALUE, fault, read};
 pub use self::literal::Literal;
 use self::python::Fault;
@@ -77,6 +80,31 @@ pub fn parse(text: &str) -> Result<Vec<TextNode>, Vec<TextProblem>> {
         }
     }
     if reader.problems.is_empty() { Ok(reader.nodes) } else { Err(reader.problems) }
+}
+
+/// Reads a tree: a tree text, or JSON as [`write_tree`] writes it.
+///
+/// # Errors
+/// All that is wrong with it; of JSON that is not valid the first.
+pub fn read_tree(text: &str) -> Result<BTreeMap<Path, TreeNode>, Vec<TextProblem>> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.trim_start().starts_with('{') {
+        return json::parse_tree(text);
+    }
+    let node = |node: TextNode| {
+        let data = node.data();
+        (node.path, TreeNode { data, ..TreeNode::default() })
+    };
+    parse(text).map(|nodes| nodes.into_iter().map(node).collect())
+}
+
+/// Returns whether the data of two znodes say the same properties, whatever their order and spaces.
+pub fn is_same(one: &[u8], other: &[u8]) -> bool {
+    if one == other {
+        return true;
+    }
+    let (Ok(one), Ok(other)) = (properties(one), properties(other)) else { return false };
+    Literal::Dict(one).is_like(&Literal::Dict(other))
 }
 
 /// State of the reading. After a problem it goes on with the likeliest meaning, to find the next one.

@@ -124,8 +124,9 @@ impl<'t> LiteralReader<'t> {
     fn texts(&mut self) -> Result<Literal, Fault> {
         let mut text = String::new();
         while self.begins_text() {
-            self.take_while(|before, c| before.is_empty() && matches!(c, 'u' | 'U'));
-            self.text(&mut text)?;
+            let prefix = self.take_while(|before, c| before.is_empty() && matches!(c, 'u' | 'U'));
+            let is_unicode = !prefix.is_empty();
+            self.text(is_unicode, &mut text)?;
             self.space();
         }
         Ok(Literal::Text(text))
@@ -136,18 +137,36 @@ impl<'t> LiteralReader<'t> {
         rest.strip_prefix(['u', 'U']).unwrap_or(rest).starts_with(['\'', '"'])
     }
 
-    /// One text, the reader before its quote.
-    fn text(&mut self, into: &mut String) -> Result<(), Fault> {
+    /// One text, the reader before its quote. A text of Python 2 is bytes: where they are UTF-8, as what zc.zk exports
+    /// of a `string_value`, they are read so.
+    fn text(&mut self, is_unicode: bool, into: &mut String) -> Result<(), Fault> {
         let start = self.at;
         let quote = self.next();
+        let (mut plain, mut bytes) = (String::new(), Vec::new());
         loop {
             match self.next() {
                 None => return Err(Fault::error(start, "the text does not end on this line")),
-                next if next == quote => return Ok(()),
-                Some('\\') => into.push(self.escape()?),
-                Some(character) => into.push(character),
+                next if next == quote => break,
+                Some('\\') => {
+                    let is_number = matches!(self.peek(), Some('x' | '0'..='7'));
+                    let character = self.escape()?;
+                    plain.push(character);
+                    match u8::try_from(u32::from(character)) {
+                        Ok(byte @ 0x80..) if is_number => bytes.push(byte),
+                        _ => bytes.extend(character.encode_utf8(&mut [0; 4]).bytes()),
+                    }
+                }
+                Some(character) => {
+                    plain.push(character);
+                    bytes.extend(character.encode_utf8(&mut [0; 4]).bytes());
+                }
             }
         }
+        match String::from_utf8(bytes) {
+            Ok(text) if !is_unicode => into.push_str(&text),
+            _ => into.push_str(&plain),
+        }
+        Ok(())
     }
 
     /// The character that an escape stands for, the reader behind its backslash. A backslash before a character that
@@ -311,6 +330,7 @@ mod tests {
             (r#""it's""#, r#""it's""#),
             ("u'x' \"y\"U'z'", r#""xyz""#),
             (r"'\x41\101\u00fc\U0001f600\n\'\q'", r#""AAü😀\n'\\q""#),
+            (r"'caf\xc3\xa9' u'\xe9' '\xe9'", r#""cafééé""#),
             ("10", "10"),
             (" - 0x_ff # comment", "-255"),
             ("+0o17", "15"),

@@ -52,6 +52,22 @@ impl ZcZk {
         self.0.tell(&json!({"op": "properties", "path": path}))["found"].take()
     }
 
+    /// Imports a tree text below `path` with its `import_tree`, trimmed.
+    pub(crate) fn import(&mut self, text: &str, path: &str) {
+        self.0.tell(&json!({"op": "import", "text": text, "path": path, "trim": true}));
+    }
+
+    /// What its `export_tree(path)` writes.
+    pub(crate) fn export(&mut self, path: &str) -> String {
+        self.0.tell(&json!({"op": "export", "path": path}))["found"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Where two trees differ, by the properties that it reads of each znode.
+    pub(crate) fn differences(&mut self, one: &str, other: &str) -> Vec<String> {
+        let mut answer = self.0.tell(&json!({"op": "differences", "path": one, "other": other}));
+        serde_json::from_value(answer["found"].take()).unwrap_or_default()
+    }
+
     /// Registers a server with its `register(path, address, **properties)`.
     pub(crate) fn register(&mut self, path: &str, address: &str, properties: &Value) {
         self.0.tell(&json!({"op": "register", "path": path, "address": address, "properties": properties}));

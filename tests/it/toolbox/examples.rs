@@ -21,6 +21,12 @@ const COMMANDS: &[(&str, i32)] = &[
     ("registry ln", 0),
     ("registry rm", 0),
     ("registry acl", 0),
+    ("registry export", 0),
+    ("registry import", 0),
+    ("registry validate", 0),
+    ("registry diff", 1),
+    ("lock", 0),
+    ("register", 0),
 ];
 
 /// The example lines that a command's help ends with.

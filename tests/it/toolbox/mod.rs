@@ -3,7 +3,10 @@
 
 mod changing;
 mod examples;
+mod locks;
 mod looking;
+mod registered;
+mod trees;
 
 use std::process::{Command, Output};
 
