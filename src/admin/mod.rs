@@ -7,7 +7,8 @@
 //!
 //! - [`server`]: connections and their limits; `patience` ends those whose client does not read.
 //! - [`routes`]: a line an endpoint; [`query`] reads what was asked; [`services`] shows one service, or all of them a
-//!   piece at a time; [`explain`] says why a name is answered as it is.
+//!   piece at a time, [`named`] finds those that a name means; [`events`] lists or streams what has changed;
+//!   [`explain`] says why a name is answered as it is.
 //! - [`snapshot`]: one moment, as plain data; [`ready`], [`json`], [`registrations`], [`metrics`] and [`page`] say it
 //!   in words.
 //! - [`config`]: what `[admin]` says.
@@ -17,9 +18,11 @@
 pub mod config;
 pub mod control;
 mod dump;
+mod events;
 mod explain;
 mod json;
 mod metrics;
+mod named;
 mod overview;
 mod page;
 mod pieces;
@@ -134,7 +137,7 @@ fn run(listener: TcpListener, sources: Sources, connections: usize, stop: Cancel
                 status.set_hearing(can_hear, now);
             }
         };
-        let router = routes::router(sources, &address);
+        let router = routes::router(sources, &address, connections);
         server::serve(listener, router, limits, set_hearing, stop).await.map_err(Error::Accept)
     })
 }

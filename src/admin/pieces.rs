@@ -11,7 +11,7 @@ const CHUNK: usize = 32 * 1024;
 
 /// A body of `opening`, the items, one a line with commas between them, and `closing`.
 pub(super) fn list(
-    opening: &'static str,
+    opening: String,
     items: impl Iterator<Item = serde_json::Result<Vec<u8>>> + Send + 'static,
     closing: &'static str,
 ) -> Body {
@@ -24,26 +24,26 @@ pub(super) fn list(
 }
 
 fn pieces(
-    opening: &'static str,
+    opening: String,
     mut items: impl Iterator<Item = serde_json::Result<Vec<u8>>> + Send,
     closing: &'static str,
 ) -> impl Iterator<Item = serde_json::Result<Vec<u8>>> + Send {
-    let mut separator = opening;
+    let mut is_first = true;
     let mut is_over = false;
     iter::from_fn(move || {
         let mut piece = Vec::new();
         while !is_over && piece.len() < CHUNK {
             match items.next() {
                 Some(Ok(item)) => {
+                    let separator = if std::mem::take(&mut is_first) { &opening } else { "," };
                     piece.extend_from_slice(separator.as_bytes());
                     piece.push(b'\n');
                     piece.extend_from_slice(&item);
-                    separator = ",";
                 }
                 Some(Err(error)) => return Some(Err(error)),
                 None => {
                     is_over = true;
-                    if separator == opening {
+                    if is_first {
                         piece.extend_from_slice(opening.as_bytes());
                         piece.push(b'\n');
                     }

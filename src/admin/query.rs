@@ -1,14 +1,5 @@
 //! The query part of a request's target: `?registry=main&prefix=staging/`.
 
-/// Which services are asked for. Nothing asked for is no limit.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Filter {
-    /// Name of the registry.
-    pub(super) registry: Option<String>,
-    /// Beginning of the paths, letter for letter.
-    pub(super) prefix: Option<String>,
-}
-
 /// Reason for which a query says nothing that can be answered.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BadQuery {
@@ -34,27 +25,6 @@ pub(super) fn refresh(query: Option<&str>) -> Result<Option<u16>, BadQuery> {
         Ok(seconds) => Ok(seconds),
     };
     refresh.map(seconds).transpose()
-}
-
-impl Filter {
-    /// Reads a filter of a list of services.
-    pub(super) fn of_list(query: Option<&str>) -> Result<Self, BadQuery> {
-        Self::read(query, "`registry` and `prefix`", true)
-    }
-
-    /// Reads a filter of one service.
-    pub(super) fn of_one(query: Option<&str>) -> Result<Self, BadQuery> {
-        Self::read(query, "`registry`", false)
-    }
-
-    fn read(query: Option<&str>, known: &'static str, with_prefix: bool) -> Result<Self, BadQuery> {
-        if with_prefix {
-            let [registry, prefix] = parameters(query, ["registry", "prefix"], known)?;
-            return Ok(Self { registry, prefix });
-        }
-        let [registry] = parameters(query, ["registry"], known)?;
-        Ok(Self { registry, prefix: None })
-    }
 }
 
 /// Reads the parameters called `names`, in their order; `known` says their names in a message.
@@ -100,24 +70,23 @@ fn digit(byte: Option<u8>) -> Option<u8> {
 mod tests {
     use super::*;
 
-    fn list(query: &str) -> Result<Filter, BadQuery> {
-        Filter::of_list(Some(query))
+    fn list(query: &str) -> Result<[Option<String>; 2], BadQuery> {
+        parameters(Some(query), ["registry", "prefix"], "`registry` and `prefix`")
     }
 
     #[test]
     fn filters_are_read_and_decoded() {
         let some = |text: &str| Some(text.to_owned());
-        assert_eq!(Filter::of_list(None), Ok(Filter::default()));
-        assert_eq!(list("&"), Ok(Filter::default()));
-        assert_eq!(list("prefix=a%2Fb+c%C3%A4"), Ok(Filter { registry: None, prefix: some("a/b cä") }));
-        assert_eq!(list("registry=main&prefix="), Ok(Filter { registry: some("main"), prefix: some("") }));
+        assert_eq!(parameters(None, ["a"], ""), Ok([None]));
+        assert_eq!(list("&"), Ok([None, None]));
+        assert_eq!(list("prefix=a%2Fb+c%C3%A4"), Ok([None, some("a/b cä")]));
+        assert_eq!(list("registry=main&prefix="), Ok([some("main"), some("")]));
     }
 
     #[test]
     fn what_cannot_be_meant_is_refused() {
         let unknown = |query| matches!(list(query), Err(BadQuery::Unknown { .. }));
         assert!(unknown("perfix=a") && unknown("Registry=a") && unknown("=a"));
-        assert!(Filter::of_one(Some("prefix=a")).is_err(), "one service has no prefix");
         assert_eq!(list("prefix=a&prefix=a"), Err(BadQuery::Twice { key: "prefix" }));
         for bad in ["prefix=%", "prefix=%4", "prefix=%zz", "prefix=%+1", "prefix=%ff", "%=a"] {
             assert!(matches!(list(bad), Err(BadQuery::Encoding(_))), "{bad}");

@@ -1,5 +1,7 @@
 //! Shapes that several answers have in their JSON.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use serde::Serialize;
 
 use crate::format;
@@ -59,4 +61,17 @@ impl<'a> ReaderJson<'a> {
     pub(super) fn new(ReaderName { registry, reader }: &'a ReaderName) -> Self {
         Self { registry, reader: reader.as_deref() }
     }
+}
+
+/// A session's id as ZooKeeper's own tools write it; none for 0.
+pub(super) fn session(id: i64) -> Option<String> {
+    (id != 0).then(|| format!("{id:#x}"))
+}
+
+/// A time in milliseconds since 1970, as RFC 3339 writes it; none for 0 and what is no time.
+pub(super) fn time_of(unix_ms: i64) -> Option<String> {
+    let since = u64::try_from(unix_ms).ok().filter(|since| *since > 0)?;
+    let at = UNIX_EPOCH.checked_add(Duration::from_millis(since))?;
+    // Later years have more digits than the form.
+    (since < 253_402_300_800_000).then(|| humantime::format_rfc3339_millis(at).to_string())
 }

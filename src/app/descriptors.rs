@@ -35,8 +35,8 @@ const LOOK_UPS: usize = 40;
 const COMMAND: usize = 4;
 /// Queries to other name servers.
 const FORWARDED: usize = 1024;
-/// Connections to the admin server: for few probes, scrapers and people.
-const ADMIN: usize = 64;
+/// Connections to the admin server: for probes, scrapers and people, and for as many readers of events as a fleet has.
+const ADMIN: usize = 1536;
 
 impl Budget {
     /// Divides this process's limit among its parts, and logs the shares.
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn with_many_descriptors_everybody_gets_what_it_wants() {
         let budget = Budget::of(65_536, &config(""), 4);
-        assert_eq!(budget, Budget { slots: Slots::default(), tcp: 1024, admin: 64 });
+        assert_eq!(budget, Budget { slots: Slots::default(), tcp: 1024, admin: 1536 });
     }
 
     #[test]

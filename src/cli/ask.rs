@@ -1,14 +1,14 @@
-//! Asks the running server's admin address: what `explain` and `dump` have in common.
+//! Asks the running server: what all commands that do so have in common.
 
 use std::fmt::Write as _;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
 
 use super::config_file::ConfigFile;
+use super::connect::{AdminAddress, Answer};
 use crate::{admin, config};
 
 /// A server that says nothing for this long is not going to.
@@ -17,28 +17,41 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// Server that is asked.
 #[derive(Debug, Args)]
 pub(super) struct AdminServer {
-    /// The admin address of the running server [default: what the configuration says, else 127.0.0.1:5380]
-    #[arg(long, value_name = "ADDR:PORT")]
-    admin: Option<SocketAddr>,
+    /// The admin server of the running process: host:port, `https://host:port` or `unix:/path` [default: what the
+    /// configuration says, else 127.0.0.1:5380]
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<AdminAddress>,
+    /// Certificates to believe of an https server [default: the system's]
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
     #[command(flatten)]
     file: ConfigFile,
 }
 
+/// An answer other than the one that was hoped for.
+#[derive(Debug, thiserror::Error)]
+#[error("the server at {address} answers {status}: {message}")]
+pub(super) struct Refused {
+    pub(super) address: AdminAddress,
+    pub(super) status: u16,
+    pub(super) message: String,
+}
+
 impl AdminServer {
-    fn address(&self) -> anyhow::Result<SocketAddr> {
-        if let Some(address) = self.admin {
-            return Ok(address);
+    fn address(&self) -> anyhow::Result<AdminAddress> {
+        if let Some(address) = &self.admin {
+            return Ok(address.clone());
         }
         // Without any configuration it is `zonekeeper dev` that is asked.
         let path = match self.file.path() {
             Ok(path) => path,
             Err(error) if self.file.config.is_some() => return Err(error.into()),
-            Err(_) => return Ok(admin::config::Config::default().listen),
+            Err(_) => return Ok(admin::config::Config::default().listen.into()),
         };
         let Some(admin) = config::load(&path)?.admin else {
             bail!("{} has no [admin] table, so its server cannot be asked", path.display());
         };
-        Ok(admin.listen)
+        Ok(admin.listen.into())
     }
 
     /// Finds out which address is meant.
@@ -51,47 +64,61 @@ impl AdminServer {
 
     /// Gives the server an order.
     pub(super) fn post(&self, path: &str) -> anyhow::Result<String> {
-        self.ask("POST", path)
+        self.ask("POST", path, TIMEOUT)
     }
 
     /// Returns whether the server takes connections.
     pub(super) fn is_there(&self) -> bool {
-        self.address().is_ok_and(|address| TcpStream::connect_timeout(&address, Duration::from_secs(5)).is_ok())
+        self.address().is_ok_and(|address| address.is_there())
     }
 
     /// Asks the server for `path` with these parameters.
     pub(super) fn get(&self, path: &str, parameters: &[(&str, &str)]) -> anyhow::Result<String> {
-        let pairs = parameters.iter().map(|(key, value)| format!("{key}={}", encoded(value)));
-        let query = pairs.collect::<Vec<_>>().join("&");
-        self.ask("GET", &format!("{path}?{query}"))
+        self.get_within(path, parameters, TIMEOUT)
     }
 
-    fn ask(&self, method: &str, target: &str) -> anyhow::Result<String> {
+    /// The same where an answer may take as long as `patience`.
+    pub(super) fn get_within(
+        &self,
+        path: &str,
+        parameters: &[(&str, &str)],
+        patience: Duration,
+    ) -> anyhow::Result<String> {
+        self.ask("GET", &target(path, parameters), patience)
+    }
+
+    fn ask(&self, method: &str, target: &str, patience: Duration) -> anyhow::Result<String> {
+        let mut answer = self.send(method, target, &[], patience)?;
         let address = self.address()?;
-        let asked = || -> std::io::Result<Vec<u8>> {
-            let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
-            stream.set_read_timeout(Some(TIMEOUT))?;
-            // With version 1.0 the answer ends with the connection, and is in one piece.
-            write!(stream, "{method} {target} HTTP/1.0\r\nHost: {address}\r\nContent-Length: 0\r\n\r\n")?;
-            let mut response = Vec::new();
-            stream.read_to_end(&mut response)?;
-            Ok(response)
-        };
-        let response = asked().with_context(|| format!("cannot ask the server's admin address {address}"))?;
-        let response = String::from_utf8_lossy(&response);
-        let (head, body) = response.split_once("\r\n\r\n").context("the server's answer is no HTTP")?;
-        let status = head.split(' ').nth(1).unwrap_or_default();
-        if status != "200" {
-            let error = serde_json::from_str::<serde_json::Value>(body).ok();
+        answer.text().with_context(|| format!("cannot read the answer of the admin server {address}"))
+    }
+
+    fn send(&self, method: &str, target: &str, headers: &[(&str, &str)], patience: Duration) -> anyhow::Result<Answer> {
+        let address = self.address()?;
+        let mut answer = address
+            .send((method, target), headers, Some(patience), self.ca.as_deref())
+            .with_context(|| format!("cannot ask the server's admin address {address}"))?;
+        if answer.status != 200 {
+            let body = answer.text().unwrap_or_default();
+            let error = serde_json::from_str::<serde_json::Value>(&body).ok();
             let error = error.as_ref().and_then(|error| error["error"].as_str());
-            bail!("the server at {address} answers {status}: {}", error.unwrap_or(body).trim());
+            let message = error.unwrap_or(&body).trim().to_owned();
+            return Err(Refused { address, status: answer.status, message }.into());
         }
-        Ok(body.to_owned())
+        Ok(answer)
+    }
+}
+
+fn target(path: &str, parameters: &[(&str, &str)]) -> String {
+    let pairs = parameters.iter().map(|(key, value)| format!("{key}={}", encoded(value)));
+    match pairs.collect::<Vec<_>>().join("&") {
+        query if query.is_empty() => path.to_owned(),
+        query => format!("{path}?{query}"),
     }
 }
 
 /// Percent-encoding (RFC 3986 §2.1) of all but the plainest bytes.
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     text.bytes().fold(String::new(), |mut encoded, byte| {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_') {
             encoded.push(char::from(byte));

@@ -4,10 +4,13 @@ mod ask;
 mod check;
 mod child;
 mod config_file;
+mod connect;
 mod dev;
 mod drain;
 mod dump;
+mod events;
 mod explain;
+mod follow;
 mod formats;
 mod leave;
 mod lock;
@@ -18,10 +21,14 @@ mod registry;
 mod reload;
 mod restart;
 mod serve;
+mod services;
 mod signals;
 mod status;
 mod survey;
+mod table;
 mod template;
+mod wait;
+mod watch;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -78,6 +85,11 @@ enum Command {
     Register(register::Register),
     RunChild(child::RunChild),
     Status(status::StatusCommand),
+    Services(services::ServicesCommand),
+    Service(services::ServiceCommand),
+    Events(events::EventsCommand),
+    Watch(watch::WatchCommand),
+    Wait(wait::WaitCommand),
     Reload(reload::Reload),
     Restart(restart::Restart),
     Leave(leave::Leave),
@@ -121,6 +133,11 @@ pub fn main() -> ExitCode {
         Command::RunChild(child) => return child.run(),
         Command::Registry(registry) => return leave(registry.run().unwrap_or_else(|error| fail(&error))),
         Command::Status(status) => return leave(status.run().unwrap_or_else(|error| fail(&error))),
+        Command::Services(services) => services.run(),
+        Command::Service(service) => service.run(),
+        Command::Events(events) => events.run(),
+        Command::Watch(watch) => watch.run(),
+        Command::Wait(wait) => wait.run(),
         Command::Reload(reload) => reload.run(),
         Command::Restart(restart) => restart.run(),
         Command::Leave(leave) => leave.run(),

@@ -10,11 +10,20 @@ use crate::log;
 
 /// Prints to standard output. A reader that has gone is nothing to complain about.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
+    print_as_is(&harmless(text))
+}
+
+/// Prints to standard output what has nothing in it that steers a terminal but what we have put there.
+pub(super) fn print_as_is(text: &str) -> anyhow::Result<()> {
+    print_to_reader(text).map(drop)
+}
+
+/// The same. Returns whether the reader is still there.
+pub(super) fn print_to_reader(text: &str) -> anyhow::Result<bool> {
     let mut out = std::io::stdout();
-    let text = harmless(text);
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot write the output"),
-        _ => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        done => done.map(|()| true).context("cannot write the output"),
     }
 }
 
@@ -41,7 +50,7 @@ pub(super) fn print_coloured(text: &str) -> anyhow::Result<()> {
 
 /// A text without characters that steer a terminal or cannot be seen: anybody may have written parts of it into a
 /// registry. JSON stays JSON.
-fn harmless(text: &str) -> Cow<'_, str> {
+pub(super) fn harmless(text: &str) -> Cow<'_, str> {
     if !text.starts_with(['{', '[']) {
         return log::visible(text);
     }

@@ -2,7 +2,9 @@
 //! answered as it is. Nothing here changes anything.
 //!
 //! - [`reader`]: services by path, name or endpoint, drains, clashes and counts.
+//! - [`standing`]: what each instance is answered with, or why it is not.
 //! - [`explain`]: from a name to the znodes, instances and reasons behind its answer.
 
 pub mod explain;
 pub mod reader;
+pub mod standing;

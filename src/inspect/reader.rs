@@ -106,6 +106,17 @@ impl Reader {
         self.publisher.as_ref().map(|publisher| publisher.owners(below)).unwrap_or_default()
     }
 
+    /// Whole path of what is at `below`.
+    pub fn full(&self, below: &str) -> String {
+        self.layout.full(below).to_string()
+    }
+
+    /// Time to live of answers of the service at `below` where neither it nor an instance says one, in seconds; `None`
+    /// where no zone shows it.
+    pub fn ttl(&self, below: &str) -> Option<u32> {
+        self.publisher.as_ref()?.ttl(below)
+    }
+
     /// Where in the registry a path is: below the root, whether it is given with the root or without; none for one
     /// outside.
     pub fn below<'p>(&self, path: &'p str) -> Option<&'p str> {
@@ -186,7 +197,7 @@ impl Reader {
         }
     }
 
-    fn tree(&self) -> RwLockReadGuard<'_, ShownTree> {
+    pub(super) fn tree(&self) -> RwLockReadGuard<'_, ShownTree> {
         self.tree.read().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -198,6 +198,14 @@ impl Publisher {
         held.next().is_some_and(|first| first && held.all(|one| one))
     }
 
+    /// The time to live of the first zone that shows the service at `path` below the root, in seconds.
+    pub fn ttl(&self, path: &str) -> Option<u32> {
+        let folded = path.to_ascii_lowercase();
+        let core = self.lock();
+        let mut forward = core.targets.iter().filter(|target| target.reverse_of.is_empty());
+        forward.find(|target| target.shown(&folded).is_some()).map(|target| target.ttl)
+    }
+
     /// The name of the service itself at `path` below the root, in each zone that shows that part of the registry.
     pub fn owners(&self, path: &str) -> Vec<Name> {
         let folded = path.to_ascii_lowercase();

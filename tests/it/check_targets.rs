@@ -77,8 +77,15 @@ fn credentials_of_a_check_are_sent_and_in_no_log_status_metric_page_nor_explanat
     // somebody:tops3cret in Base64.
     let request = heard.lock().unwrap_or_else(PoisonError::into_inner).to_lowercase();
     assert!(request.contains("authorization: basic c29tzwjvzhk6dg9wcznjcmv0"), "{request}");
-    let pages =
-        ["/", "/metrics", "/v1/status", "/v1/status?as=json", "/v1/registrations", "/v1/services", "/v1/events"];
+    let pages = [
+        "/",
+        "/metrics",
+        "/v1/status",
+        "/v1/status?as=json",
+        "/v1/registrations",
+        "/v1/services",
+        "/v1/events?limit=100",
+    ];
     let explain = Command::new(env!("CARGO_BIN_EXE_zonekeeper"))
         .args(["explain", "A", "web.service", "--admin", &admin.to_string()])
         .output()

@@ -1,6 +1,8 @@
 //! The endpoints, a line each, and how their answers become HTTP.
 
+mod events;
 mod prometheus;
+mod services;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,21 +14,18 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
+use tokio::sync::Semaphore;
 
 use crate::admin::control::{ClientAddress, Control, ControlOrder};
-use crate::admin::query::Filter;
 use crate::admin::rate::Rate;
 use crate::admin::ready::{self, ReadyQuestion};
 use crate::admin::reply::{HTML, JSON, Refusal, TEXT, answer, as_json, text};
 use crate::admin::snapshot::Snapshot;
 use crate::admin::sources::Sources;
-use crate::admin::{
-    control, dump, explain as explaining, json, metrics, overview, page, query, registrations, services,
-};
+use crate::admin::{control, dump, explain as explaining, json, metrics, overview, page, query, registrations};
 use crate::announce::identity;
 use crate::disk;
 use crate::export::Form;
-use crate::inspect::reader::Reader;
 use crate::log;
 
 /// Endpoints, and what each is for.
@@ -47,9 +46,19 @@ const ENDPOINTS: &[(&str, &str)] = &[
     ("/v1/leave", "POST, from this host: take the registrations out and end"),
     (
         "/v1/services",
-        "all services as JSON; ?registry=NAME and ?prefix=PATH choose among them; NAME/READER is one of its readers",
+        "all services as JSON; ?registry=NAME (NAME/READER is one of its readers), prefix=PATH, state=empty, drained, \
+         lost or doubtful, after=PATH, limit=N and fields=path,in,… choose; &index=N&wait=30s waits for a change",
     ),
-    ("/v1/services/{path}", "one service; ?registry=NAME where several registries have it"),
+    (
+        "/v1/services/{path}",
+        "one service, by its path or DNS name; ?registry=NAME where several registries have it; ?index=N&wait=30s waits",
+    ),
+    ("/v1/instances?name={name}", "the instances of a service that DNS gives; &index=N&wait=30s waits for a change"),
+    (
+        "/v1/events",
+        "what came, changed and went, as server-sent events; ?since=1h&limit=N as JSON; ?name=NAME chooses; \
+         ?index=N&wait=30s waits for the next",
+    ),
     (
         "/v1/prometheus",
         "instances in DNS as targets for Prometheus' http_sd_configs; ?registry=NAME, ?prefix=PATH and ?port=NAME choose",
@@ -61,8 +70,8 @@ const ENDPOINTS: &[(&str, &str)] = &[
     ),
 ];
 
-/// The router of all endpoints.
-pub(super) fn router(sources: Sources, admin: &str) -> Router {
+/// The router of all endpoints, for so many connections at once.
+pub(super) fn router(sources: Sources, admin: &str, connections: usize) -> Router {
     let server = explaining::ServerJson {
         host: identity::host_name().unwrap_or_else(|| "unknown host".to_owned()),
         admin: admin.to_owned(),
@@ -73,7 +82,8 @@ pub(super) fn router(sources: Sources, admin: &str) -> Router {
     if let Some(rate) = rate.clone() {
         tokio::spawn(rate.follow());
     }
-    let shared = Context { sources, server, rate, started: Instant::now() };
+    let waiting = Arc::new(Semaphore::new((connections - connections / 4).max(1)));
+    let shared = Context { sources, server, rate, waiting, started: Instant::now() };
     Router::new()
         .route("/", get(index))
         .route("/healthz", get(healthz))
@@ -88,6 +98,8 @@ pub(super) fn router(sources: Sources, admin: &str) -> Router {
         .route("/v1/leave", post(leave))
         .route("/v1/services", get(all_services))
         .route("/v1/services/{*path}", get(one_service))
+        .route("/v1/instances", get(instances))
+        .route("/v1/events", get(all_events))
         .route("/v1/prometheus", get(targets))
         .route("/v1/dump", get(whole_zones))
         .route("/v1/explain", get(explain))
@@ -103,6 +115,8 @@ struct Context {
     /// The process itself, for people who wonder which it is.
     server: explaining::ServerJson,
     rate: Option<Rate>,
+    /// Room for requests that wait for events: as many connections are always left for others.
+    waiting: Arc<Semaphore>,
     started: Instant,
 }
 
@@ -120,16 +134,6 @@ impl Context {
     fn control(&self) -> Result<&Control, Refusal> {
         let none = || Refusal::not_found("this process takes no orders".to_owned());
         self.sources.control.as_ref().ok_or_else(none)
-    }
-
-    /// The registry called `name`, or all of them.
-    fn readers(&self, name: Option<&str>) -> Result<Vec<Reader>, Refusal> {
-        let all = self.sources.registries.iter().map(|source| &source.reader);
-        let readers = all.filter(|reader| name.is_none_or(|name| reader.name.is_of(name))).cloned().collect::<Vec<_>>();
-        match name {
-            Some(name) if readers.is_empty() => Err(Refusal::not_found(format!("there is no registry `{name}` here"))),
-            _ => Ok(readers),
-        }
     }
 }
 
@@ -189,9 +193,15 @@ async fn registered(State(shared): App) -> Response {
 }
 
 async fn all_services(State(shared): App, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
-    let filter = Filter::of_list(query.as_deref())?;
-    let readers = shared.readers(filter.registry.as_deref())?;
-    Ok(answer(StatusCode::OK, JSON, services::list(readers, filter.prefix.unwrap_or_default())))
+    services::all(&shared.sources, &shared.waiting, query.as_deref()).await
+}
+
+async fn instances(State(shared): App, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
+    services::instances(&shared.sources, &shared.waiting, query.as_deref()).await
+}
+
+async fn all_events(State(shared): App, RawQuery(query): RawQuery, headers: HeaderMap) -> Result<Response, Refusal> {
+    events::events(&shared.sources, &shared.waiting, query.as_deref(), &headers).await
 }
 
 async fn targets(State(shared): App, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
@@ -204,23 +214,7 @@ async fn one_service(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     let Path(path) = path?;
-    let path = path.trim_end_matches('/');
-    let filter = Filter::of_one(query.as_deref())?;
-    let readers = shared.readers(filter.registry.as_deref())?;
-    let found = readers.iter().filter_map(|reader| Some((reader, reader.read(path)?))).collect::<Vec<_>>();
-    match &*found {
-        [] => Err(Refusal::not_found(format!("there is no service `{path}`"))),
-        [(reader, reading)] => {
-            let names = reader.names(path);
-            let service = services::ServiceJson::new(&reader.name, reading, reader.held(path), &names);
-            Ok(as_json(StatusCode::OK, &service))
-        }
-        several => {
-            let names = several.iter().map(|(reader, _)| reader.name.to_string()).collect::<Vec<_>>().join("`, `");
-            let message = format!("`{path}` is in the registries `{names}`: choose one with ?registry=");
-            Err(Refusal(StatusCode::CONFLICT, message))
-        }
-    }
+    services::one(&shared.sources, &shared.waiting, path.trim_end_matches('/'), query.as_deref()).await
 }
 
 async fn whole_zones(State(shared): App, RawQuery(query): RawQuery) -> Result<Response, Refusal> {

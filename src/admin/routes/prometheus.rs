@@ -95,11 +95,11 @@ pub(super) fn list(sources: &Sources, query: Option<&str>) -> Result<Response, R
             }
         })
     });
-    Ok(answer(StatusCode::OK, JSON, pieces::list("[", groups, "]")))
+    Ok(answer(StatusCode::OK, JSON, pieces::list("[".to_owned(), groups, "]")))
 }
 
 /// Returns whether a registry's data are stale; none where they are not to be used.
-fn is_stale(source: &RegistrySource) -> Option<bool> {
+pub(super) fn is_stale(source: &RegistrySource) -> Option<bool> {
     let name = source.name.to_string();
     let of_zone = |zone: &Arc<Zone>| {
         let own = zone.sources().into_iter().find(|(of, _)| **of == *name);

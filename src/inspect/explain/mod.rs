@@ -227,20 +227,15 @@ fn hides(best: Option<Rank>, other: Option<Rank>) -> bool {
     best > other || (best == other && matches!(best, Some(Rank::Subset | Rank::Alias)))
 }
 
-/// Tells why an instance is in the answer, or why it is not.
-fn verdict(
-    service: &crate::model::Service,
-    instance: &Instance,
-    candidate: &Candidate,
-    state: &TargetState,
-) -> Result<String, String> {
+/// Tells why an instance wants no traffic; none of one that does.
+pub(super) fn refusal(service: &crate::model::Service, instance: &Instance) -> Option<String> {
     let words = |state: State| match state {
         State::Up => None,
         State::Drain => Some("drained: its state is \"drain\""),
         State::Down => Some("down: its state is \"down\""),
     };
     if let Some(why) = words(service.defaults.state) {
-        return Err(format!("the whole service is {why}"));
+        return Some(format!("the whole service is {why}"));
     }
     if let Some(drain) = service.defaults.drains.iter().find(|drain| drain.covers(instance)) {
         let whole = if drain.instance.is_none() { "the whole service is " } else { "" };
@@ -248,10 +243,20 @@ fn verdict(
         let reason = if drain.reason.is_empty() { String::new() } else { format!(": {}", drain.reason) };
         let by = if drain.by.is_empty() { "an operator" } else { &drain.by };
         let at = drain.at.map(|at| format!(" at {}", format::moment(at))).unwrap_or_default();
-        return Err(format!("{whole}drained by {by}{at}{until}{reason}"));
+        return Some(format!("{whole}drained by {by}{at}{until}{reason}"));
     }
-    if let Some(why) = words(instance.state) {
-        return Err(why.to_owned());
+    words(instance.state).map(str::to_owned)
+}
+
+/// Tells why an instance is in the answer, or why it is not.
+fn verdict(
+    service: &crate::model::Service,
+    instance: &Instance,
+    candidate: &Candidate,
+    state: &TargetState,
+) -> Result<String, String> {
+    if let Some(why) = refusal(service, instance) {
+        return Err(why);
     }
     if let Some(why) = candidate.form.refuses(instance, state) {
         return Err(why);
