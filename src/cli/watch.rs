@@ -25,7 +25,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 ///
 /// A line an instance: host, port, weight, priority. After each list there is an empty line. A command gets the lines
 /// on its standard input, and the name in `ZONEKEEPER_NAME`; the next one begins when it has ended. While the registry
-/// is not known, or the server is away, the last list holds: there is none that is empty only because ZooKeeper is away.
+/// is not known, or the server is away, the last list holds: there is none that is empty only because ZooKeeper is
+/// away.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct WatchCommand {

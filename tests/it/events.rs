@@ -78,6 +78,7 @@ async fn which_instance_left_when_and_whose_session_it_was_is_one_command() {
         drop(second);
         told_of(&format!("api_x: 10.0.0.2:80 gone, its session {owner:#x} is over"));
         first.create("/services/api_x/providers/10.0.0.3:80", b"", false);
+        told_of("api_x: 10.0.0.3:80 added");
         first.set("/services/api_x/providers/10.0.0.3:80", br#"{"weight": 5}"#);
         told_of("api_x: 10.0.0.3:80 changed: weight default → 5");
         first.delete("/services/api_x/providers/10.0.0.3:80");
