@@ -453,7 +453,7 @@ async fn the_index_names_endpoints_that_are_there() {
     let named = named.map(|path| path.replace("{path}", "api_x").replace("{name}", "api_x.main")).collect::<Vec<_>>();
     let takes_post =
         |path: &str| path.starts_with("/v1/heartbeat/") || ["/v1/reload", "/v1/restart", "/v1/leave"].contains(&path);
-    assert_eq!(named.len(), 16, "{}", index.body);
+    assert_eq!(named.len(), 18, "{}", index.body);
     for path in named.iter().filter(|path| !takes_post(path)) {
         assert_eq!(site.get(path).status, 200, "{path}");
         let head = request(site.address, "HEAD", path);

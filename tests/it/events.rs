@@ -88,10 +88,13 @@ async fn which_instance_left_when_and_whose_session_it_was_is_one_command() {
         let columns: Vec<&str> = gone.split('\t').collect();
         assert_eq!((columns.len(), columns[1]), (3, "gone"), "no colours and no columns in a pipe: {gone:?}");
         assert!(columns[0].ends_with('Z') && !gone.contains('\x1b'));
-        let lines = printed(&ask(admin, &["events", "/services/other", "--json"]));
-        let events: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert!(events.iter().all(|event| event["service"] == "other") && !events.is_empty(), "{lines}");
-        let gone = events.iter().find(|event| event["kind"] == "gone").expect("it went with its session");
+        let of_other = || {
+            let lines = printed(&ask(admin, &["events", "/services/other", "--json"]));
+            lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>()
+        };
+        let gone = || of_other().into_iter().find(|event| event["kind"] == "gone");
+        let (gone, _) = until("it went with its session", gone);
+        assert!(of_other().iter().all(|event| event["service"] == "other"));
         assert_eq!((&gone["cause"], &gone["session"]), (&"session".into(), &format!("{owner:#x}").into()));
         assert!(ours.log().contains("api_x: 10.0.0.2:80 added"), "{}", ours.log());
         ours.signal("TERM");

@@ -99,7 +99,7 @@ mod transports;
 mod unknown;
 mod unknown_hosts;
 mod verify;
-mod written_formats;
 mod watched;
+mod written_formats;
 mod zone_file_names;
 mod zookeeper_faults;

@@ -55,8 +55,8 @@ const ENDPOINTS: &[(&str, &str)] = &[
     ),
     ("/v1/instances?name={name}", "the instances of a service that DNS gives; &index=N&wait=30s waits for a change"),
     (
-        "/v1/events",
-        "what came, changed and went, as server-sent events; ?since=1h&limit=N as JSON; ?name=NAME chooses; \
+        "/v1/events?since=1h",
+        "what came, changed and went, as JSON; without `since` and `limit` as server-sent events; &name=NAME chooses; \
          ?index=N&wait=30s waits for the next",
     ),
     (
