@@ -194,3 +194,24 @@ async fn missed_events_are_in_the_log_with_their_paths() {
     })
     .await;
 }
+
+/// A format beside which much else may be is watched level by level, with a watch on each list and one on each znode.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_whose_znode_is_gone_leaves_though_nothing_is_heard_of_its_parents_list() {
+    let (front, servers, direct, chroot) = fronted().await;
+    let mut kazoo = Kazoo::connect(&direct);
+    for instance in 1..3 {
+        kazoo.create(&format!("/mine/org/api/10.0.0.{instance}:80"), br#"{"healthcheckStatus":"healthy"}"#, true);
+    }
+    let server = Running::start(&format!(
+        "[registry.main]\nzookeeper = \"{servers}\"\nformat = \"ranger\"\nroot = \"/mine\"\nlinger = \"0s\"\n\
+         verify = \"0s\"\n[[zone]]\norigin = \"service.\"\n"
+    ));
+    shows(&server, "A api.service", &["10.0.0.1", "10.0.0.2"]).await;
+    front.lose(&[&format!("{chroot}/mine/org/api")]);
+    kazoo.delete("/mine/org/api/10.0.0.2:80");
+    shows(&server, "A api.service", &["10.0.0.1"]).await;
+    eventually("the list's event is lost", async || (!front.lost().is_empty()).then_some(())).await;
+    drop(kazoo);
+    server.stop().await;
+}

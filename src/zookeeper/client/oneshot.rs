@@ -309,9 +309,8 @@ impl Tender {
             if is_new(name) {
                 self.orders.push_back(CallOrder { path: child, tell: tell || relisted, before: None });
             } else if !explained {
-                // Some of these were deleted and are back.
-                self.orders.push_back(CallOrder { path: child.clone(), tell: false, before: None });
-                self.tell(&child);
+                // Some of these were deleted and are back; what happens to them from now on is told of.
+                self.orders.push_back(CallOrder { path: child, tell: true, before: None });
             }
         }
         match now {
@@ -332,10 +331,14 @@ impl Tender {
                     let parent = path.parent().and_then(|parent| self.listed.get(parent));
                     parent.is_some_and(|parent| parent.names.contains(path.name()))
                 };
-                if event != EventType::NodeDeleted || back() {
-                    // Where it is gone, its parent's list tells.
-                    let tell = event != EventType::NodeDeleted;
-                    self.orders.push_back(CallOrder { path, tell, before: None });
+                let is_deleted = event == EventType::NodeDeleted;
+                if is_deleted {
+                    // Its parent's list may have told of it already, but that is without it a moment before the server
+                    // shows it no more: this is the last word.
+                    self.tell(&path);
+                }
+                if !is_deleted || back() {
+                    self.orders.push_back(CallOrder { path, tell: true, before: None });
                 } else {
                     self.tell_root(&path);
                 }
