@@ -7,6 +7,7 @@
 //!
 //! - [`Config`]: what the configuration says; `fit` checks it against the conventions, `wanted` makes znodes of it,
 //!   with [`address`] and [`identity`].
+//! - `flags`: drains that registrations show whose readers know of no flags.
 //! - [`check`]: whether a service is well enough to be registered.
 //! - [`plan`]: the decisions, pure: all registrations and their session; `node`: those about one znode; `owner` and
 //!   [`origin`]: whose a znode is.
@@ -23,6 +24,7 @@ pub mod drain;
 mod driver;
 mod error;
 mod fit;
+mod flags;
 pub mod identity;
 pub mod moves;
 mod node;

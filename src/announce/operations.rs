@@ -4,6 +4,9 @@
 //! since a registry is shared; the instances themselves can be read by everybody and written by nobody, as zc.zk's. Who
 //! may write to their parent may therefore delete them, we included, and nobody can change their data.
 
+use std::sync::Arc;
+
+use super::flags::Alone;
 use crate::registry;
 use crate::registry::Path;
 use crate::zookeeper::Znode;
@@ -11,8 +14,21 @@ use crate::zookeeper::session::{Access, Ensemble, Mode, Session};
 
 /// Outcome of an operation on a znode.
 pub(super) enum OperationOutcome<E: Ensemble> {
-    Inspected { path: Path, arming: Arming<<E::Session as Session>::Watch>, found: Result<Znode, registry::Error> },
-    Done { path: Path, result: Result<(), registry::Error> },
+    /// A look at a znode with drain flags.
+    Flags {
+        path: Path,
+        arming: Arming<<E::Session as Session>::Watch>,
+        found: Result<Znode, registry::Error>,
+    },
+    Inspected {
+        path: Path,
+        arming: Arming<<E::Session as Session>::Watch>,
+        found: Result<Znode, registry::Error>,
+    },
+    Done {
+        path: Path,
+        result: Result<(), registry::Error>,
+    },
 }
 
 pub(super) enum Arming<W> {
@@ -41,6 +57,25 @@ pub(super) async fn inspect<E: Ensemble>(
         Err(error) => Err(error),
     };
     OperationOutcome::Inspected { path, arming, found }
+}
+
+/// Reads a znode with drain flags, after arming a watch on it alone if asked to: what is below a service may be much.
+pub(super) async fn look_at_flags<S: Session>(
+    session: &S,
+    path: &Path,
+    arm: bool,
+    connection: u64,
+) -> (Arming<S::Watch>, Result<Znode, registry::Error>) {
+    let mut arming = Arming::None;
+    if arm {
+        arming = match session.watch_selected(path, Arc::new(Alone)).await {
+            Ok(watch) => Arming::Armed { watch, connection },
+            // It is looked at again all the same.
+            Err(error) if error.is_answer() => Arming::None,
+            Err(error) => return (arming, Err(error)),
+        };
+    }
+    (arming, session.get(path).await)
 }
 
 /// Creates the persistent znodes above `path` that are missing: upwards to the first that is there, then down again. So

@@ -60,11 +60,16 @@ pub struct InstanceWriter {
 
 impl InstanceWriter {
     /// The znodes of `services` on a host with these addresses, and those of them that several services want; the first
-    /// one gets it.
+    /// one gets it. `is_drained` tells which endpoints of a service are drained.
     ///
     /// # Errors
     /// When a service's name makes no path; the configuration's check has seen to that.
-    pub fn wanted(&self, services: &[ServiceConfig], own: &[LocalAddress]) -> Result<(Vec<Wanted>, Vec<Path>), Error> {
+    pub fn wanted(
+        &self,
+        services: &[ServiceConfig],
+        own: &[LocalAddress],
+        is_drained: &dyn Fn(&ServiceConfig, &Endpoint) -> bool,
+    ) -> Result<(Vec<Wanted>, Vec<Path>), Error> {
         let (mut wanted, mut doubles, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
         for service in services {
             let hosts = match &service.address {
@@ -72,7 +77,9 @@ impl InstanceWriter {
                 None => service.selection.select(own).into_iter().map(host).collect(),
             };
             for host in hosts {
-                let one = self.one(service, host)?;
+                let endpoint = Endpoint { host, port: service.port };
+                let is_drained = is_drained(service, &endpoint);
+                let one = self.one(service, endpoint, is_drained)?;
                 if seen.insert(one.path.clone()) {
                     wanted.push(one);
                 } else {
@@ -83,8 +90,8 @@ impl InstanceWriter {
         Ok((wanted, doubles))
     }
 
-    fn one(&self, service: &ServiceConfig, host: Host) -> Result<Wanted, Error> {
-        let (format, endpoint) = (service.format_in(&self.format), Endpoint { host, port: service.port });
+    fn one(&self, service: &ServiceConfig, endpoint: Endpoint, is_drained: bool) -> Result<Wanted, Error> {
+        let format = service.format_in(&self.format);
         let path_of = |name: &str| format.instance_path(self.root.as_str(), &service.name.value, name);
         // Of the endpoint, whatever the znode is called: its name may be made of the id.
         let instance_id = self.host.instance_id(&path_of(&endpoint.to_string()));
@@ -93,7 +100,7 @@ impl InstanceWriter {
         let registration = Registration {
             service: &service.name.value,
             endpoint: &endpoint,
-            is_drained: false,
+            is_drained,
             properties: &service.properties,
             instance_id: &instance_id,
             origin: &self.here.origin,
@@ -145,7 +152,7 @@ mod tests {
         blank.properties.push(("weight".into(), Property::Integer(5)));
         let mut given = ServiceConfig::new("db", 5432);
         given.address = Some(format::host("2001:db8::1").unwrap());
-        let (wanted, doubles) = writer().wanted(&[blank, given], &own).unwrap();
+        let (wanted, doubles) = writer().wanted(&[blank, given], &own, &|_, _| false).unwrap();
         let paths: Vec<_> = wanted.iter().map(|one| one.path.as_str()).collect();
         let expected = [
             "/services/staging/api_x/providers/10.0.0.1:80",
@@ -165,7 +172,7 @@ mod tests {
         let blank = ServiceConfig::new("a", 80);
         let mut given = ServiceConfig::new("a", 80);
         given.address = Some(format::host("10.0.0.1").unwrap());
-        let (wanted, doubles) = writer().wanted(&[given, blank], &[own("10.0.0.1")]).unwrap();
+        let (wanted, doubles) = writer().wanted(&[given, blank], &[own("10.0.0.1")], &|_, _| false).unwrap();
         assert_eq!(wanted.len(), 1);
         assert_eq!(doubles, [wanted[0].path.clone()]);
     }

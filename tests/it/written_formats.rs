@@ -275,6 +275,46 @@ async fn a_service_that_gets_another_format_is_never_absent_and_one_in_two_forma
     .await;
 }
 
+/// Flags are DNS's alone; whoever reads Curator's znodes sees the drain in them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_by_hand_is_seen_by_springs_reader_and_ends_for_it_as_well() {
+    blocking(|servers| {
+        let agent = Agent::start(&servers, "auto", &(service("", "") + &service("curator", "")));
+        agent.answers("SRV web.shop.service", &["0 10 8080 192-0-2-10.addr.service."]);
+        let mut spring = Spring::connect(&servers, "/services");
+        let status = |spring: &mut Spring| {
+            Some(spring.cached("shop/web").first()?["payload"]["metadata"]["instance_status"].clone())
+        };
+        let config = agent.config.display().to_string();
+        let run = |arguments: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_zonekeeper"));
+            let output = command.args(arguments).args(["--config", &config]).output().expect("the binary");
+            assert!(output.status.success(), "{arguments:?}: {output:?}");
+        };
+        until("up", || (status(&mut spring)? == "UP").then_some(()));
+        for (drain, undrain) in [
+            (&["drain", "shop/web"][..], &["undrain", "shop/web"][..]),
+            (
+                &["drain", "shop/web", "--instance", "192.0.2.10:8080"],
+                &["undrain", "shop/web", "--instance", "192.0.2.10:8080"],
+            ),
+        ] {
+            run(drain);
+            until(&format!("out of service\n{}", agent.binary.log()), || {
+                (status(&mut spring)? == "OUT_OF_SERVICE").then_some(())
+            });
+            agent.answers("SRV web.shop.service", &[]);
+            run(undrain);
+            until(&format!("up\n{}", agent.binary.log()), || (status(&mut spring)? == "UP").then_some(()));
+            agent.answers("SRV web.shop.service", &["0 10 8080 192-0-2-10.addr.service."]);
+        }
+        run(&["drain", "shop/web", "--for", "2s"]);
+        until("out of service", || (status(&mut spring)? == "OUT_OF_SERVICE").then_some(()));
+        until("up when its time is over", || (status(&mut spring)? == "UP").then_some(()));
+    })
+    .await;
+}
+
 /// The targets of a job of Prometheus', with their labels before relabelling.
 fn targets(prometheus: SocketAddr, job: &str) -> Option<Vec<Value>> {
     std::net::TcpStream::connect(prometheus).ok()?;

@@ -17,16 +17,19 @@ use super::check::runner::{Change, Checks, RunnerReport};
 use super::check::{Check, CheckKind, Resources};
 use super::config::ServiceConfig;
 use super::error::Error;
+use super::flags::Flags;
 use super::operations::{Arming, OperationOutcome, inspect, make_parents, make_root};
 use super::plan::{Action, Input, Plan};
 use super::status::{AnnouncerStatus, Hold, RefusedAddress, SessionStatus};
 use super::wanted::{InstanceWriter, Wanted};
 use super::watches::Watches;
+use crate::model::Endpoint;
 use crate::registry;
 use crate::registry::Path;
 use crate::registry::withdrawn::Withdrawn;
 use crate::zookeeper::outage::Outage;
 use crate::zookeeper::session::{Ensemble, Event, Mode, Session, Write};
+use drains::Connected;
 
 /// Time between two looks at the host's addresses.
 const LOOK_AT_ADDRESSES: Duration = Duration::from_secs(1);
@@ -59,7 +62,7 @@ impl Services {
     /// When a service's name makes no path; then all stays as it is.
     pub fn set(&self, services: Vec<ServiceConfig>) -> Result<(), Error> {
         let somewhere = LocalAddress { interface: String::new(), address: Ipv4Addr::LOCALHOST.into(), unfit: None };
-        self.writer.wanted(&services, &[somewhere])?;
+        self.writer.wanted(&services, &[somewhere], &|_, _| false)?;
         self.desired.send_replace(services);
         Ok(())
     }
@@ -118,6 +121,7 @@ impl<E: Ensemble> Announcer<E> {
             desired: self.services.desired.subscribe(),
             checks: Checks::new(self.status.clone(), self.means.clone(), fastrand::Rng::new()),
             follows_addresses: false,
+            flags: Flags::default(),
             plan: Plan::new(fastrand::Rng::new()).on(self.writer.here.clone()),
             announcer: self,
             session: None,
@@ -141,10 +145,12 @@ struct Driver<E: Ensemble> {
     announcer: Announcer<E>,
     plan: Plan,
     session: Option<Arc<E::Session>>,
-    connecting: JoinSet<Result<E::Session, registry::Error>>,
+    connecting: JoinSet<Result<Connected<E::Session>, registry::Error>>,
     /// Operations on their way through the session.
     operations: JoinSet<OperationOutcome<E>>,
     watches: Watches<<E::Session as Session>::Watch>,
+    /// Drains of services whose registrations show them.
+    flags: Flags,
     desired: watch::Receiver<Vec<ServiceConfig>>,
     follows_addresses: bool,
     addresses: Interval,
@@ -169,7 +175,7 @@ struct Driver<E: Ensemble> {
 enum Wakeup<E: Ensemble> {
     Stop,
     Keep,
-    Connected(Result<E::Session, registry::Error>),
+    Connected(Result<Connected<E::Session>, registry::Error>),
     Ended(OperationOutcome<E>),
     Told(Event, Path),
     Addresses,
@@ -206,21 +212,18 @@ impl<E: Ensemble> Driver<E> {
                     vec![Input::Stop]
                 }
                 Wakeup::Keep => return self.keep(),
-                Wakeup::Connected(result) => vec![self.connected(result)],
+                Wakeup::Connected(result) => self.connected(result),
                 Wakeup::Ended(outcome) => self.ended(outcome),
-                Wakeup::Told(event, path) => vec![match event {
-                    Event::Changed(_) => Input::Changed(path),
-                    Event::Disconnected => Input::Disconnected,
-                    Event::Connected => Input::Reconnected,
-                    Event::Over(why) => Input::Over(why),
-                }],
+                Wakeup::Told(event, path) => self.told(event, path).into_iter().collect(),
                 Wakeup::Services => self.take_services().into_iter().collect(),
                 Wakeup::Addresses => self.look_at_addresses().into_iter().collect(),
                 Wakeup::Checked(told) => self.checked(told).into_iter().collect(),
-                Wakeup::Time => vec![Input::Tick],
+                Wakeup::Time => self.end_drains().into_iter().chain([Input::Tick]).collect(),
             };
             if inputs.is_empty() {
                 // Most results of checks change nothing, and the plan looks at every registration.
+                self.look_at_flags();
+                deadline = self.deadline();
                 continue;
             }
             for input in inputs {
@@ -233,7 +236,8 @@ impl<E: Ensemble> Driver<E> {
                 self.perform(action);
             }
             self.show_session();
-            deadline = self.plan.deadline();
+            self.look_at_flags();
+            deadline = self.deadline();
         }
     }
 
@@ -268,9 +272,15 @@ impl<E: Ensemble> Driver<E> {
         }
     }
 
-    fn connected(&mut self, result: Result<E::Session, registry::Error>) -> Input {
+    fn connected(&mut self, result: Result<Connected<E::Session>, registry::Error>) -> Vec<Input> {
         match result {
-            Ok(session) => {
+            Ok(Connected { session, flags }) => {
+                let found: Vec<_> = flags.into_iter().map(|(path, found)| self.flags_found(&path, found)).collect();
+                if !self.flags.are_known() {
+                    // Services came meanwhile: theirs are looked at with the next session.
+                    return vec![Input::ConnectFailed];
+                }
+                let wanted = found.into_iter().flatten().next_back();
                 let (id, timeout) = (session.id(), session.timeout());
                 let (ensemble, session_id) = (self.announcer.ensemble.describe(), format!("{id:#x}"));
                 if let Some(after) = self.outage.ends(now()) {
@@ -287,7 +297,8 @@ impl<E: Ensemble> Driver<E> {
                     ));
                 }
                 self.session = Some(session);
-                Input::Connected { session: id, timeout }
+                self.flags.connected(now());
+                wanted.into_iter().chain([Input::Connected { session: id, timeout }]).collect()
             }
             Err(error) => {
                 let ensemble = self.announcer.ensemble.describe();
@@ -297,7 +308,7 @@ impl<E: Ensemble> Driver<E> {
                 } else {
                     debug!(ensemble, %error, "still no session to register services with");
                 }
-                Input::ConnectFailed
+                vec![Input::ConnectFailed]
             }
         }
     }
@@ -305,6 +316,14 @@ impl<E: Ensemble> Driver<E> {
     fn ended(&mut self, outcome: OperationOutcome<E>) -> Vec<Input> {
         match outcome {
             OperationOutcome::Done { path, result } => vec![Input::Done { path, result }],
+            OperationOutcome::Flags { path, arming, found } => {
+                if let Arming::Armed { watch, connection } = arming
+                    && self.flags.are_at(&path)
+                {
+                    self.watches.add(&path, watch, connection);
+                }
+                self.flags_found(&path, found).into_iter().collect()
+            }
             OperationOutcome::Inspected { path, arming, found } => {
                 let mut inputs = Vec::with_capacity(2);
                 match arming {
@@ -335,6 +354,12 @@ impl<E: Ensemble> Driver<E> {
         let names = services.iter().map(|service| (service.name.value.clone(), service.checks.iter().any(waits)));
         self.announcer.status.set_services(names, self.checks.shown());
         let own = self.own_addresses();
+        self.follow_flags(&services);
+        if self.session.is_some() && !self.flags.are_known() {
+            // They are looked at, and then it is wanted.
+            self.own = Some(own);
+            return None;
+        }
         self.want(&services, own).map(Input::Wanted)
     }
 
@@ -344,7 +369,10 @@ impl<E: Ensemble> Driver<E> {
         if self.own.as_ref() == Some(&own) {
             return None;
         }
-        let services = self.desired.borrow().clone();
+        if self.session.is_some() && !self.flags.are_known() {
+            return None;
+        }
+        let services = self.given.clone();
         self.want(&services, own).map(Input::Readdressed)
     }
 
@@ -368,7 +396,11 @@ impl<E: Ensemble> Driver<E> {
                 warn!(service = name, "this host has no address such as it asks for; it waits for one");
             }
         }
-        let (mut wanted, doubles) = match self.announcer.writer.wanted(services, &own) {
+        let (writer, flags) = (&self.announcer.writer, &self.flags);
+        let is_drained = |service: &ServiceConfig, endpoint: &Endpoint| {
+            writer.flags_at(service).is_some_and(|path| flags.cover(&path, endpoint))
+        };
+        let (mut wanted, doubles) = match writer.wanted(services, &own, &is_drained) {
             Ok(wanted) => wanted,
             Err(error) => {
                 warn!(%error, "the registrations stay as they are");
@@ -410,10 +442,10 @@ impl<E: Ensemble> Driver<E> {
         let (access, parent_access) = (self.announcer.writer.access, self.announcer.writer.parent_access);
         match action {
             Action::Connect { after } => {
-                let ensemble = self.announcer.ensemble.clone();
+                let (ensemble, flags) = (self.announcer.ensemble.clone(), self.flags.paths());
                 self.connecting.spawn(async move {
                     sleep(after).await;
-                    ensemble.connect().await
+                    Connected::open(&ensemble, flags).await
                 });
             }
             Action::Close { why } => {
@@ -423,6 +455,7 @@ impl<E: Ensemble> Driver<E> {
                 self.session = None;
                 self.operations = JoinSet::new();
                 self.watches = Watches::default();
+                self.flags.session_over();
             }
             Action::Inspect { path, arm } => {
                 let connection = self.watches.connection();
@@ -540,6 +573,7 @@ fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
+mod drains;
 mod log;
 #[cfg(test)]
 mod tests;

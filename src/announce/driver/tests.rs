@@ -16,6 +16,8 @@ use crate::zookeeper::Znode;
 use crate::zookeeper::memory::{Memory, MemorySession};
 use crate::zookeeper::session::Access;
 
+mod drains;
+
 const A: &str = "/services/a/providers/10.0.0.1:80";
 
 fn path(text: &str) -> Path {

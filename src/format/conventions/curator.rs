@@ -5,7 +5,7 @@
 //! Zookeeper 5.0.2 and of Dubbo 3.3. Absent, `null`, empty and negative are the same to their readers.
 //!
 //! Ours are written as Spring's, with its payload. Its metadata are a map of texts, so that all values are texts, and
-//! so are our marks, which cannot be elsewhere: readers from before 3.0 refuse keys that they do not know, and
+//! so are our marks, which cannot be elsewhere: old readers refuse keys that they do not know, and
 //! `enabled` with them, which is never written. A drain is Spring's `instance_status`.
 
 use std::sync::Arc;
