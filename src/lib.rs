@@ -99,7 +99,8 @@
 //!   type: its row in zone/rdata/types.rs.
 //! - An endpoint of the admin server: its handler and its lines in `ENDPOINTS` and the router of admin/routes/mod.rs,
 //!   in a file there if it is long; what it writes is made in admin/, of `admin::snapshot`.
-//! - A command: a file in cli/, and its lines in cli/mod.rs.
+//! - A command: a file in cli/, and its lines in cli/mod.rs; one of `registry` in cli/registry/, with an example that
+//!   tests/it/toolbox/examples.rs runs.
 //! - An output: a file in export/ and its line in `export::Form`.
 //! - A setting: a key in the `Config` of its table, read as [`settings::live`] or [`settings::fixed`], and its lines in
 //!   deploy/zonekeeper.toml. The `Config` of a table below `[dns]` is in the file that uses it (dns/serve/rate.rs,

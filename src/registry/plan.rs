@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn differences_are_told_by_property() {
         let words = differences(br#"{"a":1,"b":2,"c ->":"/x","d":[1]}"#, br#"{"a":2,"c ->":"/y","d":[1],"e =>":"/z"}"#);
-        assert_eq!(words, ["a = 1 -> 2", "- b = 2", "c -> /x -> -> /y", "+ e => /z"]);
+        assert_eq!(words, ["a = 1 -> 2", "- b = 2", "c -> /x -> /y", "+ e => /z"]);
         assert_eq!(differences(b"\xff", b"x"), ["1 bytes -> 1 bytes"]);
     }
 }

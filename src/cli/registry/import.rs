@@ -46,7 +46,7 @@ const EXAMPLES: &str = "\
 Examples:
   zonekeeper registry import registry.tree --dry-run
   zonekeeper registry import registry.tree --trim
-  zonekeeper registry export | zonekeeper registry import - /copy --acl world:anyone:r,world:anyone:cdwa";
+  zonekeeper registry import registry.tree /copy --acl world:anyone:cdrwa";
 
 /// Rights that are given to znodes.
 #[derive(Debug, Clone)]
