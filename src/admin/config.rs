@@ -1,14 +1,19 @@
 //! What `[admin]` says.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
-use crate::settings::{Section, fixed};
+use crate::settings::{Section, fixed, live};
 
 /// The admin server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// The address to listen on.
     pub listen: SocketAddr,
+    /// A socket to listen on as well, for this host's commands.
+    pub socket: Option<PathBuf>,
+    /// The file with the token that changes need.
+    pub token_file: Option<PathBuf>,
     /// Most services of a registry for which each has metrics of its own.
     pub metrics_per_service: usize,
 }
@@ -16,7 +21,7 @@ pub struct Config {
 impl Default for Config {
     /// For this host alone: it tells everything to whoever asks.
     fn default() -> Self {
-        Self { listen: (Ipv4Addr::LOCALHOST, 5380).into(), metrics_per_service: 1_000 }
+        Self { listen: (Ipv4Addr::LOCALHOST, 5380).into(), socket: None, token_file: None, metrics_per_service: 1_000 }
     }
 }
 
@@ -26,7 +31,14 @@ impl Config {
         let default = Self::default();
         Self {
             listen: section.or(fixed("listen"), default.listen),
+            socket: section.optional(fixed("socket")),
+            token_file: section.optional(live("token_file")),
             metrics_per_service: section.or(fixed("metrics_per_service"), default.metrics_per_service),
         }
+    }
+
+    /// The paths in it.
+    pub fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        self.socket.iter_mut().chain(&mut self.token_file)
     }
 }

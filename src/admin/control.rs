@@ -2,6 +2,7 @@
 //! reads the other end of the channel carries them out.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,6 +10,7 @@ use axum::http::{HeaderMap, header};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::disk;
 use crate::publish::events::Events;
 use crate::publish::events::event::EventKind;
 
@@ -43,6 +45,8 @@ pub struct Control {
     configuration: Arc<Mutex<Configuration>>,
     started: SystemTime,
     events: Events,
+    /// The file with the token that changes need; none while they need none.
+    token_file: Arc<Mutex<Option<PathBuf>>>,
 }
 
 /// The configuration in force, and what is not.
@@ -74,7 +78,27 @@ impl Control {
         let started = SystemTime::now();
         let configuration = Configuration { taken_at: started, rejected: None, pending: Vec::new() };
         let configuration = Arc::new(Mutex::new(configuration));
-        (Self { orders, failed: Arc::default(), configuration, started, events: Events::default() }, given)
+        (
+            Self {
+                orders,
+                failed: Arc::default(),
+                configuration,
+                started,
+                events: Events::default(),
+                token_file: Arc::default(),
+            },
+            given,
+        )
+    }
+
+    /// From now on changes need the token in this file, or none.
+    pub fn set_token_file(&self, file: Option<PathBuf>) {
+        *self.token_file.lock().unwrap_or_else(PoisonError::into_inner) = file;
+    }
+
+    /// The file with the token that changes need.
+    pub(super) fn token_file(&self) -> Option<PathBuf> {
+        self.token_file.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The events of the process.
@@ -130,14 +154,52 @@ impl Control {
     }
 }
 
-/// The client's address.
+/// The client.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct ClientAddress(pub(super) SocketAddr);
+pub(super) enum ClientAddress {
+    /// Its address.
+    Tcp(SocketAddr),
+    /// One that may open the socket.
+    Socket,
+}
+
+/// Whether a request with these headers has the token in `file`.
+///
+/// # Errors
+/// Why it has not.
+pub(super) fn has_token(file: &Path, headers: &HeaderMap) -> Result<(), String> {
+    let token = disk::read_text(file).map_err(|error| format!("the token file cannot be read: {error}"))?;
+    let token = token.trim();
+    if token.is_empty() {
+        return Err("the token file is empty".to_owned());
+    }
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(first), None) = (given.next(), given.next()) else {
+        return Err("it needs the token of `token_file`, as `Authorization: Bearer TOKEN`".to_owned());
+    };
+    let first = first.to_str().unwrap_or_default();
+    let given = first.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    if given.is_some_and(|(_, given)| is_same(given.trim().as_bytes(), token.as_bytes())) {
+        Ok(())
+    } else {
+        Err("the token is another one".to_owned())
+    }
+}
+
+/// Compares without telling by its time where two texts differ.
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).fold(0, |differs, (one, other)| differs | (one ^ other)) == 0
+}
 
 /// Whether a request with these headers may change something: it is from this host and meant for it, and neither a page
 /// in a browser nor a proxy stands between.
 pub(super) fn may_change(peer: Option<ClientAddress>, headers: &HeaderMap) -> Result<(), &'static str> {
-    if !peer.is_some_and(|ClientAddress(peer)| peer.ip().to_canonical().is_loopback()) {
+    let is_here = match peer {
+        Some(ClientAddress::Socket) => return Ok(()),
+        Some(ClientAddress::Tcp(peer)) => peer.ip().to_canonical().is_loopback(),
+        None => false,
+    };
+    if !is_here {
         return Err("it can be asked for only from this host, over a loopback address");
     }
     let between =
@@ -174,7 +236,7 @@ mod tests {
             map.append(*name, value.parse().unwrap());
             map
         });
-        may_change(Some(ClientAddress(peer.parse().unwrap())), &map).is_ok()
+        may_change(Some(ClientAddress::Tcp(peer.parse().unwrap())), &map).is_ok()
     }
 
     #[test]
@@ -193,5 +255,27 @@ mod tests {
             assert!(!ask("127.0.0.1:1000", &[("host", "localhost"), (name, "null")]), "{name}");
         }
         assert!(may_change(None, &HeaderMap::new()).is_err());
+        assert!(may_change(Some(ClientAddress::Socket), &HeaderMap::new()).is_ok());
+    }
+
+    #[test]
+    fn only_the_token_of_the_file_is_taken() {
+        let file = std::env::temp_dir().join(format!("zonekeeper-token-{}", std::process::id()));
+        let ask = |given: &str| {
+            let mut headers = HeaderMap::new();
+            if !given.is_empty() {
+                headers.append("authorization", given.parse().unwrap());
+            }
+            has_token(&file, &headers).is_ok()
+        };
+        assert!(!ask("Bearer x"), "there is no file");
+        std::fs::write(&file, "open sesame\n").unwrap();
+        assert!(ask("Bearer open sesame") && ask("bearer open sesame"));
+        for given in ["", "Bearer", "Bearer open", "Bearer open sesame2", "Basic open sesame", "open sesame"] {
+            assert!(!ask(given), "{given}");
+        }
+        std::fs::write(&file, "\n").unwrap();
+        assert!(!ask("Bearer "), "an empty token is none");
+        std::fs::remove_file(&file).unwrap();
     }
 }

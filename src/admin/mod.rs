@@ -42,7 +42,11 @@ mod sources;
 mod tests;
 mod wrong;
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::oneshot;
@@ -94,15 +98,34 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
     listen().map_err(|source| Error::Bind { address, source })
 }
 
-/// Serves `sources` on `listener` to so many connections at once, on a thread of its own, until `stop`, and a second
-/// longer at most for requests that are being answered then. The future ends with the thread, with whatever ended that
-/// unasked; dropping it stops the thread.
+/// Listens on the socket at `path`, which its user and group may open. One that a process before this one has left is
+/// replaced.
+///
+/// # Errors
+/// Why it cannot be listened on: another process does, for one.
+pub fn bind_socket(path: &Path) -> io::Result<UnixListener> {
+    let is_left = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    match UnixStream::connect(path) {
+        Ok(_) => return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens on it")),
+        Err(error) if is_left(&error) => std::fs::remove_file(path)?,
+        Err(_) => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Serves `sources` on `listener`, and on `socket`, to so many connections at once, on a thread of its own, until
+/// `stop`, and a second longer at most for requests that are being answered then. The future ends with the thread, with
+/// whatever ended that unasked; dropping it stops the thread.
 ///
 /// # Errors
 /// [`Error::Start`].
 #[expect(clippy::needless_pass_by_value, reason = "every part takes its stop so")]
 pub fn spawn(
     listener: TcpListener,
+    socket: Option<UnixListener>,
     sources: Sources,
     connections: usize,
     stop: CancellationToken,
@@ -115,7 +138,7 @@ pub fn spawn(
     thread
         .spawn(move || {
             // Nobody is left to be told when the future was dropped.
-            let _ = ended.send(run(listener, sources, connections, stop));
+            let _ = ended.send(run(listener, socket, sources, connections, stop));
         })
         .map_err(Error::Start)?;
     Ok(async move {
@@ -124,7 +147,13 @@ pub fn spawn(
     })
 }
 
-fn run(listener: TcpListener, sources: Sources, connections: usize, stop: CancellationToken) -> Result<(), Error> {
+fn run(
+    listener: TcpListener,
+    socket: Option<UnixListener>,
+    sources: Sources,
+    connections: usize,
+    stop: CancellationToken,
+) -> Result<(), Error> {
     let limits = server::SeatLimits { connections, ..server::SeatLimits::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Start)?;
     runtime.block_on(async {
@@ -138,6 +167,7 @@ fn run(listener: TcpListener, sources: Sources, connections: usize, stop: Cancel
             }
         };
         let router = routes::router(sources, &address, connections);
-        server::serve(listener, router, limits, set_hearing, stop).await.map_err(Error::Accept)
+        let socket = socket.map(tokio::net::UnixListener::from_std).transpose().map_err(Error::Start)?;
+        server::serve(listener, socket, router, limits, set_hearing, stop).await.map_err(Error::Accept)
     })
 }

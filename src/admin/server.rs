@@ -11,7 +11,8 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -54,13 +55,14 @@ const POLL: Duration = Duration::from_millis(20);
 /// Pause after a failed accept, which has the system's reasons (no file descriptors left) more than ours.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Serves `router` on `listener` until `stop`, then ends all connections within the grace. `set_hearing` takes whether
-/// connections can be accepted, whenever that changes.
+/// Serves `router` on `listener`, and on `socket`, until `stop`, then ends all connections within the grace.
+/// `set_hearing` takes whether connections can be accepted, whenever that changes.
 ///
 /// # Errors
 /// When the listener itself is broken.
 pub(super) async fn serve(
     listener: TcpListener,
+    socket: Option<UnixListener>,
     router: Router,
     limits: SeatLimits,
     set_hearing: impl Fn(bool),
@@ -76,8 +78,8 @@ pub(super) async fn serve(
         let can_take = has_place || seats.has_idle();
         tokio::select! {
             () = stop.cancelled() => break,
-            accepted = listener.accept(), if can_take => match accepted {
-                Ok((stream, peer)) => {
+            accepted = accept(&listener, socket.as_ref()), if can_take => match accepted {
+                Ok((client, peer)) => {
                     if std::mem::take(&mut failing) {
                         set_hearing(true);
                     }
@@ -85,9 +87,20 @@ pub(super) async fn serve(
                         seats.end_longest_idle();
                     }
                     let usage = Usage::new();
-                    let router = router.clone().layer(Extension(ClientAddress(peer)));
-                    let served = connection(stream, router, limits, stop.clone(), Arc::clone(&usage));
-                    seats.enter(connections.spawn(served), usage);
+                    let router = router.clone().layer(Extension(peer));
+                    let (stop, counted) = (stop.clone(), Arc::clone(&usage));
+                    let task = match client {
+                        ClientStream::Tcp(stream) => {
+                            // Answers are whole: waiting to fill a segment only delays them. Where it cannot be set,
+                            // they are late.
+                            let _ = stream.set_nodelay(true);
+                            connections.spawn(connection(stream, router, limits, stop, counted))
+                        }
+                        ClientStream::Socket(stream) => {
+                            connections.spawn(connection(stream, router, limits, stop, counted))
+                        }
+                    };
+                    seats.enter(task, usage);
                     if !has_place {
                         let pause = evictions.record(Instant::now());
                         if !pause.is_zero() {
@@ -128,15 +141,43 @@ fn is_fatal(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
 }
 
+/// A client's connection.
+enum ClientStream {
+    Tcp(TcpStream),
+    Socket(UnixStream),
+}
+
+/// The next client, of either listener.
+async fn accept(listener: &TcpListener, socket: Option<&UnixListener>) -> io::Result<(ClientStream, ClientAddress)> {
+    let of_socket = async {
+        match socket {
+            Some(socket) => socket.accept().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        accepted = listener.accept() => {
+            accepted.map(|(stream, peer)| (ClientStream::Tcp(stream), ClientAddress::Tcp(peer)))
+        }
+        accepted = of_socket => {
+            accepted.map(|(stream, _)| (ClientStream::Socket(stream), ClientAddress::Socket))
+        }
+    }
+}
+
 /// Serves one client.
-async fn connection(stream: TcpStream, router: Router, limits: SeatLimits, stop: CancellationToken, usage: Arc<Usage>) {
+async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    router: Router,
+    limits: SeatLimits,
+    stop: CancellationToken,
+    usage: Arc<Usage>,
+) {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |request| {
         let (counted, response) = (usage.request(), router.call(request));
         async move { response.await.map(|response| response.map(|body| Answering { body, _request: counted })) }
     });
-    // Answers are whole: waiting to fill a segment only delays them. Where it cannot be set, they are late.
-    let _ = stream.set_nodelay(true);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)

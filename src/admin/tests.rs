@@ -243,7 +243,7 @@ impl Site {
         };
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
-        let served = tokio::spawn(spawn(listener, sources, 64, stop.clone()).unwrap());
+        let served = tokio::spawn(spawn(listener, None, sources, 64, stop.clone()).unwrap());
         Self { memory, address, stop, served }
     }
 
@@ -515,7 +515,14 @@ async fn slow_clients_hold_no_place_that_another_needs() {
     let second = Duration::from_secs(1);
     let limits = SeatLimits { connections: 2, head: second, reading: second, grace: second };
     let stop = CancellationToken::new();
-    tokio::spawn(server::serve(listener, routes::router(Sources::default(), "", 64), limits, |_| {}, stop.clone()));
+    tokio::spawn(server::serve(
+        listener,
+        None,
+        routes::router(Sources::default(), "", 64),
+        limits,
+        |_| {},
+        stop.clone(),
+    ));
     let begun = Instant::now();
     let slow = [connect(address), connect(address)].map(|mut stream| {
         stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: ").unwrap();
@@ -552,7 +559,7 @@ async fn it_stops_within_its_bound_and_frees_the_port() {
 async fn it_stops_when_nobody_waits_for_its_end_any_more() {
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
-    let running = spawn(listener, Sources::default(), 64, CancellationToken::new()).unwrap();
+    let running = spawn(listener, None, Sources::default(), 64, CancellationToken::new()).unwrap();
     assert_eq!(request(address, "GET", "/healthz").status, 200);
     drop(running);
     let begun = Instant::now();
@@ -567,7 +574,7 @@ async fn it_stops_when_nobody_waits_for_its_end_any_more() {
 async fn it_answers_while_every_other_thread_is_busy() {
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(spawn(listener, Sources::default(), 64, CancellationToken::new()).unwrap());
+    tokio::spawn(spawn(listener, None, Sources::default(), 64, CancellationToken::new()).unwrap());
     assert_eq!(request(address, "GET", "/healthz").status, 200);
     let busy = (0..64).map(|_| tokio::spawn(async { std::thread::sleep(Duration::from_secs(2)) })).collect::<Vec<_>>();
     let begun = Instant::now();

@@ -202,6 +202,9 @@ impl App {
         if let Some(settings) = config.dns_settings() {
             delegations::refresh(&zones, &settings.allowed());
         }
+        if let Some(control) = &app.control {
+            control.set_token_file(config.admin.as_ref().and_then(|admin| admin.token_file.clone()));
+        }
         let mut sources = Sources {
             registries: Vec::new(),
             zones: Zones::new(zones.iter().map(|zone| Arc::clone(lock(&zone.writer).zone())).collect()),
@@ -236,7 +239,8 @@ impl App {
         }
         app.watch(&sources.zones, config.serial_file().is_some());
         if let Some(listener) = admin {
-            let running = admin::spawn(listener, sources, budget.admin, app.stop.clone())?;
+            let socket = config.admin.as_ref().and_then(|admin| socket(admin.socket.as_deref()?));
+            let running = admin::spawn(listener, socket, sources, budget.admin, app.stop.clone())?;
             app.parts.spawn(async move { ("admin".into(), running.await.map_err(Into::into)) });
         }
         // The image before this one has left commands of checks behind.
@@ -524,5 +528,16 @@ fn unasked(ended: Result<Ended, tokio::task::JoinError>) -> anyhow::Error {
         Ok((name, Ok(()))) => anyhow!("the {name} ended unasked"),
         Ok((name, Err(error))) => error.context(format!("the {name} failed")),
         Err(error) => anyhow!(error).context("a part panicked"),
+    }
+}
+
+/// The admin server's socket. Without it DNS goes on, and commands use the address.
+fn socket(path: &Path) -> Option<std::os::unix::net::UnixListener> {
+    match admin::bind_socket(path) {
+        Ok(listener) => Some(listener),
+        Err(error) => {
+            warn!(path = %path.display(), %error, "[admin] socket: cannot listen on it; commands use the address");
+            None
+        }
     }
 }

@@ -101,6 +101,7 @@ impl App {
         }
         let pending = self.config.fixed_differences(&config);
         if let Some(control) = &self.control {
+            control.set_token_file(config.admin.as_ref().and_then(|admin| admin.token_file.clone()));
             control.taken(pending.clone());
         }
         for part in pending {

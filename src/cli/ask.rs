@@ -24,6 +24,9 @@ pub(super) struct AdminServer {
     /// Certificates to believe of an https server [default: the system's]
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// The file with the token that orders need [default: what the configuration says]
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
     #[command(flatten)]
     file: ConfigFile,
 }
@@ -51,7 +54,19 @@ impl AdminServer {
         let Some(admin) = config::load(&path)?.admin else {
             bail!("{} has no [admin] table, so its server cannot be asked", path.display());
         };
-        Ok(admin.listen.into())
+        // This host's own way, where it is there: nobody else can listen on it.
+        let socket = admin.socket.map(AdminAddress::Unix).filter(AdminAddress::is_there);
+        Ok(socket.unwrap_or_else(|| admin.listen.into()))
+    }
+
+    /// The token that orders need, if they need one.
+    fn token(&self) -> anyhow::Result<Option<String>> {
+        let of_config = || config::load(&self.file.path().ok()?).ok()?.admin?.token_file;
+        let Some(file) = self.token_file.clone().or_else(of_config) else { return Ok(None) };
+        match std::fs::read_to_string(&file) {
+            Ok(token) => Ok(Some(token.trim().to_owned())),
+            Err(error) => Err(error).with_context(|| format!("cannot read the token in {}", file.display())),
+        }
     }
 
     /// Finds out which address is meant.
@@ -88,7 +103,12 @@ impl AdminServer {
     }
 
     fn ask(&self, method: &str, target: &str, patience: Duration) -> anyhow::Result<String> {
-        let mut answer = self.send(method, target, &[], patience)?;
+        // Whatever reads needs none.
+        let token = if method == "POST" { self.token()? } else { None };
+        let bearer = token.map(|token| format!("Bearer {token}"));
+        let headers: Vec<(&str, &str)> =
+            bearer.as_deref().map(|bearer| ("Authorization", bearer)).into_iter().collect();
+        let mut answer = self.send(method, target, &headers, patience)?;
         let address = self.address()?;
         answer.text().with_context(|| format!("cannot read the answer of the admin server {address}"))
     }

@@ -111,9 +111,10 @@ fn zone_keys(before: &zone::config::Config, after: &zone::config::Config) -> Vec
 }
 
 fn admin_keys(before: &admin::config::Config, after: &admin::config::Config) -> Vec<&'static str> {
-    let admin::config::Config { listen, metrics_per_service } = before;
+    let admin::config::Config { listen, socket, token_file: _, metrics_per_service } = before;
     differing([
         ("listen", *listen != after.listen),
+        ("socket", *socket != after.socket),
         ("metrics_per_service", *metrics_per_service != after.metrics_per_service),
     ])
 }

@@ -146,6 +146,7 @@ impl Config {
             registry.zookeeper.security.files().for_each(rebase);
             registry.zookeeper.cache_file.as_mut().map(rebase);
         }
+        self.admin.iter_mut().flat_map(admin::config::Config::paths).for_each(rebase);
         self.announce.settings.state.iter_mut().for_each(rebase);
     }
 }

@@ -61,6 +61,7 @@ mod negatives;
 mod old_zookeepers;
 mod optional_files;
 mod order;
+mod orders;
 mod other_servers;
 mod outages;
 mod own_registrations;

@@ -41,9 +41,15 @@ const ENDPOINTS: &[(&str, &str)] = &[
     ("/v1/registrations", "what is registered from here and how its checks stand, as text"),
     ("/v1/heartbeat/{path}", "POST or PUT: the service registered from here says that it is well, for its check.ttl"),
     ("/v1/process", "the version, process id and start of the process, as JSON"),
-    ("/v1/reload", "POST, from this host: read the configuration again; what was taken, or why it was not"),
-    ("/v1/restart", "POST, from this host: check the configuration with the installed program, and go on as that"),
-    ("/v1/leave", "POST, from this host: take the registrations out and end"),
+    (
+        "/v1/reload",
+        "POST, from this host or with the token: read the configuration again; what was taken, or why it was not",
+    ),
+    (
+        "/v1/restart",
+        "POST, from this host or with the token: check the configuration with the installed program, and go on as that",
+    ),
+    ("/v1/leave", "POST, from this host or with the token: take the registrations out and end"),
     (
         "/v1/services",
         "all services as JSON; ?registry=NAME (NAME/READER is one of its readers), prefix=PATH, state=empty, drained, \
@@ -129,6 +135,15 @@ impl Context {
         let snapshot = Snapshot { queries, ..Snapshot::take(&self.sources, self.started, Instant::now()) };
         let ready = ready::is_ready(&snapshot);
         (snapshot, ready)
+    }
+
+    /// Returns whether the request has the token that changes need; false where they need none.
+    async fn has_token(&self, headers: &HeaderMap) -> Result<bool, Refusal> {
+        let Some(file) = self.sources.control.as_ref().and_then(Control::token_file) else { return Ok(false) };
+        let headers = headers.clone();
+        let unauthorized = |why| Refusal(StatusCode::UNAUTHORIZED, why);
+        aside(move || control::has_token(&file, &headers).map_err(unauthorized)).await?;
+        Ok(true)
     }
 
     fn control(&self) -> Result<&Control, Refusal> {
@@ -234,8 +249,13 @@ async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, Refusal> + Se
 }
 
 /// The one thing that can be changed from here: when a service was last heard.
-async fn heartbeat(State(shared): App, path: Result<Path<String>, PathRejection>) -> Result<Response, Refusal> {
+async fn heartbeat(
+    State(shared): App,
+    path: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
     let Path(path) = path?;
+    shared.has_token(&headers).await?;
     let path = path.trim_end_matches('/');
     let now = Instant::now();
     // In every registry that it is registered in: it is one service.
@@ -284,8 +304,11 @@ async fn order(
     peer: Option<Extension<ClientAddress>>,
     headers: &HeaderMap,
 ) -> Result<Response, Refusal> {
+    let is_free = shared.has_token(headers).await?;
     let refused = |why: &str| Refusal(StatusCode::FORBIDDEN, why.to_owned());
-    control::may_change(peer.map(|Extension(peer)| peer), headers).map_err(refused)?;
+    if !is_free {
+        control::may_change(peer.map(|Extension(peer)| peer), headers).map_err(refused)?;
+    }
     let outcome = shared.control()?.give(order).await;
     outcome.map(|done| text(StatusCode::OK, done)).map_err(|why| Refusal(StatusCode::UNPROCESSABLE_ENTITY, why))
 }
