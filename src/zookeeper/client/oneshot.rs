@@ -4,7 +4,7 @@
 //! Every znode below a watched root carries a watch on its data, every persistent one a watch on its children; a watch
 //! that fired is armed again before what it told is passed on, so that whoever reads after the event misses nothing. A
 //! list of children does not show that a child was deleted and created again in between, but the count of such changes
-//! in the parent's stat (`cversion`) does: then all children are told as changed.
+//! in the parent's stat (`cversion`) does: then all children are told as changed, and once more those that went lately.
 //!
 //! An ephemeral znode cannot have children, which spares most of the watches. The server pays about 200 bytes for each
 //! of the others, so there is a limit for those on data; what is beyond it is told as changed once in a while.
@@ -15,7 +15,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -97,11 +97,53 @@ enum On {
     Existence,
 }
 
+/// Time for which a name that is gone may still be read by whoever was told so.
+const LATELY: Duration = Duration::from_secs(5);
+
+/// Names that are kept for that, at most.
+const LATELY_GONE: usize = 500;
+
 /// The children of a znode as they were when its watch was armed.
 #[derive(Debug, Default)]
 struct Listing {
     names: HashSet<String>,
     cversion: i32,
+    /// Names of earlier lists that are not in this one, and since when.
+    gone: Vec<(String, Instant)>,
+}
+
+/// Difference between two lists of a znode's children.
+#[derive(Debug, Default)]
+struct ListChange {
+    gone: Vec<String>,
+    added: Vec<String>,
+    /// Names in both, of which some were deleted and are back.
+    back: Vec<String>,
+}
+
+impl Listing {
+    /// Compares with the list before. Where there were more changes than the two lists show, a name that is in neither
+    /// may have come and gone: whoever was told that it is gone may have read it meanwhile, and is told once more.
+    fn change(&mut self, before: Self, now: Instant) -> ListChange {
+        let mut gone: Vec<String> = before.names.difference(&self.names).cloned().collect();
+        let added: Vec<String> = self.names.difference(&before.names).cloned().collect();
+        let steps = self.cversion.wrapping_sub(before.cversion);
+        let is_explained = usize::try_from(steps).is_ok_and(|steps| steps == added.len() + gone.len());
+        let is_lately = |(name, since): &(String, Instant)| {
+            now.saturating_duration_since(*since) < LATELY && !self.names.contains(name)
+        };
+        let earlier: Vec<_> = before.gone.into_iter().filter(is_lately).collect();
+        self.gone = gone.iter().map(|name| (name.clone(), now)).collect();
+        let mut back = Vec::new();
+        if !is_explained {
+            gone.extend(earlier.iter().map(|(name, _)| name.clone()));
+            back = self.names.intersection(&before.names).cloned().collect();
+        }
+        // The latest first.
+        self.gone.extend(earlier);
+        self.gone.truncate(LATELY_GONE);
+        ListChange { gone, added, back }
+    }
 }
 
 /// A znode to arm watches on.
@@ -285,37 +327,30 @@ impl Tender {
     }
 
     /// Follows up the difference between two lists of the children of `path`.
-    fn compare(&mut self, path: &Path, tell: bool, before: Option<Listing>, now: Option<Listing>) {
-        let relisted = before.is_some();
+    fn compare(&mut self, path: &Path, tell: bool, before: Option<Listing>, mut now: Option<Listing>) {
+        let is_relisted = before.is_some();
         let before = before.unwrap_or_default();
-        let gone = now.is_none() && relisted;
-        let now_names = now.as_ref().map(|now| &now.names);
-        let is_new = |name: &String| !before.names.contains(name);
-        let removed: Vec<&String> =
-            before.names.iter().filter(|name| now_names.is_none_or(|names| !names.contains(*name))).collect();
-        for name in &removed {
-            let child = path.child(name);
+        let is_gone = now.is_none() && is_relisted;
+        let change = match &mut now {
+            Some(now) => now.change(before, Instant::now()),
+            None => ListChange { gone: before.names.into_iter().collect(), ..ListChange::default() },
+        };
+        for name in change.gone {
+            let child = path.child(&name);
             self.unwatched.remove(&child);
             self.tell(&child);
         }
-        let added = now_names.map_or(0, |names| names.iter().filter(|name| is_new(name)).count());
-        let steps = now.as_ref().map_or(0, |now| now.cversion.wrapping_sub(before.cversion));
-        let explained = usize::try_from(steps).is_ok_and(|steps| steps == added + removed.len());
-        for name in now_names.into_iter().flatten() {
-            let child = path.child(name);
-            if self.selected(&child).is_none() {
-                continue;
-            }
-            if is_new(name) {
-                self.orders.push_back(CallOrder { path: child, tell: tell || relisted, before: None });
-            } else if !explained {
-                // Some of these were deleted and are back; what happens to them from now on is told of.
-                self.orders.push_back(CallOrder { path: child, tell: true, before: None });
+        // What happens to those that are back is told of from now on.
+        let back = change.back.into_iter().map(|name| (name, true));
+        for (name, tell) in change.added.into_iter().map(|name| (name, tell || is_relisted)).chain(back) {
+            let child = path.child(&name);
+            if self.selected(&child).is_some() {
+                self.orders.push_back(CallOrder { path: child, tell, before: None });
             }
         }
         match now {
             Some(now) => drop(self.listed.insert(path.clone(), now)),
-            None if gone => self.tell_root(path),
+            None if is_gone => self.tell_root(path),
             None => {}
         }
     }
@@ -422,6 +457,43 @@ async fn arm(
 async fn list(client: &Client, path: &Path) -> Result<Armed, Error> {
     let listed = client.get_and_watch_children(path.as_str()).await;
     let (names, stat, watcher) = listed.map_err(|error| translate(path.as_str(), error))?;
-    let listing = Listing { names: names.into_iter().collect(), cversion: stat.cversion };
+    let listing = Listing { names: names.into_iter().collect(), cversion: stat.cversion, gone: Vec::new() };
     Ok(Armed { exists: true, watchers: vec![(On::Children, watcher)], listing: Some(listing) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listing(names: &[&str], cversion: i32) -> Listing {
+        Listing { names: names.iter().map(|name| (*name).to_owned()).collect(), cversion, gone: Vec::new() }
+    }
+
+    fn changed(before: Listing, mut after: Listing, now: Instant) -> (Listing, [String; 3]) {
+        let ListChange { mut gone, mut added, mut back } = after.change(before, now);
+        let all = [&mut gone, &mut added, &mut back].map(|names| {
+            names.sort();
+            names.join(" ")
+        });
+        (after, all)
+    }
+
+    #[test]
+    fn what_came_and_went_between_two_lists_is_told_as_gone_once_more() {
+        let now = Instant::now();
+        // One went, and another one came.
+        let (list, change) = changed(listing(&["a", "b"], 2), listing(&["b", "c"], 4), now);
+        assert_eq!(change, ["a", "c", ""]);
+        // It came and went again, while whoever was told of it read it.
+        let (list, change) = changed(list, listing(&["b", "c"], 6), now);
+        assert_eq!(change, ["a", "", "b c"]);
+        // Where the lists explain all changes it has not been there.
+        let (list, change) = changed(list, listing(&["b"], 7), now);
+        assert_eq!(change, ["c", "", ""]);
+        // One that is back is no longer gone.
+        let (list, change) = changed(list, listing(&["a", "b"], 10), now);
+        assert_eq!(change, ["c", "a", "b"]);
+        let (_, change) = changed(list, listing(&["a", "b"], 12), now + LATELY);
+        assert_eq!(change, ["", "", "a b"], "it was long ago");
+    }
 }
