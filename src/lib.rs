@@ -43,7 +43,7 @@
 //! | 2 | [`zookeeper`] → registry, backoff; [`dns`] → zone; [`export`] → zone | lower rows, not each other |
 //! | 3 | [`publish`] → registry, format, zone; [`announce`] → zookeeper, registry, format | lower rows, not each other |
 //! | 4 | [`inspect`] → publish, registry, format, zone | what people see of a registry: most sentences of `explain` are there |
-//! | 5 | [`admin`] | the readers and statuses of the rows below |
+//! | 5 | [`instance_files`] → announce; [`admin`] → instance_files | the readers and statuses of the rows below |
 //! | 6 | [`config`] | every part's `Config` |
 //! | 7 | [`app`], [`cli`] | everything |
 //!
@@ -101,7 +101,8 @@
 //!   in a file there if it is long; what it writes is made in admin/, of `admin::snapshot`.
 //! - A command: a file in cli/, and its lines in cli/mod.rs; one of `registry` in cli/registry/, with an example that
 //!   tests/it/toolbox/examples.rs runs.
-//! - An output: a file in export/ and its line in `export::Form`.
+//! - An output of whole zones: a file in export/ and its line in `export::Form`. A shape of `[[file]]`: its line and
+//!   its function in `instance_files/shape.rs`.
 //! - A setting: a key in the `Config` of its table, read as [`settings::live`] or [`settings::fixed`], and its lines in
 //!   deploy/zonekeeper.toml. The `Config` of a table below `[dns]` is in the file that uses it (dns/serve/rate.rs,
 //!   dns/listen/limits.rs, …). A fixed key is compared in config/pending.rs, one of `[dns]` in dns/config.rs; a live
@@ -120,6 +121,7 @@ pub mod dns;
 pub mod export;
 pub mod format;
 pub mod inspect;
+pub mod instance_files;
 pub mod log;
 pub mod model;
 mod patience;

@@ -45,6 +45,10 @@ const LAYERS: &[(&str, Allowed)] = &[
     ("announce", Of(&["model", "backoff", "diagnostic", "settings", "disk", "format", "registry", "zookeeper"])),
     ("export", Of(&["model", "backoff", "diagnostic", "settings", "zone"])),
     ("inspect", Of(&["model", "format", "zone", "registry", "publish"])),
+    (
+        "instance_files",
+        Of(&["model", "backoff", "diagnostic", "settings", "disk", "format", "registry", "zookeeper", "announce"]),
+    ),
     ("admin", Above),
     ("config", Above),
     ("cli", Everything),
@@ -80,6 +84,7 @@ const PLACES: &[(&str, &[&str])] = &[
             "admin",
             "announce",
             "export",
+            "instance_files",
         ],
     ),
     ("dns_lookup", &["announce/check/lookup"]),

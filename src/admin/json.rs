@@ -10,7 +10,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 
 use super::control::Configuration;
-use super::shapes::{Drain, MalformedJson, ReaderJson};
+use super::kept_files::FileJson;
+use super::shapes::{Drain, MalformedJson, ReaderJson, rounded};
 use super::snapshot::{self, Snapshot};
 use super::wrong;
 use crate::announce;
@@ -58,6 +59,7 @@ pub(super) struct StatusJson<'a> {
     not_registered: Vec<Refused<'a>>,
     checks: Vec<CheckJson<'a>>,
     upstreams: Vec<Upstream<'a>>,
+    files: Vec<FileJson<'a>>,
 }
 
 /// The configuration.
@@ -365,6 +367,7 @@ impl<'a> StatusJson<'a> {
             not_registered: snapshot.announcers.iter().flat_map(Refused::all).collect(),
             checks: snapshot.announcers.iter().flat_map(CheckJson::all).collect(),
             upstreams: snapshot.upstreams.iter().map(Upstream::new).collect(),
+            files: snapshot.files.iter().map(FileJson::new).collect(),
         }
     }
 }
@@ -489,11 +492,6 @@ impl<'a> RegistrationJson<'a> {
 pub(super) fn ago(at: Instant, registration: &announce::Registration, standing: Duration) -> Duration {
     // As of the moment at which the snapshot was taken.
     (registration.since + standing).saturating_duration_since(at)
-}
-
-/// Seconds, to the millisecond.
-pub(super) fn rounded(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1e3).round() / 1e3
 }
 
 fn hexadecimal(session: i64) -> String {

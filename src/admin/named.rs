@@ -7,21 +7,21 @@ use crate::zone::records::address::is_reverse;
 
 /// A service that a name means, whether it is there or not.
 #[derive(Debug)]
-pub(super) struct NamedService<'s> {
+pub(crate) struct NamedService<'s> {
     /// Its registry.
-    pub(super) source: &'s RegistrySource,
+    pub(crate) source: &'s RegistrySource,
     /// Its path below the root.
-    pub(super) below: String,
+    pub(crate) below: String,
 }
 
 /// Returns whether `asked` is a path: it has a slash, or is exactly that of a service.
-pub(super) fn is_path(sources: &Sources, asked: &str) -> bool {
+pub(crate) fn is_path(sources: &Sources, asked: &str) -> bool {
     asked.contains('/') || sources.registries.iter().any(|source| source.reader.read(asked).is_some())
 }
 
 /// Finds the services that `asked` means. Of those that are not there, where no service is, there may be one in each
 /// registry.
-pub(super) fn services<'s>(sources: &'s Sources, asked: &str) -> Vec<NamedService<'s>> {
+pub(crate) fn services<'s>(sources: &'s Sources, asked: &str) -> Vec<NamedService<'s>> {
     let all = if is_path(sources, asked) { at_path(sources, asked) } else { of_name(sources, asked) };
     let (there, absent): (Vec<_>, Vec<_>) =
         all.into_iter().partition(|one| one.source.reader.read(&one.below).is_some());

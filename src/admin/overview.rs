@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::explain::ServerJson;
 use super::snapshot::{RegistrySnapshot, Snapshot, ZoneSnapshot};
-use super::{registrations, wrong};
+use super::{kept_files, registrations, wrong};
 use crate::publish::census;
 use crate::registry::status::Phase;
 
@@ -43,6 +43,7 @@ pub(super) fn render(snapshot: &Snapshot, server: &ServerJson, ready: bool) -> S
     for one in &snapshot.upstreams {
         let _ = writeln!(text, "upstream {}: {}", one.upstream, if one.is_up { "up" } else { "DOWN" });
     }
+    kept_files::lines(&snapshot.files, &mut text);
     text.push_str(&registrations::of_this_host(snapshot));
     match &*wrong::all(snapshot) {
         [] => text.push_str(WELL),

@@ -378,6 +378,7 @@ mod tests {
         let nothing = Snapshot {
             queries: None,
             upstreams: Vec::new(),
+            files: Vec::new(),
             uptime: Duration::from_secs(3_600),
             configuration: None,
             resident: None,

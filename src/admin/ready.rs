@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-use super::json::rounded;
 use super::query::{BadQuery, parameters};
 use super::reply::Refusal;
+use super::shapes::rounded;
 use super::snapshot::{RegistrySnapshot, Snapshot, ZoneSnapshot};
 use crate::registry::status::Phase;
 use crate::zone::Freshness;

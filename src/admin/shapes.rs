@@ -1,7 +1,6 @@
 //! Shapes that several answers have in their JSON.
 
 use std::time::{Duration, UNIX_EPOCH};
-
 use serde::Serialize;
 
 use crate::format;
@@ -74,4 +73,9 @@ pub(super) fn time_of(unix_ms: i64) -> Option<String> {
     let at = UNIX_EPOCH.checked_add(Duration::from_millis(since))?;
     // Later years have more digits than the form.
     (since < 253_402_300_800_000).then(|| humantime::format_rfc3339_millis(at).to_string())
+}
+
+/// Seconds, to the millisecond.
+pub(super) fn rounded(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e3).round() / 1e3
 }

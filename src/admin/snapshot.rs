@@ -7,6 +7,8 @@ use super::control::{Configuration, Control};
 use super::sources::Sources;
 use crate::announce::{CheckStatus, RefusedAddress, Registration, SessionStatus};
 use crate::dns::forward;
+use crate::instance_files::config::FileConfig;
+use crate::instance_files::{FileReport, InstanceFiles};
 use crate::model::{Drain, Harm, Malformed};
 use crate::publish::collisions::Clash;
 use crate::publish::{census, guard};
@@ -47,6 +49,8 @@ pub(super) struct Snapshot {
     pub(super) configuration: Option<(Configuration, Option<String>)>,
     /// The name servers that names outside the zones are forwarded to.
     pub(super) upstreams: Vec<forward::UpstreamReport>,
+    /// The files that are kept equal to services' instances.
+    pub(super) files: Vec<(FileConfig, FileReport)>,
 }
 
 /// One moment of a registry, or of one of its readers.
@@ -219,6 +223,7 @@ impl Snapshot {
             queries: None,
             announcers: announcers.collect(),
             configuration: sources.control.as_ref().map(Control::report),
+            files: sources.instance_files.as_ref().map(InstanceFiles::reports).unwrap_or_default(),
             upstreams: sources.forwarder.as_ref().map(|forwarder| forwarder.reports()).unwrap_or_default(),
         }
     }

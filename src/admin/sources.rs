@@ -7,10 +7,11 @@ use crate::announce;
 use crate::dns::forward::Forwarder;
 use crate::dns::serve::metrics::Metrics;
 use crate::inspect::reader::Reader;
+use crate::instance_files::InstanceFiles;
 use crate::publish::events::Events;
 use crate::registry::ReaderName;
 use crate::registry::status::MirrorStatus;
-use crate::zone::{self, Zone, Zones};
+use crate::zone::{self, Freshness, Zone, Zones};
 
 /// All that is shown.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +32,8 @@ pub struct Sources {
     pub events: Events,
     /// Taker of orders to the process; `None` where it takes none.
     pub control: Option<control::Control>,
+    /// Files that are kept equal to services' instances.
+    pub instance_files: Option<InstanceFiles>,
     /// Most services of a registry for which each has metrics of its own.
     pub metrics_per_service: usize,
 }
@@ -46,4 +49,24 @@ pub struct RegistrySource {
     pub reader: Reader,
     /// The zones that are filled from it.
     pub zones: Vec<Arc<Zone>>,
+}
+
+impl RegistrySource {
+    /// Returns whether its data are stale; none where they are not to be used: they are not known yet, or too old.
+    pub fn is_stale(&self) -> Option<bool> {
+        let name = self.name.to_string();
+        let of_zone = |zone: &Arc<Zone>| {
+            let own = zone.sources().into_iter().find(|(of, _)| **of == *name);
+            own.map_or_else(|| zone.freshness(), |(_, freshness)| freshness)
+        };
+        let of_zones: Vec<Freshness> = self.zones.iter().map(of_zone).collect();
+        if of_zones.iter().any(|one| matches!(one, Freshness::Loading | Freshness::Expired)) {
+            return None;
+        }
+        // One that no zone shows has only its mirror to say so.
+        if of_zones.is_empty() && self.status.report().counters.syncs == 0 {
+            return None;
+        }
+        Some(of_zones.contains(&Freshness::Stale))
+    }
 }

@@ -165,6 +165,7 @@ pub(super) fn sample() -> Snapshot {
     };
     Snapshot {
         upstreams: Vec::new(),
+        files: Vec::new(),
         queries: Some(12.5),
         configuration: Some((configuration, None)),
         uptime: Duration::from_millis(61_001),
@@ -239,6 +240,7 @@ impl Site {
             announcements: Vec::new(),
             events: Events::default(),
             control: Some(super::control::Control::new().0),
+            instance_files: None,
             metrics_per_service: 1_000,
         };
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();

@@ -3,6 +3,7 @@
 //!
 //! Doubtful znodes, drains and what waits for a restart are not among it: they are served, wanted, or known.
 
+use super::kept_files;
 use super::snapshot::{AnnouncerSnapshot, RegistrySnapshot, Snapshot, ZoneSnapshot};
 use crate::announce::{Hold, RegistrationState};
 use crate::registry::status::Phase;
@@ -15,6 +16,7 @@ pub(super) fn all(snapshot: &Snapshot) -> Vec<String> {
     wrong.extend(configuration(snapshot));
     wrong.extend(snapshot.announcers.iter().flat_map(announcer));
     let silent = snapshot.upstreams.iter().filter(|one| !one.is_up);
+    wrong.extend(kept_files::wrong(&snapshot.files));
     wrong.extend(silent.map(|one| format!("the name server {} does not answer forwarded questions", one.upstream)));
     wrong
 }

@@ -11,6 +11,7 @@ mod descriptors;
 pub(crate) mod files;
 mod handover;
 mod host;
+mod instance_lists;
 mod program;
 mod reaper;
 mod registry;
@@ -39,6 +40,7 @@ use crate::disk;
 use crate::dns::listen;
 use crate::dns::server::Server;
 use crate::dns::transport::Transport;
+use crate::instance_files::InstanceFiles;
 use crate::publish::{Publisher, unix_now};
 use crate::registry::ReaderName;
 use crate::registry::cache::Hurry;
@@ -125,6 +127,8 @@ pub struct App {
     control: Option<Control>,
     /// The admin server's socket, as the next image of this process gets it.
     admin_socket: Option<TcpListener>,
+    /// The files of `[[file]]`.
+    instance_files: Option<InstanceFiles>,
 }
 
 /// A task that ended: its name, and how.
@@ -180,6 +184,7 @@ impl App {
             keep: CancellationToken::new(),
             control,
             admin_socket: None,
+            instance_files: None,
         };
         // Where this fails, what runs already ends before the runtime does.
         let unfinished = app.stop.clone().drop_guard();
@@ -214,6 +219,7 @@ impl App {
             announcements: Vec::new(),
             events: app.control.as_ref().map(|control| control.events().clone()).unwrap_or_default(),
             control: app.control.clone(),
+            instance_files: None,
             metrics_per_service: config.admin.as_ref().map_or(0, |admin| admin.metrics_per_service),
         };
         for registry in &config.registries {
@@ -238,6 +244,7 @@ impl App {
             });
         }
         app.watch(&sources.zones, config.serial_file().is_some());
+        sources.instance_files = Some(app.keep_files(&sources));
         if let Some(listener) = admin {
             let socket = config.admin.as_ref().and_then(|admin| socket(admin.socket.as_deref()?));
             let running = admin::spawn(listener, socket, sources, budget.admin, app.stop.clone())?;
@@ -498,6 +505,18 @@ fn is_meant(listener: &TcpListener, wanted: SocketAddr) -> bool {
 
 impl App {
     /// Warns of zones that outgrow what others carry, and of serials, kept or not, that are ahead of the clock.
+    /// Keeps the files of `[[file]]` equal to what these give.
+    fn keep_files(&mut self, sources: &Sources) -> InstanceFiles {
+        let (files, telling) = instance_lists::files(sources.clone(), self.stop.clone());
+        files.take(&self.config.files);
+        self.instance_files = Some(files.clone());
+        self.parts.spawn(async move {
+            telling.await;
+            ("files of services".into(), Ok(()))
+        });
+        files
+    }
+
     fn watch(&mut self, zones: &Zones, is_kept: bool) {
         let all = || zones.iter().cloned().collect::<Vec<_>>();
         let (sizes, clock) =

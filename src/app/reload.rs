@@ -99,6 +99,9 @@ impl App {
                 period.send_if_modified(|period| std::mem::replace(period, registry.zookeeper.verify) != *period);
             }
         }
+        if let Some(files) = &self.instance_files {
+            files.take(&config.files);
+        }
         let pending = self.config.fixed_differences(&config);
         if let Some(control) = &self.control {
             control.set_token_file(config.admin.as_ref().and_then(|admin| admin.token_file.clone()));

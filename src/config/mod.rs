@@ -22,6 +22,7 @@ use std::sync::Arc;
 use crate::diagnostic::{Problem, Problems, Report, Severity};
 use crate::dns::message::key::TsigKey;
 use crate::dns::transfer::secondaries::Secondaries;
+use crate::instance_files::config::FileConfig;
 use crate::publish::{guard, past};
 use crate::registry::Path as Znode;
 use crate::settings::{Kind, Section, Table, Value, live, tree};
@@ -167,6 +168,7 @@ fn read(table: &Table, directory: &Path, problems: &Problems) -> Config {
     let dns = read_part(&mut top, live("dns"), |section| dns::config::Config::read(section, &key_names, directory));
     let admin = read_part(&mut top, live("admin"), admin::config::Config::read);
     let announce = announce::Config::read(&mut top);
+    let (files, templates) = read_files(&mut top, directory);
     let config = Config {
         registries,
         formats,
@@ -176,7 +178,8 @@ fn read(table: &Table, directory: &Path, problems: &Problems) -> Config {
         admin,
         announce,
         keys,
-        read_from: secrets,
+        files,
+        read_from: secrets.into_iter().chain(templates).collect(),
         warnings: Report::default(),
     };
     names.check_services(&config);
@@ -295,6 +298,26 @@ fn read_keys(top: &mut Section<'_>, directory: &Path) -> Keys {
         usable.extend(key.map(Arc::new));
     }
     Keys { names, usable, files }
+}
+
+/// The `[[file]]` tables, and the templates that they name.
+fn read_files(top: &mut Section<'_>, directory: &Path) -> (Vec<FileConfig>, Vec<PathBuf>) {
+    let problems = top.problems();
+    let (mut files, mut templates): (Vec<FileConfig>, _) = (Vec::new(), Vec::new());
+    for table in tables(top.value(live("file")), "file", problems) {
+        let mut section = Section::new(table, "file", problems);
+        let (file, template) = FileConfig::read(&mut section, directory);
+        section.finish();
+        templates.extend(template);
+        if let Some(file) = file {
+            if files.iter().any(|other| other.path == file.path) {
+                let span = table.get("path").map_or(table.span, |value| value.span);
+                problems.add(span, format!("another [[file]] is kept at {}", file.path.display()));
+            }
+            files.push(file);
+        }
+    }
+    (files, templates)
 }
 
 /// The tables of an array of tables.

@@ -1,6 +1,7 @@
 //! Tests of what a whole configuration may say and leave out, and of how its mistakes are told.
 
 mod formats;
+mod kept_files;
 
 use std::time::Duration;
 
@@ -57,7 +58,7 @@ fn every_commented_setting_of_the_template_is_right() {
         // read below. Files with secrets are read with the configuration, and are not there.
         Some(said)
             if is_setting(said)
-                && !["memory = ", "read = ", "auth = ", "secret_file = ", "cookie_secret_file = "]
+                && !["memory = ", "read = ", "auth = ", "secret_file = ", "cookie_secret_file = ", "template = "]
                     .iter()
                     .any(|key| said.starts_with(key)) =>
         {
@@ -71,6 +72,7 @@ fn every_commented_setting_of_the_template_is_right() {
     assert_eq!(config.announce.services.len(), 1);
     assert!(config.zones[0].file.is_some());
     assert_eq!(config.keys.len(), 1);
+    assert_eq!(config.files.len(), 1);
     assert!(count >= 7, "only {count} commented settings were found");
 
     let memory = TEMPLATE.replace("\nzookeeper = ", "\n# zookeeper = ").replace("\n# memory = ", "\nmemory = ");

@@ -8,6 +8,7 @@ use super::readers::ReaderConfig;
 use crate::diagnostic::Report;
 use crate::dns::message::key::TsigKey;
 use crate::dns::transfer::secondaries::Secondaries;
+use crate::instance_files::config::FileConfig;
 use crate::publish::guard;
 use crate::registry::ReaderName;
 use crate::zone::name::Name;
@@ -30,6 +31,8 @@ pub struct Config {
     pub admin: Option<admin::config::Config>,
     /// The services of this host to register.
     pub announce: announce::Config,
+    /// The files that are kept equal to services' instances.
+    pub files: Vec<FileConfig>,
     /// The files it was read from, those with secrets among them, and the directories of those that it includes.
     pub read_from: Vec<PathBuf>,
     /// The keys that requests are signed with.
@@ -148,5 +151,6 @@ impl Config {
         }
         self.admin.iter_mut().flat_map(admin::config::Config::paths).for_each(rebase);
         self.announce.settings.state.iter_mut().for_each(rebase);
+        self.files.iter_mut().for_each(|file| rebase(&mut file.path));
     }
 }

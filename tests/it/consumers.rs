@@ -68,13 +68,13 @@ fn text(instances: &[Instance]) -> String {
 }
 
 /// HTTP servers on addresses of the loopback interface and one port; each answers with its address.
-struct Backends {
+pub(crate) struct Backends {
     port: u16,
     _tasks: JoinSet<()>,
 }
 
 impl Backends {
-    async fn start(hosts: &[u8]) -> Self {
+    pub(crate) async fn start(hosts: &[u8]) -> Self {
         for _ in 0..100 {
             let port = free_port();
             let mut listeners = Vec::new();
@@ -92,7 +92,7 @@ impl Backends {
         panic!("no port that is free on all addresses");
     }
 
-    fn at(&self, host: u8) -> SocketAddr {
+    pub(crate) fn at(&self, host: u8) -> SocketAddr {
         (Ipv4Addr::new(127, 0, 0, host), self.port).into()
     }
 }
@@ -124,14 +124,14 @@ async fn said(port: u16, request: &'static str) -> Option<String> {
 }
 
 /// The backend that a proxy chose.
-async fn chosen(port: u16) -> Option<String> {
+pub(crate) async fn chosen(port: u16) -> Option<String> {
     let response = said(port, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await?;
     let (head, body) = response.split_once("\r\n\r\n")?;
     head.contains(" 200 ").then(|| body.to_owned())
 }
 
 /// Waits until a proxy uses exactly these backends, as far as thirty requests in a row can tell.
-async fn uses(consumer: &Consumer, port: u16, expected: &[&str]) {
+pub(crate) async fn uses(consumer: &Consumer, port: u16, expected: &[&str]) {
     let mut last = Vec::new();
     let found = tokio::time::timeout(PATIENCE, async {
         loop {

@@ -48,6 +48,7 @@ mod heartbeats;
 mod held_transfers;
 mod host_names;
 mod https_records;
+mod instance_files;
 mod keeper_battery;
 mod later_addresses;
 #[path = "../layers.rs"]

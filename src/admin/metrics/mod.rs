@@ -16,7 +16,7 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry as Page, Unit};
 
-use super::json::rounded;
+use super::shapes::rounded;
 use super::snapshot::{AnnouncerSnapshot, RegistrySnapshot, Snapshot, ZoneSnapshot};
 use super::sources::{RegistrySource, Sources};
 use crate::announce::check::health;
@@ -24,6 +24,8 @@ use crate::announce::check::outcome::Shortage;
 use crate::announce::{CheckStatus, Counts, RegistrationState};
 use crate::dns::forward;
 use crate::dns::serve::metrics::Metrics;
+use crate::instance_files::FileReport;
+use crate::instance_files::config::FileConfig;
 use crate::log;
 use crate::registry::status::{Counters, Phase};
 use crate::registry::{Cause, ReaderName};
@@ -92,6 +94,7 @@ impl Collector for Moment {
         guards(&self.snapshot.registries, &mut sheet)?;
         zones(&self.snapshot.zones, &mut sheet)?;
         upstreams(&self.snapshot.upstreams, &mut sheet)?;
+        files(&self.snapshot.files, &mut sheet)?;
         announcers(&self.snapshot.announcers, &mut sheet)
     }
 }
@@ -222,6 +225,26 @@ fn upstreams(upstreams: &[forward::UpstreamReport], sheet: &mut Sheet<'_, '_>) -
     sheet.counters("upstream_answers", "Forwarded questions that a name server answered", answers)?;
     let failures = upstreams.iter().map(|one| (label(one), one.failures));
     sheet.counters("upstream_failures", "Forwarded questions that a name server did not answer in time", failures)
+}
+
+fn files(files: &[(FileConfig, FileReport)], sheet: &mut Sheet<'_, '_>) -> fmt::Result {
+    if files.is_empty() {
+        return Ok(());
+    }
+    let paths: Vec<_> = files.iter().map(|(config, _)| config.path.display().to_string()).collect();
+    let each = || files.iter().zip(&paths).map(|((_, report), path)| ([("path", path.clone())], report));
+    let instances = each().filter_map(|(label, report)| Some((label, report.instances?)));
+    sheet.gauges("file_instances", "Instances in a file of [[file]]", None, instances)?;
+    let failing = each().map(|(label, report)| (label, u32::from(report.trouble.is_some())));
+    sheet.gauges(
+        "file_failing",
+        "Whether it could not be written, or its command failed, the last time",
+        None,
+        failing,
+    )?;
+    sheet.counters("file_writes", "Times that it was written", each().map(|(label, report)| (label, report.writes)))?;
+    let failures = each().map(|(label, report)| (label, report.failures));
+    sheet.counters("file_failures", "Times that it could not be written, or that its command failed", failures)
 }
 
 fn cache_files(registries: &[RegistrySnapshot], sheet: &mut Sheet<'_, '_>) -> fmt::Result {

@@ -4,8 +4,6 @@
 //! list. 503 stands for a registry that is not read yet, that is past `max_stale`, or whose guard holds back what DNS
 //! still has.
 
-use std::sync::Arc;
-
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
@@ -16,7 +14,6 @@ use crate::admin::reply::{JSON, Refusal, answer};
 use crate::admin::sources::{RegistrySource, Sources};
 use crate::model::Instance;
 use crate::registry::ReaderName;
-use crate::zone::{Freshness, Zone};
 
 /// One target, as Prometheus' `http_sd` format has it.
 #[derive(Debug, Serialize)]
@@ -64,7 +61,7 @@ pub(super) fn list(sources: &Sources, query: Option<&str>) -> Result<Response, R
     let (prefix, port) = (prefix.unwrap_or_default(), port.unwrap_or_default());
     let mut readers = Vec::new();
     for source in chosen {
-        let Some(is_stale) = is_stale(source) else {
+        let Some(is_stale) = source.is_stale() else {
             let message =
                 format!("the registry `{}` is not known now: no list is better than a wrong one", source.name);
             return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, message));
@@ -96,24 +93,6 @@ pub(super) fn list(sources: &Sources, query: Option<&str>) -> Result<Response, R
         })
     });
     Ok(answer(StatusCode::OK, JSON, pieces::list("[".to_owned(), groups, "]")))
-}
-
-/// Returns whether a registry's data are stale; none where they are not to be used.
-pub(super) fn is_stale(source: &RegistrySource) -> Option<bool> {
-    let name = source.name.to_string();
-    let of_zone = |zone: &Arc<Zone>| {
-        let own = zone.sources().into_iter().find(|(of, _)| **of == *name);
-        own.map_or_else(|| zone.freshness(), |(_, freshness)| freshness)
-    };
-    let of_zones: Vec<Freshness> = source.zones.iter().map(of_zone).collect();
-    if of_zones.iter().any(|one| matches!(one, Freshness::Loading | Freshness::Expired)) {
-        return None;
-    }
-    // One that no zone shows has only its mirror to say so.
-    if of_zones.is_empty() && source.status.report().counters.syncs == 0 {
-        return None;
-    }
-    Some(of_zones.contains(&Freshness::Stale))
 }
 
 fn group(registry: &ReaderName, path: &str, one: &Instance, port: &str, stale: &'static str) -> Option<TargetGroup> {

@@ -7,7 +7,6 @@ use axum::response::Response;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
-use super::prometheus::is_stale;
 use crate::admin::events::{EventFilter, LongPoll};
 use crate::admin::named::{self, NamedService};
 use crate::admin::query::parameters;
@@ -151,7 +150,7 @@ pub(super) async fn instances(
     let index = sources.events.last();
     let services = named::services(sources, &name);
     for source in services.iter().map(|one| one.source) {
-        if is_stale(source).is_none() {
+        if source.is_stale().is_none() {
             let message = format!("the registry `{}` is not known now", source.name);
             return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, message));
         }
