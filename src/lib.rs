@@ -48,7 +48,8 @@
 //! | 7 | [`app`], [`cli`] | everything |
 //!
 //! `tests/layers.rs` checks the table, and that no two files import each other. Foreign crates stay where they belong:
-//! `zookeeper_client` in zookeeper/client/, `hickory_server` in dns/listen/quic.rs, `hickory_resolver` in dns/forward/,
+//! `zookeeper_client` in zookeeper/client/, `hickory_server` in dns/listen/quic.rs, `hickory_resolver` in dns/forward/
+//! and zookeeper/client/srv.rs,
 //! `hickory_proto` in these two, in dns/serve/chain.rs, zone/ and export/, `rustls` in dns/listen/, dns/forward/,
 //! zookeeper/client/ and announce/check/tls.rs, `toml` in settings/tree.rs, `clap` in cli/, `axum` in admin/.
 //!

@@ -60,7 +60,7 @@ const PLACES: &[(&str, &[&str])] = &[
     ("zookeeper_client", &["zookeeper/client"]),
     ("hickory_server", &["dns/listen/quic"]),
     ("hickory_proto", &["dns", "zone", "export"]),
-    ("hickory_resolver", &["dns/forward"]),
+    ("hickory_resolver", &["dns/forward", "zookeeper/client/srv"]),
     ("rustls", &["announce/check/tls", "cli/connect", "dns/forward", "dns/listen/tls", "zookeeper/client"]),
     ("toml", &["settings/tree"]),
     ("clap", &["cli", "main"]),

@@ -4,6 +4,7 @@ use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::dns_srv;
 use super::security;
 use crate::diagnostic::Span;
 use crate::registry::root::MissingRoot;
@@ -184,6 +185,9 @@ struct Servers(String);
 impl Setting for Servers {
     fn read(value: &Value) -> Result<Self, (Span, String)> {
         let text = String::read(value)?;
+        if let Some(source) = dns_srv::parse(&text) {
+            return source.map(|_| Self(text.clone())).map_err(|why| (value.span, why));
+        }
         let (servers, chroot) = text.split_at(chroot(&text));
         let chroot = if chroot.is_empty() { "/" } else { chroot };
         if let Err(error) = Path::new(chroot) {
@@ -211,10 +215,19 @@ pub fn is_connect_string(text: &str) -> Result<(), String> {
     Servers::read(&value).map(drop).map_err(|(_, why)| why)
 }
 
-/// The servers of a connect string, as they are written there, and the chroot; empty for none.
+/// The servers of a connect string, as they are written there, and the chroot; empty for none. A name of SRV records is
+/// one of them.
 pub fn servers(text: &str) -> (Vec<&str>, &str) {
-    let (servers, chroot) = text.split_at(chroot(text));
-    (servers.split(',').collect(), chroot)
+    let servers = &text[..chroot(text)];
+    let is_list = !text.starts_with(dns_srv::SCHEME);
+    let before = if is_list { servers } else { servers.split('?').next().unwrap_or_default() };
+    (before.split(',').collect(), chroot_of(text))
+}
+
+/// The chroot of a connect string, without what may follow it; empty for none.
+pub(super) fn chroot_of(text: &str) -> &str {
+    let chroot = &text[chroot(text)..];
+    if text.starts_with(dns_srv::SCHEME) { chroot.split('?').next().unwrap_or_default() } else { chroot }
 }
 
 /// Start of the chroot: at the first slash that is none of a scheme's.
@@ -229,6 +242,10 @@ const PLAIN: &str = "tcp://";
 
 /// Checks that servers with TLS and certificates come together.
 fn check_tls(section: &mut Section<'_>, servers: &str, certificates: bool) {
+    if servers.starts_with(dns_srv::SCHEME) {
+        // Names of servers are those that the records have then.
+        return;
+    }
     let span = section.value(fixed("zookeeper")).map_or(section.span(), |value| value.span);
     let servers: Vec<&str> = servers[..chroot(servers)].split(',').collect();
     if !certificates && servers.iter().any(|server| server.starts_with(ENCRYPTED)) {

@@ -13,6 +13,7 @@ pub mod acl;
 pub mod bulk;
 pub mod client;
 pub mod config;
+mod dns_srv;
 pub mod driver;
 pub mod lock;
 pub mod memory;

@@ -48,7 +48,7 @@ pub trait Ensemble: Clone + Send + Sync + 'static {
     /// A path as it is without the connect string's chroot, for messages.
     fn full_path(&self, path: &Path) -> String {
         let text = self.describe();
-        let chroot = text[crate::zookeeper::config::chroot(text)..].trim_end_matches('/');
+        let chroot = crate::zookeeper::config::chroot_of(text).trim_end_matches('/');
         if path.is_root() && !chroot.is_empty() { chroot.to_owned() } else { format!("{chroot}{path}") }
     }
 }

@@ -26,6 +26,7 @@ mod day_of_trouble;
 mod deployed;
 mod descriptions;
 mod disks;
+mod dns_srv;
 mod doubtful;
 mod drain;
 mod earlier_releases;

@@ -103,8 +103,10 @@ impl Looking<'_> {
     /// Opens a session with each server by itself; returns one of them.
     async fn connect(&mut self) -> Option<ZooKeeperSession> {
         let (servers, chroot) = servers(self.text);
+        let is_alone = servers.len() == 1;
         let attempts = servers.iter().map(async |server| {
-            let ensemble = ZooKeeper::new(&format!("{server}{chroot}"), SESSION);
+            let alone = if is_alone { self.text.to_owned() } else { format!("{server}{chroot}") };
+            let ensemble = ZooKeeper::new(&alone, SESSION);
             let ensemble = ensemble.secured(self.registry.zookeeper.security.clone()).for_reading();
             ensemble.connect().await
         });

@@ -21,6 +21,7 @@ use super::servers::{ServerCandidate, Servers};
 use super::shared::SharedClient;
 use super::translate::translate;
 use crate::registry::{Cause, Error};
+use crate::zookeeper::dns_srv;
 use crate::zookeeper::security::{Credentials, Scheme};
 
 /// Versions of servers as far as the library asks for them: whether they know `create2`.
@@ -81,7 +82,14 @@ pub(super) async fn attach(
 ) -> Result<(Attached, oneshot::Receiver<End>), Error> {
     let credentials = shared.credentials().await?;
     let tls = credentials.tls.as_ref().map(connector).transpose()?;
-    let Servers { list, chroot } = Servers::parse(&shared.servers, tls.is_some())?;
+    let Servers { list, chroot } = match dns_srv::parse(&shared.servers) {
+        None => Servers::parse(&shared.servers, tls.is_some())?,
+        Some(source) => {
+            let wrong = |_| Error::BadPath { path: shared.servers.to_string(), reason: "it names no SRV records" };
+            let source = source.map_err(wrong)?;
+            Servers { list: shared.srv.look_up(&source, tls.is_some()).await?, chroot: source.chroot.to_owned() }
+        }
+    };
     let servers = Arc::new(Servers { list, chroot: chroot.clone() });
     let mut attempt = Attempt { shared, tasks, session, zxid, credentials, chroot, readonly: false };
     let limit = (shared.session_timeout / 2).clamp(Duration::from_millis(500), Duration::from_secs(3));

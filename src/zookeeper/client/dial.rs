@@ -65,8 +65,13 @@ impl Dialing {
     ) -> Self {
         let mut failures = Failures::default();
         let mut addresses = Vec::new();
-        for (server, found) in
-            join_all(servers.list.iter().map(|server| names.look_up(&server.host))).await.into_iter().enumerate()
+        for (server, found) in join_all(servers.list.iter().map(async |server| match &*server.addresses {
+            [] => names.look_up(&server.host).await,
+            known => Ok(known.to_vec()),
+        }))
+        .await
+        .into_iter()
+        .enumerate()
         {
             addresses.push(found.unwrap_or_else(|failure| {
                 failures.add(server, failure);

@@ -39,6 +39,7 @@ mod rights;
 mod servers;
 mod session;
 mod shared;
+mod srv;
 mod tools;
 mod translate;
 mod watch;
@@ -58,6 +59,7 @@ use self::host::{Host, HostThread};
 use self::link::{Connectivity, Link};
 use self::names::ServerNames;
 use self::shared::SharedClient;
+use self::srv::SrvServers;
 use super::security;
 use super::session::Ensemble;
 use crate::registry::Error;
@@ -83,7 +85,8 @@ impl ZooKeeper {
         let (names, known) = (ServerNames::default(), KnownAbilities::default());
         let (security, last) = (Arc::default(), Arc::default());
         let servers = servers.into();
-        let shared = SharedClient { servers, session_timeout, security, last, reads_only: false, names, known };
+        let srv = SrvServers::default();
+        let shared = SharedClient { servers, session_timeout, security, last, reads_only: false, names, srv, known };
         Self { shared, host: Host::default() }
     }
 

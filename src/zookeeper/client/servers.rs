@@ -19,6 +19,10 @@ pub(super) struct ServerAddress {
     pub(super) port: u16,
     /// True if it is spoken to over TLS.
     pub(super) encrypted: bool,
+    /// Those of a lesser priority are tried first (RFC 2782).
+    pub(super) priority: u16,
+    /// Its addresses, where they are known already.
+    pub(super) addresses: Vec<IpAddr>,
 }
 
 /// An address to try.
@@ -56,7 +60,7 @@ impl Servers {
             if host.is_empty() || port == 0 {
                 return Err(wrong("a server has no name or no port"));
             }
-            list.push(ServerAddress { host: host.to_owned(), port, encrypted });
+            list.push(ServerAddress { host: host.to_owned(), port, encrypted, priority: 0, addresses: Vec::new() });
         }
         let chroot = if chroot == "/" { "" } else { chroot };
         Ok(Self { list, chroot: chroot.to_owned() })
@@ -71,7 +75,8 @@ impl std::fmt::Display for ServerAddress {
 }
 
 /// The order of attempts: one address of each server in turn, servers and addresses in random order, so that many
-/// clients spread over all of them and a server with many addresses does not come before the others.
+/// clients spread over all of them and a server with many addresses does not come before the others; those of a lesser
+/// priority before the others.
 pub(super) fn spread(
     servers: &[ServerAddress],
     addresses: Vec<Vec<IpAddr>>,
@@ -94,6 +99,7 @@ pub(super) fn spread(
             }
         }
     }
+    candidates.sort_by_key(|candidate| servers[candidate.server].priority);
     candidates
 }
 
@@ -102,7 +108,7 @@ mod tests {
     use super::*;
 
     fn server(host: &str, port: u16, encrypted: bool) -> ServerAddress {
-        ServerAddress { host: host.to_owned(), port, encrypted }
+        ServerAddress { host: host.to_owned(), port, encrypted, priority: 0, addresses: Vec::new() }
     }
 
     #[test]
@@ -136,5 +142,8 @@ mod tests {
             first.insert(order[0].address.ip());
         }
         assert_eq!(first.len(), 4, "clients spread over all addresses");
+        let servers = [ServerAddress { priority: 9, ..server("a", 1, false) }, server("b", 1, false)];
+        let order = spread(&servers, vec![vec![address(1)], vec![address(2), address(3)]], &mut fastrand::Rng::new());
+        assert_eq!(order[2].address.ip(), address(1), "{order:?}");
     }
 }

@@ -7,6 +7,7 @@ use tokio::time::timeout;
 
 use super::abilities::KnownAbilities;
 use super::names::ServerNames;
+use super::srv::SrvServers;
 use crate::disk;
 use crate::registry::Error;
 use crate::zookeeper::security;
@@ -27,6 +28,7 @@ pub(super) struct SharedClient {
     /// True if sessions do without writes, so that a server without quorum will do.
     pub(super) reads_only: bool,
     pub(super) names: ServerNames,
+    pub(super) srv: SrvServers,
     pub(super) known: KnownAbilities,
 }
 
