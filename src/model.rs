@@ -93,6 +93,10 @@ pub struct Instance {
     pub ttl: Option<u32>,
     /// State: does it want traffic?
     pub state: State,
+    /// Cause of a state that is not up, as the end of a sentence; none where the instance itself says the state.
+    pub state_cause: Option<Box<str>>,
+    /// Origin of the weight where the instance does not say it itself: `an override in …`.
+    pub weight_origin: Option<Box<str>>,
     /// Tags for subsets of the service.
     pub tags: Vec<Box<str>>,
     /// Further named endpoints: `("http", …)`.
@@ -116,12 +120,20 @@ impl Instance {
             priority: None,
             ttl: None,
             state: State::Up,
+            state_cause: None,
+            weight_origin: None,
             tags: Vec::new(),
             ports: Vec::new(),
             addresses: Vec::new(),
             metadata: Vec::new(),
             remarks: Vec::new(),
         }
+    }
+
+    /// Takes it out of the answers for this cause, the end of a sentence such as `its status is "DEAD"`.
+    pub fn drain(&mut self, cause: impl Into<Box<str>>) {
+        self.state = State::Drain;
+        self.state_cause.get_or_insert_with(|| cause.into());
     }
 
     /// Addresses that are registered for the host of `endpoint`, one of its own; empty where that is to be looked up.
@@ -230,6 +242,17 @@ impl State {
         match self {
             Self::Up => "up",
             Self::Drain => "drain",
+            Self::Down => "down",
+        }
+    }
+}
+
+impl State {
+    /// The word for what has happened to an instance of this state: `drained`.
+    pub fn as_past(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Drain => "drained",
             Self::Down => "down",
         }
     }

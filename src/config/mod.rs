@@ -187,6 +187,8 @@ fn read(table: &Table, directory: &Path, problems: &Problems) -> Config {
     references::check_creator(table, &config, problems);
     serials::check(table, &config, problems);
     references::check_children(table, &config, problems);
+    references::check_places(table, &config, problems);
+    references::check_ensembles(table, &config, problems);
     top.finish();
     if ["dns", "admin", "service"].iter().all(|part| table.get(part).is_none()) {
         let help = "a part is on when its table is there: [dns], [admin], [[service]]; see `zonekeeper template`";

@@ -260,6 +260,32 @@ mod tests {
     }
 
     #[test]
+    fn a_reader_that_no_zone_shows_and_an_ensemble_behind_a_chroot_are_told() {
+        let with = |servers: &str, read: &str, under: &str| {
+            let zone = format!("[[zone]]\norigin = \"service.\"\nunder = \"{under}\"\n");
+            read_all(&format!("[dns]\n[registry.main]\nzookeeper = \"{servers}\"\nread = {read}\n{zone}"))
+        };
+        let apart = "[\"zc\", { format = \"patroni\", as = \"pg\" }]";
+        assert_eq!(with("a:1", apart, ""), "");
+        assert_eq!(with("a:1", apart, "pg"), "");
+        assert_eq!(with("a:1", apart, "pg/orders-db"), "");
+        let told = with("a:1", apart, "staging");
+        let message = "warning: no zone shows the services of reader \"patroni\", which are below \"pg\"";
+        assert!(
+            told.contains(&format!("z.toml:4:42: {message}")) && told.contains("show \"staging\" in service."),
+            "{told}"
+        );
+        assert_eq!(with("a:1", "[\"ensemble\"]", ""), "");
+        let told = with("a:1/app", "[\"zc\", \"ensemble\"]", "");
+        let message = "warning: \"ensemble\" reads /zookeeper/config, which nobody sees through the chroot /app";
+        assert!(told.contains(&format!("z.toml:3:13: {message}")), "{told}");
+    }
+
+    fn read_all(text: &str) -> String {
+        read(text).warnings.to_string()
+    }
+
+    #[test]
     fn a_service_says_which_of_several_roots_it_is_registered_below() {
         let with = |read: &str, root: &str| {
             problems(&format!(

@@ -3,14 +3,16 @@
 
 use std::net::SocketAddr;
 
-use super::whole::{Config, Registry};
+use super::whole::{Config, Registry, RegistryReader};
 use crate::announce;
 use crate::diagnostic::{Problems, Span};
 use crate::dns::transfer::secondaries::Allowed;
 use crate::format;
-use crate::settings::{Located, Table, nearest};
+use crate::publish::target::below;
+use crate::settings::{Kind, Located, Table, nearest};
 use crate::zone;
 use crate::zone::records::address::is_reverse;
+use crate::zookeeper::config::{Backing, servers};
 use crate::zookeeper::session::Access;
 
 /// The registries by their names, whether or not their tables are good: a mistake in one is told once, in its table.
@@ -162,6 +164,54 @@ pub(super) fn check_children(table: &Table, config: &Config, problems: &Problems
                 "{lower} lies below {upper}, whose secondaries may not transfer it: {upper} does not delegate to it"
             );
             problems.warn(span, message, format!("allow the transfer of {lower} to all that may transfer {upper}"));
+        }
+    }
+}
+
+/// Warns of readers of ZooKeeper's own servers behind a chroot, through which nobody sees them.
+pub(super) fn check_ensembles(table: &Table, config: &Config, problems: &Problems) {
+    for registry in &config.registries {
+        let Backing::ZooKeeper(text) = &registry.zookeeper.source else { continue };
+        let (_, chroot) = servers(text);
+        let mut readers = registry.readers().into_iter();
+        let is_system = |reader: RegistryReader| {
+            let root = &reader.registry.zookeeper.root;
+            reader.registry.format.name() == "ensemble" && root.as_str().starts_with("/zookeeper")
+        };
+        if chroot.trim_end_matches('/').is_empty() || !readers.any(is_system) {
+            continue;
+        }
+        let own = table.get("registry").and_then(|all| all.setting(&registry.name));
+        let span = own.and_then(|own| own.setting("zookeeper")).map_or(table.span, |value| value.span);
+        let message = format!("\"ensemble\" reads /zookeeper/config, which nobody sees through the chroot {chroot}");
+        problems.warn(span, message, "give it a [registry.NAME] of its own whose `zookeeper` has no chroot");
+    }
+}
+
+/// Warns of readers whose services no zone shows: `as` puts them beside the parts that the zones have.
+pub(super) fn check_places(table: &Table, config: &Config, problems: &Problems) {
+    let items = |registry: &str| match &table.get("registry")?.setting(registry)?.setting("read")?.kind {
+        Kind::Array(items) => Some(items.clone()),
+        _ => None,
+    };
+    for registry in &config.registries {
+        let of_registry = |zone: &&zone::config::Config| zone.registry.as_ref() == Some(&registry.name);
+        let zones: Vec<_> = config.zones.iter().filter(of_registry).filter(|zone| !is_reverse(&zone.origin)).collect();
+        let is_shown = |place: &str| {
+            zones.iter().any(|zone| below(place, &zone.under).is_some() || below(&zone.under, place).is_some())
+        };
+        for (reader, item) in registry.read.iter().zip(items(&registry.name).unwrap_or_default()) {
+            if zones.is_empty() || is_shown(&reader.place) {
+                continue;
+            }
+            let span = item.setting("as").map_or(item.span, |value| value.span);
+            let parts: Vec<String> =
+                zones.iter().map(|zone| format!("\"{}\" in {}", zone.under, zone.origin)).collect();
+            let message = format!(
+                "no zone shows the services of reader \"{}\", which are below \"{}\"",
+                reader.name, reader.place
+            );
+            problems.warn(span, message, format!("the zones of the registry show {}", parts.join(", ")));
         }
     }
 }

@@ -90,8 +90,8 @@ impl Core {
             let (root, format) = (&self.layout.root, signature.format());
             warn!(
                 %root, znodes, first,
-                "znodes look like {}: they are instances, and no services of their own as in version 0.1; \
-                 format = \"{format}\" says so for good",
+                "znodes look like {}: they are served as instances, where version 0.1 made a service of each; set \
+                 format = \"{format}\" to read the root so for good, which also ends this warning",
                 signature.words()
             );
         }

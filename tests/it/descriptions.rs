@@ -89,6 +89,11 @@ async fn what_kafka_patroni_hbase_and_clickhouse_keep_in_zookeeper_is_in_dns_and
     answers(dns, "SRV hbase-regionserver.hbase", &[one, two]).await;
     kazoo.create("/hbase/draining/rs1.example.com,16020,1767225600000", b"", false);
     answers(dns, "SRV hbase-regionserver.hbase", &[two]).await;
+    let explained = page(server.admin, "/v1/explain?name=hbase-regionserver.hbase");
+    assert!(
+        explained.contains("OUT  drained: the znode draining/rs1.example.com,16020,1767225600000 is there"),
+        "{explained}"
+    );
 
     // ClickHouse: a replica is there for ever, and active as long as another znode is.
     answers(dns, "SRV t.clickhouse.clickhouse", &["0 10 19000 ch1.example.com."]).await;
@@ -131,6 +136,11 @@ async fn the_name_of_the_leader_is_nodata_between_two_leaders_and_goes_with_the_
     kazoo.create("/service/orders-db/leader", b"pg2", true);
     answers(dns, "SRV leader.orders-db.patroni", &[second]).await;
     assert_eq!(says("TXT _nodata.leader.orders-db.patroni"), nxdomain);
+
+    kazoo.set("/service/orders-db/members/pg1", br#"{"conn_url":"postgres://127.0.0.1:15432/x","state":"stopped"}"#);
+    answers(dns, "SRV orders-db.patroni", &[second]).await;
+    let explained = page(server.admin, "/v1/explain?name=orders-db.patroni");
+    assert!(explained.contains("OUT  drained: its {/state} is \"stopped\""), "{explained}");
 
     // Members stop; the scope is still there.
     for member in ["/service/orders-db/members/pg1", "/service/orders-db/members/pg2"] {

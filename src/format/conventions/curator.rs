@@ -149,7 +149,7 @@ pub(super) fn decode(data: &[u8]) -> Result<Instance, Error> {
     let mut instance = Instance::new(&endpoint(port).to_string(), endpoint(port));
     instance.ports.extend(tls.map(|port| ("https".into(), endpoint(port))));
     if said.get("enabled") == Some(&Value::Bool(false)) {
-        instance.state = State::Drain;
+        instance.drain("`enabled` is false");
     }
     let mut metadata = metadata(payload);
     metadata.insert("id".to_owned(), said.remove("id").unwrap_or_default());
@@ -195,7 +195,7 @@ fn read_metadata(metadata: &mut Map<String, Value>, instance: &mut Instance) {
     if let Some(status) = metadata.remove(STATUS) {
         let word = status.as_str().unwrap_or_default().trim();
         if !word.is_empty() && !word.eq_ignore_ascii_case("up") {
-            instance.state = State::Drain;
+            instance.drain(format!("its {STATUS} is {}", json::quote(&status)));
         }
     }
     if let Some(weight) = metadata.remove("weight").filter(|weight| !weight.is_null()) {

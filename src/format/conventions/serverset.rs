@@ -192,7 +192,7 @@ pub(super) fn decode(data: &[u8]) -> Result<Instance, Error> {
             remarks.push("it has no `status`; it is served as if that were ALIVE".to_owned());
         }
         Some(Value::String(word)) if word.trim() == "ALIVE" => {}
-        _ => instance.state = State::Drain,
+        other => instance.drain(format!("its status is {}, not ALIVE", json::quote(&other.unwrap_or_default()))),
     }
     let shard = said.get("shard").filter(|shard| !fields::is_absent(Some(shard)));
     if let Some(shard) = shard.and_then(fields::scalar) {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::data::DataKind;
-use super::description::{Description, Example, LEADER, Leader, Rules};
+use super::description::{Condition, Description, Example, LEADER, Leader, Rules};
 use super::endpoint::{self, EndpointTemplate};
 use super::pattern::{Mistake, Pattern};
 use super::render;
@@ -60,8 +60,8 @@ impl Compiler<'_, '_> {
         }
         let (endpoint, service) = (endpoint?, service?);
         let templates = ports.iter().map(|(_, template)| template).chain(&weight).chain(&tags);
-        let reads_data =
-            endpoint.reads_data() || templates.chain(up.iter().map(|(template, _)| template)).any(Template::reads_data);
+        let reads_data = endpoint.reads_data()
+            || templates.chain(up.iter().map(|condition| &condition.template)).any(Template::reads_data);
         let rules = Rules {
             path: pattern?,
             captures: self.names.len(),
@@ -297,7 +297,7 @@ impl Compiler<'_, '_> {
         roles.value.into_iter().map(Into::into).collect()
     }
 
-    fn up(&mut self, data: DataKind, known: bool) -> Vec<(Template, Vec<String>)> {
+    fn up(&mut self, data: DataKind, known: bool) -> Vec<Condition> {
         let mut up = Vec::new();
         for (text, span, value) in self.entries("up") {
             let allowed = match &value.kind {
@@ -305,7 +305,8 @@ impl Compiler<'_, '_> {
                 _ => self.text(&value, "up").map(|text| vec![text]),
             };
             let template = self.read("up", &text, Some(span), data, known);
-            up.extend(template.zip(allowed));
+            let condition = template.zip(allowed);
+            up.extend(condition.map(|(template, allowed)| Condition { text: text.into(), template, allowed }));
         }
         up
     }

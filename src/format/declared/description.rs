@@ -11,7 +11,7 @@ use super::template::{Filling, Template, scalar};
 use crate::format::error::Error;
 use crate::format::json;
 use crate::format::placement::{Beside, Decoded, Placement};
-use crate::model::{Endpoint, Instance, State};
+use crate::model::{Endpoint, Instance};
 
 /// Tag of the instance that leads the others.
 pub(super) const LEADER: &str = "leader";
@@ -74,10 +74,19 @@ pub(super) struct Rules {
     /// Tags whose names exist while no instance has them; that of a leader is among them where there is one.
     pub(super) roles: Vec<Box<str>>,
     /// Values that are allowed; an absent one is the empty text.
-    pub(super) up: Vec<(Template, Vec<String>)>,
+    pub(super) up: Vec<Condition>,
     pub(super) needs: Option<Pattern>,
     pub(super) unless: Option<Pattern>,
     pub(super) leader: Option<Leader>,
+}
+
+/// Values that a template may have of an instance that wants traffic.
+#[derive(Debug, Clone)]
+pub(super) struct Condition {
+    /// The template as it is written.
+    pub(super) text: Box<str>,
+    pub(super) template: Template,
+    pub(super) allowed: Vec<String>,
 }
 
 /// The way in which the leader of a service is known.
@@ -227,13 +236,14 @@ impl Rules {
     }
 
     fn read_state(&self, filling: Filling<'_>, instance: &mut Instance) {
-        let is_up = self.up.iter().all(|(template, allowed)| {
+        for Condition { text, template, allowed } in &self.up {
             let value = template.value(filling);
-            let text = value.map(|value| scalar(&value).unwrap_or_else(|| value.to_string())).unwrap_or_default();
-            allowed.contains(&text)
-        });
-        if !is_up {
-            instance.state = State::Drain;
+            let said = value.map(|value| scalar(&value).unwrap_or_else(|| value.to_string())).unwrap_or_default();
+            if allowed.contains(&said) {
+                continue;
+            }
+            let said = if said.is_empty() { "absent".to_owned() } else { json::quote(&Json::from(said)) };
+            return instance.drain(format!("its {text} is {said}"));
         }
     }
 
@@ -305,9 +315,14 @@ impl Rules {
 
     /// Looks at the znodes that decide about an instance beside its own.
     fn look_beside(&self, captured: &[Option<&str>], beside: &dyn Beside, instance: &mut Instance) {
-        let exists = |pattern: &Pattern| pattern.fill(captured).is_some_and(|below| beside.data(&below).is_some());
-        if self.needs.as_ref().is_some_and(|pattern| !exists(pattern)) || self.unless.as_ref().is_some_and(exists) {
-            instance.state = State::Drain;
+        let look = |pattern: &Pattern| {
+            let below = pattern.fill(captured);
+            (below.as_ref().is_some_and(|below| beside.data(below).is_some()), below.unwrap_or_default())
+        };
+        if let Some((false, below)) = self.needs.as_ref().map(look) {
+            instance.drain(format!("the znode {below}, which it needs, is not there"));
+        } else if let Some((true, below)) = self.unless.as_ref().map(look) {
+            instance.drain(format!("the znode {below} is there"));
         }
         let Some(Leader::Named { path, id }) = &self.leader else { return };
         let below = path.fill(captured);

@@ -245,7 +245,9 @@ pub(super) fn refusal(service: &crate::model::Service, instance: &Instance) -> O
         let at = drain.at.map(|at| format!(" at {}", format::moment(at))).unwrap_or_default();
         return Some(format!("{whole}drained by {by}{at}{until}{reason}"));
     }
-    words(instance.state).map(str::to_owned)
+    let why = words(instance.state)?;
+    let cause = instance.state_cause.as_ref().map(|cause| format!("{}: {cause}", instance.state.as_past()));
+    Some(cause.unwrap_or_else(|| why.to_owned()))
 }
 
 /// Tells why an instance is in the answer, or why it is not.
@@ -271,6 +273,7 @@ fn verdict(
     let ttl_of = of(instance.ttl.is_some(), defaults.ttl.is_some(), "the zone's");
     let weight = instance.weight.or(defaults.weight).unwrap_or(crate::zone::order::DEFAULT_WEIGHT);
     let weight_of = of(instance.weight.is_some(), defaults.weight.is_some(), "the default");
+    let weight_of = instance.weight_origin.as_deref().unwrap_or(weight_of);
     let mut words = format!("ttl {ttl} ({ttl_of}), weight {weight} ({weight_of})");
     if let count @ 1.. = instance.addresses.len() {
         let _ = write!(words, "; {} is registered with {count} addresses", instance.endpoint.host);

@@ -132,7 +132,7 @@ impl Convention for Sofa {
         let url = ProviderUrl::read(node.name)?;
         let mut instance = url.instance(Some(SOFA_PORT), &["uniqueId"])?;
         if matches!(node.data, [0 | b'0']) {
-            instance.state = State::Drain;
+            instance.drain("its data say 0, which is switched off");
         }
         Ok(vec![instance])
     }

@@ -42,13 +42,14 @@ pub(super) fn apply(interface: &str, instances: &mut [Decoded<'_>], beside: &dyn
     for Decoded { below, instance, .. } in instances {
         let name = below.rsplit('/').next().unwrap_or_default();
         let Ok(url) = ProviderUrl::read(name) else { continue };
-        let mut standing = Standing { is_disabled: url.is_disabled(), weight: instance.weight };
+        let (is_disabled, weight) = (url.is_disabled(), instance.weight);
+        let mut standing = Standing { is_disabled, weight, disabled_by: None, weight_by: None };
         for rule in &old {
-            rule.apply(&url, instance, &mut standing);
+            rule.apply(&url, instance, &mut standing, &|| format!("an override in {interface}/{DIRECTORY}"));
         }
         for key in keys(interface, &url) {
+            let path = format!("{CONFIG}/{key}{SUFFIX}");
             let rules = read.entry(key).or_insert_with_key(|key| {
-                let path = format!("{CONFIG}/{key}{SUFFIX}");
                 let Some(data) = beside.data(&path) else { return Vec::new() };
                 match Yaml::read(data) {
                     Ok(yaml) => rules(&yaml, interface, key),
@@ -59,7 +60,7 @@ pub(super) fn apply(interface: &str, instances: &mut [Decoded<'_>], beside: &dyn
                 }
             });
             for rule in rules.iter() {
-                rule.apply(&url, instance, &mut standing);
+                rule.apply(&url, instance, &mut standing, &|| format!("the configurator {path}"));
             }
         }
         standing.give(instance);

@@ -109,8 +109,14 @@ impl Rule {
         self.disabled.is_some() || self.weight.is_some()
     }
 
-    /// Follows the rule, if it is about this provider.
-    pub(super) fn apply(&self, url: &ProviderUrl, instance: &Instance, standing: &mut Standing) {
+    /// Follows the rule, if it is about this provider; `words` names it for people.
+    pub(super) fn apply(
+        &self,
+        url: &ProviderUrl,
+        instance: &Instance,
+        standing: &mut Standing,
+        words: &dyn Fn() -> String,
+    ) {
         let is_meant = self.addresses.is_empty() || self.addresses.iter().any(|address| address.is_of(instance));
         let has = |(key, value): &(String, String)| url.get(key) == Some(value);
         if !is_meant || !self.conditions.iter().all(has) {
@@ -118,10 +124,10 @@ impl Rule {
         }
         let is_said = |key: &str| self.is_absent && url.get(key).is_some();
         if let Some(weight) = self.weight.filter(|_| !is_said("weight")) {
-            standing.weight = Some(weight);
+            (standing.weight, standing.weight_by) = (Some(weight), Some(words()));
         }
         if let Some(is_disabled) = self.disabled.filter(|_| !is_said("disabled")) {
-            standing.is_disabled = is_disabled;
+            (standing.is_disabled, standing.disabled_by) = (is_disabled, Some(words()));
         }
     }
 }

@@ -16,6 +16,12 @@ fn encoded(text: &str) -> String {
 
 /// The states, weights and remarks of the providers of `a.B` that have these URLs, with these znodes beside them.
 fn with(providers: &[&str], beside: &[(&str, &str)]) -> Vec<(String, State, Option<u16>, usize)> {
+    let one = |one: &Instance| (one.name.to_string(), one.state, one.weight, one.remarks.len());
+    read(providers, beside).iter().map(one).collect()
+}
+
+/// These providers themselves.
+fn read(providers: &[&str], beside: &[(&str, &str)]) -> Vec<Instance> {
     let mut nodes: Vec<Value> = providers
         .iter()
         .map(|url| json!({"path": format!("/dubbo/a.B/providers/{}", encoded(url)), "data": ""}))
@@ -27,9 +33,7 @@ fn with(providers: &[&str], beside: &[(&str, &str)]) -> Vec<(String, State, Opti
         };
         json!({"path": path, "data": data})
     }));
-    let read = samples::read(&Dubbo, "/dubbo", &json!({ "nodes": nodes }));
-    let one = |one: &Instance| (one.name.to_string(), one.state, one.weight, one.remarks.len());
-    read["a.B"].iter().map(one).collect()
+    samples::read(&Dubbo, "/dubbo", &json!({ "nodes": nodes })).remove("a.B").unwrap_or_default()
 }
 
 const PROVIDER: &str = "dubbo://10.0.0.1:20880/a.B?application=shop&group=blue&version=1.0.0&weight=50";
@@ -199,4 +203,25 @@ fn seeded_garbage_never_panics() {
         let text: String = (0..rng.usize(..24)).map(|_| pieces[rng.usize(..pieces.len())]).collect();
         let _ = yaml::Yaml::read(text.as_bytes());
     }
+}
+
+#[test]
+fn the_cause_of_a_state_and_the_origin_of_a_weight_are_told() {
+    let told = |provider: &str, rule: &str| {
+        let znodes = [(rule, "")];
+        let found = read(&[provider], if rule.is_empty() { &[] } else { &znodes });
+        let one = found.into_iter().next().unwrap();
+        (one.state_cause.unwrap_or_default().into_string(), one.weight_origin.unwrap_or_default().into_string())
+    };
+    let none = String::new;
+    let by = "an override in a.B/configurators".to_owned();
+    assert_eq!(told(PROVIDER, ""), (none(), none()));
+    assert_eq!(told(&(PROVIDER.to_owned() + "&disabled=true"), ""), ("its URL disables it".to_owned(), none()));
+    let disabled = "override override://10.0.0.1:20880/a.B?disabled=true";
+    assert_eq!(told(PROVIDER, disabled), (format!("{by} disables it"), none()));
+    assert_eq!(told(PROVIDER, "override override://0.0.0.0/a.B?weight=7"), (none(), by.clone()));
+    let nought = told(PROVIDER, "override override://0.0.0.0/a.B?weight=0");
+    assert_eq!(nought, (format!("{by} gives it the weight 0, which is no traffic"), by));
+    let again = told(&(PROVIDER.to_owned() + "&disabled=true"), "override override://0.0.0.0/a.B?disabled=false");
+    assert_eq!(again.0, "", "what is enabled again has no cause");
 }

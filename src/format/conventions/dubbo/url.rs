@@ -119,7 +119,8 @@ impl ProviderUrl {
         let endpoint = self.endpoint(port)?;
         let mut instance = Instance::new(&endpoint.to_string(), endpoint);
         instance.ports.push((self.protocol.as_str().into(), instance.endpoint.clone()));
-        let mut standing = Standing { is_disabled: self.is_disabled(), weight: Some(WEIGHT) };
+        let mut standing =
+            Standing { is_disabled: self.is_disabled(), weight: Some(WEIGHT), disabled_by: None, weight_by: None };
         if let Some(text) = self.get("weight") {
             match weight(text) {
                 Some(weight) => standing.weight = Some(weight),

@@ -29,12 +29,23 @@ pub(super) struct Standing {
     pub(super) is_disabled: bool,
     /// Its weight. One of 0 gets no traffic either, of which an SRV record would give it some.
     pub(super) weight: Option<u16>,
+    /// The rule that had the last word on whether it is disabled; none for its own URL.
+    pub(super) disabled_by: Option<String>,
+    /// The rule that had the last word on its weight; none for its own URL.
+    pub(super) weight_by: Option<String>,
 }
 
 impl Standing {
     /// Has the instance be so.
     pub(super) fn give(self, instance: &mut Instance) {
         instance.weight = self.weight;
-        instance.state = if self.is_disabled || self.weight == Some(0) { State::Drain } else { State::Up };
+        (instance.state, instance.state_cause) = (State::Up, None);
+        let of = |rule: &Option<String>| rule.clone().unwrap_or_else(|| "its URL".to_owned());
+        if self.is_disabled {
+            instance.drain(format!("{} disables it", of(&self.disabled_by)));
+        } else if self.weight == Some(0) {
+            instance.drain(format!("{} gives it the weight 0, which is no traffic", of(&self.weight_by)));
+        }
+        instance.weight_origin = self.weight_by.map(Into::into);
     }
 }
