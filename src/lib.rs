@@ -43,7 +43,7 @@
 //! | 2 | [`zookeeper`] → registry, backoff; [`dns`] → zone; [`export`] → zone | lower rows, not each other |
 //! | 3 | [`publish`] → registry, format, zone; [`announce`] → zookeeper, registry, format | lower rows, not each other |
 //! | 4 | [`inspect`] → publish, registry, format, zone | what people see of a registry: most sentences of `explain` are there |
-//! | 5 | [`instance_files`] → announce; [`admin`] → instance_files | the readers and statuses of the rows below |
+//! | 5 | [`instance_files`] → announce; [`admin`] → `instance_files` | the readers and statuses of the rows below |
 //! | 6 | [`config`] | every part's `Config` |
 //! | 7 | [`app`], [`cli`] | everything |
 //!

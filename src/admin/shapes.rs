@@ -1,7 +1,7 @@
 //! Shapes that several answers have in their JSON.
 
-use std::time::{Duration, UNIX_EPOCH};
 use serde::Serialize;
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::format;
 use crate::model;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::address::{self, LocalAddress, Selection};
 use super::check::Check;
-use super::fit::written;
 use super::settings::Settings;
 use super::values;
+use super::written::written;
 use crate::diagnostic::{Problems, Span};
 use crate::format::{self, Property};
 use crate::model::{Endpoint, Host};

@@ -4,6 +4,7 @@
 use std::time::SystemTime;
 
 use super::config::ServiceConfig;
+use super::written::written;
 use crate::diagnostic::Problems;
 use crate::format::{self, Node, NodeKind, Origin, Registration};
 use crate::model::{Endpoint, Host, Instance, State};
@@ -104,12 +105,6 @@ impl ServiceConfig {
         let help = "they are written as metadata where that is possible; \"zc\" and \"nd\" have a place for all";
         problems.warn(self.properties_span, message, help);
     }
-}
-
-/// The conventions that can be written, for messages.
-pub(super) fn written() -> String {
-    let names = format::CONVENTIONS.iter().filter(|row| (row.build)("").is_written() && row.name != "auto");
-    names.map(|row| format!("\"{}\"", row.name)).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ mod status;
 mod values;
 mod wanted;
 mod watches;
+mod written;
 
 pub use config::{Config, ServiceConfig};
 pub use driver::{Announcer, Services};

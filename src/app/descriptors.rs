@@ -85,6 +85,13 @@ impl Budget {
     }
 }
 
+/// The configuration within what the descriptors allow.
+pub(super) fn bounded(config: &Config, tcp: usize) -> Config {
+    let mut config = config.clone();
+    bound(&mut config, tcp);
+    config
+}
+
 /// Lets DNS have so many TCP connections at most.
 pub(super) fn bound(config: &mut Config, tcp: usize) {
     if let Some(dns) = &mut config.dns

@@ -158,9 +158,7 @@ impl App {
     pub fn start_with(config: &Config, mut inherited: Sockets, control: Option<Control>) -> anyhow::Result<Self> {
         let goes_on = inherited.are_there();
         let budget = Budget::of_process(config);
-        let mut config = config.clone();
-        descriptors::bound(&mut config, budget.tcp);
-        let config = &config;
+        let config = &descriptors::bounded(config, budget.tcp);
         let mut app = Self {
             parts: JoinSet::new(),
             announcers: JoinSet::new(),

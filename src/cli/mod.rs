@@ -39,9 +39,6 @@ use crate::diagnostic::Report;
 use crate::log;
 use output::complain;
 
-/// Bad usage, or a bad configuration (`EX_USAGE` of sysexits).
-const USAGE: u8 = 64;
-
 /// Time that the end waits for the reader of the log.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
@@ -104,7 +101,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Help and version come as errors, too. A reader that has gone (`| head`) is nothing to complain about.
             let _ = error.print();
-            return if error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS };
+            return if error.use_stderr() { output::USAGE.into() } else { ExitCode::SUCCESS };
         }
     };
     // Only what runs on must never wait for the reader of its log.
@@ -117,7 +114,7 @@ pub fn main() -> ExitCode {
     }
     if let Err(error) = cli.log.start() {
         complain(&format_args!("zonekeeper: --log or ZONEKEEPER_LOG: {error}\n"));
-        return leave(USAGE.into());
+        return leave(output::USAGE.into());
     }
     let result = match cli.command {
         Command::Dev(dev) => dev.run(),
@@ -160,7 +157,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         if report.errors() > 1 {
             complain(&format_args!("\n{} problems\n", report.errors()));
         }
-        return USAGE.into();
+        return output::USAGE.into();
     }
     complain(&format_args!("zonekeeper: {error:#}\n"));
     ExitCode::FAILURE

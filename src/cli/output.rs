@@ -8,6 +8,9 @@ use anyhow::Context as _;
 
 use crate::log;
 
+/// Exit code of bad usage, or a bad configuration (`EX_USAGE` of sysexits).
+pub(super) const USAGE: u8 = 64;
+
 /// Prints to standard output. A reader that has gone is nothing to complain about.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
     print_as_is(&harmless(text))

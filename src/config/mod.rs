@@ -28,7 +28,7 @@ use crate::registry::Path as Znode;
 use crate::settings::{Kind, Section, Table, Value, live, tree};
 use crate::zone::name::Name;
 use crate::{admin, announce, dns, format, settings, zone, zookeeper};
-pub use places::{Places, load_with_places};
+pub use places::Places;
 pub use readers::ReaderConfig;
 use references::Registries;
 use secrets::source;
@@ -43,6 +43,15 @@ const MAX_TEXT: u64 = 4 << 20;
 /// All its problems, ready to be printed.
 pub fn load(path: &Path) -> Result<Config, Report> {
     parse(path, &text(path)?)
+}
+
+/// Reads the configuration file at `path` as [`load`] does, and where its keys are.
+///
+/// # Errors
+/// All its problems, ready to be printed.
+pub fn load_with_places(path: &Path) -> Result<(Config, Places), Report> {
+    let parsed = parse_with(path, &text(path)?, &Snippets::default());
+    parsed.map(|(config, _, places)| (config, places)).map_err(|(report, _)| report)
 }
 
 /// Reads the configuration file at `path` as [`load`] does, but for the included files that are wrong: such a one

@@ -203,7 +203,7 @@ mod tests {
             [dns]\nlisten = [\"127.0.0.1:9\"]\nfreebind = false\nthreads = 3\nserial_file = \"s\"\nmax_answers = 3
             tls = { listen = [\"127.0.0.1:9\"], cert = \"c\", key = \"k\" }
             https = { listen = [\"127.0.0.1:6\"], cert = \"c\", key = \"k\", path = \"/d\" }
-            quic = { listen = [\"127.0.0.1:6\"], cert = \"c\", key = \"k\" }\n[admin]\nlisten = \"127.0.0.1:8\"\nmetrics_per_service = 5
+            quic = { listen = [\"127.0.0.1:6\"], cert = \"c\", key = \"k\" }\n[admin]\nlisten = \"127.0.0.1:8\"\nmetrics_per_service = 5\nsocket = \"s\"
             [announce]\nstate = \"s\"\nacl = \"open\"\nparent_acl = \"read\"\nreadonly = true\ndrain = \"9s\"\non_stop = [\"true\"]";
         let none = "[dns]\ntls = { listen = [\"127.0.0.1:7\"], cert = \"c\", key = \"k\" }
             https = { listen = [\"127.0.0.1:5\"], cert = \"c\", key = \"k\" }

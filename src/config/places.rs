@@ -1,8 +1,5 @@
 //! Positions of a configuration's keys, for problems that only show when it is used.
 
-use std::path::Path;
-
-use super::{Config, Snippets, parse_with, text};
 use crate::diagnostic::{Problem, Report, Severity, SourceText, Span};
 use crate::settings::{Kind, Table, Value};
 
@@ -11,15 +8,6 @@ use crate::settings::{Kind, Table, Value};
 pub struct Places {
     pub(super) table: Table,
     pub(super) sources: Vec<SourceText>,
-}
-
-/// Reads the configuration file at `path` as [`super::load`] does, and where its keys are.
-///
-/// # Errors
-/// All its problems, ready to be printed.
-pub fn load_with_places(path: &Path) -> Result<(Config, Places), Report> {
-    let parsed = parse_with(path, &text(path)?, &Snippets::default());
-    parsed.map(|(config, _, places)| (config, places)).map_err(|(report, _)| report)
 }
 
 impl Places {
@@ -57,6 +45,9 @@ impl Places {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use super::super::{Snippets, parse_with};
     use super::*;
 
     #[test]

@@ -86,7 +86,10 @@ async fn every_shape_and_a_template_follow_the_service_and_their_programs_take_t
     let base = scratch("haproxy.cfg");
     std::fs::write(
         &base,
-        "defaults\n    mode tcp\n    timeout connect 1s\n    timeout client 1s\n    timeout server 1s\n",
+        format!(
+            "defaults\n    mode tcp\n    timeout connect 1s\n    timeout client 1s\n    timeout server 1s\nfrontend all\n    bind 127.0.0.1:{}\n    default_backend api.service\n",
+            free_port()
+        ),
     )
     .unwrap();
     let nginx = scratch("nginx.conf");

@@ -29,7 +29,7 @@ use crate::registry::Path;
 use crate::registry::withdrawn::Withdrawn;
 use crate::zookeeper::outage::Outage;
 use crate::zookeeper::session::{Ensemble, Event, Mode, Session, Write};
-use drains::Connected;
+use connected::Connected;
 
 /// Time between two looks at the host's addresses.
 const LOOK_AT_ADDRESSES: Duration = Duration::from_secs(1);
@@ -573,6 +573,7 @@ fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
+mod connected;
 mod drains;
 mod log;
 #[cfg(test)]

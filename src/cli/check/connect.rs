@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::timeout;
 
-use super::CheckFindings;
+use super::findings::CheckFindings;
 use crate::announce::ServiceConfig;
 use crate::cli::survey::formats;
 use crate::cli::survey::look::{Sample, look};

@@ -2,6 +2,7 @@
 //! it would register.
 
 mod connect;
+mod findings;
 mod host;
 mod ports;
 
@@ -11,8 +12,8 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::USAGE;
 use super::config_file::ConfigFile;
+use super::output::USAGE;
 use crate::announce;
 use crate::cli::output;
 use crate::config::{self, Config};
@@ -22,6 +23,7 @@ use crate::disk::stall::asking;
 use crate::registry::text;
 use crate::zone::file;
 use crate::zookeeper;
+use findings::CheckFindings;
 
 /// Say everything that is wrong with a configuration
 ///
@@ -43,15 +45,6 @@ pub(super) struct CheckCommand {
     json: bool,
     #[command(flatten)]
     file: ConfigFile,
-}
-
-/// Findings of a look at what the configuration is about.
-#[derive(Debug, Default)]
-struct CheckFindings {
-    /// Problems.
-    report: Report,
-    /// What is well: a line each.
-    lines: Vec<String>,
 }
 
 const EXAMPLES: &str = "\

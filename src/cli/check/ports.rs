@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use super::CheckFindings;
+use super::findings::CheckFindings;
 use crate::config::{Config, Places};
 use crate::diagnostic::Severity;
 

@@ -20,7 +20,7 @@ use data_encoding::BASE64;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::TextProblem;
+use super::problem::TextProblem;
 use crate::diagnostic::{Location, Problem};
 use crate::registry::Path;
 

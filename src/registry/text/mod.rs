@@ -27,6 +27,7 @@ mod export;
 mod json;
 mod line;
 mod literal;
+mod problem;
 mod python;
 
 use std::collections::{BTreeMap, HashSet};
@@ -36,9 +37,10 @@ pub use self::export::{Export, export, properties, property};
 pub use self::json::{TreeNode, write_tree};
 use self::line::{Line, STRING_VALUE, fault, read};
 pub use self::literal::Literal;
+pub use self::problem::TextProblem;
 use self::python::Fault;
 use super::Path;
-use crate::diagnostic::{self, Location};
+use crate::diagnostic::Location;
 
 /// Limit of nested znodes.
 const DEPTH: usize = 100;
@@ -62,9 +64,6 @@ impl TextNode {
         }
     }
 }
-
-/// Something wrong with a tree text, at a place without a path.
-pub type TextProblem = diagnostic::Problem<Location>;
 
 /// Reads a tree text. Parents come before their children.
 ///

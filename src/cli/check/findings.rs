@@ -1,0 +1,12 @@
+//! Findings of `zonekeeper check`, as they come.
+
+use crate::diagnostic::Report;
+
+/// Findings of a look at what the configuration is about.
+#[derive(Debug, Default)]
+pub(super) struct CheckFindings {
+    /// Problems.
+    pub(super) report: Report,
+    /// What is well: a line each.
+    pub(super) lines: Vec<String>,
+}
