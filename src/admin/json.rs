@@ -1,4 +1,4 @@
-//! The status and the errors as JSON: a structure for each answer, made from plain data. Fields are only ever added.
+//! The status as JSON: a structure for each answer, made from plain data. Fields are only ever added.
 //!
 //! Durations are seconds in fractions to the millisecond, keys end in `_s`; sessions are hexadecimal text, as
 //! ZooKeeper's own tools write them (64 bits do not fit a JSON number everywhere).
@@ -19,26 +19,6 @@ use crate::dns::forward;
 use crate::publish::{collisions, guard};
 use crate::registry::cache;
 use crate::registry::status::Counters;
-
-/// An error, and what there is instead.
-#[derive(Debug, Serialize)]
-pub(super) struct ErrorJson<'a> {
-    error: &'a str,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    endpoints: &'a [&'a str],
-}
-
-impl<'a> ErrorJson<'a> {
-    /// An error of one sentence.
-    pub(super) fn new(error: &'a str) -> Self {
-        Self { error, endpoints: &[] }
-    }
-
-    /// An error that also tells what can be asked for.
-    pub(super) fn with_endpoints(error: &'a str, endpoints: &'a [&'a str]) -> Self {
-        Self { error, endpoints }
-    }
-}
 
 /// The answer of `/v1/status`.
 #[derive(Debug, Serialize)]
@@ -511,12 +491,5 @@ mod tests {
     fn the_status_shows_every_registry_and_zone() {
         let expected = include_str!("testdata/status.json").replace("$VERSION", env!("CARGO_PKG_VERSION"));
         assert_eq!(text(&StatusJson::new(&sample(), false)), expected.trim_end());
-    }
-
-    #[test]
-    fn errors_name_the_endpoints_only_where_that_helps() {
-        assert_eq!(serde_json::to_string(&ErrorJson::new("no")).unwrap(), r#"{"error":"no"}"#);
-        let error = ErrorJson::with_endpoints("no", &["/readyz"]);
-        assert_eq!(serde_json::to_string(&error).unwrap(), r#"{"error":"no","endpoints":["/readyz"]}"#);
     }
 }

@@ -427,7 +427,10 @@ async fn a_service_is_shown_with_what_was_wrong_with_it() {
     ] {
         let reply = site.get(target);
         assert_eq!(reply.status, status, "{target}");
-        assert!(serde_json::from_str::<Value>(&reply.body).unwrap()["error"].is_string(), "{target}: {}", reply.body);
+        let problem = serde_json::from_str::<Value>(&reply.body).unwrap();
+        assert!(problem["error"].is_string() && problem["detail"] == problem["error"], "{target}: {problem}");
+        assert_eq!((&problem["status"], &problem["type"]), (&status.into(), &"about:blank".into()), "{target}");
+        assert!(reply.head.contains("content-type: application/problem+json"), "{target}: {}", reply.head);
     }
 }
 
@@ -493,7 +496,9 @@ async fn what_is_not_there_says_what_is() {
     let post = request(site.address, "POST", "/readyz");
     assert_eq!(post.status, 405);
     assert!(post.head.contains("allow: get,head"), "{}", post.head);
-    assert_eq!(post.body, "{\"error\":\"/readyz takes GET and HEAD, not POST\"}\n");
+    let answer: Value = serde_json::from_str(&post.body).unwrap();
+    assert_eq!((&answer["title"], &answer["status"]), (&"Method Not Allowed".into(), &405.into()), "{answer}");
+    assert_eq!(answer["detail"], "/readyz takes GET and HEAD, not POST");
 }
 
 #[tokio::test(flavor = "multi_thread")]

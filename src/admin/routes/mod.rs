@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use crate::admin::control::{ClientAddress, Control, ControlOrder};
 use crate::admin::rate::Rate;
 use crate::admin::ready::{self, ReadyQuestion};
-use crate::admin::reply::{HTML, JSON, Refusal, TEXT, answer, as_json, text};
+use crate::admin::reply::{HTML, JSON, Refusal, TEXT, answer, as_json, problem, text};
 use crate::admin::snapshot::Snapshot;
 use crate::admin::sources::Sources;
 use crate::admin::{control, dump, explain as explaining, json, metrics, overview, page, query, registrations};
@@ -316,7 +316,7 @@ async fn order(
 async fn not_found(uri: Uri) -> Response {
     let endpoints = ENDPOINTS.iter().map(|(path, _)| *path).collect::<Vec<_>>();
     let message = format!("there is no {} here", uri.path());
-    as_json(StatusCode::NOT_FOUND, &json::ErrorJson::with_endpoints(&message, &endpoints))
+    problem(StatusCode::NOT_FOUND, &message, &endpoints)
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Refusal {
