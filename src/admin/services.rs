@@ -362,7 +362,7 @@ impl<'a> ServiceFacts<'a> {
             full_path: reader.full(path),
             standing,
             held: reader.held(path),
-            names: if fields.want("names") { reader.names(path) } else { Vec::new() },
+            names: if fields.want("names") { names(reader, path) } else { Vec::new() },
             ttl: reader.ttl(path),
         }
     }
@@ -411,6 +411,13 @@ impl Serialize for Metadata<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
     }
+}
+
+/// The DNS names of a service, its own before its further ones.
+fn names(reader: &Reader, path: &str) -> Vec<Name> {
+    let (mut names, own) = (reader.names(path), reader.owners(path));
+    names.sort_by_key(|name| !own.contains(name));
+    names
 }
 
 #[cfg(test)]

@@ -48,6 +48,12 @@ async fn what_is_in_dns_and_what_is_not_is_listed_with_the_reason_and_the_sessio
         assert_eq!(paths(&["--doubtful"]), Vec::<String>::new());
         let lines = printed(&ask(admin, &["services", "team1"]));
         assert!(lines.ends_with("team1/api\t1\t2\t1 lost\tapi.team1.service.\n"), "{lines}");
+        // Its own name, not that of a tag or the one without an underscore.
+        kazoo.create("/services/the_shop/providers/10.0.0.4:80", br#"{"tags": ["blue"]}"#, true);
+        until("the name", || {
+            let lines = printed(&ask(admin, &["services", "the_shop"]));
+            lines.ends_with("the_shop\t1\t0\tok\tthe_shop.service.\n").then_some(())
+        });
         for name in ["team1/api", "/services/team1/api", "api.team1.service", "api.team1", "API.Team1.Service."] {
             let shown = printed(&ask(admin, &["service", name]));
             for row in [
