@@ -318,10 +318,12 @@ async fn an_import_that_is_cut_again_and_again_ends_with_what_the_text_says() {
         }
         println!("{release:?}: {attempts} attempts");
         assert_eq!(printed(&servers, &["diff", name(&text)]), "");
+        // What is to go is read wholly first, and before 3.6 by a request a znode: cut at every tenth, that never ends.
+        let way = if release == Release::V3_4 { &servers } else { &cut };
         let deleted = loop {
             attempts += 1;
             assert!(attempts < 120, "{release:?}: it never ends");
-            let output = run(&cut, &["rm", "-r", "/big"]);
+            let output = run(way, &["rm", "-r", "/big"]);
             if output.status.success() || String::from_utf8_lossy(&output.stderr).contains("has neither a child") {
                 break output;
             }
