@@ -30,7 +30,7 @@ pub(super) fn print_to_reader(text: &str) -> anyhow::Result<bool> {
     }
 }
 
-/// Prints bytes to standard output as they are. A terminal gets them as [`print`] shows them.
+/// Prints bytes to standard output as they are. A terminal gets them as [`print()`] shows them.
 pub(super) fn print_exactly(bytes: &[u8]) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
     if out.is_terminal() {

@@ -83,7 +83,7 @@ fn list(formats: &Formats, as_json: bool) -> String {
     text
 }
 
-/// Purposes that a format serves: registries are read in all, and [[service]] is written in some.
+/// Purposes that a format serves: registries are read in all, and `[[service]]` is written in some.
 fn rights(chosen: Chosen<'_>) -> &'static str {
     if chosen.is_written() { "read, written" } else { "read" }
 }
