@@ -163,10 +163,10 @@ pub(super) enum ClientAddress {
     Socket,
 }
 
-/// Whether a request with these headers has the token in `file`.
+/// Returns whether a request with these headers has the token in `file`.
 ///
 /// # Errors
-/// Why it has not.
+/// The reason for which it has not.
 pub(super) fn has_token(file: &Path, headers: &HeaderMap) -> Result<(), String> {
     let token = disk::read_text(file).map_err(|error| format!("the token file cannot be read: {error}"))?;
     let token = token.trim();

@@ -77,7 +77,7 @@ fn duration(key: &str, text: &str) -> Result<Duration, Refusal> {
     humantime::parse_duration(text).map_err(|error| Refusal::bad(format!("`{key}`: `{text}`: {error}")))
 }
 
-/// Which events are wanted.
+/// The events that are wanted.
 #[derive(Debug, Clone, Default)]
 pub(super) struct EventFilter {
     registry: Option<String>,
@@ -110,7 +110,7 @@ impl EventFilter {
     }
 }
 
-/// What is asked of events.
+/// A request for events.
 #[derive(Debug)]
 pub(super) struct EventsQuestion {
     filter: EventFilter,
@@ -199,7 +199,7 @@ struct EventStream {
     /// Index of the last event that was sent; `None` where the reader's is of no event that is known.
     index: Option<u64>,
     filter: EventFilter,
-    /// What goes before all others.
+    /// The event that goes before all others.
     opening: Option<String>,
     _permit: OwnedSemaphorePermit,
 }

@@ -22,7 +22,7 @@ pub(super) struct FileJson<'a> {
     failures: u64,
     /// Reason for which it stays as it was, as its service is not known.
     waits: Option<String>,
-    /// What went wrong last; `null` where it is as it should be.
+    /// The last failure; `null` where it is as it should be.
     trouble: Option<&'a str>,
 }
 
@@ -56,7 +56,7 @@ pub(super) fn lines(files: &[(FileConfig, FileReport)], text: &mut String) {
     }
 }
 
-/// What is wrong with them, a sentence each.
+/// Their failures, a sentence each.
 pub(super) fn wrong(files: &[(FileConfig, FileReport)]) -> impl Iterator<Item = String> {
     files.iter().filter_map(|(config, report)| {
         let trouble = report.trouble.as_ref()?;

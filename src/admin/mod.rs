@@ -103,7 +103,7 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
 /// replaced.
 ///
 /// # Errors
-/// Why it cannot be listened on: another process does, for one.
+/// The reason for which it cannot be listened on: another process does, for one.
 pub fn bind_socket(path: &Path) -> io::Result<UnixListener> {
     let is_left = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
     match UnixStream::connect(path) {

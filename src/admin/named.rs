@@ -1,4 +1,4 @@
-//! What is meant by the NAME of a service: a path, with or without the root, or a DNS name, with or without its zone.
+//! Meaning of the NAME of a service: a path, with or without the root, or a DNS name, with or without its zone.
 
 use super::sources::{RegistrySource, Sources};
 use crate::zone::Zone;

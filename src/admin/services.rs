@@ -36,7 +36,7 @@ const FIELDS: [&str; 13] = [
     "full_path",
 ];
 
-/// Which services are asked for, and what of them. Nothing asked for is no limit.
+/// The services that are asked for, and the fields of them. Nothing asked for is no limit.
 #[derive(Debug, Default)]
 pub(super) struct ServicesQuestion {
     /// Name of the registry.
@@ -246,10 +246,10 @@ struct InstanceJson<'a> {
     ports: Vec<Named<'a>>,
     metadata: Metadata<'a>,
     remarks: &'a [String],
-    /// Whether it is in the answers, and the reason where it is not.
+    /// State in the answers, with the reason where it is not in them.
     r#in: bool,
     reason: Option<&'a str>,
-    /// What it is answered with.
+    /// The values that it is answered with.
     effective: Effective,
     /// Path of its znode, and the session that owns it.
     znode: &'a str,
@@ -276,7 +276,7 @@ struct Named<'a> {
     port: u16,
 }
 
-/// What is beside a service's reading.
+/// Facts beside a service's reading.
 #[derive(Debug)]
 pub(super) struct ServiceFacts<'a> {
     pub(super) registry: &'a ReaderName,
@@ -300,7 +300,7 @@ impl<'a> ServiceJson<'a> {
         serde_json::to_vec(&ServiceJson::new(reading, &facts, fields))
     }
 
-    /// What was read of a service, and what is beside it.
+    /// A service as it was read, and facts beside it.
     pub(super) fn new(
         Reading { service, malformed, .. }: &'a Reading,
         facts: &ServiceFacts<'a>,

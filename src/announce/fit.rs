@@ -1,5 +1,5 @@
-//! Whether a service's registration says to its readers what its table says: the convention that it is written in, and
-//! the one that its registry is read by.
+//! Judges whether a service's registration says to its readers what its table says: by the convention that it is
+//! written in, and the one that its registry is read by.
 
 use std::time::SystemTime;
 

@@ -1,4 +1,4 @@
-//! What `[[file]]` writes: the instances of a service that DNS gives.
+//! The lists that `[[file]]` writes: the instances of a service that DNS gives.
 
 use std::net::IpAddr;
 use std::sync::Arc;

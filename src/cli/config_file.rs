@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context as _, bail};
 use clap::Args;
 
+use crate::config::Registry;
 use crate::diagnostic::Report;
 
 /// Configuration file that is meant.
@@ -31,4 +33,23 @@ impl ConfigFile {
             Report::of_file(local, &message)
         })
     }
+}
+
+/// The registry of this name, or the only one, of the configuration in `file`.
+///
+/// # Errors
+/// When there is none, or it is not said which of several is meant.
+pub(super) fn one_registry(mut registries: Vec<Registry>, name: Option<&str>, file: &Path) -> anyhow::Result<Registry> {
+    let file = file.display();
+    let names = || registries.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(", ");
+    let index = match name {
+        Some(name) => registries
+            .iter()
+            .position(|one| one.name == name)
+            .with_context(|| format!("{file} has no registry `{name}`, but {}", names()))?,
+        None if registries.len() == 1 => 0,
+        None if registries.is_empty() => bail!("{file} has no [registry]"),
+        None => bail!("{file} has several registries: say --registry, one of {}", names()),
+    };
+    Ok(registries.swap_remove(index))
 }

@@ -26,7 +26,7 @@ const SYSTEM: [&str; 4] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// Where an admin server listens.
+/// Address of an admin server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum AdminAddress {
     /// A host, by name or address, and a port.

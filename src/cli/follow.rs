@@ -1,4 +1,4 @@
-//! What DNS gives of a service, again and again: what `watch` and `wait` have in common.
+//! Asks again and again for the instances of a service that DNS gives, for `watch` and `wait`.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::ask::{AdminServer, Refused};
 /// Time that a server may take longer than it was asked to wait.
 const SLACK: Duration = Duration::from_secs(10);
 
-/// What DNS gives of a service now.
+/// The instances of a service that DNS gives now.
 #[derive(Debug, Deserialize)]
 pub(super) struct Given {
     pub(super) index: u64,

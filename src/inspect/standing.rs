@@ -84,7 +84,7 @@ pub fn numbers(lost: usize, standing: &[InstanceStanding]) -> (usize, usize) {
     (serving, standing.len() - serving + lost)
 }
 
-/// What the zone answers at `owner`, the name of a service, for `endpoint`; none where it does not.
+/// The answer of the zone at `owner`, the name of a service, for `endpoint`; none where it does not.
 pub fn in_dns(zone: &Zone, owner: &Name, endpoint: &Endpoint) -> Option<InDns> {
     let table = zone.load();
     let set = |rtype| match lookup::find(zone, &table, owner.wire(), rtype) {

@@ -40,7 +40,7 @@ pub struct FileReport {
     pub failures: u64,
     /// Reason for which it stays as it was; none where that is not known yet to be wrong.
     pub waits: Option<Unknown>,
-    /// What went wrong last, until it goes well.
+    /// The last failure, until it goes well.
     pub trouble: Option<String>,
 }
 
@@ -94,7 +94,7 @@ impl Keeper {
     /// Makes the file right, if it is known what is.
     ///
     /// # Errors
-    /// What could not be done, for people.
+    /// The thing that could not be done, for people.
     async fn keep(&mut self) -> Result<(), String> {
         let (read, service) = (Arc::clone(&self.read), self.config.service.clone());
         let list = disk::aside(move || read(&service)).await.map_err(|error| error.to_string())?;

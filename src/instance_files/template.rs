@@ -39,7 +39,7 @@ impl FileTemplate {
     /// Compiles a template. Names that it does not know are errors when it is used.
     ///
     /// # Errors
-    /// What is wrong with it, with the line.
+    /// The mistake in it, with the line.
     pub(super) fn new(source: &str) -> Result<Self, String> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -56,7 +56,7 @@ impl FileTemplate {
     /// Writes a list: `service`, `name`, `registry`, `addresses` and `instances` are what it may use.
     ///
     /// # Errors
-    /// What went wrong, with the line.
+    /// The mistake in it, with the line.
     pub(super) fn render(&self, list: &InstanceList) -> Result<String, String> {
         let template = self.environment.get_template(NAME).map_err(|error| words(&error))?;
         template.render(Value::from(Serde(list))).map_err(|error| words(&error))

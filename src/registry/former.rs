@@ -31,7 +31,7 @@ impl<Entry> Former<Entry> {
         }
     }
 
-    /// What was noted of `path`, if it was.
+    /// The note about `path`, if there is one.
     pub(super) fn get(&self, path: &str) -> Option<&Option<Entry>> {
         self.0.as_ref()?.get(path)
     }

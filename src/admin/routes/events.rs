@@ -12,7 +12,7 @@ use crate::admin::events::{EventsQuestion, STREAM};
 use crate::admin::reply::{JSON, Refusal, answer};
 use crate::admin::sources::Sources;
 
-/// Where a stream goes on.
+/// The event after which a stream goes on.
 const LAST_EVENT: &str = "last-event-id";
 
 /// A stream, unless the query or `Accept` wants a list.

@@ -109,7 +109,7 @@ pub(super) async fn one(
     }
 }
 
-/// What DNS gives of a service now.
+/// The instances of a service that DNS gives now.
 #[derive(Debug, Serialize)]
 struct InstancesJson {
     index: u64,

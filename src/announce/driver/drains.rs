@@ -82,7 +82,7 @@ impl<E: Ensemble> Driver<E> {
         }
     }
 
-    /// What is to be registered, as far as it is known which of it is drained.
+    /// The registrations that are wanted, as far as it is known which of it is drained.
     fn want_again(&mut self) -> Option<Input> {
         if self.session.is_some() && !self.flags.are_known() {
             return None;

@@ -1,4 +1,4 @@
-//! What `check --connect` sees of the registries: servers, chroots, roots, rights, and whether the formats fit.
+//! The look of `check --connect` at the registries: servers, chroots, roots, rights, and whether the formats fit.
 //! Sessions read, and nothing is written.
 
 use std::collections::HashMap;

@@ -7,6 +7,6 @@ use crate::diagnostic::Report;
 pub(super) struct CheckFindings {
     /// Problems.
     pub(super) report: Report,
-    /// What is well: a line each.
+    /// Things that are well, a line each.
     pub(super) lines: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! What `check --connect` sees of the addresses that would be listened on: free, or held, and by whom.
+//! The look of `check --connect` at the addresses that would be listened on: free, or held, and by whom.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};

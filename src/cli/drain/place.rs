@@ -1,10 +1,10 @@
 //! The registry to drain in, and what a NAME argument means there: a path, or else a DNS name with or without its zone.
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Args;
 
 use crate::announce::drain::{self, Survey, SurveyedNode};
-use crate::cli::config_file::ConfigFile;
+use crate::cli::config_file::{ConfigFile, one_registry};
 use crate::config::{self, Registry, RegistryReader};
 use crate::format::NodeKind;
 use crate::publish::target::start;
@@ -59,18 +59,7 @@ impl PlaceOf {
         if writes && config.announce.settings.readonly {
             bail!("{} says `readonly`: nothing is written", path.display());
         }
-        let mut registries = config.registries;
-        let names = || registries.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(", ");
-        let index = match &self.registry {
-            Some(name) => registries
-                .iter()
-                .position(|one| one.name == *name)
-                .with_context(|| format!("{} has no registry `{name}`, but {}", path.display(), names()))?,
-            None if registries.len() == 1 => 0,
-            None if registries.is_empty() => bail!("{} has no [registry]", path.display()),
-            None => bail!("{} has several registries: say --registry, one of {}", path.display(), names()),
-        };
-        let registry = registries.swap_remove(index);
+        let registry = one_registry(config.registries, self.registry.as_deref(), &path)?;
         let Backing::ZooKeeper(servers) = &registry.zookeeper.source else {
             bail!("the registry {} is not in ZooKeeper: write the flag into its file", registry.name);
         };

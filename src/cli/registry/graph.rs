@@ -38,7 +38,7 @@ const PROVIDERS: &str = "providers";
 #[derive(Debug, Default)]
 struct Drawn {
     instances: Vec<String>,
-    /// Where its links lead, with their names, and whether it is a property that comes from there.
+    /// The targets of its links, with their names, and whether it is a property that comes from there.
     links: Vec<(String, String, bool)>,
 }
 

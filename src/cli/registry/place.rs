@@ -9,7 +9,7 @@ use clap::Args;
 use tokio::time::sleep;
 
 use crate::announce;
-use crate::cli::config_file::ConfigFile;
+use crate::cli::config_file::{ConfigFile, one_registry};
 use crate::cli::output;
 use crate::config::{self, Registry};
 use crate::registry::{Error, Path, text};
@@ -120,18 +120,7 @@ impl Place {
         }
         let file = ConfigFile { config: self.config.clone() }.path()?;
         let config = config::load(&file)?;
-        let mut registries = config.registries;
-        let names = || registries.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(", ");
-        let index = match &self.registry {
-            Some(name) => registries
-                .iter()
-                .position(|one| one.name == *name)
-                .with_context(|| format!("{} has no registry `{name}`, but {}", file.display(), names()))?,
-            None if registries.len() == 1 => 0,
-            None if registries.is_empty() => bail!("{} has no [registry]: see --zookeeper", file.display()),
-            None => bail!("{} has several registries: say --registry, one of {}", file.display(), names()),
-        };
-        let registry = registries.swap_remove(index);
+        let registry = one_registry(config.registries, self.registry.as_deref(), &file)?;
         let zookeeper = &registry.zookeeper;
         Ok(Meant {
             backing: zookeeper.source.clone(),

@@ -1,4 +1,4 @@
-//! Where a path leads through zc.zk's symbolic links, read from the registry as far as it goes.
+//! Follows a path through zc.zk's symbolic links, read from the registry as far as it goes.
 //!
 //! The rules are zc.zk's (`resolve` in `zc/zk/__init__.py`), as [`crate::registry::links`] has them: a real child goes
 //! before a link of its name, `.` and `..` are taken out of the text first, and any element may be a link.

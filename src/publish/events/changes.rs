@@ -3,7 +3,7 @@
 use super::event::{Cause, EventKind, EventRecord, Values};
 use crate::model::{Instance, State};
 
-/// What a znode was, or is, as one of instances.
+/// A znode as one of instances, before a change or after it.
 #[derive(Debug, Default)]
 pub(super) struct Side {
     /// The instances.
@@ -47,7 +47,7 @@ fn of(base: &EventRecord, kind: EventKind, instance: &Instance, session: i64) ->
     EventRecord { kind, instance: Some(instance.name.clone()), session, ..base.clone() }
 }
 
-/// What has become of an instance; none where it is the same.
+/// The change of an instance; none where it is the same.
 pub(super) fn changed(base: &EventRecord, before: (&Instance, i64), now: (&Instance, i64)) -> Option<EventRecord> {
     if before == now {
         return None;

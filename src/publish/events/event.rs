@@ -149,7 +149,7 @@ impl Cause {
 /// Values of an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Values {
-    /// Where it can be reached.
+    /// Its address and port.
     pub endpoint: String,
     /// Its state.
     pub state: State,

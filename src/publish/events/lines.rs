@@ -16,7 +16,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// The lines of the present second.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
-    /// When it began.
+    /// Time at which it began.
     begun: Option<Instant>,
     written: usize,
     /// Events without a line of their own, by kind.

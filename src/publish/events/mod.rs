@@ -1,4 +1,4 @@
-//! What has happened: each instance that came, changed or went, each service's first and last, each registry's state
+//! Events: each instance that came, changed or went, each service's first and last, each registry's state
 //! and each configuration, in one ring of the last [`KEPT`](ring::KEPT) for people and programs.
 //!
 //! - [`event`]: one of them, and the sentence for it.

@@ -9,9 +9,9 @@ use crate::zookeeper::security::{Auth, Scheme};
 /// Rights of a session to the children of a znode, as far as its ACL tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChildRights {
-    /// Whether it may create some; none where that cannot be told.
+    /// True if it may create some; none where that cannot be told.
     pub creates: Option<bool>,
-    /// Whether it may delete some.
+    /// True if it may delete some.
     pub deletes: Option<bool>,
     /// The ACL as ZooKeeper's tools write it: `world:anyone:r`. Hashes of passwords are left out.
     pub acl: String,

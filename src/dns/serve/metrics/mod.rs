@@ -139,7 +139,7 @@ pub struct Tally {
     rare: Rare,
 }
 
-/// What is counted of few exchanges.
+/// Counts of what is so of few exchanges.
 #[derive(Debug, Default)]
 struct Rare {
     /// True if there is anything.
@@ -432,7 +432,7 @@ impl Metrics {
     }
 }
 
-/// How long responses took, by transport.
+/// Times that responses took, by transport.
 #[derive(Debug)]
 struct Times(BTreeMap<&'static str, LatencySum>);
 
