@@ -68,6 +68,7 @@
 //! - what names a service has: `zone::records` with `zone::build`; which of several sources shows at a name:
 //!   `zone::writer::contest`; names that are known without a znode: `publish::known`.
 //! - what a configuration may say: `settings` reads values and words the mistakes, `diagnostic` shows them.
+//! - when a file of `[[file]]` is written: `instance_files::keep`; what is in it: `app/instance_lists.rs`.
 //! - what is an event, and why an instance has gone: [`publish::events`]; what a changed znode was before is noted by
 //!   `registry::former` until the change has been shown.
 //! - readiness: `admin::ready`; a command's exit code: `cli/mod.rs`, but for `status` and signals.

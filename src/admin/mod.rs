@@ -1,9 +1,9 @@
 //! Readiness, metrics, JSON and a page over HTTP: what the process knows of itself, for probes, Prometheus and people.
 //!
-//! It runs on a thread and a runtime of its own, so that a probe is answered while all the others are busy, and it only
-//! reads: statuses of mirrors and announcers, the registries' trees, the zones. Nothing here changes anything but when
-//! a service has last said it is well, keeps anything but the readiness latch, or runs between requests. A request
-//! takes a [`snapshot`] and renders it; rendering is pure.
+//! It runs on a thread and a runtime of its own, so that a probe is answered while all the others are busy. It reads
+//! statuses of mirrors and announcers, the registries' trees, the zones; a request takes a [`snapshot`] and renders it,
+//! and rendering is pure. Two things change something: a heartbeat, and an order, which [`control`] hands on to the
+//! process from whoever may give one.
 //!
 //! - [`server`]: connections and their limits; `patience` ends those whose client does not read.
 //! - [`routes`]: a line an endpoint; [`query`] reads what was asked; [`services`] shows one service, or all of them a
@@ -13,7 +13,8 @@
 //!   in words.
 //! - [`config`]: what `[admin]` says.
 //!
-//! What it never shows: credentials. It has none: an ensemble's description is shown as its `describe` gives it.
+//! What it never shows: credentials. It has none but the token of its orders; an ensemble's description is shown as its
+//! `describe` gives it.
 
 pub mod config;
 pub mod control;
