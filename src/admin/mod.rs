@@ -11,7 +11,7 @@
 //!   [`explain`] says why a name is answered as it is.
 //! - [`snapshot`]: one moment, as plain data; [`ready`], [`json`], [`registrations`], [`metrics`] and [`page`] say it
 //!   in words.
-//! - [`config`]: what `[admin]` says.
+//! - [`config`]: what `[admin]` says; [`socket`]: the place of its Unix socket.
 //!
 //! What it never shows: credentials. It has none but the token of its orders; an ensemble's description is shown as its
 //! `describe` gives it.
@@ -39,21 +39,20 @@ mod server;
 mod services;
 mod shapes;
 mod snapshot;
+pub mod socket;
 mod sources;
 #[cfg(test)]
 mod tests;
 mod wrong;
 
-use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::os::unix::net::UnixListener;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use crate::dns::listen::tls::Handshakes;
 pub use sources::{RegistrySource, Sources};
 
 /// Reasons for which HTTP is not served, or not any more.
@@ -100,33 +99,16 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
     listen().map_err(|source| Error::Bind { address, source })
 }
 
-/// Listens on the socket at `path`, which its user and group may open. One that a process before this one has left is
-/// replaced.
-///
-/// # Errors
-/// The reason for which it cannot be listened on: another process does, for one.
-pub fn bind_socket(path: &Path) -> io::Result<UnixListener> {
-    let is_left = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
-    match UnixStream::connect(path) {
-        Ok(_) => return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens on it")),
-        Err(error) if is_left(&error) => std::fs::remove_file(path)?,
-        Err(_) => {}
-    }
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
-}
-
-/// Serves `sources` on `listener`, and on `socket`, to so many connections at once, on a thread of its own, until
-/// `stop`, and a second longer at most for requests that are being answered then. The future ends with the thread, with
-/// whatever ended that unasked; dropping it stops the thread.
+/// Serves `sources` on `listener`, over TLS where there are handshakes, and on `socket`, to so many connections at
+/// once, until `stop`, and a second longer at most for requests that are being answered then. The thread is its own.
+/// The future ends with it, with whatever ended that unasked; dropping the future stops the thread.
 ///
 /// # Errors
 /// [`Error::Start`].
 #[expect(clippy::needless_pass_by_value, reason = "every part takes its stop so")]
 pub fn spawn(
     listener: TcpListener,
+    tls: Option<Handshakes>,
     socket: Option<UnixListener>,
     sources: Sources,
     connections: usize,
@@ -140,7 +122,7 @@ pub fn spawn(
     thread
         .spawn(move || {
             // Nobody is left to be told when the future was dropped.
-            let _ = ended.send(run(listener, socket, sources, connections, stop));
+            let _ = ended.send(run((listener, tls), socket, sources, connections, stop));
         })
         .map_err(Error::Start)?;
     Ok(async move {
@@ -150,7 +132,7 @@ pub fn spawn(
 }
 
 fn run(
-    listener: TcpListener,
+    (listener, tls): (TcpListener, Option<Handshakes>),
     socket: Option<UnixListener>,
     sources: Sources,
     connections: usize,
@@ -170,6 +152,6 @@ fn run(
         };
         let router = routes::router(sources, &address, connections);
         let socket = socket.map(tokio::net::UnixListener::from_std).transpose().map_err(Error::Start)?;
-        server::serve(listener, socket, router, limits, set_hearing, stop).await.map_err(Error::Accept)
+        server::serve((listener, tls), socket, router, limits, set_hearing, stop).await.map_err(Error::Accept)
     })
 }

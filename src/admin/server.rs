@@ -21,6 +21,7 @@ use tracing::{debug, warn};
 use super::control::ClientAddress;
 use super::seats::{Answering, Seats, Usage};
 use crate::backoff::Throttle;
+use crate::dns::listen::tls::Handshakes;
 use crate::patience::Patient;
 
 /// Limits of what clients may cost.
@@ -55,13 +56,13 @@ const POLL: Duration = Duration::from_millis(20);
 /// Pause after a failed accept, which has the system's reasons (no file descriptors left) more than ours.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Serves `router` on `listener`, and on `socket`, until `stop`, then ends all connections within the grace.
-/// `set_hearing` takes whether connections can be accepted, whenever that changes.
+/// Serves `router` on `listener`, over TLS where there are handshakes, and on `socket`, until `stop`, then ends all
+/// connections within the grace. `set_hearing` takes whether connections can be accepted, whenever that changes.
 ///
 /// # Errors
 /// When the listener itself is broken.
 pub(super) async fn serve(
-    listener: TcpListener,
+    (listener, tls): (TcpListener, Option<Handshakes>),
     socket: Option<UnixListener>,
     router: Router,
     limits: SeatLimits,
@@ -94,7 +95,10 @@ pub(super) async fn serve(
                             // Answers are whole: waiting to fill a segment only delays them. Where it cannot be set,
                             // they are late.
                             let _ = stream.set_nodelay(true);
-                            connections.spawn(connection(stream, router, limits, stop, counted))
+                            match tls.clone() {
+                                Some(tls) => connections.spawn(encrypted(stream, tls, router, limits, stop, counted)),
+                                None => connections.spawn(connection(stream, router, limits, stop, counted)),
+                            }
                         }
                         ClientStream::Socket(stream) => {
                             connections.spawn(connection(stream, router, limits, stop, counted))
@@ -162,6 +166,27 @@ async fn accept(listener: &TcpListener, socket: Option<&UnixListener>) -> io::Re
         accepted = of_socket => {
             accepted.map(|(stream, _)| (ClientStream::Socket(stream), ClientAddress::Socket))
         }
+    }
+}
+
+/// Shakes hands with one client, in the time that a request's head may take, and serves it.
+async fn encrypted(
+    stream: TcpStream,
+    tls: Handshakes,
+    router: Router,
+    limits: SeatLimits,
+    stop: CancellationToken,
+    usage: Arc<Usage>,
+) {
+    let shaken = tokio::select! {
+        shaken = timeout(limits.head, tls.accept(stream)) => shaken,
+        () = stop.cancelled() => return,
+    };
+    match shaken {
+        Ok(Ok(stream)) => connection(stream, router, limits, stop, usage).await,
+        // It speaks no TLS, or does not believe the certificate: its own trouble.
+        Ok(Err(error)) => debug!(%error, "a TLS handshake of an admin connection failed"),
+        Err(_) => debug!("a TLS handshake of an admin connection did not end in time"),
     }
 }
 

@@ -245,7 +245,7 @@ impl Site {
         };
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
-        let served = tokio::spawn(spawn(listener, None, sources, 64, stop.clone()).unwrap());
+        let served = tokio::spawn(spawn(listener, None, None, sources, 64, stop.clone()).unwrap());
         Self { memory, address, stop, served }
     }
 
@@ -523,7 +523,7 @@ async fn slow_clients_hold_no_place_that_another_needs() {
     let limits = SeatLimits { connections: 2, head: second, reading: second, grace: second };
     let stop = CancellationToken::new();
     tokio::spawn(server::serve(
-        listener,
+        (listener, None),
         None,
         routes::router(Sources::default(), "", 64),
         limits,
@@ -566,7 +566,7 @@ async fn it_stops_within_its_bound_and_frees_the_port() {
 async fn it_stops_when_nobody_waits_for_its_end_any_more() {
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
-    let running = spawn(listener, None, Sources::default(), 64, CancellationToken::new()).unwrap();
+    let running = spawn(listener, None, None, Sources::default(), 64, CancellationToken::new()).unwrap();
     assert_eq!(request(address, "GET", "/healthz").status, 200);
     drop(running);
     let begun = Instant::now();
@@ -581,7 +581,7 @@ async fn it_stops_when_nobody_waits_for_its_end_any_more() {
 async fn it_answers_while_every_other_thread_is_busy() {
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(spawn(listener, None, Sources::default(), 64, CancellationToken::new()).unwrap());
+    tokio::spawn(spawn(listener, None, None, Sources::default(), 64, CancellationToken::new()).unwrap());
     assert_eq!(request(address, "GET", "/healthz").status, 200);
     let busy = (0..64).map(|_| tokio::spawn(async { std::thread::sleep(Duration::from_secs(2)) })).collect::<Vec<_>>();
     let begun = Instant::now();

@@ -5,6 +5,7 @@
 //! name.
 
 mod addresses;
+mod admin_server;
 mod clock;
 mod delegations;
 mod descriptors;
@@ -32,12 +33,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::admin::Sources;
 use crate::admin::control::{self, Control};
-use crate::admin::{self, Sources};
 use crate::announce::{self, identity::HostIdentity};
 use crate::config::Config;
 use crate::disk;
-use crate::dns::listen;
+use crate::dns::listen::{self, tls::Certificate};
 use crate::dns::server::Server;
 use crate::dns::transport::Transport;
 use crate::instance_files::InstanceFiles;
@@ -127,6 +128,8 @@ pub struct App {
     control: Option<Control>,
     /// The admin server's socket, as the next image of this process gets it.
     admin_socket: Option<TcpListener>,
+    /// The certificate that the admin server shows, where it has one.
+    admin_certificate: Option<Arc<Certificate>>,
     /// The files of `[[file]]`.
     instance_files: Option<InstanceFiles>,
 }
@@ -182,16 +185,14 @@ impl App {
             keep: CancellationToken::new(),
             control,
             admin_socket: None,
+            admin_certificate: None,
             instance_files: None,
         };
         // Where this fails, what runs already ends before the runtime does.
         let unfinished = app.stop.clone().drop_guard();
         let sockets = config.dns.as_ref().map(|dns| listen::bind(dns, inherited.dns)).transpose()?;
-        let admin = config.admin.as_ref().map(|admin| match inherited.admin.take() {
-            Some(listener) if is_meant(&listener, admin.listen) => Ok(listener),
-            _ => admin::bind(admin.listen),
-        });
-        let admin = admin.transpose()?;
+        let admin = config.admin.as_ref();
+        let admin = admin.map(|admin| Self::admin_listener(admin, inherited.admin.take())).transpose()?;
         app.admin_socket = admin.as_ref().map(TcpListener::try_clone).transpose().context("the admin socket")?;
         app.dns = sockets.as_ref().map(|bound| bound.addresses().to_vec()).unwrap_or_default();
         app.admin = admin.as_ref().map(TcpListener::local_addr).transpose().context("the admin socket")?;
@@ -205,9 +206,7 @@ impl App {
         if let Some(settings) = config.dns_settings() {
             delegations::refresh(&zones, &settings.allowed());
         }
-        if let Some(control) = &app.control {
-            control.set_token_file(config.admin.as_ref().and_then(|admin| admin.token_file.clone()));
-        }
+        app.take_http(config.admin.as_ref());
         let mut sources = Sources {
             registries: Vec::new(),
             zones: Zones::new(zones.iter().map(|zone| Arc::clone(lock(&zone.writer).zone())).collect()),
@@ -243,10 +242,8 @@ impl App {
         }
         app.watch(&sources.zones, config.serial_file().is_some());
         sources.instance_files = Some(app.keep_files(&sources));
-        if let Some(listener) = admin {
-            let socket = config.admin.as_ref().and_then(|admin| socket(admin.socket.as_deref()?));
-            let running = admin::spawn(listener, socket, sources, budget.admin, app.stop.clone())?;
-            app.parts.spawn(async move { ("admin".into(), running.await.map_err(Into::into)) });
+        if let Some((listener, settings)) = admin.zip(config.admin.as_ref()) {
+            app.serve_http(listener, settings, sources, budget.admin)?;
         }
         // The image before this one has left commands of checks behind.
         if reaper::is_heir() || goes_on {
@@ -495,14 +492,7 @@ impl App {
     }
 }
 
-/// Returns whether an inherited listener is on the address that is asked for.
-fn is_meant(listener: &TcpListener, wanted: SocketAddr) -> bool {
-    let is_same = |local: SocketAddr| local.ip() == wanted.ip() && [0, local.port()].contains(&wanted.port());
-    listener.local_addr().is_ok_and(is_same)
-}
-
 impl App {
-    /// Warns of zones that outgrow what others carry, and of serials, kept or not, that are ahead of the clock.
     /// Keeps the files of `[[file]]` equal to what these give.
     fn keep_files(&mut self, sources: &Sources) -> InstanceFiles {
         let (files, telling) = instance_lists::files(sources.clone(), self.stop.clone());
@@ -515,6 +505,7 @@ impl App {
         files
     }
 
+    /// Warns of zones that outgrow what others carry, and of serials, kept or not, that are ahead of the clock.
     fn watch(&mut self, zones: &Zones, is_kept: bool) {
         let all = || zones.iter().cloned().collect::<Vec<_>>();
         let (sizes, clock) =
@@ -545,16 +536,5 @@ fn unasked(ended: Result<Ended, tokio::task::JoinError>) -> anyhow::Error {
         Ok((name, Ok(()))) => anyhow!("the {name} ended unasked"),
         Ok((name, Err(error))) => error.context(format!("the {name} failed")),
         Err(error) => anyhow!(error).context("a part panicked"),
-    }
-}
-
-/// The admin server's socket. Without it DNS goes on, and commands use the address.
-fn socket(path: &Path) -> Option<std::os::unix::net::UnixListener> {
-    match admin::bind_socket(path) {
-        Ok(listener) => Some(listener),
-        Err(error) => {
-            warn!(path = %path.display(), %error, "[admin] socket: cannot listen on it; commands use the address");
-            None
-        }
     }
 }

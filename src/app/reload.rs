@@ -103,8 +103,8 @@ impl App {
             files.take(&config.files);
         }
         let pending = self.config.fixed_differences(&config);
+        self.take_http(config.admin.as_ref());
         if let Some(control) = &self.control {
-            control.set_token_file(config.admin.as_ref().and_then(|admin| admin.token_file.clone()));
             control.taken(pending.clone());
         }
         for part in pending {

@@ -17,8 +17,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// Server that is asked.
 #[derive(Debug, Args)]
 pub(super) struct AdminServer {
-    /// The admin server of the running process: host:port, `https://host:port` or `unix:/path` [default: what the
-    /// configuration says, else 127.0.0.1:5380]
+    /// The admin server of the running process: host:port, `https://host:port` or `unix:/path` [default: its socket
+    /// on this host, where it has one, else the address in the configuration, else 127.0.0.1:5380]
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<AdminAddress>,
     /// Certificates to believe of an https server [default: the system's]
@@ -45,18 +45,21 @@ impl AdminServer {
         if let Some(address) = &self.admin {
             return Ok(address.clone());
         }
-        // Without any configuration it is `zonekeeper dev` that is asked.
-        let path = match self.file.path() {
-            Ok(path) => path,
+        let admin = match self.file.path() {
+            Ok(path) => match config::load(&path)?.admin {
+                Some(admin) => admin,
+                None => bail!("{} has no [admin] table, so its server cannot be asked", path.display()),
+            },
             Err(error) if self.file.config.is_some() => return Err(error.into()),
-            Err(_) => return Ok(admin::config::Config::default().listen.into()),
-        };
-        let Some(admin) = config::load(&path)?.admin else {
-            bail!("{} has no [admin] table, so its server cannot be asked", path.display());
+            // Without any configuration it is `zonekeeper dev` that is asked.
+            Err(_) => admin::config::Config::default(),
         };
         // This host's own way, where it is there: nobody else can listen on it.
-        let socket = admin.socket.map(AdminAddress::Unix).filter(AdminAddress::is_there);
-        Ok(socket.unwrap_or_else(|| admin.listen.into()))
+        let mut sockets = admin::socket::candidates(&admin).into_iter().map(AdminAddress::Unix);
+        Ok(sockets.find(AdminAddress::is_there).unwrap_or_else(|| match admin.tls {
+            None => admin.listen.into(),
+            Some(files) => AdminAddress::of_certificate(admin.listen, files.cert),
+        }))
     }
 
     /// The token that orders need, if they need one.

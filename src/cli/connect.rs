@@ -1,8 +1,10 @@
 //! Connections to the admin server of a running process: `host:port`, `https://host:port`, or `unix:/path`.
 
+mod pinned;
+
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -13,6 +15,8 @@ use anyhow::{Context as _, bail};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use pinned::Pinned;
 
 /// Time to connect to each address.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -33,6 +37,8 @@ pub(super) enum AdminAddress {
     Tcp(String, u16),
     /// The same with TLS.
     Tls(String, u16),
+    /// The same with TLS and the certificate in this file, whatever names it has.
+    Pinned(String, u16, PathBuf),
     /// The path of a socket.
     Unix(PathBuf),
 }
@@ -69,14 +75,17 @@ fn host_and_port(text: &str) -> Result<(String, u16), NoAddress> {
 }
 
 impl From<SocketAddr> for AdminAddress {
-    /// A server that listens everywhere is asked here.
     fn from(address: SocketAddr) -> Self {
-        let ip = match address.ip() {
-            ip if !ip.is_unspecified() => ip,
-            ip if ip.is_ipv4() => Ipv4Addr::LOCALHOST.into(),
-            _ => Ipv6Addr::LOCALHOST.into(),
-        };
-        Self::Tcp(ip.to_string(), address.port())
+        Self::Tcp(reachable(address).to_string(), address.port())
+    }
+}
+
+/// The address at which a server that listens on `address` is asked: one that listens everywhere, on this host.
+fn reachable(address: SocketAddr) -> IpAddr {
+    match address.ip() {
+        ip if !ip.is_unspecified() => ip,
+        ip if ip.is_ipv4() => Ipv4Addr::LOCALHOST.into(),
+        _ => Ipv6Addr::LOCALHOST.into(),
     }
 }
 
@@ -84,7 +93,7 @@ impl fmt::Display for AdminAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(host, port) => write!(f, "{}:{port}", bracketed(host)),
-            Self::Tls(host, port) => write!(f, "https://{}:{port}", bracketed(host)),
+            Self::Tls(host, port) | Self::Pinned(host, port, _) => write!(f, "https://{}:{port}", bracketed(host)),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -105,6 +114,11 @@ pub(super) struct Answer {
 }
 
 impl AdminAddress {
+    /// The address of this host's server that listens on `listen` and shows the certificate in the file `cert`.
+    pub(super) fn of_certificate(listen: SocketAddr, cert: PathBuf) -> Self {
+        Self::Pinned(reachable(listen).to_string(), listen.port(), cert)
+    }
+
     /// Connects. A server that says nothing for `patience` is an error while it is read.
     fn open(&self, patience: Option<Duration>, ca: Option<&Path>) -> anyhow::Result<Box<dyn AdminStream>> {
         match self {
@@ -114,11 +128,19 @@ impl AdminAddress {
                 Ok(Box::new(stream))
             }
             Self::Tcp(host, port) => Ok(Box::new(connect(host, *port, patience)?)),
-            Self::Tls(host, port) => {
-                let name = ServerName::try_from(host.clone()).with_context(|| format!("`{host}` is no host name"))?;
+            Self::Tls(host, port) | Self::Pinned(host, port, _) => {
+                let name =
+                    ServerName::try_from(host.clone()).with_context(|| format!("`{host}` is not a valid host name"))?;
                 let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-                let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-                let config = config.with_root_certificates(roots(ca)?).with_no_client_auth();
+                let config = ClientConfig::builder_with_provider(Arc::clone(&provider));
+                let config = config.with_safe_default_protocol_versions()?;
+                let config = match self {
+                    Self::Pinned(.., file) if ca.is_none() => config
+                        .dangerous()
+                        .with_custom_certificate_verifier(Pinned::of_file(file, provider)?)
+                        .with_no_client_auth(),
+                    _ => config.with_root_certificates(roots(ca)?).with_no_client_auth(),
+                };
                 let tls = ClientConnection::new(Arc::new(config), name)?;
                 Ok(Box::new(StreamOwned::new(tls, connect(host, *port, patience)?)))
             }
@@ -135,7 +157,9 @@ impl AdminAddress {
     ) -> anyhow::Result<Answer> {
         let mut stream = self.open(patience, ca)?;
         let host = match self {
-            Self::Tcp(host, port) | Self::Tls(host, port) => format!("{}:{port}", bracketed(host)),
+            Self::Tcp(host, port) | Self::Tls(host, port) | Self::Pinned(host, port, _) => {
+                format!("{}:{port}", bracketed(host))
+            }
             Self::Unix(_) => "localhost".to_owned(),
         };
         let lines: Vec<String> = headers.iter().map(|(key, value)| format!("{key}: {value}\r\n")).collect();
@@ -164,7 +188,9 @@ impl AdminAddress {
     pub(super) fn is_there(&self) -> bool {
         match self {
             Self::Unix(path) => UnixStream::connect(path).is_ok(),
-            Self::Tcp(host, port) | Self::Tls(host, port) => connect(host, *port, None).is_ok(),
+            Self::Tcp(host, port) | Self::Tls(host, port) | Self::Pinned(host, port, _) => {
+                connect(host, *port, None).is_ok()
+            }
         }
     }
 }

@@ -33,7 +33,7 @@ mod watch;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::diagnostic::Report;
 use crate::log;
@@ -65,7 +65,11 @@ Run it:
   zonekeeper check                          all that is wrong with it, at once
   zonekeeper serve
 
-Exit codes: 0 fine, 1 failed, 64 bad usage or configuration.";
+Exit codes: 0 fine, 1 failed, 64 bad usage or configuration; `status`: 1 something is wrong, 2 no server
+answers; `wait`: 1 the time is over; `lock` and `register`: the command's.";
+
+/// Exit codes of the commands that have no others.
+const EXIT_CODES: &str = "Exit codes: 0 fine, 1 failed, 64 bad usage or configuration.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -96,7 +100,8 @@ enum Command {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let matches = with_exit_codes(Cli::command()).try_get_matches();
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version come as errors, too. A reader that has gone (`| head`) is nothing to complain about.
@@ -144,6 +149,18 @@ pub fn main() -> ExitCode {
     leave(result.map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS))
 }
 
+/// The command with the exit codes in its help, and in that of each command below it, where they are not yet.
+fn with_exit_codes(command: clap::Command) -> clap::Command {
+    let command = command.mut_subcommands(with_exit_codes);
+    let says = |text: Option<&clap::builder::StyledStr>| text.is_some_and(|text| text.to_string().contains("xit code"));
+    let (about, after) = (command.get_long_about(), command.get_after_help());
+    if says(about) || says(after) {
+        return command;
+    }
+    let after = after.map_or_else(|| EXIT_CODES.to_owned(), |after| format!("{after}\n\n{EXIT_CODES}"));
+    command.after_help(after)
+}
+
 /// Waits until the last lines of the log are written, unless nobody reads them.
 fn leave(code: ExitCode) -> ExitCode {
     log::finish(LAST_LINES);
@@ -161,4 +178,23 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     }
     complain(&format_args!("zonekeeper: {error:#}\n"));
     ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(command: &mut clap::Command) {
+        let help = command.render_long_help().to_string();
+        assert!(help.contains("xit code"), "{help}");
+        assert!(help.matches("Exit codes:").count() <= 1, "{help}");
+        for below in command.get_subcommands_mut().filter(|one| one.get_name() != "help") {
+            check(below);
+        }
+    }
+
+    #[test]
+    fn every_command_says_its_exit_codes() {
+        check(&mut with_exit_codes(Cli::command()));
+    }
 }

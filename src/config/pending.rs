@@ -111,10 +111,11 @@ fn zone_keys(before: &zone::config::Config, after: &zone::config::Config) -> Vec
 }
 
 fn admin_keys(before: &admin::config::Config, after: &admin::config::Config) -> Vec<&'static str> {
-    let admin::config::Config { listen, socket, token_file: _, metrics_per_service } = before;
+    let admin::config::Config { listen, socket, tls, token_file: _, metrics_per_service } = before;
     differing([
         ("listen", *listen != after.listen),
         ("socket", *socket != after.socket),
+        ("tls", tls.is_some() != after.tls.is_some()),
         ("metrics_per_service", *metrics_per_service != after.metrics_per_service),
     ])
 }
@@ -204,6 +205,7 @@ mod tests {
             tls = { listen = [\"127.0.0.1:9\"], cert = \"c\", key = \"k\" }
             https = { listen = [\"127.0.0.1:6\"], cert = \"c\", key = \"k\", path = \"/d\" }
             quic = { listen = [\"127.0.0.1:6\"], cert = \"c\", key = \"k\" }\n[admin]\nlisten = \"127.0.0.1:8\"\nmetrics_per_service = 5\nsocket = \"s\"
+            tls = { cert = \"c\", key = \"k\" }
             [announce]\nstate = \"s\"\nacl = \"open\"\nparent_acl = \"read\"\nreadonly = true\ndrain = \"9s\"\non_stop = [\"true\"]";
         let none = "[dns]\ntls = { listen = [\"127.0.0.1:7\"], cert = \"c\", key = \"k\" }
             https = { listen = [\"127.0.0.1:5\"], cert = \"c\", key = \"k\" }

@@ -63,13 +63,17 @@ impl Config {
             section.problems().add(section.span(), problem);
         }
         let listen = listen.unwrap_or_default();
-        let mut file = |key| section.required::<PathBuf>(key).map(|file| file.value).unwrap_or_default();
-        let (cert, key) = (file(live("cert")), file(live("key")));
-        Self { listen, files: Files { cert, key } }
+        Self { listen, files: Files::read(section) }
     }
 }
 
 impl Files {
+    /// Reads the keys `cert` and `key` of a table.
+    pub fn read(section: &mut Section<'_>) -> Self {
+        let mut file = |key| section.required::<PathBuf>(key).map(|file| file.value).unwrap_or_default();
+        Self { cert: file(live("cert")), key: file(live("key")) }
+    }
+
     /// Reads the certificate and its key.
     ///
     /// # Errors
@@ -99,7 +103,8 @@ pub struct Certificate(Mutex<CertificateState>);
 
 #[derive(Debug)]
 struct CertificateState {
-    transport: Transport,
+    /// Name of what shows it, for messages: `DNS over TLS`.
+    service: String,
     files: Files,
     /// Stamps of the files when they were read last, right or wrong.
     stamps: Option<[Option<Stamp>; 2]>,
@@ -108,9 +113,10 @@ struct CertificateState {
 }
 
 impl Certificate {
-    /// The certificate of a transport, of these files, which are read now, as far as their disk answers at once.
-    pub fn new(transport: Transport, files: Files) -> Arc<Self> {
-        let state = CertificateState { transport, files, stamps: None, shown: None, trouble: None };
+    /// The certificate of a service of this name (`DNS over TLS`), of these files, which are read now, as far as their
+    /// disk answers at once.
+    pub fn new(service: impl Into<String>, files: Files) -> Arc<Self> {
+        let state = CertificateState { service: service.into(), files, stamps: None, shown: None, trouble: None };
         let certificate = Arc::new(Self(Mutex::new(state)));
         let looking = Arc::clone(&certificate);
         // Where the disk hangs, `follow` takes what comes.
@@ -162,7 +168,7 @@ impl Certificate {
             return;
         }
         state.stamps = Some(stamps);
-        let what = format!("DNS over {}", state.transport.name());
+        let what = state.service.clone();
         match loaded {
             Ok(pair) => {
                 let is_renewed = state.shown.replace(pair).is_some();
@@ -202,7 +208,10 @@ pub struct Certificates(Vec<(Transport, Arc<Certificate>)>);
 impl Certificates {
     /// Certificates of these files.
     pub fn new<'f>(files: impl Iterator<Item = (Transport, &'f Files)>) -> Self {
-        Self(files.map(|(transport, files)| (transport, Certificate::new(transport, files.clone()))).collect())
+        let certificate = |transport: Transport, files: &Files| {
+            Certificate::new(format!("DNS over {}", transport.name()), files.clone())
+        };
+        Self(files.map(|(transport, files)| (transport, certificate(transport, files))).collect())
     }
 
     /// Takes other files, of transports that there were at the start; they are read with the next look.
@@ -238,11 +247,15 @@ fn alpn(transport: Transport) -> &'static [&'static [u8]] {
 /// # Errors
 /// When the library has no protocol version in common with its own ciphers.
 pub(super) fn server_config(transport: Transport, certificate: Arc<Certificate>) -> io::Result<Arc<ServerConfig>> {
+    terms(alpn(transport), certificate)
+}
+
+fn terms(alpn: &[&[u8]], certificate: Arc<Certificate>) -> io::Result<Arc<ServerConfig>> {
     let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?;
     let mut config = builder.with_no_client_auth().with_cert_resolver(certificate);
-    config.alpn_protocols = alpn(transport).iter().map(|name| name.to_vec()).collect();
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     Ok(Arc::new(config))
 }
 
@@ -257,6 +270,14 @@ impl Handshakes {
     /// When the library has no protocol version in common with its own ciphers.
     pub fn new(transport: Transport, certificate: Arc<Certificate>) -> io::Result<Self> {
         Ok(Self(TlsAcceptor::from(server_config(transport, certificate)?)))
+    }
+
+    /// Handshakes of HTTP/1.1 that show this certificate.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn http(certificate: Arc<Certificate>) -> io::Result<Self> {
+        Ok(Self(TlsAcceptor::from(terms(&[b"http/1.1"], certificate)?)))
     }
 
     /// Shakes hands with a client.
@@ -275,7 +296,7 @@ mod tests {
     #[test]
     fn a_certificate_that_cannot_be_read_is_trouble_with_its_file() {
         let absent = Files { cert: "/nowhere/cert.pem".into(), key: "/nowhere/key.pem".into() };
-        let certificate = Certificate::new(Transport::Tls, absent);
+        let certificate = Certificate::new("DNS over TLS", absent);
         let trouble = certificate.trouble().unwrap_or_default();
         assert!(trouble.starts_with("/nowhere/cert.pem: "), "{trouble}");
         assert!(certificate.lock().shown.is_none());

@@ -16,6 +16,8 @@ pub(crate) fn spawn(program: &str, prepare: impl FnOnce(&mut Command)) -> io::Re
     static JOBS: OnceLock<Mutex<mpsc::Sender<Job>>> = OnceLock::new();
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--", program]);
+    // A server leaves nothing in the system's runtime directory.
+    command.env("XDG_RUNTIME_DIR", super::app::scratch("run"));
     prepare(&mut command);
     let jobs = JOBS.get_or_init(|| Mutex::new(start()));
     let (reply, child) = mpsc::channel();
