@@ -1,8 +1,10 @@
-//! Reading Python literals.
+//! Reading Python expressions.
 //!
-//! zc.zk hands a value to Python's `eval`; this reads literals and nothing else: text (`'…'`, `"…"`, `u'…'`, pieces
-//! side by side), numbers, `True`, `False`, `None`, lists, tuples and dicts. A comment may follow.
+//! zc.zk hands a value to Python's `eval`, Python 2's. This reads literals and arithmetic between them (`arithmetic`),
+//! and calls nothing: text (`'…'`, `"…"`, `u'…'`, pieces side by side), numbers, `True`, `False`, `None`, lists, tuples
+//! and dicts; `60 * 5`, `1 << 20`, `['a'] + ['b']`. A comment may follow.
 
+use super::arithmetic::{Operator, signed};
 use super::literal::{Literal, LiteralEntries};
 use crate::diagnostic::Problem;
 
@@ -12,11 +14,23 @@ const NESTING: usize = 100;
 /// A fault at a byte of the text.
 pub(super) type Fault = Problem<usize>;
 
-/// Reads the literal that is all of `text`, but for a comment behind it.
+/// Reads the expression that is all of `text`, but for a comment behind it, and evaluates it.
 pub(super) fn parse(text: &str) -> Result<Literal, Fault> {
     let mut reader = LiteralReader { text, at: 0, depth: 0 };
-    let value = reader.value()?;
-    reader.space();
+    let mut value = reader.value()?;
+    if reader.eat(',') {
+        // A tuple needs no parentheses.
+        let mut items = vec![value];
+        reader.space();
+        while !matches!(reader.peek(), None | Some('#')) {
+            items.push(reader.value()?);
+            if !reader.eat(',') {
+                break;
+            }
+            reader.space();
+        }
+        value = Literal::List(items);
+    }
     match reader.peek() {
         None | Some('#') => Ok(value),
         Some(other) => Err(reader.fault(format!("unexpected `{other}` after the value"))),
@@ -30,7 +44,61 @@ struct LiteralReader<'t> {
 }
 
 impl<'t> LiteralReader<'t> {
+    /// A value that znodes can hold: a whole number of it has 64 bits.
     fn value(&mut self) -> Result<Literal, Fault> {
+        self.space();
+        let at = self.at;
+        let value = self.expression(0)?;
+        match value {
+            Literal::Integer(number) if !(i128::from(i64::MIN)..=i128::from(u64::MAX)).contains(&number) => {
+                Err(Fault::error(at, format!("`{}` has more than 64 bits", self.text[at..self.at].trim_end())))
+            }
+            value => Ok(value),
+        }
+    }
+
+    /// Values with operators of more than this rank between them, and the space behind them.
+    fn expression(&mut self, rank: u8) -> Result<Literal, Fault> {
+        let mut value = self.operand()?;
+        self.space();
+        while let Some((sign, operator)) = Operator::at_start(&self.text[self.at..])
+            && operator.rank() > rank
+        {
+            let at = self.at;
+            self.at += sign.len();
+            let right = self.expression(operator.rank())?;
+            value = operator.apply(&value, &right).map_err(|message| Fault::error(at, message))?;
+            self.space();
+        }
+        Ok(value)
+    }
+
+    /// A value with the signs before it. A power binds tighter than a sign on its left: `-2 ** 2` is -4.
+    fn operand(&mut self) -> Result<Literal, Fault> {
+        self.space();
+        let at = self.at;
+        if let Some(sign @ ('+' | '-' | '~')) = self.peek() {
+            let value = self.nested(|reader| {
+                let value = reader.operand()?;
+                reader.space();
+                Ok(value)
+            })?;
+            return signed(sign, &value).map_err(|message| Fault::error(at, message));
+        }
+        let base = self.single()?;
+        self.space();
+        let at = self.at;
+        if !self.text[at..].starts_with("**") {
+            return Ok(base);
+        }
+        self.skip();
+        // The second star is what a level of nesting skips.
+        let power = self.nested(Self::operand)?;
+        Operator::Power.apply(&base, &power).map_err(|message| Fault::error(at, message))
+    }
+
+    /// A value without signs and operators.
+    fn single(&mut self) -> Result<Literal, Fault> {
         self.space();
         match self.peek() {
             None | Some('#') => Err(self.fault("a value is missing")),
@@ -38,7 +106,7 @@ impl<'t> LiteralReader<'t> {
             Some('(') => self.nested(Self::parentheses),
             Some('{') => Ok(Literal::Dict(self.nested(Self::dict)?)),
             Some(_) if self.begins_text() => self.texts(),
-            Some('0'..='9' | '.' | '+' | '-') => self.number(),
+            Some('0'..='9' | '.') => self.number(),
             Some(_) => self.word(),
         }
     }
@@ -54,7 +122,8 @@ impl<'t> LiteralReader<'t> {
         read
     }
 
-    /// The items up to `close`, and whether a comma came after the last one.
+    /// The items up to `close`, and whether a comma came after the last one. One in parentheses may be a part of an
+    /// expression.
     fn items(&mut self, close: char) -> Result<(Vec<Literal>, bool), Fault> {
         let mut items = Vec::new();
         let mut comma = true;
@@ -66,7 +135,7 @@ impl<'t> LiteralReader<'t> {
             if !comma {
                 return Err(self.fault(format!("`,` or `{close}` is missing")));
             }
-            items.push(self.value()?);
+            items.push(if close == ')' && items.is_empty() { self.expression(0)? } else { self.value()? });
             self.space();
             comma = self.eat(',');
         }
@@ -209,14 +278,11 @@ impl<'t> LiteralReader<'t> {
     fn number(&mut self) -> Result<Literal, Fault> {
         let at = self.at;
         let fault = |message: String| Fault::error(at, message);
-        let sign = self.take_while(|_, c| matches!(c, '+' | '-'));
-        let negative = sign.matches('-').count() % 2 == 1;
-        self.space();
         let token = self.take_while(|before, c| {
             let exponent = before.ends_with(['e', 'E']) && !before.starts_with("0x");
             c.is_ascii_alphanumeric() || matches!(c, '_' | '.') || (exponent && matches!(c, '+' | '-'))
         });
-        let no_number = || fault(format!("`{sign}{token}` is no number"));
+        let no_number = || fault(format!("`{token}` is no number"));
         if !token.starts_with(|c: char| c.is_ascii_digit() || c == '.') || token.ends_with('_') || token.contains("__")
         {
             return Err(no_number());
@@ -232,13 +298,12 @@ impl<'t> LiteralReader<'t> {
             }
             let magnitude = i128::from_str_radix(digits, radix).ok();
             return magnitude
-                .map(|magnitude| if negative { -magnitude } else { magnitude })
-                .filter(|number| (i128::from(i64::MIN)..=i128::from(u64::MAX)).contains(number))
+                .filter(|number| *number <= i128::from(u64::MAX))
                 .map(Literal::Integer)
                 .ok_or_else(|| fault(format!("`{token}` has more than 64 bits")));
         }
         match plain.parse::<f64>() {
-            Ok(number) if number.is_finite() => Ok(Literal::Float(if negative { -number } else { number })),
+            Ok(number) if number.is_finite() => Ok(Literal::Float(number)),
             Ok(_) => Err(fault(format!("`{token}` is too large"))),
             Err(_) => Err(no_number()),
         }
@@ -253,7 +318,7 @@ impl<'t> LiteralReader<'t> {
             "None" => Ok(Literal::Null),
             "" => Err(self.fault(format!("`{}` begins no value", self.peek().unwrap_or(' ')))),
             word => {
-                let message = format!("`{word}` is no literal: text stands in quotes, nothing is evaluated");
+                let message = format!("`{word}` is not known: text stands in quotes, and nothing is called");
                 Err(Fault::error(at, message))
             }
         }
@@ -356,24 +421,82 @@ mod tests {
     }
 
     #[test]
+    fn arithmetic_is_python_2s() {
+        for (text, expected) in [
+            ("60 * 60 * 24", "86400"),
+            ("2 + 3 * 4 - 1", "13"),
+            ("(2 + 3) * 4", "20"),
+            ("10 - 3 - 2", "5"),
+            ("7 / 2, -7 / 2, 7 / -2, 7 // 2", "[3,-4,-4,3]"),
+            ("7 % 3, -7 % 3, 7 % -3, -7 % -3", "[1,2,-2,-1]"),
+            ("7 / 2., 7.5 // 2, -7.5 % 2", "[3.5,3.0,0.5]"),
+            ("2 ** 10, -2 ** 2, 2 ** -1, 2 ** 3 ** 2, (-1) ** 999999999999", "[1024,-4,0.5,512,-1]"),
+            ("1 << 20 | 1", "1048577"),
+            ("(1 << 64) - 1", "18446744073709551615"),
+            ("0xff & ~0xf ^ 1", "241"),
+            ("-1 >> 200, 1024 >> 3", "[-1,128]"),
+            ("+-+-5, - -5, ~-1", "[5,5,0]"),
+            ("True + 1, -True", "[2,-1]"),
+            ("'a' * 3 + u'b', 2 * 'xy', 'a' * -1", r#"["aaab","xyxy",""]"#),
+            ("['a'] + ['b'] * 2", r#"["a","b","b"]"#),
+            ("{'a': 1 + 1, 2 * 3: [4 - 1]}", r#"{"a":2,"6":[3]}"#),
+            ("1,", "[1]"),
+            ("1, # one", "[1]"),
+            ("[] * 999999999999", "[]"),
+        ] {
+            assert_eq!(json(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_arithmetic_cannot_do_is_refused_where_it_stands() {
+        for (text, at, word) in [
+            ("1 / 0", 2, "by zero"),
+            ("1 % 0.0", 2, "by zero"),
+            ("0 ** -1", 2, "by zero"),
+            ("1 +", 3, "missing"),
+            ("* 2", 0, "begins no value"),
+            ("'a' + 1", 4, "`+` does not go with a text"),
+            ("{} + 1", 3, "`+` does not go with a dict"),
+            ("-'a'", 0, "`-` does not go with a text"),
+            ("1.5 << 1", 4, "whole numbers"),
+            ("1 << -1", 2, "less than nothing"),
+            ("1 << 64", 0, "64 bits"),
+            ("1 << 200", 2, "128 bits"),
+            ("[1 << 64]", 1, "64 bits"),
+            ("(1, 1 << 64)", 4, "64 bits"),
+            ("9 ** 9 ** 9", 2, "128 bits"),
+            ("'a' * 9999999", 4, "1 MiB"),
+            ("[[0] * 1000000] * 1000000", 16, "1 MiB"),
+            ("1e308 * 10", 6, "too large"),
+        ] {
+            let (found, message) = fault(text);
+            assert!(message.contains(word), "{text}: {message}");
+            assert_eq!(found, at, "{text}: {message}");
+        }
+        assert!(fault(&"-".repeat(100_000)).1.contains("deeper"));
+        assert!(fault(&"2 ** ".repeat(100_000)).1.contains("deeper"));
+    }
+
+    #[test]
     fn what_is_no_literal_is_refused_where_it_stands() {
         for (text, at, word) in [
             ("", 0, "missing"),
             ("# nothing", 0, "missing"),
             ("'open", 0, "does not end"),
             ("'a' 1", 4, "unexpected `1`"),
-            ("1, 2", 1, "unexpected `,`"),
+            ("1, 2 3", 5, "unexpected `3`"),
             ("[1 2]", 3, "`,` or `]`"),
             ("{1}", 2, "`:`"),
             ("{[]: 1}", 1, "key"),
-            ("open('/etc/passwd')", 0, "`open` is no literal"),
-            ("b'x'", 0, "`b` is no literal"),
+            ("open('/etc/passwd')", 0, "`open` is not known"),
+            ("b'x'", 0, "`b` is not known"),
             ("@", 0, "begins no value"),
             ("010", 0, "0o"),
             ("1__0", 0, "no number"),
             ("0x", 0, "no number"),
             ("1.2.3", 0, "no number"),
-            ("--", 0, "no number"),
+            ("--", 2, "missing"),
             ("1e999", 0, "too large"),
             ("18446744073709551616", 0, "64 bits"),
             (r"'ab\ud800'", 3, "no character"),

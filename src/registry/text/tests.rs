@@ -84,7 +84,7 @@ fn all_problems_are_told_with_line_and_column() {
   /x :";
     let expected = [
         "1:1: `x` belongs to no znode",
-        "3:7: `foo` is no literal",
+        "3:7: `foo` is not known",
         "5:3: /a has a property `y` already",
         "6:5: nothing can be indented below a property",
         "7:3: a znode's name has no spaces",
