@@ -94,7 +94,10 @@ pub async fn each<S: Session>(
 
 /// Reads a batch. One that loses its connection is tried again in two halves: a server before ZooKeeper 3.6 is asked
 /// for one thing after the other, and may not get through all of them on one connection.
-fn read<'s, S: Session>(session: &'s S, batch: &'s [Read]) -> LocalBoxFuture<'s, Result<Vec<Reply>, Error>> {
+///
+/// # Errors
+/// Connection trouble that lasts longer than the session.
+pub fn read<'s, S: Session>(session: &'s S, batch: &'s [Read]) -> LocalBoxFuture<'s, Result<Vec<Reply>, Error>> {
     Box::pin(async move {
         if batch.len() == 1 {
             return patiently(session, async || session.read(batch).await).await;

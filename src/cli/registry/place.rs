@@ -19,7 +19,7 @@ use crate::zookeeper::client::{ZooKeeper, ZooKeeperSession};
 use crate::zookeeper::config::{Backing, is_connect_string};
 use crate::zookeeper::memory::{Memory, MemorySession};
 use crate::zookeeper::security::{self, AuthSource, Tls};
-use crate::zookeeper::session::{Ensemble as _, Read, Reply, Session as _};
+use crate::zookeeper::session::{Ensemble as _, Read, Reply};
 
 /// Session time-out that is asked for where no configuration says another.
 const SESSION: Duration = Duration::from_secs(10);
@@ -327,8 +327,8 @@ impl Opened {
 
     async fn read(&self, batch: &[Read]) -> Result<Vec<Reply>, Error> {
         match &self.source {
-            Source::ZooKeeper(_, session) => session.read(batch).await,
-            Source::File(_, session) => session.read(batch).await,
+            Source::ZooKeeper(_, session) => bulk::read(session, batch).await,
+            Source::File(_, session) => bulk::read(session, batch).await,
         }
     }
 

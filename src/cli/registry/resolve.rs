@@ -3,7 +3,7 @@
 //! The rules are zc.zk's (`resolve` in `zc/zk/__init__.py`), as [`crate::registry::links`] has them: a real child goes
 //! before a link of its name, `.` and `..` are taken out of the text first, and any element may be a link.
 
-use futures_util::future::BoxFuture;
+use futures_util::future::LocalBoxFuture;
 
 use super::place::Opened;
 use crate::format;
@@ -72,7 +72,7 @@ pub(super) async fn resolve_text(at: &Opened, path: &str) -> Result<Path, Unreso
     })
 }
 
-fn follow(at: &Opened, path: String, seen: Vec<String>) -> BoxFuture<'_, Result<Path, Unresolved>> {
+fn follow(at: &Opened, path: String, seen: Vec<String>) -> LocalBoxFuture<'_, Result<Path, Unresolved>> {
     Box::pin(async move {
         let path = normal(&path);
         let whole = Path::new(&path).map_err(|error| Unresolved::BadLink(path.clone(), error))?;
