@@ -18,7 +18,8 @@
 //! own: by spaces or by tabs, one of them for the whole text. (zc.zk counts a tab as one space, so that a mixture nests
 //! in ways that nobody sees.) A line beginning with a slash is always a znode; zc.zk takes `/a=1` for a property.
 //!
-//! - `literal`: the values; `python` reads them, `arithmetic` has what may stand between them. [`export()`] writes such a text.
+//! - `literal`: the values; `python` reads them, `arithmetic` has what may stand between them. [`export()`] writes such
+//!   a text.
 //! - `json`: a tree in JSON, for what a tree text cannot say.
 //!
 //! All that is wrong with a text is reported at once, by line and column.
