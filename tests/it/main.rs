@@ -79,6 +79,7 @@ mod registered_values;
 mod reload;
 mod restart;
 mod rfc8906;
+mod rolling_restart;
 mod same_machine_id;
 mod scenarios;
 mod secondaries;
