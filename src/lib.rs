@@ -71,6 +71,7 @@
 //! - when a file of `[[file]]` is written: `instance_files::keep`; what is in it: `app/instance_lists.rs`.
 //! - what is an event, and why an instance has gone: [`publish::events`]; what a changed znode was before is noted by
 //!   `registry::former` until the change has been shown.
+//! - sockets that systemd has passed, and what it is told: app/manager.rs; `dns::listen` takes them as they are.
 //! - readiness: `admin::ready`; a command's exit code: `cli/mod.rs`, but for `status` and signals.
 //!
 //! # What holds everywhere

@@ -103,6 +103,7 @@ const PLACES: &[(&str, &[&str])] = &[
             "cli/serve",
             "cli/signals",
             "dns/forward/plain",
+            "dns/listen/passed",
             "dns/server",
         ],
     ),

@@ -20,6 +20,7 @@ use rustix::net::{
     SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 
+use super::manager;
 use crate::dns::listen::{Bound, Inherited};
 
 /// The variable that announces sockets to the process with this id.
@@ -38,6 +39,8 @@ pub struct Sockets {
     pub serials: String,
     /// The identity of this host; empty where none was handed over.
     pub host: String,
+    /// True if an image of this process before this one has left them.
+    is_handed_over: bool,
 }
 
 /// Bytes of text in one message.
@@ -46,19 +49,26 @@ const CHUNK: usize = 16 << 10;
 impl Sockets {
     /// Returns whether there are any: this image goes on where another ended.
     pub fn are_there(&self) -> bool {
-        self.admin.is_some() || !self.dns.udp.is_empty()
+        self.is_handed_over
     }
 
-    /// Takes what the image before this one has left; nothing at an ordinary start.
+    /// Returns whether queries may wait in them.
+    pub(super) fn hold_queries(&self) -> bool {
+        self.is_handed_over || !self.dns.passed.is_empty()
+    }
+
+    /// Takes what the image before this one has left, else what the service manager has passed; nothing at an ordinary
+    /// start. To be called before there are other threads.
     ///
     /// # Errors
-    /// When they are announced and do not come.
+    /// When they are announced and do not come, or cannot be used.
     pub fn take() -> io::Result<Self> {
-        let mut sockets = Self::default();
         let id = std::process::id().to_string();
         if std::env::var_os(VARIABLE).as_deref() != Some(OsStr::new(&id)) {
-            return Ok(sockets);
+            let (dns, admin) = manager::sockets()?;
+            return Ok(Self { dns, admin, ..Self::default() });
         }
+        let mut sockets = Self { is_handed_over: true, ..Self::default() };
         let input = io::stdin();
         let mut number = 0;
         let (mut text, mut host) = (Vec::new(), Vec::new());
@@ -74,6 +84,8 @@ impl Sockets {
                 match kind {
                     b'u' => sockets.dns.udp.push(descriptor.into()),
                     b't' => sockets.dns.tcp.push(descriptor.into()),
+                    b'p' => sockets.dns.passed.udp.push(descriptor.into()),
+                    b'q' => sockets.dns.passed.tcp.push(descriptor.into()),
                     b'a' => sockets.admin = Some(descriptor.into()),
                     _ => {}
                 }
@@ -108,6 +120,10 @@ pub(super) fn exec(program: &Path, legacy: Inheritance<'_>) -> io::Error {
             let name = arguments.next().unwrap_or_else(|| program.into());
             let mut command = Command::new(program);
             command.arg0(name).args(arguments).stdin(Stdio::from(input));
+            // The descriptors that these name are the ones that are handed over.
+            for name in manager::PASSED {
+                command.env_remove(name);
+            }
             command.env(VARIABLE, std::process::id().to_string()).exec()
         }
         Err(error) => error,
@@ -121,6 +137,9 @@ fn prepare(Inheritance { dns, admin, serials, host }: Inheritance<'_>) -> io::Re
         let (udp, tcp) = bound.sockets();
         send(ours.as_fd(), b'u', &udp.map(UdpSocket::as_fd).collect::<Vec<_>>())?;
         send(ours.as_fd(), b't', &tcp.map(TcpListener::as_fd).collect::<Vec<_>>())?;
+        let (udp, tcp) = bound.passed();
+        send(ours.as_fd(), b'p', &udp.into_iter().map(UdpSocket::as_fd).collect::<Vec<_>>())?;
+        send(ours.as_fd(), b'q', &tcp.into_iter().map(TcpListener::as_fd).collect::<Vec<_>>())?;
     }
     send(ours.as_fd(), b'a', &admin.map(TcpListener::as_fd).into_iter().collect::<Vec<_>>())?;
     for piece in host.as_bytes().chunks(CHUNK) {

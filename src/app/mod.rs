@@ -13,6 +13,7 @@ pub(crate) mod files;
 mod handover;
 mod host;
 mod instance_lists;
+mod manager;
 mod program;
 mod reaper;
 mod registry;
@@ -63,7 +64,7 @@ const WITHDRAWAL: Duration = announce::plan::STOP_WITHIN.saturating_add(Duration
 const ENDING: Duration = Duration::from_secs(2);
 /// Time that the command at the end may take.
 pub const ON_STOP: Duration = Duration::from_secs(10);
-/// Time that queries wait in inherited sockets until the registries are read.
+/// Time that queries wait in sockets of before, and the service manager for the start, until the registries are read.
 const CATCHING_UP: Duration = Duration::from_secs(3);
 
 /// Task of a running app.
@@ -159,7 +160,8 @@ impl App {
     /// # Errors
     /// As [`App::start`].
     pub fn start_with(config: &Config, mut inherited: Sockets, control: Option<Control>) -> anyhow::Result<Self> {
-        let goes_on = inherited.are_there();
+        let (goes_on, waits) = (inherited.are_there(), inherited.hold_queries());
+        manager::warn_of_unused(&inherited.dns, config.dns.is_some());
         let budget = Budget::of_process(config);
         let config = &descriptors::bounded(config, budget.tcp);
         let mut app = Self {
@@ -231,7 +233,7 @@ impl App {
             sources.dns = Some(Arc::clone(server.metrics()));
             sources.forwarder = Some(Arc::clone(server.forwarder()));
             app.zones = zones;
-            app.serve(server, goes_on)?;
+            app.serve(server, waits)?;
         }
         if is_kept {
             let (zones, stop) = (sources.zones.iter().cloned().collect(), app.stop.clone());
@@ -241,19 +243,12 @@ impl App {
             });
         }
         app.watch(&sources.zones, config.serial_file().is_some());
+        app.tell(&sources);
         sources.instance_files = Some(app.keep_files(&sources));
         if let Some((listener, settings)) = admin.zip(config.admin.as_ref()) {
             app.serve_http(listener, settings, sources, budget.admin)?;
         }
-        // The image before this one has left commands of checks behind.
-        if reaper::is_heir() || goes_on {
-            info!("orphans of checks and on_stop are reaped");
-            let stop = app.stop.clone();
-            app.parts.spawn(async move {
-                reaper::run(stop).await;
-                ("reaper".into(), Ok(()))
-            });
-        }
+        app.reap(goes_on);
         unfinished.disarm();
         Ok(app)
     }
@@ -290,10 +285,12 @@ impl App {
                 () = self.keep.cancelled() => return self.end_keeping().await,
                 turn = next() => match turn {
                     Turn::Reload { config, left_out, reply } => {
+                        manager::reloading();
                         let outcome = self.reload(config.map(|config| *config), &stop).await;
                         if let Some((control, left_out)) = self.control.as_ref().zip(left_out) {
                             control.rejected(&left_out);
                         }
+                        manager::ready();
                         // Whoever asked may have gone.
                         let _ = reply.map(|reply| reply.send(outcome));
                     }
@@ -310,6 +307,7 @@ impl App {
             }
         };
         info!("stopping");
+        manager::stopping("Taking the registrations out");
         self.withdraw.cancel();
         let withdrawn =
             tokio::time::timeout(WITHDRAWAL, async { while self.announcers.join_next().await.is_some() {} });
@@ -335,6 +333,7 @@ impl App {
     /// Ends with the registrations in place.
     async fn end_keeping(mut self) -> anyhow::Result<()> {
         info!("stopping; the registrations stay");
+        manager::stopping("Leaving the registrations to the next process");
         let ended = tokio::time::timeout(ENDING, async { while self.announcers.join_next().await.is_some() {} });
         if ended.await.is_err() {
             warn!("not every announcer ended in time");
@@ -369,8 +368,10 @@ impl App {
         // The system's is the next image's, too, and is not to be put into a file that is there to tell hosts apart.
         let host = self.host.as_ref().filter(|host| **host != HostIdentity::of_this_host());
         let (admin, host) = (self.admin_socket.as_ref(), host.map_or("", HostIdentity::as_str));
+        manager::reloading();
         let error = handover::exec(program, Inheritance { dns: bound, admin, serials: &serials, host });
         let why = format!("cannot run {}: {error}", program.display());
+        manager::ready();
         warn!("{why}; this process goes on");
         if let Some(control) = &self.control {
             control.set_failed(Some(why));
@@ -455,26 +456,26 @@ impl App {
     }
 
     /// Spawns what serves DNS: the sockets, the secret of cookies, NOTIFY and delegations.
-    fn serve(&mut self, server: Server, goes_on: bool) -> anyhow::Result<()> {
+    fn serve(&mut self, server: Server, waits: bool) -> anyhow::Result<()> {
         let (rotation, notify) = (server.rotate_secret(self.stop.clone()), server.notify(self.stop.clone()));
         let delegations = delegations::follow(self.zones.clone(), server.allowed(), self.stop.clone());
         self.server = Some(server);
-        self.answer(goes_on)?;
+        self.answer(waits)?;
         self.spawn("cookie secret", rotation);
         self.spawn("notify", notify);
         self.spawn("delegations", delegations);
         Ok(())
     }
 
-    /// Answers on the sockets; at the start, or again after that was stopped. An app that `goes_on` for the image
-    /// before it answers once it knows as much.
-    fn answer(&mut self, goes_on: bool) -> anyhow::Result<()> {
+    /// Answers on the sockets; at the start, or again after that was stopped. An app in whose sockets queries wait,
+    /// from the time of a process or an image before it, reads them once it has the answers.
+    fn answer(&mut self, waits: bool) -> anyhow::Result<()> {
         let Some(server) = &self.server else { return Ok(()) };
         let stop = self.stop.child_token();
         let (answering, zones) = (server.answer(stop.clone()).context("the DNS sockets")?, server.zones().clone());
         self.answering = stop.clone();
         self.parts.spawn(async move {
-            if goes_on {
+            if waits {
                 catch_up(&zones, &stop).await;
             }
             (DNS.into(), answering.await.map_err(Into::into))
@@ -503,6 +504,25 @@ impl App {
             ("files of services".into(), Ok(()))
         });
         files
+    }
+
+    /// Waits for the orphans of commands, where they become this process's children; the image before this one has
+    /// left commands of checks behind.
+    fn reap(&mut self, goes_on: bool) {
+        if reaper::is_heir() || goes_on {
+            info!("orphans of checks and on_stop are reaped");
+            self.spawn("reaper", reaper::run(self.stop.clone()));
+        }
+    }
+
+    /// Tells the service manager once the first answers are there, and from then on how all is.
+    fn tell(&mut self, sources: &Sources) {
+        let (zones, registries, stop) = (sources.zones.clone(), sources.registries.clone(), self.stop.clone());
+        self.spawn("service manager", async move {
+            catch_up(&zones, &stop).await;
+            manager::ready();
+            manager::follow(zones, registries, stop).await;
+        });
     }
 
     /// Warns of zones that outgrow what others carry, and of serials, kept or not, that are ahead of the clock.

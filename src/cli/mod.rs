@@ -16,6 +16,7 @@ mod leave;
 mod lock;
 mod logging;
 mod output;
+mod pages;
 mod register;
 mod registry;
 mod reload;
@@ -47,13 +48,16 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 /// zonekeeper keeps an exact copy of the registry in memory and answers SRV, A and AAAA queries from it, also while
 /// ZooKeeper is away. The same program registers the services of this host.
 #[derive(Debug, Parser)]
-#[command(name = "zonekeeper", version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(name = "zonekeeper", version = VERSION, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
     #[command(flatten)]
     log: logging::Log,
 }
+
+/// The version with the commit and its date, as far as the build knew them.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("ZONEKEEPER_BUILD"));
 
 const EXAMPLES: &str = "\
 Try it, without a ZooKeeper:
@@ -96,6 +100,8 @@ enum Command {
     Leave(leave::Leave),
     Drain(drain::DrainCommand),
     Undrain(drain::Undrain),
+    Completions(pages::CompletionsCommand),
+    Man(pages::ManCommand),
 }
 
 /// Runs the command line of this process.
@@ -145,6 +151,8 @@ pub fn main() -> ExitCode {
         Command::Leave(leave) => leave.run(),
         Command::Drain(drain) => drain.run(),
         Command::Undrain(undrain) => undrain.run(),
+        Command::Completions(completions) => completions.run(Cli::command()),
+        Command::Man(man) => man.run(with_exit_codes(Cli::command())),
     };
     leave(result.map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS))
 }

@@ -17,7 +17,7 @@ Examples:
   zonekeeper template | less";
 
 /// Text that is printed. A test proves that it says the defaults.
-const TEMPLATE: &str = include_str!("../../deploy/zonekeeper.toml");
+pub(super) const TEMPLATE: &str = include_str!("../../deploy/zonekeeper.toml");
 
 impl Template {
     #[allow(clippy::unused_self)] // the other subcommands have something to say

@@ -86,6 +86,7 @@ mod secondaries;
 mod secrets;
 mod security;
 mod serials;
+mod service_manager;
 mod several_readers;
 mod shortage;
 mod side_by_side;

@@ -1,6 +1,7 @@
 //! Sockets: bound all or none at the start, then served. UDP by threads of their own ([`udp`]), which take datagrams in
 //! batches on Linux ([`batch`]) and one by one elsewhere ([`plain`]); TCP by threads with a runtime each ([`tcp`]);
-//! what is not for the hot path goes through a bounded queue to threads of its own ([`slow`]).
+//! what is not for the hot path goes through a bounded queue to threads of its own ([`slow`]). Those of a service
+//! manager are taken as they are ([`passed`]).
 
 mod accept;
 #[cfg(target_os = "linux")]
@@ -9,6 +10,7 @@ mod connections;
 mod datagrams;
 pub mod https;
 pub mod limits;
+mod passed;
 mod plain;
 mod prefetch;
 mod quic;
@@ -22,7 +24,7 @@ mod udp;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -37,6 +39,7 @@ use crate::dns::serve::metrics::Metrics;
 use crate::dns::transport::Transport;
 use crate::zone::Zones;
 use accept::{Acceptor, Protocol};
+pub use passed::Passed;
 use slow::{Slow, Waiting};
 use stream::StreamContext;
 use tls::{Certificates, Handshakes};
@@ -59,6 +62,8 @@ pub struct Bound {
     quic: Vec<(SocketAddr, UdpSocket)>,
     /// Path of DNS over HTTPS.
     path: Arc<str>,
+    /// True if the sockets of plain DNS are the service manager's.
+    is_passed: bool,
 }
 
 /// Bound sockets from the process image before this one, with the queries that wait in them.
@@ -68,6 +73,8 @@ pub struct Inherited {
     pub udp: Vec<UdpSocket>,
     /// Its TCP listeners, several an address.
     pub tcp: Vec<TcpListener>,
+    /// Sockets of plain DNS that the service manager has passed: where there are any, they alone are used for it.
+    pub passed: Passed,
 }
 
 impl Inherited {
@@ -112,8 +119,13 @@ pub fn bind(config: &Config, mut inherited: Inherited) -> Result<Bound, Error> {
         threads => threads,
     };
     let path = config.https.as_ref().map_or_else(Arc::default, |https| https.path.as_str().into());
-    let mut bound = Bound { path, ..Bound::default() };
-    for &address in &config.listen {
+    let mut bound = Bound { path, is_passed: !inherited.passed.is_empty(), ..Bound::default() };
+    for (address, udp, tcp) in std::mem::take(&mut inherited.passed).prepare(threads)? {
+        bound.addresses.push(address);
+        bound.tcp.push(tcp);
+        bound.udp.push(udp);
+    }
+    for &address in config.listen.iter().filter(|_| !bound.is_passed) {
         let (tcp, address, udp) = match inherited.take(address) {
             Some((real, udp, tcp)) => as_many((real, config.freebind), udp, tcp, threads)?,
             None => bind_pair(address, config.freebind, threads)?,
@@ -176,6 +188,14 @@ fn fill_up(
     freebind: bool,
     threads: usize,
 ) -> std::io::Result<()> {
+    // A socket that another process has bound may be for one alone: then it is shared.
+    if cfg!(target_os = "linux")
+        && let Some(first) = listeners.first()
+        && !SockRef::from(first).reuse_port()?
+    {
+        listeners.first().map(|first| first.set_nonblocking(true)).transpose()?;
+        return passed::fill_up(listeners, threads, TcpListener::try_clone);
+    }
     listeners.truncate(threads);
     while listeners.len() < threads {
         let socket = tcp_socket(address, freebind, true)?;
@@ -331,14 +351,22 @@ impl Bound {
             encrypted: encrypted.collect::<std::io::Result<_>>()?,
             quic: quic.collect::<std::io::Result<_>>()?,
             path: Arc::clone(&self.path),
+            is_passed: self.is_passed,
         })
     }
 
-    /// The sockets, for the next process image.
+    /// The sockets that this process has bound, for the next process image.
     pub fn sockets(&self) -> (impl Iterator<Item = &UdpSocket>, impl Iterator<Item = &TcpListener>) {
         let encrypted = self.encrypted.iter().flat_map(|(_, _, listeners)| listeners);
-        let udp = self.udp.iter().flatten().chain(self.quic.iter().map(|(_, socket)| socket));
-        (udp, self.tcp.iter().flatten().chain(encrypted))
+        let (udp, tcp) = (self.udp.iter().flatten(), self.tcp.iter().flatten());
+        let udp = udp.filter(|_| !self.is_passed).chain(self.quic.iter().map(|(_, socket)| socket));
+        (udp, tcp.filter(|_| !self.is_passed).chain(encrypted))
+    }
+
+    /// The sockets that the service manager has passed, each once, for the next process image.
+    pub fn passed(&self) -> (Vec<&UdpSocket>, Vec<&TcpListener>) {
+        let udp = passed::distinct(self.udp.iter().flatten().filter(|_| self.is_passed));
+        (udp, passed::distinct(self.tcp.iter().flatten().filter(|_| self.is_passed)))
     }
 
     /// Answers from `zones`, behind `front`, until `stop`; what is outside the zones is the forwarder's.
