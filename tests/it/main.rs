@@ -67,6 +67,7 @@ mod orders;
 mod other_servers;
 mod outages;
 mod own_registrations;
+mod package;
 mod page;
 mod past;
 mod patroni;
