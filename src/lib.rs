@@ -100,8 +100,9 @@
 //!   on them).
 //! - A form of name, or of records that services get: a file in zone/records/ and its row in `FORMS` there. A record
 //!   type: its row in zone/rdata/types.rs.
-//! - An endpoint of the admin server: its handler and its lines in `ENDPOINTS` and the router of admin/routes/mod.rs,
-//!   in a file there if it is long; what it writes is made in admin/, of `admin::snapshot`.
+//! - An endpoint of the admin server: its handler and its lines in `ENDPOINTS` and `ROUTES` of admin/routes/mod.rs, in
+//!   a file there if it is long, and its description in admin/openapi/, which a test compares with the routes; what it
+//!   writes is made in admin/, of `admin::snapshot`.
 //! - A command: a file in cli/, and its lines in cli/mod.rs; one of `registry` in cli/registry/, with an example that
 //!   tests/it/toolbox/examples.rs runs.
 //! - An output of whole zones: a file in export/ and its line in `export::Form`. A shape of `[[file]]`: its line and

@@ -6,9 +6,10 @@
 //! process from whoever may give one.
 //!
 //! - [`server`]: connections and their limits; `patience` ends those whose client does not read.
-//! - [`routes`]: a line an endpoint; [`query`] reads what was asked; [`services`] shows one service, or all of them a
-//!   piece at a time, [`named`] finds those that a name means; [`events`] lists or streams what has changed;
-//!   [`explain`] says why a name is answered as it is.
+//! - [`routes`]: a line an endpoint, each described in [`openapi`]; [`query`] reads what was asked; [`services`] shows
+//!   one service, [`listing`] pages of them, a piece at a time; [`named`] finds those that a name means; [`events`]
+//!   lists or streams what has changed; [`explain`] says why a name is answered as it is. [`validator`] spares clients
+//!   what they have already, and [`compress`] makes the rest short.
 //! - [`snapshot`]: one moment, as plain data; [`ready`], [`json`], [`registrations`], [`metrics`] and [`page`] say it
 //!   in words.
 //! - [`config`]: what `[admin]` says; [`socket`]: the place of its Unix socket.
@@ -16,6 +17,7 @@
 //! What it never shows: credentials. It has none but the token of its orders; an ensemble's description is shown as its
 //! `describe` gives it.
 
+mod compress;
 pub mod config;
 pub mod control;
 mod dump;
@@ -23,8 +25,10 @@ mod events;
 mod explain;
 mod json;
 mod kept_files;
+mod listing;
 mod metrics;
 pub(crate) mod named;
+mod openapi;
 mod overview;
 mod page;
 mod pieces;
@@ -43,6 +47,7 @@ pub mod socket;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod validator;
 mod wrong;
 
 use std::net::{SocketAddr, TcpListener};

@@ -13,9 +13,9 @@ const CHUNK: usize = 32 * 1024;
 pub(super) fn list(
     opening: String,
     items: impl Iterator<Item = serde_json::Result<Vec<u8>>> + Send + 'static,
-    closing: &'static str,
+    closing: impl Into<String>,
 ) -> Body {
-    let pieces = Box::new(pieces(opening, items, closing));
+    let pieces = Box::new(pieces(opening, items, closing.into()));
     Body::from_stream(stream::unfold(pieces, async |mut pieces| {
         // The next piece is always ready: without this, a fast client would have the thread for itself.
         tokio::task::yield_now().await;
@@ -26,7 +26,7 @@ pub(super) fn list(
 fn pieces(
     opening: String,
     mut items: impl Iterator<Item = serde_json::Result<Vec<u8>>> + Send,
-    closing: &'static str,
+    closing: String,
 ) -> impl Iterator<Item = serde_json::Result<Vec<u8>>> + Send {
     let mut is_first = true;
     let mut is_over = false;

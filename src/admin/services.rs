@@ -1,26 +1,21 @@
-//! Services of the registries as JSON, one or all.
+//! A service of a registry as JSON.
 
 use std::collections::BTreeSet;
 
-use axum::body::Body;
 use serde::{Serialize, Serializer};
 
-use super::events::LongPoll;
-use super::pieces;
-use super::query::parameters;
 use super::reply::Refusal;
 use super::shapes::{Drain, MalformedJson, ReaderJson, session, time_of};
 use crate::format;
 use crate::inspect::reader::Reader;
 use crate::inspect::standing::{self, InstanceStanding};
-use crate::model::{self, Harm, Protocol, State};
-use crate::publish::events::event::EventRecord;
+use crate::model::{self, Harm, Protocol};
 use crate::publish::reading::Reading;
 use crate::registry::ReaderName;
 use crate::zone::name::Name;
 
 /// Fields of a service that can be chosen.
-const FIELDS: [&str; 13] = [
+pub(super) const FIELDS: [&str; 13] = [
     "path",
     "names",
     "in",
@@ -35,47 +30,6 @@ const FIELDS: [&str; 13] = [
     "guard",
     "full_path",
 ];
-
-/// The services that are asked for, and the fields of them. Nothing asked for is no limit.
-#[derive(Debug, Default)]
-pub(super) struct ServicesQuestion {
-    /// Name of the registry.
-    pub(super) registry: Option<String>,
-    prefix: Option<String>,
-    state: Option<Condition>,
-    after: Option<String>,
-    limit: Option<usize>,
-    fields: Fields,
-    pub(super) poll: Option<LongPoll>,
-}
-
-/// Condition of a service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Condition {
-    Empty,
-    Drained,
-    Lost,
-    Doubtful,
-}
-
-impl Condition {
-    const ALL: [(&'static str, Self); 4] =
-        [("empty", Self::Empty), ("drained", Self::Drained), ("lost", Self::Lost), ("doubtful", Self::Doubtful)];
-
-    fn is_of(self, reading: &Reading, standing: &[InstanceStanding]) -> bool {
-        let has = |harm| reading.malformed.iter().any(|one| one.harm == harm);
-        let Reading { service, .. } = reading;
-        match self {
-            Self::Empty => standing.iter().all(|one| one.out.is_some()),
-            Self::Drained => {
-                let states = service.instances.iter().map(|one| one.state).chain([service.defaults.state]);
-                !service.defaults.drains.is_empty() || states.into_iter().any(|state| state == State::Drain)
-            }
-            Self::Lost => has(Harm::Lost),
-            Self::Doubtful => has(Harm::Doubtful),
-        }
-    }
-}
 
 /// The fields that are wanted; all where nothing says which.
 #[derive(Debug, Clone, Default)]
@@ -97,72 +51,6 @@ impl Fields {
     fn want(&self, field: &str) -> bool {
         self.0.as_ref().is_none_or(|fields| fields.contains(field))
     }
-}
-
-impl ServicesQuestion {
-    /// Reads what a list of services is asked with.
-    pub(super) fn read(query: Option<&str>) -> Result<Self, Refusal> {
-        let known = "`registry`, `prefix`, `state`, `fields`, `limit`, `after`, `index` and `wait`";
-        let names = ["registry", "prefix", "state", "fields", "limit", "after", "index", "wait"];
-        let [registry, prefix, state, fields, limit, after, index, wait] = parameters(query, names, known)?;
-        let state = state.map(|word| {
-            let found = Condition::ALL.iter().find(|(name, _)| *name == word).map(|(_, state)| *state);
-            let unknown = || Refusal::bad(format!("`state` is empty, drained, lost or doubtful, not `{word}`"));
-            found.ok_or_else(unknown)
-        });
-        let limit =
-            limit.map(|text| text.parse().map_err(|_| Refusal::bad(format!("`limit` is not a number: `{text}`"))));
-        Ok(Self {
-            registry,
-            prefix,
-            state: state.transpose()?,
-            after,
-            limit: limit.transpose()?,
-            fields: Fields::read(fields)?,
-            poll: LongPoll::read(index, wait)?,
-        })
-    }
-
-    /// Returns whether the list may be another one after an event.
-    pub(super) fn is_changed_by(&self, event: &EventRecord) -> bool {
-        let is_of = |registry: &String| event.registry.as_ref().is_none_or(|name| name.is_of(registry));
-        let is_below = |prefix: &String| event.service.is_none() || event.is_about(prefix);
-        self.registry.as_ref().is_none_or(is_of) && self.prefix.as_ref().is_none_or(is_below)
-    }
-
-    /// The services of `readers`, as they are when their turn comes, of the event `index` or later.
-    pub(super) fn list(self, readers: Vec<Reader>, index: u64) -> Body {
-        let Self { prefix, state, after, limit, fields, .. } = self;
-        let services = readers.into_iter().flat_map(move |reader| {
-            let mut paths = reader.paths();
-            if let Some(prefix) = &prefix {
-                match reader.below(prefix.trim_end_matches('/')) {
-                    Some(prefix) => paths.retain(|path| is_at_or_below(path, prefix)),
-                    None => paths.clear(),
-                }
-            }
-            if let Some(after) = &after {
-                paths = paths.split_off(after);
-                paths.remove(after);
-            }
-            let fields = fields.clone();
-            paths.into_iter().filter_map(move |path| {
-                // One that went away meanwhile is left out.
-                let reading = reader.read(&path)?;
-                let standing = reader.standing(&reading);
-                if state.is_some_and(|state| !state.is_of(&reading, &standing)) {
-                    return None;
-                }
-                Some(ServiceJson::render(&reader, &reading, &standing, &fields))
-            })
-        });
-        pieces::list(format!("{{\"index\":{index},\"services\":["), services.take(limit.unwrap_or(usize::MAX)), "]}")
-    }
-}
-
-/// Returns whether `path` is `prefix` or lies below it.
-pub(super) fn is_at_or_below(path: &str, prefix: &str) -> bool {
-    prefix.is_empty() || path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// A service, as `/v1/services` and `/v1/services/{path}` show it. What an instance does not say is `null`; what it is
@@ -290,7 +178,7 @@ pub(super) struct ServiceFacts<'a> {
 
 impl<'a> ServiceJson<'a> {
     /// The wanted fields of a service of `reader`, as JSON.
-    fn render(
+    pub(super) fn render(
         reader: &Reader,
         reading: &Reading,
         standing: &[InstanceStanding],
@@ -480,18 +368,5 @@ mod tests {
         let few = serde_json::to_string(&ServiceJson::new(&reading, &facts, &few)).unwrap();
         assert_eq!(few, r#"{"registry":"main","path":"staging/api_x","in":1,"out":2}"#);
         assert!(Fields::read(Some("path,nonsense".to_owned())).is_err());
-    }
-
-    #[test]
-    fn a_prefix_ends_where_an_element_does() {
-        for (path, prefix, is_in) in [
-            ("team1", "team1", true),
-            ("team1/a", "team1", true),
-            ("team10", "team1", false),
-            ("team10/a", "team1", false),
-            ("a", "", true),
-        ] {
-            assert_eq!(is_at_or_below(path, prefix), is_in, "{path} {prefix}");
-        }
     }
 }

@@ -106,6 +106,11 @@ impl Reader {
         self.publisher.as_ref().map(|publisher| publisher.owners(below)).unwrap_or_default()
     }
 
+    /// Number of times that its znodes were changed.
+    pub fn revision(&self) -> u64 {
+        self.tree().revision()
+    }
+
     /// Whole path of what is at `below`.
     pub fn full(&self, below: &str) -> String {
         self.layout.full(below).to_string()
@@ -168,6 +173,22 @@ impl Reader {
         let gone: Vec<String> = held.into_keys().filter(|path| self.read_now(path).is_none()).collect();
         paths.extend(gone);
         paths
+    }
+
+    /// The paths (below the root) at which services may be, in order: those of [`Self::paths`], and of nodes that only
+    /// lead to others.
+    pub fn candidates(&self) -> BTreeSet<String> {
+        // The publisher first, as above.
+        let held = self.guard().unwrap_or_default().held;
+        let mut paths = self.layout.paths(&self.tree());
+        paths.extend(held.into_keys());
+        paths
+    }
+
+    /// Returns whether a service is at `below`, or the guard holds one that was.
+    pub fn is_service(&self, below: &str) -> bool {
+        let is_there = self.layout.is_service(&self.tree(), below);
+        is_there || self.held(below).is_some()
     }
 
     /// The service at `below`, as it is now; none when no service is there. One that the guard holds is there, if

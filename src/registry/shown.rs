@@ -25,6 +25,8 @@ pub struct ShownTree {
     linking: Arc<dyn Linking>,
     /// Znodes that are shown elsewhere. Where there are such, there are no links.
     placed: Option<Placed>,
+    /// Number of times that znodes were changed.
+    revision: u64,
 }
 
 /// A znode as it is seen.
@@ -54,7 +56,7 @@ pub struct Readable<'t> {
 impl ShownTree {
     /// An empty tree, seen from `root`, in which links are written as `linking` reads them.
     pub fn new(root: Path, linking: Arc<dyn Linking>) -> Self {
-        Self { tree: Tree::default(), links: Links::new(root), linking, placed: None }
+        Self { tree: Tree::default(), links: Links::new(root), linking, placed: None, revision: 0 }
     }
 
     /// The same, in which znodes are shown where `placing` says.
@@ -80,6 +82,7 @@ impl ShownTree {
 
     /// Replaces all znodes by those of another tree, and follows the links in it.
     pub fn set_tree(&mut self, tree: Tree) {
+        self.revision += 1;
         self.tree = tree;
         match &mut self.placed {
             Some(placed) => placed.take_all(&self.tree),
@@ -90,6 +93,7 @@ impl ShownTree {
     /// Follows the links that the changed znodes hold. Returns the paths at which something else is shown than before,
     /// those of the changed znodes and those at which they, or properties of them, are seen elsewhere.
     pub fn follow<'c>(&mut self, changed: &'c BTreeSet<Path>) -> Cow<'c, BTreeSet<Path>> {
+        self.revision += u64::from(!changed.is_empty());
         if let Some(placed) = &mut self.placed {
             return Cow::Owned(placed.take(&self.tree, changed));
         }
@@ -99,6 +103,11 @@ impl ShownTree {
         }
         seen.extend(changed.iter().cloned());
         Cow::Owned(seen)
+    }
+
+    /// Number of times that znodes were changed: while it stays, so does what is shown.
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// Targets of links that lie outside the root.

@@ -48,6 +48,7 @@ mod harness;
 mod heartbeats;
 mod held_transfers;
 mod host_names;
+mod http_api;
 mod https_records;
 mod instance_files;
 mod keeper_battery;

@@ -12,8 +12,8 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::header::{ACCEPT, CONTENT_SECURITY_POLICY};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::Response;
-use axum::routing::{get, post};
-use axum::{Extension, Router};
+use axum::routing::{MethodRouter, get, post};
+use axum::{Extension, Router, middleware};
 use tokio::sync::Semaphore;
 
 use crate::admin::control::{ClientAddress, Control, ControlOrder};
@@ -22,14 +22,16 @@ use crate::admin::ready::{self, ReadyQuestion};
 use crate::admin::reply::{HTML, JSON, Refusal, TEXT, answer, as_json, problem, text};
 use crate::admin::snapshot::Snapshot;
 use crate::admin::sources::Sources;
-use crate::admin::{control, dump, explain as explaining, json, metrics, overview, page, query, registrations};
+use crate::admin::{
+    compress, control, dump, explain as explaining, json, metrics, openapi, overview, page, query, registrations,
+};
 use crate::announce::identity;
 use crate::disk;
 use crate::export::Form;
 use crate::log;
 
 /// Endpoints, and what each is for.
-const ENDPOINTS: &[(&str, &str)] = &[
+pub(super) const ENDPOINTS: &[(&str, &str)] = &[
     ("/", "what is wrong, drained and registered, as a page for browsers; this list for others"),
     ("/healthz", "200 while the process lives"),
     (
@@ -37,6 +39,7 @@ const ENDPOINTS: &[(&str, &str)] = &[
         "503 while a whole zone is SERVFAIL, else 200; ?zone=ORIGIN asks about one; ?fresh: 503 for stale ones",
     ),
     ("/metrics", "metrics for Prometheus, in its text format, or as OpenMetrics if Accept says so"),
+    ("/v1/openapi.json", "a description of all endpoints for programs (OpenAPI 3.1)"),
     ("/v1/status", "configuration, mirrors, zones and registrations, with what is wrong, as JSON; ?as=text"),
     ("/v1/registrations", "what is registered from here and how its checks stand, as text"),
     ("/v1/heartbeat/{path}", "POST or PUT: the service registered from here says that it is well, for its check.ttl"),
@@ -53,7 +56,8 @@ const ENDPOINTS: &[(&str, &str)] = &[
     (
         "/v1/services",
         "all services as JSON; ?registry=NAME (NAME/READER is one of its readers), prefix=PATH, state=empty, drained, \
-         lost or doubtful, after=PATH, limit=N and fields=path,in,… choose; &index=N&wait=30s waits for a change",
+         lost or doubtful, fields=path,in,… and limit=N choose, after=NEXT goes on; &index=N&wait=30s waits for a change; \
+         If-None-Match takes the ETag",
     ),
     (
         "/v1/services/{path}",
@@ -76,6 +80,32 @@ const ENDPOINTS: &[(&str, &str)] = &[
     ),
 ];
 
+/// Route of an endpoint, and what serves it.
+type RouteRow = (&'static str, fn() -> MethodRouter<Arc<Context>>);
+
+/// All routes. Each has a line in [`ENDPOINTS`] and is described in `admin::openapi`.
+pub(super) const ROUTES: &[RouteRow] = &[
+    ("/", || get(index)),
+    ("/healthz", || get(healthz)),
+    ("/readyz", || get(readyz)),
+    ("/metrics", || get(metrics)),
+    ("/v1/openapi.json", || get(described)),
+    ("/v1/status", || get(status)),
+    ("/v1/registrations", || get(registered)),
+    ("/v1/heartbeat/{*path}", || post(heartbeat).put(heartbeat)),
+    ("/v1/process", || get(process)),
+    ("/v1/reload", || post(reload)),
+    ("/v1/restart", || post(restart)),
+    ("/v1/leave", || post(leave)),
+    ("/v1/services", || get(all_services)),
+    ("/v1/services/{*path}", || get(one_service)),
+    ("/v1/instances", || get(instances)),
+    ("/v1/events", || get(all_events)),
+    ("/v1/prometheus", || get(targets)),
+    ("/v1/dump", || get(whole_zones)),
+    ("/v1/explain", || get(explain)),
+];
+
 /// The router of all endpoints, for so many connections at once.
 pub(super) fn router(sources: Sources, admin: &str, connections: usize) -> Router {
     let server = explaining::ServerJson {
@@ -90,33 +120,17 @@ pub(super) fn router(sources: Sources, admin: &str, connections: usize) -> Route
     }
     let waiting = Arc::new(Semaphore::new((connections - connections / 4).max(1)));
     let shared = Context { sources, server, rate, waiting, started: Instant::now() };
-    Router::new()
-        .route("/", get(index))
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
-        .route("/v1/status", get(status))
-        .route("/v1/registrations", get(registered))
-        .route("/v1/heartbeat/{*path}", post(heartbeat).put(heartbeat))
-        .route("/v1/process", get(process))
-        .route("/v1/reload", post(reload))
-        .route("/v1/restart", post(restart))
-        .route("/v1/leave", post(leave))
-        .route("/v1/services", get(all_services))
-        .route("/v1/services/{*path}", get(one_service))
-        .route("/v1/instances", get(instances))
-        .route("/v1/events", get(all_events))
-        .route("/v1/prometheus", get(targets))
-        .route("/v1/dump", get(whole_zones))
-        .route("/v1/explain", get(explain))
+    let router = ROUTES.iter().fold(Router::new(), |router, (path, served)| router.route(path, served()));
+    router
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn(compress::compress))
         .with_state(Arc::new(shared))
 }
 
 /// State that the requests share.
 #[derive(Debug)]
-struct Context {
+pub(super) struct Context {
     sources: Sources,
     /// The process itself, for people who wonder which it is.
     server: explaining::ServerJson,
@@ -190,6 +204,10 @@ async fn metrics(State(shared): App, headers: HeaderMap) -> Result<Response, Ref
     Ok(answer(StatusCode::OK, format, page))
 }
 
+async fn described() -> Response {
+    answer(StatusCode::OK, JSON, openapi::document())
+}
+
 async fn status(State(shared): App, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
     let [form] = query::parameters(query.as_deref(), ["as"], "`as`")?;
     let (snapshot, ready) = shared.look();
@@ -207,8 +225,8 @@ async fn registered(State(shared): App) -> Response {
     text(StatusCode::OK, registrations::render(&shared.look().0))
 }
 
-async fn all_services(State(shared): App, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
-    services::all(&shared.sources, &shared.waiting, query.as_deref()).await
+async fn all_services(State(shared): App, RawQuery(query): RawQuery, headers: HeaderMap) -> Result<Response, Refusal> {
+    services::all(&shared.sources, &shared.waiting, query.as_deref(), &headers).await
 }
 
 async fn instances(State(shared): App, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
@@ -227,14 +245,22 @@ async fn one_service(
     State(shared): App,
     path: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
+    headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let Path(path) = path?;
-    services::one(&shared.sources, &shared.waiting, path.trim_end_matches('/'), query.as_deref()).await
+    let path = path.trim_end_matches('/');
+    services::one(&shared.sources, &shared.waiting, path, query.as_deref(), &headers).await
 }
 
 async fn whole_zones(State(shared): App, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
     let (form, dump) = aside(move || dump::dump(&shared.sources, query.as_deref())).await?;
-    Ok(answer(StatusCode::OK, if form == Form::Json { JSON } else { TEXT }, dump))
+    let kind = match form {
+        Form::Json if dump.lines().count() == 1 => JSON,
+        // A document a zone.
+        Form::Json => openapi::LINES,
+        _ => TEXT,
+    };
+    Ok(answer(StatusCode::OK, kind, dump))
 }
 
 async fn explain(State(shared): App, RawQuery(query): RawQuery) -> Result<Response, Refusal> {

@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::header::LINK;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
 use crate::admin::events::{EventFilter, LongPoll};
+use crate::admin::listing::{ServicesQuestion, next_page};
 use crate::admin::named::{self, NamedService};
 use crate::admin::query::parameters;
 use crate::admin::reply::{JSON, Refusal, answer, as_json};
-use crate::admin::services::{Fields, ServiceFacts, ServiceJson, ServicesQuestion};
+use crate::admin::services::{Fields, ServiceFacts, ServiceJson};
 use crate::admin::sources::Sources;
+use crate::admin::validator::Validator;
 use crate::inspect::reader::Reader;
 use crate::inspect::standing::{self, InDns};
 use crate::model::Instance;
@@ -59,12 +62,26 @@ fn readers(sources: &Sources, name: Option<&str>) -> Result<Vec<Reader>, Refusal
 }
 
 /// All services that `?registry=`, `prefix`, `state`, `after` and `limit` choose.
-pub(super) async fn all(sources: &Sources, waiting: &Arc<Semaphore>, query: Option<&str>) -> Result<Response, Refusal> {
+pub(super) async fn all(
+    sources: &Sources,
+    waiting: &Arc<Semaphore>,
+    query: Option<&str>,
+    headers: &HeaderMap,
+) -> Result<Response, Refusal> {
     let question = ServicesQuestion::read(query)?;
     let readers = readers(sources, question.registry.as_deref())?;
     wait(sources, waiting, question.poll, |event| question.is_changed_by(event)).await?;
-    let index = sources.events.last();
-    Ok(indexed(answer(StatusCode::OK, JSON, question.list(readers, index)), index))
+    let (index, validator) = (sources.events.last(), Validator::of(sources, &readers));
+    if let Some(response) = validator.not_modified(headers) {
+        return Ok(indexed(response, index));
+    }
+    let page = question.page(readers).await;
+    let next = page.next.as_ref().map(|next| format!("<{}>; rel=\"next\"", next_page("/v1/services", query, next)));
+    let mut response = validator.mark(answer(StatusCode::OK, JSON, page.render(index)));
+    if let Some(Ok(next)) = next.map(|next| HeaderValue::from_str(&next)) {
+        response.headers_mut().insert(LINK, next);
+    }
+    Ok(indexed(response, index))
 }
 
 /// The service at a path, or of a DNS name.
@@ -73,6 +90,7 @@ pub(super) async fn one(
     waiting: &Arc<Semaphore>,
     asked: &str,
     query: Option<&str>,
+    headers: &HeaderMap,
 ) -> Result<Response, Refusal> {
     let known = "`registry`, `fields`, `index` and `wait`";
     let [registry, fields, index, wait_for] = parameters(query, ["registry", "fields", "index", "wait"], known)?;
@@ -80,7 +98,10 @@ pub(super) async fn one(
     let readers = readers(sources, registry.as_deref())?;
     let filter = EventFilter::new(sources, registry, Some(asked.to_owned()));
     wait(sources, waiting, poll, |event| filter.takes(event)).await?;
-    let index = sources.events.last();
+    let (index, validator) = (sources.events.last(), Validator::of(sources, &readers));
+    if let Some(response) = validator.not_modified(headers) {
+        return Ok(indexed(response, index));
+    }
     let mut found: Vec<(&Reader, Reading)> =
         readers.iter().filter_map(|reader| Some((reader, reader.read(reader.below(asked)?)?))).collect();
     if found.is_empty() {
@@ -99,7 +120,7 @@ pub(super) async fn one(
             let standing = reader.standing(reading);
             let facts = ServiceFacts::new(reader, reading, &standing, &fields);
             let service = ServiceJson::new(reading, &facts, &fields).indexed(index);
-            Ok(indexed(as_json(StatusCode::OK, &service), index))
+            Ok(indexed(validator.mark(as_json(StatusCode::OK, &service)), index))
         }
         several => {
             let names = several.iter().map(|(reader, _)| reader.name.to_string()).collect::<Vec<_>>().join("`, `");

@@ -34,6 +34,13 @@ pub(super) fn python3() -> Command {
     command
 }
 
+/// schemathesis, with these arguments.
+pub(crate) fn schemathesis(arguments: &[&str]) -> Command {
+    let mut command = Command::new("/usr/bin/python3");
+    command.env("PYTHONPATH", fetched("schemathesis")).args(["-m", "schemathesis.cli"]).args(arguments);
+    command
+}
+
 /// A session of zc.zk's.
 pub(crate) struct ZcZk(Driver);
 
