@@ -93,7 +93,7 @@
 //!
 //! # To add
 //! - A znode convention: a file in format/conventions/ and its row in `CONVENTIONS`; a test wants its words in
-//!   deploy/zonekeeper.toml and the README.
+//!   deploy/zonekeeper.toml and deploy/docs/names.md.
 //!   One that needs no code is a table in format/declared/builtin.toml with a sample in tests/fixtures/conventions/;
 //!   deploy/docs/conventions.md is written anew by `zonekeeper formats --markdown`.
 //! - A check: a file in announce/check/ and its lines in announce/check/mod.rs (`CheckKind`, `KINDS` and what matches

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::cli::output;
 
-use super::ask::AdminServer;
+use super::ask::{AdminServer, Refused};
 
 /// Exit code where something is wrong.
 const WRONG: u8 = 1;
@@ -23,6 +23,9 @@ pub(super) struct StatusCommand {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Print what `/readyz` says; the exit code is 1 while a whole zone is SERVFAIL: for health checks
+    #[arg(long, conflicts_with = "json")]
+    ready: bool,
     #[command(flatten)]
     server: AdminServer,
 }
@@ -31,11 +34,15 @@ const EXAMPLES: &str = "\
 Examples:
   zonekeeper status
   zonekeeper status --json
+  zonekeeper status --ready
   zonekeeper status --admin 10.0.0.1:5380";
 
 impl StatusCommand {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         self.server.check()?;
+        if self.ready {
+            return self.readiness();
+        }
         let form = if self.json { "json" } else { "text" };
         let text = match self.server.get("/v1/status", &[("as", form)]) {
             Ok(text) => text,
@@ -47,5 +54,15 @@ impl StatusCommand {
         output::print(&text)?;
         let is_well = if self.json { text.contains("\"wrong\":[],") } else { text.ends_with("\nall is well\n") };
         Ok(if is_well { ExitCode::SUCCESS } else { WRONG.into() })
+    }
+
+    fn readiness(self) -> anyhow::Result<ExitCode> {
+        match self.server.get("/readyz", &[]) {
+            Ok(text) => output::print(&text).map(|()| ExitCode::SUCCESS),
+            Err(error) => {
+                output::complain(&format_args!("zonekeeper: {error:#}\n"));
+                Ok(if error.is::<Refused>() { WRONG } else { UNREACHABLE }.into())
+            }
+        }
     }
 }

@@ -296,7 +296,7 @@ mod settings {
     }
 
     #[test]
-    fn the_template_and_the_readme_list_the_conventions_that_there_are() {
+    fn the_template_and_the_page_on_names_list_the_conventions_that_there_are() {
         let template = include_str!("../../deploy/zonekeeper.toml");
         let listed: Vec<&str> = template.lines().filter(|line| line.starts_with("#   \"")).collect();
         for row in CONVENTIONS {
@@ -304,7 +304,7 @@ mod settings {
             let line = format!("#   {word} {}", row.doc);
             let is_it = |listed: &&str| listed.split_whitespace().eq(line.split_whitespace());
             assert!(listed.iter().any(is_it), "{line}");
-            assert!(include_str!("../../README.md").contains(&format!("`{word}`")), "{word}");
+            assert!(include_str!("../../deploy/docs/names.md").contains(&format!("`{word}`")), "{word}");
         }
     }
 

@@ -491,7 +491,7 @@ mod tests {
         for text in [
             include_str!("../../../deploy/prometheus/alerts.yml"),
             include_str!("../../../deploy/prometheus/dashboard.json"),
-            include_str!("../../../README.md"),
+            include_str!("../../../deploy/docs/operating.md"),
         ] {
             let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
             let words = text.split(|c| !is_of_name(c));
