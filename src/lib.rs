@@ -32,7 +32,8 @@
 //!    lead out of them go by `serve::chain` to `dns::forward`.
 //! 8. `dns::message::writer` writes the records, names compressed, up to the client's limit; `dns::message::request`
 //!    appends OPT, `dns::message::tsig` the signature.
-//! 9. `dns::serve::exchange` ends the exchanges of both ways: they are counted there, and nowhere else.
+//! 9. `dns::serve::exchange` ends the exchanges of both ways: they are counted there, and nowhere else. What is logged
+//!    of them, `dns::serve::query_log` chooses; where it chooses nothing, the fast way does not know of it.
 //! 10. The response leaves by the socket that the query came by.
 //!
 //! # Where things are

@@ -12,7 +12,7 @@ use crate::dns::lists::{read_list, read_listen};
 use crate::dns::message::options::MAX_NSID;
 use crate::dns::serve::access::{Networks, Transfers};
 use crate::dns::serve::cookie::{Mode, Secrets};
-use crate::dns::serve::rate;
+use crate::dns::serve::{query_log, rate};
 use crate::dns::transport::Transport;
 use crate::settings::{Located, Section, fixed, live};
 use crate::zone::name::Name;
@@ -62,6 +62,8 @@ pub struct Config {
     pub quic: Option<tls::Config>,
     /// Limit of responses to a network.
     pub rate: rate::Config,
+    /// Queries that are logged.
+    pub query_log: query_log::Config,
 }
 
 impl Default for Config {
@@ -89,6 +91,7 @@ impl Default for Config {
             https: None,
             quic: None,
             rate: rate::Config::default(),
+            query_log: query_log::Config::default(),
         }
     }
 }
@@ -152,6 +155,10 @@ impl Config {
         if let Some(mut rate) = section.section(live("rate")) {
             config.rate = rate::Config::read(&mut rate);
             rate.finish();
+        }
+        if let Some(mut log) = section.section(live("query_log")) {
+            config.query_log = query_log::Config::read(&mut log);
+            log.finish();
         }
         config
     }

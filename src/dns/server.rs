@@ -17,6 +17,7 @@ use crate::dns::serve::cookie::Secrets;
 use crate::dns::serve::gate::Gate;
 use crate::dns::serve::metrics::Metrics;
 use crate::dns::serve::policy::Policy;
+use crate::dns::serve::query_log::{QueryLog, QuerySink};
 use crate::dns::serve::rate::Limiter;
 use crate::dns::serve::rotation;
 use crate::dns::transfer::notify::{self, NotifyTargets};
@@ -55,7 +56,7 @@ impl ServerSettings<'_> {
         Ok(Limiter::new(&self.dns.rate, rotation::bytes()?).map(Arc::new))
     }
 
-    /// The policy, but for the limiter; with `secrets` where the configuration has none.
+    /// The policy, but for limiter and log; with `secrets` where the configuration has none.
     fn policy(&self, secrets: Arc<Secrets>) -> Policy {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         Policy::of(self.dns, self.keys.to_vec(), self.allowed(), secrets, &host)
@@ -80,6 +81,7 @@ pub struct Server {
     gate: Arc<Gate>,
     forwarder: Arc<Forwarder>,
     certificates: Certificates,
+    query_sink: QuerySink,
     notified: watch::Sender<Vec<NotifyTargets>>,
     allowed: watch::Sender<Allowed>,
 }
@@ -95,11 +97,14 @@ impl Server {
         let ours = ServerAddresses { listening: bound.addresses().to_vec(), host };
         let forwarder = Arc::new(Forwarder::new(settings.checked()?, ours, Arc::clone(&metrics)));
         let policy = settings.policy(Arc::new(rotation::random()?));
-        let gate = Arc::new(Gate::new(zones.clone(), Policy { rate: settings.limiter()?, ..policy }));
+        let query_sink = QuerySink::new(Arc::clone(&metrics));
+        let query_log = QueryLog::new(&settings.dns.query_log, &query_sink);
+        let policy = Policy { rate: settings.limiter()?, query_log, ..policy };
+        let gate = Arc::new(Gate::new(zones.clone(), policy));
         let certificates = Certificates::new(settings.files());
         let notified = watch::Sender::new(settings.notified(&zones));
         let allowed = watch::Sender::new(settings.allowed());
-        Ok(Self { bound, zones, metrics, gate, forwarder, certificates, notified, allowed })
+        Ok(Self { bound, zones, metrics, gate, forwarder, certificates, query_sink, notified, allowed })
     }
 
     /// Takes settings that were read again. All of them or nothing.
@@ -110,7 +115,11 @@ impl Server {
         let (checked, fresh, limiter) = (settings.checked()?, Arc::new(rotation::random()?), settings.limiter()?);
         self.forwarder.change(checked);
         self.certificates.change(settings.files());
-        self.gate.change_policy(|policy| changed(policy, settings, &fresh, limiter.as_ref()));
+        let query_log = QueryLog::new(&settings.dns.query_log, &self.query_sink);
+        self.gate.change_policy(|policy| Policy {
+            query_log: query_log.clone(),
+            ..changed(policy, settings, &fresh, limiter.as_ref())
+        });
         self.notified.send_replace(settings.notified(&self.zones));
         self.allowed.send_replace(settings.allowed());
         Ok(())

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::query::Query;
 use crate::dns::serve::answer::Rcode;
-use crate::dns::serve::outcome::ExtendedCode;
+use crate::dns::serve::outcome::{ExtendedCode, Outcome};
 use crate::dns::transport::Transport;
 
 /// A query on its way to its response.
@@ -51,6 +51,20 @@ pub enum Written {
     Limited,
     /// It is not for the hot path after all.
     Slow,
+}
+
+impl Written {
+    /// The outcome of a query that was answered so. One that was not answered yet counts as dropped.
+    pub(super) fn outcome(self) -> Outcome {
+        match self {
+            Self::Response { rcode, truncated, extended, is_empty, .. } => {
+                Outcome::Response { rcode, truncated, extended, is_empty }
+            }
+            Self::Slip { .. } => Outcome::Slip,
+            Self::Limited => Outcome::Limited,
+            Self::Slow => Outcome::Dropped,
+        }
+    }
 }
 
 /// Two registers' worth would go through memory.

@@ -239,12 +239,18 @@ fn respond_checked<'t>(
     }
     let built = match policy.bound(&peer, is_proven, now) {
         RrlAction::Send => built,
-        RrlAction::Drop => return Written::Limited,
+        RrlAction::Drop => Written::Limited,
         RrlAction::Slip => match bare(asked, tail, &mut *out, Rcode::NoError, true) {
             Written::Response { length, .. } => Written::Slip { length },
-            _ => return Written::Limited,
+            _ => Written::Limited,
         },
     };
+    if let Some(log) = &policy.query_log {
+        log.note(peer, asked.transport, (asked.query.name(), asked.query.rtype), built.outcome());
+    }
+    if built == Written::Limited {
+        return built;
+    }
     if recurses {
         out[3] |= RA;
     }

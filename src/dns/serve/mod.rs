@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod outcome;
 pub mod policy;
 pub mod query;
+pub mod query_log;
 pub mod rate;
 pub(in crate::dns) mod rotation;
 
@@ -157,6 +158,11 @@ impl Service {
     fn finish(&self, transport: Transport, peer: SocketAddr, request: Option<&Request>, outcome: Outcome) {
         let query = request.map_or(exchange::ReadQuery::Malformed, exchange::ReadQuery::Slow);
         let question = request.and_then(|request| request.question.as_ref());
+        if let Some(log) = &self.front.policy().query_log {
+            let name = question.map(|question| question.name.folded());
+            let asked = name.as_ref().map_or(&[][..], Name::wire);
+            log.note(peer.ip(), transport, (asked, question.map_or(0, |question| question.rtype)), outcome);
+        }
         let place = question.and_then(|question| self.zones.place(question.name.folded().wire(), question.rtype));
         let zone = place.map_or(0, |place| place + 1);
         Exchange { transport, peer: &|| peer.ip(), query, zone, outcome }.finish(&mut &*self.counters);

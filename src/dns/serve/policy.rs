@@ -14,6 +14,7 @@ use crate::dns::serve::access::Networks;
 use crate::dns::serve::answer::Ede;
 use crate::dns::serve::cookie::{Mode, Secrets};
 use crate::dns::serve::identity::{self, Identity};
+use crate::dns::serve::query_log::QueryLog;
 use crate::dns::serve::rate::{Limiter, RrlAction};
 use crate::dns::transfer::secondaries::Allowed;
 use crate::dns::transport::Transport;
@@ -46,6 +47,8 @@ pub struct Policy {
     pub tcp: Limits,
     /// Limiter of the responses to each network; none for no limit.
     pub rate: Option<Arc<Limiter>>,
+    /// Log of some of the queries; none for no log.
+    pub query_log: Option<Arc<QueryLog>>,
 }
 
 /// Judgement of a request by its options.
@@ -84,10 +87,12 @@ impl Policy {
             identity: None,
             tcp: Limits::default(),
             rate: None,
+            query_log: None,
         }
     }
 
-    /// The policy of a configuration on the host of this name, but for the limiter; with `secrets` where it has none.
+    /// The policy of a configuration on the host of this name, but for limiter and log; with `secrets` where it has
+    /// none.
     pub fn of(
         config: &Config,
         keys: Vec<Arc<TsigKey>>,
@@ -108,16 +113,18 @@ impl Policy {
             identity: config.identity.then(|| Arc::new(Identity::new(&config.nsid, host))),
             tcp: config.tcp,
             rate: None,
+            query_log: None,
         }
     }
 
-    /// Returns whether it does not matter who asks: everybody may, nothing is forwarded, no cookies are demanded, and
-    /// responses are not bounded.
+    /// Returns whether it does not matter who asks: everybody may, nothing is forwarded, no cookies are demanded,
+    /// responses are not bounded, and no query is logged.
     pub fn is_open(&self) -> bool {
         self.allow_query.is_everybody()
             && self.allow_recursion.is_none()
             && self.cookies != Mode::Required
             && self.rate.is_none()
+            && self.query_log.is_none()
     }
 
     /// Returns whether plain queries from `peer` are answered.

@@ -34,6 +34,7 @@ pub struct Metrics {
     zones: Vec<String>,
     counters: Mutex<Vec<Arc<Counters>>>,
     overloaded: AtomicU64,
+    not_logged: AtomicU64,
     forwarded: [AtomicU64; FORWARDED.len()],
 }
 
@@ -112,6 +113,11 @@ struct OfTransfer {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfForwarded {
     outcome: &'static str,
+}
+
+/// Name of a response's outcome: its code, or NODATA.
+pub(super) fn outcome_name(rcode: Rcode, is_empty: bool) -> &'static str {
+    cells::outcome(if is_empty { cells::NODATA } else { rcode as usize })
 }
 
 /// Subject of an exchange, as far as it is counted.
@@ -347,6 +353,16 @@ impl Metrics {
         self.overloaded.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts a query that was to be logged while the log was full.
+    pub(super) fn not_logged(&self) {
+        self.not_logged.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Number of queries that were to be logged and are not.
+    pub(super) fn queries_not_logged(&self) -> u64 {
+        self.not_logged.load(Ordering::Relaxed)
+    }
+
     /// Counts a question that was to be forwarded.
     pub fn forwarded(&self, outcome: Forwarded) {
         self.forwarded[outcome as usize].fetch_add(1, Ordering::Relaxed);
@@ -428,6 +444,10 @@ impl Metrics {
         let overloaded = Counter::<u64>::default();
         overloaded.inc_by(self.overloaded.load(Ordering::Relaxed));
         registry.register("dns_overloaded", "Queries dropped because the slow path's queue was full", overloaded);
+        let not_logged = Counter::<u64>::default();
+        not_logged.inc_by(self.queries_not_logged());
+        let help = "Queries that [dns.query_log] chooses and that are not logged, as the log was full";
+        registry.register("dns_query_log_dropped", help, not_logged);
         registry.register_collector(Box::new(Times(times)));
     }
 }
