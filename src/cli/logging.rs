@@ -1,5 +1,7 @@
 //! The options of the log: which lines, and in which form.
 
+mod journal;
+
 use std::io::IsTerminal as _;
 
 use clap::{Args, ValueEnum};
@@ -7,6 +9,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::{log, settings};
+use journal::JournalLines;
 
 /// Options of the log.
 #[derive(Debug, Args)]
@@ -57,6 +60,7 @@ impl Log {
         let filter = EnvFilter::builder().parse(format!("{quiet},{filter}"))?;
         let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(log::stderr);
         match self.format {
+            LogFormat::Text if journal::is_standard_error() => subscriber.event_format(JournalLines::new()).try_init(),
             LogFormat::Text => {
                 let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
                 let has_colours = std::io::stderr().is_terminal() && !is_plain;

@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::cli::output;
-
 use super::ask::{AdminServer, Refused};
+use super::output;
+use super::table::{self, Colour};
 
 /// Exit code where something is wrong.
 const WRONG: u8 = 1;
@@ -51,7 +51,11 @@ impl StatusCommand {
                 return Ok(UNREACHABLE.into());
             }
         };
-        output::print(&text)?;
+        if !self.json && table::is_coloured() {
+            output::print_as_is(&coloured(&output::harmless(&text)))?;
+        } else {
+            output::print(&text)?;
+        }
         let is_well = if self.json { text.contains("\"wrong\":[],") } else { text.ends_with("\nall is well\n") };
         Ok(if is_well { ExitCode::SUCCESS } else { WRONG.into() })
     }
@@ -64,5 +68,41 @@ impl StatusCommand {
                 Ok(if error.is::<Refused>() { WRONG } else { UNREACHABLE }.into())
             }
         }
+    }
+}
+
+/// The screen with colours: what is wrong in red, also where it is told of, and that nothing is in green.
+fn coloured(text: &str) -> String {
+    let mut is_wrong = false;
+    let line = |line: &str| {
+        is_wrong |= line == "wrong:";
+        let has = |words: &[&str]| words.iter().any(|word| line.contains(word));
+        let colour = if is_wrong || has(&["NOT READY", "REJECTED", "DOWN", ": expired", ": loading", "NOT as"]) {
+            Colour::Red
+        } else if line == "all is well" {
+            Colour::Green
+        } else if has(&[": stale", " lost", " doubtful", " drains", "waits for a restart", " held by the guard"]) {
+            Colour::Yellow
+        } else {
+            Colour::Plain
+        };
+        colour.paint(line) + "\n"
+    };
+    text.lines().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_red_and_what_is_well_green() {
+        let screen = "zonekeeper on a, NOT READY\nregistry main: live, 2 lost\nzone a.: fresh\nwrong:\n  x\n";
+        assert_eq!(
+            coloured(screen),
+            "\x1b[31mzonekeeper on a, NOT READY\x1b[0m\n\x1b[33mregistry main: live, 2 lost\x1b[0m\nzone a.: fresh\n\
+             \x1b[31mwrong:\x1b[0m\n\x1b[31m  x\x1b[0m\n"
+        );
+        assert_eq!(coloured("all is well\n"), "\x1b[32mall is well\x1b[0m\n");
     }
 }

@@ -1,6 +1,5 @@
 //! Rows for people and programs: aligned and coloured on a terminal, with tabs between the columns in a pipe.
 
-use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 
 use crate::log;
@@ -19,6 +18,11 @@ pub(super) enum Colour {
 }
 
 impl Colour {
+    /// The text in this colour, for a terminal.
+    pub(super) fn paint(self, text: &str) -> String {
+        if self == Self::Plain { text.to_owned() } else { format!("\x1b[{}m{text}\x1b[0m", self.code()) }
+    }
+
     fn code(self) -> &'static str {
         match self {
             Self::Plain => "",
@@ -42,9 +46,14 @@ pub(super) fn is_for_people() -> bool {
     std::io::stdout().is_terminal()
 }
 
+/// Returns whether people look at the output, and want colours (no-color.org).
+pub(super) fn is_coloured() -> bool {
+    is_for_people() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
+}
+
 /// The rows as text. What steers a terminal is taken out of the cells.
 pub(super) fn render(rows: &[Vec<Cell>], is_for_people: bool) -> String {
-    let is_coloured = is_for_people && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
+    let has_colours = is_for_people && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
     let rows: Vec<Vec<Cell>> =
         rows.iter().map(|row| row.iter().map(|(text, colour)| (harmless(text), *colour)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
@@ -54,12 +63,7 @@ pub(super) fn render(rows: &[Vec<Cell>], is_for_people: bool) -> String {
     for row in &rows {
         for (column, (cell, colour)) in row.iter().enumerate() {
             let is_last = column + 1 == row.len();
-            match colour {
-                _ if !is_coloured => text.push_str(cell),
-                Colour::Plain => text.push_str(cell),
-                // A string can be written to always.
-                colour => drop(write!(text, "\x1b[{}m{cell}\x1b[0m", colour.code())),
-            }
+            text.push_str(&if has_colours { colour.paint(cell) } else { cell.clone() });
             if is_last {
                 continue;
             }
