@@ -46,7 +46,7 @@ impl Condition {
     pub(super) const ALL: [(&'static str, Self); 4] =
         [("empty", Self::Empty), ("drained", Self::Drained), ("lost", Self::Lost), ("doubtful", Self::Doubtful)];
 
-    fn is_of(self, reading: &Reading, standing: &[InstanceStanding]) -> bool {
+    pub(super) fn is_of(self, reading: &Reading, standing: &[InstanceStanding]) -> bool {
         let has = |harm| reading.malformed.iter().any(|one| one.harm == harm);
         let Reading { service, .. } = reading;
         match self {

@@ -10,8 +10,8 @@
 //!   one service, [`listing`] pages of them, a piece at a time; [`named`] finds those that a name means; [`events`]
 //!   lists or streams what has changed; [`explain`] says why a name is answered as it is. [`validator`] spares clients
 //!   what they have already, and [`compress`] makes the rest short.
-//! - [`snapshot`]: one moment, as plain data; [`ready`], [`json`], [`registrations`], [`metrics`] and [`page`] say it
-//!   in words.
+//! - [`snapshot`]: one moment, as plain data; [`ready`], [`json`], [`registrations`] and [`metrics`] say it in words.
+//! - [`page`]: pages for browsers; [`history`] has the last hour for their charts.
 //! - [`config`]: what `[admin]` says; [`socket`]: the place of its Unix socket.
 //!
 //! What it never shows: credentials. It has none but the token of its orders; an ensemble's description is shown as its
@@ -23,6 +23,7 @@ pub mod control;
 mod dump;
 mod events;
 mod explain;
+mod history;
 mod json;
 mod kept_files;
 mod listing;

@@ -1,6 +1,9 @@
 //! Meaning of the NAME of a service: a path, with or without the root, or a DNS name, with or without its zone.
 
+use std::collections::HashSet;
+
 use super::sources::{RegistrySource, Sources};
+use crate::settings;
 use crate::zone::Zone;
 use crate::zone::name::Name;
 use crate::zone::records::address::is_reverse;
@@ -26,6 +29,33 @@ pub(crate) fn services<'s>(sources: &'s Sources, asked: &str) -> Vec<NamedServic
     let (there, absent): (Vec<_>, Vec<_>) =
         all.into_iter().partition(|one| one.source.reader.read(&one.below).is_some());
     if there.is_empty() { absent } else { there }
+}
+
+/// Finds services with a path or name like `asked`, at most `limit`: those spelled nearly so, then those of which it is
+/// a part or that are a part of it.
+pub(super) fn near<'s>(sources: &'s Sources, asked: &str, limit: usize) -> Vec<(&'s RegistrySource, String)> {
+    let asked = asked.trim_matches('/').to_lowercase();
+    let last = |path: &str| path.rsplit('/').next().unwrap_or_default().to_lowercase();
+    let own = last(&asked);
+    let mut found = Vec::new();
+    for source in &sources.registries {
+        let paths: Vec<String> = source.reader.paths().into_iter().filter(|path| !path.is_empty()).collect();
+        let known: Vec<&str> = paths.iter().map(String::as_str).collect();
+        let names: Vec<String> = paths.iter().map(|path| last(path)).collect();
+        let near = settings::near(&asked, &known);
+        let similar = |name: &String| settings::nearest(&own, &[name]).is_some();
+        let part =
+            |name: &String| !own.is_empty() && (name.contains(&own) || name.len() > 2 && own.contains(name.as_str()));
+        let of_name = |is_like: &dyn Fn(&String) -> bool| {
+            names.iter().zip(&known).filter(|(name, _)| is_like(name)).map(|(_, path)| *path).collect::<Vec<_>>()
+        };
+        let mut all: Vec<&str> = near.into_iter().chain(of_name(&similar)).chain(of_name(&part)).collect();
+        let mut seen = HashSet::new();
+        all.retain(|path| seen.insert(*path));
+        found.extend(all.into_iter().take(limit).map(|path| (source, path.to_owned())));
+    }
+    found.truncate(limit);
+    found
 }
 
 fn at_path<'s>(sources: &'s Sources, asked: &str) -> Vec<NamedService<'s>> {

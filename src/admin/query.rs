@@ -17,9 +17,8 @@ pub(super) enum BadQuery {
     Seconds(String),
 }
 
-/// After how many seconds the page shall be loaded again, if that is wished.
-pub(super) fn refresh(query: Option<&str>) -> Result<Option<u16>, BadQuery> {
-    let [refresh] = parameters(query, ["refresh"], "`refresh`")?;
+/// Reads after how many seconds a page shall be loaded again, if that is wished.
+pub(super) fn seconds(refresh: Option<String>) -> Result<Option<u16>, BadQuery> {
     let seconds = |text: String| match text.parse() {
         Ok(0) | Err(_) => Err(BadQuery::Seconds(text)),
         Ok(seconds) => Ok(seconds),

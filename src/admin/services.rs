@@ -302,7 +302,7 @@ impl Serialize for Metadata<'_> {
 }
 
 /// The DNS names of a service, its own before its further ones.
-fn names(reader: &Reader, path: &str) -> Vec<Name> {
+pub(super) fn names(reader: &Reader, path: &str) -> Vec<Name> {
     let (mut names, own) = (reader.names(path), reader.owners(path));
     names.sort_by_key(|name| !own.contains(name));
     names

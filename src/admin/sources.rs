@@ -1,5 +1,6 @@
 //! What the admin server shows: the readers and statuses of the parts.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::control;
@@ -22,6 +23,8 @@ pub struct Sources {
     pub zones: Zones,
     /// States of the zones' master files, by origin.
     pub files: Vec<(String, zone::file::status::ZoneFileStatus)>,
+    /// Addresses that DNS is served on.
+    pub listens: Vec<SocketAddr>,
     /// The DNS server's counters, if there is one.
     pub dns: Option<Arc<Metrics>>,
     /// Forwarder of what is outside the zones; `None` without DNS.

@@ -235,6 +235,7 @@ impl Site {
             registries: sources,
             zones,
             files: Vec::new(),
+            listens: Vec::new(),
             dns: Some(Arc::default()),
             forwarder: None,
             announcements: Vec::new(),
@@ -463,25 +464,6 @@ async fn the_index_names_endpoints_that_are_there() {
         assert_eq!(site.get(path).status, 200, "{path}");
         let head = request(site.address, "HEAD", path);
         assert_eq!((head.status, &*head.body), (200, ""), "{path}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn browsers_get_a_page_that_may_only_be_shown() {
-    let site = Site::open(&["main"]).await;
-    let browse = |target: &str| {
-        let mut stream = connect(site.address);
-        let accept = "Accept: text/html,application/xhtml+xml,*/*;q=0.8";
-        write!(stream, "GET {target} HTTP/1.1\r\nHost: admin\r\n{accept}\r\nConnection: close\r\n\r\n").unwrap();
-        reply(&mut stream)
-    };
-    let page = browse("/?refresh=30");
-    assert_eq!(page.status, 200);
-    assert!(page.head.contains("content-type: text/html; charset=utf-8"), "{}", page.head);
-    assert!(page.head.contains("content-security-policy: default-src 'none';"), "{}", page.head);
-    assert!(page.body.contains("<td>/services/api_x/providers/garbage</td>"), "{}", page.body);
-    for bad in ["/?refresh=0", "/?refresh=soon", "/?reload=5"] {
-        assert_eq!(browse(bad).status, 400, "{bad}");
     }
 }
 

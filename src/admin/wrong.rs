@@ -11,8 +11,22 @@ use crate::zone::Freshness;
 
 /// All of it, the worst first.
 pub(super) fn all(snapshot: &Snapshot) -> Vec<String> {
+    gather(snapshot, true)
+}
+
+/// The same without lost znodes and clashing names, for those that list these one by one.
+pub(super) fn but_znodes(snapshot: &Snapshot) -> Vec<String> {
+    gather(snapshot, false)
+}
+
+fn gather(snapshot: &Snapshot, has_znodes: bool) -> Vec<String> {
     let mut wrong: Vec<String> = snapshot.zones.iter().flat_map(zone).collect();
-    wrong.extend(snapshot.registries.iter().flat_map(registry));
+    for one in &snapshot.registries {
+        wrong.extend(registry(one));
+        if has_znodes {
+            wrong.extend(of_znodes(one));
+        }
+    }
     wrong.extend(configuration(snapshot));
     wrong.extend(snapshot.announcers.iter().flat_map(announcer));
     let silent = snapshot.upstreams.iter().filter(|one| !one.is_up);
@@ -44,7 +58,7 @@ fn zone(zone: &ZoneSnapshot) -> Vec<String> {
 }
 
 fn registry(registry: &RegistrySnapshot) -> Vec<String> {
-    let RegistrySnapshot { name, report, lost, clashes, .. } = registry;
+    let RegistrySnapshot { name, report, .. } = registry;
     let mut wrong = Vec::new();
     match &report.trouble {
         Some(trouble) => wrong.push(format!("registry {name}: {trouble}")),
@@ -54,6 +68,12 @@ fn registry(registry: &RegistrySnapshot) -> Vec<String> {
     if let Some(trouble) = report.cache.as_ref().and_then(|cache| cache.trouble.as_ref()) {
         wrong.push(format!("registry {name}: the cache file cannot be saved: {trouble}"));
     }
+    wrong
+}
+
+fn of_znodes(registry: &RegistrySnapshot) -> Vec<String> {
+    let RegistrySnapshot { name, lost, clashes, .. } = registry;
+    let mut wrong = Vec::new();
     if let Some(first) = lost.1.first() {
         wrong.push(format!("registry {name}: {} lost, such as {}: {}", znodes(lost.0), first.path, first.reason));
     }

@@ -213,6 +213,7 @@ impl App {
             registries: Vec::new(),
             zones: Zones::new(zones.iter().map(|zone| Arc::clone(lock(&zone.writer).zone())).collect()),
             files: app.zone_files.iter().map(|(origin, file)| (origin.clone(), file.status())).collect(),
+            listens: app.dns.clone(),
             dns: None,
             forwarder: None,
             announcements: Vec::new(),

@@ -235,12 +235,15 @@ impl<'a> Section<'a> {
 /// The known word that `word` was probably meant to be: the one with the fewest edits, at most a quarter of its length
 /// and one.
 pub fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
-    known
-        .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), *candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 4)
-        .min()
-        .map(|(_, candidate)| candidate)
+    near(word, known).first().copied()
+}
+
+/// The known words that `word` may have been meant to be, the one with the fewest edits first.
+pub fn near<'k>(word: &str, known: &[&'k str]) -> Vec<&'k str> {
+    let edits = known.iter().map(|candidate| (strsim::damerau_levenshtein(word, candidate), *candidate));
+    let mut near: Vec<_> = edits.filter(|(edits, candidate)| *edits <= 1 + candidate.len() / 4).collect();
+    near.sort_unstable();
+    near.into_iter().map(|(_, candidate)| candidate).collect()
 }
 
 /// A type that a setting can have.

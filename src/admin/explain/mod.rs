@@ -3,7 +3,7 @@
 
 mod local;
 mod meant;
-mod shapes;
+pub(super) mod shapes;
 mod words;
 
 use super::query::parameters;
@@ -20,8 +20,8 @@ use crate::zone::rdata;
 use crate::zone::record::rtype;
 use local::{local, outside};
 use meant::Meant;
-pub(super) use shapes::ServerJson;
-use shapes::{Explanation, InFile, InstanceJson, OfName, OfRegistry, ProblemJson, ServiceJson};
+pub(super) use shapes::{Explanation, ServerJson};
+use shapes::{InFile, InstanceJson, OfName, OfRegistry, ProblemJson, ServiceJson};
 
 /// Types of records below which nothing is the registry's.
 const CUTS: [u16; 2] = [rtype::NS, rtype::DNAME];
@@ -49,6 +49,22 @@ pub(super) fn explain(
         Some("json") => AnswerForm::Json,
         Some(other) => return Err(Refusal::bad(format!("there is no form `{other}`, only text and json"))),
     };
+    let explanation = explanation(sources, server, asked, rtype)?;
+    let text = match form {
+        AnswerForm::Text => log::visible(&words::render(&explanation)).into_owned(),
+        AnswerForm::Json => serde_json::to_string(&explanation)
+            .map_err(|error| Refusal::failed(format!("cannot write the answer as JSON: {error}")))?,
+    };
+    Ok((form, text))
+}
+
+/// Explains why `asked` is answered as it is, for a type by its name.
+pub(super) fn explanation<'s>(
+    sources: &Sources,
+    server: &'s ServerJson,
+    asked: String,
+    rtype: Option<String>,
+) -> Result<Explanation<'s>, Refusal> {
     let wanted = rtype.map(|word| {
         rdata::type_number(&word)
             .ok_or_else(|| Refusal::bad(format!("there is no type `{word}`; write TYPE65 for others")))
@@ -68,13 +84,7 @@ pub(super) fn explain(
     }
     let did_you_mean = if explained.iter().all(OfName::is_nothing) { meant::near(sources, &asked) } else { None };
     let rtype = rdata::mnemonic(wanted.unwrap_or(rtype::A));
-    let explanation = Explanation { server, asked, r#type: rtype, notes, names: explained, did_you_mean };
-    let text = match form {
-        AnswerForm::Text => log::visible(&words::render(&explanation)).into_owned(),
-        AnswerForm::Json => serde_json::to_string(&explanation)
-            .map_err(|error| Refusal::failed(format!("cannot write the answer as JSON: {error}")))?,
-    };
-    Ok((form, text))
+    Ok(Explanation { server, asked, r#type: rtype, notes, names: explained, did_you_mean })
 }
 
 fn of_name(sources: &Sources, zone: &Zone, name: &Name, rtype: u16) -> OfName {

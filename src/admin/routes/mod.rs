@@ -9,21 +9,22 @@ use std::time::Instant;
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::header::{ACCEPT, CONTENT_SECURITY_POLICY};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::http::header::ACCEPT;
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
 use axum::{Extension, Router, middleware};
 use tokio::sync::Semaphore;
 
 use crate::admin::control::{ClientAddress, Control, ControlOrder};
+use crate::admin::page::Pages;
 use crate::admin::rate::Rate;
 use crate::admin::ready::{self, ReadyQuestion};
-use crate::admin::reply::{HTML, JSON, Refusal, TEXT, answer, as_json, problem, text};
+use crate::admin::reply::{JSON, Refusal, TEXT, answer, as_json, problem, text};
 use crate::admin::snapshot::Snapshot;
 use crate::admin::sources::Sources;
 use crate::admin::{
-    compress, control, dump, explain as explaining, json, metrics, openapi, overview, page, query, registrations,
+    compress, control, dump, explain as explaining, json, metrics, openapi, overview, query, registrations,
 };
 use crate::announce::identity;
 use crate::disk;
@@ -32,7 +33,7 @@ use crate::log;
 
 /// Endpoints, and what each is for.
 pub(super) const ENDPOINTS: &[(&str, &str)] = &[
-    ("/", "what is wrong, drained and registered, as a page for browsers; this list for others"),
+    ("/", "all of this as pages for browsers: /services/{path}, /events, /explain; this list for others"),
     ("/healthz", "200 while the process lives"),
     (
         "/readyz",
@@ -119,13 +120,17 @@ pub(super) fn router(sources: Sources, admin: &str, connections: usize) -> Route
         tokio::spawn(rate.follow());
     }
     let waiting = Arc::new(Semaphore::new((connections - connections / 4).max(1)));
-    let shared = Context { sources, server, rate, waiting, started: Instant::now() };
+    let started = Instant::now();
+    let pages = Pages::new(sources.clone(), server.clone(), rate.clone(), started, ENDPOINTS);
+    let pages_router = pages.router();
+    let shared = Context { sources, server, rate, waiting, started, pages };
     let router = ROUTES.iter().fold(Router::new(), |router, (path, served)| router.route(path, served()));
     router
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(middleware::from_fn(compress::compress))
         .with_state(Arc::new(shared))
+        .merge(pages_router)
+        .layer(middleware::from_fn(compress::compress))
 }
 
 /// State that the requests share.
@@ -138,6 +143,7 @@ pub(super) struct Context {
     /// Room for requests that wait for events: as many connections are always left for others.
     waiting: Arc<Semaphore>,
     started: Instant,
+    pages: Pages,
 }
 
 type App = State<Arc<Context>>;
@@ -175,12 +181,7 @@ async fn index(State(shared): App, RawQuery(query): RawQuery, headers: HeaderMap
         let list = format!("zonekeeper {}\n\n{}", env!("CARGO_PKG_VERSION"), lines.collect::<String>());
         return Ok(text(StatusCode::OK, list));
     }
-    let refresh = query::refresh(query.as_deref())?;
-    let (snapshot, ready) = shared.look();
-    let page = page::render(&snapshot, ready, refresh, ENDPOINTS);
-    let mut response = answer(StatusCode::OK, HTML, page);
-    response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(page::POLICY));
-    Ok(response)
+    shared.pages.front(query).await
 }
 
 async fn healthz() -> Response {

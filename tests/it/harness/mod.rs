@@ -4,6 +4,7 @@ pub(crate) mod admin;
 pub(crate) mod app;
 pub(crate) mod asker;
 pub(crate) mod authority;
+pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod consumer;
 pub(crate) mod dig;

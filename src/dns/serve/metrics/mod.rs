@@ -374,6 +374,20 @@ impl Metrics {
         all.iter().flat_map(|counters| &*counters.responses).map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
+    /// Counts the responses of all transports by outcome: the response code, or NODATA.
+    pub fn outcomes(&self) -> BTreeMap<&'static str, u64> {
+        let mut outcomes = BTreeMap::new();
+        for counters in &*self.counters.lock().unwrap_or_else(PoisonError::into_inner) {
+            for (cell, count) in counters.responses.iter().enumerate() {
+                let count = count.load(Ordering::Relaxed);
+                if count > 0 {
+                    *outcomes.entry(cells::outcome(cells::labels(cell).2)).or_default() += count;
+                }
+            }
+        }
+        outcomes
+    }
+
     /// Shows the sums as of now in `registry`.
     pub fn register(&self, registry: &mut Registry) {
         let responses = Family::<OfResponse, Counter>::default();
