@@ -3,7 +3,7 @@
 //!
 //! - [`front`]: the first page; [`list`] its services, [`problems`] what is wrong, [`state`] the parts of the process,
 //!   [`charts`] the last hour.
-//! - [`service`], [`changes`], [`explained`]: the other pages.
+//! - [`mod@service`], [`changes`], [`explained`]: the other pages.
 //! - [`shell`]: the frame around each, with its policy (`Content-Security-Policy`); [`parts`]: what they are made of.
 //! - `page.js`: loads a page again when an event says so, and puts the new one in place of each part marked
 //!   `data-live`. What it shows is what the server has written.
