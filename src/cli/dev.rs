@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -17,19 +17,20 @@ use crate::{admin, dns, format, publish, zone, zookeeper};
 
 /// Try it out: an in-memory registry, DNS and admin on this host, no ZooKeeper, no root
 ///
-/// The registry is seeded from a file in zc.zk's tree text, which is read again whenever it is saved.
+/// The registry is seeded from a file in zc.zk's tree text, which is read again whenever it is saved. A file
+/// `service.zone` beside it is the zone's own.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Dev {
     /// The seed, in zc.zk's tree text; without it the sample registry
     #[arg(long, value_name = "FILE")]
     seed: Option<PathBuf>,
-    /// Address of DNS, UDP and TCP
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:5300")]
-    dns: SocketAddr,
-    /// Address of the admin server, HTTP
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:5380")]
-    admin: SocketAddr,
+    /// Address of DNS, UDP and TCP [default: 127.0.0.1:5300, or a free port where that is in use]
+    #[arg(long, value_name = "ADDR:PORT")]
+    dns: Option<SocketAddr>,
+    /// Address of the admin server, HTTP [default: 127.0.0.1:5380, or a free port where that is in use]
+    #[arg(long, value_name = "ADDR:PORT")]
+    admin: Option<SocketAddr>,
 }
 
 const EXAMPLES: &str = "\
@@ -53,14 +54,15 @@ impl Dev {
                 (copy.0.clone(), Some(copy))
             }
         };
-        let config = config(seed.clone(), self.dns, self.admin)?;
+        let wanted = (self.dns.unwrap_or_else(|| usual(5300)), self.admin.unwrap_or_else(|| usual(5380)));
+        let config = config(seed.clone(), wanted.0, wanted.1)?;
         let report = super::check::seeds(&config);
         if report.errors() > 0 {
             return Err(report.into());
         }
         super::serve::run(&config, None, None, |app| {
-            let dns = app.dns().first().copied().unwrap_or(self.dns);
-            let banner = banner(dns, app.admin().unwrap_or(self.admin), &seed);
+            let dns = app.dns().first().copied().unwrap_or(wanted.0);
+            let banner = banner(dns, app.admin().unwrap_or(wanted.1), &seed);
             // A reader of standard output that has stopped holds nothing else up.
             std::thread::Builder::new().name("banner".into()).spawn(move || output::print(&banner))?;
             Ok(())
@@ -68,7 +70,15 @@ impl Dev {
     }
 }
 
+/// The usual port of this host, or any that is free.
+fn usual(port: u16) -> SocketAddr {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let is_free = UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok();
+    if is_free { address } else { (Ipv4Addr::LOCALHOST, 0).into() }
+}
+
 fn config(seed: PathBuf, dns: SocketAddr, admin: SocketAddr) -> anyhow::Result<Config> {
+    let own = seed.with_file_name("service.zone");
     let registry = Registry {
         name: "dev".into(),
         zookeeper: zookeeper::config::Config::new(Backing::Memory(seed)),
@@ -81,6 +91,7 @@ fn config(seed: PathBuf, dns: SocketAddr, admin: SocketAddr) -> anyhow::Result<C
         Ok(zone::config::Config::new(Name::parse(origin)?, Some(registry.name.clone())))
     };
     let mut services = zone("service")?;
+    services.file = own.exists().then_some(own);
     services.names.txt = vec!["owner".to_owned(), "version".to_owned()];
     Ok(Config {
         zones: vec![services, zone("168.192.in-addr.arpa")?],
@@ -94,9 +105,10 @@ fn config(seed: PathBuf, dns: SocketAddr, admin: SocketAddr) -> anyhow::Result<C
 /// Hints what to try next.
 fn banner(dns: SocketAddr, admin: SocketAddr, seed: &Path) -> String {
     let at = format!("@{} -p {}", dns.ip(), dns.port());
-    let mut text = format!("zonekeeper dev: DNS on {dns} (UDP and TCP), admin on http://{admin}\n\nTry:\n");
+    let mut text =
+        format!("zonekeeper dev: http://{admin}/ shows all of it in a browser; DNS on {dns} (UDP and TCP)\n\nTry:\n");
     for (query, what) in [
-        ("SRV api_x.service", "two providers, their addresses along"),
+        ("SRV api_x.service", "two instances, with their addresses"),
         ("A api_x.service", "the addresses, in another order each time"),
         ("AAAA api_x.service", "NODATA: the name exists"),
         ("SRV _api_x._tcp.service", "the RFC 2782 form"),
@@ -109,7 +121,6 @@ fn banner(dns: SocketAddr, admin: SocketAddr, seed: &Path) -> String {
     ] {
         let _ = writeln!(text, "  {:<64}# {what}", format!("dig {at} {query}"));
     }
-    let _ = writeln!(text, "  {:<64}# how all is, in a browser", format!("http://{admin}/"));
     let _ = writeln!(text, "  {:<64}# the registry as JSON", format!("curl http://{admin}/v1/services"));
     let _ = writeln!(text, "\nThe registry is {}: edit and save it, DNS follows within a second.\n", seed.display());
     text
@@ -131,6 +142,11 @@ impl Copy {
 
 impl Drop for Copy {
     fn drop(&mut self) {
+        if std::fs::read(&self.0).is_ok_and(|text| text != SAMPLE.as_bytes()) {
+            let kept = self.0.display();
+            output::complain(&format_args!("zonekeeper dev: the registry was edited and is kept: --seed {kept}\n"));
+            return;
+        }
         // Somebody else took it away: nothing is left to do.
         let _ = std::fs::remove_file(&self.0);
     }

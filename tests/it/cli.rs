@@ -168,7 +168,8 @@ fn help_teaches_and_is_no_failure() {
         assert!(help.out.lines().all(|line| line.chars().count() <= 100), "{}", help.out);
     }
     let version = run(zonekeeper(&directory).arg("--version"));
-    assert_eq!((version.code, version.out), (0, format!("zonekeeper {}\n", env!("CARGO_PKG_VERSION"))));
+    assert_eq!(version.code, 0);
+    assert!(version.out.starts_with(concat!("zonekeeper ", env!("CARGO_PKG_VERSION"))), "{}", version.out);
 }
 
 #[test]

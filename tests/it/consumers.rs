@@ -21,17 +21,17 @@ use crate::harness::zk;
 use crate::harness::{PATIENCE, eventually};
 
 /// A registry in a file, and a server of it.
-struct Registry {
+pub(crate) struct Registry {
     tree: PathBuf,
-    server: Running,
+    pub(crate) server: Running,
 }
 
 /// An instance: its address, and its weight.
-type Instance = (SocketAddr, u16);
+pub(crate) type Instance = (SocketAddr, u16);
 
 impl Registry {
     /// Answers for `api_x.service` and the names of its addresses, once it has read them.
-    async fn start(instances: &[Instance]) -> Self {
+    pub(crate) async fn start(instances: &[Instance]) -> Self {
         let tree = scratch("registry.tree");
         std::fs::write(&tree, text(instances)).expect("a registry");
         let zone = |origin: &str| format!("[[zone]]\norigin = \"{origin}\"\nttl = \"1s\"\nnegative_ttl = \"1s\"\n");
@@ -47,7 +47,7 @@ impl Registry {
     }
 
     /// From now on there are these instances.
-    fn change(&self, instances: &[Instance]) {
+    pub(crate) fn change(&self, instances: &[Instance]) {
         let new = self.tree.with_extension("new");
         std::fs::write(&new, text(instances)).expect("a registry");
         std::fs::rename(new, &self.tree).expect("a registry");
@@ -182,6 +182,9 @@ async fn haproxy_follows_srv_records_with_their_weights_and_addresses() {
     let backends = Backends::start(&[11, 12, 13]).await;
     let at = |host| backends.at(host);
     let registry = Registry::start(&[(at(11), 256), (at(12), 2560)]).await;
+    let alone = Command::new("/usr/sbin/haproxy").args(["-c", "-f", "deploy/haproxy.cfg"]).output().expect("haproxy");
+    let complaint = String::from_utf8_lossy(&alone.stderr).into_owned();
+    assert!(alone.status.success() && !complaint.contains("missing timeouts"), "{complaint}");
     let (control, http) = (free_port(), free_port());
     let part = deployed(
         "haproxy.cfg",
@@ -344,6 +347,17 @@ async fn says(resolver: SocketAddr, consumer: &Consumer, query: &str, status: &s
     assert!(found.is_ok(), "{query} is {last:?}, not {status} {data:?}\n{}", consumer.log());
 }
 
+/// A file with its part about reverse names in force, which is a comment in it.
+fn with_reverse_names(text: &str) -> String {
+    let (before, behind) = text.split_once("# Reverse names").expect("that part");
+    let lines = behind.lines().map(|line| match line.strip_prefix('#') {
+        Some(line) if !line.starts_with(' ') || line.starts_with("  ") => line,
+        _ => line,
+    });
+    // The rest of the first line is a comment.
+    format!("{before}#{}\n", lines.collect::<Vec<_>>().join("\n"))
+}
+
 /// A resolver in front of us gives what we give, and follows what changes.
 async fn stands_in_front(start: impl FnOnce(&Registry, u16) -> Consumer) {
     let registry = Registry::start(&[instance(42), instance(43)]).await;
@@ -383,7 +397,7 @@ async fn stands_in_front(start: impl FnOnce(&Registry, u16) -> Consumer) {
 #[tokio::test(flavor = "multi_thread")]
 async fn unbound_stands_in_front() {
     stands_in_front(|registry, port| {
-        let part = written("part.conf", &deployed("unbound.conf", &[registry.port()]));
+        let part = written("part.conf", &with_reverse_names(&deployed("unbound.conf", &[registry.port()])));
         let directory = part.parent().expect("a directory").display();
         let config = format!(
             "server:\n  interface: 127.0.0.1\n  port: {port}\n  username: \"\"\n  chroot: \"\"\n  \
@@ -401,7 +415,7 @@ async fn unbound_stands_in_front() {
 #[tokio::test(flavor = "multi_thread")]
 async fn dnsmasq_stands_in_front() {
     stands_in_front(|registry, port| {
-        let config = written("dnsmasq.conf", &deployed("dnsmasq.conf", &[registry.port()]));
+        let config = written("dnsmasq.conf", &with_reverse_names(&deployed("dnsmasq.conf", &[registry.port()])));
         let (config, port) = (format!("--conf-file={}", config.display()), format!("--port={port}"));
         let arguments =
             ["--keep-in-foreground", &config, &port, "--listen-address=127.0.0.1", "--bind-interfaces", "--no-resolv"];
@@ -420,7 +434,7 @@ async fn bind_stands_in_front() {
             "options {{\n  directory \"{directory}\"; pid-file \"{directory}/pid\"; session-keyfile \"{directory}/key\";\n  \
              listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};\n  recursion yes; dnssec-validation auto;\n"
         );
-        let part = deployed("named.conf", &[registry.port(), ("options {\n", options)]);
+        let part = with_reverse_names(&deployed("named.conf", &[registry.port(), ("options {\n", options)]));
         let config = written("named.conf", &format!("{part}controls {{ }};\n"));
         Consumer::start("/usr/sbin/named", "bind9", &["-g", "-n", "1", "-c", &config.to_string_lossy()])
     })
@@ -428,7 +442,7 @@ async fn bind_stands_in_front() {
 }
 
 /// What a tool prints, in single spaces.
-async fn printed(program: &'static str, package: &'static str, arguments: Vec<String>) -> String {
+pub(crate) async fn printed(program: &'static str, package: &'static str, arguments: Vec<String>) -> String {
     let run = move || {
         let output = Command::new(program).args(&arguments).output();
         let output =
