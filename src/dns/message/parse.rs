@@ -145,9 +145,11 @@ pub(in crate::dns) fn read_record(message: &[u8], start: usize) -> Option<(RawRe
     Some((record, rdata_start + length))
 }
 
-/// The name at `at`, which may be compressed (RFC 1035 §4.1.4), and where it ends.
+/// The name at `at`, which may be compressed (RFC 1035 §4.1.4), and where it ends. A pointer leads to labels that end
+/// before those it was met behind begin.
 pub(in crate::dns) fn read_name(message: &[u8], at: usize) -> Option<(Name, usize)> {
     let (mut wire, mut at, mut end, mut limit) = (Vec::with_capacity(64), at, None, at);
+    let mut message = message;
     loop {
         let length = usize::from(*message.get(at)?);
         match length {
@@ -170,6 +172,7 @@ pub(in crate::dns) fn read_name(message: &[u8], at: usize) -> Option<(Name, usiz
                 if pointer >= limit {
                     return None;
                 }
+                message = message.get(..limit)?;
                 (at, limit) = (pointer, pointer);
             }
             _ => return None,
@@ -252,6 +255,11 @@ mod tests {
         // A name that goes on in the header would be another one in the response.
         let into_header = message([1, 0, 0, 0], b"\x01a\xc0\x04\0\xfc\0\x01");
         assert!(read_name(&into_header, HEADER).is_some() && Message::parse(&into_header).is_err());
+        // Nor may a pointer lead to labels that run into those it was met behind: not everybody reads such a name.
+        let overlapping = message([2, 0, 0, 0], b"\x03abc\0\x07\0\0\x01\x01x\xc0\x11\0\x01\0\x01");
+        assert!(Message::parse(&overlapping).is_err());
+        let compressed = message([2, 0, 0, 0], b"\x03abc\0\0\x01\0\x01\x01x\xc0\x0c\0\x01\0\x01");
+        assert!(Message::parse(&compressed).is_ok());
         // No answer begets answers.
         let mut response = good[..good.len() - 1].to_vec();
         response[2] |= 0x80;
