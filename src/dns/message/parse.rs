@@ -64,9 +64,8 @@ impl<'m> Message<'m> {
     /// Reads a message.
     ///
     /// # Errors
-    /// When it ends before its records do, has a name that is none, an OPT record that is not the only one, a record
-    /// where it must not be, or a first question that is compressed: that points into the header, which is another one
-    /// in the response.
+    /// When it ends before its records do, has a name that is none, an OPT record that is not the only one, or a record
+    /// where it must not be.
     pub fn parse(bytes: &'m [u8]) -> Result<Self, Malformed> {
         #[cfg(test)]
         reads::count();
@@ -78,11 +77,8 @@ impl<'m> Message<'m> {
         let count = |i: usize| u16::from_be_bytes([header[i], header[i + 1]]);
         let [questions, answers, authorities, additionals] = [4, 6, 8, 10].map(count);
         let (mut at, mut question) = (HEADER, None);
-        for i in 0..questions {
+        for _ in 0..questions {
             let (name, end) = read_name(bytes, at)?;
-            if i == 0 && end - at != name.wire().len() {
-                return None;
-            }
             let &[high, low, class_high, class_low] = bytes.get(end..)?.first_chunk::<4>()?;
             let (rtype, class) = (u16::from_be_bytes([high, low]), u16::from_be_bytes([class_high, class_low]));
             question = Some(Question { name, rtype, class });
@@ -146,7 +142,7 @@ pub(in crate::dns) fn read_record(message: &[u8], start: usize) -> Option<(RawRe
 }
 
 /// The name at `at`, which may be compressed (RFC 1035 §4.1.4), and where it ends. A pointer leads to labels that end
-/// before those it was met behind begin.
+/// before those it was met behind begin, and not into the header, which is another one in the response.
 pub(in crate::dns) fn read_name(message: &[u8], at: usize) -> Option<(Name, usize)> {
     let (mut wire, mut at, mut end, mut limit) = (Vec::with_capacity(64), at, None, at);
     let mut message = message;
@@ -169,7 +165,7 @@ pub(in crate::dns) fn read_name(message: &[u8], at: usize) -> Option<(Name, usiz
                 let pointer = (length & 0x3f) << 8 | usize::from(*message.get(at + 1)?);
                 end.get_or_insert(at + 2);
                 // Only ever backwards: no pointer leads round.
-                if pointer >= limit {
+                if !(HEADER..limit).contains(&pointer) {
                     return None;
                 }
                 message = message.get(..limit)?;
@@ -254,7 +250,7 @@ mod tests {
         }
         // A name that goes on in the header would be another one in the response.
         let into_header = message([1, 0, 0, 0], b"\x01a\xc0\x04\0\xfc\0\x01");
-        assert!(read_name(&into_header, HEADER).is_some() && Message::parse(&into_header).is_err());
+        assert!(read_name(&into_header, HEADER).is_none() && Message::parse(&into_header).is_err());
         // Nor may a pointer lead to labels that run into those it was met behind: not everybody reads such a name.
         let overlapping = message([2, 0, 0, 0], b"\x03abc\0\x07\0\0\x01\x01x\xc0\x11\0\x01\0\x01");
         assert!(Message::parse(&overlapping).is_err());
@@ -284,12 +280,14 @@ mod tests {
 
     #[test]
     fn pointers_that_lead_round_or_forward_are_not_followed() {
-        assert!(read_name(b"\xc0\0", 0).is_none());
-        assert!(read_name(b"\xc0\x02\0\0", 0).is_none());
-        assert!(read_name(b"\x01a\xc0\0", 0).is_none());
-        assert!(read_name(b"\x01a\xc0\x02", 0).is_none());
-        let (name, end) = read_name(b"\x01a\0\x01b\xc0\0", 3).unwrap();
-        assert_eq!((name.to_string(), end), ("b.a.".into(), 7));
+        let read = |names: &[u8], start: usize| read_name(&[&[0; HEADER], names].concat(), HEADER + start);
+        assert!(read(b"\xc0\x0c", 0).is_none());
+        assert!(read(b"\xc0\x0e\0\0", 0).is_none());
+        assert!(read(b"\x01a\xc0\x0c", 0).is_none());
+        assert!(read(b"\x01a\xc0\x0e", 0).is_none());
+        assert!(read(b"\x01a\xc0\0", 0).is_none(), "into the header");
+        let (name, end) = read(b"\x01a\0\x01b\xc0\x0c", 3).unwrap();
+        assert_eq!((name.to_string(), end), ("b.a.".into(), HEADER + 7));
         assert!(read_name(&[&[63; 64][..]; 4].concat(), 0).is_none(), "beyond 255 bytes");
     }
 
