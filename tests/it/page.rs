@@ -88,6 +88,8 @@ async fn a_browser_shows_what_is_drained_and_runs_nothing_of_what_a_registry_say
         assert!(path == "/events" || text.as_str().unwrap().contains("<script>document.title"), "{path}: {text}");
     }
     browser.go(&format!("http://{}/", server.admin));
+    // It is registered last, and comes by itself.
+    browser.until("document.getElementById('list').innerText.includes('a?b#c%20 d')");
     browser
         .value("[...document.querySelectorAll('#list a')].find((a) => a.textContent.includes('a?b#c%20 d')).click()");
     browser.until(
