@@ -145,7 +145,12 @@ impl Snapshot {
     /// Takes what `sources` say at `now`.
     pub(super) fn take(sources: &Sources, started: Instant, now: Instant) -> Self {
         let registries = sources.registries.iter().map(|source| {
-            let report = source.status.report();
+            let mut report = source.status.report();
+            let of_drains = source.drains.as_ref().and_then(|drains| drains.report().trouble);
+            // While ZooKeeper is away, both say so.
+            if report.trouble.is_none() {
+                report.trouble = of_drains.map(|trouble| format!("drains: {trouble}"));
+            }
             // A report says "live" only after that epoch was published; a zone says so itself.
             let filled = source.zones.iter().all(|zone| zone.freshness() != Freshness::Loading);
             RegistrySnapshot {

@@ -52,6 +52,8 @@ pub struct RegistrySource {
     pub reader: Reader,
     /// The zones that are filled from it.
     pub zones: Vec<Arc<Zone>>,
+    /// Report of the mirror of its drain tree; none where it has none.
+    pub drains: Option<MirrorStatus>,
 }
 
 impl RegistrySource {

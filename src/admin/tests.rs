@@ -277,7 +277,7 @@ impl Site {
 
 /// Mirrors `memory` until `stop`, into a zone of the same name.
 fn mirror(name: &str, memory: &Memory, stop: &CancellationToken) -> RegistrySource {
-    let layout = Layout { root: Path::new("/services").unwrap(), format: format::Config::default() };
+    let layout = Layout::new(Path::new("/services").unwrap(), format::Config::default());
     let writer = ZoneBuilder::new(Name::parse(name).unwrap(), 5, 5).build();
     let zones = vec![Arc::clone(writer.zone())];
     let target = Target::new(5, Arc::new(Mutex::new(writer)));
@@ -286,7 +286,7 @@ fn mirror(name: &str, memory: &Memory, stop: &CancellationToken) -> RegistrySour
     let driver = Driver::new(memory.clone(), layout.root.clone(), Duration::from_secs(10), publisher);
     let (status, reader) = (driver.status(), Reader::new(&ReaderName::only(name), layout, driver.tree(), problems));
     tokio::spawn(driver.run(stop.clone()));
-    RegistrySource { name: ReaderName::only(name), status, reader, zones }
+    RegistrySource { name: ReaderName::only(name), status, reader, zones, drains: None }
 }
 
 /// A reply as it came.

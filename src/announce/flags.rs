@@ -128,7 +128,6 @@ impl Flags {
         path: &Path,
         is_armed: bool,
         found: Result<Znode, Error>,
-        format: &format::Config,
         at: (Instant, u64),
     ) -> (bool, Option<Error>) {
         let Some(one) = self.0.get_mut(path) else { return (false, None) };
@@ -137,7 +136,7 @@ impl Flags {
         // A change while it was on its way may not be in it.
         one.due = one.due.or(Some(now + if is_armed { VERIFY } else { AGAIN }));
         let (drains, told) = match found {
-            Ok(znode) => (format.decode_service(&znode.data).0.drains, None),
+            Ok(znode) => (format::flags(&znode.data).0, None),
             Err(Error::NoNode) => (Vec::new(), None),
             Err(error) if error.is_answer() => (Vec::new(), Some(error)),
             Err(_) => {
@@ -185,13 +184,16 @@ impl Flags {
 }
 
 impl super::wanted::InstanceWriter {
-    /// The znode that has the flags which registrations of a service show; none where they show none, or flags are read
-    /// in no znode.
-    pub(super) fn flags_at(&self, service: &ServiceConfig) -> Option<Path> {
-        if !service.format_in(&self.format).holds_state() || !self.format.takes_drains() {
-            return None;
+    /// The znodes that have the flags which registrations of a service show: its own, where flags are read there, and
+    /// that of the drain tree. None where registrations show none.
+    pub(super) fn flags_at(&self, service: &ServiceConfig) -> Vec<Path> {
+        if !service.format_in(&self.format).holds_state() {
+            return Vec::new();
         }
-        Path::new(&format!("{}/{}", self.root.as_str().trim_end_matches('/'), service.name.value)).ok()
+        let own = format!("{}/{}", self.root.as_str().trim_end_matches('/'), service.name.value);
+        let Ok(own) = Path::new(&own) else { return Vec::new() };
+        let in_tree = self.drains.as_ref().map(|drains| drains.with(&own));
+        in_tree.into_iter().chain(self.format.takes_drains().then_some(own)).collect()
     }
 }
 
@@ -214,7 +216,7 @@ mod tests {
 
     fn find(flags: &mut Flags, data: &str, at: (Instant, u64)) -> bool {
         let znode = Znode { data: data.into(), stat: Stat::default() };
-        flags.found(&path(), true, Ok(znode), &format::Config::default(), at).0
+        flags.found(&path(), true, Ok(znode), at).0
     }
 
     #[test]
@@ -245,13 +247,7 @@ mod tests {
         assert_eq!(flags.due(now), []);
         find(&mut flags, r#"{"drain":[{}]}"#, (now, CLOCK_NOW));
         flags.disconnected(now);
-        let lost = flags.found(
-            &path(),
-            false,
-            Err(Error::ConnectionLoss(String::new())),
-            &format::Config::default(),
-            (now, CLOCK_NOW),
-        );
+        let lost = flags.found(&path(), false, Err(Error::ConnectionLoss(String::new())), (now, CLOCK_NOW));
         assert_eq!(lost, (false, None));
         flags.session_over();
         assert!(flags.deadline((now, CLOCK_NOW)).is_none());
@@ -267,8 +263,7 @@ mod tests {
     fn flags_that_may_not_be_read_drain_nothing_and_are_told_once() {
         let now = Instant::now();
         let mut flags = followed(now);
-        let mut refuse =
-            || flags.found(&path(), true, Err(Error::NoAuth), &format::Config::default(), (now, CLOCK_NOW));
+        let mut refuse = || flags.found(&path(), true, Err(Error::NoAuth), (now, CLOCK_NOW));
         assert_eq!(refuse(), (true, Some(Error::NoAuth)));
         assert_eq!(refuse(), (false, None));
         assert!(flags.are_known());

@@ -56,6 +56,8 @@ pub struct InstanceWriter {
     pub parent_access: Access,
     /// True if nothing is to be written, ever.
     pub readonly: bool,
+    /// The registry's drain tree, where it has one.
+    pub drains: Option<Path>,
 }
 
 impl InstanceWriter {
@@ -142,6 +144,7 @@ mod tests {
             access: Access::Read,
             parent_access: Access::Open,
             readonly: false,
+            drains: None,
         }
     }
 

@@ -9,6 +9,7 @@ mod admin_server;
 mod clock;
 mod delegations;
 mod descriptors;
+mod drain_tree;
 pub(crate) mod files;
 mod handover;
 mod host;

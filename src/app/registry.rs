@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::App;
+use super::drain_tree::MirroredDrains;
 use super::files::{FIRST_READING, Seed};
 use super::zone_of::{ZoneOf, lock};
 use crate::admin::{RegistrySource, Sources};
@@ -78,10 +79,11 @@ impl App {
         config: &Config,
         sources: &mut Sources,
     ) -> anyhow::Result<()> {
+        let drains = self.drain_tree(ensemble, registry, zones)?;
         for reader in registry.readers() {
             let targets = targets(&reader, zones);
             let withdrawn = Withdrawn::default();
-            self.mirror(ensemble, &reader, targets, config, &withdrawn, sources)?;
+            self.mirror(ensemble, &reader, (targets, drains.as_ref()), config, &withdrawn, sources)?;
             self.announce(ensemble.clone(), &reader, config, withdrawn, sources)?;
         }
         Ok(())
@@ -91,13 +93,14 @@ impl App {
         &mut self,
         ensemble: &E,
         reader: &RegistryReader,
-        targets: Vec<Target>,
+        (targets, drains): (Vec<Target>, Option<&MirroredDrains>),
         config: &Config,
         withdrawn: &Withdrawn,
         sources: &mut Sources,
     ) -> anyhow::Result<()> {
         let RegistryReader { name: of, registry, .. } = reader;
-        let layout = Layout { root: registry.zookeeper.root.clone(), format: registry.format.clone() };
+        let mut layout = Layout::new(registry.zookeeper.root.clone(), registry.format.clone());
+        layout.drains = drains.map(|drains| drains.tree.clone());
         if !targets.is_empty() {
             let shown = targets.iter().map(|target| Arc::clone(lock(&target.writer).zone())).collect();
             let own = config.zones.iter().map(|zone| zone.origin.clone());
@@ -145,15 +148,30 @@ impl App {
                 status: driver.status(),
                 reader: Reader::new(of, layout.clone(), driver.tree(), problems).shown_by(publisher),
                 zones: shown,
+                drains: drains.map(|drains| drains.status.clone()),
             });
-            let (name, stop) = (format!("mirror of registry {of}"), self.stop.clone());
-            // A thread of its own: the first sight of a large registry is seconds of work, which no timer and no packet
-            // waits for.
-            let runtime = tokio::runtime::Handle::current();
-            let ended = self.threads.spawn("mirror", move || runtime.block_on(driver.run(stop)));
-            let ended = ended.with_context(|| format!("no thread for the {name}"))?;
-            self.parts.spawn(async move { (name, ended.await.map_err(|_| anyhow!("it panicked"))) });
+            let (tree, stop) = (layout.drains, self.stop.clone());
+            self.on_thread(format!("mirror of registry {of}"), async move {
+                if let Some(drains) = tree {
+                    drains.first_reading(&stop).await;
+                }
+                driver.run(stop).await;
+            })?;
         }
+        Ok(())
+    }
+
+    /// Runs a mirror on a thread of its own: the first sight of a large registry is seconds of work, which no timer and
+    /// no packet waits for.
+    pub(super) fn on_thread(
+        &mut self,
+        name: String,
+        mirror: impl Future<Output = ()> + Send + 'static,
+    ) -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Handle::current();
+        let ended = self.threads.spawn("mirror", move || runtime.block_on(mirror));
+        let ended = ended.with_context(|| format!("no thread for the {name}"))?;
+        self.parts.spawn(async move { (name, ended.await.map_err(|_| anyhow!("it panicked"))) });
         Ok(())
     }
 
@@ -178,6 +196,7 @@ impl App {
             access: *acl,
             parent_access: *parent_acl,
             readonly: *readonly,
+            drains: registry.zookeeper.drains.clone(),
         };
         // Also where nothing is to be registered yet: without services it connects to nothing.
         let announcer = Announcer::new(ensemble, writer, config.services_of_reader(reader))?;

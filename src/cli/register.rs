@@ -90,6 +90,7 @@ impl Register {
                 access: meant.settings.acl,
                 parent_access: meant.settings.parent_acl,
                 readonly: false,
+                drains: meant.registry.as_ref().and_then(|one| one.zookeeper.drains.clone()),
             };
             let announcer = Announcer::new(ensemble, writer, services).context("cannot be registered")?;
             let stop = CancellationToken::new();

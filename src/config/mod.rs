@@ -197,6 +197,7 @@ fn read(table: &Table, directory: &Path, problems: &Problems) -> Config {
     serials::check(table, &config, problems);
     references::check_children(table, &config, problems);
     references::check_places(table, &config, problems);
+    references::check_drains(table, &config, problems);
     references::check_ensembles(table, &config, problems);
     top.finish();
     if ["dns", "admin", "service"].iter().all(|part| table.get(part).is_none()) {

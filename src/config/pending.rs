@@ -70,6 +70,7 @@ fn registry(before: &Registry, after: &Registry) -> Vec<&'static str> {
         hold,
         verify: _,
         znodes_max,
+        drains,
         cache_file,
     } = one;
     let names_file = |auth: &Option<AuthSource>| matches!(auth, Some(AuthSource::File(_)));
@@ -88,6 +89,7 @@ fn registry(before: &Registry, after: &Registry) -> Vec<&'static str> {
         ("max_stale", *max_stale != other.max_stale),
         ("missing_root", *missing_root != other.missing_root),
         ("hold", *hold != other.hold),
+        ("drains", *drains != other.drains),
         ("cache_file", *cache_file != other.cache_file),
         ("guard", *guard != after.guard),
         ("read", *read != after.read),
@@ -196,7 +198,7 @@ mod tests {
         let all = [
             "root = \"/x\"\nproviders = \"p\"\nformat = \"zc\"\nsession_timeout = \"9s\"\nmax_stale = \"1h\"",
             "missing_root = \"empty\"\nhold = \"1h\"\nznodes_max = 9\nlinger = \"1h\"\nverify = \"1h\"\ncache_file = \"c\"",
-            "tls = { ca = \"ca\" }\nguard = {}",
+            "drains = \"/d\"\ntls = { ca = \"ca\" }\nguard = {}",
         ]
         .join("\n");
         let files = "under = \"a\"\nttl = \"9s\"\nnegative_ttl = \"9s\"\ntxt = [\"a\"]\nhost_domain = \"h.\"

@@ -108,10 +108,10 @@ fn read_one(item: &Value, section: &str, formats: &format::Formats, problems: &P
     let is_word =
         |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
     let (name, span) = own_name.as_ref().map_or((format.name(), item.span), |own| (&*own.value, own.span));
-    // The file of the serials has that end.
-    if !is_word(name) || name == "serials" {
+    // The files of the serials and of the drains have these ends.
+    if !is_word(name) || ["serials", "drains"].contains(&name) {
         let message = format!("a reader cannot be called \"{name}\"");
-        let help = "its `name` is made of letters, digits, `-` and `_`, and is not \"serials\"";
+        let help = "its `name` is made of letters, digits, `-` and `_`, and is neither \"serials\" nor \"drains\"";
         problems.add_with_help(span, message, help);
     }
     let (is_named, name) = (own_name.is_some(), name.to_owned());
@@ -302,6 +302,30 @@ mod tests {
         assert!(with(read, "root = \"/nerve/services\"").contains("cannot be registered in the format \"nerve\""));
         assert!(with("", "root = \"/x\"").contains("[registry.main] does not read /x"));
         assert!(with("", "root = \"x\"").contains("`root` must be the path of a znode"));
+    }
+
+    #[test]
+    fn drains_are_apart_from_all_that_readers_take_for_services() {
+        let with = |read: &str, drains: &str| {
+            format!("[registry.main]\nzookeeper = \"a:1\"\n{read}\ndrains = \"{drains}\"\n[dns]\n")
+        };
+        let apart = "read = [\"curator\", { format = \"kafka\", root = \"/\" }]";
+        let config = read(&with(apart, "/zonekeeper/drains"));
+        assert_eq!(config.registries[0].zookeeper.drains.as_ref().unwrap().as_str(), "/zonekeeper/drains");
+        for (read, drains, expected) in [
+            ("", "/services/drains", "`drains` is /services/drains, which is within the root /services of reader main"),
+            (apart, "/services", "`drains` is /services, and the root /services of reader main/curator is in it"),
+            ("root = \"/a/b\"", "/a", "`drains` is /a, and the root /a/b of reader main is in it"),
+            ("root = \"/\"", "/zonekeeper/drains", "which is within the root / of reader main"),
+            ("", "/", "`drains` must be a znode of its own, not /"),
+            ("", "/zookeeper/drains", "`drains` must be a znode of its own, not /zookeeper/drains"),
+            ("", "drains", "`drains` must be the path of a znode"),
+        ] {
+            let told = problems(&with(read, drains));
+            assert!(told.contains(expected) && told.contains('^'), "{read} {drains}: {told}");
+        }
+        let memory = problems("[registry.main]\nmemory = \"a\"\ndrains = \"/d\"\n[dns]\n");
+        assert!(memory.contains("`drains` has no use beside `memory`"), "{memory}");
     }
 
     #[test]

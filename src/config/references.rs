@@ -7,7 +7,7 @@ use super::whole::{Config, Registry, RegistryReader};
 use crate::announce;
 use crate::diagnostic::{Problems, Span};
 use crate::dns::transfer::secondaries::Allowed;
-use crate::format;
+use crate::format::{self, NodeKind};
 use crate::publish::target::below;
 use crate::settings::{Kind, Located, Table, nearest};
 use crate::zone;
@@ -165,6 +165,34 @@ pub(super) fn check_children(table: &Table, config: &Config, problems: &Problems
             );
             problems.warn(span, message, format!("allow the transfer of {lower} to all that may transfer {upper}"));
         }
+    }
+}
+
+/// Checks that the drains of a registry are not among what its readers take for services.
+pub(super) fn check_drains(table: &Table, config: &Config, problems: &Problems) {
+    for registry in &config.registries {
+        let Some(drains) = &registry.zookeeper.drains else { continue };
+        let is_taken = |reader: &RegistryReader| {
+            let RegistryReader { registry: Registry { zookeeper, format, .. }, .. } = reader;
+            let is_service = |below: &str| {
+                let is_placed = format.is_placed();
+                let is_theirs = is_placed && !matches!(format.placement(below), format::Placement::Foreign);
+                is_theirs
+                    || !is_placed && matches!(format.place(below), NodeKind::Service { .. } | NodeKind::Leaf { .. })
+            };
+            zookeeper.root.below(drains).is_some() || drains.below(&zookeeper.root).is_some_and(is_service)
+        };
+        let Some(reader) = registry.readers().into_iter().find(is_taken) else { continue };
+        let own = table.get("registry").and_then(|all| all.setting(&registry.name));
+        let span = own.and_then(|own| own.setting("drains")).map_or(table.span, |value| value.span);
+        let root = &reader.registry.zookeeper.root;
+        let message = if root.below(drains).is_some() {
+            format!("`drains` is {drains}, and the root {root} of reader {} is in it", reader.name)
+        } else {
+            format!("`drains` is {drains}, which is within the root {root} of reader {}", reader.name)
+        };
+        let help = "give drains a znode of their own, where no services are: drains = \"/zonekeeper/drains\"";
+        problems.add_with_help(span, message, help);
     }
 }
 

@@ -88,9 +88,16 @@ impl Registry {
         readers.collect()
     }
 
+    /// The file that keeps its drains for a start without ZooKeeper: `CACHE_FILE.drains`.
+    pub fn drains_file(&self) -> Option<PathBuf> {
+        let file = self.zookeeper.cache_file.as_ref().filter(|_| self.zookeeper.drains.is_some());
+        file.map(|file| beside(file, "drains"))
+    }
+
     /// The files that keep what its readers know, and that of the serials beside them.
     pub(super) fn cache_files(&self) -> Vec<PathBuf> {
         let own = self.zookeeper.cache_file.iter().flat_map(|file| [file.clone(), beside(file, "serials")]);
+        let own = own.chain(self.drains_file());
         own.chain(self.readers().into_iter().filter_map(|reader| reader.registry.zookeeper.cache_file)).collect()
     }
 }

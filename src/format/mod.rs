@@ -34,7 +34,7 @@ pub use config::Config;
 pub use convention::{Convention, Registration, Row};
 pub use conventions::CONVENTIONS;
 pub use conventions::signature::{Signature, looks_like};
-pub use drain::{drain, moment, undrain};
+pub use drain::{drain, flags, moment, undrain};
 pub use edit::{EditError, PropertyEdit, edit};
 pub use error::{DATA_LIMIT, Error};
 pub use formats::{Chosen, Formats};

@@ -141,7 +141,7 @@ mod tests {
     use crate::zone::ZoneBuilder;
 
     fn layout() -> Layout {
-        Layout { root: Path::new("/services").unwrap(), format: format::Config::default() }
+        Layout::new(Path::new("/services").unwrap(), format::Config::default())
     }
 
     fn tree(services: &[&str]) -> ShownTree {

@@ -3,6 +3,7 @@
 //! When they end they say as a time of day, so that all servers agree: the clock is looked at once a second while there
 //! is one that ends, and follows when somebody sets it.
 
+use std::collections::BTreeSet;
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -11,11 +12,14 @@ use tracing::{info, warn};
 
 use super::clock::unix_now;
 use super::core::Core;
+use super::drain_tree::DrainTree;
 use super::drains::DrainTurn;
 use super::publisher::Publisher;
+use super::touched::{ReadOf, Touched};
 use crate::format::moment;
 use crate::model::Drain;
-use crate::registry::shown::SharedTree;
+use crate::registry::Path;
+use crate::registry::shown::{SharedTree, ShownTree};
 
 /// The longest time between two looks at the clock while something is to end.
 const POLL: Duration = Duration::from_secs(1);
@@ -71,9 +75,27 @@ fn who(drain: &Drain) -> &str {
 }
 
 impl Publisher {
-    /// Ends drains when their time has come, until `stop`.
+    /// Shows these services, full paths all, as the drain tree has them now.
+    fn take_drains(&self, tree: &ShownTree, services: &BTreeSet<Path>) {
+        let mut core = self.lock();
+        let (below, now) = (services.iter().filter_map(|path| path.below(&core.layout.root)), unix_now());
+        let folded: BTreeSet<String> = below.map(str::to_ascii_lowercase).collect();
+        // A drain of what is not there yet holds from the moment when it is.
+        let read = folded.into_iter().filter_map(|folded| {
+            let reading = core.read(tree, &folded, now)?;
+            Some(Touched { folded, read: ReadOf::Done(Some(Box::new(reading))) })
+        });
+        let touched: Vec<Touched> = read.collect();
+        if !touched.is_empty() {
+            core.assemble(tree, touched);
+            core.commit();
+        }
+    }
+
+    /// Takes changes of the drain tree and ends drains when their time has come, until `stop`.
     pub async fn follow_drains(self, tree: SharedTree, stop: CancellationToken) {
         let mut next = self.next_end();
+        let mut written = self.lock().layout.drains.as_ref().map(DrainTree::follow);
         loop {
             let end = *next.borrow_and_update();
             let time = async {
@@ -85,8 +107,18 @@ impl Publisher {
                     None => std::future::pending().await,
                 }
             };
+            let written = async {
+                match &mut written {
+                    Some(written) => written.changed().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 () = stop.cancelled() => return,
+                services = written => {
+                    let tree = tree.read().unwrap_or_else(PoisonError::into_inner);
+                    self.take_drains(&tree, &services);
+                }
                 // The sender is the publisher's, of which we have a clone: it does not go.
                 _ = next.changed() => {}
                 () = time => {

@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn each_service_of_a_change_is_read_once_though_the_guard_judges_it_first() {
         let writer = Arc::new(Mutex::new(ZoneBuilder::new(Name::parse("service").unwrap(), 5, 5).build()));
-        let layout = Layout { root: Path::new("/services").unwrap(), format: format::Config::default() };
+        let layout = Layout::new(Path::new("/services").unwrap(), format::Config::default());
         let publisher = Publisher::new(layout, vec![Target::new(5, writer)], Duration::from_secs(60));
         let mut publisher = publisher.guarded(Some(Config::default()));
         let known =
@@ -172,7 +172,7 @@ mod tests {
         for (left, lost) in [(3, 0), (0, services / 3)] {
             let writer = Arc::new(Mutex::new(ZoneBuilder::new(Name::parse("service").unwrap(), 5, 5).build()));
             let zone = Arc::clone(writer.lock().unwrap().zone());
-            let layout = Layout { root: Path::new("/services").unwrap(), format: format::Config::default() };
+            let layout = Layout::new(Path::new("/services").unwrap(), format::Config::default());
             let publisher = Publisher::new(layout, vec![Target::new(5, writer)], Duration::from_secs(60));
             let mut publisher = publisher.guarded(Some(Config { percent: 20, ..Config::default() }));
             publisher.publish(&tree(&all), &changed);

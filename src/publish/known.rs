@@ -14,7 +14,7 @@ use crate::zone::records::{label, srv};
 
 /// Names that a service at `path` below what a zone shows has, whatever it holds; `is_dotted` as of a
 /// [`Service`](crate::model::Service).
-pub(super) fn names_of(origin: &Name, path: &str, is_dotted: bool) -> Vec<Name> {
+pub fn names_of(origin: &Name, path: &str, is_dotted: bool) -> Vec<Name> {
     let Ok(owner) = label::owner(origin, path) else { return Vec::new() };
     let mut names = label::aliases(origin, path, is_dotted);
     if owner != *origin

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::drain_tree::DrainTree;
 use crate::format::{self, NodeKind};
 use crate::registry::Path;
 use crate::registry::placed;
@@ -14,9 +15,16 @@ pub struct Layout {
     pub root: Path,
     /// The convention they follow.
     pub format: format::Config,
+    /// Drains of services whose own znodes have none; none where there is no such tree.
+    pub drains: Option<DrainTree>,
 }
 
 impl Layout {
+    /// The layout of a registry at `root` in this convention, whose drains are in its services' own znodes.
+    pub fn new(root: Path, format: format::Config) -> Self {
+        Self { root, format, drains: None }
+    }
+
     /// The path (below the root) of the service that a changed znode belongs to; none for one that stands elsewhere,
     /// and for ZooKeeper's own.
     pub fn service_of<'p>(&self, path: &'p Path) -> Option<&'p str> {

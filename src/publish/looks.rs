@@ -119,7 +119,7 @@ mod tests {
 
     fn looks(format: &str, znodes: &[(&str, &str)]) -> Looks {
         let row = CONVENTIONS.iter().find(|row| row.name == format).unwrap();
-        let layout = Layout { root: Path::new("/r").unwrap(), format: Config::new(row, "providers") };
+        let layout = Layout::new(Path::new("/r").unwrap(), Config::new(row, "providers"));
         let known =
             |data: &str| Known { data: data.as_bytes().into(), czxid: 1, mzxid: 1, ephemeral_owner: 0, ctime: 0 };
         let entry = |(path, data): &(&str, &str)| (Path::new(path).unwrap(), Entry::Known(known(data)));

@@ -10,7 +10,7 @@
 //! 4. `commit`: each zone commits, and what is to be known of it is told.
 //!
 //! Beside them: `times` for what waits for a time alone; `hosts` with [`resolver`] and `home` for the addresses of
-//! hosts; [`drains`] and `ends`; [`past`] and `known` for names without a znode; [`unread`] and `freshness` for what
+//! hosts; [`drains`], [`drain_tree`] and `ends`; [`past`] and `known` for names without a znode; [`unread`] and `freshness` for what
 //! cannot be read; `notes` for the cache file; [`problems`], [`census`], `looks` and `telling` for people;
 //! [`events`] for what has changed and when.
 //! [`publisher`](Publisher) is what others have of it.
@@ -25,6 +25,7 @@ pub mod collisions;
 mod commit;
 mod convention;
 mod core;
+pub mod drain_tree;
 pub mod drains;
 mod ends;
 pub mod events;
@@ -52,5 +53,6 @@ mod touched;
 pub mod unread;
 
 pub use clock::unix_now;
+pub use known::names_of;
 pub use publisher::Publisher;
 pub use target::{SharedWriter, Target};

@@ -1,5 +1,6 @@
 //! Reads one service out of the mirrored tree: what its znodes say together.
 
+use super::drain_tree::NodeFlags;
 use super::layout::Layout;
 use super::reading::Reading;
 use crate::format::{self, Beside, Decoded, Node, NodeKind};
@@ -22,6 +23,13 @@ impl Layout {
         if let Some(node) = tree.get(&shown) {
             exists = true;
             self.read_defaults(tree, &node, now, &mut reading);
+        }
+        if let Some(drains) = &self.drains {
+            let NodeFlags { drains: flags, malformed } = drains.of(&shown);
+            let (hold, over): (Vec<_>, Vec<_>) = flags.into_iter().partition(|drain| drain.holds(now));
+            reading.service.defaults.drains.extend(hold);
+            reading.over.extend(over);
+            reading.malformed.extend(malformed);
         }
         let mut nodes = Vec::new();
         for directory in self.directories(&shown) {

@@ -99,7 +99,7 @@ mod tests {
     fn follow(below: &[&str], guard: Option<Config>) -> (Publisher, SharedTree, Arc<Zone>) {
         let writer = Arc::new(Mutex::new(ZoneBuilder::new(Name::parse("service").unwrap(), 5, 5).build()));
         let zone = Arc::clone(writer.lock().unwrap().zone());
-        let layout = Layout { root: Path::new("/services").unwrap(), format: format::Config::default() };
+        let layout = Layout::new(Path::new("/services").unwrap(), format::Config::default());
         let publisher = Publisher::new(layout, vec![Target::new(5, writer)], Duration::from_secs(60));
         let mut publisher = publisher.guarded(guard);
         let tree = Arc::new(RwLock::new(tree(below)));

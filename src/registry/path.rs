@@ -67,6 +67,16 @@ impl Path {
         self.0.rsplit('/').next().unwrap_or_default()
     }
 
+    /// The path that `other` would have if this were the root: `/drains` and `/services/api` make
+    /// `/drains/services/api`.
+    pub fn with(&self, other: &Self) -> Self {
+        match (self.is_root(), other.is_root()) {
+            (true, _) => other.clone(),
+            (_, true) => self.clone(),
+            _ => Self::trusted(&format!("{self}{other}")),
+        }
+    }
+
     /// The path of `self` below `ancestor`, without a leading slash: empty for `ancestor` itself, none elsewhere.
     pub fn below(&self, ancestor: &Self) -> Option<&str> {
         if ancestor.is_root() {

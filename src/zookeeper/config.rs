@@ -32,6 +32,8 @@ pub struct Config {
     pub verify: Duration,
     /// Znodes that are mirrored, at most.
     pub znodes_max: usize,
+    /// The znode below which drains of services stand whose own znodes have none; none for none. It needs not exist.
+    pub drains: Option<Path>,
     /// File that keeps the last known registry for a start without ZooKeeper; none keeps none.
     pub cache_file: Option<PathBuf>,
 }
@@ -71,6 +73,7 @@ impl Config {
             verify: Duration::from_secs(600),
             znodes_max: 2_000_000,
             security: security::Config::default(),
+            drains: None,
             cache_file: None,
         }
     }
@@ -126,6 +129,9 @@ impl Config {
                 _ => section.problems().add(span, "`znodes_max` must be at least 1"),
             }
         }
+        if let Some(Located { value, span }) = section.located::<String>(fixed("drains")) {
+            config.drains = read_drains(section, &value, span, source.as_ref());
+        }
         config.security = security::Config::read(section);
         if let Some(Backing::ZooKeeper(servers)) = &source {
             check_tls(section, servers, config.security.tls.is_some());
@@ -144,6 +150,28 @@ impl Config {
     /// Time for which an unchanged cache file may stand: its time says for how long it may be served.
     pub fn cache_refresh(&self) -> Duration {
         (self.max_stale / 4).clamp(Duration::from_secs(60), Duration::from_secs(3600))
+    }
+}
+
+/// Reads `drains`, the path of a znode that is not the root.
+fn read_drains(section: &Section<'_>, value: &str, span: Span, source: Option<&Backing>) -> Option<Path> {
+    let example = "for example \"/zonekeeper/drains\"";
+    let problems = section.problems();
+    if let Some(Backing::Memory(_)) = source {
+        problems.add(span, "`drains` has no use beside `memory`: drains are written into ZooKeeper");
+        return None;
+    }
+    match Path::new(value) {
+        Ok(path) if path.is_root() || path.as_str() == "/zookeeper" || path.as_str().starts_with("/zookeeper/") => {
+            problems.add_with_help(span, format!("`drains` must be a znode of its own, not {path}"), example);
+            None
+        }
+        Ok(path) => Some(path),
+        Err(error) => {
+            let message = format!("`drains` must be the path of a znode: {}", reason(&error));
+            problems.add_with_help(span, message, example);
+            None
+        }
     }
 }
 

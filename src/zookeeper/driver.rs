@@ -19,6 +19,7 @@ use super::verify::Verification;
 use super::{mirror, trouble};
 use crate::registry::cache;
 use crate::registry::cache::{CacheScope, Hurry, Saver};
+use crate::registry::root::Root;
 use crate::registry::selection::Selection;
 use crate::registry::shown::{SharedTree, ShownTree};
 use crate::registry::status::{Counters, Phase};
@@ -48,6 +49,8 @@ pub struct Driver<E: Ensemble, O> {
     restored_from: Option<PathBuf>,
     /// The trouble with the registry, as it was logged last.
     troubles: trouble::Log,
+    /// True if it is no trouble that the root does not exist.
+    is_root_optional: bool,
     /// Time between two verifications; none for none, ever.
     verify: Option<watch::Receiver<Duration>>,
 }
@@ -112,6 +115,7 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
             cache: None,
             restored_from: None,
             troubles: trouble::Log::default(),
+            is_root_optional: false,
             verify: None,
         }
     }
@@ -120,6 +124,11 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
     pub fn holding(mut self, hold: Duration) -> Self {
         self.mirror = self.mirror.holding(hold);
         self
+    }
+
+    /// Takes a root that does not exist for an empty one.
+    pub fn with_optional_root(self) -> Self {
+        Self { is_root_optional: true, ..self }
     }
 
     /// Mirrors no more znodes than this.
@@ -448,7 +457,10 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
             all.push(trouble::went_back(&self.ensemble));
         }
         if self.mirror.fresh_at().is_some() {
-            all.extend(trouble::of_root(&self.ensemble, tree, &self.root));
+            let is_missing = matches!(tree.root(&self.root), Root::Missing | Root::Gone);
+            if !(is_missing && self.is_root_optional) {
+                all.extend(trouble::of_root(&self.ensemble, tree, &self.root));
+            }
             all.extend(trouble::of_parts(&self.ensemble, &self.observer.unread()));
         }
         if self.observer.is_expired() {

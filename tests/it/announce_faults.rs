@@ -46,6 +46,7 @@ impl Announced {
             access: Access::Read,
             parent_access: Access::Open,
             readonly: false,
+            drains: None,
         };
         let service = |port| ServiceConfig {
             address: Some(format::host("192.0.2.1").unwrap()),

@@ -377,7 +377,8 @@ async fn zookeepers_clock_is_compared_with_that_of_the_host_that_drains() {
     for hours in [-1, 0, 2] {
         let now = unix_now().saturating_add_signed(hours * 3600);
         let flag = zonekeeper::model::Drain { until: Some(now + 60), ..Default::default() };
-        let written = drain::drain(&ensemble, &path, &[flag], now).await.expect("a drain");
+        let written =
+            drain::drain(&ensemble, &drain::FlagNode::own(path.clone()), &[flag], now).await.expect("a drain");
         let ahead = written.ahead.expect("the ensemble's time");
         assert!((ahead - hours * 3600).abs() <= 2, "{hours} h: {ahead}");
     }

@@ -31,6 +31,7 @@ mod dns_srv;
 mod documents;
 mod doubtful;
 mod drain;
+mod drain_tree;
 mod earlier_releases;
 mod edns;
 mod encrypted;

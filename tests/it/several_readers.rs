@@ -470,7 +470,7 @@ async fn drains_go_to_the_reader_that_is_meant_by_the_path_or_the_name() {
     let (is_well, said) = run(&["drain", "api"]);
     assert!(!is_well && said.contains("/services/api, /nd/api"), "{said}");
     let (is_well, said) = run(&["drain", "pay"]);
-    assert!(!is_well && said.contains("no flags are read in znodes of the format \"curator\""), "{said}");
+    assert!(!is_well && said.contains("is read as \"curator\", which has no drain flags"), "{said}");
     let (is_well, said) = run(&["drain", "nobody"]);
     assert!(!is_well && said.contains("nothing is drained"), "{said}");
     let (is_well, said) = run(&["drain", "--host", "10.0.0.4"]);

@@ -7,8 +7,10 @@
 
 mod retry;
 mod survey;
+mod tree;
 
 pub use survey::{Survey, SurveyedNode, descend, survey};
+pub use tree::{DrainTree, list_tree};
 
 use tokio::time::Instant;
 
@@ -20,6 +22,23 @@ use crate::registry::Path;
 use crate::zookeeper::session::{Ensemble, Session};
 use retry::retrying;
 
+/// A znode that holds the flags of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlagNode {
+    /// Its path.
+    pub path: Path,
+    /// The drain tree that it is of, in which it is made for the first flag and deleted with the last; none for a
+    /// service's own znode.
+    pub tree: Option<DrainTree>,
+}
+
+impl FlagNode {
+    /// A service's own znode.
+    pub fn own(path: Path) -> Self {
+        Self { path, tree: None }
+    }
+}
+
 /// Outcome of a write of flags.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Written {
@@ -30,14 +49,14 @@ pub struct Written {
     pub ahead: Option<i64>,
 }
 
-/// Sets `flags` on the service whose own node is at `path`, at `now` in seconds since 1970.
+/// Sets `flags` on the service whose flags are in `node`, at `now` in seconds since 1970.
 ///
 /// # Errors
 /// When the node cannot be read or changed, or holds what must not be written over.
-pub async fn drain<E: Ensemble>(ensemble: &E, path: &Path, flags: &[Drain], now: u64) -> Result<Written, Error> {
+pub async fn drain<E: Ensemble>(ensemble: &E, node: &FlagNode, flags: &[Drain], now: u64) -> Result<Written, Error> {
     let begun = Instant::now();
     let mut all: Vec<Drain> = Vec::new();
-    let mtime = change(ensemble, path, |data| {
+    let mtime = change(ensemble, node, |data| {
         let (data, replaced) = format::drain(data, flags, now)?;
         // What an attempt has replaced whose reply was lost is not found by the next one.
         all.extend(replaced.into_iter().filter(|flag| !all.contains(flag)).collect::<Vec<_>>());
@@ -49,19 +68,19 @@ pub async fn drain<E: Ensemble>(ensemble: &E, path: &Path, flags: &[Drain], now:
     Ok(Written { replaced: all, ahead })
 }
 
-/// Ends those drains of the service whose own node is at `path` that `is_meant` chooses. Returns those that were in
+/// Ends those drains of the service whose flags are in `node` that `is_meant` chooses. Returns those that were in
 /// force.
 ///
 /// # Errors
 /// As [`drain`].
 pub async fn undrain<E: Ensemble>(
     ensemble: &E,
-    path: &Path,
+    node: &FlagNode,
     is_meant: &dyn Fn(&Drain) -> bool,
     now: u64,
 ) -> Result<Vec<Drain>, Error> {
     let mut all: Vec<Drain> = Vec::new();
-    change(ensemble, path, |data| {
+    change(ensemble, node, |data| {
         let (data, ended) = format::undrain(data, is_meant, now)?;
         all.extend(ended.into_iter().filter(|flag| !all.contains(flag)).collect::<Vec<_>>());
         Ok(data)
@@ -101,27 +120,40 @@ pub async fn is_registered<E: Ensemble>(ensemble: &E, path: &Path) -> Result<boo
 }
 
 /// Changes the data of a znode into what `change` makes of it. Returns the time of that by the ensemble's clock, in
-/// milliseconds since 1970; none where nothing was to be written.
+/// milliseconds since 1970; none where nothing was to be written, or the znode is gone with its last flag.
 async fn change<E: Ensemble>(
     ensemble: &E,
-    path: &Path,
+    node: &FlagNode,
     mut change: impl FnMut(&[u8]) -> Result<Vec<u8>, format::Error>,
 ) -> Result<Option<i64>, Error> {
+    let path = &node.path;
     let changed = retrying(ensemble, async |session: &E::Session| {
         loop {
             session.sync(path).await?;
-            let before = session.get(path).await?;
-            let after = match change(&before.data) {
+            let before = match session.get(path).await {
+                Ok(znode) => Some(znode),
+                Err(registry::Error::NoNode) if node.tree.is_some() => None,
+                Err(error) => return Err(error),
+            };
+            let data = before.as_ref().map(|znode| &*znode.data).unwrap_or_default();
+            let after = match change(data) {
                 Ok(changed) => changed,
                 Err(error) => return Ok(Err(error)),
             };
-            if after == before.data {
+            if after == data {
                 return Ok(Ok(None));
             }
-            match session.set(path, &after, Some(before.stat.version)).await {
-                Ok(stat) => return Ok(Ok(Some(stat.mtime))),
+            let version = before.map(|znode| znode.stat.version);
+            let written = match (&node.tree, version) {
+                (Some(tree), None) => tree.create(session, path, &after).await.map(Some),
+                (Some(tree), Some(version)) if after.is_empty() => tree.clear(session, path, version).await,
+                _ => session.set(path, &after, version).await.map(Some),
+            };
+            match written {
+                Ok(stat) => return Ok(Ok(stat.map(|stat| stat.mtime))),
                 // Another writer was there in between; that one has made progress, so this ends.
-                Err(registry::Error::BadVersion) => {}
+                Err(registry::Error::BadVersion | registry::Error::NodeExists) => {}
+                Err(registry::Error::NoNode) if node.tree.is_some() => {}
                 Err(error) => return Err(error),
             }
         }
@@ -175,17 +207,18 @@ mod tests {
         ];
         let memory = registry(&nodes).await;
         let (one, all) = (flag(Some("10.0.0.1:80"), Some(NOW + 9)), flag(None, None));
-        drain(&memory, &at("/s/a"), std::slice::from_ref(&one), NOW).await.unwrap();
-        drain(&memory, &at("/s/stage/db"), std::slice::from_ref(&all), NOW).await.unwrap();
+        drain(&memory, &FlagNode::own(at("/s/a")), std::slice::from_ref(&one), NOW).await.unwrap();
+        drain(&memory, &FlagNode::own(at("/s/stage/db")), std::slice::from_ref(&all), NOW).await.unwrap();
         let format = Config::default();
         let listed = list(&memory, &at("/s"), &format, NOW).await.unwrap();
         assert_eq!(listed, [("a".to_owned(), one.clone()), ("stage/db".to_owned(), all.clone())]);
         assert_eq!(list(&memory, &at("/s"), &format, NOW + 9).await.unwrap().len(), 1);
 
-        let ended = undrain(&memory, &at("/s/a"), &|flag| flag.instance == one.instance, NOW).await.unwrap();
+        let ended =
+            undrain(&memory, &FlagNode::own(at("/s/a")), &|flag| flag.instance == one.instance, NOW).await.unwrap();
         assert_eq!(ended, [one]);
         assert_eq!(data(&memory, "/s/a").await, r#"{"owner":"x"}"#);
-        assert_eq!(undrain(&memory, &at("/s/stage/db"), &|_| true, NOW).await.unwrap(), [all]);
+        assert_eq!(undrain(&memory, &FlagNode::own(at("/s/stage/db")), &|_| true, NOW).await.unwrap(), [all]);
         assert_eq!(data(&memory, "/s/stage/db").await, "");
         assert!(is_registered(&memory, &at("/s/a/providers/10.0.0.1:80")).await.unwrap());
         assert!(!is_registered(&memory, &at("/s/a/providers/10.0.0.2:80")).await.unwrap());
@@ -196,7 +229,7 @@ mod tests {
         let memory = registry(&[("/a", "")]).await;
         let drains = (1..=20).map(async |port| {
             let flag = flag(Some(&format!("10.0.0.1:{port}")), None);
-            drain(&memory, &at("/a"), &[flag], NOW).await.unwrap();
+            drain(&memory, &FlagNode::own(at("/a")), &[flag], NOW).await.unwrap();
         });
         futures_util::future::join_all(drains).await;
         let listed = list(&memory, &at("/"), &Config::default(), NOW).await.unwrap();
@@ -206,9 +239,9 @@ mod tests {
     #[tokio::test]
     async fn what_is_not_there_or_not_understood_is_told() {
         let memory = registry(&[("/a", r#"{"drain":true}"#)]).await;
-        let told = drain(&memory, &at("/b"), &[flag(None, None)], NOW).await.unwrap_err().to_string();
+        let told = drain(&memory, &FlagNode::own(at("/b")), &[flag(None, None)], NOW).await.unwrap_err().to_string();
         assert_eq!(told, "cannot read or change /b: no such znode");
-        let told = drain(&memory, &at("/a"), &[flag(None, None)], NOW).await.unwrap_err().to_string();
+        let told = drain(&memory, &FlagNode::own(at("/a")), &[flag(None, None)], NOW).await.unwrap_err().to_string();
         assert!(told.starts_with("/a is left as it is: its `drain` is not as"), "{told}");
         assert_eq!(data(&memory, "/a").await, r#"{"drain":true}"#);
     }

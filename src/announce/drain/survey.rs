@@ -37,6 +37,8 @@ pub struct SurveyedNode {
     pub owner: i64,
     /// Its flags, those that have ended included.
     pub drains: Vec<Drain>,
+    /// True if its flags are written into a drain tree, and not into its own znode.
+    pub is_in_tree: bool,
 }
 
 impl SurveyedNode {

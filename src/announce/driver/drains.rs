@@ -44,7 +44,7 @@ impl<E: Ensemble> Driver<E> {
     pub(super) fn follow_flags(&mut self, services: &[ServiceConfig]) {
         let before = self.flags.paths();
         let writer = &self.announcer.writer;
-        self.flags.follow(services.iter().filter_map(|service| writer.flags_at(service)), now());
+        self.flags.follow(services.iter().flat_map(|service| writer.flags_at(service)), now());
         for path in before.iter().filter(|path| !self.flags.are_at(path)) {
             self.watches.remove(path);
         }
@@ -53,9 +53,8 @@ impl<E: Ensemble> Driver<E> {
     /// Takes in a look at flags. Returns what is to be registered where that changes it.
     pub(super) fn flags_found(&mut self, path: &Path, found: Result<Znode, Error>) -> Option<Input> {
         let is_armed = self.watches.is_armed(path);
-        let format = &self.announcer.writer.format;
         let was_known = self.flags.are_known();
-        let (is_new, told) = self.flags.found(path, is_armed, found, format, clocks());
+        let (is_new, told) = self.flags.found(path, is_armed, found, clocks());
         if let Some(error) = told {
             warn!(%path, %error, "its drain flags cannot be read: registrations do not show drains");
         }

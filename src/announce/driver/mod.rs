@@ -398,7 +398,7 @@ impl<E: Ensemble> Driver<E> {
         }
         let (writer, flags) = (&self.announcer.writer, &self.flags);
         let is_drained = |service: &ServiceConfig, endpoint: &Endpoint| {
-            writer.flags_at(service).is_some_and(|path| flags.cover(&path, endpoint))
+            writer.flags_at(service).iter().any(|path| flags.cover(path, endpoint))
         };
         let (mut wanted, doubles) = match writer.wanted(services, &own, &is_drained) {
             Ok(wanted) => wanted,

@@ -35,6 +35,7 @@ fn writer(pid: u32) -> InstanceWriter {
         access: Access::Read,
         parent_access: Access::Open,
         readonly: false,
+        drains: None,
     }
 }
 

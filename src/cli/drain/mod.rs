@@ -4,6 +4,7 @@
 
 mod host;
 mod place;
+mod view;
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::Args;
 
-use crate::announce::drain::{self, SurveyedNode, Written};
+use crate::announce::drain::{self, FlagNode, SurveyedNode, Written};
 use crate::cli::output;
 use crate::format;
 use crate::model::{self, Endpoint};
@@ -104,20 +105,22 @@ impl DrainCommand {
             at: Some(now),
         };
         let whose = self.host.as_deref().map(HostKeys::new).transpose()?;
-        let mut plan: Vec<(&Opened, String, Vec<model::Drain>)> = Vec::new();
+        let mut plan: Vec<(&Opened, FlagNode, String, Vec<model::Drain>)> = Vec::new();
         for (at, found) in &found {
             let of_one = match &whose {
                 Some(whose) => of_host(found, whose, &flag),
                 None => of_services(at, found, &flag)?,
             };
-            plan.extend(of_one.into_iter().map(|(service, flags)| (*at, service, flags)));
+            for (service, flags) in of_one {
+                plan.push((at, at.flag_node(&service, &found.survey)?, service, flags));
+            }
         }
         if let Some(whose) = whose.filter(|_| plan.is_empty()) {
             bail!("nothing is drained: no instance is registered at {}", whose.words());
         }
         let (mut ahead, mut failed) = (None, 0);
-        for (at, service, flags) in &plan {
-            match block_on(drain::drain(&at.ensemble, &at.full(service)?, flags, now)) {
+        for (at, node, service, flags) in &plan {
+            match block_on(drain::drain(&at.ensemble, node, flags, now)) {
                 Ok(Written { replaced, ahead: skew }) => {
                     ahead = ahead.or(skew);
                     let mut text = String::new();
@@ -161,8 +164,10 @@ impl Undrain {
         let mut text = String::new();
         let nodes = found.iter().flat_map(|(at, found)| found.survey.nodes.iter().map(move |node| (at, node)));
         for (at, (service, node)) in nodes {
-            if node.drains.iter().any(|flag| flag.holds(now) && is_meant(flag)) {
-                let path = at.full(service)?;
+            if !node.drains.iter().any(|flag| flag.holds(now) && is_meant(flag)) {
+                continue;
+            }
+            for path in at.flag_nodes(service, node)? {
                 let ended = block_on(drain::undrain(&at.ensemble, &path, &is_meant, unix_now()))?;
                 for flag in &ended {
                     let _ = writeln!(text, "{service} is not drained any more: {}", full_words(flag));
@@ -189,7 +194,7 @@ fn of_services(at: &Opened, found: &Subtree, flag: &model::Drain) -> anyhow::Res
         && survey.nodes.iter().all(|(path, node)| path == below || !node.is_service());
     if is_single {
         if let Some(why) = survey.nodes.get(below).and_then(SurveyedNode::unfit) {
-            bail!("{full} is not drained: {why}");
+            bail!("{full} is not drained: {why}; {}", at.key());
         }
         let instances = survey.nodes.get(below).map(|node| &*node.instances).unwrap_or_default();
         match &flag.instance {
@@ -212,7 +217,7 @@ fn of_services(at: &Opened, found: &Subtree, flag: &model::Drain) -> anyhow::Res
     if plan.is_empty() {
         let unfit = survey.nodes.iter().find_map(|(path, node)| Some((at.full(path).ok()?, node.unfit()?)));
         match (unfit, &flag.instance) {
-            (Some((path, why)), _) => bail!("nothing at or below {full} is drained: {path}: {why}"),
+            (Some((path, why)), _) => bail!("nothing at or below {full} is drained: {path}: {why}; {}", at.key()),
             (None, Some(instance)) => bail!("nothing is drained: no service at or below {full} has {instance}"),
             (None, None) => bail!("nothing is drained: there is no service at or below {full}"),
         }
@@ -237,7 +242,18 @@ fn of_host(found: &Subtree, whose: &HostKeys, flag: &model::Drain) -> Vec<(Strin
 /// Lists the drains in force of all readers; of several, the services have their whole paths.
 fn list(readers: &[Opened]) -> anyhow::Result<()> {
     let mut text = String::new();
-    for at in readers.iter().filter(|at| readers.len() == 1 || at.registry.format.takes_drains()) {
+    let in_tree = match readers.first().and_then(|at| Some((at, at.drains.as_ref()?))) {
+        Some((at, tree)) => block_on(drain::list_tree(&at.ensemble, &tree.root))?,
+        None => Vec::new(),
+    };
+    for (path, flags) in in_tree {
+        let below = readers.iter().find_map(|at| path.below(&at.registry.zookeeper.root));
+        let service = below.filter(|_| readers.len() == 1).unwrap_or(path.as_str());
+        for flag in flags.iter().filter(|flag| flag.holds(unix_now())) {
+            let _ = writeln!(text, "{service}: {}", full_words(flag));
+        }
+    }
+    for at in readers.iter().filter(|at| at.registry.format.takes_drains()) {
         let root = &at.registry.zookeeper.root;
         for (service, flag) in &block_on(drain::list(&at.ensemble, root, &at.registry.format, unix_now()))? {
             let service = if readers.len() == 1 { service.clone() } else { at.full(service)?.to_string() };

@@ -3,11 +3,13 @@
 use anyhow::bail;
 use clap::Args;
 
-use crate::announce::drain::{self, Survey, SurveyedNode};
+use super::view::view;
+use crate::announce::drain::{self, DrainTree, FlagNode, Survey, SurveyedNode};
 use crate::cli::config_file::{ConfigFile, one_registry};
 use crate::config::{self, Registry, RegistryReader};
 use crate::format::NodeKind;
-use crate::publish::target::start;
+use crate::publish::names_of;
+use crate::publish::target::{below, start};
 use crate::registry::{Path, ReaderName};
 use crate::settings;
 use crate::zone::name::Name;
@@ -33,6 +35,8 @@ pub(super) struct Opened {
     pub(super) name: ReaderName,
     pub(super) registry: Registry,
     pub(super) ensemble: ZooKeeper,
+    /// The registry's drain tree, where it has one.
+    pub(super) drains: Option<DrainTree>,
     /// The path that its services are put under.
     place: String,
     /// The zones that are filled from it: origin, and the part of the registry that each shows.
@@ -69,9 +73,11 @@ impl PlaceOf {
         let shown: Vec<_> = shown.filter(|zone| !is_reverse(&zone.origin)).collect();
         let merge = if shown.iter().any(|zone| zone.live.merge == Merge::Union) { Merge::Union } else { Merge::First };
         let zones: Vec<(Name, String)> = shown.into_iter().map(|zone| (zone.origin, zone.under)).collect();
+        let access = config.announce.settings.parent_acl;
+        let drains = registry.zookeeper.drains.clone().map(|root| DrainTree { root, access });
         let readers = registry.readers().into_iter().map(|RegistryReader { name, place, registry, .. }| {
-            let (ensemble, zones) = (ensemble.clone(), zones.clone());
-            Opened { name, registry, ensemble, place, zones, merge }
+            let (ensemble, zones, drains) = (ensemble.clone(), zones.clone(), drains.clone());
+            Opened { name, registry, ensemble, drains, place, zones, merge }
         });
         Ok(readers.collect())
     }
@@ -103,13 +109,13 @@ impl Opened {
         let given = Path::new(name).ok();
         let below = given.as_ref().and_then(|path| path.below(self.root())).unwrap_or(name);
         let is_path = !below.is_empty() && below.split('/').all(|element| !element.is_empty());
+        if let Some(why) = self.refusal() {
+            bail!("nothing is drained: {why}");
+        }
         match self.registry.format.place(below) {
             _ if !is_path => bail!("`{name}` is not the path of a service"),
-            _ if !self.registry.format.takes_drains() => bail!(
-                "no flags are read in znodes of the format \"{}\", as which registry {} is read: nothing is drained",
-                self.registry.format.name(),
-                self.name
-            ),
+            // Paths do not tell there.
+            _ if !self.registry.format.takes_drains() => {}
             NodeKind::Instance { service, name } if name.contains(':') => {
                 bail!("{} is an instance: say `{service} --instance {name}`", self.full(below)?)
             }
@@ -133,14 +139,71 @@ impl Opened {
         }
     }
 
-    fn look(&self, below: &str) -> anyhow::Result<Survey> {
-        let at = self.full(below)?;
-        block_on(drain::survey(&self.ensemble, self.root(), &self.registry.format, &at))
+    /// Reason why nothing of the reader can be drained; none where something can.
+    pub(super) fn refusal(&self) -> Option<String> {
+        if self.drains.is_some() || self.registry.format.takes_drains() {
+            return None;
+        }
+        let (format, Self { name, .. }) = (self.registry.format.name(), self);
+        Some(format!("{name} is read as \"{format}\", which has no drain flags; {}", self.key()))
+    }
+
+    /// The key that makes other services than those of zc and nd drainable, for the end of a sentence.
+    pub(super) fn key(&self) -> String {
+        let registry = &self.registry.name;
+        format!("set drains = \"/zonekeeper/drains\" in [registry.{registry}], on the servers too, and restart them")
+    }
+
+    /// The znode that gets the flags of the service at `path`.
+    pub(super) fn flag_node(&self, path: &str, survey: &Survey) -> anyhow::Result<FlagNode> {
+        let full = self.full(path)?;
+        let is_in_tree = survey.nodes.get(path).is_some_and(|node| node.is_in_tree);
+        let tree = self.drains.as_ref().filter(|_| is_in_tree);
+        Ok(tree.map_or_else(|| FlagNode::own(full.clone()), |tree| tree.node(&full)))
+    }
+
+    /// The znodes that may have flags of the service at `path`, as it was found.
+    pub(super) fn flag_nodes(&self, path: &str, node: &SurveyedNode) -> anyhow::Result<Vec<FlagNode>> {
+        let full = self.full(path)?;
+        let in_tree = self.drains.as_ref().map(|tree| tree.node(&full));
+        let own = (!node.is_in_tree).then(|| FlagNode::own(full));
+        Ok(own.into_iter().chain(in_tree).collect())
+    }
+
+    fn look(&self, at: &str) -> anyhow::Result<Survey> {
+        let format = &self.registry.format;
+        let mut survey = if format.takes_drains() {
+            block_on(drain::survey(&self.ensemble, self.root(), format, &self.full(at)?))?
+        } else {
+            Survey::default()
+        };
+        let Some(tree) = &self.drains else { return Ok(survey) };
+        let services = view(&self.ensemble, &self.registry)?;
+        for (path, instances) in services.into_iter().filter(|(path, _)| below(path, at).is_some()) {
+            let own = survey.nodes.get(&path);
+            if own.is_none_or(|own| !own.is_service() && (own.unfit().is_some() || !instances.is_empty())) {
+                let found =
+                    SurveyedNode { instances, has_directory: true, is_in_tree: true, ..SurveyedNode::default() };
+                survey.nodes.insert(path, found);
+            }
+        }
+        survey.nodes.retain(|_, node| node.owner == 0);
+        for (path, flags) in block_on(drain::list_tree(&self.ensemble, &tree.root))? {
+            if let Some(path) = path.below(self.root()).filter(|path| below(path, at).is_some()) {
+                let gone = SurveyedNode { is_in_tree: true, ..SurveyedNode::default() };
+                survey.nodes.entry(path.to_owned()).or_insert(gone).drains.extend(flags);
+            }
+        }
+        Ok(survey)
     }
 
     /// The paths below the root of what has a DNS name.
     fn paths_of(&self, name: &str) -> anyhow::Result<Vec<String>> {
         let Ok(asked) = Name::parse(name).map(|name| name.folded()) else { return Ok(Vec::new()) };
+        if self.drains.is_some() {
+            let services = view(&self.ensemble, &self.registry)?.into_keys();
+            return Ok(services.filter(|path| self.is_name_of(&asked, path)).collect());
+        }
         let within: Vec<_> = self.zones.iter().filter(|(origin, _)| asked.is_at_or_below(origin)).collect();
         let anywhere = (Name::root(), String::new());
         let zones = match (within.is_empty(), self.zones.is_empty()) {
@@ -156,6 +219,18 @@ impl Opened {
         paths.sort_unstable();
         paths.dedup();
         Ok(paths)
+    }
+
+    /// Returns whether a DNS name, with or without its zone, is one of the service at `path`.
+    fn is_name_of(&self, asked: &Name, path: &str) -> bool {
+        let path = path.to_ascii_lowercase();
+        let placed = if self.place.is_empty() { path } else { format!("{}/{path}", self.place) };
+        let is_dotted = self.registry.format.are_dots_borders();
+        let mut zones = self.zones.iter().filter_map(|(origin, under)| Some((origin, below(&placed, under)?)));
+        zones.any(|(origin, shown)| {
+            let with_zone = Name::from_labels(asked.labels().chain(origin.labels())).ok();
+            names_of(origin, shown, is_dotted).iter().any(|name| name == asked || Some(name) == with_zone.as_ref())
+        })
     }
 
     /// The paths of the services whose name in a zone is these labels, or a form of that with a protocol.
@@ -229,8 +304,11 @@ pub(super) fn find<'o>(all: &'o [Opened], name: Option<&str>) -> anyhow::Result<
     for at in all {
         let looked = match name {
             Some(name) => at.find(name),
-            None if at.registry.format.takes_drains() => at.everything(),
-            None => continue,
+            None if at.refusal().is_none() => at.everything(),
+            None => {
+                errors.extend(at.refusal());
+                continue;
+            }
         };
         match looked {
             Ok(subtree) => found.push((at, subtree)),

@@ -19,7 +19,7 @@ fn known(data: &str) -> Entry {
 }
 
 fn layout() -> Layout {
-    Layout { root: Path::new("/services").unwrap(), format: format::Config::default() }
+    Layout::new(Path::new("/services").unwrap(), format::Config::default())
 }
 
 fn explained(nodes: &[(&'static str, &str)], unreadable: &str, origin: &str, name: &str) -> String {

@@ -37,7 +37,7 @@ fn node(data: &str, ephemeral_owner: i64) -> Entry {
 impl Site {
     fn of(nodes: &[(&str, &str, i64)]) -> Self {
         let writer = Arc::new(Mutex::new(ZoneBuilder::new(Name::parse("service").unwrap(), 5, 5).build()));
-        let layout = Layout { root: path(""), format: format::Config::default() };
+        let layout = Layout::new(path(""), format::Config::default());
         let publisher = Publisher::new(layout, vec![Target::new(5, writer)], Duration::from_secs(60));
         let (events, withdrawn) = (Events::default(), Withdrawn::default());
         let mut publisher = publisher.telling(events.clone(), ReaderName::only("main"), withdrawn.clone());

@@ -100,3 +100,26 @@ async fn what_holds_no_state_is_not_rewritten_for_a_drain() {
     assert_eq!(znode(&memory, A).unwrap().stat.czxid, before);
     process.stop().await;
 }
+
+/// Of a registry that is read as Curator's, whose services' own znodes have no flags.
+#[tokio::test(start_paused = true)]
+async fn an_instance_of_a_registry_with_a_drain_tree_goes_out_of_service_by_the_flag_there() {
+    let memory = Memory::new("memory");
+    let curators = format::Config::of_writers("curator", "providers").unwrap();
+    let writer = InstanceWriter { format: curators, drains: Some(path("/ours")), ..writer(1) };
+    let process = Process::run(Announcer::new(memory.clone(), writer, vec![curator(80), curator(81)]).unwrap());
+    process.registered().await;
+    until("both are up", || is(&memory, &[(80, "UP"), (81, "UP")])).await;
+    flag(&memory, r#"{"drain":[{}]}"#).await;
+    for (path, data) in
+        [("/ours", ""), ("/ours/services", ""), ("/ours/services/a", r#"{"drain":[{"instance":"10.0.0.1:81"}]}"#)]
+    {
+        memory.create(&super::path(path), data.as_bytes()).unwrap();
+    }
+    until("one is out, and Curator's own znode has no flags", || is(&memory, &[(80, "UP"), (81, "OUT_OF_SERVICE")]))
+        .await;
+    let session = memory.connect().await.unwrap();
+    session.delete(&path("/ours/services/a"), None).await.unwrap();
+    until("both are up again", || is(&memory, &[(80, "UP"), (81, "UP")])).await;
+    process.stop().await;
+}
