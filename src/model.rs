@@ -160,6 +160,15 @@ impl Endpoint {
         };
         is_same_host && self.port == other.port
     }
+
+    /// The same place with the host's name in lower case, to look it up by.
+    pub fn folded(&self) -> Self {
+        let mut folded = self.clone();
+        if let Host::Name(name) = &mut folded.host {
+            name.make_ascii_lowercase();
+        }
+        folded
+    }
 }
 
 /// A host as it was registered.

@@ -21,6 +21,7 @@ use crate::disk::stall::asking;
 use crate::inspect::reader::Reader;
 use crate::publish::layout::Layout;
 use crate::publish::past::Wishes;
+use crate::publish::shared_drains::SharedDrains;
 use crate::publish::unread::Wording;
 use crate::publish::{Publisher, Target, resolver, target};
 use crate::registry::cache::Hurry;
@@ -80,11 +81,14 @@ impl App {
         sources: &mut Sources,
     ) -> anyhow::Result<()> {
         let drains = self.drain_tree(ensemble, registry, zones)?;
-        for reader in registry.readers() {
-            let targets = targets(&reader, zones);
+        let readers = registry.readers();
+        let shared = SharedDrains::of_readers(readers.iter().map(|reader| &*reader.place));
+        let shared = shared.into_iter().map(|shared| Some(shared).filter(|_| readers.len() > 1));
+        for (reader, shared) in readers.iter().zip(shared) {
+            let targets = targets(reader, zones);
             let withdrawn = Withdrawn::default();
-            self.mirror(ensemble, &reader, (targets, drains.as_ref()), config, &withdrawn, sources)?;
-            self.announce(ensemble.clone(), &reader, config, withdrawn, sources)?;
+            self.mirror(ensemble, reader, (targets, drains.as_ref(), shared), config, &withdrawn, sources)?;
+            self.announce(ensemble.clone(), reader, config, withdrawn, sources)?;
         }
         Ok(())
     }
@@ -93,13 +97,14 @@ impl App {
         &mut self,
         ensemble: &E,
         reader: &RegistryReader,
-        (targets, drains): (Vec<Target>, Option<&MirroredDrains>),
+        (targets, drains, shared): (Vec<Target>, Option<&MirroredDrains>, Option<SharedDrains>),
         config: &Config,
         withdrawn: &Withdrawn,
         sources: &mut Sources,
     ) -> anyhow::Result<()> {
         let RegistryReader { name: of, registry, .. } = reader;
         let mut layout = Layout::new(registry.zookeeper.root.clone(), registry.format.clone());
+        layout.shared = shared;
         layout.drains = drains.map(|drains| drains.tree.clone());
         if !targets.is_empty() {
             let shown = targets.iter().map(|target| Arc::clone(lock(&target.writer).zone())).collect();

@@ -32,6 +32,8 @@ pub(super) struct BuiltService {
     pub(super) drains: Vec<Drain>,
     /// Its drains that have ended.
     pub(super) over: Vec<Drain>,
+    /// What its own mean for other readers' instances.
+    pub(super) shared: Vec<Drain>,
     /// Number of instances that are registered.
     pub(super) instances: usize,
     /// Numbers of instances that are served and that are not; `None` where it is no service.
@@ -88,7 +90,7 @@ impl Core {
             Some(_) => !self.unread.hides(&folded),
             None => self.unread.is_empty(&folded),
         };
-        let Reading { service, mut malformed, over, .. } = reading.unwrap_or_default();
+        let Reading { service, mut malformed, over, shared, .. } = reading.unwrap_or_default();
         let mut offered = Vec::with_capacity(self.targets.len());
         for (target, origin) in self.targets.iter().zip(origins) {
             let context = target.context(origin, self.hosts.known(), &folded).zip(target.shown(&folded));
@@ -129,6 +131,7 @@ impl Core {
             wanted,
             drains: service.defaults.drains,
             over,
+            shared,
             instances,
             census,
             names: Vec::new(),
@@ -141,6 +144,7 @@ impl Core {
         }
         self.want(&built.folded, built.wanted.clone());
         self.drained(&built.folded, built.drains.clone(), built.over.clone());
+        self.share(&built.folded, built.shared.clone());
         count(&mut self.guard, &built.folded, built.instances);
         self.count(&built);
         self.offer(built);

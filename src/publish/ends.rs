@@ -15,10 +15,10 @@ use super::core::Core;
 use super::drain_tree::DrainTree;
 use super::drains::DrainTurn;
 use super::publisher::Publisher;
+use super::shared_drains::SharedDrains;
 use super::touched::{ReadOf, Touched};
 use crate::format::moment;
 use crate::model::Drain;
-use crate::registry::Path;
 use crate::registry::shown::{SharedTree, ShownTree};
 
 /// The longest time between two looks at the clock while something is to end.
@@ -64,6 +64,15 @@ impl Core {
     }
 }
 
+impl Core {
+    /// Shares the drains of a service with the other readers of the registry.
+    pub(super) fn share(&self, folded: &str, drains: Vec<Drain>) {
+        if let Some(shared) = &self.layout.shared {
+            shared.set(folded, drains);
+        }
+    }
+}
+
 /// Returns the target of a drain, for the log.
 fn what(drain: &Drain) -> String {
     drain.instance.as_ref().map_or("all".to_owned(), ToString::to_string)
@@ -75,13 +84,11 @@ fn who(drain: &Drain) -> &str {
 }
 
 impl Publisher {
-    /// Shows these services, full paths all, as the drain tree has them now.
-    fn take_drains(&self, tree: &ShownTree, services: &BTreeSet<Path>) {
-        let mut core = self.lock();
-        let (below, now) = (services.iter().filter_map(|path| path.below(&core.layout.root)), unix_now());
-        let folded: BTreeSet<String> = below.map(str::to_ascii_lowercase).collect();
+    /// Shows these services, paths below the root in lower case, as they are drained elsewhere now.
+    fn take_drains(&self, tree: &ShownTree, services: BTreeSet<String>) {
+        let (mut core, now) = (self.lock(), unix_now());
         // A drain of what is not there yet holds from the moment when it is.
-        let read = folded.into_iter().filter_map(|folded| {
+        let read = services.into_iter().filter_map(|folded| {
             let reading = core.read(tree, &folded, now)?;
             Some(Touched { folded, read: ReadOf::Done(Some(Box::new(reading))) })
         });
@@ -96,6 +103,7 @@ impl Publisher {
     pub async fn follow_drains(self, tree: SharedTree, stop: CancellationToken) {
         let mut next = self.next_end();
         let mut written = self.lock().layout.drains.as_ref().map(DrainTree::follow);
+        let mut shared = self.lock().layout.shared.as_ref().map(SharedDrains::follow);
         loop {
             let end = *next.borrow_and_update();
             let time = async {
@@ -113,11 +121,23 @@ impl Publisher {
                     None => std::future::pending().await,
                 }
             };
+            let shared = async {
+                match &mut shared {
+                    Some(shared) => shared.changed().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 () = stop.cancelled() => return,
                 services = written => {
+                    let root = self.lock().layout.root.clone();
+                    let below = services.iter().filter_map(|path| path.below(&root)).map(str::to_ascii_lowercase);
                     let tree = tree.read().unwrap_or_else(PoisonError::into_inner);
-                    self.take_drains(&tree, &services);
+                    self.take_drains(&tree, below.collect());
+                }
+                services = shared => {
+                    let tree = tree.read().unwrap_or_else(PoisonError::into_inner);
+                    self.take_drains(&tree, services);
                 }
                 // The sender is the publisher's, of which we have a clone: it does not go.
                 _ = next.changed() => {}

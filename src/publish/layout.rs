@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::drain_tree::DrainTree;
+use super::shared_drains::SharedDrains;
 use crate::format::{self, NodeKind};
 use crate::registry::Path;
 use crate::registry::placed;
@@ -17,12 +18,14 @@ pub struct Layout {
     pub format: format::Config,
     /// Drains of services whose own znodes have none; none where there is no such tree.
     pub drains: Option<DrainTree>,
+    /// Drains that other readers of the registry share with this one; none where it is alone.
+    pub shared: Option<SharedDrains>,
 }
 
 impl Layout {
     /// The layout of a registry at `root` in this convention, whose drains are in its services' own znodes.
     pub fn new(root: Path, format: format::Config) -> Self {
-        Self { root, format, drains: None }
+        Self { root, format, drains: None, shared: None }
     }
 
     /// The path (below the root) of the service that a changed znode belongs to; none for one that stands elsewhere,

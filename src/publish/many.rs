@@ -114,7 +114,7 @@ impl Core {
     /// Notes what else follows from services that are in the zones.
     pub(super) fn keep(&mut self, built: impl Iterator<Item = BuiltService>) {
         let now = unix_now();
-        for BuiltService { folded, exists, wanted, drains, over, instances, names, .. } in built {
+        for BuiltService { folded, exists, wanted, drains, over, shared, instances, names, .. } in built {
             if exists {
                 self.past.remove(&folded);
             } else {
@@ -124,6 +124,7 @@ impl Core {
             count(&mut self.guard, &folded, instances);
             self.want(&folded, wanted);
             self.drained(&folded, drains, over);
+            self.share(&folded, shared);
         }
     }
 }

@@ -10,7 +10,8 @@
 //! 4. `commit`: each zone commits, and what is to be known of it is told.
 //!
 //! Beside them: `times` for what waits for a time alone; `hosts` with [`resolver`] and `home` for the addresses of
-//! hosts; [`drains`], [`drain_tree`] and `ends`; [`past`] and `known` for names without a znode; [`unread`] and `freshness` for what
+//! hosts; [`drains`], [`drain_tree`], [`shared_drains`] and
+//! `ends`; [`past`] and `known` for names without a znode; [`unread`] and `freshness` for what
 //! cannot be read; `notes` for the cache file; [`problems`], [`census`], `looks` and `telling` for people;
 //! [`events`] for what has changed and when.
 //! [`publisher`](Publisher) is what others have of it.
@@ -46,6 +47,7 @@ mod publisher;
 mod read;
 pub mod reading;
 pub mod resolver;
+pub mod shared_drains;
 pub(crate) mod target;
 mod telling;
 mod times;

@@ -1,10 +1,12 @@
 //! Reads one service out of the mirrored tree: what its znodes say together.
 
+use std::collections::HashMap;
+
 use super::drain_tree::NodeFlags;
 use super::layout::Layout;
 use super::reading::Reading;
 use crate::format::{self, Beside, Decoded, Node, NodeKind};
-use crate::model::{Instance, Malformed, Service, State};
+use crate::model::{Drain, Endpoint, Instance, Malformed, Service, State};
 use crate::registry;
 use crate::registry::Path;
 use crate::registry::shown::{Readable, ShownNode, ShownTree};
@@ -55,15 +57,42 @@ impl Layout {
         if !roles.is_empty() && (!nodes.is_empty() || self.is_service(tree, below)) {
             reading.service.roles = roles.to_vec();
         }
+        self.apply_drains(below, &mut reading);
+        reading.tell_doubles();
+        reading.sort();
+        exists.then_some(reading)
+    }
+
+    /// Drains what the flags of the service at `below` cover, and those of other readers.
+    fn apply_drains(&self, below: &str, reading: &mut Reading) {
         let Service { defaults, instances, .. } = &mut reading.service;
         for instance in instances.iter_mut().filter(|instance| instance.state == State::Up) {
             if defaults.drains.iter().any(|drain| drain.covers(instance)) {
                 instance.state = State::Drain;
             }
         }
-        reading.tell_doubles();
-        reading.sort();
-        exists.then_some(reading)
+        let Some(shared) = &self.shared else { return };
+        for drain in &defaults.drains {
+            match &drain.instance {
+                Some(_) => reading.shared.push(drain.clone()),
+                None => reading.shared.extend(instances.iter().map(|instance| {
+                    let instance = Some(instance.endpoint.clone());
+                    Drain { instance, ..drain.clone() }
+                })),
+            }
+        }
+        let of_others = shared.of_others(below).into_iter();
+        let of_others: HashMap<Endpoint, Drain> =
+            of_others.filter_map(|drain| Some((drain.instance.as_ref()?.folded(), drain))).collect();
+        if of_others.is_empty() {
+            return;
+        }
+        for instance in instances.iter_mut().filter(|instance| instance.state == State::Up) {
+            if let Some(drain) = of_others.get(&instance.endpoint.folded()) {
+                instance.state = State::Drain;
+                defaults.drains.push(drain.clone());
+            }
+        }
     }
 
     /// Reads what a service's own node says for all its instances.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::mem::take;
 
-use crate::model::{Drain, Endpoint, Host, Instance, Malformed, Protocol, Service, State};
+use crate::model::{Drain, Endpoint, Instance, Malformed, Protocol, Service, State};
 use crate::registry::Path;
 
 /// A service as read, with what in it could not be.
@@ -15,6 +15,8 @@ pub struct Reading {
     pub malformed: Vec<Malformed>,
     /// Drains that are written there and have ended.
     pub over: Vec<Drain>,
+    /// What its own drains that hold mean for other readers' instances: of one instance each.
+    pub(super) shared: Vec<Drain>,
     /// Which of two nodes of one endpoint goes before, for each instance: the ephemeral one, then the younger; and its
     /// path.
     precedence: Vec<((bool, i64), Path)>,
@@ -35,10 +37,7 @@ impl Reading {
 
     /// Takes an instance in; of two at one endpoint, and of one protocol, one.
     pub(super) fn add(&mut self, instance: Instance, precedence: (bool, i64), path: &Path) {
-        let mut endpoint = instance.endpoint.clone();
-        if let Host::Name(name) = &mut endpoint.host {
-            name.make_ascii_lowercase();
-        }
+        let endpoint = instance.endpoint.folded();
         let next = self.service.instances.len();
         let place = *self.places.entry((endpoint, instance.protocol)).or_insert(next);
         let mut other = path.clone();
@@ -85,6 +84,7 @@ impl Reading {
         self.malformed.extend(other.malformed);
         self.service.defaults.drains.extend(other.service.defaults.drains);
         self.over.extend(other.over);
+        self.shared.extend(other.shared);
         self.tell_doubles();
         self.sort();
     }

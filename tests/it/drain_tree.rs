@@ -236,3 +236,37 @@ async fn in_a_mixed_root_zc_keeps_its_flags_and_spring_has_them_in_the_tree_and_
     shows(server.dns, "A api.service", "NOERROR 10.0.0.3").await;
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_that_one_reader_finds_drains_the_same_endpoint_of_another() {
+    let servers = zk::shared().namespace().await;
+    let mut kazoo = Kazoo::connect(&servers);
+    for host in ["10.0.0.1", "10.0.0.2", "10.0.0.3"] {
+        kazoo.create(&format!("/services/api/{host}:8080"), b"{}", false);
+    }
+    curator(&mut kazoo, "/discovery", "API", "i-1", "10.0.0.1");
+    curator(&mut kazoo, "/discovery", "API", "i-3", "10.0.0.3");
+    curator(&mut kazoo, "/discovery", "API", "i-4", "10.0.0.4");
+    let read = "read = [\"nd\", { format = \"curator\", root = \"/discovery\" }]";
+    let text = registry(&servers, read, "/zonekeeper/drains", "") + "merge = \"union\"\n";
+    let config = operator(&text);
+    let server = Running::start(&text);
+    let all = "NOERROR 10.0.0.1 10.0.0.2 10.0.0.3 10.0.0.4";
+    shows(server.dns, "A api.service", all).await;
+    well(&config, &["drain", "/services/api", "--instance", "10.0.0.1:8080", "--reason", "disk"]);
+    shows(server.dns, "A api.service", "NOERROR 10.0.0.2 10.0.0.3 10.0.0.4").await;
+    let explained = page(server.admin, "/v1/explain?name=api.service");
+    assert_eq!(explained.matches("OUT  drained by ").count(), 2, "{explained}");
+    well(&config, &["undrain", "/services/api"]);
+    shows(server.dns, "A api.service", all).await;
+    // All that one of them has; it ends in both.
+    well(&config, &["drain", "/discovery/API", "--for", "4s"]);
+    shows(server.dns, "A api.service", "NOERROR 10.0.0.2").await;
+    shows(server.dns, "A api.service", all).await;
+    // What comes later is drained, too.
+    well(&config, &["drain", "/services/api", "--instance", "10.0.0.5:8080"]);
+    curator(&mut kazoo, "/discovery", "API", "i-5", "10.0.0.5");
+    curator(&mut kazoo, "/discovery", "API", "i-6", "10.0.0.6");
+    shows(server.dns, "A api.service", &format!("{all} 10.0.0.6")).await;
+    server.stop().await;
+}
