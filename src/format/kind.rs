@@ -15,6 +15,11 @@ pub enum NodeKind<'p> {
         /// Path of the service below the root; empty for the root itself.
         service: &'p str,
     },
+    /// No instance, but what it says is about those of the service at path `service`.
+    Beside {
+        /// Path of the service below the root; empty for the root itself.
+        service: &'p str,
+    },
     /// A service, or a node on the way to one.
     Service {
         /// Its path below the root; empty for the root itself.
@@ -44,6 +49,7 @@ impl<'p> NodeKind<'p> {
         match self {
             Self::Instance { service, .. }
             | Self::Directory { service }
+            | Self::Beside { service }
             | Self::Inside { service }
             | Self::Leaf { service, .. } => service,
             Self::Service { path } => path,

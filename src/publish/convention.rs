@@ -28,7 +28,7 @@ impl Grouping for Layout {
             NodeKind::Instance { .. } | NodeKind::Service { .. } | NodeKind::Leaf { .. } => {
                 self.format.check(data).is_ok()
             }
-            NodeKind::Directory { .. } | NodeKind::Inside { .. } => true,
+            NodeKind::Directory { .. } | NodeKind::Beside { .. } | NodeKind::Inside { .. } => true,
         }
     }
 }

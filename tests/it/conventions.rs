@@ -34,6 +34,19 @@ async fn what_twitter_common_registered_is_in_dns_and_follows_its_znodes() {
     assert!(explained.contains("node3.example.com is registered with 2 addresses"), "{explained}");
     answers(server.dns, &format!("AAAA {name}"), &["2001:db8::43"]).await;
 
+    // Vectors weigh members while they are there, and are no services.
+    let vector = "/twitter/service/web/prod/frontend/vector_0000000003";
+    let half = br#"{"vector":[{"select":"member=member_0000000000","weight":0.5,"priority":1},{"select":"shard=1","weight":2.0}]}"#;
+    kazoo.create(vector, half, false);
+    let weighed =
+        ["0 100 31020 node3.example.com.", "0 200 31010 node2.example.com.", "0 50 31000 192-0-2-41.addr.service."];
+    answers(server.dns, &of(""), &weighed).await;
+    let explained = page(server.admin, &format!("/v1/explain?name={name}"));
+    assert!(explained.contains("weight 50 (vector_0000000003)"), "{explained}");
+    assert_eq!(dig(server.dns, &format!("SRV vector_0000000003.{name}")).status, "NXDOMAIN");
+    kazoo.delete(vector);
+    answers(server.dns, &of(""), &all).await;
+
     // A member that stops leaves, one of which nothing can be read hurts no other, and what is no member is none.
     let path = "/twitter/service/web/prod/frontend/member_000000000";
     let (data, _) = kazoo.get(&format!("{path}0")).expect("the znode");

@@ -180,7 +180,7 @@ impl Survey {
                 }
                 false
             }
-            NodeKind::Inside { .. } => false,
+            NodeKind::Inside { .. } | NodeKind::Beside { .. } => false,
         }
     }
 }

@@ -55,6 +55,7 @@ pub(super) mod nerve;
 pub(super) mod registrar;
 pub(super) mod serverset;
 pub(super) mod signature;
+mod vectors;
 pub(super) mod zc;
 
 mod fields;

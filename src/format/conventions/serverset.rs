@@ -11,18 +11,18 @@
 //! it begins with `member_` (Finagle, Prometheus) and ends with digits (Twitter's libraries for Java and Python). Two
 //! members of one service have the same name once in 7.8 thousand million pairs; the second one is then not registered,
 //! and status and log say that another session has its place. Our marks are in `metadata`, Armeria's map of texts. A
-//! drain is the status `STOPPING`.
+//! drain is the status `STOPPING`. Weights are not in members but in [`vectors`](super::vectors) beside them.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::fields;
+use super::{fields, vectors};
 use crate::format::convention::{Convention, Registration, Row};
 use crate::format::error::Error;
 use crate::format::kind::NodeKind;
-use crate::format::placement::Node;
+use crate::format::placement::{Beside, Decoded, Node};
 use crate::format::property::{self, Property};
 use crate::format::{json, name};
 use crate::model::{Endpoint, Instance, State};
@@ -67,6 +67,9 @@ impl Convention for ServerSet {
                     NodeKind::Instance { service, name: element }
                 };
             }
+            if vectors::is_vector(element) {
+                return NodeKind::Beside { service: below[..start].trim_end_matches('/') };
+            }
             start = end + 1;
         }
         NodeKind::Service { path: below }
@@ -87,6 +90,10 @@ impl Convention for ServerSet {
 
     fn decode(&self, node: &Node<'_>) -> Result<Vec<Instance>, Error> {
         decode(node.data).map(|instance| vec![instance])
+    }
+
+    fn finish(&self, service: &str, instances: &mut Vec<Decoded<'_>>, beside: &dyn Beside) {
+        vectors::weigh(service, instances, beside);
     }
 
     fn node_name(&self, _: &Endpoint, instance_id: &str) -> String {

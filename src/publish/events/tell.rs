@@ -186,7 +186,8 @@ impl Core {
     fn kind_of_changed<'p>(&self, path: &'p Path) -> Option<NodeKind<'p>> {
         let below = path.below(&self.layout.root).filter(|below| !self.layout.is_system(below))?;
         let kind = self.layout.kind_by_path(below);
-        (!matches!(kind, NodeKind::Directory { .. } | NodeKind::Inside { .. })).then_some(kind)
+        let is_other = matches!(kind, NodeKind::Directory { .. } | NodeKind::Beside { .. } | NodeKind::Inside { .. });
+        (!is_other).then_some(kind)
     }
 
     /// What a znode is, or was, as one of instances; `None` where it is a service's own.
