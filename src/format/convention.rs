@@ -80,6 +80,11 @@ pub trait Convention: Debug + Send + Sync {
         false
     }
 
+    /// Returns whether a [`NodeKind::Leaf`] with these data is a service of one instance, which the same znode is.
+    fn is_own_instance(&self, _data: &[u8]) -> bool {
+        false
+    }
+
     /// Returns whether some instances are told by their paths, and others by their data: a [`NodeKind::Service`] below
     /// another may be an instance of that, see [`Self::is_instance`].
     fn is_told_by_data_as_well(&self) -> bool {

@@ -26,7 +26,8 @@ pub enum NodeKind<'p> {
         path: &'p str,
     },
     /// An instance called `name` of the service at path `service` if its data are those of one, see
-    /// [`Convention::is_instance`](super::Convention::is_instance); else a service, or a node on the way to one.
+    /// [`Convention::is_instance`](super::Convention::is_instance); else a service, or a node on the way to one. Such a
+    /// service may be its own one instance, see [`Convention::is_own_instance`](super::Convention::is_own_instance).
     Leaf {
         /// Path of the service that it would be an instance of.
         service: &'p str,

@@ -100,6 +100,13 @@ impl Layout {
             && matches!(self.kind_at(tree, below), NodeKind::Instance { .. })
     }
 
+    /// Returns whether the znode shown at `below` is a service and its one instance.
+    pub(crate) fn is_own_instance(&self, tree: &ShownTree, below: &str) -> bool {
+        let is_own = |node: &ShownNode<'_>| tree.data(node).is_some_and(|data| self.format.is_own_instance(data));
+        matches!(self.kind_by_path(below), NodeKind::Leaf { .. })
+            && tree.get(&self.full(below)).is_some_and(|node| is_own(&node))
+    }
+
     /// Full path of the service at `below`.
     pub fn full(&self, below: &str) -> Path {
         below.split('/').filter(|element| !element.is_empty()).fold(self.root.clone(), |path, name| path.child(name))
@@ -147,6 +154,9 @@ impl Layout {
     pub(crate) fn is_service(&self, tree: &ShownTree, below: &str) -> bool {
         if self.is_system(below) || self.is_instance_by_data(tree, below) {
             return false;
+        }
+        if self.is_own_instance(tree, below) {
+            return true;
         }
         let mut leads_on = below.is_empty();
         for child in tree.children(&self.full(below)).0 {

@@ -34,6 +34,9 @@ impl Layout {
             reading.malformed.extend(malformed);
         }
         let mut nodes = Vec::new();
+        if self.is_own_instance(tree, below) {
+            nodes.extend(tree.get(&shown));
+        }
         for directory in self.directories(&shown) {
             let (children, jumped) = tree.children(&directory);
             for child in children {

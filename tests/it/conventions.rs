@@ -173,7 +173,7 @@ async fn what_tritons_registrar_registered_is_in_dns_with_the_port_of_its_servic
     let other =
         br#"{"type":"load_balancer","address":"192.0.2.132","load_balancer":{"address":"192.0.2.132","ttl":20}}"#;
     kazoo.create("/com/example/dc1/web/other", other, true);
-    kazoo.create("/com/example/dc1/db", br#"{"type":"db_host","db_host":{"address":"192.0.2.140"}}"#, true);
+    kazoo.create("/com/example/dc1/db", br#"{"type":"db_host","db_host":{"address":"192.0.2.140"}}"#, false);
     let server = server(&servers, "registrar", "");
     let name = "web.dc1.example.com.service";
     answers(server.dns, &format!("A {name}"), &["192.0.2.131", "192.0.2.132"]).await;
@@ -184,8 +184,24 @@ async fn what_tritons_registrar_registered_is_in_dns_with_the_port_of_its_servic
     answers(server.dns, &format!("A other.{name}"), &["192.0.2.132"]).await;
     let shown = dig(server.dns, &format!("A other.{name}")).answer;
     assert!(shown[0].contains(" 20 "), "its own time to live: {shown:?}");
-    let services = page(server.admin, "/v1/services");
-    assert!(services.contains(r#"its record of the type \"db_host\" is of no service"#), "{services}");
+    // Records of hosts alone: znodes that are services and their own instances, with others below them or not.
+    answers(server.dns, "A db.dc1.example.com.service", &["192.0.2.140"]).await;
+    let database = br#"{"type":"database","database":{"primary":"tcp://pg@192.0.2.141:5432/moray","ttl":15}}"#;
+    kazoo.create("/com/example/dc1/db/pg", database, true);
+    answers(server.dns, "A pg.db.dc1.example.com.service", &["192.0.2.141"]).await;
+    answers(server.dns, "A db.dc1.example.com.service", &["192.0.2.140"]).await;
+    answers(server.dns, "SRV db.dc1.example.com.service", &[]).await;
+    let services = page(server.admin, "/v1/services/com/example/dc1/db/pg");
+    assert!(services.contains("192.0.2.141"), "{services}");
+    kazoo.set("/com/example/dc1/db/pg", br#"{"type":"host","host":{"address":"192.0.2.142"}}"#);
+    answers(server.dns, "A pg.db.dc1.example.com.service", &["192.0.2.142"]).await;
+    let events = page(server.admin, "/v1/events?since=1h&limit=1000");
+    assert!(events.contains(r#""service":"com/example/dc1/db/pg""#), "{events}");
+    kazoo.delete("/com/example/dc1/db/pg");
+    eventually("the end of the name", async || {
+        (dig(server.dns, "A pg.db.dc1.example.com.service").status == "NXDOMAIN").then_some(())
+    })
+    .await;
 
     // The service's own record decides about those that say no port, at once.
     let (data, _) = kazoo.get("/com/example/dc1/web").expect("the znode");

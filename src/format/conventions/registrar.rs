@@ -3,7 +3,8 @@
 //! questions are asked with.
 //!
 //! Source: `lib/server.js` of TritonDataCenter/binder. Of the types, it takes those in [`MEMBERS`] for members of a
-//! service, and answers for each by its own name, too: the znode's name is a tag.
+//! service, and answers for each by its own name, too: the znode's name is a tag. Those in [`HOSTS`] have their own name
+//! alone: such a znode is a service and its one instance, which has an address and no port (SRV: NODATA).
 
 use std::sync::Arc;
 
@@ -30,7 +31,9 @@ const MEMBERS: [&str; 5] = ["load_balancer", "moray_host", "ops_host", "redis_ho
 /// Type of the records of services.
 const SERVICE: &str = "service";
 /// Types of records that are a host's alone.
-const HOSTS: [&str; 3] = ["host", "db_host", "database"];
+const HOSTS: [&str; 3] = ["host", "db_host", DATABASE];
+/// The one among them that has a URL in place of an address.
+const DATABASE: &str = "database";
 
 #[derive(Debug)]
 struct Registrar;
@@ -49,6 +52,10 @@ impl Convention for Registrar {
         is_member(data)
     }
 
+    fn is_own_instance(&self, data: &[u8]) -> bool {
+        is_of(&HOSTS, data)
+    }
+
     fn decode(&self, node: &Node<'_>) -> Result<Vec<Instance>, Error> {
         decode(node).map(|instance| vec![instance])
     }
@@ -61,10 +68,6 @@ impl Convention for Registrar {
         };
         match said.get("type").and_then(Value::as_str) {
             Some(SERVICE) => (Defaults { ttl: ServiceRecord::of(&said).ttl, ..defaults }, Vec::new()),
-            Some(kind) if HOSTS.contains(&kind) => {
-                let remark = format!("its record of the type {kind:?} is of no service, and nothing is served for it");
-                (defaults, vec![remark])
-            }
             _ => (defaults, Vec::new()),
         }
     }
@@ -110,22 +113,39 @@ impl ServiceRecord {
 
 /// Returns whether data are those of a member of a service.
 pub(super) fn is_member(data: &[u8]) -> bool {
+    is_of(&MEMBERS, data)
+}
+
+/// Returns whether data are a record of one of these types.
+fn is_of(types: &[&str], data: &[u8]) -> bool {
     // Most znodes that are none have no data.
     let begins = data.first() == Some(&b'{');
     let Some(said) = begins.then(|| json::object(data).ok()).flatten() else { return false };
     let kind = said.get("type").and_then(Value::as_str);
-    kind.is_some_and(|kind| MEMBERS.contains(&kind) && said.get(kind).is_some_and(Value::is_object))
+    kind.is_some_and(|kind| types.contains(&kind) && said.get(kind).is_some_and(Value::is_object))
 }
 
-/// Reads a member.
+/// Reads a member, or a record of a host alone.
 pub(super) fn decode(node: &Node<'_>) -> Result<Instance, Error> {
     let mut said = json::object(node.data)?;
     let kind = said.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
     let Some(Value::Object(own)) = said.remove(&kind) else {
         return Err(Error::NoEndpoint(format!("there is no {kind:?}, which is its `type`")));
     };
-    let address = own.get("address").filter(|address| !address.is_null()).or_else(|| said.get("address"));
-    let host = fields::host("address", address)?;
+    let host = if kind == DATABASE {
+        fields::host("primary", own.get("primary").map(|url| host_of_url(url)).as_ref())?
+    } else {
+        let address = own.get("address").filter(|address| !address.is_null()).or_else(|| said.get("address"));
+        fields::host("address", address)?
+    };
+    let ttl = [&own, &said].iter().find_map(|said| json::ttl(said.get("ttl")?));
+    if HOSTS.contains(&&*kind) {
+        let main = Endpoint { host, port: 0 };
+        let mut instance = Instance::new(&main.to_string(), main);
+        instance.ttl = ttl;
+        instance.metadata.push(("type".into(), kind.into()));
+        return Ok(instance);
+    }
     let service = ServiceRecord::beside(node);
     let mut remarks = Vec::new();
     let mut ports = Vec::new();
@@ -159,7 +179,6 @@ pub(super) fn decode(node: &Node<'_>) -> Result<Instance, Error> {
             None => {}
         }
     }
-    let ttl = [&own, &said].iter().find_map(|said| json::ttl(said.get("ttl")?));
     instance.ttl = match (ttl, service.ttl) {
         (Some(own), Some(service)) => Some(own.min(service)),
         (own, _) => own,
@@ -168,6 +187,19 @@ pub(super) fn decode(node: &Node<'_>) -> Result<Instance, Error> {
     instance.metadata.push(("type".into(), kind.into()));
     instance.remarks = fields::few(remarks);
     Ok(instance)
+}
+
+/// The host of a URL, `tcp://user@192.0.2.1:5432/db`; what is no text stays as it is.
+fn host_of_url(url: &Value) -> Value {
+    let Some(text) = url.as_str() else { return url.clone() };
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let place = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let place = place.rsplit('@').next().unwrap_or_default();
+    let host = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => place.split(':').next().unwrap_or_default(),
+    };
+    host.into()
 }
 
 #[cfg(test)]
@@ -211,7 +243,33 @@ mod tests {
     }
 
     #[test]
-    fn only_members_are_instances_and_a_record_of_a_host_alone_is_told() {
+    fn a_record_of_a_host_alone_is_its_own_instance_with_an_address_and_no_port() {
+        for (record, host, ttl) in [
+            (json!({"type": "host", "host": {"address": "10.0.0.1", "ttl": 9}}), "10.0.0.1", Some(9)),
+            (
+                json!({"type": "db_host", "ttl": 8, "db_host": {"address": "10.0.0.2", "ports": [80]}}),
+                "10.0.0.2",
+                Some(8),
+            ),
+            (json!({"type": "database", "database": {"primary": "tcp://a@10.0.0.3:5432/db"}}), "10.0.0.3", None),
+            (json!({"type": "database", "database": {"primary": "pg://[2001:db8::1]:1/x"}}), "2001:db8::1", None),
+            (json!({"type": "database", "database": {"primary": "db.example.com"}}), "db.example.com", None),
+        ] {
+            let data = record.to_string();
+            assert!(Registrar.is_own_instance(data.as_bytes()) && !is_member(data.as_bytes()), "{data}");
+            let one = decode(&Node::alone("m", data.as_bytes())).unwrap();
+            assert_eq!((&*one.endpoint.host.to_string(), one.endpoint.port, one.ttl), (host, 0, ttl), "{data}");
+            assert!(one.tags.is_empty() && one.ports.is_empty(), "{one:?}");
+        }
+        for data in [r#"{"type":"database","database":{}}"#, r#"{"type":"host","host":{"address":7}}"#] {
+            assert!(decode(&Node::alone("m", data.as_bytes())).is_err(), "{data}");
+        }
+        let member = br#"{"type":"rr_host","rr_host":{"address":"10.0.0.1"}}"#;
+        assert!(!Registrar.is_own_instance(member));
+    }
+
+    #[test]
+    fn only_members_are_instances() {
         for data in [
             "",
             "{",
@@ -225,7 +283,6 @@ mod tests {
         assert!(is_member(br#"{"type":"rr_host","rr_host":{}}"#));
         let (defaults, remarks) = Registrar.decode_service(br#"{"type":"service","service":{"ttl":9,"service":{}}}"#);
         assert_eq!((defaults.ttl, remarks.len()), (Some(9), 0));
-        assert_eq!(Registrar.decode_service(br#"{"type":"db_host","db_host":{}}"#).1.len(), 1);
         let why = decode(&Node::alone("m", br#"{"type":"rr_host","rr_host":{"address":null}}"#)).unwrap_err();
         assert_eq!(why.to_string(), "its data give no endpoint: it has no `address`");
     }

@@ -97,17 +97,17 @@ impl Core {
         let mut base: Option<EventRecord> = None;
         for path in changed {
             let Some(kind) = self.kind_of_changed(path) else { continue };
+            let real = tree.real(path);
+            let Some(former) = tree.tree().former(real.as_str()) else { continue };
+            let (former, present) = (former.as_ref(), tree.tree().get(real.as_str()));
+            let kind = self.kind_with_data(kind, [former, present]);
             let service = kind.service();
             if base.as_ref().is_none_or(|base| base.service.as_deref() != Some(service)) {
                 self.finish(feed, tree, &mut of_service, &mut all, now);
                 base = Some(self.service_event(feed, EventKind::Changed, service));
             }
             let Some(base) = &base else { continue };
-            let real = tree.real(path);
-            let Some(former) = tree.tree().former(real.as_str()) else { continue };
-            let present = tree.tree().get(real.as_str());
             let side = |entry: Option<&Entry>| entry.map(|entry| self.side(tree, path, &real, entry, kind));
-            let former = former.as_ref();
             match (side(former), side(present)) {
                 // The service's own znode, by its path or by what it holds.
                 (Some(None) | None, Some(None)) | (Some(None), None) => {
@@ -188,6 +188,20 @@ impl Core {
         let kind = self.layout.kind_by_path(below);
         let is_other = matches!(kind, NodeKind::Directory { .. } | NodeKind::Beside { .. } | NodeKind::Inside { .. });
         (!is_other).then_some(kind)
+    }
+
+    /// Kind of a znode that has these data now or had them before: of a service that is its own one instance, that.
+    fn kind_with_data<'p>(&self, kind: NodeKind<'p>, sides: [Option<&Entry>; 2]) -> NodeKind<'p> {
+        let is_own = |entry: &Entry| match entry {
+            Entry::Known(known) => self.layout.format.is_own_instance(&known.data),
+            Entry::Unreadable(_) => false,
+        };
+        match kind {
+            NodeKind::Leaf { path, name, .. } if sides.into_iter().flatten().any(is_own) => {
+                NodeKind::Instance { service: path, name }
+            }
+            kind => kind,
+        }
     }
 
     /// What a znode is, or was, as one of instances; `None` where it is a service's own.
