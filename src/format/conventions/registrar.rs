@@ -133,7 +133,7 @@ pub(super) fn decode(node: &Node<'_>) -> Result<Instance, Error> {
         return Err(Error::NoEndpoint(format!("there is no {kind:?}, which is its `type`")));
     };
     let host = if kind == DATABASE {
-        fields::host("primary", own.get("primary").map(|url| host_of_url(url)).as_ref())?
+        fields::host("primary", own.get("primary").map(host_of_url).as_ref())?
     } else {
         let address = own.get("address").filter(|address| !address.is_null()).or_else(|| said.get("address"));
         fields::host("address", address)?
