@@ -88,6 +88,9 @@ fn registry(registry: &RegistrySnapshot, text: &mut String) {
         let _ = write!(text, ", {} instances held by the guard for {}", guard.instances, time(*left));
     }
     text.push('\n');
+    if let Some(gone) = report.trouble.as_ref().filter(|_| report.is_only_gone) {
+        let _ = writeln!(text, "  {gone}: its services are known and empty until it is back");
+    }
 }
 
 fn zone(zone: &ZoneSnapshot, text: &mut String) {

@@ -148,8 +148,9 @@ impl Snapshot {
             let mut report = source.status.report();
             let of_drains = source.drains.as_ref().and_then(|drains| drains.report().trouble);
             // While ZooKeeper is away, both say so.
-            if report.trouble.is_none() {
-                report.trouble = of_drains.map(|trouble| format!("drains: {trouble}"));
+            if let Some(trouble) = of_drains.filter(|_| report.trouble.is_none() || report.is_only_gone) {
+                let own = report.trouble.take().map(|own| format!("{own}; ")).unwrap_or_default();
+                (report.trouble, report.is_only_gone) = (Some(format!("{own}drains: {trouble}")), false);
             }
             // A report says "live" only after that epoch was published; a zone says so itself.
             let filled = source.zones.iter().all(|zone| zone.freshness() != Freshness::Loading);

@@ -50,6 +50,7 @@ pub(super) fn sample() -> Snapshot {
         bytes: 0,
         causes: [0, 7, 0, 0, 0, 0, 0, 0, 0, 0],
         trouble: None,
+        is_only_gone: false,
         cache: None,
     };
     let registry = |name: &str, zone: &str, report| RegistrySnapshot {

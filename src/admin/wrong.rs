@@ -1,7 +1,8 @@
 //! What is not as it should be, as a list of sentences: what `zonekeeper status` ends with and takes its exit code
 //! from.
 //!
-//! Doubtful znodes, drains and what waits for a restart are not among it: they are served, wanted, or known.
+//! Doubtful znodes, drains, roots that are gone after they were there, and what waits for a restart are not among it:
+//! they are served, wanted, or known.
 
 use super::kept_files;
 use super::snapshot::{AnnouncerSnapshot, RegistrySnapshot, Snapshot, ZoneSnapshot};
@@ -61,6 +62,7 @@ fn registry(registry: &RegistrySnapshot) -> Vec<String> {
     let RegistrySnapshot { name, report, .. } = registry;
     let mut wrong = Vec::new();
     match &report.trouble {
+        Some(_) if report.is_only_gone => {}
         Some(trouble) => wrong.push(format!("registry {name}: {trouble}")),
         None if report.phase != Phase::Live => wrong.push(format!("registry {name}: {}", report.phase.as_str())),
         None => {}

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::core::Core;
 use super::layout::Layout;
 use crate::format::{self, Node, NodeKind, Placement, Signature};
 use crate::model::Malformed;
+use crate::registry::Path;
 use crate::registry::shown::ShownTree;
 use crate::registry::tree::Entry;
 
@@ -25,13 +26,32 @@ const MOST: usize = 50_000;
 struct Looks {
     /// Instances that can be read.
     read: usize,
-    /// Of those, the ones that are told by their data, with their writer and the path of the first.
-    by_data: BTreeMap<Signature, (usize, String)>,
+    /// Of those, the ones that are told by their data, by their writers.
+    by_data: BTreeMap<Signature, ToldByData>,
     /// Those that are not read, and look as if a writer had left them that another convention is for.
     others: BTreeMap<Signature, usize>,
 }
 
+/// Instances that are told by their data.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct ToldByData {
+    /// Their number.
+    znodes: usize,
+    /// The path of the first.
+    first: String,
+    /// The path of the first that has instances below it: version 0.1, which made a service of each, served those.
+    above_others: Option<String>,
+}
+
 impl Layout {
+    /// Returns whether instances are below the znode at `path`.
+    fn is_above_instances(&self, tree: &ShownTree, path: &Path) -> bool {
+        let kinds =
+            tree.tree().children(path).filter_map(|(child, _)| Some(self.kind_by_path(child.below(&self.root)?)));
+        let mut kinds = kinds;
+        kinds.any(|kind| matches!(kind, NodeKind::Instance { .. } | NodeKind::Directory { .. }))
+    }
+
     fn looks(&self, tree: &ShownTree) -> Looks {
         let mut looks = Looks::default();
         for (path, entry) in tree.tree().subtree(&self.root).take(MOST) {
@@ -54,7 +74,14 @@ impl Layout {
             if is_instance && self.format.decode(&node).is_ok() {
                 looks.read += 1;
                 if let Some(signature) = is_by_data.then(signature).flatten() {
-                    looks.by_data.entry(signature).or_insert_with(|| (0, path.to_string())).0 += 1;
+                    let told = looks.by_data.entry(signature).or_default();
+                    if told.znodes == 0 {
+                        told.first = path.to_string();
+                    }
+                    told.znodes += 1;
+                    if told.above_others.is_none() && self.is_above_instances(tree, path) {
+                        told.above_others = Some(path.to_string());
+                    }
                 }
             } else if let Some(signature) = signature().filter(|one| one.format() != self.format.name()) {
                 *looks.others.entry(signature).or_default() += 1;
@@ -83,17 +110,23 @@ impl Core {
         }
     }
 
-    /// Tells what is read by its data alone where paths tell instances, too: an earlier release had taken it for
-    /// services.
+    /// Tells what is read by its data alone where paths tell instances, too. An earlier release had taken it for
+    /// services, which had names where instances were below them: a warning only for those, as their names are gone.
     fn tell_by_data(&self, looks: Looks) {
-        for (signature, (znodes, first)) in looks.by_data {
-            let (root, format) = (&self.layout.root, signature.format());
-            warn!(
-                %root, znodes, first,
-                "znodes look like {}: they are served as instances, where version 0.1 made a service of each; set \
-                 format = \"{format}\" to read the root so for good, which also ends this warning",
-                signature.words()
-            );
+        for (signature, ToldByData { znodes, first, above_others }) in looks.by_data {
+            let (root, format, words) = (&self.layout.root, signature.format(), signature.words());
+            match above_others {
+                Some(path) => warn!(
+                    %root, znodes, path,
+                    "znodes look like {words}: they are served as instances, where version 0.1 made a service of each; \
+                     what is registered below them is not served any more"
+                ),
+                None => info!(
+                    %root, znodes, first,
+                    "znodes look like {words}: they are served as instances; format = \"{format}\" reads the root as \
+                     that alone"
+                ),
+            }
         }
     }
 
@@ -114,7 +147,6 @@ impl Core {
 mod tests {
     use super::*;
     use crate::format::{CONVENTIONS, Config};
-    use crate::registry::Path;
     use crate::registry::tree::{Known, Tree};
 
     fn looks(format: &str, znodes: &[(&str, &str)]) -> Looks {
@@ -139,8 +171,11 @@ mod tests {
         let found = looks("curator", &spring);
         assert_eq!((found.read, found.others.len(), found.by_data.len()), (1, 0, 1));
         let found = looks("auto", &spring);
-        let first = (1, "/r/a/7".to_owned());
-        assert_eq!((found.read, found.by_data), (1, BTreeMap::from([(Signature::Spring, first)])));
+        let mut told = ToldByData { znodes: 1, first: "/r/a/7".to_owned(), above_others: None };
+        assert_eq!((found.read, found.by_data.get(&Signature::Spring)), (1, Some(&told)));
+        let found = looks("auto", &[&spring[..], &[("/r/a/7/10.0.0.1:80", "")]].concat());
+        told.above_others = Some("/r/a/7".to_owned());
+        assert_eq!(found.by_data.get(&Signature::Spring), Some(&told), "0.1 served what is below");
         let found = looks("curator", &[("/r/a", ""), ("/r/a/10.0.0.1:80", ""), ("/r/a/b", "{}")]);
         assert_eq!((found.read, found.others), (0, BTreeMap::from([(Signature::HostPort, 1)])));
         assert_eq!(looks("auto", &[("/r/a", ""), ("/r/a/10.0.0.1:80", "")]).others, BTreeMap::new());

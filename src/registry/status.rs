@@ -91,6 +91,9 @@ pub struct MirrorReport {
     pub causes: [u64; Cause::ALL.len()],
     /// The trouble: what keeps the mirror from being live, what cannot be read.
     pub trouble: Option<String>,
+    /// True if that is no more than a root which is gone after it was there: its services are known and empty, as where
+    /// the last of them has left container nodes.
+    pub is_only_gone: bool,
     /// Report about saving the cache file, where there is one.
     pub cache: Option<cache::CacheReport>,
 }

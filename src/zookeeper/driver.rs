@@ -96,6 +96,7 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
             bytes: 0,
             causes: [0; Cause::ALL.len()],
             trouble: None,
+            is_only_gone: false,
             cache: None,
         };
         Self {
@@ -435,6 +436,9 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
         let standing = self.standing(tree.tree());
         self.troubles.follow(now, self.root.as_str(), standing.as_deref());
         let lost = self.mirror.trouble().filter(|_| self.mirror.phase() != Phase::Holding).map(ToString::to_string);
+        let is_gone = self.mirror.fresh_at().is_some() && tree.tree().root(&self.root) == Root::Gone;
+        let of_root = trouble::of_root(&self.ensemble, tree.tree(), &self.root);
+        let is_only_gone = is_gone && standing == of_root && lost.is_none();
         let trouble: Vec<String> = standing.into_iter().chain(lost).collect();
         let mut report = self.status.edit();
         if report.phase != self.mirror.phase() {
@@ -447,6 +451,7 @@ impl<E: Ensemble, O: Observer> Driver<E, O> {
         report.znodes = tree.tree().len();
         report.bytes = tree.tree().bytes();
         report.trouble = (!trouble.is_empty()).then(|| trouble.join("; "));
+        report.is_only_gone = is_only_gone;
         report.cache = cache;
     }
 

@@ -244,6 +244,23 @@ async fn auto_reads_by_their_data_what_no_path_tells_and_says_so_once() {
     assert_eq!(dig(dns, "A plain.notes.api.service").status, "NOERROR", "it is a service as before");
     let told = || server.log().lines().filter(|line| line.contains("znodes look like Spring (Curator)")).count();
     eventually("a line of the log", async || (told() == 1).then_some(())).await;
+    let warned = || server.log().lines().any(|line| line.contains(" WARN ") && line.contains("znodes look like"));
+    assert!(!warned(), "no name of 0.1 is gone:\n{}", server.log());
+
+    // Of what 0.1 served below such a znode, as that was a service, the name is gone.
+    kazoo.create("/services/web/member_0000000003x/10.0.0.1:80", b"", false);
+    let (data, _) = kazoo.get("/services/payments").map_or_else(Default::default, |found| found);
+    assert!(data.is_empty());
+    let spring = br#"{"name":"old","id":"i-1","address":"192.0.2.8","port":80}"#;
+    kazoo.create("/services/old/i-1", spring, false);
+    kazoo.create("/services/old/i-1/10.0.0.1:80", b"", false);
+    let (server, ..) = binary(&servers, "auto");
+    let warned = || {
+        let log = server.log();
+        let line = log.lines().find(|line| line.contains(" WARN ") && line.contains("znodes look like"))?;
+        Some(line.contains("path=/services/old/i-1") || line.contains("/services/old/i-1"))
+    };
+    assert!(eventually("a warning", async || warned()).await, "{}", server.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]

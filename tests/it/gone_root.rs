@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use crate::harness::admin::page;
 use crate::harness::app::{Running, scratch};
 use crate::harness::kazoo::Kazoo;
 use crate::harness::proxy::Proxy;
-use crate::harness::zk;
+use crate::harness::{eventually, zk};
 use crate::unknown::{readiness, shown, shows};
 
 /// A server with this cache file, of which no deleted service lingers.
@@ -43,6 +44,12 @@ async fn services_of_a_root_that_is_gone_are_empty_after_a_restart_and_no_longer
     }
     shows(server.dns, "A api.service", "NOERROR").await;
     shows(server.dns, "SRV _api._tcp.service", "NOERROR").await;
+    let gone = format!("the root /{chroot}/services is gone: its services are known and empty until it is back");
+    eventually("a line of the status", async || page(server.admin, "/v1/status?as=text").contains(&gone).then_some(()))
+        .await;
+    let status = page(server.admin, "/v1/status?as=text");
+    assert!(!status.contains("wrong:"), "empty is not wrong: container nodes go with the last instance:\n{status}");
+    assert!(page(server.admin, "/metrics").contains("zonekeeper_registry_trouble{registry=\"main\"} 0"));
     server.stop().await;
 
     let empty = |server: &Running, stale: &str| {

@@ -146,7 +146,8 @@ fn registries(registries: &[RegistrySnapshot], sheet: &mut Sheet<'_, '_>) -> fmt
         Phase::ALL.map(|phase| (labels(&one.name, &[("phase", phase.as_str())]), u32::from(one.report.phase == phase)))
     });
     sheet.gauges("registry_phase", "1 for the phase that the mirror is in", None, phases)?;
-    let trouble = registries.iter().map(|one| (label(one), u32::from(one.report.trouble.is_some())));
+    let trouble =
+        registries.iter().map(|one| (label(one), u32::from(one.report.trouble.is_some() && !one.report.is_only_gone)));
     sheet.gauges("registry_trouble", "Whether something is wrong: see /v1/status", None, trouble)?;
     sheet.gauges("registry_znodes", "Znodes mirrored", None, each(|one| one.report.znodes))?;
     let services = registries.iter().filter_map(|one| Some((label(one), one.census?.0.services)));
