@@ -15,7 +15,7 @@ use crate::registry::ReaderName;
 use crate::zone::name::Name;
 
 /// Fields of a service that can be chosen.
-pub(super) const FIELDS: [&str; 13] = [
+pub(super) const FIELDS: [&str; 15] = [
     "path",
     "names",
     "in",
@@ -29,6 +29,8 @@ pub(super) const FIELDS: [&str; 13] = [
     "doubtful",
     "guard",
     "full_path",
+    "format",
+    "pattern",
 ];
 
 /// The fields that are wanted; all where nothing says which.
@@ -67,6 +69,12 @@ pub(super) struct ServiceJson<'a> {
     /// Path with the root.
     #[serde(skip_serializing_if = "Option::is_none")]
     full_path: Option<String>,
+    /// Name of the format that it is read in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<&'a str>,
+    /// Pattern of the paths of instances, or a few words about them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pattern: Option<&'a str>,
     /// Its DNS names.
     #[serde(skip_serializing_if = "Option::is_none")]
     names: Option<Vec<String>>,
@@ -169,6 +177,8 @@ struct Named<'a> {
 pub(super) struct ServiceFacts<'a> {
     pub(super) registry: &'a ReaderName,
     pub(super) full_path: String,
+    /// Name of the format, and pattern of the paths of instances.
+    pub(super) convention: (&'a str, &'a str),
     pub(super) standing: &'a [InstanceStanding],
     /// Instances that the guard holds back, and until when.
     pub(super) held: Option<(u32, u64)>,
@@ -208,6 +218,8 @@ impl<'a> ServiceJson<'a> {
             registry: ReaderJson::new(facts.registry),
             path: fields.want("path").then_some(&service.path),
             full_path: fields.want("full_path").then(|| facts.full_path.clone()),
+            format: fields.want("format").then_some(facts.convention.0),
+            pattern: fields.want("pattern").then_some(facts.convention.1),
             names: fields.want("names").then(|| facts.names.iter().map(ToString::to_string).collect()),
             serving: fields.want("in").then_some(serving),
             out: fields.want("out").then_some(out),
@@ -248,6 +260,7 @@ impl<'a> ServiceFacts<'a> {
         Self {
             registry: &reader.name,
             full_path: reader.full(path),
+            convention: reader.convention(),
             standing,
             held: reader.held(path),
             names: if fields.want("names") { names(reader, path) } else { Vec::new() },
@@ -357,6 +370,7 @@ mod tests {
         let facts = ServiceFacts {
             registry: &ReaderName::only("main"),
             full_path: "/services/staging/api_x".into(),
+            convention: ("kafka", "brokers/ids/{id}"),
             standing: &standing,
             held: Some((2, 60)),
             names: vec![Name::parse("api_x.staging.service").unwrap()],

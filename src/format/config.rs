@@ -71,6 +71,39 @@ impl Config {
         }
     }
 
+    /// Pattern of the paths of instances below the root, as a description has it: `{service}/{host}:{port}`; of a
+    /// convention that is code, a few words.
+    pub fn pattern(&self) -> &str {
+        let of_code = || CONVENTIONS.iter().find(|row| row.name == self.name()).map_or("", |row| row.doc);
+        self.description.as_ref().map_or_else(of_code, |description| &description.path)
+    }
+
+    /// Reason why nothing is shown for the znode at `below`, its path under the root; none for one that is shown, where
+    /// it is there.
+    pub fn unshown(&self, below: &str) -> Option<String> {
+        let (name, pattern) = (self.name(), self.pattern());
+        let foreign = || format!("it does not match the format \"{name}\": {pattern}");
+        if !self.is_placed() {
+            return match self.place(below) {
+                NodeKind::Inside { service } => Some(format!("it is below an instance of {service}")),
+                NodeKind::Beside { service } => {
+                    Some(format!("it is no instance, and says something of those of {service}"))
+                }
+                _ => None,
+            };
+        }
+        match self.placement(below) {
+            Placement::Instance(_) => None,
+            Placement::Directory(service) => Some(format!("it is the parent of the instances of {service}")),
+            Placement::Beside(Some(service)) => {
+                Some(format!("it is no instance, and says something of those of {service}"))
+            }
+            Placement::Beside(None) => Some("it is no instance, and says something of those beside it".to_owned()),
+            Placement::Way => Some(format!("it only leads to what matches the format \"{name}\": {pattern}")),
+            Placement::Foreign => Some(foreign()),
+        }
+    }
+
     /// Reads the keys `providers` and `format` of a registry's table; the format is one of `formats`.
     pub fn read(section: &mut Section<'_>, formats: &Formats) -> Self {
         let providers = Self::read_providers(section);

@@ -19,7 +19,7 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::error::{DATA_LIMIT, Error};
-use super::{json, name};
+use super::name;
 use crate::model::{Drain, Endpoint};
 
 /// The key of the flags.
@@ -61,13 +61,6 @@ pub fn undrain(data: &[u8], is_meant: &dyn Fn(&Drain) -> bool, now: u64) -> Resu
         Ok(())
     })?;
     Ok((data, ended))
-}
-
-/// The flags in a znode that is of no convention and has nothing but them, and a sentence for each thing in it that
-/// cannot be used.
-pub fn flags(data: &[u8]) -> (Vec<Drain>, Vec<String>) {
-    let (defaults, remarks) = json::decode_service(data);
-    (defaults.drains, remarks)
 }
 
 /// A moment in seconds since 1970, as people and flags write it: `2026-11-21T15:00:00Z`.

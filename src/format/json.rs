@@ -69,6 +69,13 @@ pub(super) fn decode(name: &str, data: &[u8]) -> Result<Instance, Error> {
     Ok(read)
 }
 
+/// The flags in a znode that is of no convention and has nothing but them, and a sentence for each thing in it that
+/// cannot be used.
+pub fn flags(data: &[u8]) -> (Vec<Drain>, Vec<String>) {
+    let (defaults, remarks) = decode_service(data);
+    (defaults.drains, remarks)
+}
+
 /// Reads a service's own node; returns the remarks as well.
 pub(super) fn decode_service(data: &[u8]) -> (Defaults, Vec<String>) {
     match properties(data) {

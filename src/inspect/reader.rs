@@ -152,6 +152,21 @@ impl Reader {
         (self.layout.kind_at(&tree, shown).service().to_owned(), is_there)
     }
 
+    /// Name of the reader's format, and the pattern of the paths of its instances, or a few words about them.
+    pub fn convention(&self) -> (&str, &str) {
+        (self.layout.format.name(), self.layout.format.pattern())
+    }
+
+    /// Returns whether the convention shows nothing for a znode at `below`.
+    pub fn is_unshown(&self, below: &str) -> bool {
+        self.layout.format.unshown(below).is_some()
+    }
+
+    /// Reason why nothing is shown for the znode at `below`.
+    pub fn unshown(&self, below: &str) -> String {
+        self.layout.format.unshown(below).unwrap_or_else(|| "there is no such znode".to_owned())
+    }
+
     /// The whole paths of the services that have an instance or a named port at `endpoint`, with those below the root.
     pub fn at_endpoint(&self, endpoint: &Endpoint) -> Vec<(Path, String)> {
         let has = |service: &Service| {

@@ -115,17 +115,18 @@ impl Core {
     fn tell_by_data(&self, looks: Looks) {
         for (signature, ToldByData { znodes, first, above_others }) in looks.by_data {
             let (root, format, words) = (&self.layout.root, signature.format(), signature.words());
-            match above_others {
-                Some(path) => warn!(
+            if let Some(path) = above_others {
+                warn!(
                     %root, znodes, path,
                     "znodes look like {words}: they are served as instances, where version 0.1 made a service of each; \
                      what is registered below them is not served any more"
-                ),
-                None => info!(
+                );
+            } else {
+                info!(
                     %root, znodes, first,
                     "znodes look like {words}: they are served as instances; format = \"{format}\" reads the root as \
                      that alone"
-                ),
+                );
             }
         }
     }

@@ -248,9 +248,6 @@ async fn auto_reads_by_their_data_what_no_path_tells_and_says_so_once() {
     assert!(!warned(), "no name of 0.1 is gone:\n{}", server.log());
 
     // Of what 0.1 served below such a znode, as that was a service, the name is gone.
-    kazoo.create("/services/web/member_0000000003x/10.0.0.1:80", b"", false);
-    let (data, _) = kazoo.get("/services/payments").map_or_else(Default::default, |found| found);
-    assert!(data.is_empty());
     let spring = br#"{"name":"old","id":"i-1","address":"192.0.2.8","port":80}"#;
     kazoo.create("/services/old/i-1", spring, false);
     kazoo.create("/services/old/i-1/10.0.0.1:80", b"", false);

@@ -52,6 +52,20 @@ async fn what_kafka_patroni_hbase_and_clickhouse_keep_in_zookeeper_is_in_dns_and
     for part in ["its znodes are at /brokers/ids, as the format \"kafka\" has them", "its znode is /brokers/ids/1"] {
         assert!(explained.contains(part), "{part} in {explained}");
     }
+    assert!(explained.contains("read as \"kafka\": {id}"), "{explained}");
+    let service = page(server.admin, "/v1/services/kafka");
+    assert!(service.contains(r#""format":"kafka""#) && service.contains(r#""pattern":"{id}""#), "{service}");
+    // Why a znode is not shown.
+    kazoo.create("/service/orders-db/notes", b"{}", false);
+    for (path, why) in [
+        ("/service/orders-db/notes", "it does not match the format \"patroni\": {scope}/members/{id}"),
+        ("/brokers/ids/1/x", "registry kafka shows nothing at /brokers/ids/1/x: it does not match the format"),
+        ("/brokers/ids/77", "registry kafka shows nothing at /brokers/ids/77: there is no such znode"),
+        ("/service/orders-db/members/pg1", "orders-db in registry patroni has the names"),
+    ] {
+        let explained = page(server.admin, &format!("/v1/explain?name={path}"));
+        assert!(explained.contains(why), "{path}: {explained}");
+    }
     kazoo.delete("/brokers/ids/2");
     answers(dns, "SRV _kafka._tcp.kafka", &[one]).await;
     kazoo.delete("/brokers/ids/1");

@@ -194,11 +194,17 @@ fn at_address(sources: &Sources, address: IpAddr, rtype: Option<u16>) -> Meant {
 }
 
 fn at_path(sources: &Sources, asked: &str, rtype: u16) -> Meant {
-    let mut meant = Meant::default();
+    let (mut meant, mut unshown) = (Meant::default(), Vec::new());
     for source in &sources.registries {
         let Some(below) = source.reader.below(asked) else { continue };
         let (service, is_there) = source.reader.service_at(below);
-        if !is_there && source.reader.read(&service).is_none() {
+        let has_service = source.reader.read(&service).is_some();
+        if !has_service && (!is_there || source.reader.is_unshown(below)) {
+            unshown.push(format!(
+                "registry {} shows nothing at {asked}: {}",
+                source.name,
+                source.reader.unshown(below)
+            ));
             continue;
         }
         if !is_there {
@@ -222,6 +228,7 @@ fn at_path(sources: &Sources, asked: &str, rtype: u16) -> Meant {
     }
     if meant.notes.is_empty() {
         meant.notes.push(format!("no registry of this server has {asked}"));
+        meant.notes.append(&mut unshown);
     }
     meant
 }

@@ -119,8 +119,11 @@ fn of_name(sources: &Sources, zone: &Zone, name: &Name, rtype: u16) -> OfName {
             }
         }
         let report = source.status.report();
+        let (format, pattern) = source.reader.convention();
         registries.push(OfRegistry {
             registry: source.name.to_string(),
+            format: format.to_owned(),
+            pattern: pattern.to_owned(),
             mirror: report.phase.as_str(),
             age_s: report.fresh_at.map(|at| at.elapsed().as_secs()),
             known: explained.known,

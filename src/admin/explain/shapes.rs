@@ -56,6 +56,10 @@ pub(in crate::admin) struct InFile {
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct OfRegistry {
     pub(in crate::admin) registry: String,
+    /// Name of the format that it is read in.
+    pub(in crate::admin) format: String,
+    /// Pattern of the paths of instances, or a few words about them.
+    pub(in crate::admin) pattern: String,
     pub(in crate::admin) mirror: &'static str,
     /// Seconds since it was exact.
     pub(in crate::admin) age_s: Option<u64>,

@@ -40,9 +40,13 @@ fn one(name: &OfName, text: &mut String) {
     for InFile { place, name, r#type } in &name.zone_file {
         let _ = writeln!(text, "zone file {place}: {name} {type}");
     }
-    for OfRegistry { registry, mirror, age_s, known, sources, .. } in &name.registries {
+    for OfRegistry { registry, format, pattern, mirror, age_s, known, sources, .. } in &name.registries {
         let age = age_s.map_or("never read completely".to_owned(), |age| format!("exact {age} s ago"));
         let _ = writeln!(text, "registry {registry}: mirror {mirror}, {age}");
+        // zc's and nd's are what everybody has.
+        if !sources.is_empty() && !["auto", "zc", "nd"].contains(&&**format) {
+            let _ = writeln!(text, "read as \"{format}\": {pattern}");
+        }
         if known.is_none() && sources.is_empty() {
             text.push_str("no znode leads to this name\n");
         }

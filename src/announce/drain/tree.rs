@@ -24,10 +24,27 @@ pub struct DrainTree {
     pub access: Access,
 }
 
+/// A znode that holds the flags of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlagNode {
+    /// Its path.
+    pub path: Path,
+    /// The drain tree that it is of, in which it is made for the first flag and deleted with the last; none for a
+    /// service's own znode.
+    pub tree: Option<DrainTree>,
+}
+
+impl FlagNode {
+    /// A service's own znode.
+    pub fn own(path: Path) -> Self {
+        Self { path, tree: None }
+    }
+}
+
 impl DrainTree {
     /// The znode with the flags of the service at `path`, its full path.
-    pub fn node(&self, path: &Path) -> super::FlagNode {
-        super::FlagNode { path: self.root.with(path), tree: Some(self.clone()) }
+    pub fn node(&self, path: &Path) -> FlagNode {
+        FlagNode { path: self.root.with(path), tree: Some(self.clone()) }
     }
 
     /// Creates a znode, and what is missing above it; never a chroot.
@@ -111,61 +128,4 @@ pub async fn list_tree<E: Ensemble>(ensemble: &E, root: &Path) -> Result<Vec<(Pa
         Ok(found)
     });
     read.await.map_err(|error| Error::ListServices { root: ensemble.full_path(root), error })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::{drain, undrain};
-    use super::*;
-    use crate::zookeeper::memory::Memory;
-
-    const NOW: u64 = 1_700_000_000;
-
-    fn at(path: &str) -> Path {
-        Path::new(path).unwrap()
-    }
-
-    fn paths(memory: &Memory) -> Vec<String> {
-        memory.dump().into_iter().map(|(path, _)| path.to_string()).filter(|path| path.starts_with("/z")).collect()
-    }
-
-    #[tokio::test]
-    async fn the_first_drain_makes_the_tree_and_the_last_one_leaves_nothing_but_its_root() {
-        let memory = Memory::new("memory");
-        let tree = DrainTree { root: at("/z/drains"), access: Access::Open };
-        let flag = |reason: &str| [Drain { reason: reason.into(), ..Drain::default() }];
-        let (outer, inner) = (tree.node(&at("/s/a")), tree.node(&at("/s/a/b")));
-        assert_eq!(list_tree(&memory, &tree.root).await.unwrap(), []);
-        assert_eq!(undrain(&memory, &outer, &|_| true, NOW).await.unwrap(), []);
-        assert_eq!(paths(&memory), [""; 0], "what was not drained makes nothing");
-        drain(&memory, &inner, &flag("one"), NOW).await.unwrap();
-        drain(&memory, &outer, &flag("two"), NOW).await.unwrap();
-        let listed = list_tree(&memory, &tree.root).await.unwrap();
-        assert_eq!(listed, [(at("/s/a"), flag("two").to_vec()), (at("/s/a/b"), flag("one").to_vec())]);
-        let written = drain(&memory, &outer, &flag("three"), NOW).await.unwrap();
-        assert_eq!(written.replaced, flag("two"));
-        assert_eq!(undrain(&memory, &outer, &|_| true, NOW).await.unwrap(), flag("three"));
-        assert_eq!(paths(&memory), ["/z", "/z/drains", "/z/drains/s", "/z/drains/s/a", "/z/drains/s/a/b"]);
-        assert_eq!(undrain(&memory, &inner, &|_| true, NOW).await.unwrap(), flag("one"));
-        assert_eq!(paths(&memory), ["/z", "/z/drains"]);
-    }
-
-    #[tokio::test]
-    async fn those_who_drain_and_undrain_at_once_in_a_tree_all_have_their_way() {
-        let memory = Memory::new("memory");
-        let tree = DrainTree { root: at("/z/drains"), access: Access::Open };
-        let each = (1..=20).map(async |number| {
-            let node = tree.node(&at(&format!("/s/a{}", number % 4)));
-            let instance = Some(format::endpoint(&format!("10.0.0.1:{number}")).unwrap());
-            let flag = Drain { instance: instance.clone(), ..Drain::default() };
-            drain(&memory, &node, &[flag], NOW).await.unwrap();
-            if number % 2 == 0 {
-                let ended = undrain(&memory, &node, &|flag| flag.instance == instance, NOW).await.unwrap();
-                assert_eq!(ended.len(), 1);
-            }
-        });
-        futures_util::future::join_all(each).await;
-        let listed = list_tree(&memory, &tree.root).await.unwrap();
-        assert_eq!(listed.iter().map(|(_, flags)| flags.len()).sum::<usize>(), 10, "{listed:?}");
-    }
 }

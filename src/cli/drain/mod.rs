@@ -219,6 +219,10 @@ fn of_services(at: &Opened, found: &Subtree, flag: &model::Drain) -> anyhow::Res
         match (unfit, &flag.instance) {
             (Some((path, why)), _) => bail!("nothing at or below {full} is drained: {path}: {why}; {}", at.key()),
             (None, Some(instance)) => bail!("nothing is drained: no service at or below {full} has {instance}"),
+            (None, None) if at.drains.is_none() && at.registry.format.is_told_by_data_as_well() => bail!(
+                "nothing is drained: there is no service at or below {full}; for one that is read neither as zc nor as nd, {}",
+                at.key()
+            ),
             (None, None) => bail!("nothing is drained: there is no service at or below {full}"),
         }
     }

@@ -3,8 +3,8 @@
 //! questions are asked with.
 //!
 //! Source: `lib/server.js` of TritonDataCenter/binder. Of the types, it takes those in [`MEMBERS`] for members of a
-//! service, and answers for each by its own name, too: the znode's name is a tag. Those in [`HOSTS`] have their own name
-//! alone: such a znode is a service and its one instance, which has an address and no port (SRV: NODATA).
+//! service, and answers for each by its own name, too: the znode's name is a tag. Those in [`HOSTS`] have their own
+//! name alone: such a znode is a service and its one instance, which has an address and no port (SRV: NODATA).
 
 use std::sync::Arc;
 

@@ -188,7 +188,7 @@ mod tests {
             {"select": "member=member_0000000001", "weight": 3.0, "priority": 7},
             {"select": "shard=2", "weight": 1.5e-9},
         ]});
-        assert_eq!(weights(&[one.clone()]), [Some(50), Some(300), Some(1)]);
+        assert_eq!(weights(std::slice::from_ref(&one)), [Some(50), Some(300), Some(1)]);
         let other = json!({"vector": [{"select": "shard=0", "weight": 0.5}, {"select": "shard=0", "weight": 1e300}]});
         let found = weighed(&[one, other]);
         assert_eq!(found.iter().map(|one| one.weight).collect::<Vec<_>>(), [Some(65535), Some(300), Some(1)]);
