@@ -157,14 +157,9 @@ impl Reader {
         (self.layout.format.name(), self.layout.format.pattern())
     }
 
-    /// Returns whether the convention shows nothing for a znode at `below`.
-    pub fn is_unshown(&self, below: &str) -> bool {
-        self.layout.format.unshown(below).is_some()
-    }
-
-    /// Reason why nothing is shown for the znode at `below`.
-    pub fn unshown(&self, below: &str) -> String {
-        self.layout.format.unshown(below).unwrap_or_else(|| "there is no such znode".to_owned())
+    /// Reason why the convention shows nothing for a znode at `below`; none where it shows one.
+    pub fn unshown(&self, below: &str) -> Option<String> {
+        self.layout.format.unshown(below)
     }
 
     /// The whole paths of the services that have an instance or a named port at `endpoint`, with those below the root.

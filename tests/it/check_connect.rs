@@ -163,3 +163,27 @@ async fn ports_are_free_or_held_by_the_server_that_runs_or_by_another_program() 
     assert_eq!(code, 0, "{told}");
     has(&told, &["warning: no interface has the address 192.0.2.77"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_tree_may_be_missing_and_must_be_readable_where_it_is_there() {
+    let servers = zk::shared().namespace().await;
+    let mut kazoo = Kazoo::connect(&servers);
+    kazoo.create("/services/api/providers/10.0.0.1:80", b"", false);
+    let text = format!(
+        "[registry.main]\nzookeeper = \"{servers}\"\ndrains = \"/ours\"\n[[zone]]\norigin = \"service.\"\n\
+         [dns]\nlisten = [\"127.0.0.1:{}\"]\n",
+        free_port()
+    );
+    let file = written(&text);
+    let (code, said, told) = check(&file, &[]);
+    assert_eq!(code, 0, "{said}{told}");
+    has(&said, &["registry.main: /ours is not there yet: the first drain creates it"]);
+    kazoo.create("/ours/services", b"", false);
+    let (code, said, told) = check(&file, &[]);
+    assert_eq!(code, 0, "{said}{told}");
+    has(&said, &["registry.main: /ours: holds drains"]);
+    kazoo.lock("/ours", "team:word");
+    let (code, said, told) = check(&file, &[]);
+    assert_eq!(code, 1, "{said}{told}");
+    has(&told, &["zonekeeper.toml:3:10: error: not allowed to read ", "/ours (without credentials)"]);
+}

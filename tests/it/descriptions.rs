@@ -60,7 +60,7 @@ async fn what_kafka_patroni_hbase_and_clickhouse_keep_in_zookeeper_is_in_dns_and
     for (path, why) in [
         ("/service/orders-db/notes", "it does not match the format \"patroni\": {scope}/members/{id}"),
         ("/brokers/ids/1/x", "registry kafka shows nothing at /brokers/ids/1/x: it does not match the format"),
-        ("/brokers/ids/77", "registry kafka shows nothing at /brokers/ids/77: there is no such znode"),
+        ("/brokers/ids/77", "/brokers/ids/77 does not exist in registry kafka; its service does"),
         ("/service/orders-db/members/pg1", "orders-db in registry patroni has the names"),
     ] {
         let explained = page(server.admin, &format!("/v1/explain?name={path}"));

@@ -231,7 +231,8 @@ async fn in_a_mixed_root_zc_keeps_its_flags_and_spring_has_them_in_the_tree_and_
         .await;
     shows(server.dns, "A pay.service", "NOERROR 10.0.0.2").await;
     well(&config, &["undrain", "pay"]);
-    well(&config, &["undrain", "api"]);
+    let said = well(&config, &["undrain", "api"]);
+    assert!(said.starts_with("api is not drained any more: all of it") && said.lines().count() == 1, "{said}");
     shows(server.dns, "A pay.service", "NOERROR 10.0.0.1 10.0.0.2").await;
     shows(server.dns, "A api.service", "NOERROR 10.0.0.3").await;
     server.stop().await;

@@ -199,12 +199,9 @@ fn at_path(sources: &Sources, asked: &str, rtype: u16) -> Meant {
         let Some(below) = source.reader.below(asked) else { continue };
         let (service, is_there) = source.reader.service_at(below);
         let has_service = source.reader.read(&service).is_some();
-        if !has_service && (!is_there || source.reader.is_unshown(below)) {
-            unshown.push(format!(
-                "registry {} shows nothing at {asked}: {}",
-                source.name,
-                source.reader.unshown(below)
-            ));
+        let why = source.reader.unshown(below);
+        if !has_service && (!is_there || why.is_some()) {
+            unshown.extend(why.map(|why| format!("registry {} shows nothing at {asked}: {why}", source.name)));
             continue;
         }
         if !is_there {

@@ -35,8 +35,10 @@ pub struct SurveyedNode {
     pub leads_on: bool,
     /// The session that owns it; 0 for a persistent znode.
     pub owner: i64,
-    /// Its flags, those that have ended included.
+    /// Flags in its own znode, those that have ended included.
     pub drains: Vec<Drain>,
+    /// Flags in the drain tree, those that have ended included.
+    pub tree_drains: Vec<Drain>,
     /// True if its flags are written into a drain tree, and not into its own znode.
     pub is_in_tree: bool,
 }

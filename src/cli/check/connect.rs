@@ -97,6 +97,31 @@ impl Looking<'_> {
                 }
             }
         }
+        self.drains(&session, &ensemble).await
+    }
+
+    /// Looks at the drain tree, which need not be there.
+    async fn drains(&mut self, session: &ZooKeeperSession, ensemble: &ZooKeeper) -> Result<(), Error> {
+        let Some(drains) = &self.registry.zookeeper.drains else { return Ok(()) };
+        for reply in session.read(&[Read::Node(drains.clone()), Read::Children(drains.clone())]).await? {
+            match reply {
+                Reply::Failed(Error::NoNode) => {
+                    self.line(&format!("{drains} is not there yet: the first drain creates it"));
+                    return Ok(());
+                }
+                Reply::Failed(Error::NoAuth) => {
+                    let at = self.key(&["drains"]);
+                    let help = "without it the server drains nothing that is read neither as zc nor as nd";
+                    let message = trouble::not_allowed(ensemble, drains);
+                    self.problem(at, Severity::Error, message, Some(help.to_owned()));
+                    return Ok(());
+                }
+                Reply::Failed(error) => return Err(error),
+                Reply::Node(_) => {}
+                Reply::Children(names) if names.is_empty() => self.line(&format!("{drains}: nothing is drained")),
+                Reply::Children(_) => self.line(&format!("{drains}: holds drains")),
+            }
+        }
         Ok(())
     }
 

@@ -164,10 +164,7 @@ impl Undrain {
         let mut text = String::new();
         let nodes = found.iter().flat_map(|(at, found)| found.survey.nodes.iter().map(move |node| (at, node)));
         for (at, (service, node)) in nodes {
-            if !node.drains.iter().any(|flag| flag.holds(now) && is_meant(flag)) {
-                continue;
-            }
-            for path in at.flag_nodes(service, node)? {
+            for path in at.flagged(service, node, &|flag| flag.holds(now) && is_meant(flag))? {
                 let ended = block_on(drain::undrain(&at.ensemble, &path, &is_meant, unix_now()))?;
                 for flag in &ended {
                     let _ = writeln!(text, "{service} is not drained any more: {}", full_words(flag));

@@ -8,6 +8,7 @@ use crate::announce::drain::{self, DrainTree, FlagNode, Survey, SurveyedNode};
 use crate::cli::config_file::{ConfigFile, one_registry};
 use crate::config::{self, Registry, RegistryReader};
 use crate::format::NodeKind;
+use crate::model::Drain;
 use crate::publish::names_of;
 use crate::publish::target::{below, start};
 use crate::registry::{Path, ReaderName};
@@ -162,12 +163,17 @@ impl Opened {
         Ok(tree.map_or_else(|| FlagNode::own(full.clone()), |tree| tree.node(&full)))
     }
 
-    /// The znodes that may have flags of the service at `path`, as it was found.
-    pub(super) fn flag_nodes(&self, path: &str, node: &SurveyedNode) -> anyhow::Result<Vec<FlagNode>> {
+    /// The znodes with flags that `is_meant` chooses of the service at `path`, as it was found.
+    pub(super) fn flagged(
+        &self,
+        path: &str,
+        node: &SurveyedNode,
+        is_meant: &dyn Fn(&Drain) -> bool,
+    ) -> anyhow::Result<Vec<FlagNode>> {
         let full = self.full(path)?;
-        let in_tree = self.drains.as_ref().map(|tree| tree.node(&full));
-        let own = (!node.is_in_tree).then(|| FlagNode::own(full));
-        Ok(own.into_iter().chain(in_tree).collect())
+        let own = node.drains.iter().any(is_meant).then(|| FlagNode::own(full.clone()));
+        let tree = self.drains.as_ref().filter(|_| node.tree_drains.iter().any(is_meant));
+        Ok(own.into_iter().chain(tree.map(|tree| tree.node(&full))).collect())
     }
 
     fn look(&self, at: &str) -> anyhow::Result<Survey> {
@@ -191,7 +197,7 @@ impl Opened {
         for (path, flags) in block_on(drain::list_tree(&self.ensemble, &tree.root))? {
             if let Some(path) = path.below(self.root()).filter(|path| below(path, at).is_some()) {
                 let gone = SurveyedNode { is_in_tree: true, ..SurveyedNode::default() };
-                survey.nodes.entry(path.to_owned()).or_insert(gone).drains.extend(flags);
+                survey.nodes.entry(path.to_owned()).or_insert(gone).tree_drains.extend(flags);
             }
         }
         Ok(survey)

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::bail;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+use tracing::subscriber::NoSubscriber;
 
 use crate::config::Registry;
 use crate::model::Endpoint;
@@ -53,12 +54,14 @@ pub(super) fn view(ensemble: &ZooKeeper, registry: &Registry) -> anyhow::Result<
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let stop = CancellationToken::new();
-    runtime.block_on(async {
+    let mirrored = async {
         tokio::select! {
             read = read => read,
             () = driver.run(stop.clone()) => bail!("{} cannot be read", layout.root),
         }
-    })?;
+    };
+    // A server's log is nothing for people at a terminal: what goes wrong is in the error.
+    tracing::subscriber::with_default(NoSubscriber::new(), || runtime.block_on(mirrored))?;
     let (tree, now) = (tree.read().unwrap_or_else(PoisonError::into_inner), unix_now());
     let services = layout.services(&tree).into_iter().filter_map(|path| {
         let service = layout.read(&tree, &path, now)?.service;
