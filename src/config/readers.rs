@@ -309,7 +309,7 @@ mod tests {
         let with = |read: &str, drains: &str| {
             format!("[registry.main]\nzookeeper = \"a:1\"\n{read}\ndrains = \"{drains}\"\n[dns]\n")
         };
-        let apart = "read = [\"curator\", { format = \"kafka\", root = \"/\" }]";
+        let apart = "read = [\"curator\", { format = \"kafka\", root = \"/kafka/brokers/ids\" }]";
         let config = read(&with(apart, "/zonekeeper/drains"));
         assert_eq!(config.registries[0].zookeeper.drains.as_ref().unwrap().as_str(), "/zonekeeper/drains");
         for (read, drains, expected) in [

@@ -316,7 +316,7 @@ mod tests {
         });
         assert_eq!(ServerSet.place("member_0000000012"), instance("", "member_0000000012"));
         assert_eq!(ServerSet.place("a/member_0000000012/x"), NodeKind::Inside { service: "a" });
-        for path in ["", "a", "a/vector_0000000001", "a/member_1", "a/member_00000000123", "a/member_000000000x"] {
+        for path in ["", "a", "a/vector_1", "a/member_1", "a/member_00000000123", "a/member_000000000x"] {
             assert_eq!(ServerSet.place(path), NodeKind::Service { path });
         }
     }
