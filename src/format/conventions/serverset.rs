@@ -11,7 +11,7 @@
 //! it begins with `member_` (Finagle, Prometheus) and ends with digits (Twitter's libraries for Java and Python). Two
 //! members of one service have the same name once in 7.8 thousand million pairs; the second one is then not registered,
 //! and status and log say that another session has its place. Our marks are in `metadata`, Armeria's map of texts. A
-//! drain is the status `STOPPING`. Weights are not in members but in [`vectors`](super::vectors) beside them.
+//! drain is the status `STOPPING`. Weights are not in members but in `vectors` beside them.
 
 use std::net::IpAddr;
 use std::sync::Arc;
