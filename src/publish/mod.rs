@@ -10,10 +10,9 @@
 //! 4. `commit`: each zone commits, and what is to be known of it is told.
 //!
 //! Beside them: `times` for what waits for a time alone; `hosts` with [`resolver`] and `home` for the addresses of
-//! hosts; [`drains`], [`drain_tree`], [`shared_drains`] and
-//! `ends`; [`past`] and `known` for names without a znode; [`unread`] and `freshness` for what
-//! cannot be read; `notes` for the cache file; [`problems`], [`census`], `looks` and `telling` for people;
-//! [`events`] for what has changed and when.
+//! hosts; [`drains`], [`drain_tree`], [`shared_drains`] and `ends`; [`past`] and `known` for names without a znode;
+//! [`unread`] and `freshness` for what cannot be read; `notes` for the cache file; [`problems`], [`census`], `looks`
+//! and `telling` for people; [`events`] for what has changed and when.
 //! [`publisher`](Publisher) is what others have of it.
 //!
 //! Services whose paths differ only in case are one service in DNS: their instances are united. [`collisions`] tells of

@@ -96,6 +96,8 @@ fn services() -> Vec<(&'static str, Value)> {
                 ("reader?", text()),
                 ("path?", text()),
                 ("full_path?", text()),
+                ("format?", text()),
+                ("pattern?", text()),
                 ("names?", list(text())),
                 ("in?", count()),
                 ("out?", count()),
@@ -267,6 +269,8 @@ fn explanation() -> Value {
     ]);
     let registry = object(&[
         ("registry", text()),
+        ("format", text()),
+        ("pattern", text()),
         ("mirror", text()),
         ("age_s", nullable(count())),
         ("known", nullable(text())),
