@@ -103,7 +103,9 @@ pub(super) fn run(
         }
         let hangup = signal(SignalKind::hangup())?;
         let (program, told) = (program(), config.warnings.to_string());
-        let mut turns = Turns { hangup, orders, followed, program, control: control.clone(), told, refused: None };
+        // What is left out at the start is tried again like what is refused later.
+        let refused = left_out.map(ToString::to_string);
+        let mut turns = Turns { hangup, orders, followed, program, control: control.clone(), told, refused };
         let app = App::start_with(config, inherited, Some(control))?;
         let (keep, kept) = (app.keep(), ends.keep.clone());
         started(&app)?;
