@@ -34,7 +34,8 @@ mod watch;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::diagnostic::Report;
 use crate::log;
@@ -106,10 +107,13 @@ enum Command {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let matches = with_exit_codes(Cli::command()).try_get_matches();
-    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
+    let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
+            // Only a help needs the exit codes, and all commands have theirs.
+            let is_help = error.kind() == ErrorKind::DisplayHelp;
+            let with_codes = || with_exit_codes(Cli::command()).try_get_matches().err();
+            let error = is_help.then(with_codes).flatten().unwrap_or(error);
             // Help and version come as errors, too. A reader that has gone (`| head`) is nothing to complain about.
             let _ = error.print();
             return if error.use_stderr() { output::USAGE.into() } else { ExitCode::SUCCESS };
