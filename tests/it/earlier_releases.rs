@@ -59,6 +59,8 @@ async fn a_warning_of_the_configuration_is_logged_once_at_a_start() {
     let path = scratch("zonekeeper.toml");
     std::fs::write(&path, &text).expect("a configuration");
     let binary = Binary::run(&["serve", "--config", &path.to_string_lossy()]);
+    eventually("the start", async || binary.log().contains("DNS, UDP and TCP").then_some(())).await;
+    std::fs::write(&path, &text).expect("a configuration");
     eventually("another reading", async || binary.log().contains("configuration re-read").then_some(())).await;
     assert_eq!(binary.log().matches("WARN in the configuration").count(), 1, "{}", binary.log());
     // An edit that adds one is told with all.
