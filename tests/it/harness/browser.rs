@@ -118,11 +118,12 @@ impl Browser {
         result["result"]["value"].clone()
     }
 
-    /// Waits until an expression is true.
+    /// Waits until an expression is true. A page that is still being loaded may have nothing that it speaks of.
     #[allow(clippy::disallowed_methods)] // it is called where one may block
     pub(crate) fn until(&mut self, expression: &str) {
-        let begun = Instant::now();
-        while self.value(expression) != true {
+        let (begun, tried) =
+            (Instant::now(), format!("(() => {{ try {{ return {expression} }} catch {{ return false }} }})()"));
+        while self.value(&tried) != true {
             if begun.elapsed() > PATIENCE {
                 let page = self.value("document.body.innerText");
                 panic!("never {expression}: {page}");
