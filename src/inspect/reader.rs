@@ -111,11 +111,6 @@ impl Reader {
         self.tree().revision()
     }
 
-    /// Name of the format that its znodes are read in.
-    pub fn format(&self) -> &str {
-        self.layout.format.name()
-    }
-
     /// Whole path of what is at `below`.
     pub fn full(&self, below: &str) -> String {
         self.layout.full(below).to_string()

@@ -277,6 +277,11 @@ async fn the_page_says_what_the_json_says() {
     assert_eq!(tiles, expected.map(|key| registry[key].to_string()), "{registry}");
     let sentence = status["wrong"][0].as_str().unwrap().replace('<', "&lt;").replace('>', "&gt;");
     assert!(page.contains(&sentence), "{sentence}");
+    let one = json("/v1/services/team1/svc_1_0");
+    let service = if one["services"].is_array() { &one["services"][0] } else { &one };
+    let (format, pattern) = (service["format"].as_str().unwrap(), service["pattern"].as_str().unwrap());
+    let page = fetched(server.admin, "/services/team1/svc_1_0").1;
+    assert!(page.contains(&format!("<dt>Read as</dt><dd>{format}: {pattern}</dd>")), "{service}");
     let events = json("/v1/events?since=1h");
     let page = fetched(server.admin, "/events").1;
     let shown = texts(&page, "data-label=\"What happened\"");

@@ -171,7 +171,9 @@ impl ServiceView<'_> {
             }
             dl.facts {
                 dt { "Znode" } dd { (path(full)) }
-                dt { "Registry" } dd { (source.name) ", format " (source.reader.format()) }
+                dt { "Registry" } dd { (source.name) }
+                @let (format, pattern) = source.reader.convention();
+                dt { "Read as" } dd { (format) ": " (pattern) }
                 @for (key, value) in &service.defaults.metadata { dt { (shown(key)) } dd { (shown(value)) } }
             }
             @for drain in &service.defaults.drains { (drained(drain)) }
