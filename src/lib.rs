@@ -50,9 +50,9 @@
 //!
 //! `tests/layers.rs` checks the table, and that no two files import each other. Foreign crates stay where they belong:
 //! `zookeeper_client` in zookeeper/client/, `hickory_server` in dns/listen/quic.rs, `hickory_resolver` in dns/forward/
-//! and zookeeper/client/srv.rs,
-//! `hickory_proto` in these two, in dns/serve/chain.rs, zone/ and export/, `rustls` in dns/listen/, dns/forward/,
-//! zookeeper/client/ and announce/check/tls.rs, `toml` in settings/tree.rs, `clap` in cli/, `axum` in admin/.
+//! and zookeeper/client/srv.rs, `hickory_proto` in these two, in dns/serve/chain.rs, zone/ and export/, `rustls` in
+//! dns/listen/, dns/forward/, zookeeper/client/, announce/check/tls.rs and cli/connect/, `toml` in settings/tree.rs,
+//! `clap` in cli/, `axum` in admin/.
 //!
 //! # Where it is decided
 //! - that an ensemble is older than what was seen of it, and for how long it is not believed: `mirror::holding` of
@@ -64,8 +64,8 @@
 //! - which znodes are mirrored at all: [`registry::selection`], by the convention.
 //! - which instances of a service are served, and why one is not: `publish::read` with the convention; of two znodes of
 //!   one endpoint which: `publish::reading`; while many go at once, `publish::guard`.
-//! - drains: `format::drain` reads and writes the flags, `announce::drain` puts them into ZooKeeper, `publish::read`
-//!   applies them, `publish::ends` ends them.
+//! - drains: `format::drain` reads and writes the flags, `announce::drain` puts them into ZooKeeper, into service nodes
+//!   or a tree of ours that `publish::drain_tree` follows; `publish::read` applies them, `publish::ends` ends them.
 //! - what names a service has: `zone::records` with `zone::build`; which of several sources shows at a name:
 //!   `zone::writer::contest`; names that are known without a znode: `publish::known`.
 //! - what a configuration may say: `settings` reads values and words the mistakes, `diagnostic` shows them.

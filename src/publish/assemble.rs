@@ -32,7 +32,7 @@ pub(super) struct BuiltService {
     pub(super) drains: Vec<Drain>,
     /// Its drains that have ended.
     pub(super) over: Vec<Drain>,
-    /// What its own mean for other readers' instances.
+    /// Its own drains that hold, for the same endpoints of other readers.
     pub(super) shared: Vec<Drain>,
     /// Number of instances that are registered.
     pub(super) instances: usize,

@@ -31,12 +31,12 @@ pub struct DrainTree {
 /// Flags by the full paths of their services.
 type FlagsByService = BTreeMap<String, NodeFlags>;
 
-/// What one znode says of a service.
+/// Flags of a service, from one znode.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct NodeFlags {
     /// Its flags, those that have ended included.
     pub(super) drains: Vec<Drain>,
-    /// What in it cannot be used.
+    /// Remarks on what in it cannot be used.
     pub(super) malformed: Vec<Malformed>,
 }
 

@@ -15,7 +15,7 @@ pub struct Reading {
     pub malformed: Vec<Malformed>,
     /// Drains that are written there and have ended.
     pub over: Vec<Drain>,
-    /// What its own drains that hold mean for other readers' instances: of one instance each.
+    /// Its own drains that hold, for the same endpoints of other readers: of one instance each.
     pub(super) shared: Vec<Drain>,
     /// Which of two nodes of one endpoint goes before, for each instance: the ephemeral one, then the younger; and its
     /// path.

@@ -1,4 +1,4 @@
-//! Why a name is answered as it is, as a page.
+//! The explanation of a name's answer, as a page.
 
 use maud::{Markup, html};
 

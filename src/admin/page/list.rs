@@ -94,7 +94,7 @@ impl ListQuestion {
     }
 }
 
-/// What is searched for, in the forms in which it is compared.
+/// Text of a search, in the forms in which it is compared.
 struct Search {
     /// In lower case, without slashes and dots at its ends.
     text: String,

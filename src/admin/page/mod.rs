@@ -47,7 +47,7 @@ use list::{ListQuestion, ServiceList};
 use service::{Found, ServiceQuestion};
 use shell::{Frame, Heading, ICON, POLICY, SCRIPT, STYLE};
 
-/// What the pages are made from. Clones share it.
+/// Sources of the pages. Clones share them.
 #[derive(Debug, Clone)]
 pub(super) struct Pages(Arc<PagesState>);
 

@@ -1,4 +1,4 @@
-//! What is wrong, on the page: lost znodes first, then doubtful ones, then the rest; and what is out on purpose.
+//! Problems, on the page: lost znodes first, then doubtful ones, then the rest; and what is out on purpose.
 
 use std::time::Duration;
 
@@ -130,7 +130,7 @@ fn clashes(sources: &Sources, registries: &[RegistrySnapshot]) -> Markup {
     }
 }
 
-/// What operators have taken out; none where nothing is drained.
+/// The drains that operators have set; no table where there are none.
 pub(super) fn drains(sources: &Sources, registries: &[RegistrySnapshot]) -> Option<Markup> {
     let total = registries.iter().map(|one| one.drains.0).sum();
     let all: Vec<_> = registries

@@ -36,7 +36,7 @@ pub(super) struct ServiceQuestion {
     pub(super) refresh: Option<u16>,
 }
 
-/// What is found of it.
+/// Outcome of looking for the service.
 #[derive(Debug)]
 pub(super) enum Found<'s> {
     /// The service, with its path.

@@ -140,7 +140,7 @@ pub(super) fn configuration(snapshot: &Snapshot) -> Option<Markup> {
     })
 }
 
-/// What is registered from here, with its checks; what is not as it should be comes first.
+/// Registrations of this host with their checks, those that are not as they should be first.
 pub(super) fn registrations(sources: &Sources, announcers: &[AnnouncerSnapshot]) -> Markup {
     let total = announcers.iter().map(|one| one.registrations.len()).sum();
     if total == 0 && announcers.iter().all(|one| one.services.is_empty()) {
