@@ -14,8 +14,8 @@
 //! - [`page`]: pages for browsers; [`history`] has the last hour for their charts.
 //! - [`config`]: what `[admin]` says; [`socket`]: the place of its Unix socket.
 //!
-//! Credentials are never shown. There are none here but the token of its orders; an ensemble's description is shown as its
-//! `describe` gives it.
+//! Credentials are never shown. There are none here but the token of its orders; an ensemble's description is shown as
+//! its `describe` gives it.
 
 mod compress;
 pub mod config;
