@@ -9,11 +9,8 @@ use crate::format;
 use crate::model::Drain;
 use crate::registry;
 use crate::registry::Path;
-use crate::zookeeper::Stat;
-use crate::zookeeper::session::{Access, Ensemble, Mode, Read, Reply, Session};
-
-/// Znodes that are read in one request.
-const BATCH: usize = 100;
+use crate::zookeeper::session::{Access, Ensemble, Mode, Session};
+use crate::zookeeper::{Stat, bulk};
 
 /// A drain tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,30 +97,19 @@ impl DrainTree {
 /// When it cannot be read.
 pub async fn list_tree<E: Ensemble>(ensemble: &E, root: &Path) -> Result<Vec<(Path, Vec<Drain>)>, Error> {
     let read = retrying(ensemble, async |session: &E::Session| {
-        let (mut found, mut level) = (Vec::new(), vec![root.clone()]);
-        session.sync(root).await?;
-        while !level.is_empty() {
-            let mut next = Vec::new();
-            for paths in level.chunks(BATCH) {
-                let reads = paths.iter().flat_map(|path| [Read::Node(path.clone()), Read::Children(path.clone())]);
-                let reads: Vec<_> = reads.collect();
-                for (read, reply) in reads.iter().zip(session.read(&reads).await?) {
-                    match reply {
-                        Reply::Node(znode) => {
-                            let flags = format::flags(&znode.data).0;
-                            let service = read.path().below(root).filter(|below| !below.is_empty());
-                            if let Some(service) = service.filter(|_| !flags.is_empty()) {
-                                found.push((Path::trusted(&format!("/{service}")), flags));
-                            }
-                        }
-                        Reply::Children(names) => next.extend(names.iter().map(|name| read.path().child(name))),
-                        Reply::Failed(registry::Error::NoNode) => {}
-                        Reply::Failed(error) => return Err(error),
-                    }
-                }
-            }
-            level = next;
+        let scan = match bulk::scan(session, root, None).await {
+            Err(registry::Error::NoNode) => return Ok(Vec::new()),
+            scan => scan?,
+        };
+        if let Some((_, error)) = scan.refused.into_iter().next() {
+            return Err(error);
         }
+        let flags = scan.znodes.iter().filter_map(|(path, znode)| {
+            let service = path.below(root).filter(|below| !below.is_empty())?;
+            let flags = format::flags(&znode.data).0;
+            (!flags.is_empty()).then(|| (Path::trusted(&format!("/{service}")), flags))
+        });
+        let mut found: Vec<_> = flags.collect();
         found.sort_by(|(one, _), (other, _)| one.cmp(other));
         Ok(found)
     });
